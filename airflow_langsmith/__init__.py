@@ -1,0 +1,3 @@
+"""Airflow provider for LangSmith."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,217 @@
+"""The client: the flows, driven. One that blocks and one that awaits; neither knows more than the other."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime
+from typing import Self, TypeVar
+
+from airflow_langsmith.api import reads
+from airflow_langsmith.api.backend import Backend
+from airflow_langsmith.api.errors import TransportError
+from airflow_langsmith.api.flow import Flow, Pause, RateLimited, Reply, Request, Response
+from airflow_langsmith.api.pacing import Pacer, pacer_for
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.api.records import Feedback, Info, Page, Project, Run
+from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.api.transport import AsyncTransport, Transport
+from airflow_langsmith.api.walk import Walk
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+class _Driven:
+    """What both drivers keep: the settings, the chosen API version, the count of requests, known projects."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.backend = Backend(settings)
+        self.requests = 0
+        self._projects: dict[str, Project] = {}
+        self._announced: set[str] = set()
+
+    def _pacer(self, tier: str) -> Pacer:
+        budget = self.settings.requests_per_10s if "v" in tier.split()[0] else None
+        return pacer_for(self.settings.api_url, self.settings.api_key, tier, budget)
+
+    def _wait_before(self, request: Request) -> float:
+        self.requests += 1
+        return self._pacer(request.tier).reserve(time.monotonic())
+
+    def _wait_out(self, pause: Pause) -> float:
+        if isinstance(pause, RateLimited):
+            self._pacer(pause.tier).hold(time.monotonic(), pause.seconds)
+        log.warning("Waiting %.1f s: %s", pause.seconds, pause.why)
+        return pause.seconds
+
+    def _noted(self, reply: Response | TransportError, request: Request) -> Response | TransportError:
+        if (
+            isinstance(reply, Response)
+            and (sunset := reply.headers.get("sunset"))
+            and request.path not in self._announced
+        ):
+            self._announced.add(request.path)
+            log.warning("LangSmith will remove %s %s on %s", request.method, request.path, sunset)
+        return reply
+
+
+class LangSmithClient(_Driven):
+    """Reads LangSmith, blocking. Close it, or use it as a context."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._transport = Transport(settings)
+
+    def __enter__(self) -> Self:
+        """Give the client."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close its connections."""
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+    def info(self) -> Info:
+        """Ask what the server is."""
+        return self.drive(self.backend.ask_info())
+
+    def api_version(self) -> str:
+        """Tell which API version queries are asked in: ``v1`` or ``v2``."""
+        return self.drive(self.backend.choose()).NAME
+
+    def project(self, name_or_id: str) -> Project:
+        """Find a project by exact name or id; asked once, then remembered."""
+        if name_or_id not in self._projects:
+            self._projects[name_or_id] = self.drive(reads.find_project(name_or_id, self.backend.backoff))
+        return self._projects[name_or_id]
+
+    def projects(self, name_contains: str | None = None) -> Iterator[Project]:
+        """List projects."""
+        for offset in range(0, 1_000_000_000, reads.LARGEST_PAGE):
+            page = self.drive(reads.list_projects(name_contains, offset, self.backend.backoff))
+            yield from page
+            if len(page) < reads.LARGEST_PAGE:
+                return
+
+    def walk(self, query: RunQuery) -> Walk:
+        """Prepare to read a query page by page: ``client.drive(walk.next_page())`` until ``walk.done``."""
+        return Walk(query, self.backend)
+
+    def pages(self, query: RunQuery) -> Iterator[Page]:
+        """Read a query page by page, newest run first."""
+        walk = self.walk(query)
+        while not walk.done:
+            yield self.drive(walk.next_page())
+
+    def runs(self, query: RunQuery) -> Iterator[Run]:
+        """Read a query run by run."""
+        for page in self.pages(query):
+            yield from page.runs
+
+    def feedback(
+        self,
+        *,
+        project: Project | None = None,
+        run_ids: tuple[str, ...] = (),
+        keys: tuple[str, ...] = (),
+        created: tuple[datetime | None, datetime | None] = (None, None),
+    ) -> Iterator[Feedback]:
+        """List feedback, each once; ``created`` bounds its creation."""
+        seen: set[str] = set()
+        for offset in range(0, 1_000_000_000, reads.LARGEST_PAGE):
+            page = self.drive(
+                reads.list_feedback(
+                    project=project,
+                    run_ids=run_ids,
+                    keys=keys,
+                    created=created,
+                    offset=offset,
+                    backoff=self.backend.backoff,
+                )
+            )
+            yield from (piece for piece in page if piece.id not in seen)
+            seen.update(piece.id for piece in page)
+            if len(page) < reads.LARGEST_PAGE:
+                return
+
+    def drive(self, flow: Flow[T]) -> T:
+        """Push a flow to its result."""
+        reply: Reply = None
+        while True:
+            try:
+                step = flow.send(reply)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            if isinstance(step, Request):
+                time.sleep(self._wait_before(step))
+                reply = self._noted(self._transport.send(step), step)
+            else:
+                time.sleep(self._wait_out(step))
+                reply = None
+
+
+class AsyncLangSmithClient(_Driven):
+    """Reads LangSmith without blocking, for triggers. Close it, or use it as an async context."""
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._transport = AsyncTransport(settings)
+
+    async def __aenter__(self) -> Self:
+        """Give the client."""
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Close its connections."""
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._transport.close()
+
+    async def info(self) -> Info:
+        """Ask what the server is."""
+        return await self.drive(self.backend.ask_info())
+
+    async def project(self, name_or_id: str) -> Project:
+        """Find a project by exact name or id; asked once, then remembered."""
+        if name_or_id not in self._projects:
+            self._projects[name_or_id] = await self.drive(reads.find_project(name_or_id, self.backend.backoff))
+        return self._projects[name_or_id]
+
+    async def pages(self, query: RunQuery) -> AsyncIterator[Page]:
+        """Read a query page by page, newest run first."""
+        walk = Walk(query, self.backend)
+        while not walk.done:
+            yield await self.drive(walk.next_page())
+
+    async def runs(self, query: RunQuery) -> AsyncIterator[Run]:
+        """Read a query run by run."""
+        async for page in self.pages(query):
+            for run in page.runs:
+                yield run
+
+    async def drive(self, flow: Flow[T]) -> T:
+        """Push a flow to its result."""
+        reply: Reply = None
+        while True:
+            try:
+                step = flow.send(reply)
+            except StopIteration as end:
+                result: T = end.value
+                return result
+            if isinstance(step, Request):
+                await asyncio.sleep(self._wait_before(step))
+                reply = self._noted(await self._transport.send(step), step)
+            else:
+                await asyncio.sleep(self._wait_out(step))
+                reply = None

@@ -1,0 +1,231 @@
+"""
+Everything that can go wrong, sorted by what cures it.
+
+::
+
+    LangSmithError
+    ├── ConfigurationError (ValueError)   a connection or an argument is wrong       only you can
+    ├── ApiError                          LangSmith answered, but not with data
+    │   ├── AuthenticationError           401, 403: key, workspace or region         only you can
+    │   ├── NotFoundError                 404: no such project, run or address       only you can
+    │   ├── InvalidQueryError             400, 422: the query or its filter          only you can
+    │   ├── UnsupportedError              405, 501: not on this server               only you can
+    │   ├── ProxyError                    401, 403 that is not LangSmith's JSON      a retry may
+    │   ├── PageTooLargeError             413: the page has to shrink                a retry may
+    │   ├── RateLimitError                429                                        a retry may
+    │   └── ServerError                   408, 425, 5xx                              a retry may
+    ├── TransportError                    no answer: refused, reset, cut short       a retry may
+    │   └── ReadTimeoutError              no answer in time                          a retry may
+    └── PayloadError                      an answer outside the documented shape     a retry may
+        └── CursorLoopError               the same page twice                        a retry may
+
+``windows`` and ``export`` add their own leaves. ``retriable`` is the one place that tells the two kinds apart:
+the retry loop reads it, and so does the surface when it tells Airflow whether to try again.
+
+Every error takes positional arguments only, so that it pickles, and none ever carries a header.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import time
+from typing import Any, ClassVar
+
+DETAIL_LIMIT = 500  # characters of the server's own words; proxies answer with whole pages
+
+
+class LangSmithError(Exception):
+    """Root of the tree."""
+
+    retriable: ClassVar[bool] = False
+
+
+class ConfigurationError(LangSmithError, ValueError):
+    """A connection field or an argument that no retry makes right."""
+
+
+class ApiError(LangSmithError):
+    """
+    LangSmith, or something in front of it, answered with an error.
+
+    ``status``, ``method`` and ``path`` name the request, ``detail`` is the server's own text (500 characters at
+    most), ``about`` says what was asked: project, window, position. ``retry_after`` is in seconds where given.
+    """
+
+    advice: ClassVar[str] = ""
+
+    def __init__(
+        self, status: int, method: str, path: str, detail: str, about: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(status, method, path, detail, about, retry_after)
+        self.status = status
+        self.method = method
+        self.path = path
+        self.detail = detail
+        self.about = about
+        self.retry_after = retry_after
+
+    def __str__(self) -> str:
+        about = f" [{self.about}]" if self.about else ""
+        detail = self.detail or "(no text)"
+        return f"LangSmith answered {self.status} to {self.method} {self.path}{about}: {detail} {self.advice}".rstrip()
+
+
+class AuthenticationError(ApiError):
+    """The key was refused, or it needs a workspace."""
+
+    advice = (
+        "-- A retry will not help. Check the connection: the API key in its password, 'workspace_id' in its extra "
+        "(a key for several workspaces needs one), and that host is the region the key was made in "
+        "(us, eu, apac, aws or your own server)."
+    )
+
+
+class NotFoundError(ApiError):
+    """There is no such project, run or address."""
+
+    advice = (
+        "-- A retry will not help. Check that host is LangSmith's API (not another server or a wrong path) and that "
+        "what was asked for is in this workspace and not yet past its retention."
+    )
+
+
+class InvalidQueryError(ApiError):
+    """The query was refused."""
+
+    advice = "-- A retry will not help. Correct the query or its filter; the text above is LangSmith's own."
+
+
+class UnsupportedError(ApiError):
+    """This server does not have what was asked for."""
+
+    advice = (
+        "-- A retry will not help. This server does not offer that address: set 'api_version' in the connection's "
+        "extra to 'auto' (or 'v2' for servers on SmithDB, 'v1' for self-hosted ones before 0.16)."
+    )
+
+
+class ProxyError(ApiError):
+    """A 401 or 403 that is not LangSmith's: it always answers JSON, proxies and firewalls answer pages."""
+
+    retriable = True
+    advice = (
+        "-- This answer is not LangSmith's own JSON: a proxy or firewall in between gave it. A retry may help; if "
+        "it does not, let the worker reach the host."
+    )
+
+
+class PageTooLargeError(ApiError):
+    """The answer or the question was too big for something on the way."""
+
+    retriable = True
+    advice = "-- Not even a page of one run passed. Ask for fewer columns (leave out inputs and outputs)."
+
+
+class RateLimitError(ApiError):
+    """The budget is used up, by this process or by another one with the same key."""
+
+    retriable = True
+    advice = (
+        "-- A retry will help once the budget is free. Lower 'requests_per_10s' in the connection's extra, or share "
+        "an Airflow pool among the tasks that use this key."
+    )
+
+
+class ServerError(ApiError):
+    """LangSmith could not answer this time."""
+
+    retriable = True
+    advice = "-- A retry may help."
+
+
+class TransportError(LangSmithError):
+    """There was no whole answer."""
+
+    retriable = True
+
+
+class ReadTimeoutError(TransportError):
+    """The answer did not come in time; a smaller page may."""
+
+
+class PayloadError(LangSmithError):
+    """A success whose body is not what LangSmith documents."""
+
+    retriable = True
+
+
+class CursorLoopError(PayloadError):
+    """A page pointed at a page already read; going on would never end."""
+
+
+_BY_STATUS: dict[int, type[ApiError]] = {
+    400: InvalidQueryError,
+    401: AuthenticationError,
+    403: AuthenticationError,
+    404: NotFoundError,
+    405: UnsupportedError,
+    408: ServerError,
+    413: PageTooLargeError,
+    422: InvalidQueryError,
+    425: ServerError,
+    429: RateLimitError,
+    501: UnsupportedError,
+}
+
+
+def error_for(
+    status: int, method: str, path: str, body: bytes, about: str = "", retry_after: str | None = None
+) -> ApiError:
+    """Give an answer that is no success its error."""
+    document = _json(body)
+    kind = _BY_STATUS.get(status, ServerError if status >= 500 else InvalidQueryError)  # noqa: PLR2004
+    if kind is AuthenticationError and document is None:
+        kind = ProxyError
+    detail = _detail(document) if document is not None else body.decode("utf-8", "replace").strip()
+    if 300 <= status < 400:  # noqa: PLR2004
+        detail = "a redirect; host must be LangSmith's API, not its UI"
+    return kind(status, method, path, detail[:DETAIL_LIMIT], about, seconds_from(retry_after))
+
+
+def seconds_from(retry_after: str | None) -> float | None:
+    """
+    Read a Retry-After header, in seconds or as a date; anything else is as if it were not there.
+
+    >>> seconds_from("7")
+    7.0
+    >>> seconds_from("soon") is None
+    True
+    """
+    if not retry_after:
+        return None
+    try:
+        return max(0.0, float(retry_after))
+    except ValueError:
+        try:
+            return max(0.0, email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time())
+        except ValueError:
+            return None
+
+
+def _json(body: bytes) -> Any:
+    try:
+        return json.loads(body)
+    except ValueError:
+        return None
+
+
+def _detail(document: Any) -> str:
+    """Find the sentence in any of the shapes LangSmith's two generations use."""
+    if isinstance(document, dict):
+        for key in ("detail", "error", "message", "title"):
+            if document.get(key):
+                found = document[key]
+                if isinstance(found, list):
+                    return "; ".join(_detail(item) for item in found)
+                return str(found)
+        if "msg" in document:
+            place = ".".join(str(part) for part in document.get("loc", ()))
+            return f"{place}: {document['msg']}"
+    return json.dumps(document)

@@ -1,0 +1,138 @@
+"""
+How one question gets its answer: attempts, pauses, smaller pages. No I/O happens here.
+
+A flow is a generator. It yields a :class:`Request` to be sent or a :class:`Pause` to be waited out, and is given the
+:class:`Response` or the transport's error. One blocking and one async driver (in ``client``) push the same flows, so
+what one of them knows of LangSmith the other knows too.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from airflow_langsmith.api.errors import (
+    LangSmithError,
+    PageTooLargeError,
+    RateLimitError,
+    ReadTimeoutError,
+    ServerError,
+    TransportError,
+    error_for,
+)
+
+T = TypeVar("T")
+
+_MAYBE_TOO_LARGE = (502, 504)  # what a gateway says when a page took too long or was too big
+
+
+@dataclass(frozen=True)
+class Request:
+    """One question. ``tier`` names the budget it counts against, ``about`` what it is for, in words."""
+
+    method: str
+    path: str
+    tier: str = "other"
+    params: dict[str, Any] = field(default_factory=dict)
+    json: dict[str, Any] | None = None
+    about: str = ""
+    needs_key: bool = True
+
+
+@dataclass(frozen=True)
+class Response:
+    """One answer; header names in lower case."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Seconds to wait, and why."""
+
+    seconds: float
+    why: str
+
+
+@dataclass(frozen=True)
+class RateLimited(Pause):
+    """A pause that everyone who shares the budget ``tier`` has to keep."""
+
+    tier: str
+
+
+Step = Request | Pause
+Reply = Response | TransportError | None
+Flow = Generator[Step, Reply, T]
+
+
+@dataclass(frozen=True)
+class Backoff:
+    """
+    How long to wait before trying again: what the server asks, else twice as long each time, with jitter.
+
+    The longest wait asked for that is obeyed is two minutes: LangSmith's windows are 10 and 60 seconds.
+    """
+
+    retries: int
+    base: float = 0.5
+    longest: float = 30.0
+    longest_asked: float = 120.0
+
+    def seconds(self, failures: int, asked: float | None) -> float:
+        """Seconds before the next try after ``failures`` ones."""
+        if asked is not None:
+            return min(asked, self.longest_asked) + random.uniform(0, 0.25)  # noqa: S311  # jitter is no secret
+        return float(min(self.longest, self.base * 2**failures) * random.uniform(0.75, 1.25))  # noqa: S311
+
+
+def exchange(
+    request: Callable[[], Request],
+    read: Callable[[bytes], T],
+    backoff: Backoff,
+    shrink: Callable[[], bool] = lambda: False,
+) -> Flow[T]:
+    """
+    Ask until there is an answer, or an error that asking again does not cure.
+
+    ``request`` makes the question anew each time, ``read`` turns the body into the result, ``shrink`` makes the next
+    question smaller and says whether it could.
+    """
+    failures = 0
+    while True:
+        asked = request()
+        reply = yield asked
+        try:
+            return read(_success(asked, reply))
+        except LangSmithError as error:
+            too_large = isinstance(error, PageTooLargeError)
+            if (too_large or _maybe_too_large(error)) and shrink() and too_large:
+                continue
+            if not error.retriable or too_large or failures >= backoff.retries:
+                raise
+            seconds = backoff.seconds(failures, getattr(error, "retry_after", None))
+            failures += 1
+            why = f"try {failures} of {backoff.retries} failed: {error}"
+            yield RateLimited(seconds, why, asked.tier) if isinstance(error, RateLimitError) else Pause(seconds, why)
+
+
+def _success(asked: Request, reply: Reply) -> bytes:
+    if isinstance(reply, TransportError):
+        raise reply
+    if not isinstance(reply, Response):
+        raise TypeError(f"a request is answered by a Response, not {reply!r}")
+    if not 200 <= reply.status < 300:  # noqa: PLR2004
+        raise error_for(
+            reply.status, asked.method, asked.path, reply.body, asked.about, reply.headers.get("retry-after")
+        )
+    return reply.body
+
+
+def _maybe_too_large(error: LangSmithError) -> bool:
+    if isinstance(error, ServerError):
+        return error.status in _MAYBE_TOO_LARGE
+    return isinstance(error, ReadTimeoutError)

@@ -1,0 +1,84 @@
+"""What is asked of LangSmith: one query over the runs of one project."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.records import Project, Run
+
+# Whether LangSmith counts a run at a body bound as inside is undocumented, so the bounds sent are this much wider
+# and the filter draws the exact line.
+MARGIN = timedelta(seconds=1)
+
+# Before any trace: an unbounded query says so, because v2 reads silence as "the last day".
+BEGINNING = datetime(1970, 1, 2, tzinfo=UTC)
+
+RUN_TYPES = ("tool", "chain", "llm", "retriever", "embedding", "prompt", "parser")
+
+FIELDS: tuple[str, ...] = Run.__struct_fields__
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunQuery:
+    """
+    The runs of ``project`` whose ``start_time`` lies in ``[start, end)``, narrowed by the rest.
+
+    ``fields`` names the fields of :class:`Run` to fill; ``filter`` is about the run itself, ``trace_filter`` about its
+    root, ``tree_filter`` about any run of its trace. ``page_size`` is runs a page, None for the version's largest.
+
+    :raises ConfigurationError: for bounds without a zone or the wrong way round, and names LangSmith does not know.
+    """
+
+    project: Project
+    start: datetime
+    end: datetime
+    fields: tuple[str, ...] = FIELDS
+    run_type: str | None = None
+    is_root: bool | None = None
+    error: bool | None = None
+    filter: str | None = None
+    trace_filter: str | None = None
+    tree_filter: str | None = None
+    trace_id: str | None = None
+    run_ids: tuple[str, ...] | None = None
+    reference_example_id: str | None = None
+    page_size: int | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what would be misread."""
+        for name, bound in (("start", self.start), ("end", self.end)):
+            if bound.tzinfo is None:
+                raise ConfigurationError(
+                    f"The query's {name} has no time zone: {bound.isoformat()}. Add one, e.g. UTC."
+                )
+        if self.start >= self.end:
+            raise ConfigurationError(
+                f"The query's window is empty: {instant(self.start)} is not before {instant(self.end)}."
+            )
+        if self.run_type is not None and self.run_type.lower() not in RUN_TYPES:
+            raise ConfigurationError(f"There is no run type {self.run_type!r}; there are {', '.join(RUN_TYPES)}.")
+        if unknown := sorted(set(self.fields) - set(FIELDS)):
+            raise ConfigurationError(f"A run has no field {', '.join(unknown)}; it has {', '.join(FIELDS)}.")
+
+    @property
+    def about(self) -> str:
+        """Name the query in logs and errors."""
+        return f"project {self.project.name!r}, window [{instant(self.start)}, {instant(self.end)})"
+
+    @property
+    def window_filter(self) -> str:
+        """The exact half-open window, and the user's filter beside it, never in place of it."""
+        window = f'gte(start_time, "{instant(self.start)}"), lt(start_time, "{instant(self.end)}")'
+        return f"and({window}, {self.filter})" if self.filter else f"and({window})"
+
+
+def instant(moment: datetime) -> str:
+    """
+    Print a moment the one way both API versions read alike: UTC, microseconds, Z.
+
+    >>> instant(datetime(2025, 3, 1, tzinfo=UTC))
+    '2025-03-01T00:00:00.000000Z'
+    """
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

@@ -1,0 +1,107 @@
+"""
+The records LangSmith's data take here, the same from either API version.
+
+Payloads (inputs, outputs, metadata, ...) stay the JSON text they came as: most are never looked into, and text keeps
+every digit of every number.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+
+class Project(msgspec.Struct, frozen=True, kw_only=True):
+    """A project; the API calls it a session."""
+
+    id: str
+    name: str
+    tenant_id: str | None = None
+
+
+class Run(msgspec.Struct, kw_only=True):
+    """
+    One run (span).
+
+    Times are UTC, costs US dollars, enumerations lower case. A field that was not asked for is None, as is a field
+    without a value; payload fields are raw JSON.
+    """
+
+    id: str
+    trace_id: str | None = None
+    parent_run_id: str | None = None
+    project: Project
+    thread_id: str | None = None
+    name: str | None = None
+    run_type: str | None = None
+    status: str | None = None
+    start_time: datetime
+    end_time: datetime | None = None
+    first_token_time: datetime | None = None
+    error: str | None = None
+    tags: list[str]
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    total_tokens: int = 0
+    prompt_cost: float | None = None
+    completion_cost: float | None = None
+    total_cost: float | None = None
+    dotted_order: str | None = None
+    reference_example_id: str | None = None
+    in_dataset: bool | None = None
+    inputs: Raw | None = None
+    outputs: Raw | None = None
+    metadata: Raw | None = None
+    feedback_stats: Raw | None = None
+    extra: Raw | None = None
+    events: Raw | None = None
+    serialized: Raw | None = None
+    prompt_token_details: Raw | None = None
+    completion_token_details: Raw | None = None
+    prompt_cost_details: Raw | None = None
+    completion_cost_details: Raw | None = None
+
+    @property
+    def is_root(self) -> bool:
+        """Whether this run began its trace."""
+        return self.parent_run_id is None
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether the run had not ended when it was read; it will change in place."""
+        return self.end_time is None
+
+
+class Page(msgspec.Struct, frozen=True):
+    """One answer of a run query: newest run first, and where to go on, if there is more."""
+
+    runs: list[Run]
+    cursor: str | None
+    size: int  # bytes of the body
+
+
+class Feedback(msgspec.Struct, frozen=True, kw_only=True):
+    """One piece of feedback as LangSmith lists it; ``score``, ``value`` and ``correction`` keep their own types."""
+
+    id: str
+    key: str
+    created_at: datetime | None = None
+    modified_at: datetime | None = None
+    score: float | bool | None = None
+    value: Any = None
+    comment: str | None = None
+    correction: Any = None
+    run_id: str | None = None
+    trace_id: str | None = None
+    session_id: str | None = None
+    feedback_source: dict[str, Any] | None = None
+
+
+class Info(msgspec.Struct, frozen=True):
+    """What a server says of itself, without a key."""
+
+    version: str = ""
+    instance_flags: dict[str, Any] = {}

@@ -1,0 +1,100 @@
+"""
+The wire. The only module that imports httpx: Airflow is moving to a fork of it, and the swap must be one file.
+
+httpx never logs headers, and nothing here does.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from airflow_langsmith import __version__
+from airflow_langsmith.api.errors import ConfigurationError, ReadTimeoutError, TransportError
+from airflow_langsmith.api.flow import Request, Response
+from airflow_langsmith.api.settings import Settings
+
+CONNECT_TIMEOUT = 10.0  # seconds, as the official SDK waits
+
+
+class Transport:
+    """Sends a request and blocks until its answer; errors of the network are returned, not raised."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._http = httpx.Client(**_options(settings))
+
+    def send(self, request: Request) -> Response | TransportError:
+        """Ask once."""
+        try:
+            return _response(self._http.send(_build(self._http, request, self._settings)))
+        except httpx.HTTPError as error:
+            return _failure(error, request)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+
+class AsyncTransport:
+    """The same without blocking."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._http = httpx.AsyncClient(**_options(settings))
+
+    async def send(self, request: Request) -> Response | TransportError:
+        """Ask once."""
+        try:
+            return _response(await self._http.send(_build(self._http, request, self._settings)))
+        except httpx.HTTPError as error:
+            return _failure(error, request)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        await self._http.aclose()
+
+
+def _options(settings: Settings) -> dict[str, Any]:
+    return {
+        "base_url": settings.api_url,
+        "headers": {"Accept": "application/json", "User-Agent": f"airflow-provider-langsmith/{__version__}"},
+        "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),
+        "verify": _trust(settings.verify),
+    }
+
+
+def _trust(verify: bool | str) -> Any:
+    if isinstance(verify, bool):
+        return verify
+    import ssl  # noqa: PLC0415  # only a private CA needs it here
+
+    try:
+        return ssl.create_default_context(cafile=verify)
+    except OSError as error:
+        raise ConfigurationError(f"The connection's extra 'verify' names no readable CA bundle: {verify!r}.") from error
+
+
+def _build(http: httpx.Client | httpx.AsyncClient, request: Request, settings: Settings) -> httpx.Request:
+    headers = {}
+    if request.needs_key:
+        headers["X-API-Key"] = settings.api_key
+        if settings.workspace_id:
+            headers["X-Tenant-Id"] = settings.workspace_id
+    return http.build_request(
+        request.method, request.path, params=request.params or None, json=request.json, headers=headers
+    )
+
+
+def _response(answer: httpx.Response) -> Response:
+    return Response(answer.status_code, dict(answer.headers), answer.content)
+
+
+def _failure(error: httpx.HTTPError, request: Request) -> TransportError:
+    about = f" [{request.about}]" if request.about else ""
+    kind = ReadTimeoutError if isinstance(error, httpx.ReadTimeout) else TransportError
+    return kind(
+        f"No whole answer to {request.method} {request.path}{about}: {type(error).__name__} {error}. A retry may help; "
+        "if it does not, check the connection's host and the worker's way to it."
+    )

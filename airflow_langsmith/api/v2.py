@@ -1,0 +1,84 @@
+"""
+Version 2 of the run query: ``POST /api/v2/runs/query`` (SmithDB).
+
+Without ``selects`` it answers ids only, and without bounds the last day only; both always go out. It knows one order,
+newest first.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from airflow_langsmith.api.query import MARGIN, RunQuery, instant
+from airflow_langsmith.api.records import Page, Project, Run
+from airflow_langsmith.api.wire import WireRun, decode, present
+
+NAME = "v2"
+PATH = "/api/v2/runs/query"
+LARGEST_PAGE = 1000
+
+# Field of a Run -> what to select.
+SELECT: dict[str, tuple[str, ...]] = {
+    **{name: (name.upper(),) for name in Run.__struct_fields__},
+    "project": ("PROJECT_ID",),
+    "parent_run_id": ("PARENT_RUN_IDS",),
+    "thread_id": ("THREAD_ID", "METADATA"),
+    "in_dataset": ("IS_IN_DATASET",),
+    "serialized": ("MANIFEST",),
+}
+
+
+def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
+    """Write a page's whole question; the cursor goes beside the rest, not in place of it."""
+    asked: dict[str, Any] = {
+        "project_ids": [query.project.id],
+        "min_start_time": instant(query.start - MARGIN),
+        "max_start_time": instant(query.end + MARGIN),
+        "filter": query.window_filter,
+        "trace_filter": query.trace_filter,
+        "tree_filter": query.tree_filter,
+        "run_type": query.run_type and query.run_type.upper(),
+        "is_root": query.is_root,
+        "has_error": query.error,
+        "ids": list(query.run_ids) if query.run_ids is not None else None,
+        "trace_id": query.trace_id,
+        "reference_examples": [query.reference_example_id] if query.reference_example_id else None,
+        "selects": sorted({select for name in ("id", "start_time", *query.fields) for select in SELECT[name]}),
+        "page_size": page_size,
+        "cursor": cursor,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def read(content: bytes, project: Project, about: str) -> Page:
+    """Read a page."""
+    answer = decode(_PAGE, content, about)
+    return Page([_run(wire, project) for wire in answer.items], answer.next_cursor or None, len(content))
+
+
+class _WireRun(WireRun, kw_only=True):
+    parent_run_ids: list[str] | None = None  # from the root down
+    is_in_dataset: bool | None = None
+    metadata: Raw | None = None
+    manifest: Raw | None = None
+
+
+class _WirePage(msgspec.Struct):
+    items: list[_WireRun]
+    next_cursor: str | None = None
+
+
+_PAGE = msgspec.json.Decoder(_WirePage)
+
+
+def _run(wire: _WireRun, project: Project) -> Run:
+    return wire.record(
+        project,
+        parent_run_id=wire.parent_run_ids[-1] if wire.parent_run_ids else None,
+        in_dataset=wire.is_in_dataset,
+        metadata=present(wire.metadata),
+        serialized=wire.manifest,
+    )

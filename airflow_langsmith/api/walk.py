@@ -1,0 +1,136 @@
+"""From a query to all its pages: cursor by cursor, nothing twice, nothing outside the window, never in a circle."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from airflow_langsmith.api.backend import Backend, Dialect
+from airflow_langsmith.api.errors import ConfigurationError, CursorLoopError, LangSmithError, PayloadError
+from airflow_langsmith.api.flow import Flow, Request, exchange
+from airflow_langsmith.api.pacing import v1_tier
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.api.records import Page
+
+# Larger pages than this are asked for in halves, so that one page never decides how much memory an export takes.
+LARGEST_BODY = 16 * 1024 * 1024  # bytes
+GROW_AFTER = 8  # good pages in a row before a page that was made smaller is doubled again
+
+
+class Walk:
+    """
+    All pages of one query, newest run first.
+
+    Every page repeats the whole question. A run the server repeats at the seam of two pages comes once, one outside
+    ``[start, end)`` does not come, and a cursor that comes twice is an error.
+    """
+
+    def __init__(self, query: RunQuery, backend: Backend) -> None:
+        self.query = query
+        self.done = False
+        self.api_version = ""
+        self.runs = 0
+        self._backend = backend
+        self._dialect: Dialect | None = None
+        self._cursor: str | None = None
+        self._seen_cursors: set[int] = set()
+        self._seam: deque[frozenset[str]] = deque(maxlen=2)
+        self._page_size = 0
+        self._good_pages = 0
+
+    def next_page(self) -> Flow[Page]:
+        """Read the next page; the first one also settles which API version the server speaks."""
+        if self._dialect is None:
+            self._speak((yield from self._backend.choose()))
+        try:
+            page = yield from exchange(self._request, self._read, self._backend.backoff, self._shrink)
+        except LangSmithError as error:
+            other = self._backend.switch(error)
+            if other is None:
+                raise
+            self._speak(other)
+            page = yield from exchange(self._request, self._read, self._backend.backoff, self._shrink)
+        self._backend.settle()
+        return self._accept(page)
+
+    @property
+    def about(self) -> str:
+        """Name the query and how far it is."""
+        return f"{self.query.about}, after {self.runs} runs"
+
+    def _speak(self, dialect: Dialect) -> None:
+        asked = self.query.page_size
+        if asked is not None and not 1 <= asked <= dialect.LARGEST_PAGE:
+            raise ConfigurationError(
+                f"A page of API {dialect.NAME} holds 1 to {dialect.LARGEST_PAGE} runs, not {asked}. Leave page_size "
+                "out for the largest; all pages are read in any case."
+            )
+        self._dialect = dialect
+        self.api_version = dialect.NAME
+        self._page_size = asked or dialect.LARGEST_PAGE
+
+    def _request(self) -> Request:
+        dialect, query = self._spoken(), self.query
+        filters = f"{query.filter}{query.trace_filter}{query.tree_filter}"
+        return Request(
+            "POST",
+            dialect.PATH,
+            tier="v2 query" if dialect.NAME == "v2" else v1_tier(query.start, filters),
+            json=dialect.body(query, self._page_size, self._cursor),
+            about=self.about,
+        )
+
+    def _read(self, body: bytes) -> Page:
+        try:
+            return self._spoken().read(body, self.query.project, self.about)
+        except (ValueError, TypeError) as error:
+            raise PayloadError(f"LangSmith sent a run that cannot be read ({error}) [{self.about}].") from error
+
+    def _spoken(self) -> Dialect:
+        if self._dialect is None:
+            raise RuntimeError("the walk has not begun")
+        return self._dialect
+
+    def _shrink(self) -> bool:
+        if self._page_size == 1:
+            return False
+        self._page_size //= 2
+        self._good_pages = 0
+        return True
+
+    def _accept(self, page: Page) -> Page:
+        if page.cursor is not None:
+            mark = hash(page.cursor)
+            if mark in self._seen_cursors:
+                raise CursorLoopError(
+                    f"LangSmith pointed back to a page already read [{self.about}]; going on would never end. "
+                    "A retry may help; if it does not, tell LangSmith's support."
+                )
+            self._seen_cursors.add(mark)
+        self._cursor = page.cursor
+        self.done = page.cursor is None
+        self._fit(page)
+        start, end = self.query.start, self.query.end
+        fresh = [
+            run for run in page.runs if start <= run.start_time < end and not any(run.id in ids for ids in self._seam)
+        ]
+        self._seam.append(frozenset(run.id for run in page.runs))
+        self.runs += len(fresh)
+        return Page(fresh, page.cursor, page.size)
+
+    def _fit(self, page: Page) -> None:
+        """Keep pages under the largest body, and let one that was halved grow back."""
+        largest = self.query.page_size or self._spoken().LARGEST_PAGE
+        if page.size > LARGEST_BODY:
+            self._shrink()
+            return
+        self._good_pages += 1
+        if self._good_pages >= GROW_AFTER and self._page_size < largest and page.size * 2 <= LARGEST_BODY:
+            self._page_size = min(largest, self._page_size * 2)
+            self._good_pages = 0
+
+    def share(self, page: Page) -> float:
+        """Tell how much of the window is behind: 0 to 1, by time, as pages come newest first."""
+        if self.done or not page.runs:
+            return 1.0 if self.done else 0.0
+        whole = self.query.end - self.query.start
+        return (self.query.end - page.runs[-1].start_time) / whole

@@ -1,0 +1,195 @@
+"""What both API versions' bodies share: decoding that never loses a page, and times, numbers and JSON made alike."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import msgspec
+from msgspec import Raw
+
+from airflow_langsmith.api.errors import PayloadError
+from airflow_langsmith.api.records import Project, Run
+
+T = TypeVar("T")
+
+_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str) -> T:
+    """
+    Decode a body, or say that it is not what LangSmith documents.
+
+    A lone surrogate or a NaN is enough for the fast decoder to refuse a page, and both occur in model output. Such a
+    page is read once more by the standard library and mended: the surrogate becomes U+FFFD, the NaN the text "NaN".
+    """
+    try:
+        return decoder.decode(body)
+    except msgspec.DecodeError as refusal:
+        try:
+            document = json.loads(body, parse_constant=str, parse_float=_float)
+            mended = _LONE_SURROGATE.sub("\ufffd", json.dumps(document, ensure_ascii=False))
+            return decoder.decode(mended.encode())
+        except (ValueError, RecursionError):
+            start = body[:120].decode("utf-8", "replace")
+            raise PayloadError(
+                f"LangSmith's answer is not what its API documents ({refusal}) [{about}]; it begins {start!r}. A retry "
+                "may help; if it does not, host may not be LangSmith's API."
+            ) from refusal
+
+
+def _float(text: str) -> float | str:
+    number = float(text)
+    return number if math.isfinite(number) else text
+
+
+def moment(text: str | None) -> datetime | None:
+    """
+    Read a time of either version: v1 writes UTC without a zone, v2 with one. Below the microsecond it is cut off.
+
+    >>> moment("2024-04-29T00:49:12.090000")
+    datetime.datetime(2024, 4, 29, 0, 49, 12, 90000, tzinfo=datetime.timezone.utc)
+    """
+    if not text:
+        return None
+    found = datetime.fromisoformat(text)
+    if found.tzinfo is None:
+        return found.replace(tzinfo=UTC)
+    return found if found.tzinfo is UTC else found.astimezone(UTC)
+
+
+def dollars(cost: float | str | None) -> float | None:
+    """Read a cost, which is a number in practice and text in the specification."""
+    return float(cost) if cost not in (None, "") else None
+
+
+def present(raw: Raw | None) -> Raw | None:
+    """Tell a value from a JSON null."""
+    return None if raw is None or raw == b"null" else raw
+
+
+def filled(raw: Raw | None) -> Raw | None:
+    """Tell a value from a JSON null and from an empty object: no feedback is written as either."""
+    return None if present(raw) is None or raw == b"{}" else raw
+
+
+def unwrapped(raw: Raw | None) -> Raw | None:
+    """Take v2's ``{"raw": {...}}`` off a breakdown of tokens or costs; v1's has no wrapper."""
+    if filled(raw) is None:
+        return None
+    found = _DETAILS.decode(raw)  # type: ignore[arg-type]  # filled() above
+    return filled(found.get("raw", raw))
+
+
+_DETAILS: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
+
+
+class WireRun(msgspec.Struct, kw_only=True):
+    """The fields of a run that both versions call alike, as they come."""
+
+    id: str
+    start_time: str
+    trace_id: str | None = None
+    thread_id: str | None = None
+    name: str | None = None
+    run_type: str | None = None
+    status: str | None = None
+    end_time: str | None = None
+    first_token_time: str | None = None
+    error: str | None = None
+    tags: list[str] | None = None
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
+    prompt_cost: float | str | None = None
+    completion_cost: float | str | None = None
+    total_cost: float | str | None = None
+    dotted_order: str | None = None
+    reference_example_id: str | None = None
+    inputs: Raw | None = None
+    outputs: Raw | None = None
+    feedback_stats: Raw | None = None
+    extra: Raw | None = None
+    events: Raw | None = None
+    prompt_token_details: Raw | None = None
+    completion_token_details: Raw | None = None
+    prompt_cost_details: Raw | None = None
+    completion_cost_details: Raw | None = None
+
+    def record(
+        self,
+        project: Project,
+        *,
+        parent_run_id: str | None,
+        in_dataset: bool | None,
+        metadata: Raw | None,
+        serialized: Raw | None,
+    ) -> Run:
+        """Make the record, given what each version keeps in a place of its own."""
+        return Run(
+            id=self.id,
+            trace_id=self.trace_id,
+            parent_run_id=parent_run_id,
+            project=project,
+            thread_id=self.thread_id or thread_of(read_metadata(metadata)),
+            name=self.name,
+            run_type=self.run_type and self.run_type.lower(),
+            status=self.status and self.status.lower(),
+            start_time=moment(self.start_time),  # type: ignore[arg-type]  # never empty
+            end_time=moment(self.end_time),
+            first_token_time=moment(self.first_token_time),
+            error=self.error,
+            tags=self.tags or [],
+            prompt_tokens=self.prompt_tokens or 0,
+            completion_tokens=self.completion_tokens or 0,
+            total_tokens=self.total_tokens or 0,
+            prompt_cost=dollars(self.prompt_cost),
+            completion_cost=dollars(self.completion_cost),
+            total_cost=dollars(self.total_cost),
+            dotted_order=self.dotted_order,
+            reference_example_id=self.reference_example_id,
+            in_dataset=in_dataset,
+            inputs=present(self.inputs),
+            outputs=present(self.outputs),
+            metadata=metadata,
+            feedback_stats=filled(self.feedback_stats),
+            extra=present(self.extra),
+            events=present(self.events),
+            serialized=present(serialized),
+            prompt_token_details=unwrapped(self.prompt_token_details),
+            completion_token_details=unwrapped(self.completion_token_details),
+            prompt_cost_details=unwrapped(self.prompt_cost_details),
+            completion_cost_details=unwrapped(self.completion_cost_details),
+        )
+
+
+class Metadata(msgspec.Struct):
+    """The keys of a run's metadata that have a meaning of their own; their values may be of any type."""
+
+    session_id: Any = None
+    thread_id: Any = None
+    conversation_id: Any = None
+    ls_model_name: Any = None
+
+
+_METADATA: msgspec.json.Decoder[Metadata] = msgspec.json.Decoder(Metadata)
+_NOTHING = Metadata()
+
+
+def read_metadata(raw: Raw | None) -> Metadata:
+    """Read the meaningful keys; metadata that is no object has none."""
+    if raw is None:
+        return _NOTHING
+    try:
+        return _METADATA.decode(raw)
+    except msgspec.ValidationError:
+        return _NOTHING
+
+
+def thread_of(metadata: Metadata) -> str | None:
+    """Name the thread by LangSmith's three keys, in its order, where the server did not."""
+    found = metadata.session_id or metadata.thread_id or metadata.conversation_id
+    return str(found) if found else None

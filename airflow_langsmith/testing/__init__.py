@@ -1,0 +1,1 @@
+"""A LangSmith server in a box, for the demo, our own tests and yours."""

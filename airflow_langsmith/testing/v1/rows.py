@@ -1,0 +1,148 @@
+"""A run in the wire form of v1: naive times, lower-case words, totals rolled up, null for what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from decimal import Decimal
+from operator import attrgetter
+from typing import Any
+
+from airflow_langsmith.testing.feedback_stats import feedback_stats
+from airflow_langsmith.testing.moments import naive, zoned
+from airflow_langsmith.testing.records import Run
+from airflow_langsmith.testing.settings import CostForm
+from airflow_langsmith.testing.usage import Usage
+from airflow_langsmith.testing.workspace import Workspace
+
+__all__ = ["DEFAULT_SELECT", "SELECTABLE", "V1Rows", "preview"]
+
+_ALWAYS = ("id", "name", "run_type", "start_time", "trace_id", "dotted_order", "status", "session_id", "app_path")
+_REST = (
+    "manifest_id manifest_s3_id manifest last_queued_at in_dataset share_token trace_tier ttl_seconds "
+    "price_model_id inputs_s3_urls outputs_s3_urls messages reference_dataset_id"
+).split()
+
+DEFAULT_SELECT = tuple(
+    "id name run_type start_time end_time status error extra events inputs outputs parent_run_id manifest_id "
+    "manifest_s3_id manifest session_id serialized reference_example_id reference_dataset_id total_tokens "
+    "prompt_tokens prompt_token_details completion_tokens completion_token_details total_cost prompt_cost "
+    "prompt_cost_details completion_cost completion_cost_details price_model_id first_token_time trace_id "
+    "dotted_order last_queued_at feedback_stats parent_run_ids tags in_dataset app_path share_token trace_tier "
+    "trace_first_received_at ttl_seconds trace_upgrade thread_id".split()
+)
+
+SELECTABLE = (
+    *DEFAULT_SELECT,
+    *(
+        "inputs_preview inputs_s3_urls inputs_or_signed_url outputs_preview outputs_s3_urls outputs_or_signed_url "
+        "s3_urls error_or_signed_url events_or_signed_url extra_or_signed_url serialized_or_signed_url "
+        "child_run_ids trace_min_max_start_time messages inserted_at"
+    ).split(),
+)
+
+_PREVIEW_LENGTH = 150
+
+
+def preview(payload: object) -> str | None:
+    """Shorten a payload to a line of text."""
+    if payload is None:
+        return None
+    text = payload if isinstance(payload, str) else str(payload)
+    return text if len(text) <= _PREVIEW_LENGTH else text[: _PREVIEW_LENGTH - 1] + "…"
+
+
+class V1Rows:
+    """Writes runs as v1 does."""
+
+    def __init__(self, workspace: Workspace, costs: CostForm) -> None:
+        self._workspace = workspace
+        self._money: Callable[[Decimal], object] = float if costs == "number" else str
+        self._writers: dict[str, Callable[[Run], Any]] = {
+            **{name: attrgetter(name) for name in DEFAULT_SELECT if name in Run.__slots__},
+            **{name: _rest(name) for name in _REST},
+            "session_id": attrgetter("project_id"),
+            "parent_run_ids": attrgetter("parent_run_ids"),
+            "thread_id": attrgetter("thread_id"),
+            "start_time": lambda run: naive(run.start_time),
+            "end_time": lambda run: _time(run.end_time),
+            "first_token_time": lambda run: _time(workspace.traces[run.trace_id].rolled_up(run.id)[1]),
+            "last_queued_at": lambda run: run.rest.get("last_queued_at"),
+            "trace_first_received_at": self._first_received,
+            "inserted_at": lambda run: naive(run.received_at),
+            "trace_upgrade": lambda run: run.rest.get("trace_upgrade", False),
+            "trace_tier": lambda run: run.rest.get("trace_tier", "longlived"),
+            "app_path": self._app_path,
+            "feedback_stats": lambda run: feedback_stats(workspace.feedback_of(run.id)),
+            "inputs_preview": lambda run: preview(run.inputs),
+            "outputs_preview": lambda run: preview(run.outputs),
+            "s3_urls": _s3_urls,
+            "child_run_ids": self._descendants,
+            **{
+                f"{name}_or_signed_url": attrgetter(name)
+                for name in ("inputs", "outputs", "error", "events", "extra", "serialized")
+            },
+        }
+
+    def write(self, run: Run, select: Iterable[str]) -> dict[str, Any]:
+        """Write the selected fields, and those the schema requires whatever is selected."""
+        wanted = dict.fromkeys((*_ALWAYS, *select))
+        row: dict[str, Any] = {}
+        usage: Usage | None = None
+        for name in wanted:
+            writer = self._writers.get(name)
+            if writer is not None:
+                row[name] = writer(run)
+            elif name == "trace_min_max_start_time":
+                row.update(self._trace_span(run))
+            else:
+                usage = usage or self._workspace.traces[run.trace_id].rolled_up(run.id)[0]
+                row[name] = self._spent(usage, name)
+        return row
+
+    def _spent(self, usage: Usage, name: str) -> object:
+        value = getattr(usage, name)
+        if isinstance(value, Decimal):
+            return self._money(value)
+        if isinstance(value, dict):
+            if not value:
+                return None
+            return {key: self._money(part) for key, part in value.items()} if "cost" in name else value
+        return value
+
+    def _app_path(self, run: Run) -> str:
+        return (
+            f"/o/{self._workspace.id}/projects/p/{run.project_id}/r/{run.id}"
+            f"?trace_id={run.trace_id}&start_time={naive(run.start_time)}"
+        )
+
+    def _first_received(self, run: Run) -> str:
+        return naive(min(other.received_at for other in self._workspace.traces[run.trace_id].runs.values()))
+
+    def _trace_span(self, run: Run) -> dict[str, str]:
+        starts = [other.start_time for other in self._workspace.traces[run.trace_id].runs.values()]
+        return {"trace_min_start_time": naive(min(starts)), "trace_max_start_time": naive(max(starts))}
+
+    def _descendants(self, run: Run) -> list[str]:
+        prefix = run.dotted_order + "."
+        others = self._workspace.traces[run.trace_id].runs.values()
+        return [other.id for other in others if other.dotted_order.startswith(prefix)]
+
+
+def _rest(name: str) -> Callable[[Run], Any]:
+    return lambda run: run.rest.get(name)
+
+
+def _time(moment: datetime | None) -> str | None:
+    return None if moment is None else naive(moment)
+
+
+def _s3_urls(run: Run) -> dict[str, Any] | None:
+    """Point at attachments by a path relative to the API, as the real one may."""
+    return {
+        f"attachment.{name}": {
+            "presigned_url": f"/storage/{run.id}/{name}?signed={zoned(run.received_at)}",
+            "mime_type": attachment.mime_type,
+        }
+        for name, attachment in run.attachments.items()
+    } or None

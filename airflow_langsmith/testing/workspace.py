@@ -1,0 +1,108 @@
+"""The data of one workspace, indexed the ways the API reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from random import Random
+from threading import RLock
+from uuid import UUID, uuid5
+
+from airflow_langsmith.testing.records import Feedback, Project, Run, Trace
+from airflow_langsmith.testing.timeline import Timeline
+
+__all__ = ["Workspace"]
+
+_NAMES = UUID("5f0d7f6e-5c6c-4b8e-9d55-1a2b3c4d5e6f")  # any constant will do: it makes names into ids
+
+
+class Workspace:
+    """
+    Projects, runs and feedback, with new ids drawn from a seed.
+
+    Not safe by itself: hold ``lock`` while reading or writing.
+    """
+
+    def __init__(self, *, workspace_id: str | None, seed: int, now: Callable[[], datetime] | None) -> None:
+        self.lock = RLock()
+        self._random = Random(seed)  # noqa: S311 (ids of made-up data)
+        self._seed = seed
+        self._now = now
+        self.id = workspace_id or str(uuid5(_NAMES, f"workspace {seed}"))
+        self.projects: dict[str, Project] = {}
+        self.runs: dict[str, Run] = {}
+        self.traces: dict[str, Trace] = {}
+        self.feedback: dict[str, Feedback] = {}
+        self._timelines: dict[str, Timeline] = {}
+        self._feedback_of_run: dict[str, list[Feedback]] = {}
+
+    def now(self) -> datetime:
+        """Tell the time, by the clock the stand-in was given."""
+        return datetime.now(UTC) if self._now is None else self._now().astimezone(UTC)
+
+    def new_id(self) -> str:
+        """Draw the next id."""
+        return str(UUID(int=self._random.getrandbits(128), version=4))
+
+    def project_named(self, name: str) -> Project | None:
+        """Find a project by its exact name."""
+        return next((project for project in self.projects.values() if project.name == name), None)
+
+    def ensure_project(self, name: str) -> Project:
+        """Find a project by name, or open it: LangSmith does so when the first run arrives."""
+        project = self.project_named(name)
+        if project is None:
+            project = Project(str(uuid5(_NAMES, f"project {self._seed} {name}")), name, self.now())
+            self.add_project(project)
+        return project
+
+    def add_project(self, project: Project) -> None:
+        """Open a project."""
+        self.projects[project.id] = project
+
+    def add_run(self, run: Run) -> None:
+        """Store a run; one with the same id is replaced."""
+        if run.id in self.runs:
+            self.remove_run(self.runs[run.id])
+        self.runs[run.id] = run
+        trace = self.traces.setdefault(run.trace_id, Trace())
+        trace.runs[run.id] = run
+        trace.changed()
+        self._timelines.setdefault(run.project_id, Timeline()).add(run.key)
+
+    def remove_run(self, run: Run) -> None:
+        """Take a run out of every index, for good or before it changes."""
+        del self.runs[run.id]
+        trace = self.traces[run.trace_id]
+        del trace.runs[run.id]
+        trace.changed()
+        self._timelines[run.project_id].discard(run.key)
+
+    def timelines(self, project_ids: Iterable[str] | None = None) -> list[Timeline]:
+        """Give the timelines of some projects, or of all."""
+        if project_ids is None:
+            return list(self._timelines.values())
+        return [self._timelines[name] for name in dict.fromkeys(project_ids) if name in self._timelines]
+
+    def root_of(self, run: Run) -> Run | None:
+        """Find the root of a run's trace."""
+        return run if run.is_root else self.traces[run.trace_id].root
+
+    def add_feedback(self, feedback: Feedback) -> None:
+        """Store feedback; the run it is about may arrive later."""
+        old = self.feedback.get(feedback.id)
+        if old is not None and old.run_id is not None:
+            self._feedback_of_run[old.run_id].remove(old)
+        self.feedback[feedback.id] = feedback
+        if feedback.run_id is not None:
+            self._feedback_of_run.setdefault(feedback.run_id, []).append(feedback)
+
+    def remove_feedback(self, feedback: Feedback) -> None:
+        """Delete feedback."""
+        del self.feedback[feedback.id]
+        if feedback.run_id is not None:
+            self._feedback_of_run[feedback.run_id].remove(feedback)
+
+    def feedback_of(self, run_id: str) -> list[Feedback]:
+        """List the feedback on one run."""
+        return self._feedback_of_run.get(run_id, [])

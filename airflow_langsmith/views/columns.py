@@ -1,0 +1,79 @@
+"""The contract of a view: its columns, by name, type, source and meaning; and the rows that keep it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.records import Run
+
+# How each type lands: Parquet, then JSONL and CSV.
+#   string     string                  text
+#   boolean    bool                    true, false
+#   integer    int64                   number
+#   number     double                  number
+#   timestamp  timestamp[us, UTC]      2025-03-01T00:00:00.000000Z
+#   strings    list<string>            array (CSV: as JSON)
+#   json       string, JSON text       the value itself (CSV: as JSON)
+ColumnType = Literal["string", "boolean", "integer", "number", "timestamp", "strings", "json"]
+
+
+@dataclass(frozen=True)
+class Column:
+    """
+    One column of a view.
+
+    ``fields`` names the fields of a :class:`Run` it is made of, ``read`` makes its values for all runs of a page.
+    A column that is not ``default`` comes only when asked for.
+    """
+
+    name: str
+    type: ColumnType
+    meaning: str
+    fields: tuple[str, ...]
+    read: Callable[[list[Run]], list[Any]]
+    default: bool = True
+
+
+@dataclass(frozen=True)
+class Rows:
+    """The rows of one page, held column by column in the order of the view's columns."""
+
+    columns: list[list[Any]]
+    count: int
+
+
+@dataclass(frozen=True)
+class View:
+    """A kind of row: which columns it has, and which of them are wanted."""
+
+    name: str
+    columns: tuple[Column, ...]
+
+    @property
+    def fields(self) -> tuple[str, ...]:
+        """The fields of a run that have to be asked for."""
+        return tuple(sorted({field for column in self.columns for field in column.fields}))
+
+    def rows(self, runs: list[Run]) -> Rows:
+        """Turn a page of runs into rows."""
+        return Rows([column.read(runs) for column in self.columns], len(runs))
+
+
+def chosen(view: str, columns: Iterable[Column], names: Iterable[str] | None) -> View:
+    """
+    Choose a view's columns: the default ones, or the named ones in the order named.
+
+    :raises ConfigurationError: for a name the view does not have, and for a name given twice.
+    """
+    offered = {column.name: column for column in columns}
+    if names is None:
+        return View(view, tuple(column for column in offered.values() if column.default))
+    wanted = list(names)
+    if unknown := sorted(set(wanted) - set(offered)):
+        raise ConfigurationError(f"View {view!r} has no column {', '.join(unknown)}; it has {', '.join(offered)}.")
+    if not wanted or len(set(wanted)) < len(wanted):
+        raise ConfigurationError(f"columns has to name columns of view {view!r}, each once: {wanted}.")
+    return View(view, tuple(offered[name] for name in wanted))

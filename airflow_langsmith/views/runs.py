@@ -1,0 +1,72 @@
+"""The view ``runs``: a row is one run (span); a window holds the runs whose ``start_time`` is in it."""
+
+from __future__ import annotations
+
+from operator import attrgetter
+from typing import Any
+
+from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.wire import read_metadata
+from airflow_langsmith.views.columns import Column, ColumnType
+
+
+def _field(name: str, type_: ColumnType, meaning: str, *, of: str | None = None, default: bool = True) -> Column:
+    """Make a column that is a field of the run as it is."""
+    get = attrgetter(of or name)
+    return Column(name, type_, meaning, ((of or name).split(".")[0],), lambda runs: [get(run) for run in runs], default)
+
+
+def _latency(runs: list[Run]) -> list[Any]:
+    return [(run.end_time - run.start_time).total_seconds() if run.end_time else None for run in runs]
+
+
+def _model(runs: list[Run]) -> list[Any]:
+    names = (read_metadata(run.metadata).ls_model_name for run in runs)
+    return [str(name) if name else None for name in names]
+
+
+COLUMNS: tuple[Column, ...] = (
+    _field("run_id", "string", "The run's id; the key of this view.", of="id"),
+    _field("trace_id", "string", "The trace it belongs to, which is its root's id."),
+    _field("parent_run_id", "string", "The run it was called from; null for a root."),
+    _field("project_id", "string", "The project's id (the API says session).", of="project.id"),
+    _field("project_name", "string", "The project's name.", of="project.name"),
+    _field("thread_id", "string", "The conversation, from metadata session_id, thread_id or conversation_id."),
+    _field("name", "string", "What it calls itself."),
+    _field("run_type", "string", "chain, llm, tool, retriever, embedding, prompt or parser."),
+    _field("status", "string", "success, error or pending (not ended when it was read)."),
+    Column(
+        "is_root",
+        "boolean",
+        "Whether it began its trace.",
+        ("parent_run_id",),
+        lambda runs: [run.is_root for run in runs],
+    ),
+    _field("start_time", "timestamp", "When it started; decides its window."),
+    _field("end_time", "timestamp", "When it ended; null while pending."),
+    Column("latency_seconds", "number", "From start to end.", ("start_time", "end_time"), _latency),
+    _field("first_token_time", "timestamp", "When the first token of a streamed answer came."),
+    _field("error", "string", "The error's text, with its traceback."),
+    _field("tags", "strings", "Its tags."),
+    Column("model", "string", "The model, from metadata ls_model_name.", ("metadata",), _model),
+    _field("prompt_tokens", "integer", "Tokens read. On v1 a parent counts its children's too, on v2 only its own."),
+    _field("completion_tokens", "integer", "Tokens written; parents as above."),
+    _field("total_tokens", "integer", "Tokens read and written; parents as above."),
+    _field("prompt_cost", "number", "US dollars for the tokens read; parents as above."),
+    _field("completion_cost", "number", "US dollars for the tokens written; parents as above."),
+    _field("total_cost", "number", "US dollars in all; parents as above."),
+    _field("dotted_order", "string", "Its place in the trace: sorts as the runs were called."),
+    _field("reference_example_id", "string", "The dataset example it was run on, in an experiment."),
+    _field("inputs", "json", "What it was given."),
+    _field("outputs", "json", "What it gave; null if it failed or has not ended."),
+    _field("metadata", "json", "Its metadata."),
+    _field("feedback_stats", "json", "Per feedback key the count, mean and values when it was read; null without."),
+    _field("in_dataset", "boolean", "Whether it was added to a dataset.", default=False),
+    _field("extra", "json", "All of extra: metadata, runtime, invocation parameters.", default=False),
+    _field("events", "json", "Its events, such as new tokens.", default=False),
+    _field("serialized", "json", "The serialised object that ran (v2: manifest).", default=False),
+    _field("prompt_token_details", "json", "Tokens read, by kind.", default=False),
+    _field("completion_token_details", "json", "Tokens written, by kind.", default=False),
+    _field("prompt_cost_details", "json", "US dollars for tokens read, by kind.", default=False),
+    _field("completion_cost_details", "json", "US dollars for tokens written, by kind.", default=False),
+)
