@@ -83,7 +83,7 @@ class TimeWindow:
         return f"[{self.start.isoformat()}, {self.end.isoformat()})"
 
 
-def resolve(  # noqa: PLR0913  # these are the window arguments every operator has
+def resolve(
     context: Mapping[str, Any],
     *,
     start_time: str | datetime | None = None,
@@ -235,8 +235,10 @@ def _no_window(context: Mapping[str, Any], length: timedelta | None, missing_win
     else:
         lacks = "no data interval (no logical date)"
     ways = [
-        "schedule the DAG with CronDataIntervalTimetable('0 0 * * *', timezone='UTC') (a plain cron string or '@daily' "
-        "gives intervals of zero length in Airflow 3)",
+        (
+            "schedule the DAG with schedule=CronDataIntervalTimetable('0 0 * * *', timezone='UTC') (a plain cron "
+            "string or '@daily' gives intervals of zero length in Airflow 3)"
+        ),
         "give the operator window='1d'" if length is None else "give start_time and end_time",
     ]
     if missing_window == "fail" and context.get("data_interval_end") is None:
@@ -251,8 +253,8 @@ def _bound(value: str | datetime | None, name: str) -> datetime:
     """Read a bound, as a datetime or as the text templates make of one."""
     if value is None or (isinstance(value, str) and value.strip() in _NO_VALUE):
         raise WindowError(
-            f"{name} is {value!r}: start_time and end_time come both or not at all. If a template gave nothing, this run "
-            "has no such value (manual and asset-triggered runs have no data interval)."
+            f"{name} is {value!r}: start_time and end_time come both or not at all. If a template gave nothing, this "
+            "run has no such value (manual and asset-triggered runs have no data interval)."
         )
     if isinstance(value, str):
         try:

@@ -36,7 +36,7 @@ class _Driven:
         self._announced: set[str] = set()
 
     def _pacer(self, tier: str) -> Pacer:
-        budget = self.settings.requests_per_10s if "v" in tier.split()[0] else None
+        budget = self.settings.requests_per_10s if tier != "other" else None
         return pacer_for(self.settings.api_url, self.settings.api_key, tier, budget)
 
     def _wait_before(self, request: Request) -> float:

@@ -67,6 +67,7 @@ class ApiError(LangSmithError):
         self.retry_after = retry_after
 
     def __str__(self) -> str:
+        """Say what happened, where, in whose words, and what to do."""
         about = f" [{self.about}]" if self.about else ""
         detail = self.detail or "(no text)"
         return f"LangSmith answered {self.status} to {self.method} {self.path}{about}: {detail} {self.advice}".rstrip()

@@ -27,7 +27,8 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str) -> T:
     page is read once more by the standard library and mended: the surrogate becomes U+FFFD, the NaN the text "NaN".
     """
     try:
-        return decoder.decode(body)
+        # Raw payloads go into lines of JSON as they are: a server that prints its JSON over lines is put on one.
+        return decoder.decode(msgspec.json.format(body, indent=-1) if b"\n" in body else body)
     except msgspec.DecodeError as refusal:
         try:
             document = json.loads(body, parse_constant=str, parse_float=_float)

@@ -69,7 +69,7 @@ def number(low: int, high: int | None = None) -> Check:
         if isinstance(value, str) and value.isdecimal():
             value = int(value)
         if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError("Input should be a valid integer")
+            raise ValueError("Input should be a valid integer")  # noqa: TRY004
         if value < low:
             raise ValueError(f"Input should be greater than or equal to {low}")
         if high is not None and value > high:
@@ -125,9 +125,7 @@ def check_body(body: Mapping[str, Any], checks: Mapping[str, Check], *, nulls: b
 
 def check_query(call: Call, checks: Mapping[str, Check], lists: Collection[str] = ()) -> dict[str, Any]:
     """Read a query string; the parameters in ``lists`` may be repeated, unknown ones are ignored."""
-    given = {
-        name: values if name in lists else values[-1] for name, values in call.query.items() if name in checks
-    }
+    given = {name: values if name in lists else values[-1] for name, values in call.query.items() if name in checks}
     return _check(given, checks, where="query", nulls=True)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_langsmith.testing.exchange import Answer, Call
+from airflow_langsmith.testing.exchange import Answer
 from airflow_langsmith.testing.faults import FaultScript
 from airflow_langsmith.testing.settings import Settings
 from airflow_langsmith.testing.workspace import Workspace

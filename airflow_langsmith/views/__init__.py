@@ -1,6 +1,4 @@
-"""
-From runs to rows: one module a view, and the column contract. Pure; reads the records of ``api`` and does no I/O.
-"""
+"""From runs to rows: one module a view, and the column contract. Pure; reads the records of ``api``."""
 
 from __future__ import annotations
 

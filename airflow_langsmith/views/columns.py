@@ -26,7 +26,7 @@ class Column:
     One column of a view.
 
     ``fields`` names the fields of a :class:`Run` it is made of, ``read`` makes its values for all runs of a page.
-    A column that is not ``default`` comes only when asked for.
+    A column that is not ``default`` comes only when asked for; one that ``repeats`` has few distinct values.
     """
 
     name: str
@@ -35,6 +35,7 @@ class Column:
     fields: tuple[str, ...]
     read: Callable[[list[Run]], list[Any]]
     default: bool = True
+    repeats: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,12 @@ class Rows:
 
     columns: list[list[Any]]
     count: int
+
+    def part(self, start: int, end: int) -> Rows:
+        """Take the rows from ``start`` to before ``end``."""
+        if start == 0 and end == self.count:
+            return self
+        return Rows([values[start:end] for values in self.columns], end - start)
 
 
 @dataclass(frozen=True)

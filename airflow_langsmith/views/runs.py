@@ -10,10 +10,14 @@ from airflow_langsmith.api.wire import read_metadata
 from airflow_langsmith.views.columns import Column, ColumnType
 
 
-def _field(name: str, type_: ColumnType, meaning: str, *, of: str | None = None, default: bool = True) -> Column:
+def _field(
+    name: str, type_: ColumnType, meaning: str, *, of: str | None = None, default: bool = True, repeats: bool = False
+) -> Column:
     """Make a column that is a field of the run as it is."""
     get = attrgetter(of or name)
-    return Column(name, type_, meaning, ((of or name).split(".")[0],), lambda runs: [get(run) for run in runs], default)
+    return Column(
+        name, type_, meaning, ((of or name).split(".")[0],), lambda runs: [get(run) for run in runs], default, repeats
+    )
 
 
 def _latency(runs: list[Run]) -> list[Any]:
@@ -29,12 +33,12 @@ COLUMNS: tuple[Column, ...] = (
     _field("run_id", "string", "The run's id; the key of this view.", of="id"),
     _field("trace_id", "string", "The trace it belongs to, which is its root's id."),
     _field("parent_run_id", "string", "The run it was called from; null for a root."),
-    _field("project_id", "string", "The project's id (the API says session).", of="project.id"),
-    _field("project_name", "string", "The project's name.", of="project.name"),
+    _field("project_id", "string", "The project's id (the API says session).", of="project.id", repeats=True),
+    _field("project_name", "string", "The project's name.", of="project.name", repeats=True),
     _field("thread_id", "string", "The conversation, from metadata session_id, thread_id or conversation_id."),
-    _field("name", "string", "What it calls itself."),
-    _field("run_type", "string", "chain, llm, tool, retriever, embedding, prompt or parser."),
-    _field("status", "string", "success, error or pending (not ended when it was read)."),
+    _field("name", "string", "What it calls itself.", repeats=True),
+    _field("run_type", "string", "chain, llm, tool, retriever, embedding, prompt or parser.", repeats=True),
+    _field("status", "string", "success, error or pending (not ended when it was read).", repeats=True),
     Column(
         "is_root",
         "boolean",
@@ -47,8 +51,8 @@ COLUMNS: tuple[Column, ...] = (
     Column("latency_seconds", "number", "From start to end.", ("start_time", "end_time"), _latency),
     _field("first_token_time", "timestamp", "When the first token of a streamed answer came."),
     _field("error", "string", "The error's text, with its traceback."),
-    _field("tags", "strings", "Its tags."),
-    Column("model", "string", "The model, from metadata ls_model_name.", ("metadata",), _model),
+    _field("tags", "strings", "Its tags.", repeats=True),
+    Column("model", "string", "The model, from metadata ls_model_name.", ("metadata",), _model, repeats=True),
     _field("prompt_tokens", "integer", "Tokens read. On v1 a parent counts its children's too, on v2 only its own."),
     _field("completion_tokens", "integer", "Tokens written; parents as above."),
     _field("total_tokens", "integer", "Tokens read and written; parents as above."),

@@ -59,9 +59,7 @@ ATTRIBUTES: dict[str, Attribute] = {
     "inputs": Attribute("payload", _LIKE, lambda run: run.inputs),
     "outputs": Attribute("payload", _LIKE, lambda run: run.outputs),
     "error": Attribute("payload", _LIKE, lambda run: run.error, versions=frozenset({2})),
-    "total_tokens": Attribute(
-        "number", _ORDER | _EQUAL, lambda run: run.usage.total_tokens, versions=frozenset({2})
-    ),
+    "total_tokens": Attribute("number", _ORDER | _EQUAL, lambda run: run.usage.total_tokens, versions=frozenset({2})),
 }
 
 _KEY = _EQUAL | _LIKE | _EXISTS

@@ -16,6 +16,7 @@ from airflow_langsmith.testing.refusals import Refusal
 __all__ = ["Dialect", "Filter", "compile_filter"]
 
 _Predicate = Callable[[Run], bool]
+_SUBJECT_AND_VALUE = 2
 _POSITIVE = {"neq": "eq", "notlike": "like"}
 
 
@@ -161,7 +162,7 @@ class _Compiler:
         return found
 
     def _subject_and_value(self, call: Call) -> tuple[str, Scalar | list[Scalar]]:
-        if len(call.arguments) != 2 and not (call.operator == "exists" and len(call.arguments) == 1):
+        if len(call.arguments) != _SUBJECT_AND_VALUE and not (call.operator == "exists" and len(call.arguments) == 1):
             raise self._wrong_count(call, "2")
         subject = call.arguments[0]
         if not isinstance(subject, Name):

@@ -40,7 +40,8 @@ def bind(conditions: Iterable[Condition]) -> PairTest:
     """
     given = list(conditions)
     keyed = any(condition.part == "key" and not condition.negative for condition in given)
-    of_one, of_all = [], []
+    of_one: list[Condition] = []
+    of_all: list[Condition] = []
     for condition in given:
         universal = condition.negative and (condition.part == "key" or not keyed)
         (of_all if universal else of_one).append(condition)

@@ -72,10 +72,10 @@ Argument = Call | Name | Literal
 
 
 def parse(text: str) -> Call:
-    """
+    r"""
     Read one filter expression.
 
-    >>> parse('eq(name, "caf\\\\u00e9")').arguments[1].value
+    >>> parse('eq(name, "caf\\u00e9")').arguments[1].value
     'café'
     """
     reader = _Reader(text)

@@ -1,0 +1,13 @@
+"""
+From rows to published files.
+
+``encoders`` and ``arrow`` write rows into local files, ``parts`` cuts and names them, ``layout`` says where they lie,
+``storage`` puts them there whole, ``publish`` makes them one export and ``manifest`` describes it. ``pipeline`` walks
+the whole way.
+"""
+
+from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.manifest import Manifest, read_manifest
+from airflow_langsmith.export.pipeline import Exported, OnEmpty, Progress, Target, export
+
+__all__ = ["Exported", "Manifest", "OnEmpty", "Progress", "Target", "export", "format_of", "read_manifest"]

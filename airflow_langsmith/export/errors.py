@@ -1,0 +1,33 @@
+"""What can go wrong between rows and published files; leaves of the tree in ``api/errors.py``."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
+
+
+class ExportError(LangSmithError):
+    """Something went wrong on the way to the destination; the export published before stands."""
+
+    retriable: ClassVar[bool] = True
+
+
+class StorageError(ExportError):
+    """The destination could not be read or written."""
+
+
+class ConcurrentExportError(ExportError):
+    """Another export of the same partition was published, or cleaned up, at the same time."""
+
+
+class EmptyWindowError(ExportError):
+    """The window holds no rows, and ``on_empty="fail"``."""
+
+
+class DestinationConflictError(ConfigurationError):
+    """The partition holds the export of another window; to go on would lose it."""
+
+
+class ManifestError(ConfigurationError):
+    """There is no manifest, or none that this version can read."""

@@ -1,0 +1,67 @@
+"""Where things lie: a path for every view, project and window, and a name for every part."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta
+from urllib.parse import quote
+
+from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.windows import TimeWindow
+
+_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
+PART = re.compile(r"part-\d{5,}-[0-9a-f]{8}\.[a-z.]+")  # what is ours to clean up
+
+
+def partition(view: str, project: str, window: TimeWindow, pattern: str = "auto") -> str:
+    """
+    Place a window under the destination.
+
+    ``pattern`` is ``auto`` or a format string over ``start`` and ``end``.
+
+    >>> day = TimeWindow(datetime.fromisoformat("2025-03-01T00:00Z"), datetime.fromisoformat("2025-03-02T00:00Z"))
+    >>> partition("runs", "my shop", day)
+    'runs/project=my%20shop/date=2025-03-01'
+    >>> partition("runs", "shop", day, "dt={start:%Y%m%d}")
+    'runs/project=shop/dt=20250301'
+    """
+    stretch = _stretch(window) if pattern == "auto" else _format(pattern, window)
+    return f"{view}/project={quote(project, safe='')}/{stretch}"
+
+
+def part_name(number: int, sha256: str, extension: str) -> str:
+    """
+    Name a part by its place and its content: the same rows give the same object, other rows one beside it.
+
+    >>> part_name(0, "3f9a1c2b" + 56 * "0", "parquet")
+    'part-00000-3f9a1c2b.parquet'
+    """
+    return f"part-{number:05d}-{sha256[:8]}.{extension}"
+
+
+def _stretch(window: TimeWindow) -> str:
+    start = window.start
+    midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
+    if start == midnight and window.length == _DAY:
+        return f"date={start:%Y-%m-%d}"
+    if start == start.replace(minute=0, second=0, microsecond=0) and window.length == _HOUR:
+        return f"date={start:%Y-%m-%d}/hour={start:%H}"
+    return f"window={_stamp(window.start)}--{_stamp(window.end)}"
+
+
+def _stamp(moment: datetime) -> str:
+    fraction = f".{moment.microsecond:06d}" if moment.microsecond else ""
+    return f"{moment:%Y%m%dT%H%M%S}{fraction}Z"
+
+
+def _format(pattern: str, window: TimeWindow) -> str:
+    try:
+        path = pattern.format(start=window.start, end=window.end).strip("/")
+    except (KeyError, IndexError, ValueError, AttributeError) as error:
+        raise ConfigurationError(
+            f"partition={pattern!r} cannot be filled in ({error!r}); it is 'auto' or a format string over start "
+            "and end, like 'dt={start:%Y-%m-%d}'."
+        ) from error
+    if not path or any(step in ("", ".", "..") for step in path.split("/")):
+        raise ConfigurationError(f"partition={pattern!r} gives {path!r}, which is no path below the destination.")
+    return path

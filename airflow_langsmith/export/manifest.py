@@ -1,0 +1,104 @@
+"""The manifest: what an export is made of, written last. A reader that goes by it never sees half of one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from airflow_langsmith.export.errors import ManifestError
+from airflow_langsmith.export.storage import StoragePath, path_at, store_at
+
+NAME = "_manifest.json"
+SCHEMA_VERSION = 1  # of the manifest, the columns and the layout together; a breaking change counts up
+
+
+class ManifestFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One part: its name beside the manifest, what is in it, and how to tell it is whole."""
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class ManifestColumn(msgspec.Struct, frozen=True, kw_only=True):
+    """One column and its type (string, boolean, integer, number, timestamp, strings, json)."""
+
+    name: str
+    type: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One published export.
+
+    ``window_start`` is inside, ``window_end`` is not. ``pending`` counts the runs that had not ended when they were
+    read; they change later in LangSmith, so the window is worth another export. ``query`` holds the arguments that
+    narrowed it. Nothing in here depends on when it was made: the same rows give the same manifest.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    package_version: str
+    view: str
+    project: str
+    project_id: str
+    window_start: datetime
+    window_end: datetime
+    query: dict[str, Any]
+    api_version: str
+    format: str
+    compression: str
+    columns: tuple[ManifestColumn, ...]
+    files: tuple[ManifestFile, ...]
+    rows: int
+    bytes: int
+    pending: int
+    min_start_time: datetime | None
+    max_start_time: datetime | None
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Write it for people, too."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def decode(content: bytes, about: str) -> Manifest:
+    """
+    Read it.
+
+    :raises ManifestError: where it is none, or of a version yet to come.
+    """
+    try:
+        version = msgspec.json.decode(content, type=_Version).schema_version
+        if version > SCHEMA_VERSION:
+            raise ManifestError(
+                f"The manifest at {about} has schema version {version}, this package knows {SCHEMA_VERSION}: upgrade "
+                "airflow-provider-langsmith to read it."
+            )
+        return msgspec.json.decode(content, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise ManifestError(f"The file at {about} is no manifest of this package: {error}.") from error
+
+
+def read_manifest(uri: str | StoragePath) -> Manifest:
+    """
+    Read the manifest of an export.
+
+    :param uri: The manifest, as operators return it, or the partition it lies in; Airflow's connections apply
+        (``s3://conn_id@bucket/...``).
+    :raises ManifestError: where there is none.
+    """
+    path = path_at(uri)
+    place = str(path)
+    if place.rstrip("/").endswith(f"/{NAME}"):
+        path = path_at(place.rstrip("/").removesuffix(f"/{NAME}"))
+    content = store_at(path).read(NAME)
+    if content is None:
+        raise ManifestError(f"There is no {NAME} at {place}: nothing was published there (yet).")
+    return decode(content, place)
+
+
+class _Version(msgspec.Struct):
+    schema_version: int

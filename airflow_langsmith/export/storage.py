@@ -1,0 +1,170 @@
+"""
+A directory of whole objects.
+
+An object is there entirely or not at all, also while it is replaced and when the process dies: object stores promise
+that for a single upload (never for ``open("wb")``, which commits what it has when an exception passes through), and on
+a local disk a rename does.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Protocol
+
+from airflow_langsmith.export.errors import StorageError
+
+TEMPORARY = ".tmp"  # ending of files that were never finished, on local disks
+
+
+class StoragePath(Protocol):
+    """What is asked of Airflow's ``ObjectStoragePath``: an fsspec file system and a place in it."""
+
+    @property
+    def fs(self) -> Any:
+        """The file system."""
+
+    @property
+    def path(self) -> str:
+        """The place, as the file system writes it."""
+
+    def __truediv__(self, name: str) -> StoragePath:
+        """Go down."""
+
+
+def path_at(uri: str | StoragePath) -> StoragePath:
+    """Find a place by its URI, with Airflow's connections: ``s3://conn_id@bucket/key``, ``file:///...``."""
+    if not isinstance(uri, str):
+        return uri
+    # The one place below the surface that knows of Airflow: its connections are what makes a URI a place.
+    from airflow.providers.common.compat.sdk import ObjectStoragePath  # noqa: PLC0415
+
+    path: StoragePath = ObjectStoragePath(uri)
+    return path
+
+
+class Store(Protocol):
+    """The objects directly below one path."""
+
+    def put(self, local: Path, name: str) -> None:
+        """Upload a file."""
+
+    def write(self, content: bytes, name: str) -> None:
+        """Write an object."""
+
+    def read(self, name: str) -> bytes | None:
+        """Read an object; None if there is none."""
+
+    def sizes(self) -> dict[str, int]:
+        """List the objects by name, with their sizes in bytes."""
+
+    def delete(self, names: Iterable[str]) -> None:
+        """Remove objects; one that is gone already is fine."""
+
+
+def store_at(path: StoragePath) -> Store:
+    """Open the directory at a path."""
+    protocols = path.fs.protocol
+    local = "file" in ((protocols,) if isinstance(protocols, str) else protocols)
+    return _LocalStore(path) if local else _ObjectStore(path)
+
+
+class _LocalStore:
+    def __init__(self, path: StoragePath) -> None:
+        self._about = str(path)
+        self._directory = Path(path.path)
+
+    def put(self, local: Path, name: str) -> None:
+        with _failing(f"write {name} to", self._about), self._replacing(name) as temporary:
+            shutil.copyfile(local, temporary)
+
+    def write(self, content: bytes, name: str) -> None:
+        with _failing(f"write {name} to", self._about), self._replacing(name) as temporary:
+            temporary.write_bytes(content)
+
+    def read(self, name: str) -> bytes | None:
+        with _failing(f"read {name} from", self._about):
+            try:
+                return (self._directory / name).read_bytes()
+            except FileNotFoundError:
+                return None
+
+    def sizes(self) -> dict[str, int]:
+        with _failing("list", self._about):
+            if not self._directory.exists():
+                return {}
+            return {entry.name: entry.stat().st_size for entry in os.scandir(self._directory) if entry.is_file()}
+
+    def delete(self, names: Iterable[str]) -> None:
+        with _failing("clean up", self._about):
+            for name in names:
+                (self._directory / name).unlink(missing_ok=True)
+
+    @contextmanager
+    def _replacing(self, name: str) -> Iterator[Path]:
+        self._directory.mkdir(parents=True, exist_ok=True)
+        handle, temporary = tempfile.mkstemp(dir=self._directory, prefix=f"{name}.", suffix=TEMPORARY)
+        os.close(handle)
+        try:
+            yield Path(temporary)
+            Path(temporary).chmod(0o644)  # mkstemp's files are their owner's alone
+            Path(temporary).replace(self._directory / name)
+        finally:
+            Path(temporary).unlink(missing_ok=True)
+
+
+class _ObjectStore:
+    def __init__(self, path: StoragePath) -> None:
+        self._about = str(path)
+        self._fs = path.fs
+        self._base = path.path.rstrip("/")
+
+    def put(self, local: Path, name: str) -> None:
+        with _failing(f"write {name} to", self._about):
+            self._fs.put_file(str(local), f"{self._base}/{name}")
+
+    def write(self, content: bytes, name: str) -> None:
+        with _failing(f"write {name} to", self._about):
+            self._fs.pipe_file(f"{self._base}/{name}", content)
+
+    def read(self, name: str) -> bytes | None:
+        with _failing(f"read {name} from", self._about):
+            try:
+                content: bytes = self._fs.cat_file(f"{self._base}/{name}")
+            except FileNotFoundError:
+                return None
+            return content
+
+    def sizes(self) -> dict[str, int]:
+        with _failing("list", self._about):
+            self._fs.invalidate_cache()  # other writers' objects are not in this process's listing cache
+            try:
+                entries = self._fs.ls(self._base, detail=True)
+            except FileNotFoundError:
+                return {}
+            return {entry["name"].rpartition("/")[2]: entry["size"] for entry in entries if entry["type"] == "file"}
+
+    def delete(self, names: Iterable[str]) -> None:
+        with _failing("clean up", self._about):
+            for name in names:
+                try:
+                    self._fs.rm_file(f"{self._base}/{name}")
+                except FileNotFoundError:
+                    continue
+
+
+@contextmanager
+def _failing(doing: str, about: str) -> Iterator[None]:
+    """Say what could not be done and where; every store has errors of its own."""
+    try:
+        yield
+    except Exception as error:
+        raise StorageError(
+            f"Could not {doing} {about}: {type(error).__name__}: {error}. An export published there before still "
+            "stands. A retry may help; if it does not, check the destination's connection, its permissions (list, "
+            "read, write, delete) and the worker's disk."
+        ) from error

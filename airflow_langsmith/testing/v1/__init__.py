@@ -1,0 +1,1 @@
+"""Version 1 of the API, as the stand-in serves it."""
