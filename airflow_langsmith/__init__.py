@@ -1,3 +1,20 @@
-"""Airflow provider for LangSmith."""
+"""
+LangSmith for Apache Airflow: runs, traces and feedback in your lake every morning, complete and exactly once.
+
+Data walk one way through the house: an Airflow connection, a hook, a client, pages of run records, a view's rows,
+encoded parts, a manifest::
+
+    provider_info   what Airflow discovers
+    hooks           an Airflow connection -> a client
+    operators       what DAGs are made of
+    exceptions      errors as Airflow acts on them
+    windows         which stretch of time a task is about: [start, end), UTC          pure
+    api             LangSmith's HTTP API, both versions, as pages of run records      no Airflow, no files
+    views           from runs to rows, and the column contract                        pure
+    export          from rows to published files
+    testing         LangSmithStandIn, a LangSmith server in a box
+
+``hooks``, ``operators`` and ``exceptions`` are the surface, where Airflow is known; nothing below imports them.
+"""
 
 __version__ = "0.1.0"

@@ -22,6 +22,7 @@ MissingWindow = Literal["fail", "run_after"]
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DURATION = re.compile(r"(\d+)\s*([smhdw])")
+_DAY = timedelta(days=1)
 _NO_VALUE = ("", "None", "none", "null")  # what Jinja makes of a value that is not there
 
 
@@ -131,44 +132,50 @@ def resolve(
     return found
 
 
-def split(window: TimeWindow | Mapping[str, str], every: str | timedelta) -> list[dict[str, str]]:
+def split(
+    window: TimeWindow | Mapping[str, str], every: str | timedelta, window_timezone: str = "UTC"
+) -> list[dict[str, str]]:
     """
-    Cut a window into equal stretches, the last one perhaps shorter, as arguments for ``expand_kwargs``.
+    Cut a window into stretches of ``every``, the last one perhaps shorter, as arguments for ``expand_kwargs``.
 
-    Airflow maps over at most ``[core] max_map_length`` (1024) of them.
+    Whole days are days of ``window_timezone``, 23 or 25 hours long where its clocks change. Airflow maps over at most
+    ``[core] max_map_length`` (1024) stretches.
     """
     whole = TimeWindow.of(window)
+    zone = _zone(window_timezone)
     step = duration(every, "every")
     if step is None:
         raise WindowError("split needs a length: every='6h'.")
     pieces = []
     start = whole.start
     while start < whole.end:
-        end = min(start + step, whole.end)
+        end = min(_moved(start, step, zone), whole.end)
         pieces.append(TimeWindow(start, end).arguments())
         start = end
     return pieces
 
 
-def trailing(window: TimeWindow | Mapping[str, str], days: int) -> list[dict[str, str]]:
+def trailing(window: TimeWindow | Mapping[str, str], days: int, window_timezone: str = "UTC") -> list[dict[str, str]]:
     """
     List the windows of the last ``days`` days up to this one, oldest first, as arguments for ``expand_kwargs``.
 
-    They are as long as this one and lie edge to edge with it, so each is the same partition as when it was new:
-    exporting them again picks up what came late.
+    They lie edge to edge with this one and are as long, in days of ``window_timezone`` where they are whole days of
+    it. So each is the same partition as when it was new: exporting them again picks up what came late.
     """
     last = TimeWindow.of(window)
-    day = timedelta(days=1)
+    zone = _zone(window_timezone)
     if days < 1:
         raise WindowError(f"trailing goes back a whole number of days, 1 or more, not {days}.")
-    if day % last.length and last.length % day:
+    start, end = (bound.astimezone(zone).replace(tzinfo=None) for bound in (last.start, last.end))
+    length = last.length if (end - start) % _DAY or end <= start else end - start  # days by the wall clock
+    if _DAY % length and length % _DAY:
         raise WindowError(
-            f"Windows of {last.length} do not fill days, so earlier ones cannot be told from this one. Use windows of "
-            "whole days, or that divide a day."
+            f"Windows of {length} do not fill days of {window_timezone}, so earlier ones cannot be told from this one. "
+            "Use windows of whole days, or that divide a day."
         )
-    count = max(1, (day * days) // last.length)
+    count = max(1, _DAY * days // length)
     return [
-        TimeWindow(last.start - back * last.length, last.end - back * last.length).arguments()
+        TimeWindow(_moved(last.start, -back * length, zone), _moved(last.end, -back * length, zone)).arguments()
         for back in reversed(range(count))
     ]
 
@@ -264,6 +271,11 @@ def _bound(value: str | datetime | None, name: str) -> datetime:
     if value.tzinfo is None:
         raise WindowError(f"{name} is {value.isoformat()}, without a time zone. Write one: 2025-03-01T00:00:00+00:00.")
     return value
+
+
+def _moved(moment: datetime, by: timedelta, zone: ZoneInfo) -> datetime:
+    """Move a moment: whole days by the wall clock of a time zone, anything else by the clock that never changes."""
+    return moment + by if by % _DAY else (moment.astimezone(zone) + by).astimezone(UTC)
 
 
 def _plain(moment: datetime) -> datetime:

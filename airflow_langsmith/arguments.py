@@ -1,0 +1,77 @@
+"""
+What templates make of arguments: text. Read back here, the same way for every operator and sensor.
+
+An empty text means "not given", so ``"{{ params.filter or '' }}"`` does. ``"None"`` is what a template makes of a
+value that is not there, and is never taken for one.
+"""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterable
+
+from airflow_langsmith.api.errors import ConfigurationError
+
+
+def text(value: str | None, name: str) -> str | None:
+    """Read a text; empty is None."""
+    if value is None or not str(value).strip():
+        return None
+    if str(value).strip() == "None":
+        raise _wrong(name, value, "a text")
+    return str(value)
+
+
+def flag(value: bool | str | None, name: str) -> bool | None:
+    """
+    Read a yes or no.
+
+    >>> flag("True", "is_root"), flag("", "is_root")
+    (True, None)
+    """
+    if value is None or isinstance(value, bool):
+        return value
+    spelled = value.strip().lower()
+    if spelled in ("true", "false"):
+        return spelled == "true"
+    if spelled:
+        raise _wrong(name, value, "true, false")
+    return None
+
+
+def whole(value: int | str, name: str) -> int:
+    """Read a whole number."""
+    try:
+        return int(value)
+    except (ValueError, TypeError):
+        raise _wrong(name, value, "a whole number") from None
+
+
+def names(value: str | Iterable[str] | None, name: str) -> tuple[str, ...] | None:
+    """
+    Read a list of texts: a list, what a template prints of one, or texts with commas between them.
+
+    >>> names("['run_id', 'name']", "columns"), names("run_id, name", "columns")
+    (('run_id', 'name'), ('run_id', 'name'))
+    """
+    if value is None:
+        return None
+    if isinstance(value, str):
+        listed = text(value, name)
+        if listed is None:
+            return None
+        try:
+            value = ast.literal_eval(listed) if listed.strip().startswith(("[", "(")) else listed.split(",")
+        except (ValueError, SyntaxError):
+            raise _wrong(name, listed, "a list of texts") from None
+    found = tuple(item.strip() if isinstance(item, str) else item for item in value or ())
+    if not all(isinstance(item, str) and item for item in found):
+        raise _wrong(name, found, "a list of texts")
+    return found
+
+
+def _wrong(name: str, value: object, wanted: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"{name} is {value!r}; it has to be {wanted}, or empty for not given. A retry will not help: correct the DAG, "
+        "or the template that gave this."
+    )

@@ -1,0 +1,28 @@
+"""Errors as Airflow acts on them: the one place where the tree in ``api/errors.py`` meets Airflow's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
+
+from airflow_langsmith.api.errors import LangSmithError
+
+
+class LangSmithException(AirflowException):  # Airflow's own name for its kind
+    """Something that a retry may cure: the task fails and Airflow tries it again."""
+
+
+@contextmanager
+def airflow_errors() -> Iterator[None]:
+    """
+    Let a task fail as its error asks for.
+
+    What no retry cures (a wrong key, an unknown project, a refused filter, an impossible window) fails at once, as
+    ``AirflowFailException``; the rest as :class:`LangSmithException`, which retries and a sensor's ``soft_fail`` see.
+    """
+    try:
+        yield
+    except LangSmithError as error:
+        raise (LangSmithException if error.retriable else AirflowFailException)(str(error)) from error
