@@ -90,17 +90,17 @@ def api_root(host: str | None) -> str:
     >>> api_root("https://langsmith.example.com/api/v1/")
     'https://langsmith.example.com'
     """
-    spelled = (host or "").strip().strip("'\"").rstrip("/")
+    spelled = (host or "").strip().strip("'\"")
     if not spelled:
         return REGIONS["us"][0]
     if spelled.lower() in REGIONS:
         return REGIONS[spelled.lower()][0]
     url = urlsplit(_with_scheme(spelled))
     try:
-        complete = url.scheme in ("http", "https") and bool(url.hostname) and (url.port is None or url.port > 0)
+        complete = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
     except ValueError:
         complete = False
-    if not complete or url.username or url.password or url.query or url.fragment:
+    if not complete or "@" in url.netloc or url.query or url.fragment or any(map(str.isspace, spelled)):
         raise ConfigurationError(
             f"The connection's host is no API address: {spelled.rpartition('@')[2]!r}. Leave it empty for LangSmith's "
             f"US cloud, name a region ({', '.join(REGIONS)}), or give a URL like https://langsmith.example.com."

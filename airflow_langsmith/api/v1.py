@@ -110,11 +110,18 @@ def _refuse_offloaded(wire: _WireRun, about: str) -> None:
 
 
 def _run(wire: _WireRun, project: Project) -> Run:
-    extra = present(wire.extra)
     return wire.record(
         project,
         parent_run_id=wire.parent_run_id,
         in_dataset=wire.in_dataset,
-        metadata=present(_EXTRA.decode(extra).metadata) if extra is not None else None,
+        metadata=_metadata(present(wire.extra)),
         serialized=wire.serialized,
     )
+
+
+def _metadata(extra: Raw | None) -> Raw | None:
+    """Find the metadata; an extra that is no object has none."""
+    try:
+        return None if extra is None else present(_EXTRA.decode(extra).metadata)
+    except msgspec.ValidationError:
+        return None

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import replace
+from datetime import datetime, timedelta
 
 from airflow_langsmith.api.backend import Backend, Dialect
 from airflow_langsmith.api.errors import ConfigurationError, CursorLoopError, LangSmithError, PayloadError
@@ -36,6 +38,7 @@ class Walk:
         self._seam: deque[frozenset[str]] = deque(maxlen=2)
         self._page_size = 0
         self._good_pages = 0
+        self._end = query.end  # of what is left to read
 
     def next_page(self) -> Flow[Page]:
         """Read the next page; the first one also settles which API version the server speaks."""
@@ -75,7 +78,7 @@ class Walk:
             "POST",
             dialect.PATH,
             tier="v2 query" if dialect.NAME == "v2" else v1_tier(query.start, filters),
-            json=dialect.body(query, self._page_size, self._cursor),
+            json=dialect.body(replace(query, end=self._end), self._page_size, self._cursor),
             about=self.about,
         )
 
@@ -106,16 +109,23 @@ class Walk:
                     "A retry may help; if it does not, tell LangSmith's support."
                 )
             self._seen_cursors.add(mark)
-        self._cursor = page.cursor
-        self.done = page.cursor is None
-        self._fit(page)
-        start, end = self.query.start, self.query.end
+        start, end = self.query.start, self._end
         fresh = [
             run for run in page.runs if start <= run.start_time < end and not any(run.id in ids for ids in self._seam)
         ]
         self._seam.append(frozenset(run.id for run in page.runs))
+        self._cursor = page.cursor
+        if page.cursor is None and fresh and len(page.runs) >= self._page_size:
+            self._go_below(fresh[-1].start_time)
+        else:
+            self.done = page.cursor is None
+        self._fit(page)
         self.runs += len(fresh)
         return Page(fresh, page.cursor, page.size)
+
+    def _go_below(self, last: datetime) -> None:
+        """Ask once more: a full page without a cursor is the last one by chance, or one whose cursor got lost."""
+        self._end = last + timedelta(microseconds=1)  # runs of that very microsecond may be on both sides of the seam
 
     def _fit(self, page: Page) -> None:
         """Keep pages under the largest body, and let one that was halved grow back."""

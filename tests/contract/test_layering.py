@@ -1,0 +1,112 @@
+"""The walls of the house: who may import whom, and what must not be loaded when a DAG is parsed."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import airflow_langsmith
+
+PACKAGE = Path(airflow_langsmith.__file__).parent
+SURFACE = {"hooks", "operators", "sensors", "triggers", "links", "exceptions", "arguments", "provider_info"}
+
+# Room -> the rooms of the house it may import. `__version__` is everybody's.
+MAY_IMPORT = {
+    "api": {"api"},
+    "windows": {"api.errors"},
+    "views": {"views", "api.errors", "api.records", "api.wire"},
+    "export": {"export", "api", "views", "windows"},
+    "testing": {"testing"},
+    "arguments": {"api.errors"},
+    "exceptions": {"api.errors"},
+    "provider_info": {"api.settings"},
+    "hooks": {"api", "provider_info"},
+    "operators": {"operators", "hooks", "exceptions", "arguments", "api", "views", "export", "windows"},
+}
+
+# Outside package -> the modules that may import it.
+OUTSIDE = {
+    "httpx": {"api.transport"},
+    "pyarrow": {"export.arrow"},
+    "airflow": {"hooks", "exceptions", "operators.export", "export.storage"},
+}
+
+
+def room_of(name: str) -> str:
+    """Tell which room a module, or what is in one, belongs to."""
+    return name.partition(".")[0]
+
+
+def modules() -> Iterator[tuple[str, Path]]:
+    """Give every module of the package by its name within it."""
+    for path in sorted(PACKAGE.rglob("*.py")):
+        name = ".".join(path.relative_to(PACKAGE).with_suffix("").parts)
+        yield name.removesuffix(".__init__"), path
+
+
+def imports(path: Path) -> Iterator[str]:
+    """Give everything a module imports, anywhere in it."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: imports are absolute"
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize(("name", "path"), list(modules()), ids=lambda value: value if isinstance(value, str) else "")
+def test_nobody_reaches_through_a_wall(name: str, path: Path) -> None:
+    """A module imports the rooms its own room may import, and outside packages only where they are at home."""
+    room = room_of(name)
+    for imported in imports(path):
+        top, _, inner = imported.partition(".")
+        if top == "airflow_langsmith" and inner != "__version__":
+            allowed = MAY_IMPORT.get(room, set())
+            assert any(inner == other or inner.startswith(f"{other}.") for other in allowed), f"{name}: {imported}"
+        if top in OUTSIDE:
+            assert name in OUTSIDE[top], f"{name} imports {imported}"
+
+
+def test_every_room_has_its_rule() -> None:
+    """A new room says whom it may import."""
+    rooms = {room_of(name) for name, _ in modules()} - {"__init__"}
+    assert rooms == set(MAY_IMPORT)
+
+
+def test_no_file_grows_without_end() -> None:
+    """A file has one job; at 400 lines it has two."""
+    assert not [name for name, path in modules() if len(path.read_text().splitlines()) > 400]
+
+
+PARSE = """
+import sys
+import airflow.sdk, airflow.sdk.bases.operator, airflow.providers.common.compat.sdk as compat
+from airflow.sdk import BaseOperator, DAG
+[getattr(compat, name) for name in ("BaseHook", "BaseOperator", "Context", "AirflowException", "AirflowSkipException")]
+with DAG("without"):
+    BaseOperator(task_id="export")
+before = set(sys.modules)
+with DAG("with"):
+    from airflow_langsmith.operators import LangSmithExportOperator
+    LangSmithExportOperator(task_id="export", project="shop", destination="s3://conn@bucket/key")
+import threading
+print("LOADED", *sorted(set(sys.modules) - before))
+print("THREADS", threading.active_count())
+"""
+
+
+def test_parsing_a_dag_loads_nothing_else() -> None:
+    """A DAG that uses the operators loads our own modules and the standard library, beyond what Airflow has loaded."""
+    done = subprocess.run([sys.executable, "-c", PARSE], check=True, capture_output=True, text=True)
+    lines = dict(line.split(maxsplit=1) for line in done.stdout.splitlines() if line.startswith(("LOADED", "THREADS")))
+    loaded = lines["LOADED"].split()
+    known = {"airflow_langsmith", *sys.stdlib_module_names}
+    assert "airflow_langsmith.operators.export" in loaded
+    assert not [name for name in loaded if room_of(name) not in known]
+    assert not {"airflow_langsmith.export.arrow", "airflow_langsmith.testing"} & set(loaded)
+    assert lines["THREADS"] == "1"

@@ -1,0 +1,87 @@
+"""What Airflow discovers of the provider, by Airflow's own rules."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import tomllib
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+import airflow
+import jsonschema
+import pytest
+from airflow.providers.common.compat.sdk import BaseHook, BaseOperator
+
+import airflow_langsmith
+from airflow_langsmith.api import settings
+from airflow_langsmith.hooks import LangSmithHook
+from airflow_langsmith.provider_info import CONNECTION_TYPE, get_provider_info
+
+ROOT = Path(airflow_langsmith.__file__).parent.parent
+SCHEMAS = Path(airflow.__file__).parent
+
+
+def schema(name: str) -> Any:
+    """Read one of Airflow's own schemas."""
+    return json.loads((SCHEMAS / name).read_text())
+
+
+def test_the_provider_info_is_valid() -> None:
+    """Airflow's runtime schema accepts the provider info; the strict one of its own providers accepts its parts."""
+    info = get_provider_info()
+    jsonschema.validate(info, schema("provider_info.schema.json"))
+    strict = schema("provider.yaml.schema.json")
+    for part in ("connection-types", "integrations", "hooks", "operators"):
+        jsonschema.validate(info[part], {**strict["properties"][part], "definitions": strict["definitions"]})
+
+
+def test_the_entry_point_is_found_under_the_package_s_name() -> None:
+    """Airflow refuses a provider whose package-name is not its distribution's."""
+    (found,) = [
+        point
+        for point in metadata.entry_points(group="apache_airflow_provider")
+        if point.value.startswith("airflow_langsmith")
+    ]
+    assert found.load()()["package-name"] == "airflow-provider-langsmith"
+    assert found.dist is not None
+    assert found.dist.name == "airflow-provider-langsmith"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert project["name"] == found.dist.name
+    assert project["entry-points"]["apache_airflow_provider"]["provider_info"] == found.value
+
+
+def test_everything_named_exists() -> None:
+    """Every module and class that the provider info names can be imported and is of its kind."""
+    info = get_provider_info()
+    for part, base in (("hooks", BaseHook), ("operators", BaseOperator)):
+        for integration in info[part]:
+            for name in integration["python-modules"]:
+                module = import_module(name)
+                assert [value for value in vars(module).values() if isinstance(value, type) and issubclass(value, base)]
+    module, _, name = CONNECTION_TYPE["hook-class-name"].rpartition(".")
+    assert getattr(import_module(module), name) is LangSmithHook
+    assert CONNECTION_TYPE["connection-type"] == LangSmithHook.conn_type
+    assert CONNECTION_TYPE["hook-name"] == LangSmithHook.hook_name
+
+
+def test_the_form_has_a_field_for_every_setting() -> None:
+    """The connection form offers the extras that are read, and no others."""
+    assert tuple(CONNECTION_TYPE["conn-fields"]) == settings.FIELDS
+
+
+@pytest.mark.parametrize(("command", "shown"), [("hooks", "langsmith_conn_id"), ("list", "airflow-provider-langsmith")])
+def test_airflow_lists_it(command: str, shown: str) -> None:
+    """``airflow providers`` knows the provider and its connection type."""
+    asked = [sys.executable, "-m", "airflow", "providers", command, "--output", "plain"]
+    listed = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
+    assert shown in listed
+
+
+def test_the_changelog_knows_the_version() -> None:
+    """The newest version in the changelog is the package's."""
+    versions = re.findall(r"^## \[?(\d+\.\d+\.\d+)", (ROOT / "CHANGELOG.md").read_text(), re.MULTILINE)
+    assert versions[0] == airflow_langsmith.__version__
