@@ -19,3 +19,77 @@ os.environ.update(
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_HOME}/airflow.db?timeout=60",
     LANGSMITH_TRACING="false",
 )
+
+from collections.abc import Callable, Iterator  # noqa: E402  # after the environment is set
+from contextlib import ExitStack  # noqa: E402
+from datetime import datetime  # noqa: E402
+from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
+
+import pytest  # noqa: E402
+
+from airflow_langsmith.api import LangSmithClient, RunQuery, Settings  # noqa: E402
+from airflow_langsmith.export import Exported, Target, export, format_of, read_manifest  # noqa: E402
+from airflow_langsmith.testing import LangSmithStandIn  # noqa: E402
+from airflow_langsmith.views import view_of  # noqa: E402
+
+ClientOf = Callable[..., LangSmithClient]
+Export = Callable[..., Exported]
+ReadRows = Callable[[str | Path], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def langsmith() -> Iterator[LangSmithStandIn]:
+    """A LangSmith of the test's own."""
+    with LangSmithStandIn() as server:
+        yield server
+
+
+@pytest.fixture
+def client_of() -> Iterator[ClientOf]:
+    """Make clients of a stand-in, which are closed in the end; the budget is out of the way unless given."""
+    with ExitStack() as stack:
+
+        def make(server: LangSmithStandIn, api_version: Any = "auto", **settings: Any) -> LangSmithClient:
+            given = {"api_url": server.url, "api_key": server.api_key, "requests_per_10s": 100_000, **settings}
+            return stack.enter_context(LangSmithClient(Settings(api_version=api_version, **given)))
+
+        yield make
+
+
+@pytest.fixture
+def export_runs(tmp_path: Path) -> Export:
+    """Export the runs of a window, as Parquet below the test's own directory."""
+
+    def run(
+        client: LangSmithClient,
+        project: str,
+        start: datetime,
+        end: datetime,
+        *,
+        query: dict[str, Any] | None = None,
+        columns: list[str] | None = None,
+        **target: Any,
+    ) -> Exported:
+        view = view_of("runs", columns)
+        asked = RunQuery(project=client.project(project), start=start, end=end, fields=view.fields, **(query or {}))
+        format_ = format_of(target.pop("format", "parquet"), target.pop("compression", None))
+        exported = export(client, asked, view, Target(destination=f"file://{tmp_path}", format=format_, **target))
+        assert exported is not None
+        return exported
+
+    return run
+
+
+@pytest.fixture
+def read_rows() -> ReadRows:
+    """Read the rows of an export, as a reader should: by its manifest."""
+
+    def read(uri: str | Path) -> list[dict[str, Any]]:
+        import pyarrow.parquet as pq  # noqa: PLC0415  # not every test needs it
+
+        manifest = read_manifest(str(uri))
+        directory = Path(str(uri).removeprefix("file://").removesuffix("/_manifest.json"))
+        return [row for file in manifest.files for row in pq.read_table(directory / file.name).to_pylist()]
+
+    return read

@@ -16,7 +16,7 @@ Everything that can go wrong, sorted by what cures it.
     │   └── ServerError                   408, 425, 5xx                              a retry may
     ├── TransportError                    no answer: refused, reset, cut short       a retry may
     │   └── ReadTimeoutError              no answer in time                          a retry may
-    └── PayloadError                      an answer outside the documented shape     a retry may
+    └── PayloadError                      an answer outside the documented shape     only you can
         └── CursorLoopError               the same page twice                        a retry may
 
 ``windows`` and ``export`` add their own leaves. ``retriable`` is the one place that tells the two kinds apart:
@@ -152,13 +152,13 @@ class ReadTimeoutError(TransportError):
 
 
 class PayloadError(LangSmithError):
-    """A success whose body is not what LangSmith documents."""
-
-    retriable = True
+    """A success whose body is not of the shape LangSmith documents."""
 
 
 class CursorLoopError(PayloadError):
     """A page pointed at a page already read; going on would never end."""
+
+    retriable = True
 
 
 _BY_STATUS: dict[int, type[ApiError]] = {
@@ -184,7 +184,7 @@ def error_for(
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else InvalidQueryError)  # noqa: PLR2004
     if kind is AuthenticationError and document is None:
         kind = ProxyError
-    detail = _detail(document) if document is not None else body.decode("utf-8", "replace").strip()
+    detail = _detail(document) if document is not None else " ".join(body.decode("utf-8", "replace").split())
     if 300 <= status < 400:  # noqa: PLR2004
         detail = "a redirect; host must be LangSmith's API, not its UI"
     return kind(status, method, path, detail[:DETAIL_LIMIT], about, seconds_from(retry_after))

@@ -16,7 +16,7 @@ from msgspec import Raw
 from airflow_langsmith.api.errors import PayloadError
 from airflow_langsmith.api.query import MARGIN, RunQuery, instant
 from airflow_langsmith.api.records import Page, Project, Run
-from airflow_langsmith.api.wire import WireRun, decode, present
+from airflow_langsmith.api.wire import ABSENT, WireRun, decode, present
 
 NAME = "v1"
 PATH = "/api/v1/runs/query"
@@ -74,13 +74,13 @@ def read(content: bytes, project: Project, about: str) -> Page:
 
 
 class _Extra(msgspec.Struct):
-    metadata: Raw | None = None
+    metadata: Raw = ABSENT
 
 
 class _WireRun(WireRun, kw_only=True):
     parent_run_id: str | None = None
     in_dataset: bool | None = None
-    serialized: Raw | None = None
+    serialized: Raw = ABSENT
     inputs_s3_urls: dict[str, Raw] | None = None
     outputs_s3_urls: dict[str, Raw] | None = None
     s3_urls: dict[str, Raw] | None = None
@@ -91,6 +91,7 @@ class _WirePage(msgspec.Struct):
     cursors: dict[str, str | None] = {}
 
 
+_NOTHING = (None, ABSENT, Raw(b"null"))
 _PAGE = msgspec.json.Decoder(_WirePage)
 _EXTRA = msgspec.json.Decoder(_Extra)
 
@@ -100,11 +101,11 @@ def _refuse_offloaded(wire: _WireRun, about: str) -> None:
     elsewhere = {"inputs": wire.inputs_s3_urls, "outputs": wire.outputs_s3_urls}
     offloaded = [name for name, urls in elsewhere.items() if urls]
     offloaded += [name for name in ("error", "events", "extra", "serialized") if name in (wire.s3_urls or {})]
-    missing = [name for name in offloaded if getattr(wire, name) in (None, b"null")]
+    missing = [name for name in offloaded if getattr(wire, name) in _NOTHING]
     if missing:
         raise PayloadError(
             f"LangSmith keeps the {' and '.join(missing)} of run {wire.id} in blob storage and did not send them "
-            f"[{about}]. A retry may help; else leave these columns out, or set 'api_version' to 'v2' in the "
+            f"[{about}]. A retry will not help: leave these columns out, or set 'api_version' to 'v2' in the "
             "connection's extra, which sends payloads whole."
         )
 
@@ -114,14 +115,14 @@ def _run(wire: _WireRun, project: Project) -> Run:
         project,
         parent_run_id=wire.parent_run_id,
         in_dataset=wire.in_dataset,
-        metadata=_metadata(present(wire.extra)),
+        metadata=_metadata(wire.extra),
         serialized=wire.serialized,
     )
 
 
-def _metadata(extra: Raw | None) -> Raw | None:
+def _metadata(extra: Raw) -> Raw:
     """Find the metadata; an extra that is no object has none."""
     try:
-        return None if extra is None else present(_EXTRA.decode(extra).metadata)
+        return ABSENT if present(extra) is None else _EXTRA.decode(extra).metadata
     except msgspec.ValidationError:
-        return None
+        return ABSENT

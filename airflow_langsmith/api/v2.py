@@ -14,7 +14,7 @@ from msgspec import Raw
 
 from airflow_langsmith.api.query import MARGIN, RunQuery, instant
 from airflow_langsmith.api.records import Page, Project, Run
-from airflow_langsmith.api.wire import WireRun, decode, present
+from airflow_langsmith.api.wire import ABSENT, WireRun, decode
 
 NAME = "v2"
 PATH = "/api/v2/runs/query"
@@ -62,8 +62,8 @@ def read(content: bytes, project: Project, about: str) -> Page:
 class _WireRun(WireRun, kw_only=True):
     parent_run_ids: list[str] | None = None  # from the root down
     is_in_dataset: bool | None = None
-    metadata: Raw | None = None
-    manifest: Raw | None = None
+    metadata: Raw = ABSENT
+    manifest: Raw = ABSENT
 
 
 class _WirePage(msgspec.Struct):
@@ -79,6 +79,6 @@ def _run(wire: _WireRun, project: Project) -> Run:
         project,
         parent_run_id=wire.parent_run_ids[-1] if wire.parent_run_ids else None,
         in_dataset=wire.is_in_dataset,
-        metadata=present(wire.metadata),
+        metadata=wire.metadata,
         serialized=wire.manifest,
     )

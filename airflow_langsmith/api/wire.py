@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.api.errors import PayloadError
+from airflow_langsmith.api.errors import PayloadError, TransportError
 from airflow_langsmith.api.records import Project, Run
 
 T = TypeVar("T")
@@ -25,20 +25,28 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str) -> T:
 
     A lone surrogate or a NaN is enough for the fast decoder to refuse a page, and both occur in model output. Such a
     page is read once more by the standard library and mended: the surrogate becomes U+FFFD, the NaN the text "NaN".
+
+    :raises TransportError: for what is no JSON, as an answer cut short is.
+    :raises PayloadError: for JSON of another shape.
     """
     try:
         # Raw payloads go into lines of JSON as they are: a server that prints its JSON over lines is put on one.
         return decoder.decode(msgspec.json.format(body, indent=-1) if b"\n" in body else body)
     except msgspec.DecodeError as refusal:
+        begins = f"[{about}]; it begins {body[:120].decode('utf-8', 'replace')!r}"
         try:
             document = json.loads(body, parse_constant=str, parse_float=_float)
             mended = _LONE_SURROGATE.sub("\ufffd", json.dumps(document, ensure_ascii=False))
             return decoder.decode(mended.encode())
-        except (ValueError, RecursionError):
-            start = body[:120].decode("utf-8", "replace")
+        except msgspec.ValidationError:
             raise PayloadError(
-                f"LangSmith's answer is not what its API documents ({refusal}) [{about}]; it begins {start!r}. A retry "
-                "may help; if it does not, host may not be LangSmith's API."
+                f"LangSmith's answer is not of the shape its API documents ({refusal}) {begins}. A retry will not "
+                "help: if host is LangSmith's API, tell us which version it is."
+            ) from refusal
+        except (ValueError, RecursionError):
+            raise TransportError(
+                f"LangSmith's answer is no JSON, or was cut short ({refusal}) {begins}. A retry may help; if it does "
+                "not, host may not be LangSmith's API."
             ) from refusal
 
 
@@ -67,22 +75,26 @@ def dollars(cost: float | str | None) -> float | None:
     return float(cost) if cost not in (None, "") else None
 
 
-def present(raw: Raw | None) -> Raw | None:
-    """Tell a value from a JSON null."""
-    return None if raw is None or raw == b"null" else raw
+ABSENT = Raw(b"")  # a payload that was not sent; msgspec decodes ``Raw | None`` as nothing but null
+_NULL, _EMPTY = Raw(b"null"), Raw(b"{}")
 
 
-def filled(raw: Raw | None) -> Raw | None:
-    """Tell a value from a JSON null and from an empty object: no feedback is written as either."""
-    return None if present(raw) is None or raw == b"{}" else raw
+def present(raw: Raw) -> Raw | None:
+    """Tell a value from a JSON null and from one that was not sent."""
+    return None if raw in (ABSENT, _NULL) else raw
 
 
-def unwrapped(raw: Raw | None) -> Raw | None:
+def filled(raw: Raw) -> Raw | None:
+    """Tell a value from an empty object, too: no feedback is written as either."""
+    return None if raw in (ABSENT, _NULL, _EMPTY) else raw
+
+
+def unwrapped(raw: Raw) -> Raw | None:
     """Take v2's ``{"raw": {...}}`` off a breakdown of tokens or costs; v1's has no wrapper."""
-    if filled(raw) is None:
-        return None
-    found = _DETAILS.decode(raw)  # type: ignore[arg-type]  # filled() above
-    return filled(found.get("raw", raw))
+    try:
+        return filled(raw) and filled(_DETAILS.decode(raw).get("raw", raw))
+    except msgspec.ValidationError:
+        return raw
 
 
 _DETAILS: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
@@ -110,15 +122,15 @@ class WireRun(msgspec.Struct, kw_only=True):
     total_cost: float | str | None = None
     dotted_order: str | None = None
     reference_example_id: str | None = None
-    inputs: Raw | None = None
-    outputs: Raw | None = None
-    feedback_stats: Raw | None = None
-    extra: Raw | None = None
-    events: Raw | None = None
-    prompt_token_details: Raw | None = None
-    completion_token_details: Raw | None = None
-    prompt_cost_details: Raw | None = None
-    completion_cost_details: Raw | None = None
+    inputs: Raw = ABSENT
+    outputs: Raw = ABSENT
+    feedback_stats: Raw = ABSENT
+    extra: Raw = ABSENT
+    events: Raw = ABSENT
+    prompt_token_details: Raw = ABSENT
+    completion_token_details: Raw = ABSENT
+    prompt_cost_details: Raw = ABSENT
+    completion_cost_details: Raw = ABSENT
 
     def record(
         self,
@@ -126,8 +138,8 @@ class WireRun(msgspec.Struct, kw_only=True):
         *,
         parent_run_id: str | None,
         in_dataset: bool | None,
-        metadata: Raw | None,
-        serialized: Raw | None,
+        metadata: Raw,
+        serialized: Raw,
     ) -> Run:
         """Make the record, given what each version keeps in a place of its own."""
         return Run(
@@ -135,7 +147,7 @@ class WireRun(msgspec.Struct, kw_only=True):
             trace_id=self.trace_id,
             parent_run_id=parent_run_id,
             project=project,
-            thread_id=self.thread_id or thread_of(read_metadata(metadata)),
+            thread_id=self.thread_id or thread_of(read_metadata(present(metadata))),
             name=self.name,
             run_type=self.run_type and self.run_type.lower(),
             status=self.status and self.status.lower(),
@@ -155,7 +167,7 @@ class WireRun(msgspec.Struct, kw_only=True):
             in_dataset=in_dataset,
             inputs=present(self.inputs),
             outputs=present(self.outputs),
-            metadata=metadata,
+            metadata=present(metadata),
             feedback_stats=filled(self.feedback_stats),
             extra=present(self.extra),
             events=present(self.events),

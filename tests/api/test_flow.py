@@ -11,7 +11,6 @@ from airflow_langsmith.api.errors import (
     ApiError,
     AuthenticationError,
     LangSmithError,
-    PayloadError,
     RateLimitError,
     ReadTimeoutError,
     TransportError,
@@ -137,7 +136,7 @@ def test_a_body_that_cannot_be_read_is_asked_for_again() -> None:
 
     def read(body: bytes) -> str:
         if body == b"{":
-            raise PayloadError("cut short")
+            raise TransportError("cut short")
         return body.decode()
 
     flow = exchange(lambda: Request("GET", "/info"), read, Backoff(1))

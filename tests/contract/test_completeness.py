@@ -1,0 +1,203 @@
+"""Promises 1 and 3: every run of a window, exactly once, whatever the server's edges, pages and API version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any, get_args
+
+import pytest
+from langsmith import Client
+
+from airflow_langsmith.api import LangSmithClient
+from airflow_langsmith.api.errors import LangSmithError
+from airflow_langsmith.export import Exported
+from airflow_langsmith.testing import LangSmithStandIn
+from airflow_langsmith.testing.settings import Edges
+
+# The SDK announces the end of v1, which it still reads in.
+pytestmark = pytest.mark.filterwarnings("ignore::langsmith._internal._beta_decorator.LangSmithDeprecationWarning")
+
+FIRST = datetime(2026, 3, 1, tzinfo=UTC)
+DAY, MICROSECOND = timedelta(days=1), timedelta(microseconds=1)
+DAYS = [FIRST, FIRST + DAY, FIRST + 2 * DAY]
+HUGE = {"text": 'ü€😀\\"\n' * 14_000}  # about 100 KB
+
+Export = Callable[..., Exported]
+
+
+def awkward_runs() -> Iterator[dict[str, Any]]:
+    """Make runs at every edge of three days, with everything that is easily lost."""
+    for day in [*DAYS, FIRST + 3 * DAY]:
+        for moment in (day - MICROSECOND, day, day + MICROSECOND):
+            yield {"start_time": moment, "name": f"edge {moment}", "end_time": moment + timedelta(seconds=1)}
+    for day in DAYS:
+        for minute in range(230):
+            start = day + timedelta(minutes=minute, seconds=1)
+            yield {"start_time": start, "name": f"run {minute}", "end_time": start, "outputs": {"n": minute}}
+        same = day + timedelta(hours=3)  # more runs of one microsecond than fit on one page of v1
+        for number in range(120):
+            yield {"start_time": same, "name": f"same {number}", "end_time": same}
+        yield {"start_time": day + timedelta(hours=5), "name": "pending"}
+        yield {"start_time": day + timedelta(hours=5), "name": "long", "end_time": day + 2 * DAY}
+        yield {"start_time": day + timedelta(hours=6), "name": "größe 😀 \\ \"'", "tags": ["ä", ""], "inputs": HUGE}
+        yield {"start_time": day + timedelta(hours=7), "name": "nulls", "inputs": None, "outputs": None, "extra": None}
+        failed = {"error": "ValueError('é')\n  at line 1", "outputs": None, "run_type": "tool"}
+        yield {"start_time": day + timedelta(hours=8), "name": "failed", "end_time": day + timedelta(hours=9), **failed}
+
+
+@pytest.fixture(params=get_args(Edges))
+def awkward(request: pytest.FixtureRequest) -> Iterator[LangSmithStandIn]:
+    """A workspace of awkward runs, on a server whose bounds are inclusive, exclusive or one of each."""
+    with LangSmithStandIn(edges=request.param) as server:
+        for run in awkward_runs():
+            server.add_run(project="shop", **run)
+        server.add_run(project="other", start_time=FIRST)
+        yield server
+
+
+def listed(server: LangSmithStandIn) -> dict[str, Any]:
+    """List all runs of the project as the official SDK does."""
+    client = Client(api_url=server.url, api_key=server.api_key)
+    return {str(run.id): run for run in client.list_runs(project_name="shop")}
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_three_days_are_all_there_is(
+    awkward: LangSmithStandIn,
+    version: str,
+    client_of: Callable[..., LangSmithClient],
+    export_runs: Export,
+    read_rows: Callable[[str], list[dict[str, Any]]],
+) -> None:
+    """The rows of adjacent windows are the SDK's own listing of the same days, each run once and in its own day."""
+    client = client_of(awkward, version)
+    rows = []
+    for day in DAYS:
+        exported = export_runs(client, "shop", day, day + DAY)
+        assert exported.manifest.api_version == version
+        found = read_rows(exported.uri)
+        assert all(day <= row["start_time"] < day + DAY for row in found)
+        assert exported.manifest.rows == len(found)
+        assert exported.manifest.pending == sum(row["status"] == "pending" for row in found) == 3
+        rows += found
+    expected = {
+        run_id: run
+        for run_id, run in listed(awkward).items()
+        if FIRST <= run.start_time.replace(tzinfo=UTC) < FIRST + 3 * DAY
+    }
+    assert len(expected) == 3 * (3 + 230 + 120 + 5)
+    assert sorted(row["run_id"] for row in rows) == sorted(expected)
+    for row in rows:
+        run = expected[row["run_id"]]
+        assert row["start_time"] == run.start_time.replace(tzinfo=UTC)
+        assert row["end_time"] == (run.end_time and run.end_time.replace(tzinfo=UTC))
+        assert (row["name"], row["run_type"], row["status"]) == (run.name, run.run_type, run.status)
+        assert row["error"] == run.error
+        assert row["tags"] == (run.tags or [])
+        assert (json.loads(row["inputs"]) if row["inputs"] else {}) == (run.inputs or {})
+        assert (json.loads(row["outputs"]) if row["outputs"] else None) == run.outputs
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_window_of_one_microsecond(
+    awkward: LangSmithStandIn,
+    version: str,
+    client_of: Callable[..., LangSmithClient],
+    export_runs: Export,
+) -> None:
+    """The shortest window there is holds the runs of its microsecond and not those of its neighbours."""
+    for moment in (FIRST - MICROSECOND, FIRST, FIRST + MICROSECOND):
+        exported = export_runs(client_of(awkward, version), "shop", moment, moment + MICROSECOND)
+        assert exported.manifest.rows == 1
+        assert exported.manifest.min_start_time == exported.manifest.max_start_time == moment
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("fault", ["status", "truncate", "reset", "rate_limit"])
+def test_trouble_on_the_way_loses_nothing(
+    langsmith: LangSmithStandIn,
+    version: str,
+    fault: Any,
+    client_of: Callable[..., LangSmithClient],
+    export_runs: Export,
+) -> None:
+    """A page that fails and comes on a later try is neither lost nor there twice, and asks no page before it again."""
+    for minute in range(250):
+        langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=minute))
+    langsmith.misbehave(fault, after=1)
+    exported = export_runs(client_of(langsmith, version), "shop", FIRST, FIRST + DAY, query={"page_size": 100})
+    assert exported.manifest.rows == 250
+    assert len(langsmith.requests_to("/runs/query")) == 4
+    assert not langsmith.unspent_faults
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_pages_too_large_for_the_way(
+    langsmith: LangSmithStandIn,
+    version: str,
+    client_of: Callable[..., LangSmithClient],
+    export_runs: Export,
+) -> None:
+    """A proxy that lets through only small pages costs requests, not rows."""
+    for minute in range(100):
+        langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=minute))
+    langsmith.misbehave("too_large", largest_page=30, times=None)
+    exported = export_runs(client_of(langsmith, version), "shop", FIRST, FIRST + DAY)
+    assert exported.manifest.rows == 100
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_lost_cursor_loses_nothing(
+    langsmith: LangSmithStandIn,
+    version: str,
+    client_of: Callable[..., LangSmithClient],
+    export_runs: Export,
+) -> None:
+    """A full page without a cursor is not taken for the last one."""
+    for minute in range(250):
+        langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=minute // 3))
+    langsmith.misbehave("lose_cursor")
+    exported = export_runs(client_of(langsmith, version), "shop", FIRST, FIRST + DAY, query={"page_size": 100})
+    assert exported.manifest.rows == 250
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_cursor_that_comes_back_is_an_error(
+    langsmith: LangSmithStandIn,
+    version: str,
+    client_of: Callable[..., LangSmithClient],
+    export_runs: Export,
+) -> None:
+    """A server that goes in a circle fails the export, after a bounded number of requests."""
+    for minute in range(250):
+        langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=minute))
+    langsmith.misbehave("repeat_cursor", times=None)
+    with pytest.raises(LangSmithError, match="going on would never end"):
+        export_runs(client_of(langsmith, version), "shop", FIRST, FIRST + DAY, query={"page_size": 100})
+    assert len(langsmith.requests_to("/runs/query")) <= 3
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_page_that_keeps_failing_publishes_nothing(
+    langsmith: LangSmithStandIn,
+    version: str,
+    client_of: Callable[..., LangSmithClient],
+    export_runs: Export,
+    read_rows: Callable[[str], list[dict[str, Any]]],
+    tmp_path: Any,
+) -> None:
+    """If page 3 cannot be had the export fails, and what was published before stands, to the byte."""
+    for minute in range(350):
+        langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=minute))
+    client = client_of(langsmith, version, max_retries=0)
+    uri = export_runs(client, "shop", FIRST, FIRST + DAY, max_rows_per_file=50).uri
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    for minute in range(350):
+        langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=minute, seconds=30))
+    langsmith.misbehave("status", after=2, times=None)
+    with pytest.raises(LangSmithError, match="after 200 runs"):
+        export_runs(client, "shop", FIRST, FIRST + DAY, max_rows_per_file=50, query={"page_size": 100})
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    assert len(read_rows(uri)) == 350
