@@ -6,6 +6,9 @@ import atexit
 import os
 import shutil
 import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
 
 # Before the first import of Airflow: a home of this process's own, so that tests run beside other checkouts.
 _HOME = tempfile.mkdtemp(prefix="airflow-langsmith-tests-")
@@ -14,6 +17,7 @@ for name in [name for name in os.environ if name.startswith(("AIRFLOW", "LANGSMI
     del os.environ[name]
 os.environ.update(
     AIRFLOW_HOME=_HOME,
+    AIRFLOW__CORE__DAGS_FOLDER=str(ROOT / "example_dags"),
     AIRFLOW__CORE__LOAD_EXAMPLES="False",
     AIRFLOW__CORE__UNIT_TEST_MODE="True",
     AIRFLOW__DATABASE__SQL_ALCHEMY_CONN=f"sqlite:///{_HOME}/airflow.db?timeout=60",
@@ -23,7 +27,6 @@ os.environ.update(
 from collections.abc import Callable, Iterator  # noqa: E402  # after the environment is set
 from contextlib import ExitStack  # noqa: E402
 from datetime import datetime  # noqa: E402
-from pathlib import Path  # noqa: E402
 from typing import Any  # noqa: E402
 
 import pytest  # noqa: E402

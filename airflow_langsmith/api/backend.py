@@ -63,6 +63,8 @@ class Backend:
             try:
                 self.info = yield from read_info(self.backoff)
             except ApiError as error:
+                if error.retriable:
+                    raise  # the next run would find another version, and that has other sums in parents
                 log.warning("The server does not say which version it is: %s", error)
                 self.info = Info()
         return self.info

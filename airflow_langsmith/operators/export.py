@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -241,12 +241,13 @@ class LangSmithExportOperator(BaseOperator):
 class _Reporter:
     """Says how far it is, every ten seconds or so."""
 
-    def __init__(self, log: Any) -> None:
+    def __init__(self, log: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self._log = log
-        self._began = self._told = time.monotonic()
+        self._clock = clock
+        self._began = self._told = clock()
 
     def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
+        now = self._clock()
         if now - self._told < PROGRESS_EVERY:
             return
         self._told = now

@@ -1,0 +1,218 @@
+"""What goes wrong for users, and that each message names its cure before much was asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import pytest
+
+from airflow_langsmith.api import LangSmithClient
+from airflow_langsmith.api.errors import (
+    AuthenticationError,
+    ConfigurationError,
+    InvalidQueryError,
+    LangSmithError,
+    PayloadError,
+    ProxyError,
+    TransportError,
+    UnsupportedError,
+)
+from airflow_langsmith.export import Exported
+from airflow_langsmith.testing import LangSmithStandIn
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
+
+ClientOf = Callable[..., LangSmithClient]
+Export = Callable[..., Exported]
+
+
+def refused(error: type[LangSmithError], cure: str, ask: Callable[[], Any]) -> LangSmithError:
+    """Ask for something that is refused, for good, with words that help."""
+    with pytest.raises(error, match=cure) as caught:
+        ask()
+    assert caught.value.retriable is error.retriable
+    return caught.value
+
+
+@BOTH
+def test_an_unknown_project(
+    langsmith: LangSmithStandIn, version: str, client_of: ClientOf, export_runs: Export
+) -> None:
+    """A project that is not there is an error, not an empty export: the API itself only says nothing."""
+    langsmith.add_run(project="Shop", start_time=START)
+    client = client_of(langsmith, version)
+    error = refused(ConfigurationError, "matched exactly", lambda: export_runs(client, "shop", START, START + DAY))
+    assert "'shop'" in str(error)
+    assert not langsmith.requests_to("/runs/query")
+
+
+@BOTH
+def test_a_wrong_key(langsmith: LangSmithStandIn, version: str, client_of: ClientOf) -> None:
+    """A wrong key is said to be one, at once."""
+    client = client_of(langsmith, version, api_key="lsv2_wrong")
+    error = refused(AuthenticationError, "the API key in its password", lambda: client.project("shop"))
+    assert "lsv2_wrong" not in str(error)
+    assert len(langsmith.requests) == 1
+
+
+def test_a_missing_workspace(client_of: ClientOf) -> None:
+    """A key for several workspaces without one is told about workspace_id, and works with it."""
+    with LangSmithStandIn(require_workspace=True) as langsmith:
+        langsmith.add_run(project="shop")
+        refused(AuthenticationError, "'workspace_id' in its extra", lambda: client_of(langsmith).project("shop"))
+        assert client_of(langsmith, workspace_id=langsmith.workspace_id).project("shop").name == "shop"
+
+
+@BOTH
+@pytest.mark.parametrize(
+    "query",
+    [
+        {"filter": "eq(name, 'x'"},
+        {"filter": "eq(nonsense, 'x')"},
+        {"filter": 'search(name, "x")'},
+        {"filter": "neq(error, null)"},
+        {"trace_filter": "gt(latency, '2m')"},
+        {"tree_filter": "equals(name, 'x')"},
+    ],
+)
+def test_a_bad_filter(
+    langsmith: LangSmithStandIn, version: str, query: dict[str, str], client_of: ClientOf, export_runs: Export
+) -> None:
+    """A filter that LangSmith refuses is asked once, and the error has LangSmith's own words."""
+    langsmith.add_run(project="shop", start_time=START)
+    client = client_of(langsmith, version)
+    error = refused(
+        InvalidQueryError, "Correct the query", lambda: export_runs(client, "shop", START, START + DAY, query=query)
+    )
+    assert len(langsmith.requests_to("/runs/query")) == 1
+    assert "project 'shop', window [2026-03-01" in str(error)
+
+
+def test_v1_on_a_server_without_it(client_of: ClientOf, export_runs: Export) -> None:
+    """Insisting on v1 where only SmithDB is says so; leaving it to the server works, and so does a wrong guess."""
+    with LangSmithStandIn(backend="smithdb") as langsmith:
+        langsmith.add_run(project="shop", start_time=START)
+        insisting = client_of(langsmith, "v1")
+        refused(UnsupportedError, "'api_version'", lambda: export_runs(insisting, "shop", START, START + DAY))
+        assert export_runs(client_of(langsmith), "shop", START, START + DAY).manifest.api_version == "v2"
+
+
+@pytest.mark.parametrize(
+    ("server", "spoken"),
+    [
+        ({"backend": "clickhouse"}, "v1"),
+        ({"backend": "smithdb"}, "v2"),
+        ({"backend": "dual"}, "v2"),
+        ({"backend": "clickhouse", "version": "0.10.4"}, "v1"),
+        ({"backend": "dual", "version": "0.18.0"}, "v2"),
+        ({"backend": "clickhouse", "version": "0.18.0"}, "v2"),
+    ],
+)
+def test_auto_finds_the_version_a_server_speaks(
+    server: dict[str, Any], spoken: str, client_of: ClientOf, export_runs: Export
+) -> None:
+    """With ``auto`` every kind of server is read in a version it answers, decided once and without losing a run."""
+    with LangSmithStandIn(**server) as langsmith:
+        langsmith.add_run(project="shop", start_time=START)
+        client = client_of(langsmith)
+        for _ in range(2):
+            exported = export_runs(client, "shop", START, START + DAY)
+            assert (exported.manifest.api_version, exported.manifest.rows) == (spoken, 1)
+        assert len(langsmith.requests_to("/info")) == 1
+        failed = [request for request in langsmith.requests_to("/runs/query") if request.status != 200]
+        assert len(failed) <= 1
+
+
+def test_a_server_that_hides_its_info(langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: Export) -> None:
+    """A server whose info is closed is read all the same."""
+    langsmith.add_run(project="shop", start_time=START)
+    langsmith.misbehave("status", path="/info", status=404, times=None)
+    assert export_runs(client_of(langsmith), "shop", START, START + DAY).manifest.rows == 1
+
+
+def test_a_server_whose_info_fails(langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: Export) -> None:
+    """A failing info fails the export: a guess would change the API version, and what parents count, for one night."""
+    langsmith.add_run(project="shop", start_time=START)
+    langsmith.misbehave("status", path="/info", times=1)
+    with pytest.raises(LangSmithError, match="which version is this server"):
+        export_runs(client_of(langsmith, max_retries=0), "shop", START, START + DAY)
+
+
+def test_a_proxy_that_refuses(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
+    """A firewall's page is not taken for LangSmith's word on the key."""
+    langsmith.misbehave("html", status=403, path="/sessions", times=None)
+    client = client_of(langsmith, max_retries=0)
+    refused(ProxyError, "proxy or firewall", lambda: client.project("shop"))
+
+
+def test_a_host_that_is_another_server(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
+    """A success that is a web page is not taken for data."""
+    langsmith.misbehave("html", status=200, path="/sessions", times=None)
+    client = client_of(langsmith, max_retries=0)
+    refused(TransportError, "may not be LangSmith's API", lambda: client.project("shop"))
+    langsmith.behave()
+    langsmith.misbehave("status", status=200, body={"projects": []}, path="/sessions", times=None)
+    refused(PayloadError, "not of the shape", lambda: client.project("shop"))
+
+
+def test_nobody_answers(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
+    """A host that cannot be reached is named as the reason."""
+    client = client_of(langsmith, max_retries=0)
+    langsmith.stop()
+    refused(TransportError, "check the connection's host", lambda: client.project("shop"))
+
+
+def test_an_answer_that_takes_too_long(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
+    """A slow answer ends with the timeout that the connection sets."""
+    langsmith.misbehave("delay", seconds=5, path="/sessions", times=None)
+    client = client_of(langsmith, max_retries=0, timeout=0.2)
+    refused(TransportError, "ReadTimeout", lambda: client.project("shop"))
+
+
+def test_payloads_in_blob_storage(langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: Export) -> None:
+    """A payload that v1 keeps elsewhere is not written as null; v2 and other columns are ways out."""
+    run_id = langsmith.add_run(project="shop", start_time=START, inputs={"q": 1}, outputs={"a": 2})
+    langsmith.offload(run_id, "inputs", "outputs")
+    v1 = client_of(langsmith, "v1")
+    error = refused(
+        PayloadError,
+        "leave these columns out, or set 'api_version'",
+        lambda: export_runs(v1, "shop", START, START + DAY),
+    )
+    assert f"inputs and outputs of run {run_id}" in str(error)
+    assert export_runs(v1, "shop", START, START + DAY, columns=["run_id", "name"]).manifest.rows == 1
+    assert export_runs(client_of(langsmith, "v2"), "shop", START, START + DAY, partition="v2").manifest.rows == 1
+
+
+def test_what_is_refused_before_any_request(
+    langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: Export
+) -> None:
+    """Names and bounds that cannot be meant are refused before anything is asked of the server."""
+    langsmith.add_run(project="shop", start_time=START)
+    client = client_of(langsmith, "v1")
+    project = client.project("shop")
+    del langsmith.requests[:]
+    assert project.name == "shop"
+    wrong: list[tuple[str, dict[str, Any]]] = [
+        ("no run type 'agent'", {"query": {"run_type": "agent"}}),
+        ("no column cost", {"columns": ["cost"]}),
+        ("each once", {"columns": ["run_id", "run_id"]}),
+        ("no format 'avro'", {"format": "avro"}),
+        ("no compression 'lz4'", {"compression": "lz4"}),
+        ("on_empty", {"on_empty": "ignore"}),
+        ("max_rows_per_file", {"max_rows_per_file": 0}),
+        ("page of API v1 holds 1 to 100", {"query": {"page_size": 101}}),
+        ("no path below the destination", {"partition": "../{start:%Y}"}),
+        ("format string over start", {"partition": "{day}"}),
+    ]
+    for cure, arguments in wrong:
+        refused(ConfigurationError, cure, partial(export_runs, client, "shop", START, START + DAY, **arguments))
+    refused(ConfigurationError, "is empty", lambda: export_runs(client, "shop", START, START))
+    naive = START.replace(tzinfo=None)
+    refused(ConfigurationError, "no time zone", lambda: export_runs(client, "shop", naive, START + DAY))
+    assert not langsmith.requests

@@ -1,0 +1,230 @@
+"""The export operator as a DAG uses it: arguments, templates, what it returns, how it fails."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowException,
+    AirflowFailException,
+    AirflowSkipException,
+    BaseOperator,
+)
+from structlog.testing import capture_logs
+
+from airflow_langsmith.exceptions import LangSmithException
+from airflow_langsmith.export import Progress, read_manifest
+from airflow_langsmith.operators import LangSmithExportOperator
+from airflow_langsmith.operators.export import _Reporter
+from airflow_langsmith.testing import LangSmithStandIn
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+ReadRows = Callable[[str], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def shop(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> LangSmithStandIn:
+    """A project with two days of runs, and a connection to it."""
+    monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(max_retries=0, requests_per_10s=1000))
+    for minute in range(20):
+        start = START + timedelta(minutes=minute)
+        root = langsmith.add_run(project="shop", start_time=start, end_time=start, tags=["é"])
+        langsmith.add_run(project="shop", start_time=start, parent_run_id=root, run_type="tool", error="no")
+    langsmith.add_run(project="shop", start_time=START + DAY)
+    return langsmith
+
+
+def context(**more: Any) -> dict[str, Any]:
+    """Make the context of a scheduled run over the first day."""
+    return {
+        "data_interval_start": START,
+        "data_interval_end": START + DAY,
+        "dag_run": SimpleNamespace(run_type="scheduled", run_after=START + DAY),
+        "params": {},
+        **more,
+    }
+
+
+def run(operator: LangSmithExportOperator, given: Any = None) -> Any:
+    """Render and execute an operator as a worker does."""
+    given = given or context()
+    operator.render_template_fields(given)
+    return operator.execute(context=given)
+
+
+def test_what_it_returns(shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows) -> None:
+    """The result is a small dict that names the manifest and counts what landed."""
+    result = run(LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{tmp_path}"))
+    manifest = tmp_path / "runs/project=shop/date=2026-03-01/_manifest.json"
+    assert result == {
+        "manifest": f"file://{manifest}",
+        "view": "runs",
+        "project": "shop",
+        "window_start": "2026-03-01T00:00:00+00:00",
+        "window_end": "2026-03-02T00:00:00+00:00",
+        "rows": 40,
+        "files": 1,
+        "bytes": sum(part.stat().st_size for part in manifest.parent.glob("part-*")),
+        "requests": 2,
+    }
+    assert len(read_rows(result["manifest"])) == 40
+    assert len(json.dumps(result)) < 2048
+
+
+def test_every_argument_of_the_user_is_templated() -> None:
+    """Whatever a user may pass is a template field, and nothing else is."""
+    own = set(inspect.signature(LangSmithExportOperator.__init__).parameters) - {"self", "kwargs"}
+    assert set(LangSmithExportOperator.template_fields) == own
+    assert set(own) - set(inspect.signature(BaseOperator.__init__).parameters) == own
+
+
+def test_every_argument_works_as_a_template(shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows) -> None:
+    """Rendered templates are text; every argument reads the text of its value as the value."""
+    values: dict[str, Any] = {
+        "project": "shop",
+        "destination": f"file://{tmp_path}",
+        "view": "runs",
+        "run_type": "tool",
+        "is_root": False,
+        "error": True,
+        "filter": 'eq(run_type, "tool")',
+        "trace_filter": "eq(is_root, true)",
+        "tree_filter": "eq(is_root, true)",
+        "trace_id": "",
+        "run_ids": ["0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b"],
+        "reference_example_id": "",
+        "start_time": START,
+        "end_time": START + DAY,
+        "window": "1d",
+        "align": "hour",
+        "window_timezone": "Asia/Tokyo",
+        "lag": "1h",
+        "missing_window": "run_after",
+        "format": "parquet",
+        "compression": "snappy",
+        "columns": ["run_id", "name"],
+        "max_rows_per_file": 7,
+        "on_empty": "write",
+        "partition": "day={start:%d}",
+        "langsmith_conn_id": "langsmith_default",
+    }
+    assert list(values) == list(LangSmithExportOperator.template_fields)
+    templates: Any = {name: f"{{{{ params.{name} }}}}" for name in values}
+    result = run(LangSmithExportOperator(task_id="export", **templates), context(params=values))
+    assert (result["rows"], result["window_start"]) == (0, START.isoformat())
+    assert result["manifest"] == f"file://{tmp_path}/runs/project=shop/day=01/_manifest.json"
+    values["run_ids"] = ""
+    result = run(LangSmithExportOperator(task_id="export", **templates), context(params=values))
+    assert (result["rows"], result["files"]) == (20, 3)
+    assert set(read_rows(result["manifest"])[0]) == {"run_id", "name"}
+    manifest = read_manifest(result["manifest"])
+    assert manifest.compression == "snappy"
+    assert manifest.query["is_root"] is False
+    assert "trace_id" not in manifest.query
+
+
+@pytest.mark.parametrize("format_", ["parquet", "jsonl", "csv"])
+def test_a_rerun_changes_nothing(shop: LangSmithStandIn, tmp_path: Path, format_: Any) -> None:
+    """Exporting an unchanged window again leaves the same objects, to the byte."""
+    operator = LangSmithExportOperator(
+        task_id="export", project="shop", destination=f"file://{tmp_path}", format=format_
+    )
+    first = run(operator)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert run(operator) == {**first, "requests": first["requests"]}
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+def test_a_rerun_over_changed_data_replaces(shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows) -> None:
+    """Exporting a window again after its runs changed leaves what is there now, and no stray of before."""
+    operator = LangSmithExportOperator(
+        task_id="export", project="shop", destination=f"file://{tmp_path}", max_rows_per_file=15
+    )
+    run(operator)
+    shop.update_run(shop.add_run(project="shop", start_time=START, name="late"), outputs={"late": True})
+    result = run(operator)
+    assert result["rows"] == len(read_rows(result["manifest"])) == 41
+    parts = {path.name for path in tmp_path.rglob("part-*")}
+    assert parts == {file.name for file in read_manifest(result["manifest"]).files}
+
+
+def test_an_empty_window(shop: LangSmithStandIn, tmp_path: Path) -> None:
+    """A window without runs is an export with none, a skipped task or a failed one, as asked."""
+    given = context(data_interval_start=START - DAY, data_interval_end=START)
+    arguments: dict[str, Any] = {"project": "shop", "destination": f"file://{tmp_path}"}
+    with pytest.raises(AirflowSkipException, match="No runs in project 'shop'"):
+        run(LangSmithExportOperator(task_id="export", on_empty="skip", **arguments), given)
+    with pytest.raises(LangSmithException, match="14 days"):
+        run(LangSmithExportOperator(task_id="export", on_empty="fail", **arguments), given)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    result = run(LangSmithExportOperator(task_id="export", **arguments), given)
+    assert (result["rows"], result["files"]) == (0, 1)
+
+
+def test_what_no_retry_cures_fails_at_once(shop: LangSmithStandIn, tmp_path: Path) -> None:
+    """A wrong project, filter, window, argument or key fails without retries; trouble that may pass does not."""
+    good: dict[str, Any] = {"project": "shop", "destination": f"file://{tmp_path}"}
+    hopeless: list[dict[str, Any]] = [
+        {"project": "Shop"},
+        {"filter": "eq("},
+        {"view": "spans"},
+        {"is_root": "maybe"},
+        {"filter": "None"},
+        {"max_rows_per_file": "many"},
+        {"columns": "[1, 2]"},
+        {"start_time": "2026-03-01T00:00:00Z"},
+        {"partition": "{ds}"},
+    ]
+    for wrong in hopeless:
+        with pytest.raises(AirflowFailException):
+            run(LangSmithExportOperator(task_id="export", **{**good, **wrong}))
+    with pytest.raises(AirflowFailException, match="CronDataIntervalTimetable"):
+        run(LangSmithExportOperator(task_id="export", **good), context(data_interval_start=START + DAY))
+    shop.misbehave("status", times=None)
+    with pytest.raises(LangSmithException, match="503") as caught:
+        run(LangSmithExportOperator(task_id="export", **good))
+    assert isinstance(caught.value, AirflowException)
+    assert not isinstance(caught.value, AirflowFailException)
+    with pytest.raises(LangSmithException, match="LangSmithSettledSensor"):
+        run(LangSmithExportOperator(task_id="export", lag=timedelta(days=3650), **good))
+
+
+def test_a_destination_that_cannot_be_written(shop: LangSmithStandIn, tmp_path: Path) -> None:
+    """A destination that does not work fails the task with its name, in a way that a retry may cure."""
+    (tmp_path / "file").write_text("not a directory")
+    with pytest.raises(LangSmithException, match="check the destination's connection"):
+        run(LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{tmp_path}/file"))
+
+
+def test_the_log_tells_the_story(shop: LangSmithStandIn, tmp_path: Path) -> None:
+    """The log names the window and its source, and closes with a line that a person can read."""
+    with capture_logs() as logs:
+        run(LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{tmp_path}"))
+    told = "\n".join(entry["event"] % entry.get("positional_args", ()) for entry in logs)
+    assert "from the data interval" in told
+    assert "40 rows of project 'shop'" in told
+    assert "20 runs had not ended yet" in told
+    assert told.count("::group::") == told.count("::endgroup::") == 1
+
+
+def test_progress_every_ten_seconds() -> None:
+    """However many pages come, progress is told about every ten seconds: runs, pages, rate, share of the window."""
+    clock = iter([0.0, *(second / 4 for second in range(1, 101))])
+    told: list[str] = []
+    log = SimpleNamespace(info=lambda text, *values: told.append(text % values))
+    reporter = _Reporter(log, lambda: next(clock))
+    for page in range(1, 101):
+        reporter(Progress(runs=1000 * page, pages=page, share=page / 100))
+    assert told == [
+        "40,000 runs in 40 pages, 4000 a second; 40 % of the window is done",
+        "80,000 runs in 80 pages, 4000 a second; 80 % of the window is done",
+    ]

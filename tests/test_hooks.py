@@ -1,0 +1,174 @@
+"""From an Airflow connection to LangSmith, in every form a connection comes in."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+from airflow.sdk import Connection
+from structlog.testing import capture_logs
+
+from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
+from airflow_langsmith.hooks import LangSmithHook
+from airflow_langsmith.testing import LangSmithStandIn
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Put a connection into the environment."""
+
+    def put(connection: str, conn_id: str = "langsmith_default") -> LangSmithHook:
+        monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", connection)
+        return LangSmithHook(conn_id)
+
+    return put
+
+
+def test_json_and_uri_say_the_same(langsmith: LangSmithStandIn, connect: Any) -> None:
+    """A connection in the environment works as JSON and as a URI, with the same settings."""
+    workspace = langsmith.workspace_id
+    port = langsmith.url.rpartition(":")[2]
+    written = langsmith.connection(workspace_id=workspace, api_version="v1", verify=False, timeout=7)
+    key = langsmith.api_key
+    extra = f"workspace_id={workspace}&api_version=v1&verify=false&timeout=7"
+    spellings = [
+        written,
+        f"langsmith://http://:{key}@127.0.0.1:{port}/?{extra}",
+        f"langsmith://http://:{key}@127.0.0.1:{port}/api/v1?{extra}",
+        f"langsmith://:{key}@127.0.0.1:{port}?{extra}",
+        f"langsmith://:{key}@{quote(langsmith.url, safe='')}?{extra}",
+        f"langsmith://:{key}@127.0.0.1:{port}?__extra__={quote(json.dumps(json.loads(written)['extra']))}",
+        Connection.from_uri(f"langsmith://http://:{key}@127.0.0.1:{port}/api?{extra}", "x").get_uri(),
+    ]
+    first = connect(written).settings
+    assert (first.api_url, first.workspace_id, first.api_version) == (langsmith.url, workspace, "v1")
+    assert (first.verify, first.timeout) == (False, 7)
+    for number, spelling in enumerate(spellings):
+        assert connect(spelling, f"langsmith_{number}").settings == first, spelling
+
+
+@pytest.mark.parametrize(
+    ("connection", "host"),
+    [
+        ("langsmith://:k@", "https://api.smith.langchain.com"),
+        ("langsmith://:k@eu", "https://eu.api.smith.langchain.com"),
+        ("langsmith://:k@aws/", "https://aws.api.smith.langchain.com"),
+        ("langsmith://:k@langsmith.example.com/api/v1", "https://langsmith.example.com"),
+        ("langsmith://:k@langsmith.example.com:8443/api", "https://langsmith.example.com:8443"),
+        ('{"conn_type": "langsmith", "password": "k", "host": "apac"}', "https://apac.api.smith.langchain.com"),
+        ('{"conn_type": "langsmith", "password": "k", "host": "http://x/api", "port": 80}', "http://x:80"),
+    ],
+)
+def test_hosts_in_connections(connect: Any, connection: str, host: str) -> None:
+    """Region names and addresses are understood in any place a connection may keep them."""
+    assert connect(connection).settings.api_url == host
+
+
+def test_a_connection_without_a_key(connect: Any) -> None:
+    """A connection without a password says where the key belongs."""
+    with pytest.raises(ConfigurationError, match="password field"):
+        _ = connect("langsmith://eu").settings
+
+
+def test_unknown_extras_are_named(connect: Any) -> None:
+    """An extra that means nothing is ignored with a warning that names it, and not its value."""
+    hook = connect('{"conn_type": "langsmith", "password": "k", "extra": {"workspace": "secret-ish", "timeout": 5}}')
+    with capture_logs() as logs:
+        assert hook.settings.timeout == 5
+    said = [str(entry) for entry in logs]
+    assert any("workspace" in line and "workspace_id" in line for line in said)
+    assert not any("secret-ish" in line for line in said)
+
+
+def test_the_test_button_tells_what_it_found(langsmith: LangSmithStandIn, connect: Any) -> None:
+    """Testing a connection tells host, workspace, API version and how many projects it sees."""
+    for name in ("a", "b"):
+        langsmith.add_project(name)
+    worked, message = connect(langsmith.connection()).test_connection()
+    assert worked
+    assert message == f"{langsmith.url}, workspace {langsmith.workspace_id}, API v2: sees 2 projects."
+
+
+@pytest.mark.parametrize(
+    ("connection", "why"),
+    [
+        ({"password": "wrong-key"}, "AuthenticationError"),
+        ({"password": ""}, "no API key"),
+        ({"host": "ftp://x"}, "no API address"),
+        ({"extra": {"timeout": "soon"}}, "'timeout'"),
+        ({"extra": {"verify": "/nowhere.pem"}}, "no readable CA bundle"),
+    ],
+)
+def test_the_test_button_tells_what_is_wrong(
+    langsmith: LangSmithStandIn, connect: Any, connection: dict[str, Any], why: str
+) -> None:
+    """Testing a bad connection fails with the reason, never with a traceback, and never with the key."""
+    worked, message = connect(json.dumps({**json.loads(langsmith.connection()), **connection})).test_connection()
+    assert not worked
+    assert why in message
+    assert "wrong-key" not in message
+
+
+def test_query_runs_reads_all_pages_of_all_projects(langsmith: LangSmithStandIn, connect: Any) -> None:
+    """Runs of several projects, by name or id, come newest first, over all pages, up to the limit."""
+    for minute in range(130):
+        for project in ("a", "b"):
+            langsmith.add_run(project=project, start_time=START + timedelta(minutes=minute), name=f"{project}{minute}")
+    with connect(langsmith.connection(api_version="v1", requests_per_10s=1000)) as hook:
+        both = list(hook.query_runs(project=["a", langsmith.project_id("b")], start_time=START, end_time=START + DAY))
+        assert [run.name for run in both] == [f"{project}{n}" for project in "ab" for n in reversed(range(130))]
+        assert {run.project.name for run in both} == {"a", "b"}
+        assert len(list(hook.query_runs(project="a", limit=7))) == 7
+        assert len(list(hook.query_runs(project="a"))) == 130
+        with pytest.raises(LangSmithError, match="no project 'c'"):
+            list(hook.query_runs(project="c"))
+
+
+def test_query_runs_narrows(langsmith: LangSmithStandIn, connect: Any) -> None:
+    """Every argument that narrows a query narrows it, on both versions alike."""
+    root = langsmith.add_run(project="a", start_time=START, name="root", end_time=START + timedelta(seconds=9))
+    child = langsmith.add_run(
+        project="a", start_time=START, name="tool", run_type="tool", parent_run_id=root, error="no", end_time=START
+    )
+    other = langsmith.add_run(project="a", start_time=START, name="other", tags=["x"])
+    questions: list[tuple[dict[str, Any], set[str]]] = [
+        ({}, {root, child, other}),
+        ({"run_type": "tool"}, {child}),
+        ({"is_root": True}, {root, other}),
+        ({"is_root": False}, {child}),
+        ({"error": True}, {child}),
+        ({"filter": 'has(tags, "x")'}, {other}),
+        ({"trace_filter": 'eq(name, "root")'}, {root, child}),
+        ({"tree_filter": 'eq(run_type, "tool")'}, {root, child}),
+        ({"trace_id": root}, {root, child}),
+        ({"run_ids": [child, other]}, {child, other}),
+        ({"run_ids": [child, other], "is_root": True}, {other}),
+        ({"end_time": START}, set()),
+        ({"start_time": START, "end_time": START + timedelta(microseconds=1)}, {root, child, other}),
+    ]
+    for version in ("v1", "v2"):
+        with connect(langsmith.connection(api_version=version, requests_per_10s=1000)) as hook:
+            for question, expected in questions:
+                if question.get("end_time") == START:
+                    question = {**question, "start_time": START - DAY}  # noqa: PLW2901
+                found = hook.query_runs(project="a", select=["id"], **question)
+                assert {run.id for run in found} == expected, (version, question)
+
+
+def test_a_closed_hook_opens_again(langsmith: LangSmithStandIn, connect: Any) -> None:
+    """Closing a hook closes its client; using it later makes a new one."""
+    langsmith.add_run(project="a")
+    hook = connect(langsmith.connection())
+    first = hook.get_conn()
+    assert hook.get_conn() is first
+    hook.close()
+    hook.close()
+    assert hook.get_conn() is not first
+    assert hook.get_conn().project("a").name == "a"
+    hook.close()
