@@ -1,0 +1,150 @@
+"""The two drivers over one set of flows: what the blocking client does, the awaiting one does too."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from airflow_langsmith.api import AsyncLangSmithClient, LangSmithClient, RunQuery, Settings
+from airflow_langsmith.api.errors import LangSmithError
+from airflow_langsmith.testing import LangSmithStandIn
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+
+ClientOf = Callable[..., LangSmithClient]
+BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
+
+
+@pytest.fixture
+def langsmith() -> Any:
+    """A project of 250 runs, with feedback on some."""
+    with LangSmithStandIn() as server:
+        for minute in range(250):
+            run = server.add_run(project="shop", start_time=START + timedelta(minutes=minute), inputs={"n": minute})
+            if minute % 2:
+                server.add_feedback(run, score=minute % 4 == 1, comment=f"n {minute}")
+        yield server
+
+
+def settings(server: LangSmithStandIn, version: Any = "auto", **more: Any) -> Settings:
+    """Write the settings of a client, with the budget out of the way."""
+    given = {"api_url": server.url, "api_key": server.api_key, "requests_per_10s": 100_000, **more}
+    return Settings(api_version=version, **given)
+
+
+async def read_async(given: Settings, **query: Any) -> tuple[list[str], int]:
+    """Read a project without blocking."""
+    async with AsyncLangSmithClient(given) as client:
+        project = await client.project("shop")
+        asked = RunQuery(project=project, start=START, end=START + timedelta(days=1), **query)
+        return [run.id async for run in client.runs(asked)], client.requests
+
+
+def read_blocking(given: Settings, **query: Any) -> tuple[list[str], int]:
+    """Read a project, blocking."""
+    with LangSmithClient(given) as client:
+        asked = RunQuery(project=client.project("shop"), start=START, end=START + timedelta(days=1), **query)
+        return [run.id for run in client.runs(asked)], client.requests
+
+
+@BOTH
+@pytest.mark.parametrize("fault", [None, "status", "reset", "truncate", "too_large"])
+def test_both_read_the_same(langsmith: LangSmithStandIn, version: str, fault: Any) -> None:
+    """Blocking or not, the same runs come in the same order with the same requests, through the same trouble."""
+    found = []
+    for read in (read_blocking, lambda given, **query: asyncio.run(read_async(given, **query))):
+        if fault:
+            langsmith.misbehave(fault, after=1, largest_page=30 if fault == "too_large" else 0)
+        found.append(read(settings(langsmith, version), page_size=100))
+        assert not langsmith.unspent_faults
+    assert found[0] == found[1]
+    assert len(set(found[0][0])) == 250
+
+
+@BOTH
+def test_both_fail_the_same(langsmith: LangSmithStandIn, version: str) -> None:
+    """Blocking or not, what is refused is refused with the same words."""
+    told = []
+    for read in (read_blocking, lambda given, **query: asyncio.run(read_async(given, **query))):
+        with pytest.raises(LangSmithError) as caught:
+            read(settings(langsmith, version), filter="eq(")
+        told.append(str(caught.value))
+    assert told[0] == told[1]
+
+
+def test_the_async_client_asks_what_it_talks_to(langsmith: LangSmithStandIn) -> None:
+    """Info and projects can be read without blocking."""
+
+    async def ask() -> tuple[str, str]:
+        async with AsyncLangSmithClient(settings(langsmith)) as client:
+            return (await client.info()).version, (await client.project(langsmith.project_id("shop"))).name
+
+    assert asyncio.run(ask()) == ("0.16.3", "shop")
+
+
+@BOTH
+def test_a_page_size_of_the_user_s(langsmith: LangSmithStandIn, client_of: ClientOf, version: str) -> None:
+    """Pages are as large as asked for, each repeats the whole question, and none is asked for in vain."""
+    client = client_of(langsmith, version)
+    query = RunQuery(
+        project=client.project("shop"), start=START, end=START + timedelta(days=1), page_size=60, is_root=True
+    )
+    assert [len(page.runs) for page in client.pages(query)] == [60, 60, 60, 60, 10]
+    bodies = [request.body for request in langsmith.requests_to("/runs/query")]
+    questions = [{name: value for name, value in body.items() if name != "cursor"} for body in bodies]
+    assert all(question == questions[0] for question in questions)
+    assert len({body.get("cursor") for body in bodies}) == 5
+
+
+@BOTH
+def test_the_largest_page_is_the_default(langsmith: LangSmithStandIn, client_of: ClientOf, version: str) -> None:
+    """Unless told otherwise, pages are as large as the version allows."""
+    client = client_of(langsmith, version)
+    query = RunQuery(project=client.project("shop"), start=START, end=START + timedelta(days=1))
+    assert sum(len(page.runs) for page in client.pages(query)) == 250
+    assert len(langsmith.requests_to("/runs/query")) == (3 if version == "v1" else 1)
+
+
+@BOTH
+def test_pages_that_were_too_large_grow_again(client_of: ClientOf, version: str) -> None:
+    """After a stretch that passes only in small pages, pages grow back, so one trouble does not slow a whole export."""
+    with LangSmithStandIn() as langsmith:
+        for minute in range(1400):
+            langsmith.add_run(project="shop", start_time=START + timedelta(minutes=minute))
+        langsmith.misbehave("too_large", largest_page=50, times=1)
+        client = client_of(langsmith, version)
+        query = RunQuery(project=client.project("shop"), start=START, end=START + timedelta(days=1), page_size=100)
+        sizes = [len(page.runs) for page in client.pages(query)]
+        assert sum(sizes) == 1400
+        assert sizes[:8] == [50] * 8
+        assert sizes[8] == 100
+
+
+def test_a_user_s_filter_cannot_widen_the_window(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
+    """A filter is added to the window, never put in its place, however it is written."""
+    client = client_of(langsmith, "v2")
+    query = RunQuery(
+        project=client.project("shop"),
+        start=START,
+        end=START + timedelta(minutes=10),
+        filter='or(eq(is_root, true), gte(start_time, "2000-01-01T00:00:00Z"))',
+    )
+    assert len(list(client.runs(query))) == 10
+
+
+def test_feedback_and_projects_over_pages(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
+    """Feedback and projects are listed over all their pages, each piece once."""
+    for number in range(230):
+        langsmith.add_project(f"project {number:03}")
+    client = client_of(langsmith)
+    assert len({project.id for project in client.projects()}) == 231
+    assert [project.name for project in client.projects("project 00")] != []
+    pieces = list(client.feedback(project=client.project("shop")))
+    assert len({piece.id for piece in pieces}) == 125
+    assert {piece.key for piece in pieces} == {"user_score"}
+    of_one = list(client.feedback(run_ids=(str(pieces[0].run_id),), keys=("user_score",)))
+    assert [piece.id for piece in of_one] == [pieces[0].id]
