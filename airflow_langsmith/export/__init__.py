@@ -10,4 +10,14 @@ from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.manifest import Manifest, read_manifest
 from airflow_langsmith.export.pipeline import MAX_ROWS_PER_FILE, Exported, OnEmpty, Progress, Target, export
 
-__all__ = ["MAX_ROWS_PER_FILE", "Exported", "Manifest", "OnEmpty", "Progress", "Target", "export", "format_of", "read_manifest"]
+__all__ = [
+    "MAX_ROWS_PER_FILE",
+    "Exported",
+    "Manifest",
+    "OnEmpty",
+    "Progress",
+    "Target",
+    "export",
+    "format_of",
+    "read_manifest",
+]

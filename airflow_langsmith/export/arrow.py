@@ -15,14 +15,16 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from airflow_langsmith.export.encoders import GZIP_LEVEL
 from airflow_langsmith.views import Column, ColumnType, Rows, View
 
 # Raw bytes held before they are compressed and written as one row group: the memory an export takes.
 ROW_GROUP = 16 * 1024 * 1024
-ROW_OVERHEAD = 256  # bytes a row counts beside its payloads, about what the small columns take
-ZSTD_LEVEL = 3  # faster than gzip by five to eight times, and smaller
+ROW_OVERHEAD = 128  # bytes a row counts beside its texts and payloads, about what its numbers and times take
+LEVELS = {"zstd": 3, "gzip": GZIP_LEVEL}  # zstd is faster than gzip by five to eight times, and smaller
 
 TYPES: dict[ColumnType, pa.DataType] = {
     "string": pa.string(),
@@ -49,55 +51,59 @@ class ParquetEncoder:
     """
     One Parquet file.
 
-    Row groups are cut where their rows reach a size, so the file is the same however the rows came in pages.
+    Row groups are cut where their rows reach a size, and each is written in one piece, so the file is the same however
+    the rows came in pages.
     """
 
     def __init__(self, path: Path, view: View, compression: str) -> None:
         self._schema = schema_of(view)
         self._columns = view.columns
-        self._payloads = [place for place, column in enumerate(view.columns) if column.type == "json"]
+        self._texts = [c.name for c in view.columns if c.type in ("string", "json") and not c.repeats]
         self._group: list[pa.RecordBatch] = []
         self._size = 0
-        few = [column.name for column in view.columns if column.repeats]
+        few = [_leaf(column) for column in view.columns if column.repeats]
         self._writer = pq.ParquetWriter(
             str(path),
             self._schema,
             compression=compression,
-            compression_level=ZSTD_LEVEL if compression == "zstd" else None,
-            use_dictionary=[f"{name}.list.element" if name == "tags" else name for name in few],
+            compression_level=LEVELS.get(compression),
+            use_dictionary=few,
             write_statistics=[*few, *(column.name for column in view.columns if column.type == "timestamp")],
         )
 
     def write(self, rows: Rows) -> None:
         """Add rows."""
+        built = [_array(column, values) for column, values in zip(self._columns, rows.columns, strict=True)]
+        batch = pa.RecordBatch.from_arrays(built, schema=self._schema)
         start = 0
-        for place, size in enumerate(self._sizes(rows), 1):
+        for place, size in enumerate(self._sizes(batch), 1):
             self._size += size
             if self._size >= ROW_GROUP:
-                self._hold(rows.part(start, place))
+                self._group.append(batch.slice(start, place - start))
                 self._flush()
                 start = place
-        self._hold(rows.part(start, rows.count))
+        self._group.append(batch.slice(start))
 
     def close(self) -> None:
         """Finish the file."""
         self._flush()
         self._writer.close()
 
-    def _sizes(self, rows: Rows) -> Iterable[int]:
-        payloads = [[len(raw) if raw is not None else 0 for raw in map(_view, rows.columns[i])] for i in self._payloads]
-        return map(sum, zip([ROW_OVERHEAD] * rows.count, *payloads, strict=True))
-
-    def _hold(self, rows: Rows) -> None:
-        if rows.count:
-            built = [_array(column, values) for column, values in zip(self._columns, rows.columns, strict=True)]
-            self._group.append(pa.RecordBatch.from_arrays(built, schema=self._schema))
+    def _sizes(self, batch: pa.RecordBatch) -> Iterable[int]:
+        texts = [pc.binary_length(batch[name]).fill_null(0).to_pylist() for name in self._texts]
+        return map(sum, zip([ROW_OVERHEAD] * batch.num_rows, *texts, strict=True))
 
     def _flush(self) -> None:
-        if self._group:
-            table = pa.Table.from_batches(self._group, self._schema)
+        # In one piece, for pyarrow ends data pages where chunks end, and those are LangSmith's pages.
+        table = pa.Table.from_batches(self._group, self._schema).combine_chunks()
+        if table.num_rows:
             self._writer.write_table(table, row_group_size=table.num_rows)
-            self._group, self._size = [], 0
+        self._group, self._size = [], 0
+
+
+def _leaf(column: Column) -> str:
+    """Name a column's values as Parquet does."""
+    return f"{column.name}.list.element" if column.type == "strings" else column.name
 
 
 def _array(column: Column, values: list[Any]) -> pa.Array:  # noqa: PLR0911  # one for each type of the contract
@@ -105,7 +111,7 @@ def _array(column: Column, values: list[Any]) -> pa.Array:  # noqa: PLR0911  # o
         case "string":
             return _text([value.encode() if value is not None else None for value in values])
         case "json":
-            return _text([_view(raw) for raw in values])
+            return _text([memoryview(raw) if raw is not None else None for raw in values])
         case "timestamp":
             return _fixed("q", TYPES["timestamp"], [_micros(value) for value in values])
         case "integer":
@@ -143,10 +149,6 @@ def _bits(flags: Iterable[bool]) -> pa.Buffer:
     flagged = bytes(flags)
     octets = pa.Array.from_buffers(pa.uint8(), len(flagged), [None, pa.py_buffer(flagged)])
     return octets.cast(pa.bool_()).buffers()[1]
-
-
-def _view(raw: Any) -> memoryview | None:
-    return None if raw is None else memoryview(raw)
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -80,9 +80,14 @@ class _JsonLines:
         self._file = file
         self._row = msgspec.defstruct("Row", [(column.name, Any) for column in view.columns])
         self._encode = msgspec.json.Encoder().encode_lines
+        self._times = [column.type == "timestamp" for column in view.columns]
 
     def write(self, rows: Rows) -> None:
-        self._file.write(self._encode(list(map(self._row, *rows.columns))))
+        columns = [
+            [None if moment is None else _iso(moment) for moment in values] if times else values
+            for times, values in zip(self._times, rows.columns, strict=True)
+        ]
+        self._file.write(self._encode(list(map(self._row, *columns))))
 
     def close(self) -> None:
         self._file.close()
@@ -123,7 +128,8 @@ def _printer(column: Column) -> Callable[[Any], Any]:
 
 
 def _iso(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    """Print UTC at one length, so that times sort as text."""
+    return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
 def _open(path: Path, compression: str) -> BinaryIO:

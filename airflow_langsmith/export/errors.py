@@ -31,3 +31,7 @@ class DestinationConflictError(ConfigurationError):
 
 class ManifestError(ConfigurationError):
     """There is no manifest, or none that this version can read."""
+
+
+class BrokenManifestError(ManifestError):
+    """The file in the manifest's place is no manifest; the next export replaces it."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import string
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from urllib.parse import quote
 
 from airflow_langsmith.api.errors import ConfigurationError
@@ -49,6 +52,13 @@ def _stretch(window: TimeWindow) -> str:
     return f"window={_stamp(window.start)}--{_stamp(window.end)}"
 
 
+class _Pattern(string.Formatter):
+    """The format language without attributes and items: a path says when, and nothing of our insides."""
+
+    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, str]:
+        return self.get_value(field_name, args, kwargs), field_name
+
+
 def _stamp(moment: datetime) -> str:
     fraction = f".{moment.microsecond:06d}" if moment.microsecond else ""
     return f"{moment:%Y%m%dT%H%M%S}{fraction}Z"
@@ -56,7 +66,7 @@ def _stamp(moment: datetime) -> str:
 
 def _format(pattern: str, window: TimeWindow) -> str:
     try:
-        path = pattern.format(start=window.start, end=window.end).strip("/")
+        path = _Pattern().format(pattern, start=window.start, end=window.end).removesuffix("/")
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise ConfigurationError(
             f"partition={pattern!r} cannot be filled in ({error!r}); it is 'auto' or a format string over start "

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from airflow_langsmith.export.errors import ManifestError
+from airflow_langsmith.export.errors import BrokenManifestError, ManifestError
 from airflow_langsmith.export.storage import StoragePath, path_at, store_at
 
 NAME = "_manifest.json"
@@ -68,18 +68,22 @@ def decode(content: bytes, about: str) -> Manifest:
     """
     Read it.
 
-    :raises ManifestError: where it is none, or of a version yet to come.
+    :raises BrokenManifestError: where it is none.
+    :raises ManifestError: where it is of a version yet to come.
     """
     try:
         version = msgspec.json.decode(content, type=_Version).schema_version
         if version > SCHEMA_VERSION:
             raise ManifestError(
-                f"The manifest at {about} has schema version {version}, this package knows {SCHEMA_VERSION}: upgrade "
-                "airflow-provider-langsmith to read it."
+                f"The manifest at {about} has schema version {version}, this package knows {SCHEMA_VERSION}. A retry "
+                "will not help: upgrade airflow-provider-langsmith to read or replace it."
             )
         return msgspec.json.decode(content, type=Manifest)
     except msgspec.DecodeError as error:
-        raise ManifestError(f"The file at {about} is no manifest of this package: {error}.") from error
+        raise BrokenManifestError(
+            f"The {NAME} at {about} is no manifest of this package: {error}. A retry will not help; exporting the "
+            "window again replaces it."
+        ) from error
 
 
 def read_manifest(uri: str | StoragePath) -> Manifest:
@@ -91,13 +95,15 @@ def read_manifest(uri: str | StoragePath) -> Manifest:
     :raises ManifestError: where there is none.
     """
     path = path_at(uri)
-    place = str(path)
-    if place.rstrip("/").endswith(f"/{NAME}"):
-        path = path_at(place.rstrip("/").removesuffix(f"/{NAME}"))
+    if path.name == NAME:
+        path = path.parent
     content = store_at(path).read(NAME)
     if content is None:
-        raise ManifestError(f"There is no {NAME} at {place}: nothing was published there (yet).")
-    return decode(content, place)
+        raise ManifestError(
+            f"There is no {NAME} at {path}: nothing was published there, or not yet. Run the export first, or take the "
+            "URI that it returns."
+        )
+    return decode(content, str(path))
 
 
 class _Version(msgspec.Struct):

@@ -4,6 +4,10 @@ From parts to an export: all of it or none, at any moment.
 New parts are uploaded beside the old ones. Then the manifest is replaced, in one write; that is the moment of change.
 Only then do parts go that it no longer lists. Whoever reads by the manifest sees the old export or the new one, and a
 crash anywhere leaves one of the two; what it leaves behind, the next export of the partition removes.
+
+Object stores have no locks, so two exports of one partition at the same time can remove each other's parts. Each looks
+before and after every step that matters: if parts of the published export are missing once both have ended, then at
+least one of them has failed, and its retry publishes a whole one.
 """
 
 from __future__ import annotations
@@ -11,8 +15,9 @@ from __future__ import annotations
 from types import TracebackType
 from typing import Self
 
+from airflow_langsmith.api.errors import LangSmithError
 from airflow_langsmith.export import manifest as manifests
-from airflow_langsmith.export.errors import ConcurrentExportError, ManifestError
+from airflow_langsmith.export.errors import BrokenManifestError, ConcurrentExportError
 from airflow_langsmith.export.layout import PART
 from airflow_langsmith.export.manifest import Manifest, ManifestFile
 from airflow_langsmith.export.parts import Part
@@ -20,14 +25,18 @@ from airflow_langsmith.export.storage import TEMPORARY, StoragePath, store_at
 
 
 class Publication:
-    """One export on its way into a partition; left without :meth:`commit`, it takes back what it uploaded."""
+    """
+    One export on its way into a partition; left before :meth:`commit`, it takes back what it uploaded.
+
+    :raises ManifestError: where a later version of this package published; nothing of it is touched.
+    """
 
     def __init__(self, path: StoragePath) -> None:
         self._path = path
         self._store = store_at(path)
         self.files: list[ManifestFile] = []
-        self.previous = self._read_previous()
-        self._committed = False
+        self.previous = self._published()
+        self._committing = False
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -36,10 +45,21 @@ class Publication:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Take the uploaded parts back, unless the export was committed."""
-        if not self._committed:
-            kept = {file.name for file in self.previous.files} if self.previous else set()
+        """
+        Take the uploaded parts back, unless the manifest lists them, or may.
+
+        A part with the same rows has the same name, so what was uploaded may be in the export that stands.
+        """
+        if self._committing or not self.files:
+            return
+        try:
+            published = self._published()
+            kept = {file.name for file in published.files} if published else set()
             self._store.delete(file.name for file in self.files if file.name not in kept)
+        except LangSmithError as failure:
+            if error is None:
+                raise
+            error.add_note(f"The parts uploaded until then are still there; the next export removes them. {failure}")
 
     def upload(self, part: Part) -> None:
         """Upload a part and remove it from the local disk."""
@@ -48,30 +68,45 @@ class Publication:
         part.path.unlink()
 
     def commit(self, manifest: Manifest) -> str:
-        """Replace the manifest, then remove what it does not list; give its URI."""
-        self._store.write(manifests.encode(manifest), manifests.NAME)
-        self._committed = True
-        listed = {file.name: file.bytes for file in manifest.files}
-        found = self._store.sizes()
-        missing = [name for name, size in listed.items() if found.get(name) != size]
-        if missing:
-            raise ConcurrentExportError(
-                f"{', '.join(missing[:3])} of the export just published at {self._path} is gone: another export of the "
-                "same partition runs at the same time. A retry will help; let no two tasks write the same partition "
-                "(max_active_runs=1, or a destination for each)."
-            )
+        """
+        Replace the manifest, then remove what it does not list; give its URI.
+
+        :raises ConcurrentExportError: where another export of the partition got in between.
+        """
+        content = manifests.encode(manifest)
+        self._list_whole(manifest)
+        self._committing = True  # from here on the manifest may be ours, even if the answer to its upload is lost
+        self._store.write(content, manifests.NAME)
+        found = self._list_whole(manifest)
+        listed = {file.name for file in manifest.files}
         self._store.delete(name for name in found if name not in listed and _ours(name))
+        if self._store.read(manifests.NAME) != content:
+            raise self._concurrent(f"The manifest just published at {self._path} was replaced")
         return str(self._path / manifests.NAME)
 
-    def _read_previous(self) -> Manifest | None:
-        """Read the manifest in place; one that cannot be read is replaced like any other."""
+    def _list_whole(self, manifest: Manifest) -> dict[str, int]:
+        """List the partition, and check that every part of the manifest is there."""
+        found = self._store.sizes()
+        if missing := [file.name for file in manifest.files if found.get(file.name) != file.bytes]:
+            raise self._concurrent(f"{', '.join(missing[:3])} just uploaded to {self._path} is gone")
+        return found
+
+    def _concurrent(self, what: str) -> ConcurrentExportError:
+        return ConcurrentExportError(
+            f"{what}: another export of the same partition runs at the same time. A retry will "
+            "help; let no two tasks write the same partition (max_active_runs=1, or a destination for each)."
+        )
+
+    def _published(self) -> Manifest | None:
+        """Read the manifest in place; a broken one is as good as none."""
         content = self._store.read(manifests.NAME)
         try:
             return manifests.decode(content, str(self._path)) if content is not None else None
-        except ManifestError:
+        except BrokenManifestError:
             return None
 
 
 def _ours(name: str) -> bool:
-    """Tell our parts, and what a crash left of one, from files that somebody else put there."""
-    return PART.fullmatch(name) is not None or (name.endswith(TEMPORARY) and name.startswith(("part-", manifests.NAME)))
+    """Tell our parts, and what a crash left of a file, from what somebody else put there."""
+    finished = TEMPORARY.sub("", name)
+    return PART.fullmatch(finished) is not None or (finished == manifests.NAME and finished != name)

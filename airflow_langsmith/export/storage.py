@@ -9,16 +9,18 @@ a local disk a rename does.
 from __future__ import annotations
 
 import os
+import re
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
+from uuid import uuid4
 
 from airflow_langsmith.export.errors import StorageError
 
-TEMPORARY = ".tmp"  # ending of files that were never finished, on local disks
+TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp$")  # ending of files that were never finished, on local disks
+S3_CHUNK = 8 * 1024 * 1024  # bytes; s3fs holds ten at once, and would take 50 MiB each
 
 
 class StoragePath(Protocol):
@@ -31,6 +33,14 @@ class StoragePath(Protocol):
     @property
     def path(self) -> str:
         """The place, as the file system writes it."""
+
+    @property
+    def name(self) -> str:
+        """The last step."""
+
+    @property
+    def parent(self) -> StoragePath:
+        """One step up."""
 
     def __truediv__(self, name: str) -> StoragePath:
         """Go down."""
@@ -68,9 +78,11 @@ class Store(Protocol):
 
 def store_at(path: StoragePath) -> Store:
     """Open the directory at a path."""
-    protocols = path.fs.protocol
-    local = "file" in ((protocols,) if isinstance(protocols, str) else protocols)
-    return _LocalStore(path) if local else _ObjectStore(path)
+    with _failing("open", str(path)):
+        protocols = path.fs.protocol
+    if "file" in protocols:
+        return _LocalStore(path)
+    return _ObjectStore(path, {"chunksize": S3_CHUNK} if "s3" in protocols else {})
 
 
 class _LocalStore:
@@ -94,10 +106,13 @@ class _LocalStore:
                 return None
 
     def sizes(self) -> dict[str, int]:
-        with _failing("list", self._about):
-            if not self._directory.exists():
-                return {}
-            return {entry.name: entry.stat().st_size for entry in os.scandir(self._directory) if entry.is_file()}
+        found = {}
+        with _failing("list", self._about), suppress(FileNotFoundError), os.scandir(self._directory) as entries:
+            for entry in entries:
+                with suppress(FileNotFoundError):  # another writer removed it since
+                    if entry.is_file():
+                        found[entry.name] = entry.stat().st_size
+        return found
 
     def delete(self, names: Iterable[str]) -> None:
         with _failing("clean up", self._about):
@@ -107,25 +122,24 @@ class _LocalStore:
     @contextmanager
     def _replacing(self, name: str) -> Iterator[Path]:
         self._directory.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=self._directory, prefix=f"{name}.", suffix=TEMPORARY)
-        os.close(handle)
+        temporary = self._directory / f"{name}.{uuid4().hex}.tmp"
         try:
-            yield Path(temporary)
-            Path(temporary).chmod(0o644)  # mkstemp's files are their owner's alone
-            Path(temporary).replace(self._directory / name)
+            yield temporary
+            temporary.replace(self._directory / name)
         finally:
-            Path(temporary).unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 class _ObjectStore:
-    def __init__(self, path: StoragePath) -> None:
+    def __init__(self, path: StoragePath, upload: dict[str, Any]) -> None:
         self._about = str(path)
+        self._upload = upload
         self._fs = path.fs
         self._base = path.path.rstrip("/")
 
     def put(self, local: Path, name: str) -> None:
         with _failing(f"write {name} to", self._about):
-            self._fs.put_file(str(local), f"{self._base}/{name}")
+            self._fs.put_file(str(local), f"{self._base}/{name}", **self._upload)
 
     def write(self, content: bytes, name: str) -> None:
         with _failing(f"write {name} to", self._about):
@@ -164,7 +178,7 @@ def _failing(doing: str, about: str) -> Iterator[None]:
         yield
     except Exception as error:
         raise StorageError(
-            f"Could not {doing} {about}: {type(error).__name__}: {error}. An export published there before still "
-            "stands. A retry may help; if it does not, check the destination's connection, its permissions (list, "
-            "read, write, delete) and the worker's disk."
+            f"Could not {doing} {about}: {type(error).__name__}: {error}. Whatever its manifest lists is still whole. "
+            "A retry may help; if it does not, check the destination's connection, its permissions (list, read, "
+            "write, delete) and the worker's disk."
         ) from error

@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_langsmith.testing.refusals import Refusal
 
-__all__ = ["Answer", "Call", "RecordedRequest", "json_answer"]
+__all__ = ["RESET", "Answer", "Call", "RecordedRequest", "json_answer"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +62,16 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back over the wire."""
+    """What goes back over the wire; ``cut_short`` breaks the connection halfway through the body."""
 
     status: int
     content: bytes
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
+    cut_short: bool = False
+
+
+RESET = Answer(0, b"")  # no answer at all: the connection is reset
 
 
 def json_answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:

@@ -10,8 +10,9 @@ from airflow_langsmith.testing.moments import micros
 from airflow_langsmith.testing.timeline import Key
 from airflow_langsmith.testing.usage import NOTHING, Usage
 
-__all__ = ["RUN_TYPES", "Attachment", "Feedback", "Project", "Run", "Trace"]
+__all__ = ["PAYLOADS", "RUN_TYPES", "Attachment", "Feedback", "Project", "Run", "Trace"]
 
+PAYLOADS = ("inputs", "outputs", "extra", "events", "error", "serialized")  # what may lie in blob storage
 RUN_TYPES = ("tool", "chain", "llm", "retriever", "embedding", "prompt", "parser")
 _THREAD_KEYS = ("session_id", "thread_id", "conversation_id")
 
@@ -39,7 +40,12 @@ class Attachment:
 
 @dataclass(slots=True)
 class Run:
-    """One span. ``rest`` keeps the rare fields of the API under their own names."""
+    """
+    One span.
+
+    ``offloaded`` names the payloads that lie in blob storage; ``rest`` keeps the rare fields of the API under their
+    own names.
+    """
 
     id: str
     trace_id: str
@@ -64,6 +70,7 @@ class Run:
     first_token_time: datetime | None = None
     usage: Usage = NOTHING
     attachments: dict[str, Attachment] = field(default_factory=dict)
+    offloaded: frozenset[str] = frozenset()
     rest: dict[str, Any] = field(default_factory=dict)
 
     @property

@@ -27,6 +27,7 @@ class Settings:
     v1_end_time: V1EndTime = "end"
     v1_costs: CostForm = "number"
     rate_limits: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    retry_after: bool = True
 
     @property
     def release(self) -> tuple[int, ...]:

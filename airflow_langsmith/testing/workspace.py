@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from random import Random
 from threading import RLock
+from typing import Any
 from uuid import UUID, uuid5
 
 from airflow_langsmith.testing.records import Feedback, Project, Run, Trace
@@ -33,6 +34,7 @@ class Workspace:
         self.runs: dict[str, Run] = {}
         self.traces: dict[str, Trace] = {}
         self.feedback: dict[str, Feedback] = {}
+        self.early_changes: dict[str, dict[str, Any]] = {}  # of runs that have not arrived
         self._timelines: dict[str, Timeline] = {}
         self._feedback_of_run: dict[str, list[Feedback]] = {}
 
@@ -62,13 +64,16 @@ class Workspace:
 
     def add_run(self, run: Run) -> None:
         """Store a run; one with the same id is replaced."""
-        if run.id in self.runs:
-            self.remove_run(self.runs[run.id])
+        old = self.runs.get(run.id)
+        if old is not None and (old.trace_id, old.project_id, old.key) != (run.trace_id, run.project_id, run.key):
+            self.remove_run(old)
+            old = None
         self.runs[run.id] = run
         trace = self.traces.setdefault(run.trace_id, Trace())
         trace.runs[run.id] = run
         trace.changed()
-        self._timelines.setdefault(run.project_id, Timeline()).add(run.key)
+        if old is None:
+            self._timelines.setdefault(run.project_id, Timeline()).add(run.key)
 
     def remove_run(self, run: Run) -> None:
         """Take a run out of every index, for good or before it changes."""

@@ -9,18 +9,19 @@ from operator import attrgetter
 from typing import Any
 
 from airflow_langsmith.testing.feedback_stats import feedback_stats
-from airflow_langsmith.testing.moments import naive, zoned
-from airflow_langsmith.testing.records import Run
+from airflow_langsmith.testing.moments import naive
+from airflow_langsmith.testing.records import PAYLOADS, Run
 from airflow_langsmith.testing.settings import CostForm
+from airflow_langsmith.testing.storage import storage_path
 from airflow_langsmith.testing.usage import Usage
 from airflow_langsmith.testing.workspace import Workspace
 
-__all__ = ["DEFAULT_SELECT", "SELECTABLE", "V1Rows", "preview"]
+__all__ = ["DEFAULT_SELECT", "SELECTABLE", "V1Rows", "app_path", "preview"]
 
 _ALWAYS = ("id", "name", "run_type", "start_time", "trace_id", "dotted_order", "status", "session_id", "app_path")
 _REST = (
     "manifest_id manifest_s3_id manifest last_queued_at in_dataset share_token trace_tier ttl_seconds "
-    "price_model_id inputs_s3_urls outputs_s3_urls messages reference_dataset_id"
+    "price_model_id messages"
 ).split()
 
 DEFAULT_SELECT = tuple(
@@ -52,6 +53,14 @@ def preview(payload: object) -> str | None:
     return text if len(text) <= _PREVIEW_LENGTH else text[: _PREVIEW_LENGTH - 1] + "…"
 
 
+def app_path(workspace_id: str, run: Run) -> str:
+    """Tell where in the UI a run is shown."""
+    return (
+        f"/o/{workspace_id}/projects/p/{run.project_id}/r/{run.id}"
+        f"?trace_id={run.trace_id}&start_time={naive(run.start_time)}"
+    )
+
+
 class V1Rows:
     """Writes runs as v1 does."""
 
@@ -67,21 +76,21 @@ class V1Rows:
             "start_time": lambda run: naive(run.start_time),
             "end_time": lambda run: _time(run.end_time),
             "first_token_time": lambda run: _time(workspace.traces[run.trace_id].rolled_up(run.id)[1]),
-            "last_queued_at": lambda run: run.rest.get("last_queued_at"),
+            "last_queued_at": lambda run: _time(run.rest.get("last_queued_at")),
             "trace_first_received_at": self._first_received,
             "inserted_at": lambda run: naive(run.received_at),
             "trace_upgrade": lambda run: run.rest.get("trace_upgrade", False),
             "trace_tier": lambda run: run.rest.get("trace_tier", "longlived"),
-            "app_path": self._app_path,
+            "app_path": lambda run: app_path(workspace.id, run),
             "feedback_stats": lambda run: feedback_stats(workspace.feedback_of(run.id)),
             "inputs_preview": lambda run: preview(run.inputs),
             "outputs_preview": lambda run: preview(run.outputs),
+            **{name: _payload(name) for name in PAYLOADS},
+            "inputs_s3_urls": lambda run: _root_url(run, "inputs"),
+            "outputs_s3_urls": lambda run: _root_url(run, "outputs"),
             "s3_urls": _s3_urls,
             "child_run_ids": self._descendants,
-            **{
-                f"{name}_or_signed_url": attrgetter(name)
-                for name in ("inputs", "outputs", "error", "events", "extra", "serialized")
-            },
+            **{f"{name}_or_signed_url": _payload_or_url(name) for name in PAYLOADS},
         }
 
     def write(self, run: Run, select: Iterable[str]) -> dict[str, Any]:
@@ -110,12 +119,6 @@ class V1Rows:
             return {key: self._money(part) for key, part in value.items()} if "cost" in name else value
         return value
 
-    def _app_path(self, run: Run) -> str:
-        return (
-            f"/o/{self._workspace.id}/projects/p/{run.project_id}/r/{run.id}"
-            f"?trace_id={run.trace_id}&start_time={naive(run.start_time)}"
-        )
-
     def _first_received(self, run: Run) -> str:
         return naive(min(other.received_at for other in self._workspace.traces[run.trace_id].runs.values()))
 
@@ -137,12 +140,27 @@ def _time(moment: datetime | None) -> str | None:
     return None if moment is None else naive(moment)
 
 
+def _payload(name: str) -> Callable[[Run], Any]:
+    return lambda run: None if name in run.offloaded else getattr(run, name)
+
+
+def _payload_or_url(name: str) -> Callable[[Run], Any]:
+    return lambda run: storage_path(run, name) if name in run.offloaded else getattr(run, name)
+
+
+def _root_url(run: Run, name: str) -> dict[str, Any] | None:
+    return {"ROOT": {"presigned_url": storage_path(run, name)}} if name in run.offloaded else None
+
+
 def _s3_urls(run: Run) -> dict[str, Any] | None:
-    """Point at attachments by a path relative to the API, as the real one may."""
-    return {
-        f"attachment.{name}": {
-            "presigned_url": f"/storage/{run.id}/{name}?signed={zoned(run.received_at)}",
+    urls = {
+        name: {"presigned_url": storage_path(run, name)}
+        for name in sorted(run.offloaded)
+        if name not in ("inputs", "outputs")
+    }
+    for name, attachment in run.attachments.items():
+        urls[f"attachment.{name}"] = {
+            "presigned_url": storage_path(run, name),
             "mime_type": attachment.mime_type,
         }
-        for name, attachment in run.attachments.items()
-    } or None
+    return urls or None

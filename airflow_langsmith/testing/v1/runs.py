@@ -29,10 +29,11 @@ from airflow_langsmith.testing.refusals import Refusal
 from airflow_langsmith.testing.timeline import Bounds, Timeline, scan
 from airflow_langsmith.testing.v1.rows import DEFAULT_SELECT, SELECTABLE, V1Rows
 
-__all__ = ["CRITERIA", "matching", "query", "read", "validate"]
+__all__ = ["CRITERIA", "matching", "query", "read", "refuse_without_clickhouse", "validate"]
 
 _DEPRECATED = {"Deprecation": "true", "Sunset": "Sun, 31 Jan 2027 00:00:00 GMT"}
 _SCOPES = ("session", "id", "parent_run", "trace", "reference_example")
+_READ_TOO = ("inputs_s3_urls", "outputs_s3_urls", "s3_urls")
 _LARGEST_PAGE = 100
 _UNSUPPORTED = ("query", "search_filter")  # plain-language search: no stand-in can do that
 
@@ -80,7 +81,7 @@ _READ: dict[str, Check] = {
 
 def query(context: Context, call: Call) -> Answer:
     """Serve one page of runs."""
-    _refuse_without_clickhouse(context)
+    refuse_without_clickhouse(context)
     body = check_body(call.json(), _QUERY, nulls=True)
     page = _page(context, body)
     page = context.faults.tamper(call, page, body.get("cursor"), body.get("limit", _LARGEST_PAGE))
@@ -99,7 +100,7 @@ def query(context: Context, call: Call) -> Answer:
 
 def validate(context: Context, call: Call) -> Answer:
     """Say whether a query would be accepted, without running it."""
-    _refuse_without_clickhouse(context)
+    refuse_without_clickhouse(context)
     try:
         body = check_body(call.json(), _QUERY, nulls=True)
         filters_in(body, context.workspace, Dialect.V1, FeedbackWindow())
@@ -117,7 +118,7 @@ def read(context: Context, call: Call, run_id: str) -> Answer:
     run = context.workspace.runs.get(uuid_in_path(run_id, "run_id"))
     if run is None or asked.get("session_id", run.project_id) != run.project_id:
         raise Refusal(404, "Run not found")
-    row = V1Rows(context.workspace, context.settings.v1_costs).write(run, (*DEFAULT_SELECT, "s3_urls"))
+    row = V1Rows(context.workspace, context.settings.v1_costs).write(run, (*DEFAULT_SELECT, *_READ_TOO))
     row["child_run_ids"] = None
     row["execution_order"] = 1
     return json_answer(row, headers=_deprecation(context))
@@ -195,7 +196,8 @@ def _is_root(run: Run) -> bool:
     return run.is_root
 
 
-def _refuse_without_clickhouse(context: Context) -> None:
+def refuse_without_clickhouse(context: Context) -> None:
+    """Refuse a v1 query where this deployment has none."""
     if not context.settings.has_v1_queries:
         raise Refusal(404, "Not Found")
     if not context.settings.serves_v1_queries:

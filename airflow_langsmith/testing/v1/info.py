@@ -1,0 +1,35 @@
+"""``GET /info``: what kind of deployment this is."""
+
+from __future__ import annotations
+
+from airflow_langsmith.testing.context import Context
+from airflow_langsmith.testing.exchange import Answer, Call, json_answer
+
+__all__ = ["read"]
+
+
+def read(context: Context, call: Call) -> Answer:  # noqa: ARG001 (every endpoint is called alike)
+    """Describe the deployment; the SDK sends its runs the way this tells it to."""
+    backend = context.settings.backend
+    return json_answer(
+        {
+            "version": context.settings.version,
+            "git_sha": None,
+            "license_expiration_time": None,
+            "batch_ingest_config": {
+                "use_multipart_endpoint": True,
+                "scale_up_qsize_trigger": 1000,
+                "scale_up_nthreads_limit": 16,
+                "scale_down_nempty_trigger": 4,
+                "size_limit": 100,
+                "size_limit_bytes": 20971520,
+            },
+            "instance_flags": {
+                "ch_query_enabled": backend != "smithdb",
+                "sdb_query_enabled": backend != "clickhouse",
+                "sdb_ingestion_enabled": backend != "clickhouse",
+                "zstd_compression_enabled": False,  # the standard library cannot read it
+            },
+            "customer_info": None,
+        }
+    )

@@ -1,0 +1,136 @@
+"""Runs to write, places to write to, and parts to publish."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from msgspec import Raw
+
+from airflow_langsmith.api.records import Project, Run
+from airflow_langsmith.export.layout import part_name
+from airflow_langsmith.export.manifest import Manifest, ManifestColumn, ManifestFile
+from airflow_langsmith.export.parts import Part
+from airflow_langsmith.export.publish import Publication
+from airflow_langsmith.export.storage import StoragePath, path_at
+from airflow_langsmith.views import VIEWS, View, view_of
+
+SHOP = Project(id="7b0f2f6e-0c35-4a4e-9d0a-1f6f0c7c1a11", name="shop")
+START = datetime(2025, 3, 1, tzinfo=UTC)
+
+
+@pytest.fixture(scope="session")
+def make_run() -> Callable[..., Run]:
+    """Make runs, each its own unless told otherwise."""
+
+    def make(number: int = 0, **fields: Any) -> Run:
+        plain: dict[str, Any] = {
+            "id": f"00000000-0000-4000-8000-{number:012d}",
+            "project": SHOP,
+            "name": "answer",
+            "start_time": START + timedelta(seconds=number),
+            "tags": [],
+            "inputs": Raw(b'{"question":"%d"}' % number),
+        }
+        return Run(**(plain | fields))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def whole_view() -> View:
+    """The view ``runs`` with every column it has."""
+    return view_of("runs", [column.name for column in VIEWS["runs"]])
+
+
+@pytest.fixture(scope="session")
+def lake() -> Iterator[str]:
+    """An S3 server with a bucket, behind the Airflow connection ``lake``."""
+    from moto.server import ThreadedMotoServer  # noqa: PLC0415  # a second, for S3 tests alone
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    connection = {
+        "conn_type": "aws",
+        "login": "access-key",
+        "password": "secret-key",
+        "extra": {"region_name": "us-east-1", "endpoint_url": f"http://{host}:{port}"},
+    }
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AIRFLOW_CONN_LAKE", json.dumps(connection))
+        path_at("s3://lake@traces").fs.mkdir("traces")
+        yield "s3://lake@traces"
+    server.stop()
+
+
+@pytest.fixture(params=["file", "s3"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> StoragePath:
+    """A directory that is not there yet, on the local disk and on S3."""
+    root = f"file://{tmp_path}" if request.param == "file" else f"{request.getfixturevalue('lake')}/{uuid4()}"
+    return path_at(root) / "project=my%20shop%2Fcafé" / "date=2025-03-01"
+
+
+@pytest.fixture
+def make_part(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int, str], Part]:
+    """Make parts, as ``Parts`` gives them, out of any text."""
+
+    def make(number: int, text: str) -> Part:
+        path = tmp_path_factory.mktemp("part") / "0"
+        path.write_text(text)
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        name = part_name(number, sha256, "jsonl")
+        return Part(path, ManifestFile(name=name, rows=1, bytes=path.stat().st_size, sha256=sha256))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_manifest() -> Callable[..., Manifest]:
+    """Make the manifest of any files."""
+
+    def make(files: list[ManifestFile], **fields: Any) -> Manifest:
+        plain: dict[str, Any] = {
+            "package_version": "0.1.0",
+            "view": "runs",
+            "project": SHOP.name,
+            "project_id": SHOP.id,
+            "window_start": START,
+            "window_end": START + timedelta(days=1),
+            "query": {"filter": 'eq(name, "answer")', "is_root": True},
+            "api_version": "v2",
+            "format": "jsonl",
+            "compression": "none",
+            "columns": (ManifestColumn(name="run_id", type="string"),),
+            "files": tuple(files),
+            "rows": sum(file.rows for file in files),
+            "bytes": sum(file.bytes for file in files),
+            "pending": 0,
+            "min_start_time": START,
+            "max_start_time": START + timedelta(microseconds=1),
+        }
+        return Manifest(**(plain | fields))
+
+    return make
+
+
+@pytest.fixture
+def publish(
+    make_part: Callable[[int, str], Part], make_manifest: Callable[..., Manifest]
+) -> Callable[..., dict[str, bytes]]:
+    """Publish parts of the given texts, and give what a reader of the partition then has to find."""
+
+    def publish(path: StoragePath, *texts: str) -> dict[str, bytes]:
+        with Publication(path) as publication:
+            for number, text in enumerate(texts):
+                publication.upload(make_part(number, text))
+            publication.commit(make_manifest(publication.files))
+        return {file.name: text.encode() for file, text in zip(publication.files, texts, strict=True)}
+
+    return publish

@@ -1,0 +1,164 @@
+"""A publication replaces an export by another one: all of it or nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import msgspec
+import pytest
+
+from airflow_langsmith.export.errors import ManifestError, StorageError
+from airflow_langsmith.export.manifest import NAME, SCHEMA_VERSION, Manifest, encode, read_manifest
+from airflow_langsmith.export.parts import Part
+from airflow_langsmith.export.publish import Publication
+from airflow_langsmith.export.storage import StoragePath, store_at
+
+Publish = Callable[..., dict[str, bytes]]
+MakePart = Callable[[int, str], Part]
+MakeManifest = Callable[..., Manifest]
+
+
+def objects(place: StoragePath) -> dict[str, bytes]:
+    """Read all objects of a partition but the manifest."""
+    store = store_at(place)
+    return {name: store.read(name) or b"" for name in store.sizes() if name != NAME}
+
+
+def listed(place: StoragePath) -> set[str]:
+    """Name the parts that a reader of the manifest would open."""
+    return {file.name for file in read_manifest(place).files}
+
+
+def test_a_publication_leaves_its_parts_and_a_manifest(place: StoragePath, publish: Publish) -> None:
+    """Once committed, the manifest lists exactly what is there."""
+    parts = publish(place, "one", "two")
+    assert objects(place) == parts
+    assert listed(place) == set(parts)
+
+
+def test_the_same_rows_leave_the_same_objects(place: StoragePath, publish: Publish) -> None:
+    """A re-run of an unchanged window changes no name and no byte, the manifest's included."""
+    publish(place, "one", "two")
+    before = objects(place), store_at(place).read(NAME)
+    publish(place, "one", "two")
+    assert (objects(place), store_at(place).read(NAME)) == before
+
+
+@pytest.mark.parametrize("texts", [("one", "changed"), ("one",), ("one", "two", "three"), ("other", "rows")])
+def test_other_rows_replace_what_was_there(place: StoragePath, publish: Publish, texts: tuple[str, ...]) -> None:
+    """A re-run with other, fewer or more rows leaves its own parts and no stray of the export before."""
+    publish(place, "one", "two")
+    parts = publish(place, *texts)
+    assert objects(place) == parts
+    assert listed(place) == set(parts)
+
+
+def test_until_the_commit_readers_see_the_export_before(
+    place: StoragePath, publish: Publish, make_part: MakePart
+) -> None:
+    """New parts lie beside the old ones, and the manifest does not know them yet."""
+    before = publish(place, "one", "two")
+    with Publication(place) as publication:
+        publication.upload(make_part(0, "other"))
+        assert listed(place) == set(before)
+        assert objects(place).items() > before.items()
+
+
+def test_a_failure_takes_back_what_it_uploaded(place: StoragePath, publish: Publish, make_part: MakePart) -> None:
+    """A page that fails leaves the export before as it was, with the part it shares with the failed one."""
+    before = publish(place, "one", "two")
+    with pytest.raises(ConnectionError), Publication(place) as publication:  # noqa: PT012  # that is the story
+        publication.upload(make_part(0, "one"))
+        publication.upload(make_part(1, "changed"))
+        raise ConnectionError
+    assert objects(place) == before
+    assert listed(place) == set(before)
+
+
+def test_a_failure_takes_nothing_of_what_was_published_since(
+    place: StoragePath, publish: Publish, make_part: MakePart
+) -> None:
+    """A failing attempt has parts in common with the attempt that overtook it; those stay."""
+    with pytest.raises(ConnectionError), Publication(place) as publication:  # noqa: PT012  # that is the story
+        publication.upload(make_part(0, "one"))
+        published = publish(place, "one", "two")
+        raise ConnectionError
+    assert objects(place) == published
+
+
+def test_a_failed_clean_up_does_not_hide_the_failure(
+    place: StoragePath, make_part: MakePart, make_manifest: MakeManifest
+) -> None:
+    """The error that ends an export stays the one that is raised, and says what could not be taken back."""
+    newer = make_manifest([], schema_version=SCHEMA_VERSION + 1)
+    with pytest.raises(ConnectionError) as caught, Publication(place) as publication:  # noqa: PT012  # the story
+        publication.upload(make_part(0, "one"))
+        store_at(place).write(encode(newer), NAME)
+        raise ConnectionError
+    assert "the next export removes them" in caught.value.__notes__[0]
+
+
+def test_the_next_export_removes_what_crashes_left(place: StoragePath, publish: Publish) -> None:
+    """Parts that no manifest lists, and files that were never finished, go with the next export."""
+    store = store_at(place)
+    publish(place, "one")
+    store.write(b"left", "part-00001-0123abcd.parquet")
+    store.write(b"le", f"part-00001-0123abcd.parquet.{'0' * 32}.tmp")
+    store.write(b"le", f"{NAME}.{'0' * 32}.tmp")
+    assert objects(place) == publish(place, "two") == objects(place)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "README.md",
+        "part-00000-4f1c2d3e-c000.snappy.parquet",
+        "part-of-somebody.tmp",
+        "_manifest.json.bak",
+        "_SUCCESS",
+        "other_part-00000-0123abcd.parquet",
+    ],
+)
+def test_files_of_others_are_left_alone(place: StoragePath, publish: Publish, name: str) -> None:
+    """What does not bear the name of one of our parts is not ours to remove."""
+    store_at(place).write(b"theirs", name)
+    publish(place, "one")
+    publish(place, "two")
+    assert objects(place)[name] == b"theirs"
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b'{"schema_version": 1}', b"\xff\xfe", b'{"schema_version": "x"}']
+)
+def test_a_broken_manifest_is_replaced(place: StoragePath, publish: Publish, content: bytes) -> None:
+    """A manifest that says nothing does not stand in the way of the next export."""
+    store_at(place).write(content, NAME)
+    parts = publish(place, "one")
+    assert listed(place) == set(parts)
+
+
+def test_a_later_versions_manifest_is_not_replaced(
+    place: StoragePath, publish: Publish, make_manifest: MakeManifest
+) -> None:
+    """An old worker does not overwrite what a newer version of this package published: it fails, untouched."""
+    content = encode(make_manifest([], schema_version=SCHEMA_VERSION + 1))
+    store_at(place).write(content, NAME)
+    with pytest.raises(ManifestError, match="upgrade"):
+        publish(place, "one")
+    assert store_at(place).read(NAME) == content
+    assert objects(place) == {}
+
+
+def test_a_part_that_arrived_short_is_not_published(
+    place: StoragePath, publish: Publish, make_part: MakePart, make_manifest: MakeManifest
+) -> None:
+    """An object of another size than the part it should be fails the export before the manifest changes."""
+    before = publish(place, "one")
+    part = make_part(0, "changed")
+    short = replace(part, file=msgspec.structs.replace(part.file, bytes=part.file.bytes + 1))
+    with Publication(place) as publication:
+        publication.upload(short)
+        with pytest.raises(StorageError):
+            publication.commit(make_manifest(publication.files))
+    assert objects(place) == before

@@ -1,0 +1,146 @@
+"""A store keeps whole objects, on a local disk and on S3."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import resource
+from pathlib import Path
+
+import pytest
+
+from airflow_langsmith.export.errors import StorageError
+from airflow_langsmith.export.storage import S3_CHUNK, StoragePath, path_at, store_at
+
+
+@pytest.fixture
+def local(tmp_path: Path) -> Path:
+    """A finished part on the local disk."""
+    path = tmp_path / "00000"
+    path.write_bytes(b"new rows")
+    return path
+
+
+def test_objects_are_put_written_read_listed_and_deleted(place: StoragePath, local: Path) -> None:
+    """What goes in comes out, by its name, and is gone once deleted."""
+    store = store_at(place)
+    store.put(local, "part")
+    store.write(b"{}", "manifest")
+    assert store.sizes() == {"part": 8, "manifest": 2}
+    assert store.read("part") == b"new rows"
+    store.delete(["part"])
+    assert store.sizes() == {"manifest": 2}
+    assert store.read("part") is None
+
+
+def test_a_place_that_is_not_there_is_empty(place: StoragePath) -> None:
+    """Before the first export there is nothing to list, to read or to delete, and that is no error."""
+    store = store_at(place)
+    assert store.sizes() == {}
+    assert store.read("manifest") is None
+    store.delete(["part"])
+
+
+def test_names_keep_every_character(place: StoragePath, local: Path) -> None:
+    """Percent signs, equals signs and accents land in the key as they are: a project's name can be read back."""
+    store_at(place).put(local, "part")
+    assert place.path.endswith("/project=my%20shop%2Fcafé/date=2025-03-01")
+    assert place.fs.exists(f"{place.path}/part")
+
+
+def test_an_object_is_replaced_whole(place: StoragePath, local: Path) -> None:
+    """A shorter object leaves no tail of the one it replaces."""
+    store = store_at(place)
+    store.write(b"old rows, and more of them", "part")
+    store.put(local, "part")
+    assert store.read("part") == b"new rows"
+    store.write(b"{}", "part")
+    assert store.read("part") == b"{}"
+
+
+def test_what_others_wrote_is_listed(place: StoragePath) -> None:
+    """A listing is never an old one out of a cache: concurrent exports are found by it."""
+    store = store_at(place)
+    store.write(b"", "mine")
+    assert set(store.sizes()) == {"mine"}
+    other = store_at(path_at(str(place)))
+    other.write(b"", "theirs")
+    assert set(store.sizes()) == {"mine", "theirs"}
+    other.delete(["mine"])
+    assert set(store.sizes()) == {"theirs"}
+
+
+def test_directories_below_are_no_objects(place: StoragePath) -> None:
+    """The hours below a day are not listed with it."""
+    store_at(place / "hour=05").write(b"", "part")
+    store = store_at(place)
+    store.write(b"", "mine")
+    assert set(store.sizes()) == {"mine"}
+
+
+def test_large_parts_reach_s3_whole(lake: str, tmp_path: Path) -> None:
+    """A part above two chunks goes up in several requests and is one object, with no upload left open."""
+    path = tmp_path / "large"
+    content = os.urandom(1024) * (2 * S3_CHUNK // 1024 + 1)
+    path.write_bytes(content)
+    place = path_at(lake) / "large"
+    store_at(place).put(path, "part")
+    assert store_at(place).read("part") == content
+    assert place.fs.info(f"{place.path}/part")["ETag"].strip('"').endswith("-3")
+    assert "Uploads" not in place.fs.call_s3("list_multipart_uploads", Bucket="traces")
+
+
+def test_a_write_that_fails_halfway_changes_nothing(tmp_path: Path) -> None:
+    """When the disk takes no more in the middle of a part, the part before it stays, and nothing beside it."""
+    local, place = tmp_path / "local", path_at(f"file://{tmp_path}/partition")
+    local.write_bytes(bytes(1_000_000))
+    store = store_at(place)
+    store.write(b"old rows", "part")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
+    try:
+        with pytest.raises(StorageError, match="File too large"):
+            store.put(local, "part")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert {path.name: path.read_bytes() for path in Path(place.path).iterdir()} == {"part": b"old rows"}
+
+
+def test_others_may_read_local_parts(tmp_path: Path, local: Path) -> None:
+    """Parts on a local disk have the mode of any new file there, as the worker's umask has it."""
+    mask = os.umask(0o027)
+    try:
+        store_at(path_at(f"file://{tmp_path}/partition")).put(local, "part")
+    finally:
+        os.umask(mask)
+    assert (tmp_path / "partition/part").stat().st_mode & 0o777 == 0o640
+
+
+@pytest.mark.parametrize("doing", ["write", "read", "list", "clean up"])
+def test_a_refusal_names_the_place(lake: str, tmp_path: Path, doing: str) -> None:
+    """What the store refuses becomes one error: it says what and where, may be retried, and pickles."""
+    (tmp_path / "file").touch()
+    places = [path_at(f"file://{tmp_path}/file/below")]
+    if doing == "write":
+        places.append(path_at(lake.replace("traces", "missing")) / "below")
+    for place in places:
+        store = store_at(place)
+        calls = {
+            "write": lambda store=store: store.write(b"", "part"),
+            "read": lambda store=store: store.read("part"),
+            "list": store.sizes,
+            "clean up": lambda store=store: store.delete(["part"]),
+        }
+        with pytest.raises(StorageError) as caught:
+            calls[doing]()
+        assert f"Could not {doing}" in str(caught.value)
+        assert str(place) in str(caught.value)
+        assert "retry" in str(caught.value)
+        assert caught.value.retriable
+        assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+def test_an_unknown_kind_of_place_is_refused() -> None:
+    """A destination that no installed provider knows fails as a destination, named."""
+    with pytest.raises(StorageError, match="tape://archive"):
+        store_at(path_at("tape://archive/runs"))

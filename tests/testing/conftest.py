@@ -1,0 +1,27 @@
+"""A stand-in to talk to, and a plain HTTP client that shows what is on the wire."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import httpx
+import pytest
+
+from airflow_langsmith.testing import LangSmithStandIn
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def langsmith() -> Iterator[LangSmithStandIn]:
+    """A stand-in whose clock stands at noon."""
+    with LangSmithStandIn(now=lambda: NOON) as server:
+        yield server
+
+
+@pytest.fixture
+def http(langsmith: LangSmithStandIn) -> Iterator[httpx.Client]:
+    """A client that brings the key and nothing else."""
+    with httpx.Client(base_url=langsmith.url, headers={"X-API-Key": langsmith.api_key}) as client:
+        yield client

@@ -1,0 +1,192 @@
+"""Each misbehaviour, as a plain HTTP client sees it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from airflow_langsmith.testing import LangSmithStandIn
+
+V1, V2 = "/api/v1/runs/query", "/api/v2/runs/query"
+
+
+@pytest.fixture
+def bodies(langsmith: LangSmithStandIn) -> dict[str, dict[str, Any]]:
+    """A project of five runs, and the question for pages of two in each version."""
+    for _ in range(5):
+        langsmith.add_run(project="shop", start_time="2026-03-01T11:00:00Z")
+    project = langsmith.project_id("shop")
+    return {V1: {"session": [project], "limit": 2}, V2: {"project_ids": [project], "page_size": 2}}
+
+
+def statuses(http: httpx.Client, bodies: dict[str, dict[str, Any]], paths: Iterable[str]) -> list[int]:
+    """Ask and tell only how it went."""
+    return [http.post(path, json=bodies[path]).status_code for path in paths]
+
+
+def next_cursor(answer: httpx.Response) -> str | None:
+    """Find the cursor of either version."""
+    page = answer.json()
+    cursor: str | None = page["cursors"]["next"] if "cursors" in page else page.get("next_cursor")
+    return cursor
+
+
+def test_a_status_happens_once_and_then_all_is_well(
+    langsmith: LangSmithStandIn, http: httpx.Client, bodies: dict[str, dict[str, Any]]
+) -> None:
+    """By default the next run query, of either version, meets the fault."""
+    langsmith.misbehave("status")
+    assert statuses(http, bodies, [V2, V1]) == [503, 200]
+    assert langsmith.unspent_faults == []
+
+
+def test_faults_are_used_up_in_order(
+    langsmith: LangSmithStandIn, http: httpx.Client, bodies: dict[str, dict[str, Any]]
+) -> None:
+    """The script reads from top to bottom; what goes on for ever waits for its end."""
+    langsmith.misbehave("status", status=500, times=None)
+    langsmith.misbehave("status", status=502, after=1)
+    langsmith.misbehave("rate_limit", times=2)
+    assert statuses(http, bodies, [V1] * 6) == [200, 502, 429, 429, 500, 500]
+    langsmith.behave()
+    assert statuses(http, bodies, [V1]) == [200]
+
+
+def test_unspent_faults_are_listed(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
+    """A test can make sure that what it staged has happened."""
+    langsmith.misbehave("status", path="/sessions", times=2)
+    langsmith.misbehave("reset", path="/sessions", times=None)
+    http.get("/sessions")
+    assert [(fault.kind, fault.happened) for fault in langsmith.unspent_faults] == [("status", 1), ("reset", 0)]
+    langsmith.behave()
+    assert langsmith.unspent_faults == []
+
+
+def test_other_paths_are_left_alone(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
+    """A fault of run queries does not touch the projects."""
+    langsmith.misbehave("status")
+    assert http.get("/sessions").status_code == 200
+    assert len(langsmith.unspent_faults) == 1
+
+
+@pytest.mark.parametrize(
+    ("body", "content", "mime"),
+    [
+        (None, b'{"detail": "Service Temporarily Unavailable"}', "application/json"),
+        ({"error": "x"}, b'{"error": "x"}', "application/json"),
+        ("oops", b"oops", "text/plain"),
+        (b"\x00", b"\x00", "application/octet-stream"),
+    ],
+)
+def test_a_status_may_have_any_body_and_headers(
+    langsmith: LangSmithStandIn, http: httpx.Client, body: object, content: bytes, mime: str
+) -> None:
+    """JSON, text or bytes go out as they are."""
+    langsmith.misbehave("status", path="/sessions", body=body, headers={"X-Why": "test"})
+    answer = http.get("/sessions")
+    assert (answer.content, answer.headers["content-type"], answer.headers["x-why"]) == (content, mime, "test")
+
+
+@pytest.mark.parametrize(("retry_after", "header"), [(None, None), (2, "2"), (0.5, "0.5")])
+def test_a_rate_limit_may_say_how_long(
+    langsmith: LangSmithStandIn, http: httpx.Client, retry_after: float | None, header: str | None
+) -> None:
+    """Retry-After is there if the script gives it."""
+    langsmith.misbehave("rate_limit", path="/sessions", retry_after=retry_after)
+    answer = http.get("/sessions")
+    assert (answer.status_code, answer.headers.get("retry-after")) == (429, header)
+
+
+def test_a_proxy_answers_in_html(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
+    """The page is what nginx would write."""
+    langsmith.misbehave("html", path="/sessions")
+    answer = http.get("/sessions")
+    assert (answer.status_code, answer.headers["content-type"]) == (502, "text/html")
+    assert "<h1>502 Bad Gateway</h1>" in answer.text
+
+
+def test_a_connection_can_be_reset(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
+    """There is no answer at all, and the record says so."""
+    langsmith.misbehave("reset", path="/sessions")
+    with pytest.raises(httpx.TransportError):
+        http.get("/sessions")
+    assert [request.status for request in langsmith.requests] == [0]
+    assert http.get("/sessions").status_code == 200
+
+
+def test_an_answer_can_break_off(
+    langsmith: LangSmithStandIn, http: httpx.Client, bodies: dict[str, dict[str, Any]]
+) -> None:
+    """More is announced than comes; or, cut cleanly, what comes is no JSON."""
+    langsmith.misbehave("truncate")
+    langsmith.misbehave("truncate", clean=True)
+    with pytest.raises(httpx.RemoteProtocolError):
+        http.post(V1, json=bodies[V1])
+    cut = http.post(V1, json=bodies[V1])
+    assert cut.status_code == 200
+    with pytest.raises(json.JSONDecodeError):
+        cut.json()
+
+
+def test_an_answer_can_be_late(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
+    """A client that does not wait long enough goes away with nothing."""
+    langsmith.misbehave("delay", path="/sessions", seconds=60)
+    langsmith.misbehave("delay", path="/sessions", seconds=0.02)
+    with pytest.raises(httpx.ReadTimeout):
+        http.get("/sessions", timeout=0.02)
+    patient = http.get("/sessions")
+    assert patient.status_code == 200
+    assert patient.elapsed >= timedelta(seconds=0.02)
+
+
+@pytest.mark.parametrize("path", [V1, V2])
+def test_a_cursor_can_repeat_itself(
+    langsmith: LangSmithStandIn, http: httpx.Client, bodies: dict[str, dict[str, Any]], path: str
+) -> None:
+    """The second page names itself as the next: who does not notice reads it for ever."""
+    langsmith.misbehave("repeat_cursor", after=1)
+    first = next_cursor(http.post(path, json=bodies[path]))
+    second = next_cursor(http.post(path, json={**bodies[path], "cursor": first}))
+    assert second == first
+    third = next_cursor(http.post(path, json={**bodies[path], "cursor": first}))
+    assert third not in (None, first)
+
+
+@pytest.mark.parametrize("path", [V1, V2])
+def test_a_cursor_can_get_lost(
+    langsmith: LangSmithStandIn, http: httpx.Client, bodies: dict[str, dict[str, Any]], path: str
+) -> None:
+    """A full page claims to be the last."""
+    langsmith.misbehave("lose_cursor")
+    assert next_cursor(http.post(path, json=bodies[path])) is None
+
+
+@pytest.mark.parametrize(("path", "size"), [(V1, "limit"), (V2, "page_size")])
+@pytest.mark.parametrize("status", [None, 502, 504])
+def test_pages_can_be_too_large(
+    langsmith: LangSmithStandIn,
+    http: httpx.Client,
+    bodies: dict[str, dict[str, Any]],
+    path: str,
+    size: str,
+    status: int | None,
+) -> None:
+    """Only a smaller page gets through, however often one asks."""
+    langsmith.misbehave("too_large", times=None, largest_page=2, status=status)
+    asked = [http.post(path, json={**bodies[path], size: number}) for number in (3, 2, 3, 1)]
+    refused = status or 413
+    assert [answer.status_code for answer in asked] == [refused, 200, refused, 200]
+    assert asked[0].headers["content-type"] == "text/html"
+
+
+def test_nonsense_cannot_be_scripted(langsmith: LangSmithStandIn) -> None:
+    """A script that could not be played is refused when it is written."""
+    with pytest.raises(ValueError, match="no misbehaviour"):
+        langsmith.misbehave("explode")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="largest_page"):
+        langsmith.misbehave("too_large")

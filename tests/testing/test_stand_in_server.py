@@ -1,0 +1,212 @@
+"""The stand-in as a server: addresses, keys, connections, and what it keeps of a request."""
+
+from __future__ import annotations
+
+import gzip
+import http.client
+import json
+import threading
+import zlib
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from airflow_langsmith.testing import LangSmithStandIn
+from airflow_langsmith.testing.exchange import Call
+from airflow_langsmith.testing.rates import RateLimits
+
+WORKSPACE = "11111111-2222-4333-8444-555555555555"
+QUERY = {"session": ["7f0c2d4e-0000-4000-8000-000000000000"]}
+
+
+@pytest.mark.parametrize("prefix", ["", "/api", "/api/v1"])
+def test_routes_of_v1_are_served_bare_and_prefixed(http: httpx.Client, prefix: str) -> None:
+    """Whatever users put into the SDK's api_url, its requests find their way."""
+    assert http.get(f"{prefix}/sessions").json() == []
+
+
+@pytest.mark.parametrize("prefix", ["/v2", "/api/v2"])
+def test_routes_of_v2_are_served_with_and_without_api(
+    langsmith: LangSmithStandIn, http: httpx.Client, prefix: str
+) -> None:
+    """The path that the specification writes works as well as the one the SDK sends."""
+    project = langsmith.add_project("shop")
+    assert http.post(f"{prefix}/runs/query", json={"project_ids": [project]}).json() == {"items": []}
+
+
+def test_an_unknown_path_is_404_and_a_wrong_method_405(http: httpx.Client) -> None:
+    """Both say so in JSON, as the real service does."""
+    unknown, wrong = http.get("/api/v1/runs/query/nothing"), http.get("/api/v1/runs/query")
+    assert (unknown.status_code, unknown.json()) == (404, {"detail": "Not Found"})
+    assert (wrong.status_code, wrong.json()) == (405, {"detail": "Method Not Allowed"})
+    assert http.put("/api/v2/runs/query").status_code == 405
+    assert http.head("/api/v1/runs/query").content == b""
+
+
+def test_requests_are_kept_as_they_came(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
+    """A test can look at every request: path, query, headers, body, and the status of the answer."""
+    http.get("/api/v1/feedback", params={"run": [QUERY["session"][0]] * 2, "limit": "5"})
+    http.post("/api/v1/runs/query", json=QUERY, headers={"X-Extra": "yes"})
+    listed, queried = langsmith.requests
+    assert (listed.method, listed.path, listed.status) == ("GET", "/api/v1/feedback", 200)
+    assert listed.query == {"run": QUERY["session"] * 2, "limit": "5"}
+    assert listed.body is None
+    assert (queried.body, queried.headers["x-extra"]) == (QUERY, "yes")
+    assert langsmith.requests_to("/runs/query") == [queried]
+
+
+def test_a_connection_serves_many_requests(langsmith: LangSmithStandIn) -> None:
+    """Keep-alive holds, also after a refusal."""
+    address = urlsplit(langsmith.url)
+    connection = http.client.HTTPConnection(address.hostname or "", address.port)
+    for path, status in (("/info", 200), ("/sessions", 401), ("/nothing", 404), ("/info", 200)):
+        connection.request("GET", path)
+        answer = connection.getresponse()
+        answer.read()
+        assert (answer.status, connection.sock is not None) == (status, True)
+    connection.close()
+
+
+def test_large_answers_are_compressed_for_those_who_can_read_it(
+    langsmith: LangSmithStandIn, http: httpx.Client
+) -> None:
+    """A page goes out as gzip if the client takes gzip, and plain if not."""
+    langsmith.add_run(inputs={"text": "x" * 5000})
+    query = {"session": [langsmith.project_id("default")]}
+    packed = http.post("/runs/query", json=query)
+    plain = http.post("/runs/query", json=query, headers={"Accept-Encoding": "identity"})
+    assert packed.headers["content-encoding"] == "gzip"
+    assert int(packed.headers["content-length"]) < 2000
+    assert "content-encoding" not in plain.headers
+    assert packed.json() == plain.json()
+
+
+@pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
+def test_request_bodies_may_be_compressed(http: httpx.Client, encoding: str, pack: type[bytes]) -> None:
+    """Clients that compress their bodies are understood."""
+    body = pack(json.dumps(QUERY).encode())
+    answer = http.post("/runs/query", content=body, headers={"Content-Encoding": encoding})
+    assert answer.json()["runs"] == []
+
+
+def test_a_body_in_an_unknown_or_false_encoding_is_refused(http: httpx.Client) -> None:
+    """What cannot be read is not guessed at."""
+    unknown = http.post("/runs/query", content=b"?", headers={"Content-Encoding": "zstd"})
+    false = http.post("/runs/query", content=b"?", headers={"Content-Encoding": "gzip"})
+    assert (unknown.status_code, false.status_code) == (415, 400)
+
+
+def test_a_body_may_come_in_chunks(http: httpx.Client) -> None:
+    """A client that does not know the length of its body beforehand is understood."""
+    text = json.dumps(QUERY).encode()
+    answer = http.post("/runs/query", content=iter([text[:5], text[5:]]))
+    assert answer.json()["runs"] == []
+
+
+@pytest.mark.parametrize("key", [None, "lsv2_pt_wrong"])
+def test_no_key_and_a_wrong_key_are_401(langsmith: LangSmithStandIn, key: str | None) -> None:
+    """Each version says so in its own form; only /info is open."""
+    with httpx.Client(base_url=langsmith.url, headers={"X-API-Key": key} if key else {}) as client:
+        v1, v2 = client.get("/sessions"), client.post("/api/v2/runs/query", json={})
+        assert (v1.status_code, v1.json()) == (401, {"detail": "Invalid token"})
+        assert (v2.status_code, v2.json()["title"], v2.json()["instance"]) == (401, "Unauthorized", "/v2/runs/query")
+        assert client.get("/info").status_code == 200
+
+
+def test_the_workspace_has_to_be_the_right_one() -> None:
+    """A wrong X-Tenant-Id is 403, and so is none for a key of an organisation."""
+    with (
+        LangSmithStandIn(workspace_id=WORKSPACE, require_workspace=True) as server,
+        httpx.Client(base_url=server.url, headers={"X-API-Key": server.api_key}) as client,
+    ):
+        none = client.get("/sessions")
+        wrong = client.get("/sessions", headers={"X-Tenant-Id": "22222222-2222-4333-8444-555555555555"})
+        right = client.get("/sessions", headers={"X-Tenant-Id": server.workspace_id})
+        assert (none.status_code, none.json()) == (403, {"error": "org_scoped_key_requires_workspace"})
+        assert (wrong.status_code, wrong.json()) == (403, {"error": "Forbidden"})
+        assert right.status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("backend", "clickhouse", "smithdb"), [("clickhouse", True, False), ("smithdb", False, True), ("dual", True, True)]
+)
+def test_info_tells_what_stores_the_runs(backend: str, clickhouse: bool, smithdb: bool) -> None:
+    """The flags are those by which clients choose their version of the API."""
+    with LangSmithStandIn(backend=backend, version="0.17.1") as server:  # type: ignore[arg-type]
+        info = httpx.get(f"{server.url}/api/v1/info").json()
+    assert info["version"] == "0.17.1"
+    assert info["instance_flags"]["ch_query_enabled"] is clickhouse
+    assert info["instance_flags"]["sdb_query_enabled"] is smithdb
+
+
+def test_rate_limits_count_in_fixed_windows() -> None:
+    """After so many requests there is nothing until the window ends, and then as many again."""
+    clock = [100.0]
+    limits = RateLimits({"/runs/query": (2, 10.0)}, tells=True, clock=lambda: clock[0])
+    query, other = (Call("POST", path, 1, {}, {}, b"", "") for path in ("/runs/query", "/sessions"))
+    assert [limits.check(query) is None for _ in range(3)] == [True, True, False]
+    assert limits.check(other) is None
+    clock[0] = 107.5
+    refused = limits.check(query)
+    assert refused is not None
+    assert (refused.status, refused.headers) == (429, {"Retry-After": "3"})
+    clock[0] = 110.0
+    assert limits.check(query) is None
+
+
+@pytest.mark.parametrize("tells", [True, False])
+def test_a_rate_limit_is_answered_with_429(tells: bool) -> None:
+    """Both versions share a path's budget; whether Retry-After comes along is a setting."""
+    with (
+        LangSmithStandIn(rate_limits={"/runs/query": (2, 60.0)}, retry_after=tells) as server,
+        httpx.Client(base_url=server.url, headers={"X-API-Key": server.api_key}) as client,
+    ):
+        project = server.add_project("shop")
+        assert client.post("/runs/query", json={"session": [project]}).status_code == 200
+        assert client.post("/api/v2/runs/query", json={"project_ids": [project]}).status_code == 200
+        refused = client.post("/runs/query", json={"session": [project]})
+        assert refused.status_code == 429
+        assert ("Retry-After" in refused.headers) is tells
+        assert client.get("/sessions").status_code == 200
+
+
+def test_stop_leaves_nothing_behind() -> None:
+    """Sockets and threads are gone, open connections included; stopping again does nothing."""
+    server = LangSmithStandIn().start()
+    threads = threading.active_count()
+    client = httpx.Client()
+    client.get(f"{server.url}/info")
+    url = server.url
+    server.stop()
+    server.stop()
+    assert threading.active_count() == threads - 1
+    with pytest.raises(httpx.TransportError):
+        client.get(f"{url}/info")
+    client.close()
+    with pytest.raises(RuntimeError, match="start it"):
+        _ = server.url
+
+
+def test_a_second_start_comes_back_with_data_and_address() -> None:
+    """A test can take the server away for a while."""
+    server = LangSmithStandIn()
+    run_id = server.add_run()
+    with server:
+        url = server.url
+    with server:
+        assert server.url == url
+        answer = httpx.get(f"{url}/runs/{run_id}", headers={"X-API-Key": server.api_key})
+        assert answer.json()["name"] == "run"
+
+
+def test_an_airflow_connection_is_ready_to_use(langsmith: LangSmithStandIn) -> None:
+    """The JSON has host, key and extra where the provider looks for them."""
+    told = json.loads(langsmith.connection(api_version="v2"))
+    assert told == {
+        "conn_type": "langsmith",
+        "host": langsmith.url,
+        "password": langsmith.api_key,
+        "extra": {"api_version": "v2"},
+    }
+    assert langsmith.api_key not in repr(langsmith)
