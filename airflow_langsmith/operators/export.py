@@ -223,19 +223,33 @@ class LangSmithExportOperator(BaseOperator):
     def _tell(self, exported: Exported, seconds: float) -> None:
         manifest, progress = exported.manifest, exported.progress
         self.log.info(
-            "Exported %s rows of project %r, window [%s, %s), in %s files of %.1f MB together; %s runs had not ended "
-            "yet. %s requests, %.1f s. Manifest: %s",
+            "Exported %s rows (%s still pending) of project %r, window [%s, %s): %s parts, %s, %s requests, %.1f s. "
+            "Manifest: %s",
             f"{manifest.rows:,}",
+            f"{progress.pending:,}",
             manifest.project,
             manifest.window_start.isoformat(),
             manifest.window_end.isoformat(),
             len(manifest.files),
-            manifest.bytes / 1e6,
-            f"{progress.pending:,}",
+            _size(manifest.bytes),
             exported.requests,
             seconds,
             exported.uri,
         )
+
+
+def _size(count: float) -> str:
+    """
+    Write a number of bytes for people.
+
+    >>> _size(20_938)
+    '20.9 KB'
+    """
+    for unit in ("bytes", "KB", "MB"):
+        if count < 1000:  # noqa: PLR2004
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.1f} GB"
 
 
 class _Reporter:

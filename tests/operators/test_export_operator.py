@@ -211,8 +211,8 @@ def test_the_log_tells_the_story(shop: LangSmithStandIn, tmp_path: Path) -> None
         run(LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{tmp_path}"))
     told = "\n".join(entry["event"] % entry.get("positional_args", ()) for entry in logs)
     assert "from the data interval" in told
-    assert "40 rows of project 'shop'" in told
-    assert "20 runs had not ended yet" in told
+    assert "Exported 40 rows (20 still pending) of project 'shop'" in told
+    assert f"Manifest: file://{tmp_path}/runs" in told
     assert told.count("::group::") == told.count("::endgroup::") == 1
 
 

@@ -1,0 +1,34 @@
+# make demo    see an export happen, on real Airflow
+# make test    all tests
+# make check   lint, format, types
+# make bench   figures for memory and speed
+
+PYTHON ?= python3
+PROJECT ?=
+BIN := .venv/bin
+READY := .venv/ready
+
+.PHONY: demo test check bench
+
+demo: $(READY)
+	@$(BIN)/python scripts/demo.py $(PROJECT)
+
+test: $(READY)
+	$(BIN)/pytest -n auto
+
+check: $(READY)
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+bench: $(READY)
+	$(BIN)/python tests/bench/memory.py
+
+$(READY): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'
+	@echo "Making an environment in .venv: Airflow and what the tests need (a minute or two of downloads) ..."
+	@$(PYTHON) -m venv .venv
+	@# uv resolves Airflow's hundreds of packages in seconds, where pip takes minutes
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[parquet,s3,testing]' --group dev
+	@touch $(READY)

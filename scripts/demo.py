@@ -1,0 +1,194 @@
+"""
+See an export happen: a LangSmith workspace, a DAG on real Airflow, one day landed and landed again.
+
+Without an argument the workspace is a made-up one on a stand-in server, logged there by the official SDK. With
+``LANGSMITH_API_KEY`` set and a project named, it is yours, on the real LangSmith (``make demo PROJECT=my-project``).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+DEMO = ROOT / ".demo"
+LAKE = DEMO / "lake"
+DAG = "langsmith_export_runs"
+TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+DAY = timedelta(days=1)
+YESTERDAY = TODAY - DAY
+SAMPLE_DAYS = 3
+
+
+def main() -> None:
+    """Run the demo."""
+    parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
+    parser.add_argument("project", nargs="?", help="a project of yours, to use the real LangSmith")
+    project = parser.parse_args().project
+    key = os.environ.get("LANGSMITH_API_KEY")
+    if project and not key:
+        parser.error(f"to export {project!r} from LangSmith, set LANGSMITH_API_KEY")
+    began = time.monotonic()
+    airflow_environment()
+    if project:
+        os.environ["AIRFLOW_CONN_LANGSMITH_DEFAULT"] = json.dumps(
+            {
+                "conn_type": "langsmith",
+                "host": os.environ.get("LANGSMITH_ENDPOINT", ""),
+                "password": key,
+                "extra": {"workspace_id": os.environ.get("LANGSMITH_WORKSPACE_ID", "")},
+            }
+        )
+        say(f"Project {project!r} on LangSmith")
+        export_and_show(project)
+    else:
+        with made_up_workspace() as project:
+            export_and_show(project)
+    say(f"Done in {time.monotonic() - began:.0f} s. The files are in {LAKE}, the DAG is example_dags/{DAG}.py")
+
+
+def airflow_environment() -> None:
+    """Give Airflow a home of its own."""
+    shutil.rmtree(DEMO, ignore_errors=True)
+    LAKE.mkdir(parents=True)
+    for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
+        del os.environ[name]
+    os.environ |= {
+        "AIRFLOW_HOME": str(DEMO / "airflow"),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(ROOT / "example_dags"),
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{DEMO}/airflow.db?timeout=60",
+        "AIRFLOW__LOGGING__LOGGING_LEVEL": "WARNING",
+        "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "airflow.task=INFO",
+        "PYTHONWARNINGS": "ignore",
+    }
+
+
+@contextlib.contextmanager
+def made_up_workspace() -> Iterator[str]:
+    """Start a stand-in for LangSmith and let the official SDK log some days of an agent's traces into it."""
+    os.environ["LANGSMITH_TRACING"] = "false"
+    from langsmith import Client  # noqa: PLC0415  # a second, and not needed for the real service
+
+    from airflow_langsmith.testing import LangSmithStandIn, sample_feedback, sample_runs  # noqa: PLC0415
+    from airflow_langsmith.testing.sample import PROJECT  # noqa: PLC0415
+
+    first = TODAY - SAMPLE_DAYS * DAY
+    with LangSmithStandIn() as langsmith:
+        say(f"A stand-in for LangSmith answers at {langsmith.url}")
+        with waiting(f"The langsmith SDK logs {SAMPLE_DAYS} days of an agent's traces into it"):
+            logging.getLogger("langsmith").setLevel(logging.ERROR)  # it would like zstd, which the stand-in has not
+            client = Client(api_url=langsmith.url, api_key=langsmith.api_key)
+            for run in sample_runs(start=first, days=SAMPLE_DAYS):
+                client.create_run(**run)
+            client.flush()
+            session = client.read_project(project_name=PROJECT).id
+            for feedback in sample_feedback(start=first, days=SAMPLE_DAYS):
+                client.create_feedback(**feedback, session_id=session)
+            client.flush()
+        os.environ["AIRFLOW_CONN_LANGSMITH_DEFAULT"] = langsmith.connection()
+        yield PROJECT
+
+
+def export_and_show(project: str) -> None:
+    """Export yesterday, export it again, and look at what is there."""
+    run("Airflow makes its database", "db", "migrate")
+    conf = json.dumps({"project": project, "destination": f"file://{LAKE}"})
+    export = ("dags", "test", DAG, TODAY.isoformat(), "--conf", conf)
+    told = run(f"Airflow runs the DAG {DAG} for {YESTERDAY:%Y-%m-%d}", *export)
+    print("\n".join(f"    {line}" for line in told))
+    before = contents()
+    run("Airflow runs it again, as after a clear or a backfill", *export)
+    same = "the same objects, byte for byte" if contents() == before else "new objects, for the runs have changed"
+    print(f"    left {same}: {len(before)} of them")
+    show()
+
+
+def contents() -> dict[Path, bytes]:
+    """Read everything below the lake."""
+    return {path: path.read_bytes() for path in sorted(LAKE.rglob("*")) if path.is_file()}
+
+
+def show() -> None:
+    """Print what landed: the files, the manifest's gist, some rows, and an answer from them."""
+    import duckdb  # noqa: PLC0415  # only now
+
+    say("What landed")
+    for path in sorted(LAKE.rglob("*")):
+        depth = len(path.relative_to(LAKE).parts)
+        size = f"  ({path.stat().st_size:,} bytes)" if path.is_file() else "/"
+        print(f"    {'  ' * (depth - 1)}{path.name}{size}")
+    (place,) = LAKE.rglob("_manifest.json")
+    manifest = json.loads(place.read_bytes())
+    say("Its manifest says")
+    for name in ("project", "window_start", "window_end", "api_version", "rows", "pending", "schema_version"):
+        print(f"    {name:15} {manifest[name]}")
+    parts = [str(place.parent / file["name"]) for file in manifest["files"]]
+    rows = duckdb.read_parquet(parts)
+    say("Five rows of it")
+    print(
+        rows.query(
+            "runs",
+            "select run_id[:8] as run, name, run_type, status, strftime(start_time at time zone 'UTC', '%H:%M:%S.%f') "
+            "as start_utc, round(latency_seconds, 2) as seconds, total_tokens as tokens, inputs[:24] as inputs "
+            "from runs order by start_time, dotted_order limit 5",
+        )
+    )
+    say("Runs, tokens and dollars by model")
+    print(
+        rows.query(
+            "runs",
+            "select model, count(*) as runs, sum(total_tokens)::bigint as tokens, round(sum(total_cost), 4) as dollars "
+            "from runs where run_type = 'llm' group by model order by tokens desc",
+        )
+    )
+
+
+def run(title: str, *command: str) -> list[str]:
+    """Run a command of Airflow's, show that it lives, and give what our operator logged."""
+    with waiting(title):
+        done = subprocess.run([sys.executable, "-m", "airflow", *command], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"{done.stdout}\n{done.stderr}\nairflow {' '.join(command)} failed; its output is above.")
+    return re.findall(r"\] ((?:Window|Exported) .*?) \[airflow\.task", done.stdout)
+
+
+@contextlib.contextmanager
+def waiting(title: str) -> Iterator[None]:
+    """Count the seconds that something takes."""
+    began, over = time.monotonic(), threading.Event()
+    every, end = (1.0, "\r") if sys.stdout.isatty() else (10.0, "\n")
+
+    def tick() -> None:
+        while not over.wait(every):
+            print(f"  · {title}: {time.monotonic() - began:.0f} s", end=end, flush=True)
+
+    ticker = threading.Thread(target=tick)
+    ticker.start()
+    try:
+        yield
+    finally:
+        over.set()
+        ticker.join()
+    print(f"  ✓ {title}: {time.monotonic() - began:.0f} s")
+
+
+def say(text: str) -> None:
+    """Print a headline."""
+    print(f"\n{text}", flush=True)
+
+
+if __name__ == "__main__":
+    main()

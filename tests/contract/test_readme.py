@@ -1,0 +1,76 @@
+"""README says what is so: its tables, its commands and its snippets are tested."""
+
+from __future__ import annotations
+
+import re
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.dag_processing.dagbag import DagBag
+
+import airflow_langsmith
+
+ROOT = Path(airflow_langsmith.__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+SNIPPETS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+
+
+def test_the_tables_of_columns_are_the_contract() -> None:
+    """README's tables are what the column contract says (``python scripts/readme.py`` writes them)."""
+    assert runpy.run_path(str(ROOT / "scripts" / "readme.py"))["with_tables"](README) == README
+    assert "| `run_id` | string |" in README
+
+
+def test_every_argument_is_in_the_tables() -> None:
+    """README names every argument of the operator and every field of the connection."""
+    from airflow_langsmith.api.settings import FIELDS  # noqa: PLC0415
+    from airflow_langsmith.operators import LangSmithExportOperator  # noqa: PLC0415
+
+    for name in (*LangSmithExportOperator.template_fields, *FIELDS):
+        assert re.search(rf"^\| .*`{name}`.* \|", README, re.MULTILINE), name
+
+
+def test_the_commands_exist() -> None:
+    """README's commands are targets of the Makefile, and CI runs them."""
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    commands = set(re.findall(r"make (\w+)\b", "\n".join(re.findall(r"`+(?:bash)?\s?(make [^`]*)`", README))))
+    assert {"demo", "test", "check", "bench"} <= commands <= set(targets)
+    assert "make test" in (ROOT / ".ci" / "run").read_text()
+
+
+@pytest.mark.parametrize("snippet", SNIPPETS, ids=lambda snippet: snippet.splitlines()[0])
+def test_the_snippets_compile(snippet: str) -> None:
+    """Every snippet is Python."""
+    compile(snippet, "README.md", "exec")
+
+
+def test_the_first_dag_is_one(tmp_path: Path) -> None:
+    """The DAG on README's first screen is one for Airflow as it stands, and about fifteen lines long."""
+    first = SNIPPETS[0]
+    (tmp_path / "readme.py").write_text(first)
+    bag = DagBag(tmp_path)
+    assert not bag.import_errors
+    assert [task.task_id for task in bag.dags["langsmith"].tasks] == ["runs"]
+    assert len([line for line in first.splitlines() if line]) <= 15
+
+
+def test_the_example_dags_are_some() -> None:
+    """Every file in ``example_dags`` holds a DAG for Airflow as it stands, that says what it does."""
+    folder = ROOT / "example_dags"
+    bag = DagBag(folder)
+    assert not bag.import_errors
+    assert {Path(dag.fileloc).name for dag in bag.dags.values()} == {path.name for path in folder.glob("*.py")}
+    assert all(dag.doc_md for dag in bag.dags.values())
+
+
+def test_the_mapped_export_is_one() -> None:
+    """The snippet that exports the last days again can be parsed within a DAG."""
+    from airflow.sdk import DAG  # noqa: PLC0415
+
+    names: dict[str, Any] = {}
+    exec("from airflow_langsmith.operators import LangSmithExportOperator", names)
+    with DAG("trailing", schedule=None) as dag:
+        exec(next(snippet for snippet in SNIPPETS if "trailing" in snippet), names)
+    assert {task.task_id for task in dag.tasks} == {"last_three_days", "runs"}
