@@ -1,0 +1,112 @@
+"""
+How much memory an export takes, by the number of runs: ``make bench``.
+
+The stand-in serves from a process of its own; each export runs in a fresh process, whose peak (``VmHWM``) is compared
+with what it was before the first request.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+RUNS = (20_000, 200_000)
+FORMATS = ("parquet", "jsonl")
+LARGEST_SLOPE = 20.0  # MB from the smaller to the larger number of runs
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+def main() -> int:
+    """Print a line for each format and number of runs; fail if memory grows with the runs."""
+    print(f"{'format':10}{'runs':>10}{'seconds':>10}{'peak MB':>10}{'over start':>12}")
+    peaks: dict[str, list[float]] = {}
+    for count in RUNS:
+        server = subprocess.Popen([sys.executable, __file__, "serve", str(count)], stdout=subprocess.PIPE, text=True)
+        try:
+            assert server.stdout is not None
+            url = server.stdout.readline().strip()
+            for format_ in FORMATS:
+                exported = [sys.executable, __file__, "export", url, format_, str(count)]
+                told = subprocess.run(exported, check=True, capture_output=True, text=True).stdout.split()
+                seconds, peak, over = map(float, told[-3:])
+                peaks.setdefault(format_, []).append(peak)
+                print(f"{format_:10}{count:>10,}{seconds:>10.1f}{peak:>10.1f}{over:>12.1f}", flush=True)
+        finally:
+            server.terminate()
+            server.wait()
+    slopes = {format_: last - first for format_, (first, last) in peaks.items()}
+    print(
+        "\n".join(
+            f"{format_}: {slope:+.1f} MB from {RUNS[0]:,} to {RUNS[1]:,} runs" for format_, slope in slopes.items()
+        )
+    )
+    return int(max(slopes.values()) > LARGEST_SLOPE)
+
+
+def runs(count: int) -> Iterator[dict[str, Any]]:
+    """Make small runs, of about a kilobyte, over a day."""
+    for number in range(count):
+        start = START + number * (DAY / count)
+        yield {
+            "id": str(UUID(int=number)),
+            "name": ("answer", "search", "route")[number % 3],
+            "run_type": ("llm", "tool", "chain")[number % 3],
+            "project_name": "shop",
+            "start_time": start,
+            "end_time": start + timedelta(seconds=1),
+            "inputs": {"messages": [{"role": "user", "content": f"Where is parcel {number}? " * 8}]},
+            "outputs": {"answer": f"Parcel {number * 7919} is on its way. " * 8},
+            "extra": {"metadata": {"thread_id": f"thread {number // 5}", "ls_model_name": "gpt-5-mini"}},
+            "tags": ["production"],
+        }
+
+
+def serve(count: str) -> None:
+    """Serve a project of so many runs until terminated."""
+    from airflow_langsmith.testing import LangSmithStandIn  # noqa: PLC0415  # not in the process that is measured
+
+    with LangSmithStandIn() as langsmith:
+        langsmith.load(runs(int(count)))
+        print(langsmith.url, flush=True)
+        while True:
+            time.sleep(60)
+
+
+def export(url: str, format_: str, count: str) -> None:
+    """Export the project, and print seconds, peak and peak over the start in MB."""
+    from airflow.providers.common.compat.sdk import ObjectStoragePath  # noqa: PLC0415  # only in this process
+
+    from airflow_langsmith.api import LangSmithClient, RunQuery, Settings  # noqa: PLC0415
+    from airflow_langsmith.export import Target, arrow, export, format_of  # noqa: PLC0415
+    from airflow_langsmith.views import view_of  # noqa: PLC0415
+
+    assert arrow  # loaded before the start is taken
+    view = view_of("runs")
+    settings = Settings(api_url=url, api_key="lsv2_pt_stand_in_key", requests_per_10s=1_000_000)
+    with tempfile.TemporaryDirectory() as directory, LangSmithClient(settings) as client:
+        target = Target(destination=ObjectStoragePath(f"file://{directory}"), format=format_of(format_))
+        query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, fields=view.fields)
+        before, began = peak(), time.monotonic()
+        exported = export(client, query, view, target)
+        assert exported is not None
+        assert exported.manifest.rows == int(count)
+        print(time.monotonic() - began, peak(), peak() - before)
+
+
+def peak() -> float:
+    """Read the most memory this process has held, in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith("VmHWM")).split()[1]) / 1024
+
+
+if __name__ == "__main__":
+    commands: dict[str, Callable[..., None]] = {"serve": serve, "export": export}
+    sys.exit(commands[sys.argv[1]](*sys.argv[2:]) if sys.argv[1:] else main())
