@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from airflow_langsmith.testing import storage
 from airflow_langsmith.testing.context import Endpoint
@@ -85,5 +86,5 @@ def find_route(version: int, method: str, path: str) -> tuple[Route, tuple[str, 
         if match is not None:
             if method not in methods:
                 raise Refusal(405, "Method Not Allowed")
-            return methods[method], match.groups()
+            return methods[method], tuple(map(unquote, match.groups()))
     raise Refusal(404, "Not Found", body={"detail": "Not Found"})

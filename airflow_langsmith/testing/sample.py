@@ -174,7 +174,7 @@ class _Thread:
         run["extra"]["invocation_params"] = {"model": self.model, "temperature": 0.2}
         run["events"] = [
             {"name": "start", "time": clock.isoformat()},
-            {"name": "new_token", "time": first_token.isoformat(), "kwargs": {"token": self.answer[:1]}},
+            {"name": "new_token", "time": first_token.isoformat()},  # the SDK never sends the token itself
             {"name": "end", "time": _end(run).isoformat()},
         ]
         turn.runs.append(run)

@@ -13,7 +13,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from socket import SHUT_RDWR, SO_LINGER, SOL_SOCKET
 from threading import Thread, current_thread
 from typing import Any
-from urllib.parse import parse_qs, unquote, urlsplit
+from urllib.parse import parse_qs, urlsplit
 
 from airflow_langsmith.testing.exchange import Answer, Call, RecordedRequest, json_answer
 from airflow_langsmith.testing.refusals import Refusal
@@ -23,6 +23,7 @@ __all__ = ["Server"]
 
 _PHRASES: dict[int, str] = {status.value: status.phrase for status in HTTPStatus}
 _WORTH_COMPRESSING = 1024  # bytes
+_POLL = 0.005  # seconds until stop() is noticed, which every test waits for
 _JOIN_TIMEOUT = 5.0  # seconds; a connection thread that is told to end does so at once
 
 _Answerer = Callable[[Call], Answer]
@@ -40,7 +41,7 @@ class Server(HTTPServer):
         self._open: dict[Thread, Any] = {}
         super().__init__(("127.0.0.1", port), _Handler)
         self.url = f"http://127.0.0.1:{self.server_port}"
-        self._thread = Thread(target=self.serve_forever, args=(0.02,), name="langsmith-stand-in", daemon=True)
+        self._thread = Thread(target=self.serve_forever, args=(_POLL,), name="langsmith-stand-in", daemon=True)
 
     def start(self) -> None:
         """Begin to answer, in a thread of its own."""
@@ -88,7 +89,7 @@ class _Handler(BaseHTTPRequestHandler):
         url = urlsplit(self.path)
         query = parse_qs(url.query, keep_blank_values=True)
         headers = {name.lower(): value for name, value in self.headers.items()}
-        version, path = split_version(unquote(url.path))
+        version, path = split_version(url.path)
         content = self._body()
         try:
             content = _decoded(content, headers.get("content-encoding", ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from urllib.parse import quote
 
 from airflow_langsmith.testing.context import Context
 from airflow_langsmith.testing.exchange import Answer, Call, json_answer
@@ -30,7 +31,7 @@ def read(context: Context, call: Call, run_id: str, name: str) -> Answer:
 
 def storage_path(run: Run, name: str) -> str:
     """Point at a blob by a path relative to the API, as the real one may."""
-    return f"/storage/{run.id}/{name}?signed={zoned(run.received_at)}"
+    return f"/storage/{run.id}/{quote(name, safe='')}?signed={zoned(run.received_at)}"
 
 
 def offloaded(run: Run, names: Iterable[str]) -> Run:

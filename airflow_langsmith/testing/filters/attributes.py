@@ -43,7 +43,7 @@ class Pair:
 
 
 ATTRIBUTES: dict[str, Attribute] = {
-    "id": Attribute("uuid", _EQUAL, lambda run: run.id),
+    "id": Attribute("uuid", _EQUAL | _LIKE, lambda run: run.id),
     "trace_id": Attribute("uuid", _EQUAL, lambda run: run.trace_id),
     "parent_run_id": Attribute("uuid", _EQUAL | _EXISTS, lambda run: run.parent_run_id, nullable=True),
     "thread_id": Attribute("text", _EQUAL | _EXISTS, lambda run: run.thread_id, nullable=True),

@@ -156,7 +156,7 @@ class _Compiler:
         words = argument.value.casefold().split()
 
         def found(run: Run) -> bool:
-            text = f"{text_of(run.inputs)}\n{text_of(run.outputs)}".casefold()
+            text = "\n".join(text_of(payload) for payload in (run.inputs, run.outputs) if payload).casefold()
             return all(word in text for word in words)
 
         return found

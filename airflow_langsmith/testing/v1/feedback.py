@@ -13,6 +13,7 @@ from airflow_langsmith.testing.bodies import (
     moment,
     number,
     one_of,
+    spelt,
     text,
     uuid,
     uuid_in_path,
@@ -36,15 +37,15 @@ _FIND: dict[str, Check] = {
     "session": each(uuid),
     "source": each(one_of(("api", "model", "app", "auto_eval"))),
     "user": each(uuid),
-    "has_comment": boolean,
-    "has_score": boolean,
+    "has_comment": spelt(boolean),
+    "has_score": spelt(boolean),
     "level": one_of(("run", "session")),
     "min_created_at": _moment,
     "max_created_at": _moment,
     "comparative_experiment_id": uuid,
-    "include_user_names": boolean,
-    "offset": number(0),
-    "limit": number(1, 100),
+    "include_user_names": spelt(boolean),
+    "offset": spelt(number(0)),
+    "limit": spelt(number(1, 100)),
 }
 
 

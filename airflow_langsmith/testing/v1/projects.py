@@ -15,6 +15,7 @@ from airflow_langsmith.testing.bodies import (
     moment,
     number,
     one_of,
+    spelt,
     text,
     uuid,
     uuid_in_path,
@@ -46,14 +47,14 @@ _FIND: dict[str, Check] = {
     "id": each(uuid),
     "name": text,
     "name_contains": text,
-    "reference_free": boolean,
+    "reference_free": spelt(boolean),
     "reference_dataset": each(uuid),
     "metadata": _json_object,
     "sort_by": one_of(("name", "start_time")),
-    "sort_by_desc": boolean,
-    "include_stats": boolean,  # accepted and not served, as the cheap form of the real one
-    "offset": number(0),
-    "limit": number(1, 100),
+    "sort_by_desc": spelt(boolean),
+    "include_stats": spelt(boolean),  # accepted and not served, as the cheap form of the real one
+    "offset": spelt(number(0)),
+    "limit": spelt(number(1, 100)),
     **dict.fromkeys(_UNSUPPORTED, lambda value: value),
 }
 
@@ -101,7 +102,7 @@ def read(context: Context, call: Call, project_id: str) -> Answer:  # noqa: ARG0
 def create(context: Context, call: Call) -> Answer:
     """Open a project; with ``upsert`` one of that name may be there already."""
     body = check_body(call.json(), _CREATE, nulls=True)
-    upsert = check_query(call, {"upsert": boolean}).get("upsert", False)
+    upsert = check_query(call, {"upsert": spelt(boolean)}).get("upsert", False)
     if "name" not in body:
         raise invalid_field("name", "Field required", kind="missing")
     project = context.workspace.project_named(body["name"])

@@ -15,6 +15,7 @@ from airflow_langsmith.testing.bodies import (
     number,
     one_of,
     page_limit,
+    spelt,
     text,
     uuid,
     uuid_in_path,
@@ -73,9 +74,9 @@ _QUERY = {
 _READ: dict[str, Check] = {
     "session_id": uuid,
     "start_time": _moment,
-    "exclude_s3_stored_attributes": boolean,
-    "exclude_serialized": boolean,
-    "include_messages": boolean,
+    "exclude_s3_stored_attributes": spelt(boolean),
+    "exclude_serialized": spelt(boolean),
+    "include_messages": spelt(boolean),
 }
 
 
