@@ -13,8 +13,8 @@ from collections.abc import Iterable
 from airflow_langsmith.api.errors import ConfigurationError
 
 
-def text(value: str | None, name: str) -> str | None:
-    """Read a text; empty is None."""
+def text(value: object, name: str) -> str | None:
+    """Read a text, or what prints as one, as filters do; empty is None."""
     if value is None or not str(value).strip():
         return None
     if str(value).strip() == "None":

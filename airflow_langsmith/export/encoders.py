@@ -94,11 +94,15 @@ class _JsonLines:
 
 
 class _Csv:
-    """RFC 4180 with a header; a null is an empty field, and so is an empty text."""
+    """
+    RFC 4180 with a header; a null is an empty field, and so is an empty text.
+
+    Lines end in CRLF, as they should: with a mere LF, Python before 3.13 leaves a CR inside a value unquoted.
+    """
 
     def __init__(self, file: BinaryIO, view: View) -> None:
         self._file = io.TextIOWrapper(io.BufferedWriter(file, BUFFER), encoding="utf-8", newline="")
-        self._write = csv.writer(self._file, lineterminator="\n")
+        self._write = csv.writer(self._file)
         self._print = [_printer(column) for column in view.columns]
         self._write.writerow(column.name for column in view.columns)
 
@@ -136,9 +140,20 @@ def _open(path: Path, compression: str) -> BinaryIO:
     if compression == "zstd":
         return _arrow().zstd_file(path)  # type: ignore[no-any-return]  # pyarrow has no types
     if compression == "gzip":
-        # No time in the header: the same rows have to give the same bytes.
-        return gzip.GzipFile(path, "wb", compresslevel=GZIP_LEVEL, mtime=0)  # type: ignore[return-value]  # typeshed
+        return _Gzip(path)  # type: ignore[return-value]  # typeshed
     return path.open("wb", buffering=BUFFER)
+
+
+class _Gzip(gzip.GzipFile):
+    """A gzip file without time and name in its header: the same rows have to give the same bytes."""
+
+    def __init__(self, path: Path) -> None:
+        self._inner = path.open("wb")
+        super().__init__("", "wb", GZIP_LEVEL, self._inner, mtime=0)
+
+    def close(self) -> None:
+        with self._inner:
+            super().close()
 
 
 def _arrow() -> Any:

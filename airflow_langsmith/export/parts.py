@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_langsmith.export.encoders import Encoder, Format
+from airflow_langsmith.export.errors import StorageError
 from airflow_langsmith.export.layout import part_name
 from airflow_langsmith.export.manifest import ManifestFile
 from airflow_langsmith.views import Rows, View
@@ -27,6 +29,8 @@ class Parts:
 
     The cut is by rows alone, so it is the same whatever pages they came in. Iterate :meth:`add` and :meth:`finish`:
     each part they give is whole, and its file yours to remove.
+
+    :raises StorageError: where the local disk takes no more.
     """
 
     def __init__(self, format_: Format, view: View, directory: Path, max_rows: int) -> None:
@@ -55,16 +59,24 @@ class Parts:
         if self._encoder is not None:
             yield self._close()
 
+    def close(self) -> None:
+        """Let go of the part that was begun, where an export ends before its last row."""
+        if self._encoder is not None:
+            with suppress(Exception):  # what ended the export is the news
+                self._encoder.close()
+
     def _encode(self, rows: Rows) -> None:
-        if self._encoder is None:
-            self._encoder = self._format.open(self._local, self._view)
-        self._encoder.write(rows)
+        with self._failing():
+            if self._encoder is None:
+                self._encoder = self._format.open(self._local, self._view)
+            self._encoder.write(rows)
         self._rows += rows.count
 
     def _close(self) -> Part:
         if self._encoder is None:
             raise RuntimeError("no part is open")
-        self._encoder.close()
+        with self._failing():
+            self._encoder.close()
         with self._local.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         name = part_name(self._number, sha256, self._format.extension)
@@ -73,6 +85,18 @@ class Parts:
         )
         self._encoder, self._rows, self._number = None, 0, self._number + 1
         return part
+
+    @contextmanager
+    def _failing(self) -> Iterator[None]:
+        """Say which disk it was: the destination's own errors look the same."""
+        try:
+            yield
+        except OSError as error:
+            raise StorageError(
+                f"Could not write a part to the local {self._directory}: {error}. The export published before stands. "
+                "A retry may help; if it does not, give the worker more room there, set TMPDIR to a larger disk, or "
+                "lower max_rows_per_file."
+            ) from error
 
     @property
     def _local(self) -> Path:

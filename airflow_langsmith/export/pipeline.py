@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -110,9 +111,12 @@ def export(
     path = path_at(target.destination) / partition(view.name, query.project.name, window, target.partition)
     before = client.requests
     progress = Progress()
-    with tempfile.TemporaryDirectory(prefix="langsmith-") as directory, Publication(path) as publication:
+    with (
+        tempfile.TemporaryDirectory(prefix="langsmith-") as directory,
+        Publication(path) as publication,
+        closing(Parts(target.format, view, Path(directory), target.max_rows_per_file)) as parts,
+    ):
         _refuse_other_window(publication, view, window, path)
-        parts = Parts(target.format, view, Path(directory), target.max_rows_per_file)
         walk = client.walk(query)
         while not walk.done:
             page = client.drive(walk.next_page())

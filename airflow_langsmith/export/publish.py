@@ -88,7 +88,7 @@ class Publication:
         """List the partition, and check that every part of the manifest is there."""
         found = self._store.sizes()
         if missing := [file.name for file in manifest.files if found.get(file.name) != file.bytes]:
-            raise self._concurrent(f"{', '.join(missing[:3])} just uploaded to {self._path} is gone")
+            raise self._concurrent(f"{', '.join(missing[:3])} just uploaded to {self._path} is not there, or not whole")
         return found
 
     def _concurrent(self, what: str) -> ConcurrentExportError:

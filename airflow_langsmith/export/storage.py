@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
+from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.export.errors import StorageError
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp$")  # ending of files that were never finished, on local disks
@@ -47,13 +48,26 @@ class StoragePath(Protocol):
 
 
 def path_at(uri: str | StoragePath) -> StoragePath:
-    """Find a place by its URI, with Airflow's connections: ``s3://conn_id@bucket/key``, ``file:///...``."""
+    """
+    Find a place by its URI, with Airflow's connections: ``s3://conn_id@bucket/key``, ``file:///...``.
+
+    :raises ConfigurationError: where it is none, or needs a provider that is not installed.
+    """
     if not isinstance(uri, str):
         return uri
     # The one place below the surface that knows of Airflow: its connections are what makes a URI a place.
     from airflow.providers.common.compat.sdk import ObjectStoragePath  # noqa: PLC0415
 
-    path: StoragePath = ObjectStoragePath(uri)
+    try:
+        if "://" not in uri:
+            raise ValueError("it has no scheme")  # noqa: TRY301  # a relative path would be the worker's directory
+        path: StoragePath = ObjectStoragePath(uri)
+        _ = path.fs
+    except ValueError as error:
+        raise ConfigurationError(
+            f"{uri!r} is no place to write to or read from: {error}. A retry will not help; write it like "
+            "s3://conn_id@bucket/key or file:///directory, and install the provider of that store."
+        ) from error
     return path
 
 
@@ -78,8 +92,7 @@ class Store(Protocol):
 
 def store_at(path: StoragePath) -> Store:
     """Open the directory at a path."""
-    with _failing("open", str(path)):
-        protocols = path.fs.protocol
+    protocols = path.fs.protocol
     if "file" in protocols:
         return _LocalStore(path)
     return _ObjectStore(path, {"chunksize": S3_CHUNK} if "s3" in protocols else {})

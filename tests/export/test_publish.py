@@ -8,7 +8,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from airflow_langsmith.export.errors import ManifestError, StorageError
+from airflow_langsmith.export.errors import ConcurrentExportError, ManifestError
 from airflow_langsmith.export.manifest import NAME, SCHEMA_VERSION, Manifest, encode, read_manifest
 from airflow_langsmith.export.parts import Part
 from airflow_langsmith.export.publish import Publication
@@ -106,7 +106,8 @@ def test_the_next_export_removes_what_crashes_left(place: StoragePath, publish: 
     store.write(b"left", "part-00001-0123abcd.parquet")
     store.write(b"le", f"part-00001-0123abcd.parquet.{'0' * 32}.tmp")
     store.write(b"le", f"{NAME}.{'0' * 32}.tmp")
-    assert objects(place) == publish(place, "two") == objects(place)
+    parts = publish(place, "two")
+    assert objects(place) == parts
 
 
 @pytest.mark.parametrize(
@@ -159,6 +160,30 @@ def test_a_part_that_arrived_short_is_not_published(
     short = replace(part, file=msgspec.structs.replace(part.file, bytes=part.file.bytes + 1))
     with Publication(place) as publication:
         publication.upload(short)
-        with pytest.raises(StorageError):
+        with pytest.raises(ConcurrentExportError, match="not whole"):
             publication.commit(make_manifest(publication.files))
     assert objects(place) == before
+
+
+def test_the_one_overtaken_fails_and_leaves_the_other_whole(
+    place: StoragePath, publish: Publish, make_part: MakePart, make_manifest: MakeManifest
+) -> None:
+    """An export whose parts another one removed as strays does not publish: a retry does."""
+    with pytest.raises(ConcurrentExportError, match="A retry will help"), Publication(place) as slow:  # noqa: PT012
+        slow.upload(make_part(0, "slow"))
+        parts = publish(place, "quick")
+        slow.commit(make_manifest(slow.files))
+    assert objects(place) == parts
+    assert listed(place) == set(parts)
+
+
+def test_the_one_overtaken_by_the_same_rows_succeeds(
+    place: StoragePath, publish: Publish, make_part: MakePart, make_manifest: MakeManifest
+) -> None:
+    """Two attempts of one task that read the same do not fail each other: their objects are the same."""
+    with Publication(place) as slow:
+        slow.upload(make_part(0, "same"))
+        parts = publish(place, "same")
+        slow.commit(make_manifest(slow.files))
+    assert objects(place) == parts
+    assert listed(place) == set(parts)

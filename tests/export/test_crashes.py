@@ -1,0 +1,50 @@
+"""A worker that is killed leaves the last good export readable, wherever it was."""
+
+from __future__ import annotations
+
+import hashlib
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from airflow_langsmith.export.manifest import NAME, read_manifest
+from airflow_langsmith.export.storage import StoragePath, path_at
+
+KILLED = Path(__file__).with_name("killed.py")
+
+
+def published(partition: Path) -> set[str]:
+    """Name the parts that a reader finds, each of them whole."""
+    files = read_manifest(f"file://{partition}").files
+    for file in files:
+        content = (partition / file.name).read_bytes()
+        assert len(content) == file.bytes
+        assert hashlib.sha256(content).hexdigest() == file.sha256
+    return {file.name for file in files}
+
+
+def test_killed_at_any_moment_the_last_good_export_is_whole(
+    tmp_path: Path, publish: Callable[..., dict[str, bytes]]
+) -> None:
+    """Killed before any of its file system calls, an export has changed nothing or all; the next one cleans up."""
+
+    def place(name: str) -> StoragePath:
+        return path_at(f"file://{tmp_path}") / name
+
+    before = publish(place("before"), "kept", "old", "older")
+    after = publish(place("after"), "kept", "new")
+    directories = [str(tmp_path / name) for name in ("before", "after", "deaths")]
+    subprocess.run([sys.executable, str(KILLED), *directories], check=True, timeout=60)
+
+    *deaths, finished = sorted((tmp_path / "deaths").iterdir())
+    found = [published(partition) for partition in deaths]
+    changed = found.index(set(after))
+    assert found == [set(before)] * changed + [set(after)] * (len(found) - changed)
+    assert changed > 2  # parts were on their way
+    assert len(found) - changed >= 2  # and old ones still there
+    assert {path.name for path in finished.iterdir()} == {*after, NAME}
+    for partition in deaths:
+        publish(place(f"deaths/{partition.name}"), "kept", "new")
+        assert {path.name for path in partition.iterdir()} == {*after, NAME}
+        assert published(partition) == set(after)

@@ -1,0 +1,62 @@
+"""Memory is for a page and a row group, however many rows there are, and never for pandas."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+WRITE = """
+import sys, tempfile
+from datetime import UTC, datetime
+from pathlib import Path
+from msgspec import Raw
+from airflow_langsmith.api.records import Project, Run
+from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.parts import Parts
+from airflow_langsmith.views import view_of
+
+pages, view, shop = int(sys.argv[2]), view_of("runs"), Project(id="p", name="shop")
+noon = datetime(2025, 3, 1, 12, tzinfo=UTC)
+with tempfile.TemporaryDirectory() as directory:
+    parts = Parts(format_of(sys.argv[1]), view, Path(directory), 1_000_000)
+    for page in range(pages):
+        runs = [
+            Run(id=f"{page}-{row}", project=shop, start_time=noon, tags=["a"], inputs=Raw(b'{"q":"%d"}' % row))
+            for row in range(1000)
+        ]
+        for part in parts.add(view.rows(runs)):
+            part.path.unlink()
+    for part in parts.finish():
+        part.path.unlink()
+"""
+PEAK = """
+print(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM")))
+"""
+
+
+def peak(format_: str, pages: int) -> float:
+    """Write pages of a thousand rows in a process of its own, and give the most MB it ever held."""
+    command = [sys.executable, "-c", WRITE + PEAK, format_, str(pages)]
+    return int(subprocess.run(command, check=True, capture_output=True, text=True, timeout=60).stdout) / 1024
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
+@pytest.mark.parametrize(("format_", "pages"), [("parquet", 100), ("jsonl", 10)])  # Parquet: the first full row group
+def test_three_times_the_rows_take_no_more_memory(format_: str, pages: int) -> None:
+    """Once a row group has been filled, or a buffer, memory stays where it is."""
+    assert peak(format_, 3 * pages) < peak(format_, pages) + 30
+
+
+@pytest.mark.parametrize("format_", ["parquet", "jsonl", "csv"])
+def test_pandas_stays_out(format_: str, tmp_path: Path) -> None:
+    """Where pandas is installed an export does not load it, which would cost a second and 60 MB."""
+    package = tmp_path / "pandas"
+    package.mkdir()
+    (package / "__init__.py").write_text("raise RuntimeError('pandas was loaded')\n")
+    asked = WRITE + 'assert "pandas" not in sys.modules\n'
+    environment = os.environ | {"PYTHONPATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", asked, format_, "2"], check=True, env=environment, timeout=60)

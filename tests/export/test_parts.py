@@ -1,0 +1,140 @@
+"""Rows are cut into parts by their number alone, and a part is what its bytes are."""
+
+from __future__ import annotations
+
+import hashlib
+import resource
+import tempfile
+from collections.abc import Callable
+from contextlib import closing
+from itertools import pairwise
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from airflow_langsmith.api.records import Run
+from airflow_langsmith.export import arrow
+from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.errors import StorageError
+from airflow_langsmith.export.layout import PART
+from airflow_langsmith.export.manifest import ManifestFile
+from airflow_langsmith.export.parts import Parts
+from airflow_langsmith.views import View
+
+MakeRun = Callable[..., Run]
+FORMATS = [("parquet", "zstd"), ("jsonl", "gzip"), ("jsonl", "zstd"), ("csv", "gzip"), ("csv", "none")]
+
+
+@pytest.fixture(scope="module")
+def runs(make_run: MakeRun) -> list[Run]:
+    """Some thousand runs, 7 MB: several data pages of a megabyte in a row group."""
+    return [
+        make_run(
+            number,
+            name=f"step {number % 300}",
+            error=str(number) * 50 if number % 9 == 0 else None,
+            tags=[f"tag {number % 7}"] * (number % 3),
+            inputs=Raw(b'{"text":"%s"}' % (str(number**7).encode() * (number % 200))),
+        )
+        for number in range(3000)
+    ]
+
+
+def written(
+    runs: list[Run], view: View, format_: tuple[str, str], cuts: list[int], max_rows: int
+) -> list[tuple[ManifestFile, bytes]]:
+    """Write runs that come in pages cut at the given places."""
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        closing(Parts(format_of(*format_), view, Path(directory), max_rows)) as parts,
+    ):
+        found: list[tuple[ManifestFile, bytes]] = []
+        for start, end in pairwise([0, *sorted(cuts), len(runs)]):
+            found.extend((part.file, part.path.read_bytes()) for part in parts.add(view.rows(runs[start:end])))
+        found.extend((part.file, part.path.read_bytes()) for part in parts.finish())
+        return found
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_other_pages_give_the_same_bytes(
+    runs: list[Run], whole_view: View, format_: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same rows give the same objects, however LangSmith cut them into pages: a re-run changes nothing."""
+    monkeypatch.setattr(arrow, "ROW_GROUP", 3_000_000)  # so that a part has several
+    whole = written(runs, whole_view, format_, [], 2500)
+
+    @settings(max_examples=8, deadline=None)
+    @given(st.lists(st.integers(0, len(runs)), max_size=30))
+    def however_cut(cuts: list[int]) -> None:
+        assert written(runs, whole_view, format_, cuts, 2500) == whole
+
+    however_cut()
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_part_holds_rows_and_nothing_else(
+    runs: list[Run], whole_view: View, format_: tuple[str, str], tmp_path: Path
+) -> None:
+    """When and where a part is written is not in it."""
+    ((_, content),) = written(runs[:10], whole_view, format_, [], 10)
+    elsewhere = tmp_path / "elsewhere"
+    encoder = format_of(*format_).open(elsewhere, whole_view)
+    encoder.write(whole_view.rows(runs[:10]))
+    encoder.close()
+    assert elsewhere.read_bytes() == content
+    if content.startswith(b"\x1f\x8b"):
+        assert content[3:8] == bytes(5)  # gzip: no name, no time
+
+
+@pytest.mark.parametrize(
+    ("rows", "max_rows", "counts"),
+    [(0, 10, [0]), (9, 10, [9]), (10, 10, [10]), (11, 10, [10, 1]), (35, 10, [10, 10, 10, 5]), (3, 1, [1, 1, 1])],
+)
+def test_parts_are_cut_by_rows(runs: list[Run], whole_view: View, rows: int, max_rows: int, counts: list[int]) -> None:
+    """Each part but the last is full; a window without rows still has a part, which holds the schema."""
+    found = written(runs[:rows], whole_view, ("parquet", "zstd"), [rows // 3, rows // 2], max_rows)
+    assert [file.rows for file, _ in found] == counts
+    assert [int(file.name[5:10]) for file, _ in found] == list(range(len(counts)))
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_parts_line_in_the_manifest_is_true(runs: list[Run], whole_view: View, format_: tuple[str, str]) -> None:
+    """Size and digest are the file's own, and its name begins with the digest and is one of ours."""
+    for file, content in written(runs, whole_view, format_, [100], 1000):
+        assert file.bytes == len(content)
+        assert file.sha256 == hashlib.sha256(content).hexdigest()
+        assert file.name.split("-")[2].partition(".")[0] == file.sha256[:8]
+        assert PART.fullmatch(file.name)
+
+
+def test_other_rows_have_another_name(runs: list[Run], whole_view: View) -> None:
+    """A part that changed lies beside the one it replaces until the manifest is swapped."""
+    names = {written(runs[:end], whole_view, ("jsonl", "gzip"), [], 100)[0][0].name for end in (5, 6)}
+    assert len(names) == 2
+
+
+def test_a_part_is_whole_when_it_is_given(runs: list[Run], whole_view: View, tmp_path: Path) -> None:
+    """A part can be read, uploaded and removed before the next row is written."""
+    parts = Parts(format_of("parquet"), whole_view, tmp_path, 100)
+    for part in parts.add(whole_view.rows(runs[:250])):
+        assert pq.read_metadata(part.path).num_rows == 100
+        part.path.unlink()
+    (last,) = parts.finish()
+    assert pq.read_metadata(last.path).num_rows == 50
+    assert list(tmp_path.iterdir()) == [last.path]
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+def test_a_full_disk_is_named(runs: list[Run], whole_view: View, format_: tuple[str, str]) -> None:
+    """When the worker's disk takes no more, the error says that it was this disk, and may be retried."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
+    try:
+        with pytest.raises(StorageError, match=f"to the local {tempfile.gettempdir()}.*A retry may help"):
+            written(runs, whole_view, format_, [], len(runs))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
