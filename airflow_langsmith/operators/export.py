@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from airflow.providers.common.compat.sdk import AirflowSkipException, BaseOperator, Context
 
 from airflow_langsmith import arguments
+from airflow_langsmith.api.filters import Expression
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Project
 from airflow_langsmith.exceptions import airflow_errors
@@ -110,9 +111,9 @@ class LangSmithExportOperator(BaseOperator):
         run_type: str | None = None,
         is_root: bool | str | None = None,
         error: bool | str | None = None,
-        filter: str | None = None,  # noqa: A002  # LangSmith's own name
-        trace_filter: str | None = None,
-        tree_filter: str | None = None,
+        filter: Expression | None = None,  # noqa: A002  # LangSmith's own name
+        trace_filter: Expression | None = None,
+        tree_filter: Expression | None = None,
         trace_id: str | None = None,
         run_ids: Iterable[str] | str | None = None,
         reference_example_id: str | None = None,
