@@ -7,10 +7,10 @@ from typing import Any, Protocol
 
 from airflow_langsmith.api import v1, v2
 from airflow_langsmith.api.errors import ApiError, LangSmithError, NotFoundError, UnsupportedError
-from airflow_langsmith.api.flow import Backoff, Flow
+from airflow_langsmith.api.flow import Backoff, Flow, Request
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.reads import read_info
-from airflow_langsmith.api.records import Info, Page, Project
+from airflow_langsmith.api.records import Info, Page, Project, Run
 from airflow_langsmith.api.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -22,12 +22,19 @@ class Dialect(Protocol):
     NAME: str
     PATH: str
     LARGEST_PAGE: int
+    CANNOT_FILTER: frozenset[str]
     SELECT: dict[str, tuple[str, ...]]
 
     def body(self, query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
         """Write a page's question."""
 
     def read(self, content: bytes, project: Project, about: str) -> Page:
+        """Read its answer."""
+
+    def question(self, run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:
+        """Write the question for one run."""
+
+    def read_one(self, content: bytes, project: Project | None, about: str) -> Run:
         """Read its answer."""
 
 

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Self, TypeVar
 
@@ -14,9 +15,10 @@ from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.errors import TransportError
 from airflow_langsmith.api.flow import Flow, Pause, RateLimited, Reply, Request, Response
 from airflow_langsmith.api.pacing import Pacer, pacer_for
-from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.api.query import FIELDS, RunQuery
 from airflow_langsmith.api.records import Feedback, Info, Page, Project, Run
 from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.api.single import read_run
 from airflow_langsmith.api.transport import AsyncTransport, Transport
 from airflow_langsmith.api.walk import Walk
 
@@ -115,6 +117,14 @@ class LangSmithClient(_Driven):
         """Read a query run by run."""
         for page in self.pages(query):
             yield from page.runs
+
+    def run(self, run_id: str, project: Project | None = None, fields: tuple[str, ...] = FIELDS) -> Run:
+        """Read one run; v2 has to know its project."""
+        return self.drive(read_run(run_id, project, fields, self.backend))
+
+    def count(self, query: RunQuery) -> int:
+        """Count the runs of a query, by pages of nothing but ids."""
+        return sum(len(page.runs) for page in self.pages(replace(query, fields=("id",))))
 
     def feedback(
         self,

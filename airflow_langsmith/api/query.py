@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from airflow_langsmith.api import syntax
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.records import Project, Run
 
@@ -28,7 +29,8 @@ class RunQuery:
     ``fields`` names the fields of :class:`Run` to fill; ``filter`` is about the run itself, ``trace_filter`` about its
     root, ``tree_filter`` about any run of its trace. ``page_size`` is runs a page, None for the version's largest.
 
-    :raises ConfigurationError: for bounds without a zone or the wrong way round, and names LangSmith does not know.
+    :raises ConfigurationError: for bounds without a zone or the wrong way round, names LangSmith does not know, and
+        filters that are no expressions.
     """
 
     project: Project
@@ -61,6 +63,14 @@ class RunQuery:
             raise ConfigurationError(f"There is no run type {self.run_type!r}; there are {', '.join(RUN_TYPES)}.")
         if unknown := sorted(set(self.fields) - set(FIELDS)):
             raise ConfigurationError(f"A run has no field {', '.join(unknown)}; it has {', '.join(FIELDS)}.")
+        for name, filter_ in self.filters.items():
+            syntax.check(filter_, name)
+
+    @property
+    def filters(self) -> dict[str, str]:
+        """The filters that were given, by their names."""
+        given = {"filter": self.filter, "trace_filter": self.trace_filter, "tree_filter": self.tree_filter}
+        return {name: filter_ for name, filter_ in given.items() if filter_ is not None}
 
     @property
     def about(self) -> str:

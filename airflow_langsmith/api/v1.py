@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from airflow_langsmith.api.errors import PayloadError
+from airflow_langsmith.api.flow import Request
 from airflow_langsmith.api.query import MARGIN, RunQuery, instant
 from airflow_langsmith.api.records import Page, Project, Run
 from airflow_langsmith.api.wire import ABSENT, WireRun, decode, present
@@ -21,6 +22,7 @@ from airflow_langsmith.api.wire import ABSENT, WireRun, decode, present
 NAME = "v1"
 PATH = "/api/v1/runs/query"
 LARGEST_PAGE = 100
+CANNOT_FILTER = frozenset({"total_tokens", "execution_order", "error"})  # documented; the status tells of errors
 
 # Field of a Run -> what to select. Metadata has no select of its own here: it lies in `extra`. Beside every payload
 # that LangSmith may have put into blob storage goes the field that tells.
@@ -68,9 +70,21 @@ def read(content: bytes, project: Project, about: str) -> Page:
     """Read a page."""
     answer = decode(_PAGE, content, about)
     for wire in answer.runs:
-        if wire.inputs_s3_urls or wire.outputs_s3_urls or wire.s3_urls:
-            _refuse_offloaded(wire, about)
+        _refuse_offloaded(wire, about)
     return Page([_run(wire, project) for wire in answer.runs], answer.cursors.get("next"), len(content))
+
+
+def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:  # noqa: ARG001  # all come
+    """Ask for one run; where it is, the server finds by itself."""
+    params = {"session_id": project.id} if project else {}
+    return Request("GET", f"/api/v1/runs/{run_id}", tier="v1 single", params=params, about=f"run {run_id}")
+
+
+def read_one(content: bytes, project: Project | None, about: str) -> Run:
+    """Read one run; a project that was not given has no name yet."""
+    wire = decode(_ONE, content, about)
+    _refuse_offloaded(wire, about)
+    return _run(wire, project or Project(id=wire.session_id, name=""))
 
 
 class _Extra(msgspec.Struct):
@@ -78,6 +92,7 @@ class _Extra(msgspec.Struct):
 
 
 class _WireRun(WireRun, kw_only=True):
+    session_id: str = ""
     parent_run_id: str | None = None
     in_dataset: bool | None = None
     serialized: Raw = ABSENT
@@ -93,11 +108,14 @@ class _WirePage(msgspec.Struct):
 
 _NOTHING = (None, ABSENT, Raw(b"null"))
 _PAGE = msgspec.json.Decoder(_WirePage)
+_ONE = msgspec.json.Decoder(_WireRun)
 _EXTRA = msgspec.json.Decoder(_Extra)
 
 
 def _refuse_offloaded(wire: _WireRun, about: str) -> None:
     """Fail rather than let a payload in blob storage pass for an empty one."""
+    if not (wire.inputs_s3_urls or wire.outputs_s3_urls or wire.s3_urls):
+        return
     elsewhere = {"inputs": wire.inputs_s3_urls, "outputs": wire.outputs_s3_urls}
     offloaded = [name for name, urls in elsewhere.items() if urls]
     offloaded += [name for name in ("error", "events", "extra", "serialized") if name in (wire.s3_urls or {})]

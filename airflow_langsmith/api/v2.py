@@ -12,6 +12,8 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.flow import Request
 from airflow_langsmith.api.query import MARGIN, RunQuery, instant
 from airflow_langsmith.api.records import Page, Project, Run
 from airflow_langsmith.api.wire import ABSENT, WireRun, decode
@@ -19,6 +21,7 @@ from airflow_langsmith.api.wire import ABSENT, WireRun, decode
 NAME = "v2"
 PATH = "/api/v2/runs/query"
 LARGEST_PAGE = 1000
+CANNOT_FILTER: frozenset[str] = frozenset()
 
 # Field of a Run -> what to select.
 SELECT: dict[str, tuple[str, ...]] = {
@@ -46,7 +49,7 @@ def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
         "ids": list(query.run_ids) if query.run_ids is not None else None,
         "trace_id": query.trace_id,
         "reference_examples": [query.reference_example_id] if query.reference_example_id else None,
-        "selects": sorted({select for name in ("id", "start_time", *query.fields) for select in SELECT[name]}),
+        "selects": _selects(query.fields),
         "page_size": page_size,
         "cursor": cursor,
     }
@@ -57,6 +60,27 @@ def read(content: bytes, project: Project, about: str) -> Page:
     """Read a page."""
     answer = decode(_PAGE, content, about)
     return Page([_run(wire, project) for wire in answer.items], answer.next_cursor or None, len(content))
+
+
+def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:
+    """Ask for one run, which v2 finds by its project."""
+    if project is None:
+        raise ConfigurationError(
+            f"API v2 finds a run by its project, and none is given for run {run_id}. A retry will not help: give "
+            "project=, or the run's link in LangSmith, which names it."
+        )
+    params = {"project_id": project.id, "selects": _selects(fields)}
+    return Request("GET", f"/api/v2/runs/{run_id}", tier="v2 single", params=params, about=f"run {run_id}")
+
+
+def read_one(content: bytes, project: Project | None, about: str) -> Run:
+    """Read one run."""
+    wire = decode(_ONE, content, about)
+    return _run(wire, project or Project(id="", name=""))
+
+
+def _selects(fields: tuple[str, ...]) -> list[str]:
+    return sorted({select for name in ("id", "start_time", *fields) for select in SELECT[name]})
 
 
 class _WireRun(WireRun, kw_only=True):
@@ -72,6 +96,7 @@ class _WirePage(msgspec.Struct):
 
 
 _PAGE = msgspec.json.Decoder(_WirePage)
+_ONE = msgspec.json.Decoder(_WireRun)
 
 
 def _run(wire: _WireRun, project: Project) -> Run:

@@ -6,6 +6,7 @@ from collections import deque
 from dataclasses import replace
 from datetime import datetime, timedelta
 
+from airflow_langsmith.api import syntax
 from airflow_langsmith.api.backend import Backend, Dialect
 from airflow_langsmith.api.errors import ConfigurationError, CursorLoopError, LangSmithError, PayloadError
 from airflow_langsmith.api.flow import Flow, Request, exchange
@@ -67,17 +68,23 @@ class Walk:
                 f"A page of API {dialect.NAME} holds 1 to {dialect.LARGEST_PAGE} runs, not {asked}. Leave page_size "
                 "out for the largest; all pages are read in any case."
             )
+        for name, filter_ in self.query.filters.items():
+            if unknown := sorted(dialect.CANNOT_FILTER & set(syntax.attributes(filter_))):
+                raise ConfigurationError(
+                    f"API {dialect.NAME} cannot filter by {', '.join(unknown)}, as {name} does; the other version may. "
+                    "A retry will not help: filter by something else, or set 'api_version' in the connection's extra "
+                    "if this server has both."
+                )
         self._dialect = dialect
         self.api_version = dialect.NAME
         self._page_size = asked or dialect.LARGEST_PAGE
 
     def _request(self) -> Request:
         dialect, query = self._spoken(), self.query
-        filters = f"{query.filter}{query.trace_filter}{query.tree_filter}"
         return Request(
             "POST",
             dialect.PATH,
-            tier="v2 query" if dialect.NAME == "v2" else v1_tier(query.start, filters),
+            tier="v2 query" if dialect.NAME == "v2" else v1_tier(query.start, "".join(query.filters.values())),
             json=dialect.body(replace(query, end=self._end), self._page_size, self._cursor),
             about=self.about,
         )

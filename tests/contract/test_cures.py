@@ -72,10 +72,9 @@ def test_a_missing_workspace(client_of: ClientOf) -> None:
 @pytest.mark.parametrize(
     "query",
     [
-        {"filter": "eq(name, 'x'"},
         {"filter": "eq(nonsense, 'x')"},
         {"filter": 'search(name, "x")'},
-        {"filter": "neq(error, null)"},
+        {"filter": "neq(parent_run_id)"},
         {"trace_filter": "gt(latency, '2m')"},
         {"tree_filter": "equals(name, 'x')"},
     ],
@@ -91,6 +90,42 @@ def test_a_bad_filter(
     )
     assert len(langsmith.requests_to("/runs/query")) == 1
     assert "project 'shop', window [2026-03-01" in str(error)
+
+
+@BOTH
+def test_a_filter_that_is_none(
+    langsmith: LangSmithStandIn, version: str, client_of: ClientOf, export_runs: Export
+) -> None:
+    """A filter that is no expression is shown with a mark under the place, and nothing is asked."""
+    langsmith.add_run(project="shop", start_time=START)
+    client = client_of(langsmith, version)
+    error = refused(
+        ConfigurationError,
+        "tree_filter is no expression",
+        lambda: export_runs(client, "shop", START, START + DAY, query={"tree_filter": 'and(eq(name, "x")'}),
+    )
+    assert '\n  and(eq(name, "x")\n                   ^\n' in str(error)
+    assert not langsmith.requests_to("/runs/query")
+
+
+def test_a_filter_that_only_v2_takes(langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: Export) -> None:
+    """What v1 cannot filter by is said to be so, by name, before it is asked."""
+    langsmith.add_run(project="shop", start_time=START)
+    query = {"filter": "gt(total_tokens, 5)"}
+    v1, v2 = (client_of(langsmith, version) for version in ("v1", "v2"))
+    refused(
+        ConfigurationError,
+        "API v1 cannot filter by total_tokens",
+        lambda: export_runs(v1, "shop", START, START + DAY, query=query),
+    )
+    assert not langsmith.requests_to("/runs/query")
+    assert export_runs(v2, "shop", START, START + DAY, query=query).manifest.rows == 0
+    error = refused(
+        InvalidQueryError,
+        "400",
+        lambda: export_runs(v2, "shop", START, START + DAY, query={"filter": "neq(error, null)"}),
+    )
+    assert "error" in str(error)
 
 
 def test_v1_on_a_server_without_it(client_of: ClientOf, export_runs: Export) -> None:

@@ -1,0 +1,34 @@
+"""One run, by its id."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from msgspec.structs import replace
+
+from airflow_langsmith.api.backend import Backend
+from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.flow import Flow, exchange
+from airflow_langsmith.api.reads import find_project
+from airflow_langsmith.api.records import Project, Run
+
+
+def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], backend: Backend) -> Flow[Run]:
+    """
+    Read one run.
+
+    :raises NotFoundError: where there is none with this id.
+    :raises ConfigurationError: where the id is none, or the version needs the project.
+    """
+    try:
+        run_id = str(UUID(run_id))
+    except ValueError:
+        raise ConfigurationError(f"{run_id!r} is no run id; ids are UUIDs. A retry will not help.") from None
+    dialect = yield from backend.choose()
+    request = dialect.question(run_id, project, fields)
+    run = yield from exchange(
+        lambda: request, lambda body: dialect.read_one(body, project, request.about), backend.backoff
+    )
+    if project is None:
+        run = replace(run, project=(yield from find_project(run.project.id, backend.backoff)))
+    return run
