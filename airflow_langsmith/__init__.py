@@ -7,6 +7,8 @@ encoded parts, a manifest::
     provider_info   what Airflow discovers
     hooks           an Airflow connection -> a client
     operators       what DAGs are made of
+    links           buttons that lead from a task to LangSmith's UI
+    arguments       what templates make of arguments, read back
     exceptions      errors as Airflow acts on them
     windows         which stretch of time a task is about: [start, end), UTC          pure
     api             LangSmith's HTTP API, both versions, as pages of run records      no Airflow, no files
@@ -14,7 +16,8 @@ encoded parts, a manifest::
     export          from rows to published files
     testing         LangSmithStandIn, a LangSmith server in a box
 
-``hooks``, ``operators`` and ``exceptions`` are the surface, where Airflow is known; nothing below imports them.
+The surface, where Airflow is known, is ``hooks``, ``operators``, ``links`` and ``exceptions``; nothing below imports
+them.
 """
 
 __version__ = "0.1.0"

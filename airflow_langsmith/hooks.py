@@ -3,21 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import islice
-from typing import Any, Self
+from typing import Any, Required, Self, TypedDict, Unpack, cast
 
 from airflow.providers.common.compat.sdk import BaseHook
 
+from airflow_langsmith.api.addresses import named
 from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.filters import Expression, thread
 from airflow_langsmith.api.query import BEGINNING, FIELDS, RunQuery
-from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.records import Feedback, Project, Run
 from airflow_langsmith.api.settings import FIELDS as EXTRAS
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.provider_info import CONNECTION_TYPE
 
 _COUNTED = 1000  # projects that "Test connection" counts before it says "more than"
+
+
+class RunArguments(TypedDict, total=False):
+    """
+    What narrows a query of runs.
+
+    ``project`` names one or several projects, by name or id. ``start_time`` is inside, None for all there are,
+    ``end_time`` outside, None for now. ``run_type`` is ``chain``, ``llm``, ``tool``, ``retriever``, ``embedding``,
+    ``prompt`` or ``parser``; ``is_root`` and ``error`` ask for those that are or are not; ``filter`` is an expression
+    about the run itself, ``trace_filter`` about the root of its trace, ``tree_filter`` about any run of it.
+    """
+
+    project: Required[str | Iterable[str]]
+    start_time: datetime | None
+    end_time: datetime | None
+    run_type: str | None
+    is_root: bool | None
+    error: bool | None
+    filter: Expression | None
+    trace_filter: Expression | None
+    tree_filter: Expression | None
+    trace_id: str | None
+    run_ids: Iterable[str] | None
+    reference_example_id: str | None
 
 
 class LangSmithHook(BaseHook):
@@ -93,60 +119,124 @@ class LangSmithHook(BaseHook):
     def query_runs(
         self,
         *,
-        project: str | Iterable[str],
-        start_time: datetime | None = None,
-        end_time: datetime | None = None,
-        run_type: str | None = None,
-        is_root: bool | None = None,
-        error: bool | None = None,
-        filter: str | None = None,  # noqa: A002  # LangSmith's own name
-        trace_filter: str | None = None,
-        tree_filter: str | None = None,
-        trace_id: str | None = None,
-        run_ids: Iterable[str] | None = None,
-        reference_example_id: str | None = None,
         select: Iterable[str] = FIELDS,
         limit: int | None = None,
+        parent_run_id: str | None = None,
+        **query: Unpack[RunArguments],
     ) -> Iterator[Run]:
         """
         Read runs over all pages, newest first, project by project.
 
-        :param project: Names or ids of projects.
-        :param start_time: The runs that started at or after this time; None for all there are.
-        :param end_time: The runs that started before this time; None for now.
-        :param run_type: ``chain``, ``llm``, ``tool``, ``retriever``, ``embedding``, ``prompt`` or ``parser``.
-        :param is_root: Only runs that began a trace, or only others.
-        :param error: Only runs that failed, or only others.
-        :param filter: An expression of LangSmith's filter language about the run itself.
-        :param trace_filter: One about the root of its trace.
-        :param tree_filter: One about any run of its trace.
-        :param trace_id: Only runs of this trace.
-        :param run_ids: Only these runs.
-        :param reference_example_id: Only runs on this dataset example.
         :param select: Fields of :class:`~airflow_langsmith.api.records.Run` to fill; fewer are faster.
         :param limit: How many runs at most.
+        :param parent_run_id: Only runs called directly from this one; found through its trace.
+        :param query: What :class:`RunArguments` says.
         """
-        client = self.get_conn()
-        end = end_time or datetime.now(UTC)
-        queries = (
-            RunQuery(
-                project=client.project(name),
-                start=start_time or BEGINNING,
-                end=end,
-                fields=tuple(select),
-                run_type=run_type,
-                is_root=is_root,
-                error=error,
-                filter=filter,
-                trace_filter=trace_filter,
-                tree_filter=tree_filter,
-                trace_id=trace_id,
-                run_ids=tuple(run_ids) if run_ids is not None else None,
-                reference_example_id=reference_example_id,
-            )
-            for name in ([project] if isinstance(project, str) else project)
+        fields = tuple(select)
+        if parent_run_id is None:
+            return islice(self._runs(fields, query), limit)
+        if isinstance(query["project"], str) and query.get("trace_id") is None:
+            query["trace_id"] = self.read_run(parent_run_id, query["project"], ["trace_id"]).trace_id
+        runs = self._runs((*fields, "parent_run_id"), query)
+        return islice((run for run in runs if run.parent_run_id == parent_run_id), limit)
+
+    def count_runs(self, **query: Unpack[RunArguments]) -> int:
+        """Count runs: by pages of ids, so with a request for 1000 of them on v2, for 100 on v1."""
+        return sum(1 for _ in self._runs(("id",), query))
+
+    def read_run(self, run_id: str, project: str | None = None, select: Iterable[str] = FIELDS) -> Run:
+        """
+        Read one run.
+
+        :param run_id: Its id, its address in LangSmith's UI, or a public share link.
+        :param project: Name or id of its project, which API v2 has to know; an address names it.
+        :raises NotFoundError: where there is no such run.
+        """
+        client, wanted = self.get_conn(), named(run_id)
+        if wanted.share_token:
+            return client.shared_run(wanted.share_token, wanted.run_id)
+        place = project or wanted.project_id
+        return client.run(str(wanted.run_id), client.project(place) if place else None, tuple(select))
+
+    def read_trace(self, trace_id: str, project: str, select: Iterable[str] = FIELDS) -> list[Run]:
+        """Read all runs of a trace, in the order of the tree: each before what it called, and that in order."""
+        fields = (*select, "dotted_order")
+        return sorted(
+            self._runs(fields, {"project": project, "trace_id": trace_id}), key=lambda run: str(run.dotted_order)
         )
-        return islice((run for query in queries for run in client.runs(query)), limit)
+
+    def read_thread(self, thread_id: str, project: str, select: Iterable[str] = FIELDS) -> list[Run]:
+        """Read the turns of a thread: the roots that bear its id under any of the three metadata keys, oldest first."""
+        turns = self.query_runs(project=project, is_root=True, filter=thread(thread_id), select=select)
+        return sorted(turns, key=lambda run: run.start_time)
+
+    def list_feedback(
+        self,
+        *,
+        project: str | None = None,
+        run_ids: Iterable[str] = (),
+        keys: Iterable[str] = (),
+        created_after: datetime | None = None,
+        created_before: datetime | None = None,
+    ) -> Iterator[Feedback]:
+        """List feedback, each piece once: of a project, of runs, under keys, created in ``[after, before)``."""
+        client = self.get_conn()
+        return client.feedback(
+            project=client.project(project) if project else None,
+            run_ids=tuple(run_ids),
+            keys=tuple(keys),
+            created=(created_after, created_before),
+        )
+
+    def list_projects(self, name_contains: str | None = None) -> Iterator[Project]:
+        """List the projects that the key sees, all or those whose name contains a text."""
+        return self.get_conn().projects(name_contains)
+
+    def project_id(self, name: str) -> str:
+        """
+        Find a project's id by its exact name.
+
+        :raises ConfigurationError: where there is none.
+        """
+        return self.get_conn().project(name).id
+
+    def validate_filter(
+        self,
+        filter: Expression | None = None,  # noqa: A002  # LangSmith's own name
+        *,
+        project: str,
+        trace_filter: Expression | None = None,
+        tree_filter: Expression | None = None,
+    ) -> None:
+        """
+        Let LangSmith judge filters, by asking for one run of the last second.
+
+        :raises ConfigurationError: for what is no expression, or none for this API version; nothing is asked then.
+        :raises InvalidQueryError: for what LangSmith refuses, with its reason.
+        """
+        now = datetime.now(UTC)
+        query: RunArguments = {
+            "project": project,
+            "start_time": now - timedelta(seconds=1),
+            "end_time": now,
+            "filter": filter,
+            "trace_filter": trace_filter,
+            "tree_filter": tree_filter,
+        }
+        next(self._runs(("id",), query), None)
+
+    def _runs(self, fields: tuple[str, ...], query: RunArguments) -> Iterator[Run]:
+        client, given = self.get_conn(), cast("dict[str, Any]", {**query})
+        projects, start, end = given.pop("project"), given.pop("start_time", None), given.pop("end_time", None)
+        for name in ("filter", "trace_filter", "tree_filter"):
+            given[name] = str(given[name]) if given.get(name) is not None else None
+        if given.get("run_ids") is not None:
+            given["run_ids"] = tuple(query["run_ids"] or ())
+        end = end or datetime.now(UTC)
+        for name in [projects] if isinstance(projects, str) else projects:
+            yield from client.runs(
+                RunQuery(project=client.project(name), start=start or BEGINNING, end=end, fields=fields, **given)
+            )
 
     def test_connection(self) -> tuple[bool, str]:
         """Say which host, workspace and API version this is, and how many projects it sees."""

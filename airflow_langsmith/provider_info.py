@@ -74,6 +74,12 @@ def get_provider_info() -> dict[str, Any]:
             }
         ],
         "hooks": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_langsmith.hooks"]}],
-        "operators": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_langsmith.operators.export"]}],
+        "operators": [
+            {
+                "integration-name": _INTEGRATION,
+                "python-modules": ["airflow_langsmith.operators.export", "airflow_langsmith.operators.query"],
+            }
+        ],
+        "extra-links": ["airflow_langsmith.links.LangSmithProjectLink", "airflow_langsmith.links.LangSmithRunLink"],
         "connection-types": [CONNECTION_TYPE],
     }

@@ -18,7 +18,7 @@ from airflow_langsmith.api.pacing import Pacer, pacer_for
 from airflow_langsmith.api.query import FIELDS, RunQuery
 from airflow_langsmith.api.records import Feedback, Info, Page, Project, Run
 from airflow_langsmith.api.settings import Settings
-from airflow_langsmith.api.single import read_run
+from airflow_langsmith.api.single import read_run, read_shared
 from airflow_langsmith.api.transport import AsyncTransport, Transport
 from airflow_langsmith.api.walk import Walk
 
@@ -55,10 +55,10 @@ class _Driven:
         if (
             isinstance(reply, Response)
             and (sunset := reply.headers.get("sunset"))
-            and request.path not in self._announced
+            and request.tier not in self._announced
         ):
-            self._announced.add(request.path)
-            log.warning("LangSmith will remove %s %s on %s", request.method, request.path, sunset)
+            self._announced.add(request.tier)
+            log.warning("LangSmith will remove %s on %s", request.named, sunset)
         return reply
 
 
@@ -122,6 +122,10 @@ class LangSmithClient(_Driven):
         """Read one run; v2 has to know its project."""
         return self.drive(read_run(run_id, project, fields, self.backend))
 
+    def shared_run(self, share_token: str, run_id: str | None = None) -> Run:
+        """Read a run by its public link, with no key."""
+        return self.drive(read_shared(share_token, run_id, self.backend))
+
     def count(self, query: RunQuery) -> int:
         """Count the runs of a query, by pages of nothing but ids."""
         return sum(len(page.runs) for page in self.pages(replace(query, fields=("id",))))
@@ -136,21 +140,23 @@ class LangSmithClient(_Driven):
     ) -> Iterator[Feedback]:
         """List feedback, each once; ``created`` bounds its creation."""
         seen: set[str] = set()
-        for offset in range(0, 1_000_000_000, reads.LARGEST_PAGE):
-            page = self.drive(
-                reads.list_feedback(
-                    project=project,
-                    run_ids=run_ids,
-                    keys=keys,
-                    created=created,
-                    offset=offset,
-                    backoff=self.backend.backoff,
+        for first in range(0, max(len(run_ids), 1), reads.MOST_RUNS):
+            some = run_ids[first : first + reads.MOST_RUNS]
+            for offset in range(0, 1_000_000_000, reads.LARGEST_PAGE):
+                page = self.drive(
+                    reads.list_feedback(
+                        project=project,
+                        run_ids=some,
+                        keys=keys,
+                        created=created,
+                        offset=offset,
+                        backoff=self.backend.backoff,
+                    )
                 )
-            )
-            yield from (piece for piece in page if piece.id not in seen)
-            seen.update(piece.id for piece in page)
-            if len(page) < reads.LARGEST_PAGE:
-                return
+                yield from (piece for piece in page if piece.id not in seen)
+                seen.update(piece.id for piece in page)
+                if len(page) < reads.LARGEST_PAGE:
+                    break
 
     def drive(self, flow: Flow[T]) -> T:
         """Push a flow to its result."""

@@ -30,7 +30,12 @@ _MAYBE_TOO_LARGE = (502, 504)  # what a gateway says when a page took too long o
 
 @dataclass(frozen=True)
 class Request:
-    """One question. ``tier`` names the budget it counts against, ``about`` what it is for, in words."""
+    """
+    One question.
+
+    ``tier`` names the budget it counts against, ``about`` what it is for, in words. ``shown`` stands for a path that is
+    a secret itself.
+    """
 
     method: str
     path: str
@@ -39,6 +44,12 @@ class Request:
     json: dict[str, Any] | None = None
     about: str = ""
     needs_key: bool = True
+    shown: str = ""
+
+    @property
+    def named(self) -> str:
+        """The request in logs and errors."""
+        return f"{self.method} {self.shown or self.path}"
 
 
 @dataclass(frozen=True)
@@ -127,7 +138,12 @@ def _success(asked: Request, reply: Reply) -> bytes:
         raise TypeError(f"a request is answered by a Response, not {reply!r}")
     if not 200 <= reply.status < 300:  # noqa: PLR2004
         raise error_for(
-            reply.status, asked.method, asked.path, reply.body, asked.about, reply.headers.get("retry-after")
+            reply.status,
+            asked.method,
+            asked.shown or asked.path,
+            reply.body,
+            asked.about,
+            reply.headers.get("retry-after"),
         )
     return reply.body
 

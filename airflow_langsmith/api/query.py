@@ -27,7 +27,9 @@ class RunQuery:
     The runs of ``project`` whose ``start_time`` lies in ``[start, end)``, narrowed by the rest.
 
     ``fields`` names the fields of :class:`Run` to fill; ``filter`` is about the run itself, ``trace_filter`` about its
-    root, ``tree_filter`` about any run of its trace. ``page_size`` is runs a page, None for the version's largest.
+    root, ``tree_filter`` about any run of its trace. ``below`` is the dotted order of a run: only it and what is below
+    it are wanted, and the field has to be among those asked for. ``page_size`` is runs a page, None for the version's
+    largest.
 
     :raises ConfigurationError: for bounds without a zone or the wrong way round, names LangSmith does not know, and
         filters that are no expressions.
@@ -46,6 +48,7 @@ class RunQuery:
     trace_id: str | None = None
     run_ids: tuple[str, ...] | None = None
     reference_example_id: str | None = None
+    below: str | None = None
     page_size: int | None = None
 
     def __post_init__(self) -> None:
@@ -65,6 +68,11 @@ class RunQuery:
             raise ConfigurationError(f"A run has no field {', '.join(unknown)}; it has {', '.join(FIELDS)}.")
         for name, filter_ in self.filters.items():
             syntax.check(filter_, name)
+
+    def holds(self, run: Run) -> bool:
+        """Judge what no server is left to judge: the exact window, and the place in the tree."""
+        placed = self.below is None or (run.dotted_order or "").startswith(self.below)
+        return placed and self.start <= run.start_time < self.end
 
     @property
     def filters(self) -> dict[str, str]:

@@ -18,6 +18,7 @@ from airflow_langsmith.api.wire import decode, moment
 T = TypeVar("T")
 
 LARGEST_PAGE = 100  # of projects and of feedback; more is refused
+MOST_RUNS = 50  # ids in one question about feedback: they go into the address, which must not get too long
 
 _INFO = msgspec.json.Decoder(Info)
 _PROJECTS = msgspec.json.Decoder(list[Project])

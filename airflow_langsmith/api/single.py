@@ -1,4 +1,4 @@
-"""One run, by its id."""
+"""One run, by its id or by its public link."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ from uuid import UUID
 
 from msgspec.structs import replace
 
+from airflow_langsmith.api import v1
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.flow import Flow, exchange
+from airflow_langsmith.api.flow import Flow, Request, exchange
 from airflow_langsmith.api.reads import find_project
 from airflow_langsmith.api.records import Project, Run
 
@@ -32,3 +33,16 @@ def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], back
     if project is None:
         run = replace(run, project=(yield from find_project(run.project.id, backend.backoff)))
     return run
+
+
+def read_shared(share_token: str, run_id: str | None, backend: Backend) -> Flow[Run]:
+    """
+    Read the run of a public link, or another one of its trace.
+
+    Only v1 has an address for that which needs no more than the link; it needs no key. The run's project has an id
+    and no name, for the key may not see it.
+    """
+    place = f"/api/v1/public/{share_token}/run" + (f"/{run_id}" if run_id else "")
+    about = "a run by its public link"
+    request = Request("GET", place, about=about, needs_key=False, shown="/api/v1/public/.../run")
+    return (yield from exchange(lambda: request, lambda body: v1.read_one(body, None, about), backend.backoff))

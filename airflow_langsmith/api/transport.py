@@ -95,6 +95,6 @@ def _failure(error: httpx.HTTPError, request: Request) -> TransportError:
     about = f" [{request.about}]" if request.about else ""
     kind = ReadTimeoutError if isinstance(error, httpx.ReadTimeout) else TransportError
     return kind(
-        f"No whole answer to {request.method} {request.path}{about}: {type(error).__name__} {error}. A retry may help; "
+        f"No whole answer to {request.named}{about}: {type(error).__name__} {error}. A retry may help; "
         "if it does not, check the connection's host and the worker's way to it."
     )

@@ -116,21 +116,19 @@ class Walk:
                     "A retry may help; if it does not, tell LangSmith's support."
                 )
             self._seen_cursors.add(mark)
-        start, end = self.query.start, self._end
-        fresh = [
-            run for run in page.runs if start <= run.start_time < end and not any(run.id in ids for ids in self._seam)
-        ]
+        unseen = [run for run in page.runs if not any(run.id in ids for ids in self._seam)]
+        fresh = [run for run in unseen if self.query.holds(run)]
         self._seam.append(frozenset(run.id for run in page.runs))
         self._cursor = page.cursor
-        if page.cursor is None and fresh and len(page.runs) >= self._page_size:
-            self._go_below(fresh[-1].start_time)
+        if page.cursor is None and unseen and len(page.runs) >= self._page_size:
+            self._go_on_from(unseen[-1].start_time)
         else:
             self.done = page.cursor is None
         self._fit(page)
         self.runs += len(fresh)
         return Page(fresh, page.cursor, page.size)
 
-    def _go_below(self, last: datetime) -> None:
+    def _go_on_from(self, last: datetime) -> None:
         """Ask once more: a full page without a cursor is the last one by chance, or one whose cursor got lost."""
         self._end = last + timedelta(microseconds=1)  # runs of that very microsecond may be on both sides of the seam
 

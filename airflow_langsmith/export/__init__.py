@@ -1,9 +1,9 @@
 """
 From rows to published files.
 
-``encoders`` and ``arrow`` write rows into local files, ``parts`` cuts and names them, ``layout`` says where they lie,
-``storage`` puts them there whole, ``publish`` makes them one export and ``manifest`` describes it. ``pipeline`` walks
-the whole way.
+``spool`` sorts rows where an order is asked for, ``encoders`` and ``arrow`` write them into local files, ``parts`` cuts
+and names these, ``layout`` says where they lie, ``storage`` puts them there whole, ``publish`` makes them one export
+and ``manifest`` describes it. ``pipeline`` walks the whole way.
 """
 
 from airflow_langsmith.export.encoders import format_of

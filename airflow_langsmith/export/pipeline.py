@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -14,14 +14,16 @@ from airflow_langsmith import __version__
 from airflow_langsmith.api import LangSmithClient, Page, RunQuery
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import instant
+from airflow_langsmith.api.walk import Walk
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.errors import DestinationConflictError, EmptyWindowError
 from airflow_langsmith.export.layout import partition
 from airflow_langsmith.export.manifest import Manifest, ManifestColumn
 from airflow_langsmith.export.parts import Parts
 from airflow_langsmith.export.publish import Publication
+from airflow_langsmith.export.spool import in_order
 from airflow_langsmith.export.storage import StoragePath, path_at
-from airflow_langsmith.views import View
+from airflow_langsmith.views import Rows, View
 from airflow_langsmith.windows import TimeWindow
 
 OnEmpty = Literal["write", "skip", "fail"]
@@ -30,13 +32,18 @@ MAX_ROWS_PER_FILE = 100_000  # of 5 KB each, that is a file of about 70 MB
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Where and how an export lands."""
+    """
+    Where and how an export lands.
+
+    Rows come newest first, or sorted by the text column ``order_by``, which takes memory for its values.
+    """
 
     destination: str | StoragePath
     format: Format
     partition: str = "auto"
     max_rows_per_file: int = MAX_ROWS_PER_FILE
     on_empty: OnEmpty = "write"
+    order_by: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -118,12 +125,12 @@ def export(
     ):
         _refuse_other_window(publication, view, window, path)
         walk = client.walk(query)
-        while not walk.done:
-            page = client.drive(walk.next_page())
-            for part in parts.add(view.rows(page.runs)):
+        rows = _rows(client, walk, view, progress, on_page)
+        if target.order_by:
+            rows = in_order(rows, view.place(target.order_by), Path(directory))
+        for batch in rows:
+            for part in parts.add(batch):
                 publication.upload(part)
-            progress.add(page, walk.share(page))
-            on_page(progress)
         if progress.runs == 0 and target.on_empty == "skip":
             return None
         if progress.runs == 0 and target.on_empty == "fail":
@@ -154,6 +161,17 @@ def export(
         )
         uri = publication.commit(manifest)
     return Exported(uri=uri, manifest=manifest, progress=progress, requests=client.requests - before)
+
+
+def _rows(
+    client: LangSmithClient, walk: Walk, view: View, progress: Progress, on_page: Callable[[Progress], None]
+) -> Iterator[Rows]:
+    """Read a query page by page."""
+    while not walk.done:
+        page = client.drive(walk.next_page())
+        yield view.rows(page.runs)
+        progress.add(page, walk.share(page))
+        on_page(progress)
 
 
 def _refuse_other_window(publication: Publication, view: View, window: TimeWindow, path: StoragePath) -> None:

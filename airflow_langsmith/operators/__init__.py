@@ -1,5 +1,6 @@
 """What DAGs are made of."""
 
 from airflow_langsmith.operators.export import LangSmithExportOperator
+from airflow_langsmith.operators.query import LangSmithListRunsOperator, LangSmithReadRunOperator
 
-__all__ = ["LangSmithExportOperator"]
+__all__ = ["LangSmithExportOperator", "LangSmithListRunsOperator", "LangSmithReadRunOperator"]

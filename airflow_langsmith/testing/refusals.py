@@ -7,6 +7,9 @@ from http import HTTPStatus
 __all__ = ["Refusal", "invalid_field"]
 
 
+_TITLES = {422: "Unprocessable Entity"}  # Python 3.13 calls it by a newer name
+
+
 class Refusal(Exception):  # noqa: N818 (a refusal is an answer to the client, not an error of the server)
     """
     A request the server will not serve.
@@ -48,7 +51,7 @@ class Refusal(Exception):  # noqa: N818 (a refusal is an answer to the client, n
         place = ".".join(str(part) for part in self.loc[1:])
         return {
             "type": "about:blank",
-            "title": HTTPStatus(self.status).phrase,
+            "title": _TITLES.get(self.status) or HTTPStatus(self.status).phrase,
             "status": self.status,
             "detail": f"invalid request: {place}: {self.detail}" if place else self.detail,
             "instance": instance,

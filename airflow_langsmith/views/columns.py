@@ -64,6 +64,10 @@ class View:
         """The fields of a run that have to be asked for."""
         return tuple(sorted({field for column in self.columns for field in column.fields}))
 
+    def place(self, column: str) -> int:
+        """Find the place of a column among those wanted."""
+        return [one.name for one in self.columns].index(column)
+
     def rows(self, runs: list[Run]) -> Rows:
         """Turn a page of runs into rows."""
         return Rows([column.read(runs) for column in self.columns], len(runs))

@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSkipException,
     BaseOperator,
 )
+from airflow.sdk import DAG
 from structlog.testing import capture_logs
 
 from airflow_langsmith.exceptions import LangSmithException
@@ -82,9 +83,18 @@ def test_what_it_returns(shop: LangSmithStandIn, tmp_path: Path, read_rows: Read
 
 def test_every_argument_of_the_user_is_templated() -> None:
     """Whatever a user may pass is a template field, and nothing else is."""
-    own = set(inspect.signature(LangSmithExportOperator.__init__).parameters) - {"self", "kwargs"}
+    ours = [kind for kind in LangSmithExportOperator.mro() if kind.__module__.startswith("airflow_langsmith")]
+    own = {name for kind in ours for name in inspect.signature(kind.__init__).parameters} - {"self", "kwargs"}
     assert set(LangSmithExportOperator.template_fields) == own
-    assert set(own) - set(inspect.signature(BaseOperator.__init__).parameters) == own
+    assert not own & set(inspect.signature(BaseOperator.__init__).parameters)
+
+
+def test_a_dag_s_default_arguments_are_taken(shop: LangSmithStandIn, tmp_path: Path) -> None:
+    """Arguments may come from the DAG's ``default_args``, as for any operator."""
+    with DAG("d", schedule=None, default_args={"project": "shop", "format": "csv", "is_root": True}):
+        operator = LangSmithExportOperator(task_id="export", destination=f"file://{tmp_path}")
+    assert run(operator)["rows"] == 20
+    assert list(tmp_path.rglob("*.csv.gz"))
 
 
 def test_every_argument_works_as_a_template(shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows) -> None:
@@ -117,7 +127,7 @@ def test_every_argument_works_as_a_template(shop: LangSmithStandIn, tmp_path: Pa
         "partition": "day={start:%d}",
         "langsmith_conn_id": "langsmith_default",
     }
-    assert list(values) == list(LangSmithExportOperator.template_fields)
+    assert set(values) == set(LangSmithExportOperator.template_fields)
     templates: Any = {name: f"{{{{ params.{name} }}}}" for name in values}
     result = run(LangSmithExportOperator(task_id="export", **templates), context(params=values))
     assert (result["rows"], result["window_start"]) == (0, START.isoformat())

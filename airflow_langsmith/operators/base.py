@@ -1,0 +1,149 @@
+"""What operators that query runs have in common: which runs, of which window, over which connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+from airflow_langsmith import arguments
+from airflow_langsmith.api.filters import Expression
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.api.records import Project
+from airflow_langsmith.hooks import LangSmithHook
+from airflow_langsmith.links import LangSmithProjectLink
+from airflow_langsmith.windows import Align, MissingWindow, TimeWindow, resolve
+
+UI_COLOR = "#e3f0ec"
+
+
+class LangSmithRunsOperator(BaseOperator):
+    """
+    Base of the operators that ask for the runs of a project in a window.
+
+    :param project: Name or id of the project. (templated)
+    :param run_type: Only runs of this type: ``chain``, ``llm``, ``tool``, ``retriever``, ``embedding``, ``prompt`` or
+        ``parser``. (templated)
+    :param is_root: Only runs that began a trace, or only others. (templated)
+    :param error: Only runs that failed, or only others. (templated)
+    :param filter: An expression of LangSmith's filter language about the run itself; the window is added to it.
+        (templated)
+    :param trace_filter: One about the root of its trace. (templated)
+    :param tree_filter: One about any run of its trace. (templated)
+    :param trace_id: Only runs of this trace. (templated)
+    :param run_ids: Only these runs. (templated)
+    :param reference_example_id: Only runs on this dataset example. (templated)
+    :param start_time: Start of the window, inside it; with a time zone. Give both bounds or none. (templated)
+    :param end_time: End of the window, outside it. (templated)
+    :param window: How long the window is, where Airflow's run gives a moment only: a timedelta or like ``"1d"``,
+        ``"6h"``. (templated)
+    :param align: Floor both bounds to the ``hour`` or the ``day``. (templated)
+    :param window_timezone: The time zone of those hours and days. (templated)
+    :param lag: How long before now the window has to have closed; if it has not, the task fails and a retry may find
+        it closed. (templated)
+    :param missing_window: What to do where the run gives no moment at all: ``fail``, or take its ``run_after``.
+        (templated)
+    :param langsmith_conn_id: The connection's id. (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        "project",
+        "run_type",
+        "is_root",
+        "error",
+        "filter",
+        "trace_filter",
+        "tree_filter",
+        "trace_id",
+        "run_ids",
+        "reference_example_id",
+        "start_time",
+        "end_time",
+        "window",
+        "align",
+        "window_timezone",
+        "lag",
+        "missing_window",
+        "langsmith_conn_id",
+    )
+    operator_extra_links = (LangSmithProjectLink(),)
+    ui_color = UI_COLOR
+
+    def __init__(
+        self,
+        *,
+        project: str,
+        run_type: str | None = None,
+        is_root: bool | str | None = None,
+        error: bool | str | None = None,
+        filter: Expression | None = None,  # noqa: A002  # LangSmith's own name
+        trace_filter: Expression | None = None,
+        tree_filter: Expression | None = None,
+        trace_id: str | None = None,
+        run_ids: Iterable[str] | str | None = None,
+        reference_example_id: str | None = None,
+        start_time: str | datetime | None = None,
+        end_time: str | datetime | None = None,
+        window: str | timedelta | None = None,
+        align: Align | None = None,
+        window_timezone: str = "UTC",
+        lag: str | timedelta | None = None,
+        missing_window: MissingWindow = "fail",
+        langsmith_conn_id: str = LangSmithHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.project = project
+        self.run_type = run_type
+        self.is_root = is_root
+        self.error = error
+        self.filter = filter
+        self.trace_filter = trace_filter
+        self.tree_filter = tree_filter
+        self.trace_id = trace_id
+        self.run_ids = run_ids
+        self.reference_example_id = reference_example_id
+        self.start_time = start_time
+        self.end_time = end_time
+        self.window = window
+        self.align = align
+        self.window_timezone = window_timezone
+        self.lag = lag
+        self.missing_window = missing_window
+        self.langsmith_conn_id = langsmith_conn_id
+        self.langsmith_url = ""
+
+    def resolve_window(self, context: Context) -> TimeWindow:
+        """Find the window of this task instance, and log where it came from."""
+        window = resolve(
+            context,
+            start_time=self.start_time,
+            end_time=self.end_time,
+            window=self.window,
+            align=self.align,
+            window_timezone=self.window_timezone,
+            lag=self.lag,
+            missing_window=self.missing_window,
+        )
+        self.log.info("Window %s, from %s", window, window.source)
+        return window
+
+    def query(self, project: Project, window: TimeWindow, fields: tuple[str, ...]) -> RunQuery:
+        """Write the query for a window of a project."""
+        return RunQuery(
+            project=project,
+            start=window.start,
+            end=window.end,
+            fields=fields,
+            run_type=arguments.text(self.run_type, "run_type"),
+            is_root=arguments.flag(self.is_root, "is_root"),
+            error=arguments.flag(self.error, "error"),
+            filter=arguments.text(self.filter, "filter"),
+            trace_filter=arguments.text(self.trace_filter, "trace_filter"),
+            tree_filter=arguments.text(self.tree_filter, "tree_filter"),
+            trace_id=arguments.text(self.trace_id, "trace_id"),
+            run_ids=arguments.names(self.run_ids, "run_ids"),
+            reference_example_id=arguments.text(self.reference_example_id, "reference_example_id"),
+        )

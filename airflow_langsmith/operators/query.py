@@ -1,0 +1,224 @@
+"""Operators that answer through XCom: a list of runs, or a single one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from datetime import timedelta
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from airflow.providers.common.compat.sdk import BaseOperator, Context
+
+from airflow_langsmith import arguments
+from airflow_langsmith.api.addresses import named, project_url, run_url
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.errors import ConfigurationError, NotFoundError
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.api.records import Run
+from airflow_langsmith.exceptions import airflow_errors
+from airflow_langsmith.export import Target, export, format_of
+from airflow_langsmith.hooks import LangSmithHook
+from airflow_langsmith.links import LangSmithRunLink
+from airflow_langsmith.operators.base import UI_COLOR, LangSmithRunsOperator
+from airflow_langsmith.views import View, view_of
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import ObjectStoragePath
+
+LARGEST_XCOM = (
+    512 * 1024
+)  # bytes of JSON; XComs lie in Airflow's database, and every task that reads one loads it whole
+
+# Children may begin a little before their root, by clocks that differ, and a trace may go on for long.
+BEFORE_ROOT, AFTER_ROOT = timedelta(days=1), timedelta(days=400)  # traces are kept for 400 days at most
+
+
+_DESTINATION = "give the task a destination to land them in, or leave out inputs and outputs of columns"
+
+
+class LangSmithListRunsOperator(LangSmithRunsOperator):
+    """
+    List the runs of a window, as small dicts for XCom: to map over, to branch on.
+
+    ``read.expand(run_id=list_runs.output.map(lambda run: run["run_id"]))`` makes a task of each run. Returns the runs
+    newest first, with times as ISO texts. More runs than ``limit`` fail the task: those are for the export operator.
+
+    :param select: Columns of the view ``runs`` that the dicts have. (templated)
+    :param limit: How many runs at most. (templated)
+    """
+
+    template_fields: Sequence[str] = (*LangSmithRunsOperator.template_fields, "select", "limit")
+
+    def __init__(
+        self,
+        *,
+        select: Iterable[str] | str = ("run_id", "trace_id", "name", "run_type", "status", "start_time"),
+        limit: int | str = 1000,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.select = select
+        self.limit = limit
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Resolve the window and list its runs."""
+        with airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
+            window = self.resolve_window(context)
+            view, limit = view_of("runs", arguments.names(self.select, "select")), arguments.whole(self.limit, "limit")
+            client = hook.get_conn()
+            query = self.query(client.project(self.project), window, view.fields)
+            self.langsmith_url = project_url(hook.settings, query.project, query)
+            advice = "narrow the query, select less, or land them with LangSmithExportOperator"
+            listed = _dicts(view, islice(client.runs(query), limit + 1), f"the runs of {query.about}", advice)
+            if len(listed) > limit:
+                raise ConfigurationError(
+                    f"There are more than {limit} runs in {query.about}. A retry will not help: raise limit, or "
+                    f"{advice}."
+                )
+        self.log.info("%s runs of %s", len(listed), query.about)
+        return listed
+
+
+class LangSmithReadRunOperator(BaseOperator):
+    """
+    Read one run, or a whole trace from one run down.
+
+    Returns a dict of the columns of the view ``runs``; with ``load_children`` it has a list ``child_runs`` of all runs
+    below it, in the order of the tree. With a ``destination`` the rows land there instead, as the export operator's do,
+    under ``runs/project=.../run=<id>``, and what is returned is that operator's small dict.
+
+    :param run_id: The run's id, its address in LangSmith's UI, or a public share link. (templated)
+    :param project: Name or id of its project; API v2 needs it, unless an address names it. (templated)
+    :param load_children: Also read the runs below it. (templated)
+    :param columns: Columns of the view ``runs``; by default its default ones. (templated)
+    :param missing_ok: Return None where there is no such run, rather than fail. (templated)
+    :param destination: URI under which the rows are written, for runs too large for XCom. (templated)
+    :param format: ``parquet``, ``jsonl`` or ``csv``, in a destination. (templated)
+    :param compression: As for the export operator. (templated)
+    :param langsmith_conn_id: The connection's id. (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        "run_id",
+        "project",
+        "load_children",
+        "columns",
+        "missing_ok",
+        "destination",
+        "format",
+        "compression",
+        "langsmith_conn_id",
+    )
+    operator_extra_links = (LangSmithRunLink(),)
+    ui_color = UI_COLOR
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        project: str | None = None,
+        load_children: bool | str = False,
+        columns: Iterable[str] | str | None = None,
+        missing_ok: bool | str = False,
+        destination: str | ObjectStoragePath | None = None,
+        format: str = "parquet",  # noqa: A002  # what it is called everywhere
+        compression: str | None = None,
+        langsmith_conn_id: str = LangSmithHook.default_conn_name,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.run_id = run_id
+        self.project = project
+        self.load_children = load_children
+        self.columns = columns
+        self.missing_ok = missing_ok
+        self.destination = destination
+        self.format = format
+        self.compression = compression
+        self.langsmith_conn_id = langsmith_conn_id
+        self.langsmith_url = ""
+
+    def execute(self, context: Context) -> dict[str, Any] | None:  # noqa: ARG002  # Airflow's contract
+        """Read the run, and what is below it if asked."""
+        with airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
+            view = view_of("runs", arguments.names(self.columns, "columns"))
+            try:
+                run = hook.read_run(self.run_id, arguments.text(self.project, "project"))
+            except NotFoundError:
+                if not arguments.flag(self.missing_ok, "missing_ok"):
+                    raise
+                self.log.info("There is no run %s", self.run_id)
+                return None
+            children = bool(arguments.flag(self.load_children, "load_children"))
+            shared = named(self.run_id).share_token is not None
+            if shared and (children or self.destination):
+                raise ConfigurationError(
+                    "A public link gives its run and no more: load_children and destination need the run's id or its "
+                    "address in LangSmith. A retry will not help."
+                )
+            self.langsmith_url = "" if shared else run_url(hook.settings, run)
+            if self.destination:
+                return self._land(hook.get_conn(), view, run, children=children)
+            found = _dicts(view, [run], f"run {run.id}", _DESTINATION)[0]
+            if children:
+                below = _below(run, children=True, fields=view.fields)
+                runs = (one for one in hook.get_conn().runs(below) if one.id != run.id)
+                found["child_runs"] = _dicts(view, runs, f"the trace of run {run.id}", _DESTINATION, in_tree_order=True)
+        return found
+
+    def _land(self, client: LangSmithClient, view: View, run: Run, *, children: bool) -> dict[str, Any]:
+        target = Target(
+            destination=self.destination or "",
+            format=format_of(self.format, arguments.text(self.compression, "compression")),
+            partition=f"run={run.id}",
+            order_by="dotted_order" if children else None,
+        )
+        if children and "dotted_order" not in {column.name for column in view.columns}:
+            raise ConfigurationError(
+                "A tree that lands in a destination needs the column dotted_order: add it to columns."
+            )
+        exported = export(client, _below(run, children=children, fields=view.fields), view, target)
+        if exported is None:
+            raise RuntimeError("an export that writes empty windows has always something to tell")
+        self.log.info("%s runs landed: %s", exported.manifest.rows, exported.uri)
+        return exported.summary()
+
+
+def _below(run: Run, *, children: bool, fields: tuple[str, ...]) -> RunQuery:
+    """Ask for a run alone, or for it and everything below it."""
+    narrowed: dict[str, Any] = (
+        {"trace_id": run.trace_id, "below": run.dotted_order} if children else {"run_ids": (run.id,)}
+    )
+    return RunQuery(
+        project=run.project,
+        start=run.start_time - BEFORE_ROOT,
+        end=run.start_time + AFTER_ROOT,
+        fields=(*fields, "dotted_order"),
+        **narrowed,
+    )
+
+
+def _dicts(
+    view: View, runs: Iterable[Run], what: str, advice: str, *, in_tree_order: bool = False
+) -> list[dict[str, Any]]:
+    """
+    Make plain dicts of runs, as long as they fit into an XCom.
+
+    :raises ConfigurationError: as soon as they do not.
+    """
+    found: list[tuple[str, dict[str, Any]]] = []
+    size = 0
+    for run in runs:
+        names, values = [column.name for column in view.columns], [column[0] for column in view.rows([run]).columns]
+        row = msgspec.json.encode(dict(zip(names, values, strict=True)))
+        size += len(row)
+        if size > LARGEST_XCOM:
+            raise ConfigurationError(
+                f"Over {LARGEST_XCOM // 1024} KB for {what} are too much for XCom. A retry will not help: {advice}."
+            )
+        found.append((run.dotted_order or "", json.loads(row)))
+    if in_tree_order:
+        found.sort(key=lambda one: one[0])
+    return [row for _, row in found]
