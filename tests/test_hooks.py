@@ -11,7 +11,8 @@ import pytest
 from airflow.sdk import Connection
 from structlog.testing import capture_logs
 
-from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
+from airflow_langsmith.api.errors import ConfigurationError, InvalidQueryError, LangSmithError
+from airflow_langsmith.api.filters import thread
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.testing import LangSmithStandIn
 
@@ -159,6 +160,97 @@ def test_query_runs_narrows(langsmith: LangSmithStandIn, connect: Any) -> None:
                     question = {**question, "start_time": START - DAY}  # noqa: PLW2901
                 found = hook.query_runs(project="a", select=["id"], **question)
                 assert {run.id for run in found} == expected, (version, question)
+
+
+@pytest.fixture
+def conversation(langsmith: LangSmithStandIn) -> dict[str, str]:
+    """A thread of three turns, under each of the keys; the first one has a tree below it and feedback."""
+    ids = {}
+    for number, key in enumerate(("session_id", "thread_id", "conversation_id")):
+        ids[key] = langsmith.add_run(
+            project="shop",
+            name=key,
+            start_time=START + timedelta(minutes=number),
+            end_time=START + timedelta(minutes=number + 1),
+            extra={"metadata": {key: "t1"}},
+        )
+    first = ids["session_id"]
+    ids["b"] = langsmith.add_run(project="shop", name="b", start_time=START + timedelta(seconds=1), parent_run_id=first)
+    ids["c"] = langsmith.add_run(project="shop", name="c", start_time=START + timedelta(seconds=2), parent_run_id=first)
+    ids["b1"] = langsmith.add_run(
+        project="shop", name="b1", start_time=START + timedelta(seconds=3), parent_run_id=ids["b"]
+    )
+    langsmith.add_run(project="shop", name="other thread", start_time=START, extra={"metadata": {"thread_id": "t2"}})
+    for number in range(120):
+        langsmith.add_feedback(first, key="user_score" if number % 2 else "note", score=number % 2)
+    langsmith.add_feedback(ids["b"], key="user_score", score=1)
+    return ids
+
+
+VERSIONS = pytest.mark.parametrize("version", ["v1", "v2"])
+
+
+@VERSIONS
+def test_reads_of_one_run_a_trace_and_a_thread(
+    langsmith: LangSmithStandIn, connect: Any, conversation: dict[str, str], version: str
+) -> None:
+    """A run, the tree of a trace in its order, the turns of a thread in theirs, and the children of a run are read."""
+    with connect(langsmith.connection(api_version=version, requests_per_10s=1000)) as hook:
+        root = conversation["session_id"]
+        assert hook.read_run(conversation["b"], "shop").name == "b"
+        assert hook.read_run(root, "shop", ["trace_id"]).trace_id == root
+        names = [run.name for run in hook.read_trace(root, "shop", ["name"])]
+        assert names == ["session_id", "b", "b1", "c"]
+        turns = [run.name for run in hook.read_thread("t1", "shop")]
+        assert turns == ["session_id", "thread_id", "conversation_id"]
+        children = hook.query_runs(project="shop", parent_run_id=root, select=["name"])
+        assert [run.name for run in children] == ["c", "b"]
+        assert [run.name for run in hook.query_runs(project="shop", parent_run_id=root, limit=1)] == ["c"]
+
+
+@VERSIONS
+def test_counts(langsmith: LangSmithStandIn, connect: Any, conversation: dict[str, str], version: str) -> None:
+    """Runs are counted as they are listed, with nothing but ids asked for."""
+    with connect(langsmith.connection(api_version=version, requests_per_10s=1000)) as hook:
+        assert hook.count_runs(project="shop") == 7
+        assert hook.count_runs(project="shop", is_root=True, filter=thread("t1")) == 3
+        asked = [request.body for request in langsmith.requests_to("/runs/query")]
+        assert {tuple(body.get("select", body.get("selects"))) for body in asked} <= {
+            ("id", "start_time"),
+            ("ID", "START_TIME"),
+        }
+
+
+def test_feedback_and_projects(langsmith: LangSmithStandIn, connect: Any, conversation: dict[str, str]) -> None:
+    """Feedback is listed by project, runs, keys and time of creation; projects by a part of their names."""
+    for number in range(60):
+        langsmith.add_feedback(langsmith.add_run(project="many"), key="k", score=number)
+    with connect(langsmith.connection()) as hook:
+        assert len(list(hook.list_feedback(project="shop"))) == 121
+        assert len(list(hook.list_feedback(project="shop", keys=["user_score"]))) == 61
+        assert len(list(hook.list_feedback(run_ids=[conversation["b"], conversation["session_id"]]))) == 121
+        many = [run.id for run in hook.query_runs(project="many", select=["id"])]
+        assert sorted(str(piece.run_id) for piece in hook.list_feedback(run_ids=many)) == sorted(many)
+        now = datetime.now(UTC)
+        assert not list(hook.list_feedback(project="shop", created_after=now + DAY))
+        assert len(list(hook.list_feedback(project="shop", created_after=now - DAY, created_before=now + DAY))) == 121
+        assert [project.name for project in hook.list_projects("an")] == ["many"]
+        assert len(list(hook.list_projects())) == 2
+        assert hook.project_id("shop") == langsmith.project_id("shop")
+
+
+@VERSIONS
+def test_filters_are_judged(langsmith: LangSmithStandIn, connect: Any, version: str) -> None:
+    """A filter is judged by LangSmith with one small question; what is none is refused with no question at all."""
+    langsmith.add_project("shop")
+    with connect(langsmith.connection(api_version=version, requests_per_10s=1000)) as hook:
+        hook.validate_filter(thread("t1") & 'gt(latency, "5s")', project="shop", tree_filter='eq(name, "x")')
+        with pytest.raises(InvalidQueryError, match="nonsense"):
+            hook.validate_filter("eq(nonsense, 1)", project="shop")
+        assert len(langsmith.requests_to("/runs/query")) == 2
+        with pytest.raises(ConfigurationError, match="trace_filter is no expression"):
+            hook.validate_filter(project="shop", trace_filter="eq(name")
+        assert len(langsmith.requests_to("/runs/query")) == 2
 
 
 def test_a_closed_hook_opens_again(langsmith: LangSmithStandIn, connect: Any) -> None:

@@ -278,7 +278,7 @@ def _value(value: Value) -> str | int | float | bool | None:
                 raise ConfigurationError(f"{value.isoformat()} has no time zone; write one, e.g. tzinfo=UTC.")
             return instant(value)
         case timedelta():
-            return f"{value.total_seconds():g}s"
+            return f"{value.total_seconds():f}".rstrip("0").rstrip(".") + "s"
         case str() | bool() | int() | None:
             return value
         case float() if math.isfinite(value):

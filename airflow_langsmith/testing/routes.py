@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from airflow_langsmith.testing import storage
 from airflow_langsmith.testing.context import Endpoint
 from airflow_langsmith.testing.refusals import Refusal
-from airflow_langsmith.testing.v1 import feedback, info, ingest, projects, stats
+from airflow_langsmith.testing.v1 import feedback, info, ingest, projects, shares, stats
 from airflow_langsmith.testing.v1 import runs as v1_runs
 from airflow_langsmith.testing.v2 import runs as v2_runs
 
@@ -45,6 +45,9 @@ _ROUTES = (
     Route(1, "POST", "/runs", ingest.create),
     Route(1, "GET", "/runs/{}", v1_runs.read),
     Route(1, "PATCH", "/runs/{}", ingest.update),
+    Route(1, "PUT", "/runs/{}/share", shares.create),
+    Route(1, "GET", "/public/{}/run", shares.read, is_open=True),
+    Route(1, "GET", "/public/{}/run/{}", shares.read_another, is_open=True),
     Route(1, "GET", "/feedback", feedback.find),
     Route(1, "POST", "/feedback", feedback.create),
     Route(1, "GET", "/feedback/{}", feedback.read),

@@ -53,6 +53,8 @@ TEXTS = st.text() | st.sampled_from([HOSTILE, '"', "\\", "\\\\", "'", "\n", "\x0
         (gt("latency", 5), "gt(latency, 5)"),
         (gte("latency", timedelta(minutes=2)), 'gte(latency, "120s")'),
         (lt("latency", timedelta(milliseconds=1500)), 'lt(latency, "1.5s")'),
+        (lt("latency", timedelta(days=14)), 'lt(latency, "1209600s")'),
+        (gt("latency", timedelta(microseconds=10)), 'gt(latency, "0.00001s")'),
         (lte("start_time", datetime(2025, 3, 1, tzinfo=UTC)), 'lte(start_time, "2025-03-01T00:00:00.000000Z")'),
         (has("tags", "a"), 'has(tags, "a")'),
         (tag("größe"), 'has(tags, "größe")'),

@@ -84,7 +84,7 @@ def test_what_it_returns(shop: LangSmithStandIn, tmp_path: Path, read_rows: Read
 def test_every_argument_of_the_user_is_templated() -> None:
     """Whatever a user may pass is a template field, and nothing else is."""
     ours = [kind for kind in LangSmithExportOperator.mro() if kind.__module__.startswith("airflow_langsmith")]
-    own = {name for kind in ours for name in inspect.signature(kind.__init__).parameters} - {"self", "kwargs"}
+    own = {name for kind in ours for name in inspect.signature(kind).parameters} - {"kwargs"}
     assert set(LangSmithExportOperator.template_fields) == own
     assert not own & set(inspect.signature(BaseOperator.__init__).parameters)
 

@@ -30,7 +30,7 @@ from airflow_langsmith.testing.refusals import Refusal
 from airflow_langsmith.testing.timeline import Bounds, Timeline, scan
 from airflow_langsmith.testing.v1.rows import DEFAULT_SELECT, SELECTABLE, V1Rows
 
-__all__ = ["CRITERIA", "matching", "query", "read", "refuse_without_clickhouse", "validate"]
+__all__ = ["CRITERIA", "matching", "query", "read", "refuse_without_clickhouse", "validate", "whole"]
 
 _DEPRECATED = {"Deprecation": "true", "Sunset": "Sun, 31 Jan 2027 00:00:00 GMT"}
 _SCOPES = ("session", "id", "parent_run", "trace", "reference_example")
@@ -119,10 +119,13 @@ def read(context: Context, call: Call, run_id: str) -> Answer:
     run = context.workspace.runs.get(uuid_in_path(run_id, "run_id"))
     if run is None or asked.get("session_id", run.project_id) != run.project_id:
         raise Refusal(404, "Run not found")
+    return json_answer(whole(context, run), headers=_deprecation(context))
+
+
+def whole(context: Context, run: Run) -> dict[str, Any]:
+    """Write a run with everything a single read has."""
     row = V1Rows(context.workspace, context.settings.v1_costs).write(run, (*DEFAULT_SELECT, *_READ_TOO))
-    row["child_run_ids"] = None
-    row["execution_order"] = 1
-    return json_answer(row, headers=_deprecation(context))
+    return {**row, "child_run_ids": None, "execution_order": 1}
 
 
 def matching(context: Context, body: Mapping[str, Any]) -> tuple[list[Timeline], Bounds, list[Predicate]]:

@@ -1,0 +1,244 @@
+"""The operators that answer through XCom: lists of runs, single runs, whole trees."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import parse_qs
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+from langsmith import Client
+
+from airflow_langsmith.export import read_manifest
+from airflow_langsmith.operators import LangSmithListRunsOperator, LangSmithReadRunOperator
+from airflow_langsmith.testing import LangSmithStandIn
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
+
+ReadRows = Callable[[str], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put a connection to a stand-in into the environment."""
+
+    def put(langsmith: LangSmithStandIn, version: str = "auto") -> None:
+        extra = {"api_version": version, "requests_per_10s": 100_000, "max_retries": 0}
+        monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(**extra))
+
+    return put
+
+
+def run(operator: Any, **context: Any) -> Any:
+    """Render and execute an operator over the first day, as a worker does."""
+    given: Any = {
+        "data_interval_start": START,
+        "data_interval_end": START + DAY,
+        "dag_run": SimpleNamespace(run_type="scheduled", run_after=START + DAY),
+        **context,
+    }
+    operator.render_template_fields(given)
+    return operator.execute(context=given)
+
+
+def tree(langsmith: LangSmithStandIn) -> dict[str, str]:
+    """
+    Log a trace whose order in time is not that of its tree, and give its runs' ids by their names.
+
+    ``root`` calls ``b``, which calls ``b1``; and before ``b1`` begins it calls ``c``.
+    """
+    ids: dict[str, str] = {}
+    for name, parent, second in [("root", "", 0), ("b", "root", 1), ("b1", "b", 3), ("c", "root", 2)]:
+        ids[name] = langsmith.add_run(
+            project="shop",
+            name=name,
+            start_time=START + timedelta(seconds=second),
+            end_time=START + timedelta(seconds=9),
+            inputs={"n": second},
+            **({"parent_run_id": ids[parent]} if parent else {}),
+        )
+    return ids
+
+
+@BOTH
+def test_a_list_of_small_dicts(langsmith: LangSmithStandIn, connect: Any, version: str) -> None:
+    """A window's runs come as small dicts, newest first, in our columns, ready for JSON."""
+    connect(langsmith, version)
+    ids = tree(langsmith)
+    langsmith.add_run(project="shop", start_time=START + DAY)
+    listed = run(LangSmithListRunsOperator(task_id="list", project="shop"))
+    assert [one["run_id"] for one in listed] == [ids[name] for name in ("b1", "c", "b", "root")]
+    assert listed[0] == {
+        "run_id": ids["b1"],
+        "trace_id": ids["root"],
+        "name": "b1",
+        "run_type": "chain",
+        "status": "success",
+        "start_time": "2026-03-01T00:00:03Z",
+    }
+    chosen = LangSmithListRunsOperator(task_id="list", project="shop", select="run_id, inputs", filter='eq(name, "b")')
+    assert run(chosen) == [{"run_id": ids["b"], "inputs": {"n": 1}}]
+    assert json.loads(json.dumps(listed)) == listed
+
+
+def test_more_than_the_limit_is_no_list(langsmith: LangSmithStandIn, connect: Any) -> None:
+    """More runs than the limit fail the task and point at the export operator, after the pages it took to know."""
+    connect(langsmith, "v1")
+    for minute in range(500):
+        langsmith.add_run(project="shop", start_time=START + timedelta(minutes=minute), outputs={"text": "x" * 6000})
+    assert len(run(LangSmithListRunsOperator(task_id="list", project="shop", limit="500"))) == 500
+    del langsmith.requests[:]
+    with pytest.raises(AirflowFailException, match="LangSmithExportOperator"):
+        run(LangSmithListRunsOperator(task_id="list", project="shop", limit=150))
+    assert len(langsmith.requests_to("/runs/query")) == 2
+    with pytest.raises(AirflowFailException, match="too much for XCom"):
+        run(LangSmithListRunsOperator(task_id="list", project="shop", select=["outputs"]))
+    with pytest.raises(AirflowFailException, match="no column cost"):
+        run(LangSmithListRunsOperator(task_id="list", project="shop", select=["cost"]))
+
+
+@BOTH
+def test_one_run_by_id_or_address(langsmith: LangSmithStandIn, connect: Any, version: str) -> None:
+    """A run is read by its id, by its address in the UI, and by the address of a list it was opened in."""
+    connect(langsmith, version)
+    ids = tree(langsmith)
+    project = f"https://smith.langchain.com/o/{langsmith.workspace_id}/projects/p/{langsmith.project_id('shop')}"
+    for given in (
+        {"run_id": ids["b"], "project": "shop"},
+        {"run_id": f" {ids['b'].upper()} ", "project": langsmith.project_id("shop")},
+        {"run_id": f"{project}/r/{ids['b']}?poll=true"},
+        {"run_id": f"{project}?timeModel=%7B%7D&peek={ids['b']}&runtab=0"},
+    ):
+        operator = LangSmithReadRunOperator(task_id="read", **given)
+        found = run(operator)
+        assert (found["run_id"], found["name"], found["inputs"]) == (ids["b"], "b", {"n": 1})
+        assert found["project_name"] == "shop"
+        assert "child_runs" not in found
+        assert operator.langsmith_url.endswith(f"/projects/p/{langsmith.project_id('shop')}/r/{ids['b']}?poll=true")
+
+
+@BOTH
+def test_a_tree_in_its_order(langsmith: LangSmithStandIn, connect: Any, version: str) -> None:
+    """Children come in the order of the tree, each below the run that called it, and only from the run down."""
+    connect(langsmith, version)
+    ids = tree(langsmith)
+    read = {"task_id": "read", "project": "shop", "load_children": "{{ true }}"}
+    whole = run(LangSmithReadRunOperator(run_id=ids["root"], **read))
+    assert [child["name"] for child in whole["child_runs"]] == ["b", "b1", "c"]
+    part = run(LangSmithReadRunOperator(run_id=ids["b"], **read, columns=["name"]))
+    assert part == {"name": "b", "child_runs": [{"name": "b1"}]}
+    assert run(LangSmithReadRunOperator(run_id=ids["c"], **read))["child_runs"] == []
+
+
+@BOTH
+def test_a_tree_in_a_destination(
+    langsmith: LangSmithStandIn, connect: Any, version: str, tmp_path: Path, read_rows: ReadRows
+) -> None:
+    """With a destination the rows land there, in the order of the tree, as any export's do; again, the same."""
+    connect(langsmith, version)
+    ids = tree(langsmith)
+    operator = LangSmithReadRunOperator(
+        task_id="read", run_id=ids["root"], project="shop", load_children=True, destination=f"file://{tmp_path}"
+    )
+    result = run(operator)
+    assert result["manifest"] == f"file://{tmp_path}/runs/project=shop/run={ids['root']}/_manifest.json"
+    assert [row["name"] for row in read_rows(result["manifest"])] == ["root", "b", "b1", "c"]
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert run(operator) == result
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    alone = LangSmithReadRunOperator(
+        task_id="read", run_id=ids["b"], project="shop", destination=f"file://{tmp_path}", format="jsonl"
+    )
+    assert read_manifest(run(alone)["manifest"]).rows == 1
+
+
+def test_a_run_too_large_for_xcom(langsmith: LangSmithStandIn, connect: Any, tmp_path: Path) -> None:
+    """A run that is too large for XCom fails the task and names the destination, where it then lands."""
+    connect(langsmith)
+    run_id = langsmith.add_run(project="shop", start_time=START, inputs={"text": "x" * 600_000})
+    with pytest.raises(AirflowFailException, match="give the task a destination"):
+        run(LangSmithReadRunOperator(task_id="read", run_id=run_id, project="shop"))
+    landed = LangSmithReadRunOperator(task_id="read", run_id=run_id, project="shop", destination=f"file://{tmp_path}")
+    assert run(landed)["rows"] == 1
+
+
+@BOTH
+def test_a_run_that_is_not_there(langsmith: LangSmithStandIn, connect: Any, version: str) -> None:
+    """A run that is not there fails the task at once, or is None where that is fine."""
+    connect(langsmith, version)
+    langsmith.add_project("shop")
+    nobody = "0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b"
+    with pytest.raises(AirflowFailException, match="404"):
+        run(LangSmithReadRunOperator(task_id="read", run_id=nobody, project="shop"))
+    assert run(LangSmithReadRunOperator(task_id="read", run_id=nobody, project="shop", missing_ok=True)) is None
+
+
+def test_what_names_no_run(langsmith: LangSmithStandIn, connect: Any) -> None:
+    """What names no run is refused with the ways to name one, and v2 says that it needs the project."""
+    connect(langsmith, "v2")
+    ids = tree(langsmith)
+    for wrong in ("", "shop", "https://smith.langchain.com/o/x/projects", f"{ids['b']}x"):
+        with pytest.raises(AirflowFailException, match="names no run"):
+            run(LangSmithReadRunOperator(task_id="read", run_id=wrong))
+    with pytest.raises(AirflowFailException, match="give project="):
+        run(LangSmithReadRunOperator(task_id="read", run_id=ids["b"]))
+    connect(langsmith, "v1")
+    assert run(LangSmithReadRunOperator(task_id="read", run_id=ids["b"]))["project_name"] == "shop"
+
+
+@pytest.mark.filterwarnings("ignore:share_run")  # v1's way, the one that the stand-in has
+def test_a_public_link(langsmith: LangSmithStandIn, connect: Any) -> None:
+    """A run that the SDK shared is read by its link, without the key, and the token is in no error."""
+    connect(langsmith)
+    ids = tree(langsmith)
+    link = Client(api_url=langsmith.url, api_key=langsmith.api_key).share_run(ids["b"])
+    token = link.removesuffix("/r").rpartition("/")[2]
+    operator = LangSmithReadRunOperator(task_id="read", run_id=link)
+    assert run(operator)["run_id"] == ids["b"]
+    (request,) = langsmith.requests_to(f"/public/{token}/run")
+    assert "x-api-key" not in request.headers
+    assert operator.langsmith_url == ""
+    with pytest.raises(AirflowFailException, match="and no more"):
+        run(LangSmithReadRunOperator(task_id="read", run_id=link, load_children=True))
+    langsmith.misbehave("status", path=f"/public/{token}/run", status=404)
+    with pytest.raises(AirflowFailException) as caught:
+        run(LangSmithReadRunOperator(task_id="read", run_id=link))
+    assert token not in str(caught.value)
+
+
+@pytest.mark.parametrize("operator", [LangSmithListRunsOperator, LangSmithReadRunOperator])
+def test_every_argument_of_the_user_is_templated(operator: Any) -> None:
+    """Whatever a user may pass is a template field, and nothing else is."""
+    ours = [kind for kind in operator.mro() if kind.__module__.startswith("airflow_langsmith")]
+    own = {name for kind in ours for name in inspect.signature(kind).parameters} - {"kwargs"}
+    assert set(operator.template_fields) == own
+
+
+def test_the_link_to_the_project_is_narrowed(langsmith: LangSmithStandIn, connect: Any) -> None:
+    """The button on a task leads to its project, narrowed to its window and filters; before it ran, nowhere."""
+    connect(langsmith)
+    langsmith.add_run(project="shop", start_time=START)
+    operator = LangSmithListRunsOperator(
+        task_id="list", project="shop", filter='eq(name, "b")', trace_filter='has(tags, "é")'
+    )
+    (link,) = operator.operator_extra_links
+    key: Any = None
+    assert link.get_link(operator, ti_key=key) == ""
+    run(operator)
+    url = link.get_link(operator, ti_key=key)
+    place, _, query = url.partition("?")
+    assert place == f"{langsmith.url}/o/{langsmith.workspace_id}/projects/p/{langsmith.project_id('shop')}"
+    search = json.loads(parse_qs(query)["searchModel"][0])
+    assert search == {
+        "filter": 'and(gte(start_time, "2026-03-01T00:00:00.000000Z"), lt(start_time, "2026-03-02T00:00:00.000000Z"), '
+        'eq(name, "b"))',
+        "traceFilter": 'has(tags, "é")',
+    }
