@@ -48,8 +48,9 @@ def named(text: str) -> Named:
     peeked = parse_qs(urlsplit(pasted).query).get("peek", [""])[-1]  # the run opened beside a list of runs
     run = _RUN.search(pasted) or re.fullmatch(f"({_UUID})", peeked)
     if run is None:
+        shown = "This public link" if "/public/" in pasted else repr(pasted[:200])
         raise ConfigurationError(
-            f"{pasted[:200]!r} names no run: give a run's id, its address in LangSmith's UI (.../projects/p/.../r/...) "
+            f"{shown} names no run: give a run's id, its address in LangSmith's UI (.../projects/p/.../r/...) "
             "or a public link to it (.../public/.../r). A retry will not help."
         )
     return Named(run[1], project[1] if project else None)

@@ -149,7 +149,7 @@ class LangSmithReadRunOperator(BaseOperator):
             except NotFoundError:
                 if not arguments.flag(self.missing_ok, "missing_ok"):
                     raise
-                self.log.info("There is no run %s", self.run_id)
+                self.log.info("There is no such run")  # its name may be a public link, which is a secret
                 return None
             children = bool(arguments.flag(self.load_children, "load_children"))
             shared = named(self.run_id).share_token is not None

@@ -73,7 +73,14 @@ def test_the_form_has_a_field_for_every_setting() -> None:
     assert tuple(CONNECTION_TYPE["conn-fields"]) == settings.FIELDS
 
 
-@pytest.mark.parametrize(("command", "shown"), [("hooks", "langsmith_conn_id"), ("list", "airflow-provider-langsmith")])
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        ("hooks", "langsmith_conn_id"),
+        ("list", "airflow-provider-langsmith"),
+        ("links", "airflow_langsmith.links.LangSmithRunLink"),
+    ],
+)
 def test_airflow_lists_it(command: str, shown: str) -> None:
     """``airflow providers`` knows the provider and its connection type."""
     asked = [sys.executable, "-m", "airflow", "providers", command, "--output", "plain"]

@@ -11,6 +11,8 @@ import pytest
 from airflow.dag_processing.dagbag import DagBag
 
 import airflow_langsmith
+from airflow_langsmith import operators
+from airflow_langsmith.api.settings import FIELDS
 
 ROOT = Path(airflow_langsmith.__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -24,11 +26,9 @@ def test_the_tables_of_columns_are_the_contract() -> None:
 
 
 def test_every_argument_is_in_the_tables() -> None:
-    """README names every argument of the operator and every field of the connection."""
-    from airflow_langsmith.api.settings import FIELDS  # noqa: PLC0415
-    from airflow_langsmith.operators import LangSmithExportOperator  # noqa: PLC0415
-
-    for name in (*LangSmithExportOperator.template_fields, *FIELDS):
+    """README names every argument of the operators, every field of the connection."""
+    asked = {name for kind in operators.__all__ for name in getattr(operators, kind).template_fields}
+    for name in (*asked, *FIELDS):
         assert re.search(rf"^\| .*`{name}`.* \|", README, re.MULTILINE), name
 
 

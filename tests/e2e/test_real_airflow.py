@@ -51,16 +51,15 @@ class Airflow:
         self.output += done.stdout + done.stderr
         return done.returncode
 
-    def test_dag(self, day: datetime, conf: dict[str, str], **environment: str) -> int:
-        """Run the example DAG for the day that ends at ``day``."""
-        asked = ["dags", "test", "langsmith_export_runs", day.isoformat(), "--conf", json.dumps(conf)]
-        return self.run(*asked, **environment)
+    def test_dag(self, dag: str, day: datetime, conf: dict[str, str], **environment: str) -> int:
+        """Run an example DAG for the day that ends at ``day``."""
+        return self.run("dags", "test", dag, day.isoformat(), "--conf", json.dumps(conf), **environment)
 
-    def xcoms(self) -> list[Any]:
-        """Read the return values that the database keeps."""
+    def xcoms(self, task: str, key: str = "return_value") -> list[Any]:
+        """Read the values of a task that the database keeps."""
         with sqlite3.connect(self.home / "airflow.db") as database:
-            found = database.execute("select value from xcom where key = 'return_value'").fetchall()
-        return [json.loads(value) for (value,) in found]
+            asked = "select value from xcom where task_id = ? and key = ? order by map_index"
+            return [json.loads(value) for (value,) in database.execute(asked, (task, key))]
 
 
 @pytest.fixture(scope="module")
@@ -104,18 +103,21 @@ def test_a_day_lands_on_s3_and_the_key_is_nowhere(
     connected = {"AIRFLOW_CONN_LANGSMITH_DEFAULT": langsmith.connection(max_retries=0), **lake}
     conf = {"project": PROJECT, "destination": "s3://lake@traces/langsmith"}
 
-    assert airflow.test_dag(START + 2 * DAY, conf, **connected) == 0, airflow.output
-    (result,) = airflow.xcoms()
+    export = "langsmith_export_runs"
+    assert airflow.test_dag(export, START + 2 * DAY, conf, **connected) == 0, airflow.output
+    (result,) = airflow.xcoms("export_runs")
+    (link,) = airflow.xcoms("export_runs", "_link_LangSmithProjectLink")
+    assert link.startswith(f"{langsmith.url}/o/{langsmith.workspace_id}/projects/p/{langsmith.project_id(PROJECT)}?")
     manifest = read_manifest(result["manifest"])
     assert result["window_start"] == (START + DAY).isoformat()
     assert manifest.rows == result["rows"] > 50
     assert "Exported" in airflow.output
 
-    assert airflow.test_dag(START + 2 * DAY, conf | {"project": "none"}, **connected) != 0
+    assert airflow.test_dag(export, START + 2 * DAY, conf | {"project": "none"}, **connected) != 0
     assert "no project 'none'" in airflow.output
     wrong_key = json.loads(connected["AIRFLOW_CONN_LANGSMITH_DEFAULT"]) | {"password": f"{KEY}_wrong"}
     failed = connected | {"AIRFLOW_CONN_LANGSMITH_DEFAULT": json.dumps(wrong_key)}
-    assert airflow.test_dag(START + 2 * DAY, conf, **failed) != 0
+    assert airflow.test_dag(export, START + 2 * DAY, conf, **failed) != 0
     assert "Check the connection" in airflow.output
 
     objects = ObjectStoragePath("s3://lake@traces").fs.find("traces")
@@ -126,3 +128,20 @@ def test_a_day_lands_on_s3_and_the_key_is_nowhere(
     assert KEY not in airflow.output
     assert KEY.encode() not in landed
     assert not [path for path in kept if KEY.encode() in path.read_bytes()]
+
+
+def test_runs_are_listed_and_read_one_by_one(airflow: Airflow, langsmith: LangSmithStandIn) -> None:
+    """A DAG that maps over the failed runs of a day reads each of their traces, on real Airflow."""
+    for number in range(3):
+        at = START + timedelta(hours=number)
+        root = langsmith.add_run(project="mapped", name="agent", start_time=at, end_time=at, error="tool failed")
+        langsmith.add_run(project="mapped", name="pay", start_time=at, end_time=at, error="no", parent_run_id=root)
+    langsmith.add_run(project="mapped", name="healthcheck", start_time=START, end_time=START, error="expected")
+    connected = {"AIRFLOW_CONN_LANGSMITH_DEFAULT": langsmith.connection(max_retries=0)}
+    done = airflow.test_dag("langsmith_failed_runs", START + DAY, {"project": "mapped"}, **connected)
+    assert done == 0, airflow.output
+    (listed,) = airflow.xcoms("list_failures")
+    read = airflow.xcoms("read_trace")
+    assert [trace["run_id"] for trace in read] == [run["run_id"] for run in listed]
+    assert airflow.xcoms("culprits") == [{"pay": 3}]
+    assert all("/r/" in link for link in airflow.xcoms("read_trace", "_link_LangSmithRunLink"))
