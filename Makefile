@@ -14,7 +14,7 @@ demo: $(READY)
 	@$(BIN)/python scripts/demo.py $(PROJECT)
 
 test: $(READY)
-	$(BIN)/pytest -n auto
+	$(BIN)/pytest -n auto --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff check

@@ -8,9 +8,11 @@ value that is not there, and is never taken for one.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.sampling import Sample
 
 
 def text(value: object, name: str) -> str | None:
@@ -37,6 +39,25 @@ def flag(value: bool | str | None, name: str) -> bool | None:
     if spelled:
         raise _wrong(name, value, "true, false")
     return None
+
+
+def share(value: float | str | Mapping[str, Any] | None, name: str) -> Sample | None:
+    """
+    Read a sample: a rate, or a dict of ``rate`` and ``key``.
+
+    >>> share("0.1", "sample"), share({"rate": 0.5, "key": "thread_id"}, "sample")
+    (Sample(rate=0.1, key='trace_id'), Sample(rate=0.5, key='thread_id'))
+    """
+    if value is None or (isinstance(value, str) and text(value, name) is None):
+        return None
+    try:
+        read: Any = ast.literal_eval(value) if isinstance(value, str) else value
+        given = dict(read) if isinstance(read, Mapping) else {"rate": read}
+        return Sample(**{**given, "rate": float(given["rate"])})
+    except ConfigurationError:
+        raise
+    except (ValueError, TypeError, KeyError, SyntaxError):
+        raise _wrong(name, value, "a rate above 0 and up to 1, or {'rate': 0.1, 'key': 'trace_id'}") from None
 
 
 def whole(value: int | str, name: str) -> int:

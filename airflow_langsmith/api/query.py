@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 from airflow_langsmith.api import syntax
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.records import Project, Run
+from airflow_langsmith.api.sampling import Sample
 
 # Whether LangSmith counts a run at a body bound as inside is undocumented, so the bounds sent are this much wider
 # and the filter draws the exact line.
@@ -15,6 +16,10 @@ MARGIN = timedelta(seconds=1)
 
 # Before any trace: an unbounded query says so, because v2 reads silence as "the last day".
 BEGINNING = datetime(1970, 1, 2, tzinfo=UTC)
+
+# Where the runs of a trace are, seen from its root's start: some begin before it, by clocks that differ, and some long
+# after; traces are kept for 400 days at most.
+BEFORE_ROOT, AFTER_ROOT = timedelta(days=1), timedelta(days=400)
 
 RUN_TYPES = ("tool", "chain", "llm", "retriever", "embedding", "prompt", "parser")
 
@@ -28,8 +33,8 @@ class RunQuery:
 
     ``fields`` names the fields of :class:`Run` to fill; ``filter`` is about the run itself, ``trace_filter`` about its
     root, ``tree_filter`` about any run of its trace. ``below`` is the dotted order of a run: only it and what is below
-    it are wanted, and the field has to be among those asked for. ``page_size`` is runs a page, None for the version's
-    largest.
+    it are wanted. ``sample`` keeps a share of the traces, ``with_feedback`` the runs that have any. ``page_size`` is
+    runs a page, None for the version's largest.
 
     :raises ConfigurationError: for bounds without a zone or the wrong way round, names LangSmith does not know, and
         filters that are no expressions.
@@ -49,6 +54,8 @@ class RunQuery:
     run_ids: tuple[str, ...] | None = None
     reference_example_id: str | None = None
     below: str | None = None
+    sample: Sample | None = None
+    with_feedback: bool = False
     page_size: int | None = None
 
     def __post_init__(self) -> None:
@@ -70,9 +77,22 @@ class RunQuery:
             syntax.check(filter_, name)
 
     def holds(self, run: Run) -> bool:
-        """Judge what no server is left to judge: the exact window, and the place in the tree."""
-        placed = self.below is None or (run.dotted_order or "").startswith(self.below)
-        return placed and self.start <= run.start_time < self.end
+        """Judge what no server is left to judge, or could: the exact window, the place in the tree, the sample."""
+        return (
+            self.start <= run.start_time < self.end
+            and (self.below is None or (run.dotted_order or "").startswith(self.below))
+            and (self.sample is None or self.sample.keeps(run))
+            and (not self.with_feedback or run.feedback_stats is not None)
+        )
+
+    @property
+    def needed(self) -> tuple[str, ...]:
+        """The fields to ask for: those wanted, and those that :meth:`holds` looks at."""
+        more = {"id", "start_time"}
+        more |= {"dotted_order"} if self.below is not None else set()
+        more |= {"trace_id", self.sample.key} if self.sample is not None else set()
+        more |= {"feedback_stats"} if self.with_feedback else set()
+        return tuple(sorted({*self.fields, *more}))
 
     @property
     def filters(self) -> dict[str, str]:

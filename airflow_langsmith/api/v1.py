@@ -57,7 +57,7 @@ def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
         "is_root": query.is_root,
         "error": query.error,
         "reference_example": [query.reference_example_id] if query.reference_example_id else None,
-        "select": sorted({select for name in ("id", "start_time", *query.fields) for select in SELECT[name]}),
+        "select": sorted({select for name in query.needed for select in SELECT[name]}),
         "order": "desc",
         "limit": page_size,
         "cursor": cursor,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -17,6 +17,7 @@ from airflow_langsmith.api.query import instant
 from airflow_langsmith.api.walk import Walk
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.errors import DestinationConflictError, EmptyWindowError
+from airflow_langsmith.export.gather import ROOTS_AT_ONCE, gather
 from airflow_langsmith.export.layout import partition
 from airflow_langsmith.export.manifest import Manifest, ManifestColumn
 from airflow_langsmith.export.parts import Parts
@@ -108,12 +109,15 @@ def export(
     on_page: Callable[[Progress], None] = lambda _: None,
 ) -> Exported | None:
     """
-    Export the runs of a query as a view's rows.
+    Export what a query finds as a view's rows.
 
     :param on_page: Called after every page, for progress.
     :return: what was published; None for an empty window with ``on_empty="skip"``.
     :raises LangSmithError: where any page or file fails; what was published before then stands.
     """
+    query = view.ask(query)
+    if view.below and query.page_size is None:
+        query = replace(query, page_size=ROOTS_AT_ONCE)
     window = TimeWindow(query.start, query.end)
     path = path_at(target.destination) / partition(view.name, query.project.name, window, target.partition)
     before = client.requests
@@ -169,7 +173,7 @@ def _rows(
     """Read a query page by page."""
     while not walk.done:
         page = client.drive(walk.next_page())
-        yield view.rows(page.runs)
+        yield view.rows(gather(client, view.below, walk.query, page.runs) if view.below else page.runs)
         progress.add(page, walk.share(page))
         on_page(progress)
 
@@ -192,4 +196,5 @@ def _narrowed(query: RunQuery) -> dict[str, Any]:
     """List the arguments that narrow the query, for the manifest."""
     names = ("run_type", "is_root", "error", "filter", "trace_filter", "tree_filter", "trace_id", "run_ids")
     asked = {name: getattr(query, name) for name in (*names, "reference_example_id")}
+    asked |= {"sample": query.sample and asdict(query.sample), "with_feedback": query.with_feedback or None}
     return {name: value for name, value in asked.items() if value is not None}

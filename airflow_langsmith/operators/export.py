@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, Context
@@ -35,11 +36,18 @@ class LangSmithExportOperator(LangSmithRunsOperator):
 
     :param destination: URI under which partitions are written, with Airflow's connections: ``s3://conn_id@bucket/key``,
         ``gs://...``, ``abfs://...``, ``file:///...``. (templated)
-    :param view: What a row is: ``runs``. (templated)
+    :param view: What a row is: ``runs``, ``traces`` (with their tools, models, tokens and costs) or ``retrievals``
+        (traces that used a retriever, with its inputs and outputs). Rows of traces belong to the window that their root
+        starts in, and the query is about the roots. (templated)
     :param format: ``parquet``, ``jsonl`` or ``csv``. (templated)
     :param compression: Parquet: ``zstd`` (default), ``snappy``, ``gzip``, ``none``. JSONL and CSV: ``gzip`` (default),
         ``zstd``, ``none``. (templated)
     :param columns: The view's columns to write, in this order; by default the view's default ones. (templated)
+    :param only_with_tools: Of ``traces``, only those that called a tool. (templated)
+    :param with_feedback: Of ``retrievals``, only those whose root has feedback: any, some under a key, or all with
+        False. (templated)
+    :param sample: A share of the traces, ``0.1`` or ``{"rate": 0.1, "key": "thread_id"}``: a trace (or thread) is in as
+        a whole or not at all, and the same ones every time. (templated)
     :param max_rows_per_file: Rows a part holds at most. (templated)
     :param on_empty: For a window without rows: ``write`` a part with none, ``skip`` the task and leave the destination
         as it is, or ``fail``. (templated)
@@ -58,6 +66,9 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         "format",
         "compression",
         "columns",
+        "only_with_tools",
+        "with_feedback",
+        "sample",
         "max_rows_per_file",
         "on_empty",
         "partition",
@@ -71,6 +82,9 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         format: Literal["parquet", "jsonl", "csv"] = "parquet",  # noqa: A002  # what it is called everywhere
         compression: str | None = None,
         columns: Iterable[str] | str | None = None,
+        only_with_tools: bool | str = False,
+        with_feedback: bool | str = True,
+        sample: float | str | Mapping[str, Any] | None = None,
         max_rows_per_file: int | str = MAX_ROWS_PER_FILE,
         on_empty: OnEmpty = "write",
         partition: str = "auto",
@@ -82,6 +96,9 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         self.format = format
         self.compression = compression
         self.columns = columns
+        self.only_with_tools = only_with_tools
+        self.with_feedback = with_feedback
+        self.sample = sample
         self.max_rows_per_file = max_rows_per_file
         self.on_empty = on_empty
         self.partition = partition
@@ -93,7 +110,10 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             window = self.resolve_window(context)
             view, target = self._view(), self._target()
             client = hook.get_conn()
-            query = self.query(client.project(self.project), window, view.fields)
+            query = replace(
+                self.query(client.project(self.project), window, view.fields),
+                sample=arguments.share(self.sample, "sample"),
+            )
             self.langsmith_url = project_url(hook.settings, query.project, query)
             self.log.info("::group::Reading %s of %s", view.name, query.about)
             try:
@@ -106,7 +126,15 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         return exported.summary()
 
     def _view(self) -> View:
-        return view_of(self.view, arguments.names(self.columns, "columns"))
+        with_feedback = self.with_feedback
+        if isinstance(with_feedback, str) and with_feedback.strip().lower() in ("true", "false", ""):
+            with_feedback = bool(arguments.flag(with_feedback, "with_feedback"))
+        return view_of(
+            self.view,
+            arguments.names(self.columns, "columns"),
+            only_with_tools=bool(arguments.flag(self.only_with_tools, "only_with_tools")),
+            with_feedback=with_feedback,
+        )
 
     def _target(self) -> Target:
         return Target(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from datetime import timedelta
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +14,7 @@ from airflow_langsmith import arguments
 from airflow_langsmith.api.addresses import named, project_url, run_url
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.errors import ConfigurationError, NotFoundError
-from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.exceptions import airflow_errors
 from airflow_langsmith.export import Target, export, format_of
@@ -30,9 +29,6 @@ if TYPE_CHECKING:
 LARGEST_XCOM = (
     512 * 1024
 )  # bytes of JSON; XComs lie in Airflow's database, and every task that reads one loads it whole
-
-# Children may begin a little before their root, by clocks that differ, and a trace may go on for long.
-BEFORE_ROOT, AFTER_ROOT = timedelta(days=1), timedelta(days=400)  # traces are kept for 400 days at most
 
 
 _DESTINATION = "give the task a destination to land them in, or leave out inputs and outputs of columns"

@@ -3,23 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.views import runs
-from airflow_langsmith.views.columns import Column, ColumnType, Rows, View, chosen
+from airflow_langsmith.views import retrievals, runs, traces
+from airflow_langsmith.views.columns import Below, Column, ColumnType, Record, Rows, View, chosen
 
-VIEWS: dict[str, tuple[Column, ...]] = {"runs": runs.COLUMNS}
+VIEWS: dict[str, View] = {view.name: view for view in (runs.VIEW, traces.VIEW, retrievals.VIEW)}
 
 
-def view_of(name: str, columns: Iterable[str] | None = None) -> View:
+def view_of(
+    name: str,
+    columns: Iterable[str] | None = None,
+    *,
+    only_with_tools: bool = False,
+    with_feedback: bool | str = True,
+) -> View:
     """
     Find a view, with its default columns or the named ones.
 
+    :param only_with_tools: Leave out the traces that called no tool; for the view ``traces``.
+    :param with_feedback: Leave out the traces whose root has no feedback, or none under this key; for ``retrievals``.
     :raises ConfigurationError: for a view or a column that does not exist.
     """
     if name not in VIEWS:
         raise ConfigurationError(f"There is no view {name!r}; there is {', '.join(VIEWS)}.")
-    return chosen(name, VIEWS[name], columns)
+    view = chosen(VIEWS[name], columns)
+    if view.name == "traces":
+        return replace(view, ask=lambda query: traces.asked(query, only_with_tools=only_with_tools))
+    if view.name == "retrievals":
+        return replace(view, ask=lambda query: retrievals.asked(query, with_feedback=with_feedback))
+    return view
 
 
-__all__ = ["VIEWS", "Column", "ColumnType", "Rows", "View", "view_of"]
+__all__ = ["VIEWS", "Below", "Column", "ColumnType", "Record", "Rows", "View", "view_of"]

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, Protocol
 
 from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
 
 # How each type lands: Parquet, then JSONL and CSV.
@@ -25,15 +26,16 @@ class Column:
     """
     One column of a view.
 
-    ``fields`` names the fields of a :class:`Run` it is made of, ``read`` makes its values for all runs of a page.
-    A column that is not ``default`` comes only when asked for; one that ``repeats`` has few distinct values.
+    ``fields`` names the fields of a :class:`Run` it is made of, ``read`` makes its values for all records of a page:
+    runs, or what a view makes of them (:class:`Below`). A column that is not ``default`` comes only when asked for; one
+    that ``repeats`` has few distinct values.
     """
 
     name: str
     type: ColumnType
     meaning: str
     fields: tuple[str, ...]
-    read: Callable[[list[Run]], list[Any]]
+    read: Callable[[list[Any]], list[Any]]
     default: bool = True
     repeats: bool = False
 
@@ -52,12 +54,40 @@ class Rows:
         return Rows([values[start:end] for values in self.columns], end - start)
 
 
+class Record(Protocol):
+    """What a root becomes, with the runs of its trace added one by one, newest first."""
+
+    def add(self, run: Run) -> None:
+        """Take in a run of the trace, the root too."""
+
+
+@dataclass(frozen=True)
+class Below:
+    """
+    What a view of traces wants beside the roots.
+
+    ``record`` makes of a root what its columns read; the runs of its trace are added to it, those of ``run_type`` if
+    one is named, with ``fields`` filled.
+    """
+
+    record: Callable[[Run], Record]
+    fields: tuple[str, ...]
+    run_type: str | None = None
+
+
 @dataclass(frozen=True)
 class View:
-    """A kind of row: which columns it has, and which of them are wanted."""
+    """
+    A kind of row: which columns it has, and which of them are wanted.
+
+    Without ``below`` a row is a run. With it, rows are traces, and the query is about their roots: ``ask`` narrows it
+    to those that the view is about.
+    """
 
     name: str
     columns: tuple[Column, ...]
+    below: Below | None = None
+    ask: Callable[[RunQuery], RunQuery] = lambda query: query
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -68,23 +98,23 @@ class View:
         """Find the place of a column among those wanted."""
         return [one.name for one in self.columns].index(column)
 
-    def rows(self, runs: list[Run]) -> Rows:
-        """Turn a page of runs into rows."""
-        return Rows([column.read(runs) for column in self.columns], len(runs))
+    def rows(self, records: Sequence[Run | Record]) -> Rows:
+        """Turn a page of records into rows."""
+        return Rows([column.read(list(records)) for column in self.columns], len(records))
 
 
-def chosen(view: str, columns: Iterable[Column], names: Iterable[str] | None) -> View:
+def chosen(view: View, names: Iterable[str] | None) -> View:
     """
-    Choose a view's columns: the default ones, or the named ones in the order named.
+    Choose of a view's columns: the default ones, or the named ones in the order named.
 
     :raises ConfigurationError: for a name the view does not have, and for a name given twice.
     """
-    offered = {column.name: column for column in columns}
+    offered = {column.name: column for column in view.columns}
     if names is None:
-        return View(view, tuple(column for column in offered.values() if column.default))
+        return replace(view, columns=tuple(column for column in offered.values() if column.default))
     wanted = list(names)
     if unknown := sorted(set(wanted) - set(offered)):
-        raise ConfigurationError(f"View {view!r} has no column {', '.join(unknown)}; it has {', '.join(offered)}.")
+        raise ConfigurationError(f"View {view.name!r} has no column {', '.join(unknown)}; it has {', '.join(offered)}.")
     if not wanted or len(set(wanted)) < len(wanted):
-        raise ConfigurationError(f"columns has to name columns of view {view!r}, each once: {wanted}.")
-    return View(view, tuple(offered[name] for name in wanted))
+        raise ConfigurationError(f"columns has to name columns of view {view.name!r}, each once: {wanted}.")
+    return replace(view, columns=tuple(offered[name] for name in wanted))

@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.wire import read_metadata
-from airflow_langsmith.views.columns import Column, ColumnType
+from airflow_langsmith.views.columns import Column, ColumnType, View
 
 
 def _field(
@@ -24,9 +24,10 @@ def _latency(runs: list[Run]) -> list[Any]:
     return [(run.end_time - run.start_time).total_seconds() if run.end_time else None for run in runs]
 
 
-def _model(runs: list[Run]) -> list[Any]:
-    names = (read_metadata(run.metadata).ls_model_name for run in runs)
-    return [str(name) if name else None for name in names]
+def model_of(run: Run) -> str | None:
+    """Name the model a run used."""
+    name = read_metadata(run.metadata).ls_model_name
+    return str(name) if name else None
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -52,7 +53,14 @@ COLUMNS: tuple[Column, ...] = (
     _field("first_token_time", "timestamp", "When the first token of a streamed answer came."),
     _field("error", "string", "The error's text, with its traceback."),
     _field("tags", "strings", "Its tags.", repeats=True),
-    Column("model", "string", "The model, from metadata ls_model_name.", ("metadata",), _model, repeats=True),
+    Column(
+        "model",
+        "string",
+        "The model, from metadata ls_model_name.",
+        ("metadata",),
+        lambda runs: list(map(model_of, runs)),
+        repeats=True,
+    ),
     _field("prompt_tokens", "integer", "Tokens read. On v1 a parent counts its children's too, on v2 only its own."),
     _field("completion_tokens", "integer", "Tokens written; parents as above."),
     _field("total_tokens", "integer", "Tokens read and written; parents as above."),
@@ -74,3 +82,5 @@ COLUMNS: tuple[Column, ...] = (
     _field("prompt_cost_details", "json", "US dollars for tokens read, by kind.", default=False),
     _field("completion_cost_details", "json", "US dollars for tokens written, by kind.", default=False),
 )
+
+VIEW = View("runs", COLUMNS)

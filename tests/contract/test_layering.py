@@ -18,10 +18,10 @@ PACKAGE = Path(airflow_langsmith.__file__).parent
 MAY_IMPORT = {
     "api": {"api"},
     "windows": {"api.errors"},
-    "views": {"views", "api.errors", "api.records", "api.wire"},
+    "views": {"views", "api.errors", "api.filters", "api.query", "api.records", "api.wire"},
     "export": {"export", "api", "views", "windows"},
     "testing": {"testing"},
-    "arguments": {"api.errors"},
+    "arguments": {"api.errors", "api.sampling"},
     "exceptions": {"api.errors"},
     "provider_info": {"api.settings"},
     "hooks": {"api", "provider_info"},

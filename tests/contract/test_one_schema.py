@@ -19,7 +19,7 @@ from airflow_langsmith.views import VIEWS, view_of
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-ALL = [column.name for column in VIEWS["runs"]]
+ALL = [column.name for column in VIEWS["runs"].columns]
 
 # What the sample leaves empty.
 EVERYTHING: dict[str, Any] = {
@@ -63,7 +63,7 @@ def comparable(row: dict[str, Any], *, leaf: bool) -> dict[str, Any]:
     }
 
 
-VIEW_TYPES = {column.name: column.type for column in VIEWS["runs"]}
+VIEW_TYPES = {column.name: column.type for column in VIEWS["runs"].columns}
 
 
 def test_both_versions_give_the_same_rows(

@@ -46,7 +46,7 @@ def make_run() -> Callable[..., Run]:
 @pytest.fixture(scope="session")
 def whole_view() -> View:
     """The view ``runs`` with every column it has."""
-    return view_of("runs", [column.name for column in VIEWS["runs"]])
+    return view_of("runs", [column.name for column in VIEWS["runs"].columns])
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,39 @@
+"""A share of the traces, always the same ones."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal, get_args
+
+from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.records import Run
+
+Key = Literal["trace_id", "thread_id"]
+
+_STEPS = 2**32
+
+
+@dataclass(frozen=True)
+class Sample:
+    """
+    Keeps about ``rate`` of what ``key`` tells apart: a trace, or a thread, is in as a whole or out as a whole.
+
+    It goes by a digest of the key, so it is the same in every view, window and re-run, and a larger rate holds all
+    that a smaller one does. Runs without a thread are kept or not by their trace.
+    """
+
+    rate: float
+    key: Key = "trace_id"
+
+    def __post_init__(self) -> None:
+        """Refuse what is no share."""
+        if not 0 < self.rate <= 1:
+            raise ConfigurationError(f"sample keeps a share of the traces, above 0 and up to 1, not {self.rate}.")
+        if self.key not in get_args(Key):
+            raise ConfigurationError(f"sample goes by {' or '.join(get_args(Key))}, not {self.key!r}.")
+
+    def keeps(self, run: Run) -> bool:
+        """Tell whether a run is in."""
+        whole = getattr(run, self.key) or run.trace_id or run.id
+        return int.from_bytes(sha256(whole.encode()).digest()[:4]) < self.rate * _STEPS

@@ -1,0 +1,80 @@
+"""The view ``retrievals``: a row is one trace that used a retriever; a window holds those whose root starts in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from airflow_langsmith.api.filters import and_, feedback
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.api.records import Run
+from airflow_langsmith.views.columns import Below, Column, ColumnType, View
+from airflow_langsmith.views.traces import about_roots, in_trees_with, of_root
+
+
+class Retrieval:
+    """A root and the retriever runs of its trace."""
+
+    def __init__(self, root: Run) -> None:
+        self.root = root
+        self._runs: list[Run] = []
+
+    def add(self, run: Run) -> None:
+        """Take in a retriever run of the trace."""
+        self._runs.append(run)
+
+    def in_order(self) -> list[Run]:
+        """List the retriever runs as they were called."""
+        return sorted(self._runs, key=lambda run: (run.start_time, run.dotted_order or ""))
+
+
+def asked(query: RunQuery, *, with_feedback: bool | str) -> RunQuery:
+    """Ask for roots of traces that used a retriever: with feedback, with some under a key, or all."""
+    query = in_trees_with(about_roots(query), "retriever")
+    if isinstance(with_feedback, str):
+        liked = feedback(with_feedback)
+        return replace(query, filter=str(and_(liked, query.filter) if query.filter else liked))
+    return replace(query, with_feedback=with_feedback)
+
+
+def _calls(name: str, type_: ColumnType, meaning: str, read: Callable[[Run], Any]) -> Column:
+    """Make a column with a value for each retriever run, in the order of the calls."""
+
+    def values(records: list[Retrieval]) -> list[Any]:
+        found = [[read(run) for run in record.in_order()] for record in records]
+        return [Raw(msgspec.json.encode(calls)) for calls in found] if type_ == "json" else found
+
+    return Column(name, type_, f"{meaning}, in the order of the calls.", (), values)
+
+
+VIEW = View(
+    "retrievals",
+    (
+        of_root("trace_id", "The trace's id, which is its root's; the key of this view."),
+        of_root("project_id"),
+        of_root("project_name"),
+        of_root("thread_id"),
+        of_root("name", "What the root calls itself."),
+        of_root("status", "The root's: success, error or pending (not ended when it was read)."),
+        of_root("start_time", "When the root started; decides the window."),
+        of_root("end_time", "When the root ended; null while pending."),
+        of_root("tags", "The root's tags."),
+        of_root("inputs", "What the root was given."),
+        of_root("outputs", "What the root gave, whatever it is; null if it failed or has not ended."),
+        of_root("metadata", "The root's metadata."),
+        of_root("feedback_stats", "The root's feedback: per key the count, mean and values; null without."),
+        _calls("retriever_run_ids", "strings", "The retriever runs", lambda run: run.id),
+        _calls("retriever_names", "strings", "Their names", lambda run: run.name or ""),
+        _calls("retriever_inputs", "json", "A list of what each was given", lambda run: run.inputs),
+        _calls("retriever_outputs", "json", "A list of what each gave, whatever that is", lambda run: run.outputs),
+    ),
+    Below(
+        record=Retrieval,
+        fields=("trace_id", "name", "dotted_order", "inputs", "outputs"),
+        run_type="retriever",
+    ),
+)

@@ -1,0 +1,209 @@
+"""The view ``traces``: a row is one trace; a window holds the traces whose root starts in it."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.filters import and_, eq
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.api.records import Run
+from airflow_langsmith.views.columns import Below, Column, ColumnType, View
+from airflow_langsmith.views.runs import COLUMNS as RUNS
+from airflow_langsmith.views.runs import model_of
+
+
+class _Use:
+    """How a tool was used: when first, how often, how often in vain."""
+
+    def __init__(self, first: tuple[datetime, str]) -> None:
+        self.first = first
+        self.calls = 0
+        self.errors = 0
+
+
+class Trace:
+    """A root and what has been seen of the runs below it; nothing of their payloads is kept."""
+
+    def __init__(self, root: Run) -> None:
+        self.root = root
+        self.runs = 0
+        self.errors = 0
+        self.types: Counter[str] = Counter()
+        self.tools: dict[str, _Use] = {}
+        self.models: dict[str, tuple[datetime, str]] = {}
+        self.first_token_time: datetime | None = None
+        self._parents: set[str] = set()
+        self._spenders: list[Run] = []
+
+    def add(self, run: Run) -> None:
+        """Take in a run of the trace, the root too, in whatever order they come."""
+        self.runs += 1
+        self.errors += run.status == "error"
+        self.types[run.run_type or "unknown"] += 1
+        first = (run.start_time, run.dotted_order or "")
+        if run.run_type == "tool":
+            use = self.tools.setdefault(run.name or "", _Use(first))
+            use.first = min(use.first, first)
+            use.calls += 1
+            use.errors += run.status == "error"
+        if model := model_of(run):
+            self.models[model] = min(self.models.get(model, first), first)
+        if run.first_token_time is not None:
+            self.first_token_time = min(self.first_token_time or run.first_token_time, run.first_token_time)
+        if run.parent_run_id:
+            self._parents.add(run.parent_run_id)
+        if run.total_tokens or run.total_cost is not None or run.prompt_tokens or run.completion_tokens:
+            self._spenders.append(run)
+
+    def spent(self, name: str) -> Any:
+        """
+        Add up what the leaves spent: tokens, or dollars, None if none told of any.
+
+        In v1 a parent counts its children in, in v2 it does not; the leaves say the same in both.
+        """
+        told = [getattr(run, name) for run in self._spenders if run.id not in self._parents]
+        known = [value for value in told if value is not None]
+        return sum(known) if known or name.endswith("tokens") else None
+
+    def used(self) -> dict[str, _Use]:
+        """List the tools in order of their first use."""
+        return dict(sorted(self.tools.items(), key=lambda tool: tool[1].first))
+
+
+def asked(query: RunQuery, *, only_with_tools: bool) -> RunQuery:
+    """Ask for roots; of traces that called a tool, if only those are wanted."""
+    query = about_roots(query)
+    return in_trees_with(query, "tool") if only_with_tools else query
+
+
+def about_roots(query: RunQuery) -> RunQuery:
+    """Make a query one about roots, which is what stands for a trace."""
+    if query.is_root is False:
+        raise ConfigurationError("is_root=False leaves no traces: a trace is found by its root. A retry will not help.")
+    return replace(query, is_root=True)
+
+
+def in_trees_with(query: RunQuery, run_type: str) -> RunQuery:
+    """Narrow a query to traces that have a run of a type."""
+    used = eq("run_type", run_type)
+    return replace(query, tree_filter=str(and_(used, query.tree_filter) if query.tree_filter else used))
+
+
+def of_root(name: str, meaning: str | None = None) -> Column:
+    """Take a column of the view ``runs``, for the root of a trace."""
+    column = next(column for column in RUNS if column.name == name)
+    return replace(
+        column,
+        meaning=meaning or column.meaning,
+        read=lambda records: column.read([record.root for record in records]),
+        default=True,
+    )
+
+
+def _whole(
+    name: str, type_: ColumnType, meaning: str, read: Callable[[Trace], Any], *, repeats: bool = False
+) -> Column:
+    """Make a column of what is known of the whole trace."""
+    return Column(name, type_, meaning, (), lambda traces: [read(trace) for trace in traces], repeats=repeats)
+
+
+def _json(value: object) -> Raw:
+    return Raw(msgspec.json.encode(value))
+
+
+def _to_first_token(trace: Trace) -> float | None:
+    first = trace.first_token_time
+    return None if first is None else (first - trace.root.start_time).total_seconds()
+
+
+def _spent(name: str, type_: ColumnType, meaning: str) -> Column:
+    return _whole(name, type_, f"{meaning}, added up from the trace's leaves.", lambda trace: trace.spent(name))
+
+
+VIEW = View(
+    "traces",
+    (
+        of_root("trace_id", "The trace's id, which is its root's; the key of this view."),
+        of_root("project_id"),
+        of_root("project_name"),
+        of_root("thread_id"),
+        of_root("name", "What the root calls itself."),
+        of_root("status", "The root's: success, error or pending (not ended when it was read)."),
+        of_root("start_time", "When the root started; decides the window."),
+        of_root("end_time", "When the root ended; null while pending."),
+        of_root("latency_seconds", "From the root's start to its end."),
+        _whole(
+            "first_token_seconds", "number", "From the root's start to the first token of any run.", _to_first_token
+        ),
+        of_root("error", "The root's error, with its traceback."),
+        of_root("tags", "The root's tags."),
+        _whole("run_count", "integer", "How many runs it has.", lambda trace: trace.runs),
+        _whole("error_count", "integer", "How many of them failed.", lambda trace: trace.errors),
+        _whole(
+            "run_types",
+            "json",
+            "How many runs of each type.",
+            lambda trace: _json(dict(sorted(trace.types.items()))),
+        ),
+        _whole(
+            "tools_involved",
+            "strings",
+            "The names of the tools called, each once, in order of first use.",
+            lambda trace: list(trace.used()),
+            repeats=True,
+        ),
+        _whole(
+            "tool_calls",
+            "json",
+            "How often each tool was called.",
+            lambda trace: _json({name: use.calls for name, use in trace.used().items()}),
+        ),
+        _whole(
+            "tool_errors",
+            "json",
+            "How often a tool failed, for those that did.",
+            lambda trace: _json({name: use.errors for name, use in trace.used().items() if use.errors}),
+        ),
+        _whole(
+            "models",
+            "strings",
+            "The models used, each once, in order of first use.",
+            lambda trace: sorted(trace.models, key=lambda model: trace.models[model]),
+            repeats=True,
+        ),
+        _spent("prompt_tokens", "integer", "Tokens read"),
+        _spent("completion_tokens", "integer", "Tokens written"),
+        _spent("total_tokens", "integer", "Tokens read and written"),
+        _spent("prompt_cost", "number", "US dollars for the tokens read"),
+        _spent("completion_cost", "number", "US dollars for the tokens written"),
+        _spent("total_cost", "number", "US dollars in all"),
+        of_root("reference_example_id", "The dataset example it was run on, in an experiment."),
+        of_root("inputs", "What the root was given."),
+        of_root("outputs", "What the root gave; null if it failed or has not ended."),
+        of_root("metadata", "The root's metadata."),
+        of_root("feedback_stats", "The root's feedback: per key the count, mean and values; null without."),
+    ),
+    Below(
+        record=Trace,
+        fields=(
+            "trace_id",
+            "parent_run_id",
+            "name",
+            "run_type",
+            "status",
+            "dotted_order",
+            "metadata",
+            "first_token_time",
+            *(f"{kind}_tokens" for kind in ("prompt", "completion", "total")),
+            *(f"{kind}_cost" for kind in ("prompt", "completion", "total")),
+        ),
+    ),
+)
