@@ -33,7 +33,7 @@ def flag(value: bool | str | None, name: str) -> bool | None:
     """
     if value is None or isinstance(value, bool):
         return value
-    spelled = value.strip().lower()
+    spelled = value.strip().lower() if isinstance(value, str) else "?"
     if spelled in ("true", "false"):
         return spelled == "true"
     if spelled:
@@ -63,8 +63,8 @@ def share(value: float | str | Mapping[str, Any] | None, name: str) -> Sample | 
 def whole(value: int | str, name: str) -> int:
     """Read a whole number."""
     try:
-        return int(value)
-    except (ValueError, TypeError):
+        return int(str(value))  # neither 3.9 nor True is a whole number
+    except ValueError:
         raise _wrong(name, value, "a whole number") from None
 
 
@@ -85,7 +85,9 @@ def names(value: str | Iterable[str] | None, name: str) -> tuple[str, ...] | Non
             value = ast.literal_eval(listed) if listed.strip().startswith(("[", "(")) else listed.split(",")
         except (ValueError, SyntaxError):
             raise _wrong(name, listed, "a list of texts") from None
-    found = tuple(item.strip() if isinstance(item, str) else item for item in value or ())
+    if not isinstance(value, Iterable):
+        raise _wrong(name, value, "a list of texts")
+    found = tuple(item.strip() if isinstance(item, str) else item for item in value)
     if not all(isinstance(item, str) and item for item in found):
         raise _wrong(name, found, "a list of texts")
     return found

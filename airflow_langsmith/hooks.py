@@ -19,6 +19,7 @@ from airflow_langsmith.api.settings import FIELDS as EXTRAS
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.provider_info import CONNECTION_TYPE
 
+_SMALL = 100  # a page of either version
 _COUNTED = 1000  # projects that "Test connection" counts before it says "more than"
 
 
@@ -134,7 +135,7 @@ class LangSmithHook(BaseHook):
         """
         fields = tuple(select)
         if parent_run_id is None:
-            return islice(self._runs(fields, query), limit)
+            return islice(self._runs(fields, query, limit if limit and limit < _SMALL else None), limit)
         if isinstance(query["project"], str) and query.get("trace_id") is None:
             query["trace_id"] = self.read_run(parent_run_id, query["project"], ["trace_id"]).trace_id
         runs = self._runs((*fields, "parent_run_id"), query)
@@ -223,20 +224,23 @@ class LangSmithHook(BaseHook):
             "trace_filter": trace_filter,
             "tree_filter": tree_filter,
         }
-        next(self._runs(("id",), query), None)
+        next(self._runs(("id",), query, page_size=1), None)
 
-    def _runs(self, fields: tuple[str, ...], query: RunArguments) -> Iterator[Run]:
+    def _runs(self, fields: tuple[str, ...], query: RunArguments, page_size: int | None = None) -> Iterator[Run]:
         client, given = self.get_conn(), cast("dict[str, Any]", {**query})
         projects, start, end = given.pop("project"), given.pop("start_time", None), given.pop("end_time", None)
         for name in ("filter", "trace_filter", "tree_filter"):
             given[name] = str(given[name]) if given.get(name) is not None else None
         if given.get("run_ids") is not None:
             given["run_ids"] = tuple(query["run_ids"] or ())
-        end = end or datetime.now(UTC)
+        given |= {
+            "start": start or BEGINNING,
+            "end": end or datetime.now(UTC),
+            "fields": fields,
+            "page_size": page_size,
+        }
         for name in [projects] if isinstance(projects, str) else projects:
-            yield from client.runs(
-                RunQuery(project=client.project(name), start=start or BEGINNING, end=end, fields=fields, **given)
-            )
+            yield from client.runs(RunQuery(project=client.project(name), **given))
 
     def test_connection(self) -> tuple[bool, str]:
         """Say which host, workspace and API version this is, and how many projects it sees."""

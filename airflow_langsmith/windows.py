@@ -116,7 +116,7 @@ def resolve(
     if missing_window not in ("fail", "run_after"):
         raise WindowError(f"missing_window is {missing_window!r}; it is 'fail' or 'run_after'.")
     zone = _zone(window_timezone)
-    start, end, source = _found(context, start_time, end_time, length, missing_window)
+    start, end, source = _found(context, start_time, end_time, length, missing_window, zone)
     if align:
         start, end, source = _floor(start, align, zone), _floor(end, align, zone), f"{source}, aligned to the {align}"
         if start == end:
@@ -126,8 +126,7 @@ def resolve(
     if found.end + waited > moment:
         raise WindowNotClosedError(
             f"The window {found} (from {source}) has to have closed {waited} ago and it is {moment.isoformat()}: runs "
-            "are still coming in. A retry after that will do: set retries and retry_delay, or wait for it with a "
-            "LangSmithSettledSensor upstream."
+            "are still coming in. A retry after that will do: set retries and retry_delay."
         )
     return found
 
@@ -142,14 +141,15 @@ def split(
     ``[core] max_map_length`` (1024) stretches.
     """
     whole = TimeWindow.of(window)
-    zone = _zone(window_timezone)
     step = duration(every, "every")
     if step is None:
         raise WindowError("split needs a length: every='6h'.")
-    pieces = []
+    zone = _zone("UTC" if step % _DAY else window_timezone)  # hours are hours, whatever clocks do
+    pieces: list[dict[str, str]] = []
     start = whole.start
     while start < whole.end:
-        end = min(_moved(start, step, zone), whole.end)
+        # Counted from the start: a midnight that does not exist, where clocks change at night, must not move the next.
+        end = min(_moved(whole.start, (len(pieces) + 1) * step, zone), whole.end)
         pieces.append(TimeWindow(start, end).arguments())
         start = end
     return pieces
@@ -174,6 +174,7 @@ def trailing(window: TimeWindow | Mapping[str, str], days: int, window_timezone:
             "Use windows of whole days, or that divide a day."
         )
     count = max(1, _DAY * days // length)
+    zone = _zone("UTC" if length % _DAY else window_timezone)
     return [
         TimeWindow(_moved(last.start, -back * length, zone), _moved(last.end, -back * length, zone)).arguments()
         for back in reversed(range(count))
@@ -195,7 +196,12 @@ def duration(length: str | timedelta | None, name: str) -> timedelta | None:
             raise WindowError(
                 f"{name} is {length!r}; write a timedelta, or a number and a unit like '1d', '6h', '30m'."
             )
-        length = timedelta(**{_UNITS[spelled[2]]: int(spelled[1])})
+        try:
+            length = timedelta(**{_UNITS[spelled[2]]: int(spelled[1])})
+        except OverflowError:
+            raise WindowError(f"{name} is {length!r}, longer than time is.") from None
+    if not isinstance(length, timedelta):
+        raise WindowError(f"{name} is {length!r}; write a timedelta, or a number and a unit like '1d', '6h', '30m'.")
     if length < timedelta(0) or (length == timedelta(0) and name != "lag"):
         raise WindowError(f"{name} is {length}; it has to be longer than nothing.")
     return length
@@ -207,23 +213,24 @@ def _found(
     end_time: str | datetime | None,
     length: timedelta | None,
     missing_window: MissingWindow,
+    zone: ZoneInfo,
 ) -> tuple[datetime, datetime, str]:
     if start_time is not None or end_time is not None:
         return _bound(start_time, "start_time"), _bound(end_time, "end_time"), "start_time and end_time"
     dag_run = context.get("dag_run")
     partition_date = context.get("partition_date")
     if partition_date is not None and length is not None:
-        return _plain(partition_date), _plain(partition_date) + length, "the partition date"
+        return _bound(partition_date, "the partition date"), _moved(partition_date, length, zone), "the partition date"
     start, end = context.get("data_interval_start"), context.get("data_interval_end")
     if start is not None and end is not None:
         if start < end:
             return _plain(start), _plain(end), "the data interval"
         if length is not None:
-            return _plain(end) - length, _plain(end), "the end of a zero-length data interval, minus window"
+            return _moved(end, -length, zone), _plain(end), "the end of a zero-length data interval, minus window"
     if missing_window == "run_after" and length is not None:
         run_after = getattr(dag_run, "run_after", None)
         if run_after is not None:
-            return _plain(run_after) - length, _plain(run_after), "run_after, minus window"
+            return _moved(run_after, -length, zone), _plain(run_after), "run_after, minus window"
     raise WindowError(_no_window(context, length, missing_window))
 
 
@@ -268,6 +275,8 @@ def _bound(value: str | datetime | None, name: str) -> datetime:
             value = datetime.fromisoformat(value.strip())
         except ValueError:
             raise WindowError(f"{name} is {value!r}; write it as 2025-03-01T00:00:00+00:00.") from None
+    if not isinstance(value, datetime):
+        raise WindowError(f"{name} is {value!r}; write a datetime, or a text like 2025-03-01T00:00:00+00:00.")
     if value.tzinfo is None:
         raise WindowError(f"{name} is {value.isoformat()}, without a time zone. Write one: 2025-03-01T00:00:00+00:00.")
     return value
@@ -275,7 +284,7 @@ def _bound(value: str | datetime | None, name: str) -> datetime:
 
 def _moved(moment: datetime, by: timedelta, zone: ZoneInfo) -> datetime:
     """Move a moment: whole days by the wall clock of a time zone, anything else by the clock that never changes."""
-    return moment + by if by % _DAY else (moment.astimezone(zone) + by).astimezone(UTC)
+    return _plain(moment) + by if by % _DAY else (_plain(moment).astimezone(zone) + by).astimezone(UTC)
 
 
 def _plain(moment: datetime) -> datetime:

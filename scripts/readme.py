@@ -13,7 +13,7 @@ README = Path(__file__).resolve().parent.parent / "README.md"
 def table(view: str) -> str:
     """Write the table of a view."""
     rows = ["| column | type | v1 | v2 | meaning |", "|---|---|---|---|---|"]
-    rows += [_row(column) for column in VIEWS[view].columns]
+    rows += [_row(column, VIEWS[view].source) for column in VIEWS[view].columns]
     return "\n".join(rows)
 
 
@@ -26,8 +26,9 @@ def with_tables(text: str) -> str:
     return text
 
 
-def _row(column: Column) -> str:
-    source = [_source(dialect.SELECT, column) or "the trace" for dialect in (v1, v2)]
+def _row(column: Column, of: str) -> str:
+    made = "the feedback" if of == "feedback" else "the trace"
+    source = [_source(dialect.SELECT, column) or made for dialect in (v1, v2)]
     meaning = column.meaning if column.default else f"{column.meaning} Only when named in `columns`."
     return f"| `{column.name}` | {column.type} | {source[0]} | {source[1]} | {meaning} |"
 

@@ -63,7 +63,7 @@ def test_json_and_uri_say_the_same(langsmith: LangSmithStandIn, connect: Any) ->
         ("langsmith://:k@langsmith.example.com/api/v1", "https://langsmith.example.com"),
         ("langsmith://:k@langsmith.example.com:8443/api", "https://langsmith.example.com:8443"),
         ('{"conn_type": "langsmith", "password": "k", "host": "apac"}', "https://apac.api.smith.langchain.com"),
-        ('{"conn_type": "langsmith", "password": "k", "host": "http://x/api", "port": 80}', "http://x:80"),
+        ('{"conn_type": "langsmith", "password": "k", "host": "http://x/api", "port": 80}', "http://x"),
     ],
 )
 def test_hosts_in_connections(connect: Any, connection: str, host: str) -> None:

@@ -155,11 +155,12 @@ def test_explicit_times_win() -> None:
         ("2026-11-01T00:00:00", "2026-11-02T00:00:00Z", "time zone"),
         (datetime(2026, 11, 1), at("02T00:00"), "time zone"),  # noqa: DTZ001  # what is refused
         ("yesterday", "2026-11-02T00:00:00Z", "write it as"),
+        (1767225600, "2026-11-02T00:00:00Z", "write a datetime"),
         ("2026-11-02T00:00:00Z", "2026-11-02T00:00:00Z", "empty"),
         ("2026-11-03T00:00:00Z", "2026-11-02T00:00:00Z", "empty"),
     ],
 )
-def test_bounds_that_cannot_be_meant(start: str | datetime | None, end: str | datetime | None, why: str) -> None:
+def test_bounds_that_cannot_be_meant(start: Any, end: Any, why: str) -> None:
     """A missing, unreadable, zoneless or reversed bound fails, though the run has a window of its own."""
     with pytest.raises(WindowError, match=why):
         resolve(run(("21T00:00", "22T00:00")), start_time=start, end_time=end, now=NOW)
@@ -176,6 +177,8 @@ def test_bounds_that_cannot_be_meant(start: str | datetime | None, end: str | da
         ({"window_timezone": "Mars/Base"}, "IANA"),
         ({"window_timezone": "../etc/passwd"}, "IANA"),
         ({"lag": "soon"}, "lag"),
+        ({"lag": 3600}, "lag"),
+        ({"window": "999999999999d"}, "longer than time"),
     ],
 )
 def test_arguments_that_cannot_be_meant(arguments: dict[str, Any], why: str) -> None:
@@ -204,11 +207,33 @@ def test_align_to_days_that_are_not_24_hours_long() -> None:
     assert found.end.astimezone(ZoneInfo("America/New_York")).hour == 0
 
 
+@pytest.mark.parametrize("change", [datetime(2026, 3, 27).date(), datetime(2026, 10, 23).date()])  # noqa: DTZ001
+@pytest.mark.parametrize("align", [None, "day"])
+def test_days_of_a_place_lie_edge_to_edge_when_its_clocks_change(change: Any, align: Any) -> None:
+    """``window="1d"`` is a day of ``window_timezone``: no hour of the nights when clocks change is lost or doubled."""
+    berlin, later = ZoneInfo("Europe/Berlin"), datetime(2027, 1, 1, tzinfo=UTC)
+    found = []
+    for day in range(5):
+        midnight = datetime.combine(change + day * DAY, datetime.min.time(), berlin)
+        context = {"data_interval_start": midnight, "data_interval_end": midnight}
+        found.append(resolve(context, window="1d", window_timezone="Europe/Berlin", align=align, now=later))
+    assert all(before.end == after.start for before, after in pairwise(found))
+    assert len({window.length for window in found}) == 2
+
+
+def test_split_where_midnight_does_not_exist() -> None:
+    """Days after one that begins at one o'clock begin at midnight again."""
+    cairo = ZoneInfo("Africa/Cairo")
+    whole = TimeWindow(datetime(2026, 4, 22, tzinfo=cairo), datetime(2026, 4, 27, tzinfo=cairo))
+    starts = [TimeWindow.of(piece).start.astimezone(cairo).hour for piece in split(whole, "1d", "Africa/Cairo")]
+    assert starts == [0, 0, 1, 0, 0]
+
+
 def test_a_window_still_open_fails_in_a_way_that_a_retry_cures() -> None:
     """A window that has not closed, or not long enough ago, is no window yet; a later try finds it."""
     context = run(("21T00:00", "22T00:00"))
     for lag, moment in [(None, at("21T23:59")), ("30m", at("22T00:29")), (timedelta(hours=2), at("22T01:59"))]:
-        with pytest.raises(WindowNotClosedError, match="LangSmithSettledSensor") as caught:
+        with pytest.raises(WindowNotClosedError, match="set retries and retry_delay") as caught:
             resolve(context, lag=lag, now=moment)
         assert caught.value.retriable
     assert resolve(context, lag="30m", now=at("22T00:30")).end == at("22T00:00")

@@ -6,7 +6,7 @@ import logging
 from typing import Any, Protocol
 
 from airflow_langsmith.api import v1, v2
-from airflow_langsmith.api.errors import ApiError, LangSmithError, NotFoundError, UnsupportedError
+from airflow_langsmith.api.errors import ApiError, LangSmithError, NotFoundError, PayloadError, UnsupportedError
 from airflow_langsmith.api.flow import Backoff, Flow, Request
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.reads import read_info
@@ -28,13 +28,13 @@ class Dialect(Protocol):
     def body(self, query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
         """Write a page's question."""
 
-    def read(self, content: bytes, project: Project, about: str) -> Page:
+    def read(self, content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:
         """Read its answer."""
 
     def question(self, run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:
         """Write the question for one run."""
 
-    def read_one(self, content: bytes, project: Project | None, about: str) -> Run:
+    def read_one(self, content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Run:
         """Read its answer."""
 
 
@@ -59,7 +59,8 @@ class Backend:
     def choose(self) -> Flow[Dialect]:
         """Find the version to speak."""
         if self._dialect is None:
-            yield from self.ask_info()
+            if not self.settings.is_saas:  # whose answer is known
+                yield from self.ask_info()
             self._dialect = DIALECTS["v2" if self._speaks_v2() else "v1"]
             log.info("LangSmith at %s: using API %s", self.settings.api_url, self._dialect.NAME)
         return self._dialect
@@ -69,7 +70,7 @@ class Backend:
         if self.info is None:
             try:
                 self.info = yield from read_info(self.backoff)
-            except ApiError as error:
+            except (ApiError, PayloadError) as error:
                 if error.retriable:
                     raise  # the next run would find another version, and that has other sums in parents
                 log.warning("The server does not say which version it is: %s", error)
@@ -93,9 +94,10 @@ class Backend:
         # Self-hosted servers have v2 from 0.16 on, whatever they store in; where ClickHouse still answers and
         # SmithDB does not, older traces may be in ClickHouse alone.
         info = self.info or Info()
-        smithdb = bool(info.instance_flags.get("sdb_query_enabled", False))
-        clickhouse = bool(info.instance_flags.get("ch_query_enabled", True))
-        return self.settings.is_saas or (_release(info.version) >= (0, 16) and (smithdb or not clickhouse))
+        flags = info.instance_flags or {}
+        smithdb = bool(flags.get("sdb_query_enabled", False))
+        clickhouse = bool(flags.get("ch_query_enabled", True))
+        return self.settings.is_saas or (_release(info.version or "") >= (0, 16) and (smithdb or not clickhouse))
 
 
 def _release(version: str) -> tuple[int, ...]:

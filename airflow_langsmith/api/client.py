@@ -6,7 +6,6 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import replace
 from datetime import datetime
 from typing import Self, TypeVar
 
@@ -125,10 +124,6 @@ class LangSmithClient(_Driven):
     def shared_run(self, share_token: str, run_id: str | None = None) -> Run:
         """Read a run by its public link, with no key."""
         return self.drive(read_shared(share_token, run_id, self.backend))
-
-    def count(self, query: RunQuery) -> int:
-        """Count the runs of a query, by pages of nothing but ids."""
-        return sum(len(page.runs) for page in self.pages(replace(query, fields=("id",))))
 
     def feedback(
         self,

@@ -7,7 +7,8 @@ Everything that can go wrong, sorted by what cures it.
     ├── ConfigurationError (ValueError)   a connection or an argument is wrong       only you can
     ├── ApiError                          LangSmith answered, but not with data
     │   ├── AuthenticationError           401, 403: key, workspace or region         only you can
-    │   ├── NotFoundError                 404: no such project, run or address       only you can
+    │   ├── NotFoundError                 404: no such project or address            only you can
+    │   │   └── RunNotFoundError          404: no such run                           only you can
     │   ├── InvalidQueryError             400, 422: the query or its filter          only you can
     │   ├── UnsupportedError              405, 501: not on this server               only you can
     │   ├── ProxyError                    401, 403 that is not LangSmith's JSON      a retry may
@@ -90,6 +91,10 @@ class NotFoundError(ApiError):
         "-- A retry will not help. Check that host is LangSmith's API (not another server or a wrong path) and that "
         "what was asked for is in this workspace and not yet past its retention."
     )
+
+
+class RunNotFoundError(NotFoundError):
+    """There is no such run."""
 
 
 class InvalidQueryError(ApiError):
@@ -213,7 +218,7 @@ def seconds_from(retry_after: str | None) -> float | None:
 def _json(body: bytes) -> Any:
     try:
         return json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
 
 
@@ -227,6 +232,6 @@ def _detail(document: Any) -> str:
                     return "; ".join(_detail(item) for item in found)
                 return str(found)
         if "msg" in document:
-            place = ".".join(str(part) for part in document.get("loc", ()))
+            place = ".".join(str(part) for part in document.get("loc") or ())
             return f"{place}: {document['msg']}"
     return json.dumps(document)

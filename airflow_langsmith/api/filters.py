@@ -62,8 +62,10 @@ class Filter:
         return or_(self, other)
 
     def _print(self, render: Any) -> str:
-        printed = (_print(argument, render) for argument in self.arguments)
-        return f"{self.function}({', '.join(printed)})"
+        printed = [_print(argument, render) for argument in self.arguments]
+        if self.function in ("and", "or"):  # a template that gives nothing is no condition
+            printed = [expression for expression in printed if expression.strip()]
+        return f"{self.function}({', '.join(printed)})" if printed else ""
 
 
 Expression = Filter | str

@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 from airflow_langsmith.api.errors import (
     LangSmithError,
     PageTooLargeError,
+    PayloadError,
     RateLimitError,
     ReadTimeoutError,
     ServerError,
@@ -118,7 +119,7 @@ def exchange(
         asked = request()
         reply = yield asked
         try:
-            return read(_success(asked, reply))
+            return _reading(asked, read, _success(asked, reply))
         except LangSmithError as error:
             too_large = isinstance(error, PageTooLargeError)
             if (too_large or _maybe_too_large(error)) and shrink() and too_large:
@@ -129,6 +130,18 @@ def exchange(
             failures += 1
             why = f"try {failures} of {backoff.retries} failed: {error}"
             yield RateLimited(seconds, why, asked.tier) if isinstance(error, RateLimitError) else Pause(seconds, why)
+
+
+def _reading(asked: Request, read: Callable[[bytes], T], body: bytes) -> T:
+    try:
+        return read(body)
+    except LangSmithError:
+        raise
+    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+        raise PayloadError(
+            f"LangSmith's answer to {asked.named} [{asked.about}] has a value that cannot be read: {error}. A retry "
+            "will not help: leave the column out, and tell us."
+        ) from error
 
 
 def _success(asked: Request, reply: Reply) -> bytes:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
+from msgspec.structs import asdict
 
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.flow import Backoff, Flow, Request, exchange
@@ -36,9 +37,15 @@ class _WireFeedback(msgspec.Struct, kw_only=True):
     run_id: str | None = None
     trace_id: str | None = None
     session_id: str | None = None
+    start_time: str | None = None
+    is_root: bool | None = None
     feedback_source: dict[str, Any] | None = None
+    feedback_group_id: str | None = None
+    comparative_experiment_id: str | None = None
+    extra: Any = None
 
 
+_TIMES = ("created_at", "modified_at", "start_time")
 _FEEDBACK = msgspec.json.Decoder(list[_WireFeedback])
 
 
@@ -93,18 +100,7 @@ def list_feedback(
     about = f"feedback from {offset}"
     request = Request("GET", "/api/v1/feedback", params=_given(params), about=about)
     wires = yield from exchange(lambda: request, lambda body: decode(_FEEDBACK, body, about), backoff)
-    return [
-        Feedback(
-            **{
-                name: getattr(wire, name)
-                for name in wire.__struct_fields__
-                if name not in ("created_at", "modified_at")
-            },
-            created_at=moment(wire.created_at),
-            modified_at=moment(wire.modified_at),
-        )
-        for wire in wires
-    ]
+    return [Feedback(**{**asdict(wire), **{name: moment(getattr(wire, name)) for name in _TIMES}}) for wire in wires]
 
 
 def _projects(params: dict[str, Any], about: str, backoff: Backoff) -> Flow[list[Project]]:

@@ -84,7 +84,11 @@ class Page(msgspec.Struct, frozen=True):
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True):
-    """One piece of feedback as LangSmith lists it; ``score``, ``value`` and ``correction`` keep their own types."""
+    """
+    One piece of feedback as LangSmith lists it; ``score``, ``value`` and ``correction`` keep their own types.
+
+    ``start_time`` and ``is_root`` are those of the run it is about.
+    """
 
     id: str
     key: str
@@ -97,11 +101,16 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True):
     run_id: str | None = None
     trace_id: str | None = None
     session_id: str | None = None
+    start_time: datetime | None = None
+    is_root: bool | None = None
     feedback_source: dict[str, Any] | None = None
+    feedback_group_id: str | None = None
+    comparative_experiment_id: str | None = None
+    extra: Any = None
 
 
 class Info(msgspec.Struct, frozen=True):
     """What a server says of itself, without a key."""
 
-    version: str = ""
-    instance_flags: dict[str, Any] = {}
+    version: str | None = None
+    instance_flags: dict[str, Any] | None = None

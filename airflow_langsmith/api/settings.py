@@ -100,6 +100,9 @@ def api_root(host: str | None) -> str:
         complete = url.scheme in ("http", "https") and bool(url.hostname) and url.port != 0
     except ValueError:
         complete = False
+    pasted = f"{url.scheme}://{url.hostname}"  # from the browser, perhaps
+    if complete and "@" not in url.netloc and pasted in _UI_TO_API:
+        return _UI_TO_API[pasted]
     if not complete or "@" in url.netloc or url.query or url.fragment or any(map(str.isspace, spelled)):
         raise ConfigurationError(
             f"The connection's host is no API address: {spelled.rpartition('@')[2]!r}. Leave it empty for LangSmith's "
@@ -110,8 +113,9 @@ def api_root(host: str | None) -> str:
         if path.endswith(suffix):
             path = path.removesuffix(suffix)
             break
-    root = f"{url.scheme}://{url.netloc.lower()}{path}"
-    return _UI_TO_API.get(root, root)
+    port = f":{url.port}" if url.port and (url.scheme, url.port) not in (("http", 80), ("https", 443)) else ""
+    name = f"[{url.hostname}]" if ":" in str(url.hostname) else str(url.hostname)
+    return f"{url.scheme}://{name}{port}{path}"
 
 
 def _with_scheme(host: str) -> str:
@@ -152,7 +156,7 @@ def _whole(extra: dict[str, Any], name: str, *, least: int) -> int | None:
         number = float(text)
     except ValueError:
         number = -1.0
-    if number < least or number != int(number):
+    if not least <= number < float("inf") or number != int(number):
         raise _wrong(name, text, f"a whole number, {least} or more")
     return int(number)
 

@@ -8,8 +8,9 @@ from msgspec.structs import replace
 
 from airflow_langsmith.api import v1
 from airflow_langsmith.api.backend import Backend
-from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.errors import ConfigurationError, NotFoundError, RunNotFoundError
 from airflow_langsmith.api.flow import Flow, Request, exchange
+from airflow_langsmith.api.query import FIELDS
 from airflow_langsmith.api.reads import find_project
 from airflow_langsmith.api.records import Project, Run
 
@@ -18,7 +19,7 @@ def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], back
     """
     Read one run.
 
-    :raises NotFoundError: where there is none with this id.
+    :raises RunNotFoundError: where there is none with this id.
     :raises ConfigurationError: where the id is none, or the version needs the project.
     """
     try:
@@ -27,9 +28,12 @@ def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], back
         raise ConfigurationError(f"{run_id!r} is no run id; ids are UUIDs. A retry will not help.") from None
     dialect = yield from backend.choose()
     request = dialect.question(run_id, project, fields)
-    run = yield from exchange(
-        lambda: request, lambda body: dialect.read_one(body, project, request.about), backend.backoff
-    )
+    try:
+        run = yield from exchange(
+            lambda: request, lambda body: dialect.read_one(body, project, fields, request.about), backend.backoff
+        )
+    except NotFoundError as error:
+        raise RunNotFoundError(*error.args) from error
     if project is None:
         run = replace(run, project=(yield from find_project(run.project.id, backend.backoff)))
     return run
@@ -45,4 +49,9 @@ def read_shared(share_token: str, run_id: str | None, backend: Backend) -> Flow[
     place = f"/api/v1/public/{share_token}/run" + (f"/{run_id}" if run_id else "")
     about = "a run by its public link"
     request = Request("GET", place, about=about, needs_key=False, shown="/api/v1/public/.../run")
-    return (yield from exchange(lambda: request, lambda body: v1.read_one(body, None, about), backend.backoff))
+    try:
+        return (
+            yield from exchange(lambda: request, lambda body: v1.read_one(body, None, FIELDS, about), backend.backoff)
+        )
+    except NotFoundError as error:
+        raise RunNotFoundError(*error.args) from error

@@ -23,7 +23,7 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_CLOSING = {"(": ")", "[": "]"}
+_DEEPEST = 100
 
 Token = tuple[str, str, int]  # its kind (a mark is its own), text and place
 
@@ -66,8 +66,8 @@ class _Misplaced(Exception):  # noqa: N818  # becomes a ConfigurationError above
 
 
 def _tokens(text: str) -> Iterator[Token]:
-    place = 0
-    while place < len(text.rstrip()):
+    place, end = 0, len(text.rstrip())
+    while place < end:
         found = _TOKEN.match(text, place)
         if found is None:
             start = place + len(text[place:]) - len(text[place:].lstrip())
@@ -75,11 +75,12 @@ def _tokens(text: str) -> Iterator[Token]:
         kind = str(found.lastgroup)
         yield found[kind] if kind == "mark" else kind, found[kind], found.start(kind)
         place = found.end()
-    yield "end", "", len(text.rstrip())
+    yield "end", "", end
 
 
 class _Reader:
     def __init__(self, text: str) -> None:
+        self._depth = 0
         self._tokens = _tokens(text)
         self._kind, self._text, self._place = next(self._tokens)
 
@@ -94,13 +95,18 @@ class _Reader:
 
     def _items(self, closing: str) -> None:
         """Read what stands between brackets, of which the first is behind."""
-        if self._kind == closing:
-            return self._next()
-        while True:
+        self._depth += 1
+        if self._depth > _DEEPEST:
+            raise _Misplaced(f"nested deeper than {_DEEPEST} brackets", self._place)
+        while self._kind != closing:
             self._item()
             if self._kind == closing:
-                return self._next()
+                break
             self._expect(",", f"a ',' or {closing!r} is missing")
+            if self._kind == closing:
+                raise _Misplaced("a value is missing", self._place)
+        self._depth -= 1
+        self._next()
 
     def _item(self) -> None:
         kind = self._kind

@@ -28,8 +28,8 @@ class Transport:
     def send(self, request: Request) -> Response | TransportError:
         """Ask once."""
         try:
-            return _response(self._http.send(_build(self._http, request, self._settings)))
-        except httpx.HTTPError as error:
+            return _response(self._http.send(_build(self._http, request, self._settings)), self._settings)
+        except _FAILURES as error:
             return _failure(error, request)
 
     def close(self) -> None:
@@ -47,8 +47,8 @@ class AsyncTransport:
     async def send(self, request: Request) -> Response | TransportError:
         """Ask once."""
         try:
-            return _response(await self._http.send(_build(self._http, request, self._settings)))
-        except httpx.HTTPError as error:
+            return _response(await self._http.send(_build(self._http, request, self._settings)), self._settings)
+        except _FAILURES as error:
             return _failure(error, request)
 
     async def close(self) -> None:
@@ -58,11 +58,18 @@ class AsyncTransport:
 
 def _options(settings: Settings) -> dict[str, Any]:
     return {
-        "base_url": settings.api_url,
+        "base_url": _address(settings.api_url),
         "headers": {"Accept": "application/json", "User-Agent": f"airflow-provider-langsmith/{__version__}"},
         "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),
         "verify": _trust(settings.verify),
     }
+
+
+def _address(url: str) -> httpx.URL:
+    try:
+        return httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise ConfigurationError(f"The connection's host is no address that can be asked: {url!r}: {error}.") from error
 
 
 def _trust(verify: bool | str) -> Any:
@@ -87,11 +94,23 @@ def _build(http: httpx.Client | httpx.AsyncClient, request: Request, settings: S
     )
 
 
-def _response(answer: httpx.Response) -> Response:
-    return Response(answer.status_code, dict(answer.headers), answer.content)
+# An address or a text that cannot be sent is the caller's, and raised where the request is built.
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError)
 
 
-def _failure(error: httpx.HTTPError, request: Request) -> TransportError:
+def _response(answer: httpx.Response, settings: Settings) -> Response:
+    content = answer.content
+    if settings.api_key and not answer.is_success:  # whoever echoes the key in an error shall not bring it into ours
+        content = content.replace(settings.api_key.encode(), b"***")
+    return Response(answer.status_code, dict(answer.headers), content)
+
+
+def _failure(error: Exception, request: Request) -> TransportError:
+    if isinstance(error, httpx.InvalidURL | UnicodeError):
+        raise ConfigurationError(
+            f"{request.named} cannot be sent: {type(error).__name__} {error}. A retry will not help: check the "
+            "connection's host, and the texts of the query."
+        ) from error
     about = f" [{request.about}]" if request.about else ""
     kind = ReadTimeoutError if isinstance(error, httpx.ReadTimeout) else TransportError
     return kind(

@@ -66,12 +66,13 @@ def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if value is not None}
 
 
-def read(content: bytes, project: Project, about: str) -> Page:
+def read(content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:
     """Read a page."""
     answer = decode(_PAGE, content, about)
     for wire in answer.runs:
-        _refuse_offloaded(wire, about)
-    return Page([_run(wire, project) for wire in answer.runs], answer.cursors.get("next"), len(content))
+        _refuse_offloaded(wire, fields, about)
+    cursor = (answer.cursors or {}).get("next") or None
+    return Page([_run(wire, project) for wire in answer.runs], cursor, len(content))
 
 
 def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:  # noqa: ARG001  # all come
@@ -80,10 +81,10 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
     return Request("GET", f"/api/v1/runs/{run_id}", tier="v1 single", params=params, about=f"run {run_id}")
 
 
-def read_one(content: bytes, project: Project | None, about: str) -> Run:
+def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Run:
     """Read one run; a project that was not given has no name yet."""
     wire = decode(_ONE, content, about)
-    _refuse_offloaded(wire, about)
+    _refuse_offloaded(wire, fields, about)
     return _run(wire, project or Project(id=wire.session_id, name=""))
 
 
@@ -103,22 +104,25 @@ class _WireRun(WireRun, kw_only=True):
 
 class _WirePage(msgspec.Struct):
     runs: list[_WireRun]
-    cursors: dict[str, str | None] = {}
+    cursors: dict[str, str | None] | None = None
 
 
+_OFFLOADED = ("inputs", "outputs", "error", "events", "extra", "serialized")
 _NOTHING = (None, ABSENT, Raw(b"null"))
 _PAGE = msgspec.json.Decoder(_WirePage)
 _ONE = msgspec.json.Decoder(_WireRun)
 _EXTRA = msgspec.json.Decoder(_Extra)
 
 
-def _refuse_offloaded(wire: _WireRun, about: str) -> None:
+def _refuse_offloaded(wire: _WireRun, fields: tuple[str, ...], about: str) -> None:
     """Fail rather than let a payload in blob storage pass for an empty one."""
     if not (wire.inputs_s3_urls or wire.outputs_s3_urls or wire.s3_urls):
         return
-    elsewhere = {"inputs": wire.inputs_s3_urls, "outputs": wire.outputs_s3_urls}
-    offloaded = [name for name, urls in elsewhere.items() if urls]
-    offloaded += [name for name in ("error", "events", "extra", "serialized") if name in (wire.s3_urls or {})]
+    elsewhere = set(wire.s3_urls or {})
+    elsewhere |= {"inputs"} if wire.inputs_s3_urls else set()
+    elsewhere |= {"outputs"} if wire.outputs_s3_urls else set()
+    wanted = {*fields, "extra"} if {"metadata", "thread_id"} & set(fields) else set(fields)
+    offloaded = [name for name in _OFFLOADED if name in elsewhere & wanted]
     missing = [name for name in offloaded if getattr(wire, name) in _NOTHING]
     if missing:
         raise PayloadError(

@@ -56,7 +56,7 @@ def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if value is not None}
 
 
-def read(content: bytes, project: Project, about: str) -> Page:
+def read(content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:  # noqa: ARG001  # all is sent
     """Read a page."""
     answer = decode(_PAGE, content, about)
     return Page([_run(wire, project) for wire in answer.items], answer.next_cursor or None, len(content))
@@ -73,7 +73,7 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
     return Request("GET", f"/api/v2/runs/{run_id}", tier="v2 single", params=params, about=f"run {run_id}")
 
 
-def read_one(content: bytes, project: Project | None, about: str) -> Run:
+def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Run:  # noqa: ARG001
     """Read one run."""
     wire = decode(_ONE, content, about)
     return _run(wire, project or Project(id="", name=""))

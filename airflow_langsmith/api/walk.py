@@ -8,11 +8,11 @@ from datetime import datetime, timedelta
 
 from airflow_langsmith.api import syntax
 from airflow_langsmith.api.backend import Backend, Dialect
-from airflow_langsmith.api.errors import ConfigurationError, CursorLoopError, LangSmithError, PayloadError
+from airflow_langsmith.api.errors import ConfigurationError, CursorLoopError, LangSmithError
 from airflow_langsmith.api.flow import Flow, Request, exchange
 from airflow_langsmith.api.pacing import v1_tier
-from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.records import Page
+from airflow_langsmith.api.query import RunQuery, instant
+from airflow_langsmith.api.records import Page, Run
 
 # Larger pages than this are asked for in halves, so that one page never decides how much memory an export takes.
 LARGEST_BODY = 16 * 1024 * 1024  # bytes
@@ -37,12 +37,17 @@ class Walk:
         self._cursor: str | None = None
         self._seen_cursors: set[int] = set()
         self._seam: deque[frozenset[str]] = deque(maxlen=2)
+        self._tied: set[str] = set()  # runs that started when the last one did, however many pages they fill
+        self._last: datetime | None = None
         self._page_size = 0
         self._good_pages = 0
         self._end = query.end  # of what is left to read
 
     def next_page(self) -> Flow[Page]:
         """Read the next page; the first one also settles which API version the server speaks."""
+        if self.query.run_ids == ():  # of no runs, none; v2 would take an empty list for no list
+            self.done = True
+            return Page([], None, 0)
         if self._dialect is None:
             self._speak((yield from self._backend.choose()))
         try:
@@ -90,10 +95,7 @@ class Walk:
         )
 
     def _read(self, body: bytes) -> Page:
-        try:
-            return self._spoken().read(body, self.query.project, self.about)
-        except (ValueError, TypeError) as error:
-            raise PayloadError(f"LangSmith sent a run that cannot be read ({error}) [{self.about}].") from error
+        return self._spoken().read(body, self.query.project, self.query.needed, self.about)
 
     def _spoken(self) -> Dialect:
         if self._dialect is None:
@@ -116,21 +118,40 @@ class Walk:
                     "A retry may help; if it does not, tell LangSmith's support."
                 )
             self._seen_cursors.add(mark)
-        unseen = [run for run in page.runs if not any(run.id in ids for ids in self._seam)]
+        unseen = self._unseen(page.runs)
         fresh = [run for run in unseen if self.query.holds(run)]
-        self._seam.append(frozenset(run.id for run in page.runs))
         self._cursor = page.cursor
-        if page.cursor is None and unseen and len(page.runs) >= self._page_size:
-            self._go_on_from(unseen[-1].start_time)
+        if page.cursor is None and len(page.runs) >= self._page_size:
+            self._go_on_from(page.runs[-1].start_time, unseen)
         else:
             self.done = page.cursor is None
         self._fit(page)
         self.runs += len(fresh)
         return Page(fresh, page.cursor, page.size)
 
-    def _go_on_from(self, last: datetime) -> None:
+    def _unseen(self, runs: list[Run]) -> list[Run]:
+        """Leave out what came before: on this page, on the two before it, or at the moment where the last one ended."""
+        found: dict[str, Run] = {}
+        for run in runs:
+            if run.id not in self._tied and not any(run.id in ids for ids in self._seam):
+                found.setdefault(run.id, run)
+        if runs:
+            if runs[-1].start_time != self._last:
+                self._last, self._tied = runs[-1].start_time, set()
+            self._tied |= {run.id for run in runs if run.start_time == self._last}
+        self._seam.append(frozenset(run.id for run in runs))
+        return list(found.values())
+
+    def _go_on_from(self, last: datetime, unseen: list[Run]) -> None:
         """Ask once more: a full page without a cursor is the last one by chance, or one whose cursor got lost."""
+        if not unseen:
+            raise CursorLoopError(
+                f"LangSmith gave no way on from a full page of runs that all started at {instant(last)} [{self.about}]"
+                ". A retry may help; if it does not, tell LangSmith's support."
+            )
         self._end = last + timedelta(microseconds=1)  # runs of that very microsecond may be on both sides of the seam
+        self._seen_cursors.clear()
+        self.done = self._end <= self.query.start
 
     def _fit(self, page: Page) -> None:
         """Keep pages under the largest body, and let one that was halved grow back."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import re
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -16,43 +14,59 @@ from airflow_langsmith.api.records import Project, Run
 
 T = TypeVar("T")
 
-_LONE_SURROGATE = re.compile("[\ud800-\udfff]")
-
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str) -> T:
     """
     Decode a body, or say that it is not what LangSmith documents.
 
-    A lone surrogate or a NaN is enough for the fast decoder to refuse a page, and both occur in model output. Such a
-    page is read once more by the standard library and mended: the surrogate becomes U+FFFD, the NaN the text "NaN".
+    A lone surrogate or a NaN is enough for the decoder to refuse a page, and both occur in model output. They are
+    mended in place: the surrogate becomes U+FFFD, the NaN the text "NaN"; so do bytes that are no UTF-8.
 
     :raises TransportError: for what is no JSON, as an answer cut short is.
     :raises PayloadError: for JSON of another shape.
     """
+    if not body.isascii():
+        body = body.decode("utf-8", "replace").encode()
     try:
         # Raw payloads go into lines of JSON as they are: a server that prints its JSON over lines is put on one.
         return decoder.decode(msgspec.json.format(body, indent=-1) if b"\n" in body else body)
-    except msgspec.DecodeError as refusal:
+    except (msgspec.DecodeError, RecursionError) as refusal:
         begins = f"[{about}]; it begins {body[:120].decode('utf-8', 'replace')!r}"
         try:
-            document = json.loads(body, parse_constant=str, parse_float=_float)
-            mended = _LONE_SURROGATE.sub("\ufffd", json.dumps(document, ensure_ascii=False))
-            return decoder.decode(mended.encode())
+            return decoder.decode(_JSON_TOKEN.sub(_mended, body))
         except msgspec.ValidationError:
             raise PayloadError(
                 f"LangSmith's answer is not of the shape its API documents ({refusal}) {begins}. A retry will not "
                 "help: if host is LangSmith's API, tell us which version it is."
             ) from refusal
-        except (ValueError, RecursionError):
+        except RecursionError:
+            raise PayloadError(
+                f"LangSmith's answer is nested too deep to be read {begins}. A retry will not help: leave inputs and "
+                "outputs out of columns."
+            ) from refusal
+        except ValueError:
             raise TransportError(
                 f"LangSmith's answer is no JSON, or was cut short ({refusal}) {begins}. A retry may help; if it does "
                 "not, host may not be LangSmith's API."
             ) from refusal
 
 
-def _float(text: str) -> float | str:
-    number = float(text)
-    return number if math.isfinite(number) else text
+_JSON_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b', re.DOTALL)
+_ESCAPE = re.compile(
+    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a whole pair
+    rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"  # half of one
+    rb"|\\.",
+    re.DOTALL,
+)
+_HALF = len(rb"\ud83d")
+
+
+def _mended(token: re.Match[bytes]) -> bytes:
+    """Mend one token of JSON, and leave every other byte of the page where it is."""
+    text = token[0]
+    if not text.startswith(b'"'):
+        return b'"' + text + b'"'
+    return _ESCAPE.sub(lambda escape: rb"\ufffd" if len(escape[0]) == _HALF else escape[0], text)
 
 
 def moment(text: str | None) -> datetime | None:

@@ -10,8 +10,6 @@ from airflow_langsmith.api.filters import and_, gte, lt
 from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT
 from airflow_langsmith.views import Below, Record
 
-ROOTS_AT_ONCE = 100  # what is held at a time: these traces, with all that the view keeps of them
-
 
 def gather(client: LangSmithClient, below: Below, query: RunQuery, roots: Sequence[Run]) -> list[Record]:
     """

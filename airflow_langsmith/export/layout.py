@@ -6,12 +6,14 @@ import re
 import string
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
+from hashlib import sha256
 from typing import Any
 from urllib.parse import quote
 
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.windows import TimeWindow
 
+_LONGEST = 240  # bytes of a project's name in a path; file systems take 255 for a step
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 PART = re.compile(r"part-\d{5,}-[0-9a-f]{8}\.[a-z.]+")  # what is ours to clean up
 
@@ -29,7 +31,13 @@ def partition(view: str, project: str, window: TimeWindow, pattern: str = "auto"
     'runs/project=shop/dt=20250301'
     """
     stretch = _stretch(window) if pattern == "auto" else _format(pattern, window)
-    return f"{view}/project={quote(project, safe='')}/{stretch}"
+    return f"{view}/project={_safe(project)}/{stretch}"
+
+
+def _safe(project: str) -> str:
+    """Percent-encode a name; one that is too long for a file system ends in its digest instead."""
+    safe = quote(project, safe="")
+    return safe if len(safe) <= _LONGEST else f"{safe[: _LONGEST - 9]}~{sha256(project.encode()).hexdigest()[:8]}"
 
 
 def part_name(number: int, sha256: str, extension: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -86,15 +87,15 @@ def decode(content: bytes, about: str) -> Manifest:
         ) from error
 
 
-def read_manifest(uri: str | StoragePath) -> Manifest:
+def read_manifest(uri: str | StoragePath | Mapping[str, Any]) -> Manifest:
     """
     Read the manifest of an export.
 
-    :param uri: The manifest, as operators return it, or the partition it lies in; Airflow's connections apply
+    :param uri: The manifest, or what an operator returned, or the partition it lies in; Airflow's connections apply
         (``s3://conn_id@bucket/...``).
     :raises ManifestError: where there is none.
     """
-    path = path_at(uri)
+    path = path_at(uri["manifest"] if isinstance(uri, Mapping) else uri)
     if path.name == NAME:
         path = path.parent
     content = store_at(path).read(NAME)

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from airflow_langsmith import __version__
-from airflow_langsmith.api import LangSmithClient, Page, RunQuery
+from airflow_langsmith.api import LangSmithClient, RunQuery
 from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.query import instant
+from airflow_langsmith.api.query import MARGIN, instant
 from airflow_langsmith.api.walk import Walk
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.errors import DestinationConflictError, EmptyWindowError
-from airflow_langsmith.export.gather import ROOTS_AT_ONCE, gather
+from airflow_langsmith.export.gather import gather
 from airflow_langsmith.export.layout import partition
 from airflow_langsmith.export.manifest import Manifest, ManifestColumn
 from airflow_langsmith.export.parts import Parts
@@ -28,6 +29,7 @@ from airflow_langsmith.views import Rows, View
 from airflow_langsmith.windows import TimeWindow
 
 OnEmpty = Literal["write", "skip", "fail"]
+FEEDBACK_AT_ONCE = 1000  # rows
 MAX_ROWS_PER_FILE = 100_000  # of 5 KB each, that is a file of about 70 MB
 
 
@@ -65,13 +67,13 @@ class Progress:
     first: datetime | None = None
     last: datetime | None = None
 
-    def add(self, page: Page, share: float) -> None:
-        """Count a page."""
+    def add(self, moments: Iterable[datetime], share: float, pending: int = 0) -> None:
+        """Count a page: of the moments its records have in the window, and of how many runs had not ended."""
+        starts = list(moments)
         self.pages += 1
-        self.runs += len(page.runs)
+        self.runs += len(starts)
         self.share = share
-        self.pending += sum(run.is_pending for run in page.runs)
-        starts = [run.start_time for run in page.runs]
+        self.pending += pending
         self.first = min([*starts, self.first] if self.first else starts, default=None)
         self.last = max([*starts, self.last] if self.last else starts, default=None)
 
@@ -115,9 +117,9 @@ def export(
     :return: what was published; None for an empty window with ``on_empty="skip"``.
     :raises LangSmithError: where any page or file fails; what was published before then stands.
     """
-    query = view.ask(query)
+    query = view.ask(replace(query, fields=(*query.fields, "end_time")))  # tells what had not ended
     if view.below and query.page_size is None:
-        query = replace(query, page_size=ROOTS_AT_ONCE)
+        query = replace(query, page_size=view.below.at_once)
     window = TimeWindow(query.start, query.end)
     path = path_at(target.destination) / partition(view.name, query.project.name, window, target.partition)
     before = client.requests
@@ -127,14 +129,16 @@ def export(
         Publication(path) as publication,
         closing(Parts(target.format, view, Path(directory), target.max_rows_per_file)) as parts,
     ):
-        _refuse_other_window(publication, view, window, path)
+        _refuse_another(publication, view, query, path)
         walk = client.walk(query)
-        rows = _rows(client, walk, view, progress, on_page)
+        read = _feedback if view.source == "feedback" else _runs
+        rows = read(client, walk, view, progress)
         if target.order_by:
             rows = in_order(rows, view.place(target.order_by), Path(directory))
         for batch in rows:
             for part in parts.add(batch):
                 publication.upload(part)
+            on_page(progress)
         if progress.runs == 0 and target.on_empty == "skip":
             return None
         if progress.runs == 0 and target.on_empty == "fail":
@@ -152,7 +156,7 @@ def export(
             window_start=window.start,
             window_end=window.end,
             query=_narrowed(query),
-            api_version=walk.api_version,
+            api_version=walk.api_version or client.api_version(),
             format=target.format.name,
             compression=target.format.compression,
             columns=tuple(ManifestColumn(name=column.name, type=column.type) for column in view.columns),
@@ -167,28 +171,41 @@ def export(
     return Exported(uri=uri, manifest=manifest, progress=progress, requests=client.requests - before)
 
 
-def _rows(
-    client: LangSmithClient, walk: Walk, view: View, progress: Progress, on_page: Callable[[Progress], None]
-) -> Iterator[Rows]:
+def _runs(client: LangSmithClient, walk: Walk, view: View, progress: Progress) -> Iterator[Rows]:
     """Read a query page by page."""
     while not walk.done:
         page = client.drive(walk.next_page())
-        yield view.rows(gather(client, view.below, walk.query, page.runs) if view.below else page.runs)
-        progress.add(page, walk.share(page))
-        on_page(progress)
+        rows = view.rows(gather(client, view.below, walk.query, page.runs) if view.below else page.runs)
+        progress.add((run.start_time for run in page.runs), walk.share(page), sum(run.is_pending for run in page.runs))
+        yield rows
 
 
-def _refuse_other_window(publication: Publication, view: View, window: TimeWindow, path: StoragePath) -> None:
-    """Fail rather than replace the export of another window: a partition pattern can be too coarse."""
+def _feedback(client: LangSmithClient, walk: Walk, view: View, progress: Progress) -> Iterator[Rows]:
+    """Read the feedback created in the window of a query; its edges are drawn here, whatever the server's are."""
+    query = walk.query
+    around = (query.start - MARGIN, query.end + MARGIN)
+    pieces = client.feedback(project=query.project, run_ids=query.run_ids or (), created=around)
+    inside = (piece for piece in pieces if piece.created_at and query.start <= piece.created_at < query.end)
+    while batch := list(islice(inside, FEEDBACK_AT_ONCE)):
+        progress.add((piece.created_at for piece in batch if piece.created_at), 0.0)
+        yield view.rows(batch)
+    progress.share = 1.0
+
+
+def _refuse_another(publication: Publication, view: View, query: RunQuery, path: StoragePath) -> None:
+    """Fail rather than replace another export: of another window, where a partition pattern is too coarse, or query."""
     previous = publication.previous
     if previous is None:
         return
-    there = (previous.view, previous.window_start, previous.window_end)
-    if there != (view.name, window.start, window.end):
+    there = (previous.view, previous.window_start, previous.window_end, previous.project_id, previous.query)
+    if there != (view.name, query.start, query.end, query.project.id, _narrowed(query)):
         raise DestinationConflictError(
-            f"{path} holds view {previous.view!r} of window [{instant(previous.window_start)}, "
-            f"{instant(previous.window_end)}); this one is {window}. To go on would lose it. A retry will not help: "
-            "let partition= tell the windows apart, or use another destination."
+            f"{path} holds view {previous.view!r} of project {previous.project_id}, window "
+            f"[{instant(previous.window_start)}, {instant(previous.window_end)}), narrowed by {previous.query}; this "
+            f"export is of {view.name!r}, project {query.project.id}, window [{instant(query.start)}, "
+            f"{instant(query.end)}), narrowed by {_narrowed(query)}. To go on would lose the one there. A retry will "
+            "not help: use another destination, let partition= tell windows apart, or remove the one there, if this is "
+            "to replace it."
         )
 
 
@@ -197,4 +214,5 @@ def _narrowed(query: RunQuery) -> dict[str, Any]:
     names = ("run_type", "is_root", "error", "filter", "trace_filter", "tree_filter", "trace_id", "run_ids")
     asked = {name: getattr(query, name) for name in (*names, "reference_example_id")}
     asked |= {"sample": query.sample and asdict(query.sample), "with_feedback": query.with_feedback or None}
+    asked |= {"run_ids": query.run_ids and list(query.run_ids), "below": query.below}
     return {name: value for name, value in asked.items() if value is not None}

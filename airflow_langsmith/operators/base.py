@@ -9,6 +9,7 @@ from typing import Any
 from airflow.providers.common.compat.sdk import BaseOperator, Context
 
 from airflow_langsmith import arguments
+from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.filters import Expression
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Project
@@ -114,6 +115,17 @@ class LangSmithRunsOperator(BaseOperator):
         self.missing_window = missing_window
         self.langsmith_conn_id = langsmith_conn_id
         self.langsmith_url = ""
+
+    def project_named(self) -> str:
+        """
+        Read the project's name or id.
+
+        :raises ConfigurationError: where there is none.
+        """
+        name = arguments.text(self.project, "project")
+        if name is None:
+            raise ConfigurationError("project is empty; it has to be the name or the id of one. A retry will not help.")
+        return name
 
     def resolve_window(self, context: Context) -> TimeWindow:
         """Find the window of this task instance, and log where it came from."""

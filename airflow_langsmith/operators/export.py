@@ -111,7 +111,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             view, target = self._view(), self._target()
             client = hook.get_conn()
             query = replace(
-                self.query(client.project(self.project), window, view.fields),
+                self.query(client.project(self.project_named()), window, view.fields),
                 sample=arguments.share(self.sample, "sample"),
             )
             self.langsmith_url = project_url(hook.settings, query.project, query)
@@ -140,7 +140,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         return Target(
             destination=self.destination,
             format=format_of(self.format, arguments.text(self.compression, "compression")),
-            partition=self.partition,
+            partition=arguments.text(self.partition, "partition") or "auto",
             max_rows_per_file=arguments.whole(self.max_rows_per_file, "max_rows_per_file"),
             on_empty=self.on_empty,
         )

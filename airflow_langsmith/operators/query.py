@@ -13,7 +13,7 @@ from airflow.providers.common.compat.sdk import BaseOperator, Context
 from airflow_langsmith import arguments
 from airflow_langsmith.api.addresses import named, project_url, run_url
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.errors import ConfigurationError, NotFoundError
+from airflow_langsmith.api.errors import ConfigurationError, RunNotFoundError
 from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.exceptions import airflow_errors
@@ -64,8 +64,10 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
             window = self.resolve_window(context)
             view, limit = view_of("runs", arguments.names(self.select, "select")), arguments.whole(self.limit, "limit")
             client = hook.get_conn()
-            query = self.query(client.project(self.project), window, view.fields)
+            query = self.query(client.project(self.project_named()), window, view.fields)
             self.langsmith_url = project_url(hook.settings, query.project, query)
+            if limit < 1:
+                raise ConfigurationError(f"limit is {limit}; it has to be 1 or more.")
             advice = "narrow the query, select less, or land them with LangSmithExportOperator"
             listed = _dicts(view, islice(client.runs(query), limit + 1), f"the runs of {query.about}", advice)
             if len(listed) > limit:
@@ -83,7 +85,7 @@ class LangSmithReadRunOperator(BaseOperator):
 
     Returns a dict of the columns of the view ``runs``; with ``load_children`` it has a list ``child_runs`` of all runs
     below it, in the order of the tree. With a ``destination`` the rows land there instead, as the export operator's do,
-    under ``runs/project=.../run=<id>``, and what is returned is that operator's small dict.
+    under ``runs/project=.../run=<id>`` or ``tree=<id>``, and what is returned is that operator's small dict.
 
     :param run_id: The run's id, its address in LangSmith's UI, or a public share link. (templated)
     :param project: Name or id of its project; API v2 needs it, unless an address names it. (templated)
@@ -141,14 +143,15 @@ class LangSmithReadRunOperator(BaseOperator):
         with airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
             view = view_of("runs", arguments.names(self.columns, "columns"))
             try:
-                run = hook.read_run(self.run_id, arguments.text(self.project, "project"))
-            except NotFoundError:
+                run_id, place = arguments.text(self.run_id, "run_id") or "", arguments.text(self.project, "project")
+                run = hook.read_run(run_id, place, (*view.fields, "trace_id", "dotted_order"))
+            except RunNotFoundError:
                 if not arguments.flag(self.missing_ok, "missing_ok"):
                     raise
                 self.log.info("There is no such run")  # its name may be a public link, which is a secret
                 return None
             children = bool(arguments.flag(self.load_children, "load_children"))
-            shared = named(self.run_id).share_token is not None
+            shared = named(run_id).share_token is not None
             if shared and (children or self.destination):
                 raise ConfigurationError(
                     "A public link gives its run and no more: load_children and destination need the run's id or its "
@@ -157,18 +160,17 @@ class LangSmithReadRunOperator(BaseOperator):
             self.langsmith_url = "" if shared else run_url(hook.settings, run)
             if self.destination:
                 return self._land(hook.get_conn(), view, run, children=children)
-            found = _dicts(view, [run], f"run {run.id}", _DESTINATION)[0]
-            if children:
-                below = _below(run, children=True, fields=view.fields)
-                runs = (one for one in hook.get_conn().runs(below) if one.id != run.id)
-                found["child_runs"] = _dicts(view, runs, f"the trace of run {run.id}", _DESTINATION, in_tree_order=True)
-        return found
+            if not children:
+                return _dicts(view, [run], f"run {run.id}", _DESTINATION)[0]
+            tree = hook.get_conn().runs(_below(run, children=True, fields=view.fields))
+            found, *below = _dicts(view, tree, f"the tree of run {run.id}", _DESTINATION, in_tree_order=True)
+            return {**found, "child_runs": below}
 
     def _land(self, client: LangSmithClient, view: View, run: Run, *, children: bool) -> dict[str, Any]:
         target = Target(
             destination=self.destination or "",
             format=format_of(self.format, arguments.text(self.compression, "compression")),
-            partition=f"run={run.id}",
+            partition=f"{'tree' if children else 'run'}={run.id}",
             order_by="dotted_order" if children else None,
         )
         if children and "dotted_order" not in {column.name for column in view.columns}:

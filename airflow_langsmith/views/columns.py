@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.records import Feedback, Run
 
 # How each type lands: Parquet, then JSONL and CSV.
 #   string     string                  text
@@ -67,12 +67,13 @@ class Below:
     What a view of traces wants beside the roots.
 
     ``record`` makes of a root what its columns read; the runs of its trace are added to it, those of ``run_type`` if
-    one is named, with ``fields`` filled.
+    one is named, with ``fields`` filled. ``at_once`` is how many traces are held at a time, None for a page of them.
     """
 
     record: Callable[[Run], Record]
     fields: tuple[str, ...]
     run_type: str | None = None
+    at_once: int | None = None
 
 
 @dataclass(frozen=True)
@@ -81,13 +82,14 @@ class View:
     A kind of row: which columns it has, and which of them are wanted.
 
     Without ``below`` a row is a run. With it, rows are traces, and the query is about their roots: ``ask`` narrows it
-    to those that the view is about.
+    to those that the view is about. With ``source="feedback"`` a row is a piece of feedback.
     """
 
     name: str
     columns: tuple[Column, ...]
     below: Below | None = None
     ask: Callable[[RunQuery], RunQuery] = lambda query: query
+    source: Literal["runs", "feedback"] = "runs"
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -98,7 +100,7 @@ class View:
         """Find the place of a column among those wanted."""
         return [one.name for one in self.columns].index(column)
 
-    def rows(self, records: Sequence[Run | Record]) -> Rows:
+    def rows(self, records: Sequence[Run | Record | Feedback]) -> Rows:
         """Turn a page of records into rows."""
         return Rows([column.read(list(records)) for column in self.columns], len(records))
 

@@ -76,5 +76,6 @@ VIEW = View(
         record=Retrieval,
         fields=("trace_id", "name", "dotted_order", "inputs", "outputs"),
         run_type="retriever",
+        at_once=100,  # their payloads are held, too
     ),
 )

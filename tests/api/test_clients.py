@@ -79,7 +79,7 @@ def test_both_fail_the_same(langsmith: LangSmithStandIn, version: str) -> None:
 def test_the_async_client_asks_what_it_talks_to(langsmith: LangSmithStandIn) -> None:
     """Info and projects can be read without blocking."""
 
-    async def ask() -> tuple[str, str]:
+    async def ask() -> tuple[str | None, str]:
         async with AsyncLangSmithClient(settings(langsmith)) as client:
             return (await client.info()).version, (await client.project(langsmith.project_id("shop"))).name
 

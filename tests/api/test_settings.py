@@ -42,6 +42,9 @@ def parse(host: str | None = None, key: str | None = KEY, **extra: Any) -> Setti
         ("localhost:1984", "http://localhost:1984"),
         ("127.0.0.1:1984/api/v1", "http://127.0.0.1:1984"),
         ("http://langsmith.internal", "http://langsmith.internal"),
+        ("http://[::1]:1984/api", "http://[::1]:1984"),
+        ("https://api.smith.langchain.com:443", "https://api.smith.langchain.com"),
+        ("https://eu.smith.langchain.com/o/0f9f5a3e/projects?x=1", "https://eu.api.smith.langchain.com"),
     ],
 )
 def test_every_spelling_of_a_host(host: str | None, root: str) -> None:
@@ -106,6 +109,8 @@ def test_extras_may_all_be_text() -> None:
         ("requests_per_10s", 0),
         ("requests_per_10s", "many"),
         ("requests_per_10s", 1.5),
+        ("requests_per_10s", "nan"),
+        ("max_retries", "inf"),
         ("timeout", "0"),
         ("timeout", "nan"),
         ("max_retries", -1),

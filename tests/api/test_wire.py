@@ -10,6 +10,7 @@ import pytest
 
 from airflow_langsmith.api import v1, v2
 from airflow_langsmith.api.errors import PayloadError, TransportError
+from airflow_langsmith.api.query import FIELDS
 from airflow_langsmith.api.records import Page, Project, Run
 from airflow_langsmith.api.wire import moment
 
@@ -19,14 +20,14 @@ SHOP = Project(id="p1", name="shop")
 def page_v1(*runs: dict[str, Any] | str, cursor: str | None = None) -> Page:
     """Read a page of v1; a run may be given as the JSON text it is sent as."""
     sent = ",".join(run if isinstance(run, str) else json.dumps(run) for run in runs)
-    return v1.read(f'{{"runs":[{sent}],"cursors":{{"next":{json.dumps(cursor)}}}}}'.encode(), SHOP, "here")
+    return v1.read(f'{{"runs":[{sent}],"cursors":{{"next":{json.dumps(cursor)}}}}}'.encode(), SHOP, FIELDS, "here")
 
 
 def page_v2(*runs: dict[str, Any] | str, **rest: Any) -> Page:
     """Read a page of v2."""
     sent = ",".join(run if isinstance(run, str) else json.dumps(run) for run in runs)
     more = "".join(f",{json.dumps(name)}:{json.dumps(value)}" for name, value in rest.items())
-    return v2.read(f'{{"items":[{sent}]{more}}}'.encode(), SHOP, "here")
+    return v2.read(f'{{"items":[{sent}]{more}}}'.encode(), SHOP, FIELDS, "here")
 
 
 V1_RUN: dict[str, Any] = {
@@ -129,10 +130,10 @@ def test_payloads_keep_every_digit(read: Any) -> None:
 @pytest.mark.parametrize("read", [page_v1, page_v2])
 def test_half_a_surrogate_pair_loses_no_page(read: Any) -> None:
     """A page with half an emoji in it, or a NaN, is read; only these marks are replaced, and other runs are whole."""
-    broken = '{"id":"a","start_time":"2026-03-01T00:00:00","name":"x","outputs":{"t":"cut \\ud83d","n":NaN,"m":1e999}}'
+    broken = '{"id":"a","start_time":"2026-03-01T00:00:00","name":"x","outputs":{"t":"cut \\ud83d","n":NaN}}'
     good = '{"id":"b","start_time":"2026-03-01T00:00:00","outputs":{"t":"whole \\ud83d\\ude00"}}'
     first, second = read(broken, good).runs
-    assert json.loads(bytes(first.outputs)) == {"t": "cut \ufffd", "n": "NaN", "m": "1e999"}
+    assert json.loads(bytes(first.outputs)) == {"t": "cut \ufffd", "n": "NaN"}
     assert json.loads(bytes(second.outputs)) == {"t": "whole 😀"}
 
 
@@ -182,14 +183,42 @@ def test_the_cursor() -> None:
     """The next page is named by v1 and v2 in their own places; nothing, null and empty mean there is none."""
     assert page_v1(cursor="c").cursor == page_v2(next_cursor="c").cursor == "c"
     assert page_v1(cursor=None).cursor is page_v2().cursor is page_v2(next_cursor=None).cursor is None
-    assert page_v2(next_cursor="").cursor is None
+    assert page_v2(next_cursor="").cursor is page_v1(cursor="").cursor is None
+    assert v1.read(b'{"runs": [], "cursors": null}', SHOP, FIELDS, "here").cursor is None
+
+
+def test_bytes_that_are_no_utf_8() -> None:
+    """A page with bytes that are no UTF-8 is read, with the mark for what cannot be."""
+    (run,) = v2.read(
+        b'{"items":[{"id":"r","start_time":"2026-03-01T00:00:00Z","inputs":{"a":"\xff"}}]}', SHOP, FIELDS, ""
+    ).runs
+    assert run.inputs is not None
+    assert json.loads(bytes(run.inputs)) == {"a": "\ufffd"}
+
+
+@pytest.mark.parametrize("read", [page_v1, page_v2])
+def test_mending_leaves_the_other_runs_alone(read: Any) -> None:
+    """What is broken in one run changes no byte of another one, so it does not matter which page they are on."""
+    text = '{"a": 1.10,"b":0.12345678901234567890,"a":2,"c":"\\\\ud83d"}'
+    broken = '{"id":"a","start_time":"2026-03-01T00:00:00","outputs":{"t":"cut \\uD83D","n":-Infinity}}'
+    first, second = read(broken, f'{{"id":"b","start_time":"2026-03-01T00:00:00","outputs":{text}}}').runs
+    assert json.loads(bytes(first.outputs)) == {"t": "cut \ufffd", "n": "-Infinity"}
+    assert bytes(second.outputs) == text.encode()
+
+
+@pytest.mark.parametrize("read", [page_v1, page_v2])
+def test_a_payload_nested_without_end(read: Any) -> None:
+    """A payload that is nested too deep to be read is an error with a way out, not a crash."""
+    deep = "[" * 5000 + "]" * 5000
+    with pytest.raises(PayloadError, match="leave inputs and outputs out"):
+        read(f'{{"id":"r","start_time":"2026-03-01T00:00:00Z","inputs":{deep}}}')
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b'{"runs":[', b'{"runs":[{"id":"r","start_'])
 def test_what_is_no_json_may_come_whole_next_time(body: bytes) -> None:
     """An answer cut short is worth a retry."""
     with pytest.raises(TransportError, match=r"cut short.*\[here\]"):
-        v1.read(body, SHOP, "here")
+        v1.read(body, SHOP, FIELDS, "here")
 
 
 @pytest.mark.parametrize(
@@ -198,7 +227,7 @@ def test_what_is_no_json_may_come_whole_next_time(body: bytes) -> None:
 def test_another_shape_is_final(body: bytes) -> None:
     """JSON of another shape than documented is an error that no retry cures."""
     with pytest.raises(PayloadError, match="tell us which version"):
-        v1.read(body, SHOP, "here")
+        v1.read(body, SHOP, FIELDS, "here")
 
 
 @pytest.mark.parametrize(

@@ -125,8 +125,8 @@ def test_both_versions_are_asked_for_what_the_columns_need(
     for version in ("v1", "v2"):
         export_runs(client_of(langsmith, version), PROJECT, START, START + DAY, columns=["run_id", "status"])
     v1, v2 = (langsmith.requests_to(f"/{version}/runs/query")[0].body for version in ("v1", "v2"))
-    assert v1["select"] == ["id", "start_time", "status"]
-    assert v2["selects"] == ["ID", "START_TIME", "STATUS"]
+    assert v1["select"] == ["end_time", "id", "start_time", "status"]
+    assert v2["selects"] == ["END_TIME", "ID", "START_TIME", "STATUS"]
     assert {"min_start_time", "max_start_time"} <= v2.keys()
     assert v1["start_time"] < "2026-03-01"
     assert "end_time" not in v1

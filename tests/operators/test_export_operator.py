@@ -135,7 +135,7 @@ def test_every_argument_works_as_a_template(shop: LangSmithStandIn, tmp_path: Pa
     result = run(LangSmithExportOperator(task_id="export", **templates), context(params=values))
     assert (result["rows"], result["window_start"]) == (0, START.isoformat())
     assert result["manifest"] == f"file://{tmp_path}/runs/project=shop/day=01/_manifest.json"
-    values["run_ids"] = ""
+    values |= {"run_ids": "", "partition": "all of day={start:%d}"}
     result = run(LangSmithExportOperator(task_id="export", **templates), context(params=values))
     assert (result["rows"], result["files"]) == (20, 3)
     assert set(read_rows(result["manifest"])[0]) == {"run_id", "name"}
@@ -207,7 +207,7 @@ def test_what_no_retry_cures_fails_at_once(shop: LangSmithStandIn, tmp_path: Pat
         run(LangSmithExportOperator(task_id="export", **good))
     assert isinstance(caught.value, AirflowException)
     assert not isinstance(caught.value, AirflowFailException)
-    with pytest.raises(LangSmithException, match="LangSmithSettledSensor"):
+    with pytest.raises(LangSmithException, match="set retries and retry_delay"):
         run(LangSmithExportOperator(task_id="export", lag=timedelta(days=3650), **good))
 
 

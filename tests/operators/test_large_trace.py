@@ -52,6 +52,6 @@ def test_a_large_tree_takes_memory_for_its_order_alone(langsmith: LangSmithStand
             )
         rows, peak = read(langsmith, root, tmp_path)
         assert rows == children + 1
-        assert read_manifest(f"file://{tmp_path}/runs/project=shop/run={root}").rows == children + 1
+        assert read_manifest(f"file://{tmp_path}/runs/project=shop/tree={root}").rows == children + 1
         peaks.append(peak)
     assert peaks[1] < peaks[0] + 30

@@ -149,7 +149,7 @@ def test_a_tree_in_a_destination(
         task_id="read", run_id=ids["root"], project="shop", load_children=True, destination=f"file://{tmp_path}"
     )
     result = run(operator)
-    assert result["manifest"] == f"file://{tmp_path}/runs/project=shop/run={ids['root']}/_manifest.json"
+    assert result["manifest"] == f"file://{tmp_path}/runs/project=shop/tree={ids['root']}/_manifest.json"
     assert [row["name"] for row in read_rows(result["manifest"])] == ["root", "b", "b1", "c"]
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert run(operator) == result

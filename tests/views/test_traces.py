@@ -6,6 +6,7 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -33,7 +34,7 @@ def land(client_of: ClientOf, read_rows: Callable[[str], list[dict[str, Any]]], 
         asked = RunQuery(
             project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields, **(query or {})
         )
-        target = Target(destination=f"file://{tmp_path}", format=format_of("parquet"), partition=version)
+        target = Target(destination=f"file://{tmp_path}/{uuid4()}", format=format_of("parquet"))
         exported = export(client, asked, chosen, target)
         assert exported is not None
         return read_rows(exported.uri)
