@@ -1,14 +1,23 @@
 """
 From rows to published files.
 
-``spool`` sorts rows where an order is asked for, ``encoders`` and ``arrow`` write them into local files, ``parts`` cuts
-and names these, ``layout`` says where they lie, ``storage`` puts them there whole, ``publish`` makes them one export
-and ``manifest`` describes it. ``pipeline`` walks the whole way.
+``gather`` makes traces of roots, ``shape`` redacts, sorts (by way of a ``spool``) and flattens rows, ``encoders`` and
+``arrow`` write them into local files, ``parts`` cuts and names these, ``layout`` says where they lie, ``storage`` puts
+them there whole, ``publish`` makes them one export and ``manifest`` describes it. ``pipeline`` walks the whole way.
 """
 
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.manifest import Manifest, read_manifest
-from airflow_langsmith.export.pipeline import MAX_ROWS_PER_FILE, Exported, OnEmpty, Progress, Target, export
+from airflow_langsmith.export.pipeline import (
+    MAX_ROWS_PER_FILE,
+    Exported,
+    OnEmpty,
+    Progress,
+    SchemaChanges,
+    Target,
+    export,
+)
+from airflow_langsmith.export.shape import Shape
 
 __all__ = [
     "MAX_ROWS_PER_FILE",
@@ -16,6 +25,8 @@ __all__ = [
     "Manifest",
     "OnEmpty",
     "Progress",
+    "SchemaChanges",
+    "Shape",
     "Target",
     "export",
     "format_of",

@@ -29,6 +29,10 @@ class DestinationConflictError(ConfigurationError):
     """The partition holds the export of another window; to go on would lose it."""
 
 
+class SchemaChangeError(ConfigurationError):
+    """The columns differ from those published before, and ``schema_changes="fail"``."""
+
+
 class ManifestError(ConfigurationError):
     """There is no manifest, or none that this version can read."""
 

@@ -36,7 +36,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     One published export.
 
     ``window_start`` is inside, ``window_end`` is not. ``pending`` counts the runs that had not ended when they were
-    read; they change later in LangSmith, so the window is worth another export. ``query`` holds the arguments that
+    read; they change later in LangSmith, so the window is worth another export. ``misfits`` counts the values that did
+    not fit the type of their path in ``flatten``, and ``schema_changes`` tells how the columns differ from those of the
+    export this one replaced. ``query`` holds the arguments that
     narrowed it. Nothing in here depends on when it was made: the same rows give the same manifest.
     """
 
@@ -52,10 +54,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     format: str
     compression: str
     columns: tuple[ManifestColumn, ...]
+    schema_changes: tuple[str, ...] = ()
     files: tuple[ManifestFile, ...]
     rows: int
     bytes: int
     pending: int
+    misfits: int = 0
     min_start_time: datetime | None
     max_start_time: datetime | None
 

@@ -17,41 +17,41 @@ from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import MARGIN, instant
 from airflow_langsmith.api.walk import Walk
 from airflow_langsmith.export.encoders import Format
-from airflow_langsmith.export.errors import DestinationConflictError, EmptyWindowError
+from airflow_langsmith.export.errors import DestinationConflictError, EmptyWindowError, SchemaChangeError
 from airflow_langsmith.export.gather import gather
 from airflow_langsmith.export.layout import partition
 from airflow_langsmith.export.manifest import Manifest, ManifestColumn
 from airflow_langsmith.export.parts import Parts
 from airflow_langsmith.export.publish import Publication
-from airflow_langsmith.export.spool import in_order
+from airflow_langsmith.export.shape import Shape, Shaped
 from airflow_langsmith.export.storage import StoragePath, path_at
 from airflow_langsmith.views import Rows, View
 from airflow_langsmith.windows import TimeWindow
 
 OnEmpty = Literal["write", "skip", "fail"]
+SchemaChanges = Literal["evolve", "fail"]
+PLAIN = Shape()
 FEEDBACK_AT_ONCE = 1000  # rows
 MAX_ROWS_PER_FILE = 100_000  # of 5 KB each, that is a file of about 70 MB
 
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """
-    Where and how an export lands.
-
-    Rows come newest first, or sorted by the text column ``order_by``, which takes memory for its values.
-    """
+    """Where and how an export lands."""
 
     destination: str | StoragePath
     format: Format
     partition: str = "auto"
     max_rows_per_file: int = MAX_ROWS_PER_FILE
     on_empty: OnEmpty = "write"
-    order_by: str | None = None
+    schema_changes: SchemaChanges = "evolve"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
         if self.on_empty not in get_args(OnEmpty):
             raise ConfigurationError(f"on_empty is {self.on_empty!r}; it is 'write', 'skip' or 'fail'.")
+        if self.schema_changes not in get_args(SchemaChanges):
+            raise ConfigurationError(f"schema_changes is {self.schema_changes!r}; it is 'evolve' or 'fail'.")
         if self.max_rows_per_file < 1:
             raise ConfigurationError(f"max_rows_per_file is {self.max_rows_per_file}; it is 1 or more.")
 
@@ -103,16 +103,21 @@ class Exported:
         }
 
 
+OnPage = Callable[[Progress], None]
+
+
 def export(
     client: LangSmithClient,
     query: RunQuery,
     view: View,
     target: Target,
-    on_page: Callable[[Progress], None] = lambda _: None,
+    shape: Shape = PLAIN,
+    on_page: OnPage = lambda _: None,
 ) -> Exported | None:
     """
     Export what a query finds as a view's rows.
 
+    :param shape: How the rows are to look: redacted, sorted, flattened.
     :param on_page: Called after every page, for progress.
     :return: what was published; None for an empty window with ``on_empty="skip"``.
     :raises LangSmithError: where any page or file fails; what was published before then stands.
@@ -124,30 +129,28 @@ def export(
     path = path_at(target.destination) / partition(view.name, query.project.name, window, target.partition)
     before = client.requests
     progress = Progress()
-    with (
-        tempfile.TemporaryDirectory(prefix="langsmith-") as directory,
-        Publication(path) as publication,
-        closing(Parts(target.format, view, Path(directory), target.max_rows_per_file)) as parts,
-    ):
+    with tempfile.TemporaryDirectory(prefix="langsmith-") as directory, Publication(path) as publication:
         _refuse_another(publication, view, query, path)
         walk = client.walk(query)
         read = _feedback if view.source == "feedback" else _runs
-        rows = read(client, walk, view, progress)
-        if target.order_by:
-            rows = in_order(rows, view.place(target.order_by), Path(directory))
-        for batch in rows:
-            for part in parts.add(batch):
+        rows = read(client, walk, view, progress, on_page)
+        with (
+            Shaped(rows, view, shape, Path(directory)) as shaped,
+            closing(Parts(target.format, shaped.view, Path(directory), target.max_rows_per_file)) as parts,
+        ):
+            for batch in shaped:
+                for part in parts.add(batch):
+                    publication.upload(part)
+            if progress.runs == 0 and target.on_empty == "skip":
+                return None
+            if progress.runs == 0 and target.on_empty == "fail":
+                raise EmptyWindowError(
+                    f"There are no runs in {query.about}, and on_empty='fail'. A retry helps if they come late; else "
+                    "look at the query, or at the project's retention (base traces are gone after 14 days)."
+                )
+            for part in parts.finish():
                 publication.upload(part)
-            on_page(progress)
-        if progress.runs == 0 and target.on_empty == "skip":
-            return None
-        if progress.runs == 0 and target.on_empty == "fail":
-            raise EmptyWindowError(
-                f"There are no runs in {query.about}, and on_empty='fail'. A retry helps if they come late; else look "
-                "at the query, or at the project's retention (base traces are gone after 14 days)."
-            )
-        for part in parts.finish():
-            publication.upload(part)
+        columns = tuple(ManifestColumn(name=column.name, type=column.type) for column in shaped.view.columns)
         manifest = Manifest(
             package_version=__version__,
             view=view.name,
@@ -159,11 +162,13 @@ def export(
             api_version=walk.api_version or client.api_version(),
             format=target.format.name,
             compression=target.format.compression,
-            columns=tuple(ManifestColumn(name=column.name, type=column.type) for column in view.columns),
+            columns=columns,
+            schema_changes=_changes(publication.previous, columns, target),
             files=tuple(publication.files),
             rows=sum(file.rows for file in publication.files),
             bytes=sum(file.bytes for file in publication.files),
             pending=progress.pending,
+            misfits=shaped.misfits,
             min_start_time=progress.first,
             max_start_time=progress.last,
         )
@@ -171,16 +176,35 @@ def export(
     return Exported(uri=uri, manifest=manifest, progress=progress, requests=client.requests - before)
 
 
-def _runs(client: LangSmithClient, walk: Walk, view: View, progress: Progress) -> Iterator[Rows]:
+def _changes(previous: Manifest | None, columns: tuple[ManifestColumn, ...], target: Target) -> tuple[str, ...]:
+    """Tell how the columns differ from those published before, and fail where that is not wanted."""
+    if previous is None:
+        return ()
+    before, now = ({column.name: column.type for column in some} for some in (previous.columns, columns))
+    changes = (
+        *(f"+ {name} {now[name]}" for name in now if name not in before),
+        *(f"- {name} {before[name]}" for name in before if name not in now),
+        *(f"{name} {before[name]} -> {now[name]}" for name in now if before.get(name, now[name]) != now[name]),
+    )
+    if changes and target.schema_changes == "fail":
+        raise SchemaChangeError(
+            f"The columns differ from those published before ({'; '.join(changes)}), and schema_changes='fail'. What "
+            "was published stands. A retry will not help: use schema_changes='evolve', or correct columns and flatten."
+        )
+    return changes
+
+
+def _runs(client: LangSmithClient, walk: Walk, view: View, progress: Progress, on_page: OnPage) -> Iterator[Rows]:
     """Read a query page by page."""
     while not walk.done:
         page = client.drive(walk.next_page())
         rows = view.rows(gather(client, view.below, walk.query, page.runs) if view.below else page.runs)
         progress.add((run.start_time for run in page.runs), walk.share(page), sum(run.is_pending for run in page.runs))
+        on_page(progress)
         yield rows
 
 
-def _feedback(client: LangSmithClient, walk: Walk, view: View, progress: Progress) -> Iterator[Rows]:
+def _feedback(client: LangSmithClient, walk: Walk, view: View, progress: Progress, on_page: OnPage) -> Iterator[Rows]:
     """Read the feedback created in the window of a query; its edges are drawn here, whatever the server's are."""
     query = walk.query
     around = (query.start - MARGIN, query.end + MARGIN)
@@ -188,6 +212,7 @@ def _feedback(client: LangSmithClient, walk: Walk, view: View, progress: Progres
     inside = (piece for piece in pieces if piece.created_at and query.start <= piece.created_at < query.end)
     while batch := list(islice(inside, FEEDBACK_AT_ONCE)):
         progress.add((piece.created_at for piece in batch if piece.created_at), 0.0)
+        on_page(progress)
         yield view.rows(batch)
     progress.share = 1.0
 

@@ -12,10 +12,21 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, Context
 from airflow_langsmith import arguments
 from airflow_langsmith.api.addresses import project_url
 from airflow_langsmith.exceptions import airflow_errors
-from airflow_langsmith.export import MAX_ROWS_PER_FILE, Exported, OnEmpty, Progress, Target, export, format_of
+from airflow_langsmith.export import (
+    MAX_ROWS_PER_FILE,
+    Exported,
+    OnEmpty,
+    Progress,
+    SchemaChanges,
+    Shape,
+    Target,
+    export,
+    format_of,
+)
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.operators.base import LangSmithRunsOperator
 from airflow_langsmith.views import View, view_of
+from airflow_langsmith.views.paths import column_of
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
@@ -48,6 +59,13 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         False. (templated)
     :param sample: A share of the traces, ``0.1`` or ``{"rate": 0.1, "key": "thread_id"}``: a trace (or thread) is in as
         a whole or not at all, and the same ones every time. (templated)
+    :param flatten: Paths into JSON columns, each for a column of its own: ``"inputs.question"``, with a type
+        ``"outputs.score:float64"``; ``"*"`` for all that occur in the window. (templated)
+    :param redact: What to do to columns, paths or all texts before anything touches a disk:
+        ``{"inputs.email": "hash", "*": {"patterns": ["email", "card"]}}``. (templated)
+    :param redact_conn_id: A connection whose password is the key of the hashes. (templated)
+    :param schema_changes: Where the columns differ from those that this export replaces: ``evolve``, and say so in the
+        manifest, or ``fail``. (templated)
     :param max_rows_per_file: Rows a part holds at most. (templated)
     :param on_empty: For a window without rows: ``write`` a part with none, ``skip`` the task and leave the destination
         as it is, or ``fail``. (templated)
@@ -69,6 +87,10 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         "only_with_tools",
         "with_feedback",
         "sample",
+        "flatten",
+        "redact",
+        "redact_conn_id",
+        "schema_changes",
         "max_rows_per_file",
         "on_empty",
         "partition",
@@ -85,6 +107,10 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         only_with_tools: bool | str = False,
         with_feedback: bool | str = True,
         sample: float | str | Mapping[str, Any] | None = None,
+        flatten: Iterable[str] | str | None = None,
+        redact: Mapping[str, Any] | Iterable[Any] | None = None,
+        redact_conn_id: str | None = None,
+        schema_changes: SchemaChanges = "evolve",
         max_rows_per_file: int | str = MAX_ROWS_PER_FILE,
         on_empty: OnEmpty = "write",
         partition: str = "auto",
@@ -99,6 +125,10 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         self.only_with_tools = only_with_tools
         self.with_feedback = with_feedback
         self.sample = sample
+        self.flatten = flatten
+        self.redact = redact
+        self.redact_conn_id = redact_conn_id
+        self.schema_changes = schema_changes
         self.max_rows_per_file = max_rows_per_file
         self.on_empty = on_empty
         self.partition = partition
@@ -108,7 +138,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         began = time.monotonic()
         with airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
             window = self.resolve_window(context)
-            view, target = self._view(), self._target()
+            view, target, shape = self._view(), self._target(), self._shape()
             client = hook.get_conn()
             query = replace(
                 self.query(client.project(self.project_named()), window, view.fields),
@@ -117,7 +147,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             self.langsmith_url = project_url(hook.settings, query.project, query)
             self.log.info("::group::Reading %s of %s", view.name, query.about)
             try:
-                exported = export(client, query, view, target, _Reporter(self.log))
+                exported = export(client, query, view, target, shape, _Reporter(self.log))
             finally:
                 self.log.info("::endgroup::")
         if exported is None:
@@ -129,12 +159,36 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         with_feedback = self.with_feedback
         if isinstance(with_feedback, str) and with_feedback.strip().lower() in ("true", "false", ""):
             with_feedback = bool(arguments.flag(with_feedback, "with_feedback"))
+        columns = arguments.names(self.columns, "columns")
         return view_of(
             self.view,
-            arguments.names(self.columns, "columns"),
+            columns and (*columns, *self._hidden(columns)),
             only_with_tools=bool(arguments.flag(self.only_with_tools, "only_with_tools")),
             with_feedback=with_feedback,
         )
+
+    def _paths(self) -> tuple[str, ...]:
+        return arguments.names(self.flatten, "flatten") or ()
+
+    def _hidden(self, columns: tuple[str, ...] | None) -> tuple[str, ...]:
+        """Name the columns that paths look into, and that are not to be written themselves."""
+        if columns is None:
+            return ()
+        looked_into = dict.fromkeys(column_of(path) for path in self._paths() if path != "*")
+        return tuple(name for name in looked_into if name not in columns)
+
+    def _shape(self) -> Shape:
+        paths = self._paths()
+        return Shape(
+            redact=self.redact,
+            redact_key=self._redact_key(),
+            flatten="*" if paths == ("*",) else paths,
+            hidden=frozenset(self._hidden(arguments.names(self.columns, "columns"))),
+        )
+
+    def _redact_key(self) -> str | None:
+        conn_id = arguments.text(self.redact_conn_id, "redact_conn_id")
+        return LangSmithHook.get_connection(conn_id).password if conn_id else None
 
     def _target(self) -> Target:
         return Target(
@@ -143,6 +197,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             partition=arguments.text(self.partition, "partition") or "auto",
             max_rows_per_file=arguments.whole(self.max_rows_per_file, "max_rows_per_file"),
             on_empty=self.on_empty,
+            schema_changes=self.schema_changes,
         )
 
     def _tell(self, exported: Exported, seconds: float) -> None:

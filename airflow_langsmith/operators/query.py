@@ -17,7 +17,7 @@ from airflow_langsmith.api.errors import ConfigurationError, RunNotFoundError
 from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.exceptions import airflow_errors
-from airflow_langsmith.export import Target, export, format_of
+from airflow_langsmith.export import Shape, Target, export, format_of
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithRunLink
 from airflow_langsmith.operators.base import UI_COLOR, LangSmithRunsOperator
@@ -171,13 +171,13 @@ class LangSmithReadRunOperator(BaseOperator):
             destination=self.destination or "",
             format=format_of(self.format, arguments.text(self.compression, "compression")),
             partition=f"{'tree' if children else 'run'}={run.id}",
-            order_by="dotted_order" if children else None,
         )
         if children and "dotted_order" not in {column.name for column in view.columns}:
             raise ConfigurationError(
                 "A tree that lands in a destination needs the column dotted_order: add it to columns."
             )
-        exported = export(client, _below(run, children=children, fields=view.fields), view, target)
+        shape = Shape(order_by="dotted_order" if children else None)
+        exported = export(client, _below(run, children=children, fields=view.fields), view, target, shape)
         if exported is None:
             raise RuntimeError("an export that writes empty windows has always something to tell")
         self.log.info("%s runs landed: %s", exported.manifest.rows, exported.uri)

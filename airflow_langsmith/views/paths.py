@@ -143,3 +143,14 @@ def matching(container: Any, step: Step) -> Sequence[Any]:
         if isinstance(step, int) and step < len(container):
             return [step]
     return ()
+
+
+def column_of(text: str) -> str:
+    """
+    Name the column that a path looks into.
+
+    >>> column_of("feedback.user_score"), column_of("inputs.question")
+    ('feedback_stats', 'inputs')
+    """
+    column = parse(text).column
+    return SHORT.get(column, column)

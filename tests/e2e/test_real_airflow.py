@@ -78,13 +78,13 @@ def langsmith() -> Iterator[LangSmithStandIn]:
 
 @pytest.fixture(scope="module")
 def lake() -> Iterator[dict[str, str]]:
-    """An S3 server with a bucket, as the Airflow connection it needs."""
+    """An S3 server, as the Airflow connection it needs, with an id of its own: Airflow keeps file systems by it."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
     extra = {"region_name": "us-east-1", "endpoint_url": f"http://{host}:{port}"}
     connection = {"conn_type": "aws", "login": "access", "password": "secret-of-the-lake", "extra": extra}
-    yield {"AIRFLOW_CONN_LAKE": json.dumps(connection)}
+    yield {"AIRFLOW_CONN_BAY": json.dumps(connection)}
     server.stop()
 
 
@@ -96,12 +96,12 @@ def test_a_day_lands_on_s3_and_the_key_is_nowhere(
     tmp_path: Path,
 ) -> None:
     """A DAG run on real Airflow lands its day on S3; runs that fail tell why; no place keeps the key."""
-    monkeypatch.setenv("AIRFLOW_CONN_LAKE", lake["AIRFLOW_CONN_LAKE"])
+    monkeypatch.setenv("AIRFLOW_CONN_BAY", lake["AIRFLOW_CONN_BAY"])
     from airflow.providers.common.compat.sdk import ObjectStoragePath  # noqa: PLC0415  # seconds, here alone
 
-    ObjectStoragePath("s3://lake@traces").fs.mkdir("traces")
+    ObjectStoragePath("s3://bay@bay").fs.mkdir("bay")
     connected = {"AIRFLOW_CONN_LANGSMITH_DEFAULT": langsmith.connection(max_retries=0), **lake}
-    conf = {"project": PROJECT, "destination": "s3://lake@traces/langsmith"}
+    conf = {"project": PROJECT, "destination": "s3://bay@bay/langsmith"}
 
     export = "langsmith_export_runs"
     assert airflow.test_dag(export, START + 2 * DAY, conf, **connected) == 0, airflow.output
@@ -120,9 +120,9 @@ def test_a_day_lands_on_s3_and_the_key_is_nowhere(
     assert airflow.test_dag(export, START + 2 * DAY, conf, **failed) != 0
     assert "Check the connection" in airflow.output
 
-    objects = ObjectStoragePath("s3://lake@traces").fs.find("traces")
+    objects = ObjectStoragePath("s3://bay@bay").fs.find("bay")
     assert objects
-    landed = b"".join(ObjectStoragePath("s3://lake@traces").fs.cat_file(name) for name in objects)
+    landed = b"".join(ObjectStoragePath("s3://bay@bay").fs.cat_file(name) for name in objects)
     kept = [path for path in airflow.home.rglob("*") if path.is_file()]
     assert any(path.name == "airflow.db" for path in kept)
     assert KEY not in airflow.output

@@ -15,6 +15,7 @@ RETRIABLE = {
     errors.ConcurrentExportError: True,
     errors.EmptyWindowError: True,
     errors.DestinationConflictError: False,
+    errors.SchemaChangeError: False,
     errors.ManifestError: False,
     errors.BrokenManifestError: False,
 }

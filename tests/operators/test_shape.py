@@ -1,0 +1,159 @@
+"""Rows in shape, all the way to the files: flattened, redacted, guarded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException
+
+from airflow_langsmith.export import read_manifest
+from airflow_langsmith.operators import LangSmithExportOperator
+from airflow_langsmith.testing import LangSmithStandIn
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+EMAIL, CARD, KEY = "grace.hopper@example.com", "4111 1111 1111 1111", "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789"
+
+ReadRows = Callable[[Any], list[dict[str, Any]]]
+
+
+@pytest.fixture
+def shop(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> LangSmithStandIn:
+    """Runs whose payloads differ, with what must not land in them."""
+    monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(requests_per_10s=1000))
+    monkeypatch.setenv("AIRFLOW_CONN_SALT", '{"conn_type": "generic", "password": "a secret of ours"}')
+    for number in range(250):
+        run = langsmith.add_run(
+            project="shop",
+            start_time=START + timedelta(seconds=number),
+            inputs={"question": f"q {number}", "user": {"email": EMAIL, "n": number % 3}},
+            outputs={"score": number / 2 if number % 100 else "n/a", "late": True} if number < 200 else {"other": CARD},
+            error=f"denied {KEY}" if number == 7 else None,
+            extra={"metadata": {"card": CARD, "a.b": number}},
+        )
+        if number % 2:
+            langsmith.add_feedback(run, score=number % 4 == 1, comment=f"mail {EMAIL}")
+    return langsmith
+
+
+def export(destination: Path, **arguments: Any) -> dict[str, Any]:
+    """Export the day."""
+    operator = LangSmithExportOperator(
+        task_id="export", project="shop", destination=f"file://{destination}", **arguments
+    )
+    context: Any = {
+        "data_interval_start": START,
+        "data_interval_end": START + DAY,
+        "dag_run": SimpleNamespace(run_type="scheduled", run_after=START + DAY),
+    }
+    operator.render_template_fields(context)
+    return operator.execute(context)
+
+
+def test_paths_become_columns(shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows) -> None:
+    """Values inside payloads have columns of their own; what does not fit its type is kept aside and counted."""
+    paths = [
+        "inputs.user.n:int64",
+        "outputs.score:float64",
+        'metadata."a.b":int64',
+        "feedback.user_score",
+        "inputs.question",
+    ]
+    result = export(tmp_path, columns=["run_id", "outputs"], flatten=paths)
+    rows = read_rows(result["manifest"])
+    assert set(rows[0]) == {
+        "run_id",
+        "outputs",
+        "inputs__user__n",
+        "outputs__score",
+        "metadata__a_b",
+        "feedback__user_score",
+        "inputs__question",
+        "flatten_misfits",
+    }
+    for row in rows:
+        number = row["metadata__a_b"]
+        assert row["inputs__question"] == f"q {number}"
+        assert row["inputs__user__n"] == number % 3
+        assert row["outputs__score"] == (number / 2 if number < 200 and number % 100 else None)
+    misfits = [json.loads(row["flatten_misfits"]) for row in rows if row["flatten_misfits"]]
+    assert misfits == [{"outputs.score": "n/a"}] * 2
+    assert read_manifest(result).misfits == 2
+
+
+def test_all_keys_of_a_window(shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows) -> None:
+    """With ``*`` all keys of the window have columns, the same in every part, though no page has them all."""
+    result = export(tmp_path, flatten="*", max_rows_per_file=60)
+    manifest = read_manifest(result)
+    names = [column.name for column in manifest.columns]
+    assert {"inputs__question", "inputs__user__email", "outputs__score", "outputs__other", "outputs__late"} <= set(
+        names
+    )
+    rows = read_rows(result["manifest"])
+    assert (len(rows), len(manifest.files)) == (250, 5)
+    assert {row["outputs__other"] for row in rows} == {None, CARD}
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    export(tmp_path, flatten="*", max_rows_per_file=60)
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "csv"])
+def test_what_is_redacted_is_in_no_byte(
+    shop: LangSmithStandIn, tmp_path: Path, format_: Any, read_rows: ReadRows
+) -> None:
+    """A planted address, key and card number appear in no file, in payloads, errors, metadata or feedback."""
+    rules = {"inputs.user.email": "hash", "*": {"patterns": ["email", "card", "api_key"]}}
+    plain = export(tmp_path / "plain", format=format_, compression="none")
+    assert all(secret.encode() in content(plain) for secret in (EMAIL, CARD, KEY))
+    result = export(tmp_path / "safe", format=format_, compression="none", redact=rules, redact_conn_id="salt")
+    assert not [secret for secret in (EMAIL, CARD, KEY, "a secret of ours") if secret.encode() in content(result)]
+    flat = export(tmp_path / "flat", flatten="*", redact=rules, redact_conn_id="salt")
+    hashes = {row["inputs__user__email"] for row in read_rows(flat["manifest"])}
+    assert len(hashes) == 1
+    assert len(hashes.pop()) == 64
+
+
+def content(result: dict[str, Any]) -> bytes:
+    """Read every byte of an export."""
+    directory = Path(result["manifest"].removeprefix("file://")).parent
+    return b"".join(path.read_bytes() for path in directory.iterdir())
+
+
+def test_columns_that_change(shop: LangSmithStandIn, tmp_path: Path) -> None:
+    """Columns that differ from those published are told in the manifest, or fail the export and leave it as it is."""
+    export(tmp_path, columns=["run_id", "name"])
+    with pytest.raises(AirflowFailException, match="schema_changes='fail'"):
+        export(tmp_path, columns=["run_id", "error"], schema_changes="fail")
+    assert [
+        column.name for column in read_manifest(f"file://{tmp_path}/runs/project=shop/date=2026-03-01").columns
+    ] == [
+        "run_id",
+        "name",
+    ]
+    result = export(tmp_path, columns=["run_id", "error"])
+    assert read_manifest(result).schema_changes == ("+ error string", "- name string")
+    assert read_manifest(export(tmp_path, columns=["run_id", "error"], schema_changes="fail")).schema_changes == ()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"flatten": ["nonsense.x"]}, "no column"),
+        ({"flatten": ["inputs.x:decimal"]}, "decimal"),
+        ({"redact": {"nonsense": "drop"}}, "nonsense"),
+        ({"redact": {"inputs": "hash"}}, "key"),
+        ({"redact": {"inputs": "shred"}}, "shred"),
+        ({"schema_changes": "ignore"}, "schema_changes"),
+    ],
+)
+def test_shapes_that_cannot_be_meant(shop: LangSmithStandIn, tmp_path: Path, arguments: Any, why: str) -> None:
+    """A path or rule that cannot be meant fails the task by name, and nothing lands."""
+    with pytest.raises(AirflowFailException, match=why):
+        export(tmp_path, **arguments)
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
