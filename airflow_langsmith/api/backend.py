@@ -10,7 +10,7 @@ from airflow_langsmith.api.errors import ApiError, LangSmithError, NotFoundError
 from airflow_langsmith.api.flow import Backoff, Flow, Request
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.reads import read_info
-from airflow_langsmith.api.records import Info, Page, Project, Run
+from airflow_langsmith.api.records import Info, Page, Project
 from airflow_langsmith.api.settings import Settings
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ class Dialect(Protocol):
     def question(self, run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:
         """Write the question for one run."""
 
-    def read_one(self, content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Run:
+    def read_one(self, content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
         """Read its answer."""
 
 

@@ -6,13 +6,13 @@ import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Self, TypeVar
 
 from airflow_langsmith.api import reads
 from airflow_langsmith.api.backend import Backend
-from airflow_langsmith.api.errors import TransportError
-from airflow_langsmith.api.flow import Flow, Pause, RateLimited, Reply, Request, Response
+from airflow_langsmith.api.flow import Answer, Flow, Pause, RateLimited, Reply, Request, Response, Together
 from airflow_langsmith.api.pacing import Pacer, pacer_for
 from airflow_langsmith.api.query import FIELDS, RunQuery
 from airflow_langsmith.api.records import Feedback, Info, Page, Project, Run
@@ -50,7 +50,7 @@ class _Driven:
         log.warning("Waiting %.1f s: %s", pause.seconds, pause.why)
         return pause.seconds
 
-    def _noted(self, reply: Response | TransportError, request: Request) -> Response | TransportError:
+    def _noted(self, reply: Answer, request: Request) -> Answer:
         if (
             isinstance(reply, Response)
             and (sunset := reply.headers.get("sunset"))
@@ -162,12 +162,18 @@ class LangSmithClient(_Driven):
             except StopIteration as end:
                 result: T = end.value
                 return result
-            if isinstance(step, Request):
-                time.sleep(self._wait_before(step))
-                reply = self._noted(self._transport.send(step), step)
+            if isinstance(step, Together):
+                with ThreadPoolExecutor(len(step.requests)) as threads:
+                    reply = list(threads.map(self._ask, step.requests))
+            elif isinstance(step, Request):
+                reply = self._ask(step)
             else:
                 time.sleep(self._wait_out(step))
                 reply = None
+
+    def _ask(self, request: Request) -> Answer:
+        time.sleep(self._wait_before(request))
+        return self._noted(self._transport.send(request), request)
 
 
 class AsyncLangSmithClient(_Driven):
@@ -220,9 +226,14 @@ class AsyncLangSmithClient(_Driven):
             except StopIteration as end:
                 result: T = end.value
                 return result
-            if isinstance(step, Request):
-                await asyncio.sleep(self._wait_before(step))
-                reply = self._noted(await self._transport.send(step), step)
+            if isinstance(step, Together):
+                reply = list(await asyncio.gather(*map(self._ask, step.requests)))
+            elif isinstance(step, Request):
+                reply = await self._ask(step)
             else:
                 await asyncio.sleep(self._wait_out(step))
                 reply = None
+
+    async def _ask(self, request: Request) -> Answer:
+        await asyncio.sleep(self._wait_before(request))
+        return self._noted(await self._transport.send(request), request)

@@ -18,7 +18,8 @@ Everything that can go wrong, sorted by what cures it.
     ├── TransportError                    no answer: refused, reset, cut short       a retry may
     │   └── ReadTimeoutError              no answer in time                          a retry may
     └── PayloadError                      an answer outside the documented shape     only you can
-        └── CursorLoopError               the same page twice                        a retry may
+        ├── CursorLoopError               the same page twice                        a retry may
+        └── MissingPayloadError           a payload is not where its link leads      a retry may
 
 ``windows`` and ``export`` add their own leaves. ``retriable`` is the one place that tells the two kinds apart:
 the retry loop reads it, and so does the surface when it tells Airflow whether to try again.
@@ -162,6 +163,12 @@ class PayloadError(LangSmithError):
 
 class CursorLoopError(PayloadError):
     """A page pointed at a page already read; going on would never end."""
+
+    retriable = True
+
+
+class MissingPayloadError(PayloadError):
+    """A payload in blob storage could not be had; a new page has new links."""
 
     retriable = True
 

@@ -77,8 +77,16 @@ class RateLimited(Pause):
     tier: str
 
 
-Step = Request | Pause
-Reply = Response | TransportError | None
+@dataclass(frozen=True)
+class Together:
+    """Several questions to be asked at the same time; their answers come as a list, in this order."""
+
+    requests: tuple[Request, ...]
+
+
+Step = Request | Pause | Together
+Answer = Response | TransportError
+Reply = Answer | list[Answer] | None
 Flow = Generator[Step, Reply, T]
 
 

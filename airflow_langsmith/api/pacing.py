@@ -25,6 +25,7 @@ BUDGETS = {
     "v1 single": 5,
     "v2 single": 300,
     "other": 300,
+    "storage": 100_000,  # not LangSmith's
 }
 WIDE = timedelta(days=7)
 

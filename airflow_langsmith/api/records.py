@@ -76,11 +76,16 @@ class Run(msgspec.Struct, kw_only=True):
 
 
 class Page(msgspec.Struct, frozen=True):
-    """One answer of a run query: newest run first, and where to go on, if there is more."""
+    """
+    One answer of a run query: newest run first, and where to go on, if there is more.
+
+    ``elsewhere`` holds what of it has still to be fetched (:class:`~airflow_langsmith.api.payloads.Elsewhere`).
+    """
 
     runs: list[Run]
     cursor: str | None
     size: int  # bytes of the body
+    elsewhere: list[Any] = []
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True):

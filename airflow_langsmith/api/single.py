@@ -10,6 +10,7 @@ from airflow_langsmith.api import v1
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.errors import ConfigurationError, NotFoundError, RunNotFoundError
 from airflow_langsmith.api.flow import Flow, Request, exchange
+from airflow_langsmith.api.payloads import fetch
 from airflow_langsmith.api.query import FIELDS
 from airflow_langsmith.api.reads import find_project
 from airflow_langsmith.api.records import Project, Run
@@ -29,11 +30,13 @@ def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], back
     dialect = yield from backend.choose()
     request = dialect.question(run_id, project, fields)
     try:
-        run = yield from exchange(
+        page = yield from exchange(
             lambda: request, lambda body: dialect.read_one(body, project, fields, request.about), backend.backoff
         )
     except NotFoundError as error:
         raise RunNotFoundError(*error.args) from error
+    yield from fetch(page.elsewhere, backend.backoff)
+    (run,) = page.runs
     if project is None:
         run = replace(run, project=(yield from find_project(run.project.id, backend.backoff)))
     return run
@@ -50,8 +53,10 @@ def read_shared(share_token: str, run_id: str | None, backend: Backend) -> Flow[
     about = "a run by its public link"
     request = Request("GET", place, about=about, needs_key=False, shown="/api/v1/public/.../run")
     try:
-        return (
-            yield from exchange(lambda: request, lambda body: v1.read_one(body, None, FIELDS, about), backend.backoff)
+        page = yield from exchange(
+            lambda: request, lambda body: v1.read_one(body, None, FIELDS, about), backend.backoff
         )
     except NotFoundError as error:
         raise RunNotFoundError(*error.args) from error
+    yield from fetch(page.elsewhere, backend.backoff)
+    return page.runs[0]

@@ -8,16 +8,17 @@ and ``trace`` switch filters and paging off, so both are asked for in the filter
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.api.errors import PayloadError
 from airflow_langsmith.api.flow import Request
+from airflow_langsmith.api.payloads import Elsewhere
 from airflow_langsmith.api.query import MARGIN, RunQuery, instant
 from airflow_langsmith.api.records import Page, Project, Run
-from airflow_langsmith.api.wire import ABSENT, WireRun, decode, present
+from airflow_langsmith.api.wire import ABSENT, WireRun, decode, present, read_metadata, thread_of
 
 NAME = "v1"
 PATH = "/api/v1/runs/query"
@@ -69,10 +70,9 @@ def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
 def read(content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:
     """Read a page."""
     answer = decode(_PAGE, content, about)
-    for wire in answer.runs:
-        _refuse_offloaded(wire, fields, about)
     cursor = (answer.cursors or {}).get("next") or None
-    return Page([_run(wire, project) for wire in answer.runs], cursor, len(content))
+    runs = [_run(wire, project) for wire in answer.runs]
+    return Page(runs, cursor, len(content), _elsewhere(answer.runs, runs, fields))
 
 
 def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:  # noqa: ARG001  # all come
@@ -81,15 +81,19 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
     return Request("GET", f"/api/v1/runs/{run_id}", tier="v1 single", params=params, about=f"run {run_id}")
 
 
-def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Run:
+def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
     """Read one run; a project that was not given has no name yet."""
     wire = decode(_ONE, content, about)
-    _refuse_offloaded(wire, fields, about)
-    return _run(wire, project or Project(id=wire.session_id, name=""))
+    run = _run(wire, project or Project(id=wire.session_id, name=""))
+    return Page([run], None, len(content), _elsewhere([wire], [run], fields))
 
 
 class _Extra(msgspec.Struct):
     metadata: Raw = ABSENT
+
+
+class _Link(msgspec.Struct):
+    presigned_url: str
 
 
 class _WireRun(WireRun, kw_only=True):
@@ -107,29 +111,44 @@ class _WirePage(msgspec.Struct):
     cursors: dict[str, str | None] | None = None
 
 
-_OFFLOADED = ("inputs", "outputs", "error", "events", "extra", "serialized")
 _NOTHING = (None, ABSENT, Raw(b"null"))
 _PAGE = msgspec.json.Decoder(_WirePage)
 _ONE = msgspec.json.Decoder(_WireRun)
 _EXTRA = msgspec.json.Decoder(_Extra)
+_LINK = msgspec.json.Decoder(_Link)
 
 
-def _refuse_offloaded(wire: _WireRun, fields: tuple[str, ...], about: str) -> None:
-    """Fail rather than let a payload in blob storage pass for an empty one."""
-    if not (wire.inputs_s3_urls or wire.outputs_s3_urls or wire.s3_urls):
-        return
-    elsewhere = set(wire.s3_urls or {})
-    elsewhere |= {"inputs"} if wire.inputs_s3_urls else set()
-    elsewhere |= {"outputs"} if wire.outputs_s3_urls else set()
+def _elsewhere(wires: list[_WireRun], runs: list[Run], fields: tuple[str, ...]) -> list[Elsewhere]:
+    """List the payloads that are wanted, and were not sent because they lie in blob storage."""
     wanted = {*fields, "extra"} if {"metadata", "thread_id"} & set(fields) else set(fields)
-    offloaded = [name for name in _OFFLOADED if name in elsewhere & wanted]
-    missing = [name for name in offloaded if getattr(wire, name) in _NOTHING]
-    if missing:
-        raise PayloadError(
-            f"LangSmith keeps the {' and '.join(missing)} of run {wire.id} in blob storage and did not send them "
-            f"[{about}]. A retry will not help: leave these columns out, or set 'api_version' to 'v2' in the "
-            "connection's extra, which sends payloads whole."
-        )
+    found = []
+    for wire, run in zip(wires, runs, strict=True):
+        if not (wire.inputs_s3_urls or wire.outputs_s3_urls or wire.s3_urls):
+            continue
+        links = {"inputs": _link(wire.inputs_s3_urls, "ROOT"), "outputs": _link(wire.outputs_s3_urls, "ROOT")}
+        links |= {name: _link(wire.s3_urls, name) for name in ("error", "events", "extra", "serialized")}
+        for name, url in links.items():
+            if url and name in wanted and getattr(wire, name) in _NOTHING:
+                found.append(Elsewhere(f"{name} of run {run.id}", url, partial(_put, run, name)))
+    return found
+
+
+def _link(urls: dict[str, Raw] | None, name: str) -> str | None:
+    try:
+        return _LINK.decode(urls[name]).presigned_url if urls and name in urls else None
+    except msgspec.ValidationError:
+        return None
+
+
+def _put(run: Run, name: str, payload: Raw) -> None:
+    """Put a payload that came late where it belongs, and what follows from it."""
+    if name == "error":
+        run.error = str(msgspec.json.decode(payload))
+        return
+    setattr(run, name, present(payload))
+    if name == "extra":
+        run.metadata = present(_metadata(payload))
+        run.thread_id = run.thread_id or thread_of(read_metadata(run.metadata))
 
 
 def _run(wire: _WireRun, project: Project) -> Run:

@@ -73,10 +73,10 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
     return Request("GET", f"/api/v2/runs/{run_id}", tier="v2 single", params=params, about=f"run {run_id}")
 
 
-def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Run:  # noqa: ARG001
+def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:  # noqa: ARG001
     """Read one run."""
     wire = decode(_ONE, content, about)
-    return _run(wire, project or Project(id="", name=""))
+    return Page([_run(wire, project or Project(id="", name=""))], None, len(content))
 
 
 def _selects(fields: tuple[str, ...]) -> list[str]:

@@ -11,6 +11,7 @@ from airflow_langsmith.api.backend import Backend, Dialect
 from airflow_langsmith.api.errors import ConfigurationError, CursorLoopError, LangSmithError
 from airflow_langsmith.api.flow import Flow, Request, exchange
 from airflow_langsmith.api.pacing import v1_tier
+from airflow_langsmith.api.payloads import fetch
 from airflow_langsmith.api.query import RunQuery, instant
 from airflow_langsmith.api.records import Page, Run
 
@@ -59,6 +60,7 @@ class Walk:
             self._speak(other)
             page = yield from exchange(self._request, self._read, self._backend.backoff, self._shrink)
         self._backend.settle()
+        yield from fetch(page.elsewhere, self._backend.backoff)
         return self._accept(page)
 
     @property

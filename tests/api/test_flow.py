@@ -46,7 +46,7 @@ class Pushed:
             if isinstance(step, Request):
                 self.sizes.append(self.size)
                 reply = self._replies.pop(0)
-            else:
+            elif isinstance(step, Pause):
                 self.pauses.append(step)
 
     def _ask(self) -> Request:

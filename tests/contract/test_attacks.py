@@ -111,13 +111,14 @@ def test_half_an_emoji_changes_no_other_row(
 def test_payloads_elsewhere_that_nobody_asked_for(
     langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: Export
 ) -> None:
-    """A payload in blob storage fails only the exports that want it."""
+    """A payload in blob storage is fetched only by the exports that want it."""
     run = langsmith.add_run(project="shop", start_time=START, events=[{"name": "x"}], inputs={"q": 1})
     langsmith.offload(run, "events")
     client = client_of(langsmith, "v1")
     assert export_runs(client, "shop", START, START + DAY).manifest.rows == 1
-    with pytest.raises(LangSmithError, match="keeps the events of run"):
-        export_runs(client, "shop", START, START + DAY, columns=["run_id", "events"])
+    assert not langsmith.requests_to(f"/storage/{run}/events")
+    export_runs(client, "shop", START, START + DAY, columns=["run_id", "events"])
+    assert len(langsmith.requests_to(f"/storage/{run}/events")) == 1
 
 
 @pytest.mark.parametrize("info", [{"version": None}, {"version": "0.16.0", "instance_flags": None}, ["odd"], {}])

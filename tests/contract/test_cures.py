@@ -15,6 +15,7 @@ from airflow_langsmith.api.errors import (
     ConfigurationError,
     InvalidQueryError,
     LangSmithError,
+    MissingPayloadError,
     PayloadError,
     ProxyError,
     TransportError,
@@ -209,19 +210,22 @@ def test_an_answer_that_takes_too_long(langsmith: LangSmithStandIn, client_of: C
     refused(TransportError, "ReadTimeout", lambda: client.project("shop"))
 
 
-def test_payloads_in_blob_storage(langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: Export) -> None:
-    """A payload that v1 keeps elsewhere is not written as null; v2 and other columns are ways out."""
+def test_payloads_in_blob_storage_that_cannot_be_had(
+    langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: Export
+) -> None:
+    """A payload that v1 keeps elsewhere is never written as null; v2 and other columns are the ways out."""
     run_id = langsmith.add_run(project="shop", start_time=START, inputs={"q": 1}, outputs={"a": 2})
     langsmith.offload(run_id, "inputs", "outputs")
+    langsmith.misbehave("status", status=403, path=f"/storage/{run_id}/inputs", times=None)
     v1 = client_of(langsmith, "v1")
     error = refused(
-        PayloadError,
-        "leave these columns out, or set 'api_version'",
+        MissingPayloadError,
+        "leave the column out, or set 'api_version'",
         lambda: export_runs(v1, "shop", START, START + DAY),
     )
-    assert f"inputs and outputs of run {run_id}" in str(error)
+    assert f"inputs of run {run_id}" in str(error)
+    assert "signed" not in str(error)
     assert export_runs(v1, "shop", START, START + DAY, columns=["run_id", "name"]).manifest.rows == 1
-    assert export_runs(client_of(langsmith, "v2"), "shop", START, START + DAY, partition="v2").manifest.rows == 1
 
 
 def test_what_is_refused_before_any_request(
