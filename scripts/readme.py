@@ -27,7 +27,7 @@ def with_tables(text: str) -> str:
 
 
 def _row(column: Column, of: str) -> str:
-    made = "the feedback" if of == "feedback" else "the trace"
+    made = {"feedback": "the feedback", "threads": "the turns"}.get(of, "the trace")
     source = [_source(dialect.SELECT, column) or made for dialect in (v1, v2)]
     meaning = column.meaning if column.default else f"{column.meaning} Only when named in `columns`."
     return f"| `{column.name}` | {column.type} | {source[0]} | {source[1]} | {meaning} |"

@@ -24,7 +24,7 @@ from airflow_langsmith.api.query import instant
 
 Value = str | int | float | bool | datetime | timedelta | None
 
-_THREAD_KEYS = ("session_id", "thread_id", "conversation_id")
+THREAD_KEYS = ("session_id", "thread_id", "conversation_id")
 
 
 class _Any:
@@ -245,7 +245,7 @@ def tag(name: str) -> Filter:
 
 def thread(thread_id: str) -> Filter:
     """Belongs to a thread, under any of the three metadata keys that name one."""
-    return and_(in_("metadata_key", _THREAD_KEYS), eq("metadata_value", thread_id))
+    return and_(in_("metadata_key", THREAD_KEYS), eq("metadata_value", thread_id))
 
 
 def failed() -> Filter:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import timedelta
 
 from airflow_langsmith.api import LangSmithClient, Run, RunQuery
-from airflow_langsmith.api.filters import and_, gte, lt
-from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT
+from airflow_langsmith.api.filters import THREAD_KEYS, and_, gte, in_, lt
+from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, BEGINNING
 from airflow_langsmith.views import Below, Record
+from airflow_langsmith.views.threads import ROOT_FIELDS, TURNS, Thread
+from airflow_langsmith.views.traces import Trace
 
 
 def gather(client: LangSmithClient, below: Below, query: RunQuery, roots: Sequence[Run]) -> list[Record]:
@@ -20,19 +23,44 @@ def gather(client: LangSmithClient, below: Below, query: RunQuery, roots: Sequen
     """
     if not roots:
         return []
-    records = {root.id: below.record(root) for root in roots}
     first, last = min(root.start_time for root in roots), max(root.start_time for root in roots)
     narrowed = [filter_ for filter_ in (query.filter, query.trace_filter) if filter_]
+    around = and_(gte("start_time", first), lt("start_time", last + timedelta(microseconds=1)), *narrowed)
     whole = RunQuery(
         project=query.project,
         start=first - BEFORE_ROOT,
         end=last + AFTER_ROOT,
         fields=below.fields,
         run_type=below.run_type,
-        trace_filter=str(and_(gte("start_time", first), lt("start_time", last + timedelta(microseconds=1)), *narrowed)),
+        trace_filter=str(around),
         tree_filter=query.tree_filter,
     )
-    for run in client.runs(whole):
+    return _folded(client, below, whole, roots)
+
+
+def gather_threads(client: LangSmithClient, query: RunQuery, thread_ids: Sequence[str]) -> list[Thread]:
+    """Make the records of some threads: all their turns up to the end of the window, whenever they began."""
+    if not thread_ids:
+        return []
+    these = str(and_(in_("metadata_key", THREAD_KEYS), in_("metadata_value", thread_ids)))
+    everything = RunQuery(
+        project=query.project, start=BEGINNING, end=query.end, fields=ROOT_FIELDS, is_root=True, filter=these
+    )
+    roots = [root for root in client.runs(everything) if root.thread_id in thread_ids]
+    below = replace(
+        everything, end=query.end + AFTER_ROOT, fields=TURNS.fields, is_root=None, filter=None, trace_filter=these
+    )
+    turns: dict[str, list[Trace]] = {thread_id: [] for thread_id in thread_ids}
+    for root, record in zip(roots, _folded(client, TURNS, below, roots), strict=True):
+        if isinstance(record, Trace) and root.thread_id:
+            turns[root.thread_id].append(record)
+    return [Thread(thread_id, found) for thread_id, found in turns.items() if found]
+
+
+def _folded(client: LangSmithClient, below: Below, query: RunQuery, roots: Sequence[Run]) -> list[Record]:
+    """Add the runs of a query to the records of their roots."""
+    records = {root.id: below.record(root) for root in roots}
+    for run in client.runs(query):
         record = records.get(run.trace_id or "")
         if record is not None:
             record.add(run)

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from airflow_langsmith import __version__
-from airflow_langsmith.api import LangSmithClient, RunQuery
+from airflow_langsmith.api import LangSmithClient, Page, RunQuery
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import MARGIN, instant
 from airflow_langsmith.api.walk import Walk
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.errors import DestinationConflictError, EmptyWindowError, SchemaChangeError
-from airflow_langsmith.export.gather import gather
+from airflow_langsmith.export.gather import gather, gather_threads
 from airflow_langsmith.export.layout import partition
 from airflow_langsmith.export.manifest import Manifest, ManifestColumn
 from airflow_langsmith.export.parts import Parts
@@ -32,6 +32,7 @@ OnEmpty = Literal["write", "skip", "fail"]
 SchemaChanges = Literal["evolve", "fail"]
 PLAIN = Shape()
 FEEDBACK_AT_ONCE = 1000  # rows
+THREADS_AT_ONCE = 50  # whole conversations held at a time, with the payloads of their turns
 MAX_ROWS_PER_FILE = 100_000  # of 5 KB each, that is a file of about 70 MB
 
 
@@ -122,7 +123,8 @@ def export(
     :return: what was published; None for an empty window with ``on_empty="skip"``.
     :raises LangSmithError: where any page or file fails; what was published before then stands.
     """
-    query = view.ask(replace(query, fields=(*query.fields, "end_time")))  # tells what had not ended
+    more = ("end_time", "thread_id") if view.source == "threads" else ("end_time",)  # tells what had not ended
+    query = view.ask(replace(query, fields=(*query.fields, *more)))
     if view.below and query.page_size is None:
         query = replace(query, page_size=view.below.at_once)
     window = TimeWindow(query.start, query.end)
@@ -132,7 +134,7 @@ def export(
     with tempfile.TemporaryDirectory(prefix="langsmith-") as directory, Publication(path) as publication:
         _refuse_another(publication, view, query, path)
         walk = client.walk(query)
-        read = _feedback if view.source == "feedback" else _runs
+        read = {"runs": _runs, "feedback": _feedback, "threads": _threads}[view.source]
         rows = read(client, walk, view, progress, on_page)
         with (
             Shaped(rows, view, shape, Path(directory)) as shaped,
@@ -199,9 +201,26 @@ def _runs(client: LangSmithClient, walk: Walk, view: View, progress: Progress, o
     while not walk.done:
         page = client.drive(walk.next_page())
         rows = view.rows(gather(client, view.below, walk.query, page.runs) if view.below else page.runs)
-        progress.add((run.start_time for run in page.runs), walk.share(page), sum(run.is_pending for run in page.runs))
+        _count(progress, page, walk.share(page))
         on_page(progress)
         yield rows
+
+
+def _threads(client: LangSmithClient, walk: Walk, view: View, progress: Progress, on_page: OnPage) -> Iterator[Rows]:
+    """Read the turns in the window of a query, and make of each thread that has one a whole conversation."""
+    seen: set[str] = set()
+    while not walk.done:
+        page = client.drive(walk.next_page())
+        found = list(dict.fromkeys(run.thread_id for run in page.runs if run.thread_id and run.thread_id not in seen))
+        seen.update(found)
+        _count(progress, page, walk.share(page))
+        on_page(progress)
+        for first in range(0, len(found), THREADS_AT_ONCE):
+            yield view.rows(gather_threads(client, walk.query, found[first : first + THREADS_AT_ONCE]))
+
+
+def _count(progress: Progress, page: Page, share: float) -> None:
+    progress.add((run.start_time for run in page.runs), share, sum(run.is_pending for run in page.runs))
 
 
 def _feedback(client: LangSmithClient, walk: Walk, view: View, progress: Progress, on_page: OnPage) -> Iterator[Rows]:

@@ -47,9 +47,9 @@ class LangSmithExportOperator(LangSmithRunsOperator):
 
     :param destination: URI under which partitions are written, with Airflow's connections: ``s3://conn_id@bucket/key``,
         ``gs://...``, ``abfs://...``, ``file:///...``. (templated)
-    :param view: What a row is: ``runs``, ``traces`` (with their tools, models, tokens and costs) or ``retrievals``
-        (traces that used a retriever, with its inputs and outputs). Rows of traces belong to the window that their root
-        starts in, and the query is about the roots. (templated)
+    :param view: What a row is: ``runs``, ``traces`` (with their tools, models, tokens, costs), ``retrievals`` (traces
+        that used a retriever, with its inputs and outputs), ``feedback`` or ``threads`` (conversations). Rows of traces
+        belong to the window that their root starts in, and the query is about the roots. (templated)
     :param format: ``parquet``, ``jsonl`` or ``csv``. (templated)
     :param compression: Parquet: ``zstd`` (default), ``snappy``, ``gzip``, ``none``. JSONL and CSV: ``gzip`` (default),
         ``zstd``, ``none``. (templated)

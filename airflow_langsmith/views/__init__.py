@@ -6,10 +6,12 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.views import feedback, retrievals, runs, traces
+from airflow_langsmith.views import feedback, retrievals, runs, threads, traces
 from airflow_langsmith.views.columns import Below, Column, ColumnType, Record, Rows, View, chosen
 
-VIEWS: dict[str, View] = {view.name: view for view in (runs.VIEW, traces.VIEW, retrievals.VIEW, feedback.VIEW)}
+VIEWS: dict[str, View] = {
+    view.name: view for view in (runs.VIEW, traces.VIEW, retrievals.VIEW, feedback.VIEW, threads.VIEW)
+}
 
 
 def view_of(

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.records import Feedback, Run
+from airflow_langsmith.api.records import Run
 
 # How each type lands: Parquet, then JSONL and CSV.
 #   string     string                  text
@@ -82,14 +82,15 @@ class View:
     A kind of row: which columns it has, and which of them are wanted.
 
     Without ``below`` a row is a run. With it, rows are traces, and the query is about their roots: ``ask`` narrows it
-    to those that the view is about. With ``source="feedback"`` a row is a piece of feedback.
+    to those that the view is about. With ``source="feedback"`` a row is a piece of feedback,
+    with ``threads`` a conversation.
     """
 
     name: str
     columns: tuple[Column, ...]
     below: Below | None = None
     ask: Callable[[RunQuery], RunQuery] = lambda query: query
-    source: Literal["runs", "feedback"] = "runs"
+    source: Literal["runs", "feedback", "threads"] = "runs"
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -100,7 +101,7 @@ class View:
         """Find the place of a column among those wanted."""
         return [one.name for one in self.columns].index(column)
 
-    def rows(self, records: Sequence[Run | Record | Feedback]) -> Rows:
+    def rows(self, records: Sequence[Any]) -> Rows:
         """Turn a page of records into rows."""
         return Rows([column.read(list(records)) for column in self.columns], len(records))
 

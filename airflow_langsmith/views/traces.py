@@ -128,6 +128,22 @@ def _spent(name: str, type_: ColumnType, meaning: str) -> Column:
     return _whole(name, type_, f"{meaning}, added up from the trace's leaves.", lambda trace: trace.spent(name))
 
 
+BELOW = Below(
+    record=Trace,
+    fields=(
+        "trace_id",
+        "parent_run_id",
+        "name",
+        "run_type",
+        "status",
+        "dotted_order",
+        "metadata",
+        "first_token_time",
+        *(f"{kind}_tokens" for kind in ("prompt", "completion", "total")),
+        *(f"{kind}_cost" for kind in ("prompt", "completion", "total")),
+    ),
+)
+
 VIEW = View(
     "traces",
     (
@@ -191,19 +207,5 @@ VIEW = View(
         of_root("metadata", "The root's metadata."),
         of_root("feedback_stats", "The root's feedback: per key the count, mean and values; null without."),
     ),
-    Below(
-        record=Trace,
-        fields=(
-            "trace_id",
-            "parent_run_id",
-            "name",
-            "run_type",
-            "status",
-            "dotted_order",
-            "metadata",
-            "first_token_time",
-            *(f"{kind}_tokens" for kind in ("prompt", "completion", "total")),
-            *(f"{kind}_cost" for kind in ("prompt", "completion", "total")),
-        ),
-    ),
+    BELOW,
 )

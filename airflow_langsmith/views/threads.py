@@ -1,0 +1,133 @@
+"""The view ``threads``: a row is one conversation up to the window's end; a window holds those with a turn in it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from airflow_langsmith.api.filters import THREAD_KEYS, and_, in_
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.views.columns import Column, ColumnType, View
+from airflow_langsmith.views.traces import BELOW, Trace, about_roots
+from airflow_langsmith.views.traces import VIEW as TRACES
+
+
+class Thread:
+    """A conversation: its turns, each a trace, oldest first."""
+
+    def __init__(self, thread_id: str, turns: list[Trace]) -> None:
+        self.thread_id = thread_id
+        self.turns = sorted(turns, key=lambda turn: (turn.root.start_time, turn.root.dotted_order or ""))
+
+    @property
+    def end_time(self) -> datetime | None:
+        """When the last turn to end did; None if none has."""
+        return max((turn.root.end_time for turn in self.turns if turn.root.end_time), default=None)
+
+    def feedback(self) -> dict[str, dict[str, Any]] | None:
+        """Add up the feedback of the turns: per key how much there is, and the mean of the scores."""
+        found: dict[str, list[tuple[int, float | None]]] = {}
+        for turn in self.turns:
+            if turn.root.feedback_stats is not None:
+                for key, stats in _STATS.decode(turn.root.feedback_stats).items():
+                    found.setdefault(key, []).append((stats.n, stats.avg))
+        return {key: _mean(parts) for key, parts in sorted(found.items())} or None
+
+
+class _Stats(msgspec.Struct):
+    n: int = 0
+    avg: float | None = None
+
+
+_STATS = msgspec.json.Decoder(dict[str, _Stats])
+
+
+def _mean(parts: list[tuple[int, float | None]]) -> dict[str, Any]:
+    scored = [(n, avg) for n, avg in parts if avg is not None]
+    weight = sum(n for n, _ in scored)
+    mean = sum(n * avg for n, avg in scored) / weight if weight else None
+    return {"n": sum(n for n, _ in parts), "avg": mean}
+
+
+def asked(query: RunQuery) -> RunQuery:
+    """Ask for roots that belong to a thread, under any of its names."""
+    named = in_("metadata_key", THREAD_KEYS)
+    query = about_roots(query)
+    return replace(query, filter=str(and_(named, query.filter) if query.filter else named))
+
+
+def _column(
+    name: str, type_: ColumnType, meaning: str, read: Callable[[Thread], Any], *, repeats: bool = False
+) -> Column:
+    return Column(name, type_, meaning, (), lambda threads: [read(thread) for thread in threads], repeats=repeats)
+
+
+def _json(value: Any) -> Raw | None:
+    return None if value is None else Raw(msgspec.json.encode(value))
+
+
+def _spent(name: str, type_: ColumnType, meaning: str) -> Column:
+    def read(thread: Thread) -> Any:
+        told = [spent for turn in thread.turns if (spent := turn.spent(name)) is not None]
+        return sum(told) if told else None
+
+    return _column(name, type_, f"{meaning}, added up from the leaves of all turns.", read)
+
+
+def _duration(thread: Thread) -> float | None:
+    return (thread.end_time - thread.turns[0].root.start_time).total_seconds() if thread.end_time else None
+
+
+VIEW = View(
+    "threads",
+    (
+        _column("thread_id", "string", "The conversation's id; the key of this view.", lambda thread: thread.thread_id),
+        _column("project_id", "string", "The project's id.", lambda t: t.turns[0].root.project.id, repeats=True),
+        _column("project_name", "string", "The project's name.", lambda t: t.turns[0].root.project.name, repeats=True),
+        _column("turns", "integer", "How many turns (traces) it has so far.", lambda thread: len(thread.turns)),
+        _column("start_time", "timestamp", "When its first turn started.", lambda t: t.turns[0].root.start_time),
+        _column("last_start_time", "timestamp", "When its last turn started.", lambda t: t.turns[-1].root.start_time),
+        _column("end_time", "timestamp", "When the last turn to end did.", lambda thread: thread.end_time),
+        _column("duration_seconds", "number", "From the start of the first turn to there.", _duration),
+        _column("first_inputs", "json", "What its first turn was given.", lambda t: t.turns[0].root.inputs),
+        _column("last_outputs", "json", "What its last turn gave.", lambda t: t.turns[-1].root.outputs),
+        _column("status", "string", "The last turn's status.", lambda t: t.turns[-1].root.status, repeats=True),
+        _column(
+            "errored_turns",
+            "integer",
+            "How many turns failed.",
+            lambda t: sum(turn.root.status == "error" for turn in t.turns),
+        ),
+        _column(
+            "last_error",
+            "string",
+            "The error of the last turn that failed.",
+            lambda t: next((turn.root.error for turn in reversed(t.turns) if turn.root.error), None),
+        ),
+        _column("run_count", "integer", "How many runs all turns have.", lambda t: sum(turn.runs for turn in t.turns)),
+        _spent("prompt_tokens", "integer", "Tokens read"),
+        _spent("completion_tokens", "integer", "Tokens written"),
+        _spent("total_tokens", "integer", "Tokens read and written"),
+        _spent("prompt_cost", "number", "US dollars for the tokens read"),
+        _spent("completion_cost", "number", "US dollars for the tokens written"),
+        _spent("total_cost", "number", "US dollars in all"),
+        _column("trace_ids", "strings", "Its turns, oldest first.", lambda t: [turn.root.id for turn in t.turns]),
+        _column(
+            "feedback_stats",
+            "json",
+            "Per key how much feedback its turns have and the mean of the scores; null without.",
+            lambda thread: _json(thread.feedback()),
+        ),
+    ),
+    ask=asked,
+    source="threads",
+)
+
+# What is asked of the roots of a conversation.
+ROOT_FIELDS = tuple(sorted({*TRACES.fields, "thread_id", "dotted_order"}))
+TURNS = BELOW
