@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, Protocol
 
+import msgspec
+from msgspec import Raw
+
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
@@ -104,6 +107,11 @@ class View:
     def rows(self, records: Sequence[Any]) -> Rows:
         """Turn a page of records into rows."""
         return Rows([column.read(list(records)) for column in self.columns], len(records))
+
+
+def json_of(value: Any) -> Raw | None:
+    """Write the value of a JSON column; None is null."""
+    return None if value is None else Raw(msgspec.json.encode(value))
 
 
 def chosen(view: View, names: Iterable[str] | None) -> View:

@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import msgspec
-from msgspec import Raw
-
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Feedback
-from airflow_langsmith.views.columns import Column, ColumnType, View
+from airflow_langsmith.views.columns import Column, ColumnType, View, json_of
 
 _OTHERS = ("run_type", "is_root", "error", "trace_id", "reference_example_id", "sample")
 
@@ -33,10 +30,6 @@ def _column(
     return Column(name, type_, meaning, (), lambda pieces: [read(piece) for piece in pieces], repeats=repeats)
 
 
-def _json(value: Any) -> Raw | None:
-    return None if value is None else Raw(msgspec.json.encode(value))
-
-
 def _source(piece: Feedback, name: str) -> str | None:
     found = (piece.feedback_source or {}).get(name)
     return None if found is None else str(found)
@@ -53,14 +46,14 @@ VIEW = View(
             "The score; 1 and 0 for true and false.",
             lambda piece: None if piece.score is None else float(piece.score),
         ),
-        _column("value", "json", "The value: a label, a number, an object.", lambda piece: _json(piece.value)),
+        _column("value", "json", "The value: a label, a number, an object.", lambda piece: json_of(piece.value)),
         _column("comment", "string", "The comment.", lambda piece: piece.comment),
-        _column("correction", "json", "What would have been right.", lambda piece: _json(piece.correction)),
+        _column("correction", "json", "What would have been right.", lambda piece: json_of(piece.correction)),
         _column(
             "source_type", "string", "Who judged: api, app, model.", lambda piece: _source(piece, "type"), repeats=True
         ),
         _column("source_user_id", "string", "The user who did, if known.", lambda piece: _source(piece, "user_id")),
-        _column("source", "json", "The source, with its metadata.", lambda piece: _json(piece.feedback_source)),
+        _column("source", "json", "The source, with its metadata.", lambda piece: json_of(piece.feedback_source)),
         _column("created_at", "timestamp", "When it was given; decides its window.", lambda piece: piece.created_at),
         _column("modified_at", "timestamp", "When it was last changed.", lambda piece: piece.modified_at),
         _column("run_id", "string", "The run it is about; null for a project's.", lambda piece: piece.run_id),
@@ -75,7 +68,7 @@ VIEW = View(
             "The comparison it was given in.",
             lambda piece: piece.comparative_experiment_id,
         ),
-        _column("extra", "json", "Whatever else came with it.", lambda piece: _json(piece.extra)),
+        _column("extra", "json", "Whatever else came with it.", lambda piece: json_of(piece.extra)),
     ),
     ask=asked,
     source="feedback",

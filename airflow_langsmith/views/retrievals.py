@@ -6,14 +6,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-import msgspec
-from msgspec import Raw
-
 from airflow_langsmith.api.filters import and_, feedback
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
-from airflow_langsmith.views.columns import Below, Column, ColumnType, View
-from airflow_langsmith.views.traces import about_roots, in_trees_with, of_root
+from airflow_langsmith.views.columns import Below, Column, ColumnType, View, json_of
+from airflow_langsmith.views.traces import OF_ROOT, about_roots, in_trees_with, of_root
 
 
 class Retrieval:
@@ -46,7 +43,7 @@ def _calls(name: str, type_: ColumnType, meaning: str, read: Callable[[Run], Any
 
     def values(records: list[Retrieval]) -> list[Any]:
         found = [[read(run) for run in record.in_order()] for record in records]
-        return [Raw(msgspec.json.encode(calls)) for calls in found] if type_ == "json" else found
+        return [json_of(calls) for calls in found] if type_ == "json" else found
 
     return Column(name, type_, f"{meaning}, in the order of the calls.", (), values)
 
@@ -54,14 +51,7 @@ def _calls(name: str, type_: ColumnType, meaning: str, read: Callable[[Run], Any
 VIEW = View(
     "retrievals",
     (
-        of_root("trace_id", "The trace's id, which is its root's; the key of this view."),
-        of_root("project_id"),
-        of_root("project_name"),
-        of_root("thread_id"),
-        of_root("name", "What the root calls itself."),
-        of_root("status", "The root's: success, error or pending (not ended when it was read)."),
-        of_root("start_time", "When the root started; decides the window."),
-        of_root("end_time", "When the root ended; null while pending."),
+        *OF_ROOT,
         of_root("tags", "The root's tags."),
         of_root("inputs", "What the root was given."),
         of_root("outputs", "What the root gave, whatever it is; null if it failed or has not ended."),

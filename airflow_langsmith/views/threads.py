@@ -8,11 +8,10 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from msgspec import Raw
 
 from airflow_langsmith.api.filters import THREAD_KEYS, and_, in_
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.views.columns import Column, ColumnType, View
+from airflow_langsmith.views.columns import Column, ColumnType, View, json_of
 from airflow_langsmith.views.traces import BELOW, Trace, about_roots
 from airflow_langsmith.views.traces import VIEW as TRACES
 
@@ -67,10 +66,6 @@ def _column(
     return Column(name, type_, meaning, (), lambda threads: [read(thread) for thread in threads], repeats=repeats)
 
 
-def _json(value: Any) -> Raw | None:
-    return None if value is None else Raw(msgspec.json.encode(value))
-
-
 def _spent(name: str, type_: ColumnType, meaning: str) -> Column:
     def read(thread: Thread) -> Any:
         told = [spent for turn in thread.turns if (spent := turn.spent(name)) is not None]
@@ -121,7 +116,7 @@ VIEW = View(
             "feedback_stats",
             "json",
             "Per key how much feedback its turns have and the mean of the scores; null without.",
-            lambda thread: _json(thread.feedback()),
+            lambda thread: json_of(thread.feedback()),
         ),
     ),
     ask=asked,

@@ -8,14 +8,11 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-import msgspec
-from msgspec import Raw
-
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.filters import and_, eq
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
-from airflow_langsmith.views.columns import Below, Column, ColumnType, View
+from airflow_langsmith.views.columns import Below, Column, ColumnType, View, json_of
 from airflow_langsmith.views.runs import COLUMNS as RUNS
 from airflow_langsmith.views.runs import model_of
 
@@ -115,10 +112,6 @@ def _whole(
     return Column(name, type_, meaning, (), lambda traces: [read(trace) for trace in traces], repeats=repeats)
 
 
-def _json(value: object) -> Raw:
-    return Raw(msgspec.json.encode(value))
-
-
 def _to_first_token(trace: Trace) -> float | None:
     first = trace.first_token_time
     return None if first is None else (first - trace.root.start_time).total_seconds()
@@ -127,6 +120,18 @@ def _to_first_token(trace: Trace) -> float | None:
 def _spent(name: str, type_: ColumnType, meaning: str) -> Column:
     return _whole(name, type_, f"{meaning}, added up from the trace's leaves.", lambda trace: trace.spent(name))
 
+
+# What every view of traces says of the root first.
+OF_ROOT = (
+    of_root("trace_id", "The trace's id, which is its root's; the key of this view."),
+    of_root("project_id"),
+    of_root("project_name"),
+    of_root("thread_id"),
+    of_root("name", "What the root calls itself."),
+    of_root("status", "The root's: success, error or pending (not ended when it was read)."),
+    of_root("start_time", "When the root started; decides the window."),
+    of_root("end_time", "When the root ended; null while pending."),
+)
 
 BELOW = Below(
     record=Trace,
@@ -147,14 +152,7 @@ BELOW = Below(
 VIEW = View(
     "traces",
     (
-        of_root("trace_id", "The trace's id, which is its root's; the key of this view."),
-        of_root("project_id"),
-        of_root("project_name"),
-        of_root("thread_id"),
-        of_root("name", "What the root calls itself."),
-        of_root("status", "The root's: success, error or pending (not ended when it was read)."),
-        of_root("start_time", "When the root started; decides the window."),
-        of_root("end_time", "When the root ended; null while pending."),
+        *OF_ROOT,
         of_root("latency_seconds", "From the root's start to its end."),
         _whole(
             "first_token_seconds", "number", "From the root's start to the first token of any run.", _to_first_token
@@ -167,7 +165,7 @@ VIEW = View(
             "run_types",
             "json",
             "How many runs of each type.",
-            lambda trace: _json(dict(sorted(trace.types.items()))),
+            lambda trace: json_of(dict(sorted(trace.types.items()))),
         ),
         _whole(
             "tools_involved",
@@ -180,13 +178,13 @@ VIEW = View(
             "tool_calls",
             "json",
             "How often each tool was called.",
-            lambda trace: _json({name: use.calls for name, use in trace.used().items()}),
+            lambda trace: json_of({name: use.calls for name, use in trace.used().items()}),
         ),
         _whole(
             "tool_errors",
             "json",
             "How often a tool failed, for those that did.",
-            lambda trace: _json({name: use.errors for name, use in trace.used().items() if use.errors}),
+            lambda trace: json_of({name: use.errors for name, use in trace.used().items() if use.errors}),
         ),
         _whole(
             "models",
