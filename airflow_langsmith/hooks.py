@@ -175,7 +175,7 @@ class LangSmithHook(BaseHook):
         self,
         *,
         project: str | None = None,
-        run_ids: Iterable[str] = (),
+        run_ids: Iterable[str] | None = None,
         keys: Iterable[str] = (),
         created_after: datetime | None = None,
         created_before: datetime | None = None,
@@ -184,7 +184,7 @@ class LangSmithHook(BaseHook):
         client = self.get_conn()
         return client.feedback(
             project=client.project(project) if project else None,
-            run_ids=tuple(run_ids),
+            run_ids=tuple(run_ids) if run_ids is not None else None,
             keys=tuple(keys),
             created=(created_after, created_before),
         )

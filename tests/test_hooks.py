@@ -234,6 +234,7 @@ def test_feedback_and_projects(langsmith: LangSmithStandIn, connect: Any, conver
         now = datetime.now(UTC)
         assert not list(hook.list_feedback(project="shop", created_after=now + DAY))
         assert len(list(hook.list_feedback(project="shop", created_after=now - DAY, created_before=now + DAY))) == 121
+        assert list(hook.list_feedback(project="shop", run_ids=[])) == []
         assert [project.name for project in hook.list_projects("an")] == ["many"]
         assert len(list(hook.list_projects())) == 2
         assert hook.project_id("shop") == langsmith.project_id("shop")

@@ -103,6 +103,14 @@ def list_feedback(
     return [Feedback(**{**asdict(wire), **{name: moment(getattr(wire, name)) for name in _TIMES}}) for wire in wires]
 
 
+def given_in(piece: Feedback, after: datetime | None, before: datetime | None) -> bool:
+    """Tell whether a piece of feedback was created in ``[after, before)``; without a bound that side is open."""
+    if after is None and before is None:
+        return True
+    at = piece.created_at
+    return at is not None and (after is None or after <= at) and (before is None or at < before)
+
+
 def _projects(params: dict[str, Any], about: str, backoff: Backoff) -> Flow[list[Project]]:
     request = Request("GET", "/api/v1/sessions", params=_given({**params, "include_stats": "false"}), about=about)
     return (yield from exchange(lambda: request, lambda body: decode(_PROJECTS, body, about), backoff))

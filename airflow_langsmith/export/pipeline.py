@@ -14,7 +14,7 @@ from typing import Any, Literal, get_args
 from airflow_langsmith import __version__
 from airflow_langsmith.api import LangSmithClient, Page, RunQuery
 from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.query import MARGIN, instant
+from airflow_langsmith.api.query import instant
 from airflow_langsmith.api.walk import Walk
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.errors import DestinationConflictError, EmptyWindowError, SchemaChangeError
@@ -224,12 +224,10 @@ def _count(progress: Progress, page: Page, share: float) -> None:
 
 
 def _feedback(client: LangSmithClient, walk: Walk, view: View, progress: Progress, on_page: OnPage) -> Iterator[Rows]:
-    """Read the feedback created in the window of a query; its edges are drawn here, whatever the server's are."""
+    """Read the feedback created in the window of a query."""
     query = walk.query
-    around = (query.start - MARGIN, query.end + MARGIN)
-    pieces = client.feedback(project=query.project, run_ids=query.run_ids or (), created=around)
-    inside = (piece for piece in pieces if piece.created_at and query.start <= piece.created_at < query.end)
-    while batch := list(islice(inside, FEEDBACK_AT_ONCE)):
+    pieces = client.feedback(project=query.project, run_ids=query.run_ids, created=(query.start, query.end))
+    while batch := list(islice(pieces, FEEDBACK_AT_ONCE)):
         progress.add((piece.created_at for piece in batch if piece.created_at), 0.0)
         on_page(progress)
         yield view.rows(batch)
