@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from uuid import UUID
 
 from msgspec.structs import replace
@@ -13,7 +14,7 @@ from airflow_langsmith.api.flow import Flow, Request, exchange
 from airflow_langsmith.api.payloads import fetch
 from airflow_langsmith.api.query import FIELDS
 from airflow_langsmith.api.reads import find_project
-from airflow_langsmith.api.records import Project, Run
+from airflow_langsmith.api.records import Page, Project, Run
 
 
 def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], backend: Backend) -> Flow[Run]:
@@ -29,14 +30,7 @@ def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], back
         raise ConfigurationError(f"{run_id!r} is no run id; ids are UUIDs. A retry will not help.") from None
     dialect = yield from backend.choose()
     request = dialect.question(run_id, project, fields)
-    try:
-        page = yield from exchange(
-            lambda: request, lambda body: dialect.read_one(body, project, fields, request.about), backend.backoff
-        )
-    except NotFoundError as error:
-        raise RunNotFoundError(*error.args) from error
-    yield from fetch(page.elsewhere, backend.backoff)
-    (run,) = page.runs
+    run = yield from _one(request, lambda body: dialect.read_one(body, project, fields, request.about), backend)
     if project is None:
         run = replace(run, project=(yield from find_project(run.project.id, backend.backoff)))
     return run
@@ -52,10 +46,13 @@ def read_shared(share_token: str, run_id: str | None, backend: Backend) -> Flow[
     place = f"/api/v1/public/{share_token}/run" + (f"/{run_id}" if run_id else "")
     about = "a run by its public link"
     request = Request("GET", place, about=about, needs_key=False, shown="/api/v1/public/.../run")
+    return (yield from _one(request, lambda body: v1.read_one(body, None, FIELDS, about), backend))
+
+
+def _one(request: Request, read: Callable[[bytes], Page], backend: Backend) -> Flow[Run]:
+    """Ask for one run, and for what of it lies elsewhere."""
     try:
-        page = yield from exchange(
-            lambda: request, lambda body: v1.read_one(body, None, FIELDS, about), backend.backoff
-        )
+        page = yield from exchange(lambda: request, read, backend.backoff)
     except NotFoundError as error:
         raise RunNotFoundError(*error.args) from error
     yield from fetch(page.elsewhere, backend.backoff)

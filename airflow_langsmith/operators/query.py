@@ -26,10 +26,8 @@ from airflow_langsmith.views import View, view_of
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
-LARGEST_XCOM = (
-    512 * 1024
-)  # bytes of JSON; XComs lie in Airflow's database, and every task that reads one loads it whole
-
+# Bytes of JSON: XComs lie in Airflow's database, and every task that reads one loads it whole.
+LARGEST_XCOM = 512 * 1024
 
 _DESTINATION = "give the task a destination to land them in, or leave out inputs and outputs of columns"
 
