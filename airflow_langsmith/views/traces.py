@@ -16,6 +16,8 @@ from airflow_langsmith.views.columns import Below, Column, ColumnType, View, jso
 from airflow_langsmith.views.runs import COLUMNS as RUNS
 from airflow_langsmith.views.runs import model_of
 
+_SPENT = tuple(f"{kind}_{unit}" for unit in ("tokens", "cost") for kind in ("prompt", "completion", "total"))
+
 
 class _Use:
     """How a tool was used: when first, how often, how often in vain."""
@@ -38,7 +40,7 @@ class Trace:
         self.models: dict[str, tuple[datetime, str]] = {}
         self.first_token_time: datetime | None = None
         self._parents: set[str] = set()
-        self._spenders: list[Run] = []
+        self._spent: dict[str, dict[str, Any]] = {}
 
     def add(self, run: Run) -> None:
         """Take in a run of the trace, the root too, in whatever order they come."""
@@ -58,7 +60,8 @@ class Trace:
         if run.parent_run_id:
             self._parents.add(run.parent_run_id)
         if run.total_tokens or run.total_cost is not None or run.prompt_tokens or run.completion_tokens:
-            self._spenders.append(run)
+            # The numbers alone: a run kept would keep its metadata, and with that the whole page it came on.
+            self._spent[run.id] = {name: getattr(run, name) for name in _SPENT}
 
     def spent(self, name: str) -> Any:
         """
@@ -66,7 +69,7 @@ class Trace:
 
         In v1 a parent counts its children in, in v2 it does not; the leaves say the same in both.
         """
-        told = [getattr(run, name) for run in self._spenders if run.id not in self._parents]
+        told = [numbers[name] for run_id, numbers in self._spent.items() if run_id not in self._parents]
         known = [value for value in told if value is not None]
         return sum(known) if known or name.endswith("tokens") else None
 
@@ -144,8 +147,7 @@ BELOW = Below(
         "dotted_order",
         "metadata",
         "first_token_time",
-        *(f"{kind}_tokens" for kind in ("prompt", "completion", "total")),
-        *(f"{kind}_cost" for kind in ("prompt", "completion", "total")),
+        *_SPENT,
     ),
 )
 
