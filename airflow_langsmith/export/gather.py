@@ -25,6 +25,8 @@ def gather(client: LangSmithClient, below: Below, query: RunQuery, roots: Sequen
         return []
     first, last = min(root.start_time for root in roots), max(root.start_time for root in roots)
     narrowed = [filter_ for filter_ in (query.filter, query.trace_filter) if filter_]
+    if query.run_ids is not None:  # few, and far between
+        narrowed.append(str(in_("id", [root.id for root in roots])))
     around = and_(gte("start_time", first), lt("start_time", last + timedelta(microseconds=1)), *narrowed)
     whole = RunQuery(
         project=query.project,

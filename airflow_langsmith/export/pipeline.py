@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -15,12 +15,13 @@ from airflow_langsmith import __version__
 from airflow_langsmith.api import LangSmithClient, Page, RunQuery
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import instant
-from airflow_langsmith.api.walk import Walk
+from airflow_langsmith.api.records import Feedback
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.errors import DestinationConflictError, EmptyWindowError, SchemaChangeError
 from airflow_langsmith.export.gather import gather, gather_threads
+from airflow_langsmith.export.late import refreshed, touched
 from airflow_langsmith.export.layout import partition
-from airflow_langsmith.export.manifest import Manifest, ManifestColumn
+from airflow_langsmith.export.manifest import Manifest, ManifestColumn, read_manifest
 from airflow_langsmith.export.parts import Parts
 from airflow_langsmith.export.publish import Publication
 from airflow_langsmith.export.shape import Shape, Shaped
@@ -38,7 +39,11 @@ MAX_ROWS_PER_FILE = 100_000  # of 5 KB each, that is a file of about 70 MB
 
 @dataclass(frozen=True, kw_only=True)
 class Target:
-    """Where and how an export lands."""
+    """
+    Where and how an export lands.
+
+    ``schema_manifest`` is a manifest to compare the columns with, instead of the one that is replaced.
+    """
 
     destination: str | StoragePath
     format: Format
@@ -46,6 +51,7 @@ class Target:
     max_rows_per_file: int = MAX_ROWS_PER_FILE
     on_empty: OnEmpty = "write"
     schema_changes: SchemaChanges = "evolve"
+    schema_manifest: str | StoragePath | Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -113,12 +119,15 @@ def export(
     view: View,
     target: Target,
     shape: Shape = PLAIN,
+    lookback: timedelta | None = None,
     on_page: OnPage = lambda _: None,
 ) -> Exported | None:
     """
     Export what a query finds as a view's rows.
 
     :param shape: How the rows are to look: redacted, sorted, flattened.
+    :param lookback: Go by feedback that came or changed in the window, up to this long after it was due: of the view
+        ``feedback`` these pieces, of others the rows they are about, in a partition beside the view's own.
     :param on_page: Called after every page, for progress.
     :return: what was published; None for an empty window with ``on_empty="skip"``.
     :raises LangSmithError: where any page or file fails; what was published before then stands.
@@ -128,14 +137,21 @@ def export(
     if view.below and query.page_size is None:
         query = replace(query, page_size=view.below.at_once)
     window = TimeWindow(query.start, query.end)
-    path = path_at(target.destination) / partition(view.name, query.project.name, window, target.partition)
+    refresh = lookback is not None and view.source != "feedback"
+    kind = f"{view.name}_refreshed" if refresh else view.name
+    path = path_at(target.destination) / partition(kind, query.project.name, window, target.partition)
+    narrowed = _narrowed(query, lookback)
     before = client.requests
     progress = Progress()
     with tempfile.TemporaryDirectory(prefix="langsmith-") as directory, Publication(path) as publication:
-        _refuse_another(publication, view, query, path)
-        walk = client.walk(query)
-        read = {"runs": _runs, "feedback": _feedback, "threads": _threads}[view.source]
-        rows = read(client, walk, view, progress, on_page)
+        _refuse_another(publication, view, query, narrowed, path)
+        schema = read_manifest(target.schema_manifest) if target.schema_manifest else publication.previous
+        if view.source == "feedback":
+            rows = _feedback(touched(client, query, lookback or timedelta(0)), view, progress, on_page)
+        else:
+            queries = [query] if lookback is None else refreshed(client, query, lookback)
+            pages = _pages(client, queries, progress, on_page)
+            rows = _threads(client, pages, view, query) if view.source == "threads" else _runs(client, pages, view)
         with (
             Shaped(rows, view, shape, Path(directory)) as shaped,
             closing(Parts(target.format, shaped.view, Path(directory), target.max_rows_per_file)) as parts,
@@ -160,12 +176,12 @@ def export(
             project_id=query.project.id,
             window_start=window.start,
             window_end=window.end,
-            query=_narrowed(query),
-            api_version=walk.api_version or client.api_version(),
+            query=narrowed,
+            api_version=client.api_version(),
             format=target.format.name,
             compression=target.format.compression,
             columns=columns,
-            schema_changes=_changes(publication.previous, columns, target),
+            schema_changes=_changes(schema, columns, target),
             files=tuple(publication.files),
             rows=sum(file.rows for file in publication.files),
             bytes=sum(file.bytes for file in publication.files),
@@ -179,7 +195,7 @@ def export(
 
 
 def _changes(previous: Manifest | None, columns: tuple[ManifestColumn, ...], target: Target) -> tuple[str, ...]:
-    """Tell how the columns differ from those published before, and fail where that is not wanted."""
+    """Tell how the columns differ from those of another export, and fail where that is not wanted."""
     if previous is None:
         return ()
     before, now = ({column.name: column.type for column in some} for some in (previous.columns, columns))
@@ -189,44 +205,50 @@ def _changes(previous: Manifest | None, columns: tuple[ManifestColumn, ...], tar
         *(f"{name} {before[name]} -> {now[name]}" for name in now if before.get(name, now[name]) != now[name]),
     )
     if changes and target.schema_changes == "fail":
+        other = "of schema_manifest" if target.schema_manifest else "published before"
         raise SchemaChangeError(
-            f"The columns differ from those published before ({'; '.join(changes)}), and schema_changes='fail'. What "
-            "was published stands. A retry will not help: use schema_changes='evolve', or correct columns and flatten."
+            f"The columns differ from those {other} ({'; '.join(changes)}), and schema_changes='fail'. What was "
+            "published stands. A retry will not help: use schema_changes='evolve', or correct columns and flatten."
         )
     return changes
 
 
-def _runs(client: LangSmithClient, walk: Walk, view: View, progress: Progress, on_page: OnPage) -> Iterator[Rows]:
-    """Read a query page by page."""
-    while not walk.done:
-        page = client.drive(walk.next_page())
-        rows = view.rows(gather(client, view.below, walk.query, page.runs) if view.below else page.runs)
-        _count(progress, page, walk.share(page))
-        on_page(progress)
-        yield rows
+Pages = Iterator[tuple[RunQuery, Page]]
 
 
-def _threads(client: LangSmithClient, walk: Walk, view: View, progress: Progress, on_page: OnPage) -> Iterator[Rows]:
-    """Read the turns in the window of a query, and make of each thread that has one a whole conversation."""
+def _pages(client: LangSmithClient, queries: Sequence[RunQuery], progress: Progress, on_page: OnPage) -> Pages:
+    """Read queries page by page."""
+    for behind, query in enumerate(queries):
+        walk = client.walk(query)
+        while not walk.done:
+            page = client.drive(walk.next_page())
+            progress.add(
+                (run.start_time for run in page.runs),
+                (behind + walk.share(page)) / len(queries),
+                sum(run.is_pending for run in page.runs),
+            )
+            on_page(progress)
+            yield query, page
+
+
+def _runs(client: LangSmithClient, pages: Pages, view: View) -> Iterator[Rows]:
+    """Make rows of runs, or of the traces they are the roots of."""
+    for query, page in pages:
+        yield view.rows(gather(client, view.below, query, page.runs) if view.below else page.runs)
+
+
+def _threads(client: LangSmithClient, pages: Pages, view: View, whole: RunQuery) -> Iterator[Rows]:
+    """Make of each thread that has a turn on the pages a whole conversation, up to the end of the window."""
     seen: set[str] = set()
-    while not walk.done:
-        page = client.drive(walk.next_page())
+    for _, page in pages:
         found = list(dict.fromkeys(run.thread_id for run in page.runs if run.thread_id and run.thread_id not in seen))
         seen.update(found)
-        _count(progress, page, walk.share(page))
-        on_page(progress)
         for first in range(0, len(found), THREADS_AT_ONCE):
-            yield view.rows(gather_threads(client, walk.query, found[first : first + THREADS_AT_ONCE]))
+            yield view.rows(gather_threads(client, whole, found[first : first + THREADS_AT_ONCE]))
 
 
-def _count(progress: Progress, page: Page, share: float) -> None:
-    progress.add((run.start_time for run in page.runs), share, sum(run.is_pending for run in page.runs))
-
-
-def _feedback(client: LangSmithClient, walk: Walk, view: View, progress: Progress, on_page: OnPage) -> Iterator[Rows]:
-    """Read the feedback created in the window of a query."""
-    query = walk.query
-    pieces = client.feedback(project=query.project, run_ids=query.run_ids, created=(query.start, query.end))
+def _feedback(pieces: Iterator[Feedback], view: View, progress: Progress, on_page: OnPage) -> Iterator[Rows]:
+    """Make rows of feedback."""
     while batch := list(islice(pieces, FEEDBACK_AT_ONCE)):
         progress.add((piece.created_at for piece in batch if piece.created_at), 0.0)
         on_page(progress)
@@ -234,27 +256,30 @@ def _feedback(client: LangSmithClient, walk: Walk, view: View, progress: Progres
     progress.share = 1.0
 
 
-def _refuse_another(publication: Publication, view: View, query: RunQuery, path: StoragePath) -> None:
+def _refuse_another(
+    publication: Publication, view: View, query: RunQuery, narrowed: dict[str, Any], path: StoragePath
+) -> None:
     """Fail rather than replace another export: of another window, where a partition pattern is too coarse, or query."""
     previous = publication.previous
     if previous is None:
         return
     there = (previous.view, previous.window_start, previous.window_end, previous.project_id, previous.query)
-    if there != (view.name, query.start, query.end, query.project.id, _narrowed(query)):
+    if there != (view.name, query.start, query.end, query.project.id, narrowed):
         raise DestinationConflictError(
             f"{path} holds view {previous.view!r} of project {previous.project_id}, window "
             f"[{instant(previous.window_start)}, {instant(previous.window_end)}), narrowed by {previous.query}; this "
             f"export is of {view.name!r}, project {query.project.id}, window [{instant(query.start)}, "
-            f"{instant(query.end)}), narrowed by {_narrowed(query)}. To go on would lose the one there. A retry will "
+            f"{instant(query.end)}), narrowed by {narrowed}. To go on would lose the one there. A retry will "
             "not help: use another destination, let partition= tell windows apart, or remove the one there, if this is "
             "to replace it."
         )
 
 
-def _narrowed(query: RunQuery) -> dict[str, Any]:
+def _narrowed(query: RunQuery, lookback: timedelta | None) -> dict[str, Any]:
     """List the arguments that narrow the query, for the manifest."""
     names = ("run_type", "is_root", "error", "filter", "trace_filter", "tree_filter", "trace_id", "run_ids")
     asked = {name: getattr(query, name) for name in (*names, "reference_example_id")}
     asked |= {"sample": query.sample and asdict(query.sample), "with_feedback": query.with_feedback or None}
     asked |= {"run_ids": query.run_ids and list(query.run_ids), "below": query.below}
+    asked |= {"feedback_lookback_seconds": lookback and lookback.total_seconds()}
     return {name: value for name, value in asked.items() if value is not None}

@@ -5,12 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow.providers.common.compat.sdk import AirflowSkipException, Context
 
 from airflow_langsmith import arguments
 from airflow_langsmith.api.addresses import project_url
+from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.exceptions import airflow_errors
 from airflow_langsmith.export import (
     MAX_ROWS_PER_FILE,
@@ -27,10 +29,12 @@ from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.operators.base import LangSmithRunsOperator
 from airflow_langsmith.views import View, view_of
 from airflow_langsmith.views.paths import column_of
+from airflow_langsmith.windows import duration
 
 if TYPE_CHECKING:
     from airflow.providers.common.compat.sdk import ObjectStoragePath
 
+LOOKBACK = "30d"  # twice LangSmith's base retention; a trace that gets feedback is kept for longer
 PROGRESS_EVERY = 10.0  # seconds between progress lines in the task log
 
 
@@ -57,6 +61,11 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     :param only_with_tools: Of ``traces``, only those that called a tool. (templated)
     :param with_feedback: Of ``retrievals``, only those whose root has feedback: any, some under a key, or all with
         False. (templated)
+    :param include_modified: Of ``feedback``, also pieces given before the window and changed in it. (templated)
+    :param refresh: ``feedback``: not the rows of the window, but those whose feedback came or changed in it, in the
+        partition ``<view>_refreshed/...`` to be merged over the others by the view's key. (templated)
+    :param lookback: How far before the window these pieces may have been given, or these rows started, ``"30d"`` by
+        default: all feedback since then is listed, 100 a request. (templated)
     :param sample: A share of the traces, ``0.1`` or ``{"rate": 0.1, "key": "thread_id"}``: a trace (or thread) is in as
         a whole or not at all, and the same ones every time. (templated)
     :param flatten: Paths into JSON columns, each for a column of its own: ``"inputs.question"``, with a type
@@ -66,6 +75,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     :param redact_conn_id: A connection whose password is the key of the hashes. (templated)
     :param schema_changes: Where the columns differ from those that this export replaces: ``evolve``, and say so in the
         manifest, or ``fail``. (templated)
+    :param schema_manifest: Another export's manifest, or what its operator returned, to compare the columns with
+        instead. (templated)
     :param max_rows_per_file: Rows a part holds at most. (templated)
     :param on_empty: For a window without rows: ``write`` a part with none, ``skip`` the task and leave the destination
         as it is, or ``fail``. (templated)
@@ -86,11 +97,15 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         "columns",
         "only_with_tools",
         "with_feedback",
+        "include_modified",
+        "refresh",
+        "lookback",
         "sample",
         "flatten",
         "redact",
         "redact_conn_id",
         "schema_changes",
+        "schema_manifest",
         "max_rows_per_file",
         "on_empty",
         "partition",
@@ -106,11 +121,15 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         columns: Iterable[str] | str | None = None,
         only_with_tools: bool | str = False,
         with_feedback: bool | str = True,
+        include_modified: bool | str = False,
+        refresh: Literal["feedback"] | None = None,
+        lookback: str | timedelta = LOOKBACK,
         sample: float | str | Mapping[str, Any] | None = None,
         flatten: Iterable[str] | str | None = None,
         redact: Mapping[str, Any] | Iterable[Any] | None = None,
         redact_conn_id: str | None = None,
         schema_changes: SchemaChanges = "evolve",
+        schema_manifest: str | Mapping[str, Any] | None = None,
         max_rows_per_file: int | str = MAX_ROWS_PER_FILE,
         on_empty: OnEmpty = "write",
         partition: str = "auto",
@@ -124,11 +143,15 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         self.columns = columns
         self.only_with_tools = only_with_tools
         self.with_feedback = with_feedback
+        self.include_modified = include_modified
+        self.refresh = refresh
+        self.lookback = lookback
         self.sample = sample
         self.flatten = flatten
         self.redact = redact
         self.redact_conn_id = redact_conn_id
         self.schema_changes = schema_changes
+        self.schema_manifest = schema_manifest
         self.max_rows_per_file = max_rows_per_file
         self.on_empty = on_empty
         self.partition = partition
@@ -147,7 +170,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             self.langsmith_url = project_url(hook.settings, query.project, query)
             self.log.info("::group::Reading %s of %s", view.name, query.about)
             try:
-                exported = export(client, query, view, target, shape, _Reporter(self.log))
+                exported = export(client, query, view, target, shape, self._late(view), _Reporter(self.log))
             finally:
                 self.log.info("::endgroup::")
         if exported is None:
@@ -166,6 +189,24 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             only_with_tools=bool(arguments.flag(self.only_with_tools, "only_with_tools")),
             with_feedback=with_feedback,
         )
+
+    def _late(self, view: View) -> timedelta | None:
+        """Read whether the export goes by feedback that came or changed in the window, and how far back it looks."""
+        modified = bool(arguments.flag(self.include_modified, "include_modified"))
+        refresh = arguments.text(self.refresh, "refresh")
+        if refresh not in (None, "feedback"):
+            raise ConfigurationError(f"refresh is {refresh!r}; it is 'feedback' or left out. A retry will not help.")
+        if modified and view.name != "feedback":
+            raise ConfigurationError(
+                f"include_modified is about the view feedback, not {view.name}. A retry will not help: to export rows "
+                "again whose feedback changed, use refresh='feedback'."
+            )
+        if refresh and view.name == "feedback":
+            raise ConfigurationError(
+                "refresh='feedback' is about rows that have feedback. A retry will not help: for feedback itself, use "
+                "include_modified=True."
+            )
+        return duration(self.lookback, "lookback") if modified or refresh else None
 
     def _paths(self) -> tuple[str, ...]:
         return arguments.names(self.flatten, "flatten") or ()
@@ -198,6 +239,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             max_rows_per_file=arguments.whole(self.max_rows_per_file, "max_rows_per_file"),
             on_empty=self.on_empty,
             schema_changes=self.schema_changes,
+            schema_manifest=self.schema_manifest or None,
         )
 
     def _tell(self, exported: Exported, seconds: float) -> None:
