@@ -6,18 +6,21 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import islice
-from typing import Any, Required, Self, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, Required, Self, TypedDict, Unpack, cast
 
 from airflow.providers.common.compat.sdk import BaseHook
 
 from airflow_langsmith.api.addresses import named
-from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
 from airflow_langsmith.api.filters import Expression, thread
 from airflow_langsmith.api.query import BEGINNING, FIELDS, RunQuery
 from airflow_langsmith.api.records import Feedback, Project, Run
 from airflow_langsmith.api.settings import FIELDS as EXTRAS
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.provider_info import CONNECTION_TYPE
+
+if TYPE_CHECKING:
+    from airflow.providers.common.compat.sdk import Connection
 
 _SMALL = 100  # a page of either version
 _COUNTED = 1000  # projects that "Test connection" counts before it says "more than"
@@ -84,7 +87,19 @@ class LangSmithHook(BaseHook):
         :raises ConfigurationError: naming the field that is wrong.
         """
         connection = self.get_connection(self.langsmith_conn_id)
-        extra = connection.extra_dejson
+        return self._read(connection, connection.extra_dejson)
+
+    async def asettings(self) -> Settings:
+        """Read what the connection says, without blocking."""
+        from airflow.providers.common.compat.connection import (  # noqa: PLC0415  # triggers alone need it
+            get_async_connection,
+            get_async_extra_dejson,
+        )
+
+        connection = await get_async_connection(self.langsmith_conn_id, hook=self)
+        return self._read(connection, await get_async_extra_dejson(connection))
+
+    def _read(self, connection: Connection, extra: dict[str, Any]) -> Settings:
         if unknown := sorted(set(extra) - set(EXTRAS)):
             self.log.warning(
                 "Connection %s: extra %s means nothing here and is ignored; known are %s.",
@@ -94,6 +109,10 @@ class LangSmithHook(BaseHook):
             )
         host = _address(connection.host, connection.port, connection.schema)
         return Settings.parse(host=host, api_key=connection.password, extra=extra)
+
+    async def aget_conn(self) -> AsyncLangSmithClient:
+        """Make a client that does not block, for triggers; whoever asks for it closes it."""
+        return AsyncLangSmithClient(await self.asettings())
 
     def get_conn(self) -> LangSmithClient:
         """Give the client, the same one each time."""
@@ -142,8 +161,9 @@ class LangSmithHook(BaseHook):
         return islice((run for run in runs if run.parent_run_id == parent_run_id), limit)
 
     def count_runs(self, **query: Unpack[RunArguments]) -> int:
-        """Count runs: by pages of ids, so with a request for 1000 of them on v2, for 100 on v1."""
-        return sum(1 for _ in self._runs(("id",), query))
+        """Count runs: by a page of ids and, where there are more, by LangSmith's own count, so in two requests."""
+        client = self.get_conn()
+        return sum(client.count(asked) for asked in self._queries(("id",), query))
 
     def read_run(self, run_id: str, project: str | None = None, select: Iterable[str] = FIELDS) -> Run:
         """
@@ -227,6 +247,13 @@ class LangSmithHook(BaseHook):
         next(self._runs(("id",), query, page_size=1), None)
 
     def _runs(self, fields: tuple[str, ...], query: RunArguments, page_size: int | None = None) -> Iterator[Run]:
+        client = self.get_conn()
+        for asked in self._queries(fields, query, page_size):
+            yield from client.runs(asked)
+
+    def _queries(
+        self, fields: tuple[str, ...], query: RunArguments, page_size: int | None = None
+    ) -> Iterator[RunQuery]:
         client, given = self.get_conn(), cast("dict[str, Any]", {**query})
         projects, start, end = given.pop("project"), given.pop("start_time", None), given.pop("end_time", None)
         for name in ("filter", "trace_filter", "tree_filter"):
@@ -240,7 +267,7 @@ class LangSmithHook(BaseHook):
             "page_size": page_size,
         }
         for name in [projects] if isinstance(projects, str) else projects:
-            yield from client.runs(RunQuery(project=client.project(name), **given))
+            yield RunQuery(project=client.project(name), **given)
 
     def test_connection(self) -> tuple[bool, str]:
         """Say which host, workspace and API version this is, and how many projects it sees."""

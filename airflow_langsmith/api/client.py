@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from typing import Self, TypeVar
 
-from airflow_langsmith.api import reads
+from airflow_langsmith.api import census, reads
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.flow import Answer, Flow, Pause, RateLimited, Reply, Request, Response, Together
 from airflow_langsmith.api.pacing import Pacer, pacer_for
@@ -116,6 +116,10 @@ class LangSmithClient(_Driven):
         """Read a query run by run."""
         for page in self.pages(query):
             yield from page.runs
+
+    def count(self, query: RunQuery) -> int:
+        """Count the runs of a query."""
+        return self.drive(census.count(query, self.backend))
 
     def run(self, run_id: str, project: Project | None = None, fields: tuple[str, ...] = FIELDS) -> Run:
         """Read one run; v2 has to know its project."""

@@ -22,6 +22,7 @@ BUDGETS = {
     "v1 search": 3,
     "v1 wide search": 1,
     "v2 query": 300,
+    "run stats": 1,
     "v1 single": 5,
     "v2 single": 300,
     "other": 300,

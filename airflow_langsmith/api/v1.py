@@ -41,8 +41,8 @@ SELECT: dict[str, tuple[str, ...]] = {
 }
 
 
-def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
-    """Write a page's whole question; the cursor goes beside the rest, not in place of it."""
+def conditions(query: RunQuery) -> dict[str, Any]:
+    """Write which runs are asked for, as all of v1's questions about runs take it."""
     parts = [query.window_filter]
     if query.run_ids is not None:
         parts.append(f"in(id, {json.dumps(query.run_ids)})")
@@ -58,13 +58,19 @@ def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
         "is_root": query.is_root,
         "error": query.error,
         "reference_example": [query.reference_example_id] if query.reference_example_id else None,
+    }
+    return {name: value for name, value in asked.items() if value is not None}
+
+
+def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
+    """Write a page's whole question; the cursor goes beside the rest, not in place of it."""
+    page: dict[str, Any] = {
         "select": sorted({select for name in query.needed for select in SELECT[name]}),
         "order": "desc",
         "limit": page_size,
-        "cursor": cursor,
         "skip_prev_cursor": True,
     }
-    return {name: value for name, value in asked.items() if value is not None}
+    return conditions(query) | page | ({} if cursor is None else {"cursor": cursor})
 
 
 def read(content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:

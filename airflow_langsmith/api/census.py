@@ -1,0 +1,110 @@
+"""Counting runs without reading them: how many there are, which have not ended, what feedback they have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import datetime
+
+import msgspec
+
+from airflow_langsmith.api.backend import Backend
+from airflow_langsmith.api.errors import ApiError
+from airflow_langsmith.api.filters import and_, eq, or_
+from airflow_langsmith.api.flow import Flow, exchange
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.api.reads import LARGEST_PAGE, MOST_RUNS, list_feedback
+from airflow_langsmith.api.records import Feedback, Run
+from airflow_langsmith.api.stats import question, read
+from airflow_langsmith.api.walk import Walk
+from airflow_langsmith.api.wire import decode
+
+
+class Given(msgspec.Struct, frozen=True):
+    """What a run's ``feedback_stats`` say of one key: how many pieces, their mean score, how many of each label."""
+
+    n: int = 0
+    avg: float | None = None
+    values: dict[str, int] | None = None
+
+
+_STATS: msgspec.json.Decoder[dict[str, Given]] = msgspec.json.Decoder(dict[str, Given])
+
+
+def count(query: RunQuery, backend: Backend) -> Flow[int]:
+    """
+    Count runs: by one page of ids and, where there are more, by one question for their stats.
+
+    Self-hosted servers may have no stats; there all pages of ids are read.
+    """
+    walk = Walk(replace(query, fields=("id",)), backend)
+    yield from walk.next_page()
+    if not walk.done:
+        try:
+            return (yield from exchange(lambda: question(query), read, backend.backoff))
+        except ApiError as error:
+            if error.retriable:
+                raise
+    while not walk.done:
+        yield from walk.next_page()
+    return walk.runs
+
+
+def pending(query: RunQuery, backend: Backend) -> Flow[list[Run]]:
+    """List the runs that have not ended, by id, name and start."""
+    unfinished = eq("status", "pending")
+    narrowed = str(and_(unfinished, query.filter) if query.filter else unfinished)
+    return (yield from _all(replace(query, fields=("id", "name", "start_time"), filter=narrowed), backend))
+
+
+def judged(
+    query: RunQuery, keys: Iterable[str], backend: Backend, changed_since: datetime | None = None
+) -> Flow[dict[str, dict[str, Given]]]:
+    """
+    Tell of each run that has feedback under some keys how much: run id -> key -> what was given.
+
+    ``changed_since`` asks for those only whose feedback changed since; API v2 can tell, v1 gives them all.
+    """
+    wanted = frozenset(keys)
+    liked = or_(*(eq("feedback_key", key) for key in sorted(wanted)))
+    asked = replace(
+        query,
+        fields=("id", "feedback_stats"),
+        filter=str(and_(liked, query.filter) if query.filter else liked),
+        feedback_since=changed_since,
+    )
+    runs = yield from _all(asked, backend)
+    return {run.id: _given(run, wanted) for run in runs}
+
+
+def pieces(query: RunQuery, run_ids: Iterable[str], keys: Iterable[str], backend: Backend) -> Flow[list[Feedback]]:
+    """List the feedback of some runs under some keys, piece by piece, for 50 runs a request."""
+    ids, named = sorted(run_ids), sorted(keys)
+    found: dict[str, Feedback] = {}
+    for first in range(0, len(ids), MOST_RUNS):
+        for offset in range(0, 1_000_000_000, LARGEST_PAGE):
+            page = yield from list_feedback(
+                project=query.project,
+                run_ids=ids[first : first + MOST_RUNS],
+                keys=named,
+                created=(None, None),
+                offset=offset,
+                backoff=backend.backoff,
+            )
+            found |= {piece.id: piece for piece in page}
+            if len(page) < LARGEST_PAGE:
+                break
+    return list(found.values())
+
+
+def _given(run: Run, wanted: frozenset[str]) -> dict[str, Given]:
+    stats = decode(_STATS, bytes(run.feedback_stats), f"feedback_stats of run {run.id}") if run.feedback_stats else {}
+    return {key: given for key, given in stats.items() if key in wanted}
+
+
+def _all(query: RunQuery, backend: Backend) -> Flow[list[Run]]:
+    walk = Walk(query, backend)
+    runs: list[Run] = []
+    while not walk.done:
+        runs += (yield from walk.next_page()).runs
+    return runs

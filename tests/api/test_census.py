@@ -1,0 +1,131 @@
+"""Counting without reading, and how few requests that takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from airflow_langsmith.api import LangSmithClient, RunQuery, census
+from airflow_langsmith.api.errors import LangSmithError
+from airflow_langsmith.api.records import Project
+from airflow_langsmith.testing import LangSmithStandIn
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
+BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
+
+ClientOf = Callable[..., LangSmithClient]
+
+
+def some(count: int, **fields: Any) -> Iterator[dict[str, Any]]:
+    """Make runs, a second apart."""
+    for number in range(count):
+        plain = {"id": str(UUID(int=number + 1)), "name": "answer", "run_type": "chain", "project_name": "shop"}
+        yield {**plain, "start_time": START + number * SECOND, **fields}
+
+
+def day(client: LangSmithClient, **narrowed: Any) -> RunQuery:
+    """Ask for the day's runs."""
+    return RunQuery(project=client.project("shop"), start=START, end=START + DAY, **narrowed)
+
+
+@BOTH
+@pytest.mark.parametrize("runs", [0, 99, 2500])
+def test_a_count_takes_two_requests(langsmith: LangSmithStandIn, client_of: ClientOf, version: str, runs: int) -> None:
+    """However many runs there are, a page of ids and one question count them, to the microsecond of the window."""
+    langsmith.load(some(runs))
+    for beside in (START - timedelta(microseconds=1), START + DAY):
+        langsmith.add_run(project="shop", start_time=beside)
+    client = client_of(langsmith, version)
+    query = day(client)
+    before = client.requests
+    assert client.count(query) == runs
+    assert client.requests - before == (2 if runs == 2500 else 1)
+
+
+def test_a_count_without_stats(client_of: ClientOf) -> None:
+    """A server that has no stats is counted by its pages."""
+    with LangSmithStandIn(backend="smithdb") as langsmith:
+        langsmith.load(some(2500))
+        client = client_of(langsmith, "v2")
+        assert client.count(day(client, filter='eq(run_type, "chain")')) == 2500
+        assert [len(langsmith.requests_to(path)) for path in ("/runs/query", "/runs/stats")] == [3, 1]
+
+
+def test_a_count_that_fails(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
+    """A server that is out of order is no server without stats."""
+    langsmith.load(some(1500))
+    langsmith.misbehave("status", status=503, path="/runs/stats", times=None)
+    client = client_of(langsmith, "v2", max_retries=0)
+    with pytest.raises(LangSmithError) as caught:
+        client.count(day(client))
+    assert caught.value.retriable
+
+
+@BOTH
+def test_who_has_not_ended(langsmith: LangSmithStandIn, client_of: ClientOf, version: str) -> None:
+    """Pending runs are found among any number of others with one request."""
+    langsmith.load(some(1200, end_time=START + DAY))
+    waiting = langsmith.add_run(project="shop", start_time=START, name="slow")
+    langsmith.add_run(project="shop", start_time=START, name="other")
+    client = client_of(langsmith, version)
+    query = day(client, filter='eq(name, "slow")')
+    before = client.requests
+    assert [run.id for run in client.drive(census.pending(query, client.backend))] == [waiting]
+    assert client.requests - before == 1
+
+
+@BOTH
+def test_what_was_given(langsmith: LangSmithStandIn, client_of: ClientOf, version: str) -> None:
+    """Feedback is counted by run and key, and its pieces are there for those runs that have several."""
+    one = langsmith.add_run(project="shop", start_time=START)
+    two = langsmith.add_run(project="shop", start_time=START)
+    langsmith.add_run(project="shop", start_time=START)
+    other = langsmith.add_run(project="other", start_time=START)
+    langsmith.add_feedback(one, key="user_score", score=True)
+    langsmith.add_feedback(one, key="label", value="good")
+    langsmith.add_feedback(two, key="user_score", score=0.25)
+    langsmith.add_feedback(two, key="user_score", score=0.75)
+    langsmith.add_feedback(two, key="note", comment="not asked for")
+    langsmith.add_feedback(other, key="user_score", score=1)
+    client = client_of(langsmith, version)
+    query = day(client)
+    found = client.drive(census.judged(query, ("user_score", "label"), client.backend))
+    assert {run: {key: given.n for key, given in keys.items()} for run, keys in found.items()} == {
+        one: {"user_score": 1, "label": 1},
+        two: {"user_score": 2},
+    }
+    assert (found[one]["user_score"].avg, found[one]["label"].values) == (1.0, {"good": 1})
+    pieces = client.drive(census.pieces(query, [two], ["user_score"], client.backend))
+    assert sorted(piece.score or 0 for piece in pieces) == [0.25, 0.75]
+
+
+def test_only_what_changed_is_asked_for(client_of: ClientOf, langsmith: LangSmithStandIn) -> None:
+    """On v2 a second look at feedback costs what has changed; on v1 it costs all."""
+    runs = [langsmith.add_run(project="shop", start_time=START) for _ in range(3)]
+    for run, hour in zip(runs, (1, 2, 3), strict=True):
+        langsmith.add_feedback(run, score=1, created_at=(START + hour * 3600 * SECOND).isoformat())
+    since = START + 2 * 3600 * SECOND
+    for version, expected in (("v2", set(runs[1:])), ("v1", set(runs))):
+        client = client_of(langsmith, version)
+        assert client.drive(census.judged(day(client), ["user_score"], client.backend, since)).keys() == expected
+
+
+@pytest.mark.parametrize("many", [120, 51])
+def test_pieces_of_many_runs(langsmith: LangSmithStandIn, client_of: ClientOf, many: int) -> None:
+    """Pieces come for 50 runs a request, and all of them where there are more than fit a page."""
+    runs = [langsmith.add_run(project="shop", start_time=START) for _ in range(many)]
+    for run in runs:
+        for score in range(3):
+            langsmith.add_feedback(run, score=score)
+    client = client_of(langsmith)
+    before = client.requests
+    project = Project(id=langsmith.project_id("shop"), name="shop")
+    query = RunQuery(project=project, start=START, end=START + DAY)
+    found = client.drive(census.pieces(query, runs, ["user_score"], client.backend))
+    assert len({piece.id for piece in found}) == 3 * many
+    assert client.requests - before <= 2 * -(-many // 50)
