@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,6 +17,7 @@ from airflow_langsmith.api import LangSmithClient, Page, RunQuery
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import instant
 from airflow_langsmith.api.walk import Walk
+from airflow_langsmith.export.attachments import Attachments
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.errors import DestinationConflictError, EmptyWindowError, SchemaChangeError
 from airflow_langsmith.export.gather import gather, gather_threads
@@ -30,9 +32,12 @@ from airflow_langsmith.windows import TimeWindow
 
 OnEmpty = Literal["write", "skip", "fail"]
 SchemaChanges = Literal["evolve", "fail"]
+AttachmentMode = Literal["list", "download"]
 PLAIN = Shape()
 FEEDBACK_AT_ONCE = 1000  # rows
+ATTACHED_AT_ONCE = 100  # runs a page where attachments are downloaded; links expire, and are used soon after they come
 THREADS_AT_ONCE = 50  # whole conversations held at a time, with the payloads of their turns
+MISSING_NAMED = 5  # runs named in the log of those whose payloads are missing
 MAX_ROWS_PER_FILE = 100_000  # of 5 KB each, that is a file of about 70 MB
 
 
@@ -46,6 +51,7 @@ class Target:
     max_rows_per_file: int = MAX_ROWS_PER_FILE
     on_empty: OnEmpty = "write"
     schema_changes: SchemaChanges = "evolve"
+    attachments: AttachmentMode = "list"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -53,13 +59,19 @@ class Target:
             raise ConfigurationError(f"on_empty is {self.on_empty!r}; it is 'write', 'skip' or 'fail'.")
         if self.schema_changes not in get_args(SchemaChanges):
             raise ConfigurationError(f"schema_changes is {self.schema_changes!r}; it is 'evolve' or 'fail'.")
+        if self.attachments not in get_args(AttachmentMode):
+            raise ConfigurationError(f"attachments is {self.attachments!r}; it is 'list' or 'download'.")
         if self.max_rows_per_file < 1:
             raise ConfigurationError(f"max_rows_per_file is {self.max_rows_per_file}; it is 1 or more.")
 
 
 @dataclass
 class Progress:
-    """How far an export is. ``share`` is the part of the window behind, 0 to 1."""
+    """
+    How far an export is. ``share`` is the part of the window behind, 0 to 1.
+
+    ``missing`` counts the payloads that could not be had, ``missing_from`` names the first runs (threads) without.
+    """
 
     runs: int = 0
     pages: int = 0
@@ -67,6 +79,8 @@ class Progress:
     pending: int = 0
     first: datetime | None = None
     last: datetime | None = None
+    missing: int = 0
+    missing_from: list[str] = field(default_factory=list)
 
     def add(self, moments: Iterable[datetime], share: float, pending: int = 0) -> None:
         """Count a page: of the moments its records have in the window, and of how many runs had not ended."""
@@ -77,6 +91,12 @@ class Progress:
         self.pending += pending
         self.first = min([*starts, self.first] if self.first else starts, default=None)
         self.last = max([*starts, self.last] if self.last else starts, default=None)
+
+    def miss(self, ids: Iterable[str], marks: Iterable[list[str]]) -> None:
+        """Count what is missing from a page, by the marks that go into its rows."""
+        found = {of: len(names) for of, names in zip(ids, marks, strict=True) if names}
+        self.missing += sum(found.values())
+        self.missing_from = [*self.missing_from, *found][:MISSING_NAMED]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +125,7 @@ class Exported:
 
 
 OnPage = Callable[[Progress], None]
+Read = Callable[[LangSmithClient, Walk, View, Progress, OnPage], Iterator[Rows]]
 
 
 def export(
@@ -127,6 +148,9 @@ def export(
     query = view.ask(replace(query, fields=(*query.fields, *more)))
     if view.below and query.page_size is None:
         query = replace(query, page_size=view.below.at_once)
+    if target.attachments == "download":
+        _refuse_download(view)
+        query = replace(query, page_size=query.page_size or ATTACHED_AT_ONCE)
     window = TimeWindow(query.start, query.end)
     path = path_at(target.destination) / partition(view.name, query.project.name, window, target.partition)
     before = client.requests
@@ -134,8 +158,11 @@ def export(
     with tempfile.TemporaryDirectory(prefix="langsmith-") as directory, Publication(path) as publication:
         _refuse_another(publication, view, query, path)
         walk = client.walk(query)
-        read = {"runs": _runs, "feedback": _feedback, "threads": _threads}[view.source]
-        rows = read(client, walk, view, progress, on_page)
+        flag = query.payloads == "flag"
+        attachments = Attachments(client, publication, Path(directory), flag=flag)
+        land = attachments.land if target.attachments == "download" else _only_list
+        readers: dict[str, Read] = {"runs": partial(_runs, land), "feedback": _feedback, "threads": _threads}
+        rows = readers[view.source](client, walk, view, progress, on_page)
         with (
             Shaped(rows, view, shape, Path(directory)) as shaped,
             closing(Parts(target.format, shaped.view, Path(directory), target.max_rows_per_file)) as parts,
@@ -171,6 +198,8 @@ def export(
             bytes=sum(file.bytes for file in publication.files),
             pending=progress.pending,
             misfits=shaped.misfits,
+            missing_payloads=progress.missing,
+            attachments=tuple(sorted(publication.attachments.values(), key=lambda one: one.name)),
             min_start_time=progress.first,
             max_start_time=progress.last,
         )
@@ -196,12 +225,34 @@ def _changes(previous: Manifest | None, columns: tuple[ManifestColumn, ...], tar
     return changes
 
 
-def _runs(client: LangSmithClient, walk: Walk, view: View, progress: Progress, on_page: OnPage) -> Iterator[Rows]:
+def _refuse_download(view: View) -> None:
+    if view.name != "runs" or not any(column.name == "attachments" for column in view.columns):
+        raise ConfigurationError(
+            "attachments='download' is for the view runs with its column attachments, which tells whose each file is. "
+            "A retry will not help: add the column, or use attachments='list' here and download them with an export of "
+            "the runs."
+        )
+
+
+def _only_list(_: Page) -> None:
+    """Leave the attachments where they are."""
+
+
+def _runs(
+    land: Callable[[Page], None],
+    client: LangSmithClient,
+    walk: Walk,
+    view: View,
+    progress: Progress,
+    on_page: OnPage,
+) -> Iterator[Rows]:
     """Read a query page by page."""
     while not walk.done:
         page = client.drive(walk.next_page())
+        land(page)
         rows = view.rows(gather(client, view.below, walk.query, page.runs) if view.below else page.runs)
         _count(progress, page, walk.share(page))
+        _count_missing(progress, view, [run.id for run in page.runs], rows)
         on_page(progress)
         yield rows
 
@@ -216,11 +267,19 @@ def _threads(client: LangSmithClient, walk: Walk, view: View, progress: Progress
         _count(progress, page, walk.share(page))
         on_page(progress)
         for first in range(0, len(found), THREADS_AT_ONCE):
-            yield view.rows(gather_threads(client, walk.query, found[first : first + THREADS_AT_ONCE]))
+            threads = gather_threads(client, walk.query, found[first : first + THREADS_AT_ONCE])
+            rows = view.rows(threads)
+            _count_missing(progress, view, [thread.thread_id for thread in threads], rows)
+            yield rows
 
 
 def _count(progress: Progress, page: Page, share: float) -> None:
     progress.add((run.start_time for run in page.runs), share, sum(run.is_pending for run in page.runs))
+
+
+def _count_missing(progress: Progress, view: View, ids: list[str], rows: Rows) -> None:
+    if view.marks in view.columns:
+        progress.miss(ids, rows.columns[view.columns.index(view.marks)])
 
 
 def _feedback(client: LangSmithClient, walk: Walk, view: View, progress: Progress, on_page: OnPage) -> Iterator[Rows]:

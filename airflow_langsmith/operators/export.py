@@ -11,9 +11,11 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, Context
 
 from airflow_langsmith import arguments
 from airflow_langsmith.api.addresses import project_url
+from airflow_langsmith.api.query import Payloads
 from airflow_langsmith.exceptions import airflow_errors
 from airflow_langsmith.export import (
     MAX_ROWS_PER_FILE,
+    AttachmentMode,
     Exported,
     OnEmpty,
     Progress,
@@ -66,6 +68,10 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     :param redact_conn_id: A connection whose password is the key of the hashes. (templated)
     :param schema_changes: Where the columns differ from those that this export replaces: ``evolve``, and say so in the
         manifest, or ``fail``. (templated)
+    :param payloads: Where a payload in LangSmith's blob storage cannot be had: ``fail`` the task, or ``flag`` it, as a
+        null that the column ``missing_payloads`` names. (templated)
+    :param attachments: The files logged with runs: ``list`` them in the column of that name, or ``download`` them too,
+        beside the parts; for ``runs``. (templated)
     :param max_rows_per_file: Rows a part holds at most. (templated)
     :param on_empty: For a window without rows: ``write`` a part with none, ``skip`` the task and leave the destination
         as it is, or ``fail``. (templated)
@@ -91,6 +97,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         "redact",
         "redact_conn_id",
         "schema_changes",
+        "payloads",
+        "attachments",
         "max_rows_per_file",
         "on_empty",
         "partition",
@@ -111,6 +119,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         redact: Mapping[str, Any] | Iterable[Any] | None = None,
         redact_conn_id: str | None = None,
         schema_changes: SchemaChanges = "evolve",
+        payloads: Payloads = "fail",
+        attachments: AttachmentMode = "list",
         max_rows_per_file: int | str = MAX_ROWS_PER_FILE,
         on_empty: OnEmpty = "write",
         partition: str = "auto",
@@ -129,6 +139,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         self.redact = redact
         self.redact_conn_id = redact_conn_id
         self.schema_changes = schema_changes
+        self.payloads = payloads
+        self.attachments = attachments
         self.max_rows_per_file = max_rows_per_file
         self.on_empty = on_empty
         self.partition = partition
@@ -143,6 +155,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             query = replace(
                 self.query(client.project(self.project_named()), window, view.fields),
                 sample=arguments.share(self.sample, "sample"),
+                payloads=self.payloads,
             )
             self.langsmith_url = project_url(hook.settings, query.project, query)
             self.log.info("::group::Reading %s of %s", view.name, query.about)
@@ -165,6 +178,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             columns and (*columns, *self._hidden(columns)),
             only_with_tools=bool(arguments.flag(self.only_with_tools, "only_with_tools")),
             with_feedback=with_feedback,
+            marks=self.payloads == "flag",
         )
 
     def _paths(self) -> tuple[str, ...]:
@@ -198,6 +212,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             max_rows_per_file=arguments.whole(self.max_rows_per_file, "max_rows_per_file"),
             on_empty=self.on_empty,
             schema_changes=self.schema_changes,
+            attachments=self.attachments,
         )
 
     def _tell(self, exported: Exported, seconds: float) -> None:
@@ -216,6 +231,16 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             seconds,
             exported.uri,
         )
+        if manifest.attachments:
+            size = _size(sum(file.bytes for file in manifest.attachments))
+            self.log.info("Downloaded %s attachments, %s, beside them", f"{len(manifest.attachments):,}", size)
+        if progress.missing:
+            self.log.warning(
+                "%s payloads could not be had; the column missing_payloads tells which. The first are of %s %s",
+                f"{progress.missing:,}",
+                manifest.view,
+                ", ".join(progress.missing_from),
+            )
 
 
 def _size(count: float) -> str:
