@@ -305,12 +305,15 @@ def test_what_is_refused(langsmith: LangSmithStandIn, land: Land) -> None:
     assert not langsmith.requests_to("/runs/query")
 
 
-def test_rows_outside_of_the_window_bring_no_files(langsmith: LangSmithStandIn, land: Land) -> None:
-    """Files of runs that a server sends beside the window are not downloaded."""
-    langsmith.add_run(
-        project="shop", start_time=START - timedelta(microseconds=1), attachments={"x": ("text/plain", b"x")}
-    )
-    inside = langsmith.add_run(project="shop", start_time=START, attachments={"x": ("text/plain", b"x")})
-    langsmith.misbehave("repeat_cursor")
-    land(attachments="download")
-    assert [request.path for request in langsmith.requests if "/storage/" in request.path] == [f"/storage/{inside}/x"]
+def test_runs_outside_of_the_window_bring_no_files(langsmith: LangSmithStandIn, storage: Any, land: Land) -> None:
+    """Files of runs that a server sends beside the window, or twice, are not downloaded for nothing."""
+    langsmith.add_project("shop")
+    times = {"inside": "2026-03-01T00:00:00Z", "outside": "2026-02-28T23:59:59.999999Z"}
+    runs = [
+        {"id": name, "start_time": time, "attachments": {"x": storage.put(f"/{name}", name.encode())}}
+        for name, time in times.items()
+    ]
+    langsmith.misbehave("status", status=200, body={"items": runs, "next_cursor": "more"})
+    langsmith.misbehave("status", status=200, body={"items": runs})
+    assert len(rows(land(attachments="download"))) == 1
+    assert [path for path, _ in storage.asked] == ["/inside"]
