@@ -14,8 +14,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from airflow_langsmith.api.attachments import Attached, Link, attach
 from airflow_langsmith.api.flow import Request
-from airflow_langsmith.api.payloads import Elsewhere
+from airflow_langsmith.api.payloads import Blob, payload
 from airflow_langsmith.api.query import MARGIN, RunQuery, instant
 from airflow_langsmith.api.records import Page, Project, Run
 from airflow_langsmith.api.wire import ABSENT, WireRun, decode, present, read_metadata, thread_of
@@ -38,6 +39,8 @@ SELECT: dict[str, tuple[str, ...]] = {
     "serialized": ("serialized", "s3_urls"),
     "inputs": ("inputs", "inputs_s3_urls"),
     "outputs": ("outputs", "outputs_s3_urls"),
+    "attachments": ("s3_urls",),
+    "missing_payloads": (),
 }
 
 
@@ -78,7 +81,7 @@ def read(content: bytes, project: Project, fields: tuple[str, ...], about: str) 
     answer = decode(_PAGE, content, about)
     cursor = (answer.cursors or {}).get("next") or None
     runs = [_run(wire, project) for wire in answer.runs]
-    return Page(runs, cursor, len(content), _elsewhere(answer.runs, runs, fields))
+    return Page(runs, cursor, len(content), _elsewhere(answer.runs, runs, fields), _attached(answer.runs, runs))
 
 
 def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:  # noqa: ARG001  # all come
@@ -91,7 +94,7 @@ def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], a
     """Read one run; a project that was not given has no name yet."""
     wire = decode(_ONE, content, about)
     run = _run(wire, project or Project(id=wire.session_id, name=""))
-    return Page([run], None, len(content), _elsewhere([wire], [run], fields))
+    return Page([run], None, len(content), _elsewhere([wire], [run], fields), _attached([wire], [run]))
 
 
 class _Extra(msgspec.Struct):
@@ -100,6 +103,7 @@ class _Extra(msgspec.Struct):
 
 class _Link(msgspec.Struct):
     presigned_url: str
+    mime_type: str | None = None
 
 
 class _WireRun(WireRun, kw_only=True):
@@ -117,6 +121,7 @@ class _WirePage(msgspec.Struct):
     cursors: dict[str, str | None] | None = None
 
 
+_ATTACHMENT = "attachment."
 _NOTHING = (None, ABSENT, Raw(b"null"))
 _PAGE = msgspec.json.Decoder(_WirePage)
 _ONE = msgspec.json.Decoder(_WireRun)
@@ -124,7 +129,7 @@ _EXTRA = msgspec.json.Decoder(_Extra)
 _LINK = msgspec.json.Decoder(_Link)
 
 
-def _elsewhere(wires: list[_WireRun], runs: list[Run], fields: tuple[str, ...]) -> list[Elsewhere]:
+def _elsewhere(wires: list[_WireRun], runs: list[Run], fields: tuple[str, ...]) -> list[Blob]:
     """List the payloads that are wanted, and were not sent because they lie in blob storage."""
     wanted = {*fields, "extra"} if {"metadata", "thread_id"} & set(fields) else set(fields)
     found = []
@@ -135,8 +140,33 @@ def _elsewhere(wires: list[_WireRun], runs: list[Run], fields: tuple[str, ...]) 
         links |= {name: _link(wire.s3_urls, name) for name in ("error", "events", "extra", "serialized")}
         for name, url in links.items():
             if url and name in wanted and getattr(wire, name) in _NOTHING:
-                found.append(Elsewhere(f"{name} of run {run.id}", url, partial(_put, run, name)))
+                found.append(payload(run, name, url, partial(_put, run, name)))
     return found
+
+
+def _attached(wires: list[_WireRun], runs: list[Run]) -> list[Attached]:
+    """List the attachments, which lie among the payloads in blob storage."""
+    return [
+        one
+        for wire, run in zip(wires, runs, strict=True)
+        if wire.s3_urls
+        for one in attach(
+            run,
+            {
+                name.removeprefix(_ATTACHMENT): _attachment(link)
+                for name, link in wire.s3_urls.items()
+                if name.startswith(_ATTACHMENT)
+            },
+        )
+    ]
+
+
+def _attachment(raw: Raw) -> Link:
+    try:
+        link = _LINK.decode(raw)
+    except msgspec.ValidationError:
+        return Link("")
+    return Link(link.presigned_url, link.mime_type)
 
 
 def _link(urls: dict[str, Raw] | None, name: str) -> str | None:

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from airflow_langsmith.api.attachments import Attached, Link, attach
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.flow import Request
 from airflow_langsmith.api.query import MARGIN, RunQuery, instant
@@ -31,6 +32,7 @@ SELECT: dict[str, tuple[str, ...]] = {
     "thread_id": ("THREAD_ID", "METADATA"),
     "in_dataset": ("IS_IN_DATASET",),
     "serialized": ("MANIFEST",),
+    "missing_payloads": (),
 }
 
 
@@ -60,7 +62,9 @@ def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
 def read(content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:  # noqa: ARG001  # all is sent
     """Read a page."""
     answer = decode(_PAGE, content, about)
-    return Page([_run(wire, project) for wire in answer.items], answer.next_cursor or None, len(content))
+    runs = [_run(wire, project) for wire in answer.items]
+    attached = _attached(answer.items, runs)
+    return Page(runs, answer.next_cursor or None, len(content), attachments=attached)
 
 
 def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:
@@ -77,7 +81,8 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
 def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:  # noqa: ARG001
     """Read one run."""
     wire = decode(_ONE, content, about)
-    return Page([_run(wire, project or Project(id="", name=""))], None, len(content))
+    run = _run(wire, project or Project(id="", name=""))
+    return Page([run], None, len(content), attachments=_attached([wire], [run]))
 
 
 def _selects(fields: tuple[str, ...]) -> list[str]:
@@ -89,6 +94,7 @@ class _WireRun(WireRun, kw_only=True):
     is_in_dataset: bool | None = None
     metadata: Raw = ABSENT
     manifest: Raw = ABSENT
+    attachments: dict[str, Raw] | None = None
 
 
 class _WirePage(msgspec.Struct):
@@ -98,6 +104,24 @@ class _WirePage(msgspec.Struct):
 
 _PAGE = msgspec.json.Decoder(_WirePage)
 _ONE = msgspec.json.Decoder(_WireRun)
+_LINK = msgspec.json.Decoder(str)
+
+
+def _attached(wires: list[_WireRun], runs: list[Run]) -> list[Attached]:
+    """List the attachments."""
+    return [
+        one
+        for wire, run in zip(wires, runs, strict=True)
+        if wire.attachments
+        for one in attach(run, {name: _attachment(link) for name, link in wire.attachments.items()})
+    ]
+
+
+def _attachment(raw: Raw) -> Link:
+    try:
+        return Link(_LINK.decode(raw))
+    except msgspec.ValidationError:
+        return Link("")
 
 
 def _run(wire: _WireRun, project: Project) -> Run:
