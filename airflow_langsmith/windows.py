@@ -202,7 +202,7 @@ def duration(length: str | timedelta | None, name: str) -> timedelta | None:
             raise WindowError(f"{name} is {length!r}, longer than time is.") from None
     if not isinstance(length, timedelta):
         raise WindowError(f"{name} is {length!r}; write a timedelta, or a number and a unit like '1d', '6h', '30m'.")
-    if length < timedelta(0) or (length == timedelta(0) and name != "lag"):
+    if length < timedelta(0) or (length == timedelta(0) and name not in ("lag", "quiet_for")):
         raise WindowError(f"{name} is {length}; it has to be longer than nothing.")
     return length
 

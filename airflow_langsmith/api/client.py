@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_ANNOUNCED: set[tuple[str, str]] = set()  # sensors make many clients, and once is enough to tell what will be removed
+
 
 class _Driven:
     """What both drivers keep: the settings, the chosen API version, the count of requests, known projects."""
@@ -34,7 +36,6 @@ class _Driven:
         self.backend = Backend(settings)
         self.requests = 0
         self._projects: dict[str, Project] = {}
-        self._announced: set[str] = set()
 
     def _pacer(self, tier: str) -> Pacer:
         budget = self.settings.requests_per_10s if tier != "other" else None
@@ -54,9 +55,9 @@ class _Driven:
         if (
             isinstance(reply, Response)
             and (sunset := reply.headers.get("sunset"))
-            and request.tier not in self._announced
+            and (place := (self.settings.api_url, request.tier)) not in _ANNOUNCED
         ):
-            self._announced.add(request.tier)
+            _ANNOUNCED.add(place)
             log.warning("LangSmith will remove %s on %s", request.named, sunset)
         return reply
 
