@@ -8,12 +8,13 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from http import HTTPStatus
 from typing import Self, TypeVar
 
 from airflow_langsmith.api import reads
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.flow import Answer, Flow, Pause, RateLimited, Reply, Request, Response, Together
-from airflow_langsmith.api.pacing import Pacer, pacer_for
+from airflow_langsmith.api.pacing import Pacer, Place, pacer_for
 from airflow_langsmith.api.query import FIELDS, MARGIN, RunQuery
 from airflow_langsmith.api.records import Feedback, Info, Page, Project, Run
 from airflow_langsmith.api.settings import Settings
@@ -37,27 +38,24 @@ class _Driven:
         self._announced: set[str] = set()
 
     def _pacer(self, tier: str) -> Pacer:
-        budget = self.settings.requests_per_10s if tier != "other" else None
-        return pacer_for(self.settings.api_url, self.settings.api_key, tier, budget)
-
-    def _wait_before(self, request: Request) -> float:
-        self.requests += 1
-        return self._pacer(request.tier).reserve(time.monotonic())
+        return pacer_for(self.settings.api_url, self.settings.api_key, tier, self.settings.requests_per_10s)
 
     def _wait_out(self, pause: Pause) -> float:
+        """Give the seconds to wait; where all who share a budget have to, its pacer sees to it, for us too."""
+        log.warning("Waiting %.1f s: %s", pause.seconds, pause.why)
         if isinstance(pause, RateLimited):
             self._pacer(pause.tier).hold(time.monotonic(), pause.seconds)
-        log.warning("Waiting %.1f s: %s", pause.seconds, pause.why)
+            return 0.0
         return pause.seconds
 
-    def _noted(self, reply: Answer, request: Request) -> Answer:
-        if (
-            isinstance(reply, Response)
-            and (sunset := reply.headers.get("sunset"))
-            and request.tier not in self._announced
-        ):
-            self._announced.add(request.tier)
-            log.warning("LangSmith will remove %s on %s", request.named, sunset)
+    def _noted(self, reply: Answer, request: Request, place: Place) -> Answer:
+        self.requests += 1
+        if isinstance(reply, Response):
+            if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
+                self._pacer(request.tier).refused(place, time.monotonic())
+            if (sunset := reply.headers.get("sunset")) and request.tier not in self._announced:
+                self._announced.add(request.tier)
+                log.warning("LangSmith will remove %s on %s", request.named, sunset)
         return reply
 
 
@@ -178,8 +176,11 @@ class LangSmithClient(_Driven):
                 reply = None
 
     def _ask(self, request: Request) -> Answer:
-        time.sleep(self._wait_before(request))
-        return self._noted(self._transport.send(request), request)
+        pacer = self._pacer(request.tier)
+        with pacer.line_up(id(self)) as place:
+            while wait := pacer.wait(place, time.monotonic()):
+                time.sleep(wait)
+        return self._noted(self._transport.send(request), request, place)
 
 
 class AsyncLangSmithClient(_Driven):
@@ -241,5 +242,8 @@ class AsyncLangSmithClient(_Driven):
                 reply = None
 
     async def _ask(self, request: Request) -> Answer:
-        await asyncio.sleep(self._wait_before(request))
-        return self._noted(await self._transport.send(request), request)
+        pacer = self._pacer(request.tier)
+        with pacer.line_up(id(self)) as place:
+            while wait := pacer.wait(place, time.monotonic()):  # noqa: ASYNC110  # others are threads, without events
+                await asyncio.sleep(wait)
+        return self._noted(await self._transport.send(request), request, place)
