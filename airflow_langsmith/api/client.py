@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -33,9 +35,19 @@ class _Driven:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.backend = Backend(settings)
-        self.requests = 0
+        self._asked: list[str] = []  # the tier of every request; a list, for threads share it
+        self._owner = id(self)
         self._projects: dict[str, Project] = {}
         self._announced: set[str] = set()
+
+    @property
+    def requests(self) -> int:
+        """How many requests were made."""
+        return len(self._asked)
+
+    def needed(self, tier: str) -> float:
+        """How many requests have to be under way at a time to use a budget up."""
+        return self._pacer(tier).needed
 
     def _pacer(self, tier: str) -> Pacer:
         return pacer_for(self.settings.api_url, self.settings.api_key, tier, self.settings.requests_per_10s)
@@ -49,14 +61,18 @@ class _Driven:
         return pause.seconds
 
     def _noted(self, reply: Answer, request: Request, place: Place) -> Answer:
-        self.requests += 1
+        self._asked.append(request.tier)
         if isinstance(reply, Response):
-            if reply.status == HTTPStatus.TOO_MANY_REQUESTS:
-                self._pacer(request.tier).refused(place, time.monotonic())
+            refused = reply.status == HTTPStatus.TOO_MANY_REQUESTS
+            self._pacer(request.tier).answered(place, time.monotonic(), refused=refused)
             if (sunset := reply.headers.get("sunset")) and request.tier not in self._announced:
                 self._announced.add(request.tier)
                 log.warning("LangSmith will remove %s on %s", request.named, sunset)
         return reply
+
+
+class StoppedError(Exception):
+    """A thread was told to end; what it was reading does not matter any more."""
 
 
 class LangSmithClient(_Driven):
@@ -65,6 +81,7 @@ class LangSmithClient(_Driven):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._transport = Transport(settings)
+        self._stop = threading.Event()
 
     def __enter__(self) -> Self:
         """Give the client."""
@@ -77,6 +94,16 @@ class LangSmithClient(_Driven):
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
+
+    def until(self, stop: threading.Event) -> Self:
+        """Give this same client to threads that have to end when told: it raises :class:`StoppedError` then."""
+        client = copy.copy(self)
+        client._stop = stop  # noqa: SLF001  # our own
+        return client
+
+    def interrupt(self) -> None:
+        """End the requests that are under way. Threads that have not been told to stop ask again."""
+        self._transport.interrupt()
 
     def info(self) -> Info:
         """Ask what the server is."""
@@ -166,21 +193,26 @@ class LangSmithClient(_Driven):
             except StopIteration as end:
                 result: T = end.value
                 return result
+            self._sleep(0.0)
             if isinstance(step, Together):
                 with ThreadPoolExecutor(len(step.requests)) as threads:
                     reply = list(threads.map(self._ask, step.requests))
             elif isinstance(step, Request):
                 reply = self._ask(step)
             else:
-                time.sleep(self._wait_out(step))
+                self._sleep(self._wait_out(step))
                 reply = None
 
     def _ask(self, request: Request) -> Answer:
         pacer = self._pacer(request.tier)
-        with pacer.line_up(id(self)) as place:
+        with pacer.line_up(self._owner) as place:
             while wait := pacer.wait(place, time.monotonic()):
-                time.sleep(wait)
+                self._sleep(wait)
         return self._noted(self._transport.send(request), request, place)
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise StoppedError
 
 
 class AsyncLangSmithClient(_Driven):
@@ -243,7 +275,7 @@ class AsyncLangSmithClient(_Driven):
 
     async def _ask(self, request: Request) -> Answer:
         pacer = self._pacer(request.tier)
-        with pacer.line_up(id(self)) as place:
+        with pacer.line_up(self._owner) as place:
             while wait := pacer.wait(place, time.monotonic()):  # noqa: ASYNC110  # others are threads, without events
                 await asyncio.sleep(wait)
         return self._noted(await self._transport.send(request), request, place)

@@ -37,6 +37,7 @@ WIDE = timedelta(days=7)
 
 LESS = 0.75  # of the cap, after a 429
 MORE = 0.1  # of the budget, after a period without
+NEWS = 0.2  # what the latest answer counts in the latency
 MOST_PATIENCE = 8  # periods before a cap that was too high is tried again
 LOOK_AGAIN = 1.0  # seconds; those ahead in the line may have left it
 SPACE = 0.9  # of an even share of the period, between requests while several owners want to go
@@ -78,6 +79,7 @@ class Pacer:
         self._held_until = self._changed = float("-inf")
         self._too_many = float("inf")  # the cap that was refused last
         self._patience = 1
+        self._latency = 0.0  # seconds an answer takes of late
         self._lock = threading.Lock()
 
     @contextmanager
@@ -108,14 +110,21 @@ class Pacer:
             self._went[place.owner] += 1
             return 0.0
 
-    def refused(self, place: Place, now: float) -> None:
-        """Take note of a 429. Of several that were on their way together, one lowers the cap."""
+    def answered(self, place: Place, now: float, *, refused: bool) -> None:
+        """Take note of an answer, or a 429. Of several that were on their way together, one lowers the cap."""
         with self._lock:
-            if place.sent >= self._changed:
+            if not refused:
+                self._latency += ((now - place.sent) - self._latency) * (NEWS if self._latency else 1.0)
+            elif place.sent >= self._changed:
                 self._too_many = self.cap
                 self._patience = min(2 * self._patience, MOST_PATIENCE)
                 self.cap = max(1, int(self.cap * LESS))
                 self._changed = now
+
+    @property
+    def needed(self) -> float:
+        """How many requests have to be under way at a time to use the budget up (Little's law)."""
+        return self.cap * self._latency / self._period
 
     def hold(self, now: float, seconds: float) -> None:
         """Let nobody go for a while: the server said that the budget is used up."""

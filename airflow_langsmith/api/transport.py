@@ -6,7 +6,11 @@ httpx never logs headers, and nothing here does.
 
 from __future__ import annotations
 
+from contextlib import suppress
+from socket import SHUT_RDWR, socket
+from threading import Lock
 from typing import Any
+from weakref import WeakSet
 
 import httpx
 
@@ -23,7 +27,9 @@ class Transport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._http = httpx.Client(**_options(settings))
+        self._http = httpx.Client(**_options(settings), event_hooks={"request": [self._watch]})
+        self._sockets: WeakSet[socket] = WeakSet()
+        self._lock = Lock()
 
     def send(self, request: Request) -> Response | TransportError:
         """Ask once."""
@@ -35,6 +41,21 @@ class Transport:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+    def interrupt(self) -> None:
+        """End what is under way in other threads, as if the network had: nothing else reaches a thread that reads."""
+        with self._lock:
+            for connection in self._sockets:
+                with suppress(OSError):
+                    socket.shutdown(connection, SHUT_RDWR)  # the plain one: TLS would wait for the other side
+
+    def _watch(self, request: httpx.Request) -> None:
+        request.extensions = {**request.extensions, "trace": self._keep}
+
+    def _keep(self, event: str, about: dict[str, Any]) -> None:
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            with self._lock:
+                self._sockets.add(about["return_value"].get_extra_info("socket"))
 
 
 class AsyncTransport:

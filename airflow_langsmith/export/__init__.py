@@ -1,9 +1,10 @@
 """
 From rows to published files.
 
-``gather`` makes traces of roots, ``shape`` redacts, sorts (by way of a ``spool``) and flattens rows, ``encoders`` and
-``arrow`` write them into local files, ``parts`` cuts and names these, ``layout`` says where they lie, ``storage`` puts
-them there whole, ``publish`` makes them one export and ``manifest`` describes it. ``pipeline`` walks the whole way.
+``cursors`` read a window, several at once, ``gather`` makes traces of roots, ``shape`` redacts, sorts and flattens rows
+(by way of a ``spool``, if need be), ``encoders`` and ``arrow`` write them into local files, ``parts`` cuts and names
+these, ``layout`` says where they lie, ``storage`` puts them there whole, ``publish`` makes them one export and
+``manifest`` describes it. ``pipeline`` walks the whole way.
 """
 
 from airflow_langsmith.export.encoders import format_of

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -16,6 +17,7 @@ from airflow_langsmith.api import LangSmithClient, Page, RunQuery
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import instant
 from airflow_langsmith.api.walk import Walk
+from airflow_langsmith.export.cursors import Cursors, Make
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.errors import DestinationConflictError, EmptyWindowError, SchemaChangeError
 from airflow_langsmith.export.gather import gather, gather_threads
@@ -114,15 +116,19 @@ def export(
     target: Target,
     shape: Shape = PLAIN,
     on_page: OnPage = lambda _: None,
+    concurrency: int | None = None,
 ) -> Exported | None:
     """
     Export what a query finds as a view's rows.
 
     :param shape: How the rows are to look: redacted, sorted, flattened.
-    :param on_page: Called after every page, for progress.
+    :param on_page: Called after pages, for progress.
+    :param concurrency: How many cursors read at a time at most; by default as many as the budget has use for.
     :return: what was published; None for an empty window with ``on_empty="skip"``.
     :raises LangSmithError: where any page or file fails; what was published before then stands.
     """
+    if concurrency is not None and concurrency < 1:
+        raise ConfigurationError(f"concurrency is {concurrency}; it is 1 or more, or left out.")
     more = ("end_time", "thread_id") if view.source == "threads" else ("end_time",)  # tells what had not ended
     query = view.ask(replace(query, fields=(*query.fields, *more)))
     if view.below and query.page_size is None:
@@ -131,12 +137,14 @@ def export(
     path = path_at(target.destination) / partition(view.name, query.project.name, window, target.partition)
     before = client.requests
     progress = Progress()
+    redact = shape.redaction(view)
     with tempfile.TemporaryDirectory(prefix="langsmith-") as directory, Publication(path) as publication:
         _refuse_another(publication, view, query, path)
         walk = client.walk(query)
-        read = {"runs": _runs, "feedback": _feedback, "threads": _threads}[view.source]
-        rows = read(client, walk, view, progress, on_page)
+        most = 1 if view.source == "threads" else concurrency
+        rows = _rows(client, walk, view, redact, progress, partial(on_page, progress), Path(directory), most)
         with (
+            closing(rows),
             Shaped(rows, view, shape, Path(directory)) as shaped,
             closing(Parts(target.format, shaped.view, Path(directory), target.max_rows_per_file)) as parts,
         ):
@@ -196,42 +204,70 @@ def _changes(previous: Manifest | None, columns: tuple[ManifestColumn, ...], tar
     return changes
 
 
-def _runs(client: LangSmithClient, walk: Walk, view: View, progress: Progress, on_page: OnPage) -> Iterator[Rows]:
-    """Read a query page by page."""
-    while not walk.done:
-        page = client.drive(walk.next_page())
-        rows = view.rows(gather(client, view.below, walk.query, page.runs) if view.below else page.runs)
-        _count(progress, page, walk.share(page))
-        on_page(progress)
-        yield rows
+def _rows(
+    client: LangSmithClient,
+    walk: Walk,
+    view: View,
+    redact: Callable[[Rows], Rows],
+    progress: Progress,
+    tell: Callable[[], None],
+    directory: Path,
+    most: int | None,
+) -> Generator[Rows]:
+    """Read what a query finds: runs with several cursors, feedback page by page, for its pages have numbers."""
+    query = walk.query
+    if view.source == "feedback":
+        yield from map(redact, _feedback(client, query, view, progress, tell))
+        return
+    make = _threads(query, view) if view.source == "threads" else _runs(query, view)
+    with Cursors(
+        client,
+        walk,
+        lambda own, page: map(redact, make(own, page)),
+        partial(_count, progress),
+        tell,
+        directory=directory,
+        most=most,
+    ) as cursors:
+        yield from cursors
 
 
-def _threads(client: LangSmithClient, walk: Walk, view: View, progress: Progress, on_page: OnPage) -> Iterator[Rows]:
-    """Read the turns in the window of a query, and make of each thread that has one a whole conversation."""
-    seen: set[str] = set()
-    while not walk.done:
-        page = client.drive(walk.next_page())
+def _runs(query: RunQuery, view: View) -> Make:
+    """Make rows of runs, or of the traces they are the roots of."""
+
+    def make(client: LangSmithClient, page: Page) -> Iterator[Rows]:
+        yield view.rows(gather(client, view.below, query, page.runs) if view.below else page.runs)
+
+    return make
+
+
+def _threads(query: RunQuery, view: View) -> Make:
+    """Make of each thread that has a turn in the window a whole conversation, where its newest turn comes."""
+    seen: set[str] = set()  # which is why one cursor reads them all
+
+    def make(client: LangSmithClient, page: Page) -> Iterator[Rows]:
         found = list(dict.fromkeys(run.thread_id for run in page.runs if run.thread_id and run.thread_id not in seen))
         seen.update(found)
-        _count(progress, page, walk.share(page))
-        on_page(progress)
         for first in range(0, len(found), THREADS_AT_ONCE):
-            yield view.rows(gather_threads(client, walk.query, found[first : first + THREADS_AT_ONCE]))
+            yield view.rows(gather_threads(client, query, found[first : first + THREADS_AT_ONCE]))
+
+    return make
+
+
+def _feedback(
+    client: LangSmithClient, query: RunQuery, view: View, progress: Progress, tell: Callable[[], None]
+) -> Iterator[Rows]:
+    """Read the feedback created in the window of a query."""
+    pieces = client.feedback(project=query.project, run_ids=query.run_ids, created=(query.start, query.end))
+    while batch := list(islice(pieces, FEEDBACK_AT_ONCE)):
+        progress.add((piece.created_at for piece in batch if piece.created_at), 0.0)
+        tell()
+        yield view.rows(batch)
+    progress.share = 1.0
 
 
 def _count(progress: Progress, page: Page, share: float) -> None:
     progress.add((run.start_time for run in page.runs), share, sum(run.is_pending for run in page.runs))
-
-
-def _feedback(client: LangSmithClient, walk: Walk, view: View, progress: Progress, on_page: OnPage) -> Iterator[Rows]:
-    """Read the feedback created in the window of a query."""
-    query = walk.query
-    pieces = client.feedback(project=query.project, run_ids=query.run_ids, created=(query.start, query.end))
-    while batch := list(islice(pieces, FEEDBACK_AT_ONCE)):
-        progress.add((piece.created_at for piece in batch if piece.created_at), 0.0)
-        on_page(progress)
-        yield view.rows(batch)
-    progress.share = 1.0
 
 
 def _refuse_another(publication: Publication, view: View, query: RunQuery, path: StoragePath) -> None:

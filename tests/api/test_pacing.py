@@ -71,21 +71,35 @@ def test_refusals_on_the_way_together_are_one() -> None:
     pacer = Pacer(100)
     places = [sent(pacer, 100.0)[0] for _ in range(3)]
     for place in places:
-        pacer.refused(place, 101.0)
+        pacer.answered(place, 101.0, refused=True)
     assert pacer.cap == 75
-    pacer.refused(sent(pacer, 102.0)[0], 103.0)
+    pacer.answered(sent(pacer, 102.0)[0], 103.0, refused=True)
     assert pacer.cap == 56
 
 
 def test_a_cap_that_was_too_high_is_tried_again_late() -> None:
     """After a clean period the cap is raised, up to what was refused only after some, and never over the budget."""
     pacer = Pacer(10)
-    pacer.refused(sent(pacer, 0.0)[0], 0.0)
+    pacer.answered(sent(pacer, 0.0)[0], 0.0, refused=True)
     caps = []
     for period in range(1, 9):
         sent(pacer, period * PERIOD + 0.01 * period)
         caps.append(pacer.cap)
     assert caps == [8, 9, 9, 10, 10, 10, 10, 10]
+
+
+def test_how_many_at_a_time_a_budget_needs() -> None:
+    """Latency times budget tells how many requests have to be under way, and follows both."""
+    pacer = Pacer(10)
+    assert pacer.needed == 0.0
+    pacer.answered(sent(pacer, 100.0)[0], 100 + PERIOD / 2, refused=False)
+    assert pacer.needed == pytest.approx(5.0)
+    for second in range(9):
+        pacer.answered(sent(pacer, 200.0 + second)[0], 200.0 + second, refused=False)
+    assert 0.5 < pacer.needed < 1
+    before = pacer.needed
+    pacer.answered(sent(pacer, 300.0)[0], 301.0, refused=True)
+    assert pacer.needed == pytest.approx(0.7 * before)
 
 
 @SERVERS

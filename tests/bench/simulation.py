@@ -10,14 +10,26 @@ from __future__ import annotations
 import heapq
 import math
 import random
+import re
 import sys
+from bisect import bisect_right
 from collections import Counter, deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import TypeVar
+from uuid import UUID
 
+import msgspec
+
+from airflow_langsmith.api import Project, RunQuery, Settings
+from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.flow import Backoff, Flow, Pause, RateLimited, Reply, Request, Response, exchange
 from airflow_langsmith.api.pacing import Pacer
+from airflow_langsmith.api.walk import Walk
+from airflow_langsmith.export.cursors import MOST, cursors_for
+
+T = TypeVar("T")
 
 WINDOW = 10.0  # seconds
 SPREAD = 0.3  # of the logarithm of latency
@@ -101,7 +113,15 @@ class Tokens:
         return 0.0
 
 
-Server = Fixed | Sliding | Tokens
+class Free:
+    """Lets everything through."""
+
+    def wait(self, _: float) -> float:
+        """Give no seconds to wait."""
+        return 0.0
+
+
+Server = Free | Fixed | Sliding | Tokens
 SERVERS: dict[str, Callable[[int], Server]] = {"fixed": Fixed, "sliding": Sliding, "token": Tokens}
 
 
@@ -113,27 +133,30 @@ class World:
     pacer: Pacer
     latency: float
     tells: bool = True
+    spread: float = SPREAD
+    answer: Callable[[Request], bytes] = lambda _: b"{}"
     chance: random.Random = field(default_factory=lambda: random.Random(0))
     clock: Clock = field(default_factory=Clock)
     passed: Counter[int] = field(default_factory=Counter)
     refused: list[float] = field(default_factory=list)
     ended: dict[int, float] = field(default_factory=dict)
 
-    def drive(self, flow: Flow[Any], owner: int) -> Process:
+    def drive(self, flow: Flow[T], owner: int = 0) -> Generator[float, None, T]:
         """Push a flow to its end, as the clients do."""
         reply: Reply = None
         while True:
             try:
                 step = flow.send(reply)
-            except StopIteration:
+            except StopIteration as end:
                 self.ended[owner] = self.clock.now
-                return
+                result: T = end.value
+                return result
             reply = None
             if isinstance(step, RateLimited):
                 self.pacer.hold(self.clock.now, step.seconds)
             elif isinstance(step, Pause):
                 yield step.seconds
-            else:
+            elif isinstance(step, Request):
                 with self.pacer.line_up(owner) as place:
                     while wait := self.pacer.wait(place, self.clock.now):
                         yield wait
@@ -143,12 +166,12 @@ class World:
                 if wait:
                     self.refused.append(self.clock.now)
                     yield REFUSAL
-                    self.pacer.refused(place, self.clock.now)
                     reply = Response(429, {"retry-after": str(math.ceil(wait))} if self.tells else {}, b"{}")
                 else:
                     self.passed[owner] += 1
-                    yield max(0.0, self.latency * math.exp(self.chance.gauss(0, SPREAD)) - way)
-                    reply = Response(200, {}, b"{}")
+                    yield max(0.0, self.latency * math.exp(self.chance.gauss(0, self.spread)) - way)
+                    reply = Response(200, {}, self.answer(step))
+                self.pacer.answered(place, self.clock.now, refused=wait > 0)
 
     def export(self, pages: int, cursors: int, owner: int = 0, delay: float = 0.0) -> None:
         """Begin to read so many pages, with several cursors that share them."""
@@ -161,6 +184,24 @@ class World:
         for _ in range(cursors):
             self.clock.start(cursor(), delay)
 
+    def read(self, times: Iterable[datetime], page_size: int, most: int = MOST) -> list[Walk]:
+        """Begin to read the runs of a day, with as many cursors as are worth it; their walks come in the list."""
+        self.answer = Runs(times).page
+        query = RunQuery(project=SHOP, start=DAY, end=DAY + timedelta(days=1), fields=("id",), page_size=page_size)
+        walks: list[Walk] = []
+
+        def cursor(walk: Walk) -> Process:
+            walks.append(walk)
+            while not walk.done:
+                yield from self.drive(walk.next_page())
+                others = [other.pages_left for other in walks if other is not walk and not other.done]
+                parts = cursors_for(walk, others, self.pacer.needed, most)
+                for older in walk.share(parts) if parts > 1 else ():
+                    self.clock.start(cursor(older))
+
+        self.clock.start(cursor(Walk(query, Backend(Settings(api_version="v2")))))
+        return walks
+
     def others(self, requests: int, every: float) -> None:
         """Let others use the server's budget, who know nothing of our pacer."""
 
@@ -172,6 +213,30 @@ class World:
         self.clock.start(ask())
 
 
+class Runs:
+    """Answers version 2 of the run query for runs of which only the times matter."""
+
+    def __init__(self, times: Iterable[datetime]) -> None:
+        self.times = sorted(times, reverse=True)
+
+    def page(self, request: Request) -> bytes:
+        """Answer with a page."""
+        asked = request.json or {}
+        start, end = map(datetime.fromisoformat, BOUNDS.findall(asked["filter"])[0])
+        first, last = (bisect_right(self.times, _back(bound), key=_back) for bound in (end, start))
+        at = int(asked.get("cursor", first))
+        to = min(last, at + asked["page_size"])
+        items = [{"id": str(UUID(int=place)), "start_time": self.times[place]} for place in range(at, to)]
+        return msgspec.json.encode({"items": items, "next_cursor": str(to) if to < last else None})
+
+
+def _back(time: datetime) -> float:
+    return -time.timestamp()
+
+
+SHOP = Project(id=str(UUID(int=0)), name="shop")
+DAY = datetime(2026, 3, 1, tzinfo=UTC)
+BOUNDS = re.compile(r'gte\(start_time, "(.+?)"\), lt\(start_time, "(.+?)"\)')
 QUESTION = Request("POST", "/runs/query", tier="v1 query")
 
 
@@ -184,7 +249,7 @@ def fastest(server: str, pages: int, limit: int, latency: float, cursors: int) -
 
 def paced(server: str, pages: int, limit: int, latency: float, *, tells: bool, seed: int = 0) -> tuple[float, int]:
     """Export so many pages; give the share of the fastest there is, and the number of 429s."""
-    world = World(SERVERS[server](limit), Pacer(limit), latency, tells, random.Random(seed))
+    world = World(SERVERS[server](limit), Pacer(limit), latency, tells, chance=random.Random(seed))
     world.export(pages, CURSORS)
     world.clock.run()
     return fastest(server, pages, limit, latency, CURSORS) / world.clock.now, len(world.refused)
