@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -17,6 +18,8 @@ from airflow_langsmith.views import Rows
 
 MOST = 8  # cursors; beyond them threads only get in each other's way
 SPARE = 1.3  # times as many as are needed on average, for some answers are late
+WORK = 3  # times what a page costs to read, until its rows are in a file; threads do not share that
+IN_FLIGHT = 32 * 1024 * 1024  # bytes of pages that are read at a time
 WORTH_SHARING = 4.0  # pages left; every share may waste most of one
 MOST_ON_DISK = 2 * 1024**3  # bytes of rows whose turn has not come
 LOOK_AGAIN = 0.05  # seconds; a thread may have asked anew just after it was interrupted
@@ -25,18 +28,19 @@ Make = Callable[[LangSmithClient, Page], Iterable[Rows]]
 Count = Callable[[Page, float], None]
 
 
-def cursors_for(walk: Walk, others: list[float], needed: float, most: int) -> int:
+def cursors_for(pages: float, others: list[float], needed: float, most: int) -> int:
     """
     Tell how many cursors are to read what is left of a walk, its own one too.
 
+    :param pages: How many pages that is.
     :param others: How many pages are left of the other walks.
-    :param needed: How many cursors the budget has use for, on average.
+    :param needed: How many cursors there is use for, on average.
     """
     wanted = min(most, math.ceil(SPARE * needed)) if needed > 1 else 1
     free = wanted - 1 - len(others)
-    if free < 1 or walk.pages_left < max(WORTH_SHARING, *others, 0):
+    if free < 1 or pages < max([WORTH_SHARING, *others]):
         return 1
-    return min(1 + free, int(2 * walk.pages_left / WORTH_SHARING))
+    return min(1 + free, int(2 * pages / WORTH_SHARING))
 
 
 class Stretch:
@@ -46,6 +50,7 @@ class Stretch:
         self.walk = walk
         self.left, self.pages_left = walk.left, pages_left
         self.ended = False
+        self.waited = self.worked = 0.0  # seconds its pages took, and of these the processor
         self.next: Rows | None = None
         self.backlog = Backlog(path)
 
@@ -55,9 +60,10 @@ class Cursors:
     Reads a walk with as many cursors as the budget has use for, ``most`` at most, each in a thread of its own.
 
     Whoever has read a page and has the most left shares that with new cursors, while latency times budget asks for more
-    of them. Stretches keep their order, newest first: the rows of the first one are handed over as they come, one batch
-    ahead, and those of the others wait on the local disk. Iterate once, within a ``with``: at its end, however it is
-    reached, no thread is left. The first error of any cursor is raised.
+    of them, and neither the processor nor memory for less. Stretches keep their order, newest first: the rows of the
+    first one are handed over as they come, one batch ahead, and those of the others wait on the local disk. Iterate
+    once, within a ``with``: at its end, however it is reached, no thread is left. The first error of any cursor is
+    raised.
 
     :param make: Makes rows of a page; called in the cursor's thread, with the client to use there.
     :param count: Takes note of a page and of how much of the window has been read; in some thread, one at a time.
@@ -150,7 +156,10 @@ class Cursors:
         """Read a stretch to its end; what goes wrong goes to whoever iterates."""
         try:
             while not stretch.walk.done:
+                waited, worked = time.monotonic(), time.thread_time()
                 page = self._client.drive(stretch.walk.next_page())
+                stretch.waited += time.monotonic() - waited
+                stretch.worked += time.thread_time() - worked
                 self._note(stretch, page)
                 for rows in self._make(self._client, page):
                     self._put(stretch, rows)
@@ -167,7 +176,7 @@ class Cursors:
         """Take note of a page, and share what is left if that is worth it."""
         walk = stretch.walk
         with self._changed:
-            parts = self._parts(stretch)
+            parts = self._parts(stretch, page)
             older = walk.share(parts) if parts > 1 else []
             stretch.left, stretch.pages_left = walk.left, walk.pages_left
             self._begin(older, self._stretches.index(stretch) + 1, walk.pages_left)
@@ -175,9 +184,11 @@ class Cursors:
             self._untold = True
             self._changed.notify_all()
 
-    def _parts(self, stretch: Stretch) -> int:
+    def _parts(self, stretch: Stretch, page: Page) -> int:
         others = [other.pages_left for other in self._stretches if other is not stretch and not other.ended]
-        return cursors_for(stretch.walk, others, self._client.needed(stretch.walk.tier), self._most)
+        useful = stretch.waited / (WORK * stretch.worked) if stretch.worked else math.inf
+        needed = min(self._client.needed(stretch.walk.tier), useful)
+        return cursors_for(stretch.walk.pages_left, others, needed, min(self._most, IN_FLIGHT // max(page.size, 1)))
 
     def _put(self, stretch: Stretch, rows: Rows) -> None:
         """Hand rows over when it is their turn; keep them until then."""

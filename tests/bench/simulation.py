@@ -195,7 +195,7 @@ class World:
             while not walk.done:
                 yield from self.drive(walk.next_page())
                 others = [other.pages_left for other in walks if other is not walk and not other.done]
-                parts = cursors_for(walk, others, self.pacer.needed, most)
+                parts = cursors_for(walk.pages_left, others, self.pacer.needed, most)
                 for older in walk.share(parts) if parts > 1 else ():
                     self.clock.start(cursor(older))
 

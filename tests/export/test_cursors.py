@@ -50,6 +50,11 @@ def fill(langsmith: LangSmithStandIn, traces: int, moment: Moments = evenly) -> 
         langsmith.add_feedback(root, score=1)
 
 
+def slow(langsmith: LangSmithStandIn, pages: int | None) -> None:
+    """Let so many pages take as long as over a real network, or all: else there is no use for several cursors."""
+    langsmith.misbehave("delay", times=pages, seconds=0.1)
+
+
 def exported(client: LangSmithClient, where: Path, view: str = "runs", format_: str = "jsonl", **more: Any) -> Exported:
     """Export the day's roots."""
     chosen = view_of(view)
@@ -64,7 +69,7 @@ def exported(client: LangSmithClient, where: Path, view: str = "runs", format_: 
 
 def windows(langsmith: LangSmithStandIn) -> set[str]:
     """Tell apart the questions about roots: each cursor has one of its own."""
-    bodies = [request.body for request in langsmith.requests_to("/runs/query")]
+    bodies = [request.body or {} for request in langsmith.requests_to("/runs/query")]  # none of a request cut short
     return {body["filter"] for body in bodies if body.get("is_root")}
 
 
@@ -110,6 +115,7 @@ def test_a_share_costs_one_request_at_most(
 ) -> None:
     """Beside the pages there have to be, every share takes at most one request, wherever in the window runs are."""
     fill(langsmith, 595, moment)
+    slow(langsmith, None)
     seen: list[tuple[int, float]] = []
 
     def look(progress: Progress) -> None:
@@ -128,6 +134,7 @@ def test_a_share_costs_one_request_at_most(
 def test_no_share_of_a_small_window(langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path) -> None:
     """What is a few pages long is read by one cursor, and not one request is wasted."""
     fill(langsmith, 70)
+    slow(langsmith, None)
     exported(client_of(langsmith), tmp_path)
     assert len(langsmith.requests_to("/runs/query")) == 4
 
@@ -137,6 +144,7 @@ def test_no_share_where_one_keeps_the_budget_busy(
 ) -> None:
     """Where answers come faster than the budget lets us ask, more cursors would only wait."""
     fill(langsmith, 390)
+    slow(langsmith, None)
     exported(client_of(langsmith, requests_per_10s=25), tmp_path, concurrency=8)
     assert len(langsmith.requests_to("/runs/query")) == 20
 
@@ -153,13 +161,15 @@ def test_threads_are_read_by_one(langsmith: LangSmithStandIn, client_of: ClientO
 def test_the_first_error_ends_it_all(langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path) -> None:
     """An error of one cursor is raised at once, though others wait for answers that will not come for long."""
     fill(langsmith, 400)
-    langsmith.misbehave("delay", after=8, times=4, seconds=60)
+    slow(langsmith, 8)
+    langsmith.misbehave("delay", times=4, seconds=60)
     langsmith.misbehave("status", status=400, body={"detail": "no such page"})
     client, began = client_of(langsmith), time.monotonic()
     with pytest.raises(InvalidQueryError, match="no such page"):
         exported(client, tmp_path)
     assert time.monotonic() - began < 20
     assert not list(tmp_path.rglob("*.jsonl.gz"))
+    assert len(windows(langsmith)) > 1
     langsmith.behave()
     assert exported(client, tmp_path).manifest.rows == 400
 
@@ -174,7 +184,8 @@ def test_a_timeout_ends_it_at_once(
 ) -> None:
     """An exception in the task's own thread ends cursors that wait for an answer, for a 429's time, for a retry."""
     fill(langsmith, 400)
-    langsmith.misbehave(trouble, after=8, times=None, seconds=60, retry_after=60 if trouble == "rate_limit" else None)
+    slow(langsmith, 8)
+    langsmith.misbehave(trouble, times=None, seconds=60, retry_after=60 if trouble == "rate_limit" else None)
 
     def ring(*_: object) -> None:
         raise TimeIsUpError
@@ -206,7 +217,9 @@ def test_a_full_disk_holds_cursors_back(
     """Where rows that wait may take no more room, their cursors wait, and the export still ends."""
     monkeypatch.setattr(cursors, "MOST_ON_DISK", 1)
     fill(langsmith, 400)
+    slow(langsmith, None)
     assert exported(client_of(langsmith), tmp_path).manifest.rows == 400
+    assert len(windows(langsmith)) > 1
 
 
 def test_rows_wait_in_order(tmp_path: Path) -> None:
@@ -222,6 +235,25 @@ def test_rows_wait_in_order(tmp_path: Path) -> None:
     assert found == batches
     backlog.close()
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("pages", "others", "needed", "most", "parts"),
+    [
+        (100.0, [], 0.9, 8, 1),
+        (100.0, [], 3.0, 8, 4),
+        (100.0, [], 50.0, 8, 8),
+        (100.0, [], 50.0, 2, 2),
+        (100.0, [90.0, 50.0], 50.0, 8, 6),
+        (100.0, [101.0], 50.0, 8, 1),
+        (3.9, [], 50.0, 8, 1),
+        (6.0, [], 50.0, 8, 3),
+        (100.0, [], 50.0, 0, 1),
+    ],
+)
+def test_when_it_is_worth_sharing(pages: float, others: list[float], needed: float, most: int, parts: int) -> None:
+    """A walk is shared where more cursors are of use than there are, by who has most left, and that is some pages."""
+    assert cursors.cursors_for(pages, others, needed, most) == parts
 
 
 def test_six_times_as_fast_as_one_by_one() -> None:
