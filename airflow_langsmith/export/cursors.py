@@ -176,7 +176,7 @@ class Cursors:
         """Take note of a page, and share what is left if that is worth it."""
         walk = stretch.walk
         with self._changed:
-            parts = self._parts(stretch, page)
+            parts = 1 if walk.done else self._parts(stretch, page)
             older = walk.share(parts) if parts > 1 else []
             stretch.left, stretch.pages_left = walk.left, walk.pages_left
             self._begin(older, self._stretches.index(stretch) + 1, walk.pages_left)
