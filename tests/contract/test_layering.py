@@ -20,6 +20,7 @@ MAY_IMPORT = {
     "windows": {"api.errors"},
     "views": {"views", "api.errors", "api.filters", "api.query", "api.records", "api.wire"},
     "export": {"export", "api", "views", "windows"},
+    "conditions": {"conditions", "api.errors"},
     "testing": {"testing"},
     "arguments": {"api.errors", "api.sampling"},
     "exceptions": {"api.errors"},
