@@ -75,7 +75,7 @@ class Figures:
         names = ("count", "runs", "coverage", "avg", "min", "max")
         return {
             "total": self.total,
-            "feedback": {key: {name: self.plain(Measure(name, key)) for name in names} for key in sorted(self.tallies)},
+            "feedback": {key: {name: self.plain(Measure(name, key)) for name in names} for key in self.tallies},
         }
 
     def plain(self, measure: Measure) -> float | None:

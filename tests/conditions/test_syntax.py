@@ -158,9 +158,9 @@ def test_a_mistake_is_marked_on_its_line() -> None:
 @pytest.mark.parametrize("control", ["\n", "\r", "\t", "\x00", "\x1b", "\x85", "\u2028"])
 def test_a_text_is_of_one_line(control: str) -> None:
     """No key and no label brings a line break or another control character into a log, escaped or not."""
-    for inside in (control, "\\" + control):
+    for quote, inside in product("'\"", (control, "\\" + control)):
         with pytest.raises(ConfigurationError, match="not closed on its line"):
-            parse(f"avg('a{inside}b') > 1")
+            parse(f"avg({quote}a{inside}b{quote}) > 1")
 
 
 @pytest.mark.parametrize(
