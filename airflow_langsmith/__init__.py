@@ -14,6 +14,7 @@ encoded parts, a manifest::
     api             LangSmith's HTTP API, both versions, as pages of run records      no Airflow, no files
     views           from runs to rows, and the column contract                        pure
     export          from rows to published files
+    conditions      what feedback has to fulfil, and whether it does                  pure
     testing         LangSmithStandIn, a LangSmith server in a box
 
 The surface, where Airflow is known, is ``hooks``, ``operators``, ``links`` and ``exceptions``; nothing below imports

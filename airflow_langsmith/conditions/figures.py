@@ -17,8 +17,8 @@ class Tally:
     The feedback under one key.
 
     ``pieces`` of it are on ``runs``. ``scores`` and ``labels`` say how many pieces have each, at least one. Of pieces
-    whose single scores are not known, ``averages`` says how many have which average; that is enough for ``avg``, while
-    ``min``, ``max`` and the ``share`` of a score are then undefined. A piece may have a score, a label, both or none.
+    whose single scores are not known, ``averages`` says how many have which average; that is enough for ``avg``, but
+    not for ``min``, ``max`` and the ``share`` of a score. A piece may have a score, a label, both or none.
     """
 
     pieces: int = 0
@@ -61,7 +61,7 @@ class Figures:
     tallies: Mapping[str, Tally] = field(default_factory=dict)
 
     def measure(self, measure: Measure) -> Fraction | None:
-        """Give the figure of a measure; None if it is undefined."""
+        """Give the figure of a measure; None if it is undefined, or not to be had from averages."""
         tally = self.tallies.get(measure.key, _NONE)
         return _FORMULAS[measure.name](measure, tally, self.total)
 
@@ -75,7 +75,7 @@ class Figures:
         names = ("count", "runs", "coverage", "avg", "min", "max")
         return {
             "total": self.total,
-            "feedback": {key: {name: self.plain(Measure(name, key)) for name in names} for key in sorted(self.tallies)},
+            "feedback": {key: {name: self.plain(Measure(name, key)) for name in names} for key in self.tallies},
         }
 
     def plain(self, measure: Measure) -> float | None:

@@ -43,6 +43,7 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _SCORES = {"true": 1.0, "false": 0.0}
+_MEANT = {"average": "avg", "mean": "avg"}  # by its letters alone, an average would be a coverage
 
 Token = tuple[str, str, int]  # its kind (a mark is its own, and so are and, or, not), text and place
 
@@ -185,8 +186,8 @@ class _Reader:
         there_is = f"there is {', '.join(KINDS)}"
         if self._kind != "(":
             return f"{name!r} is no measure; a key stands in the brackets of one, such as avg(key) ({there_is})"
-        near = difflib.get_close_matches(name, KINDS, 1)
-        return f"there is no measure {name!r}" + (f", did you mean {near[0]!r}?" if near else "") + f" ({there_is})"
+        near = _MEANT.get(name) or "".join(difflib.get_close_matches(name, KINDS, 1))
+        return f"there is no measure {name!r}" + (f", did you mean {near!r}?" if near else "") + f" ({there_is})"
 
     def _key(self, signature: str) -> str:
         if self._kind not in ("word", "text", "and", "or", "not"):

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Literal
 
 from airflow_langsmith.conditions.comparing import spell
-from airflow_langsmith.conditions.figures import Figures
+from airflow_langsmith.conditions.figures import Figures, Tally
 from airflow_langsmith.conditions.tree import And, Comparison, Condition, Measure, Node, joined
 
 Measured = Mapping[Measure, Fraction | None]
@@ -39,6 +39,8 @@ def judge(condition: Condition, fail_when: Condition | None, figures: Figures, m
     Judge figures.
 
     With fewer than ``min_runs`` selected there is nothing to judge yet. Else ``fail_when`` is looked at first.
+
+    :raises ValueError: for averages where single scores are needed, which would otherwise be waited for in vain.
     """
     measures = [*condition.measures, *(fail_when.measures if fail_when else ())]
     measured = {measure: figures.measure(measure) for measure in measures}
@@ -46,6 +48,8 @@ def judge(condition: Condition, fail_when: Condition | None, figures: Figures, m
     if figures.total < min_runs:
         missing = f"{figures.total} of at least {min_runs} runs"
         return Verdict("waiting", plain, f"waiting: {missing}", missing)
+    if blind := [str(m) for m in measures if measured[m] is None and figures.tallies.get(m.key, Tally()).averages]:
+        raise ValueError(f"Averages were measured where {', '.join(blind)} needs every single score.")
     danger = f"fail_when: {_told(fail_when.tree, measured, _answered)}" if fail_when else ""
     if fail_when and truth(fail_when.tree, measured):
         return Verdict("failed", plain, f"failed: {danger}")
