@@ -27,7 +27,8 @@ class Run(msgspec.Struct, kw_only=True):
     One run (span).
 
     Times are UTC, costs US dollars, enumerations lower case. A field that was not asked for is None, as is a field
-    without a value; payload fields are raw JSON.
+    without a value; payload fields are raw JSON. Bodies are decoded into what is a run already
+    (:mod:`airflow_langsmith.api.wire`), for there are many.
     """
 
     id: str
@@ -36,6 +37,7 @@ class Run(msgspec.Struct, kw_only=True):
     project: Project
     thread_id: str | None = None
     name: str | None = None
+    model: str | None = None
     run_type: str | None = None
     status: str | None = None
     start_time: datetime

@@ -6,11 +6,13 @@ httpx never logs headers, and nothing here does.
 
 from __future__ import annotations
 
+from contextlib import aclosing, closing
 from typing import Any
 
 import httpx
 
 from airflow_langsmith import __version__
+from airflow_langsmith.api.encodings import ACCEPTED, PackingError, unpacked
 from airflow_langsmith.api.errors import ConfigurationError, ReadTimeoutError, TransportError
 from airflow_langsmith.api.flow import Request, Response
 from airflow_langsmith.api.settings import Settings
@@ -28,7 +30,9 @@ class Transport:
     def send(self, request: Request) -> Response | TransportError:
         """Ask once."""
         try:
-            return _response(self._http.send(_build(self._http, request, self._settings)), self._settings)
+            answer = self._http.send(_build(self._http, request, self._settings), stream=True)
+            with closing(answer):
+                return _response(answer, b"".join(answer.iter_raw()), self._settings)
         except _FAILURES as error:
             return _failure(error, request)
 
@@ -47,7 +51,9 @@ class AsyncTransport:
     async def send(self, request: Request) -> Response | TransportError:
         """Ask once."""
         try:
-            return _response(await self._http.send(_build(self._http, request, self._settings)), self._settings)
+            answer = await self._http.send(_build(self._http, request, self._settings), stream=True)
+            async with aclosing(answer):
+                return _response(answer, b"".join([piece async for piece in answer.aiter_raw()]), self._settings)
         except _FAILURES as error:
             return _failure(error, request)
 
@@ -59,7 +65,11 @@ class AsyncTransport:
 def _options(settings: Settings) -> dict[str, Any]:
     return {
         "base_url": _address(settings.api_url),
-        "headers": {"Accept": "application/json", "User-Agent": f"airflow-provider-langsmith/{__version__}"},
+        "headers": {
+            "Accept": "application/json",
+            "Accept-Encoding": ACCEPTED,
+            "User-Agent": f"airflow-provider-langsmith/{__version__}",
+        },
         "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),
         "verify": _trust(settings.verify),
     }
@@ -95,11 +105,11 @@ def _build(http: httpx.Client | httpx.AsyncClient, request: Request, settings: S
 
 
 # An address or a text that cannot be sent is the caller's, and raised where the request is built.
-_FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError)
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, PackingError)
 
 
-def _response(answer: httpx.Response, settings: Settings) -> Response:
-    content = answer.content
+def _response(answer: httpx.Response, body: bytes, settings: Settings) -> Response:
+    content = unpacked(body, answer.headers.get("content-encoding", "").strip().lower())
     if settings.api_key and not answer.is_success:  # whoever echoes the key in an error shall not bring it into ours
         content = content.replace(settings.api_key.encode(), b"***")
     return Response(answer.status_code, dict(answer.headers), content)

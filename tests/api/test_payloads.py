@@ -11,6 +11,7 @@ import pytest
 
 from airflow_langsmith.api import AsyncLangSmithClient, LangSmithClient, Run, RunQuery, Settings
 from airflow_langsmith.api.errors import MissingPayloadError, TransportError
+from airflow_langsmith.api.query import FIELDS
 from airflow_langsmith.testing import LangSmithStandIn
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -47,7 +48,7 @@ def query(client: LangSmithClient | None = None, project: Any = None) -> RunQuer
 
 def plain(run: Run) -> dict[str, Any]:
     """Write a record as values that compare."""
-    values = {name: getattr(run, name) for name in run.__struct_fields__}
+    values = {name: getattr(run, name) for name in FIELDS}
     return {name: bytes(value) if type(value).__name__ == "Raw" else value for name, value in values.items()}
 
 
