@@ -14,6 +14,9 @@ def table(view: str) -> str:
     """Write the table of a view."""
     rows = ["| column | type | v1 | v2 | meaning |", "|---|---|---|---|---|"]
     rows += [_row(column, VIEWS[view].source) for column in VIEWS[view].columns]
+    if marks := VIEWS[view].marks:
+        meaning = f'{marks.meaning} Only with `payloads="flag"`.'
+        rows.append(f"| `{marks.name}` | {marks.type} | blob storage | blob storage | {meaning} |")
     return "\n".join(rows)
 
 
@@ -34,9 +37,10 @@ def _row(column: Column, of: str) -> str:
 
 
 def _source(select: dict[str, tuple[str, ...]], column: Column) -> str:
-    """Name what is selected, but for the fields that only tell where an offloaded payload is."""
-    names = dict.fromkeys(name for field in column.fields for name in select[field] if not name.endswith("s3_urls"))
-    return ", ".join(f"`{name}`" for name in names)
+    """Name what is selected, but for the fields that beside another only tell where an offloaded payload is."""
+    names = dict.fromkeys(name for field in column.fields for name in select[field])
+    inline = [name for name in names if not name.endswith("s3_urls")]
+    return ", ".join(f"`{name}`" for name in inline or names)
 
 
 if __name__ == "__main__":

@@ -26,7 +26,11 @@ os.environ.update(
 
 from collections.abc import Callable, Iterator  # noqa: E402  # after the environment is set
 from contextlib import ExitStack  # noqa: E402
+from dataclasses import dataclass, field  # noqa: E402
 from datetime import datetime  # noqa: E402
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer  # noqa: E402
+from itertools import repeat  # noqa: E402
+from threading import Semaphore, Thread  # noqa: E402
 from typing import Any  # noqa: E402
 
 import pytest  # noqa: E402
@@ -46,6 +50,63 @@ def langsmith() -> Iterator[LangSmithStandIn]:
     """A LangSmith of the test's own."""
     with LangSmithStandIn() as server:
         yield server
+
+
+@dataclass
+class Storage:
+    """
+    A blob storage on a host of its own, that hands out whatever it is told to.
+
+    ``blobs`` maps paths to answers: a status, headers and a body, which is bytes, or None for one that never ends.
+    ``hung_up`` is released for every client that went away before the end.
+    """
+
+    url: str
+    blobs: dict[str, tuple[int, dict[str, str], bytes | None]] = field(default_factory=dict)
+    asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    hung_up: Semaphore = field(default_factory=lambda: Semaphore(0))
+    sent: int = 0
+
+    def put(self, path: str, body: bytes | None, status: int = 200, **headers: str) -> str:
+        """Put a blob in, and give a link to it."""
+        self.blobs[path] = status, {name.replace("_", "-"): value for name, value in headers.items()}, body
+        return f"{self.url}{path}?signed=secret"
+
+
+@pytest.fixture
+def storage() -> Iterator[Storage]:
+    """A blob storage that is not LangSmith's own host."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:  # the base class names it so
+            path = self.path.partition("?")[0]
+            kept.asked.append((path, {name.lower(): value for name, value in self.headers.items()}))
+            status, headers, body = kept.blobs[path]
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            if body is not None:
+                self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            try:
+                for piece in [body] if body is not None else repeat(b"0" * 65536):
+                    self.wfile.write(piece)
+                    kept.sent += len(piece)
+            except ConnectionError:
+                kept.hung_up.release()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = False
+    kept = Storage(f"http://127.0.0.1:{server.server_port}")
+    thread = Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    yield kept
+    server.shutdown()
+    thread.join()
+    server.server_close()  # waits for its answers
 
 
 @pytest.fixture

@@ -19,7 +19,8 @@ Everything that can go wrong, sorted by what cures it.
     │   └── ReadTimeoutError              no answer in time                          a retry may
     └── PayloadError                      an answer outside the documented shape     only you can
         ├── CursorLoopError               the same page twice                        a retry may
-        └── MissingPayloadError           a payload is not where its link leads      a retry may
+        ├── MissingPayloadError           a payload is not where its link leads      a retry may
+        └── LargePayloadError             a body over the size that is taken here    only you can
 
 ``windows`` and ``export`` add their own leaves. ``retriable`` is the one place that tells the two kinds apart:
 the retry loop reads it, and so does the surface when it tells Airflow whether to try again.
@@ -171,6 +172,10 @@ class MissingPayloadError(PayloadError):
     """A payload in blob storage could not be had; a new page has new links."""
 
     retriable = True
+
+
+class LargePayloadError(PayloadError):
+    """A body is larger than what is taken here; it was not read to its end."""
 
 
 _BY_STATUS: dict[int, type[ApiError]] = {

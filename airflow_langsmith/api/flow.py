@@ -11,6 +11,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, TypeVar
 
 from airflow_langsmith.api.errors import (
@@ -20,7 +21,6 @@ from airflow_langsmith.api.errors import (
     RateLimitError,
     ReadTimeoutError,
     ServerError,
-    TransportError,
     error_for,
 )
 
@@ -35,7 +35,8 @@ class Request:
     One question.
 
     ``tier`` names the budget it counts against, ``about`` what it is for, in words. ``shown`` stands for a path that is
-    a secret itself.
+    a secret itself. ``largest`` is how many bytes of a body are taken before reading stops, None for all. ``into`` is a
+    file that takes the body of a success in place of memory; it is there only if the body is whole.
     """
 
     method: str
@@ -46,6 +47,8 @@ class Request:
     about: str = ""
     needs_key: bool = True
     shown: str = ""
+    largest: int | None = None
+    into: Path | None = None
 
     @property
     def named(self) -> str:
@@ -85,7 +88,7 @@ class Together:
 
 
 Step = Request | Pause | Together
-Answer = Response | TransportError
+Answer = Response | LangSmithError
 Reply = Answer | list[Answer] | None
 Flow = Generator[Step, Reply, T]
 
@@ -153,7 +156,7 @@ def _reading(asked: Request, read: Callable[[bytes], T], body: bytes) -> T:
 
 
 def _success(asked: Request, reply: Reply) -> bytes:
-    if isinstance(reply, TransportError):
+    if isinstance(reply, LangSmithError):
         raise reply
     if not isinstance(reply, Response):
         raise TypeError(f"a request is answered by a Response, not {reply!r}")

@@ -1,79 +1,141 @@
-"""Payloads that v1 keeps in blob storage: fetched, some at a time, or the export fails; never null in silence."""
+"""What LangSmith keeps in blob storage: fetched, some at a time, or the export fails; never missing in silence."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import logging
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from urllib.parse import urlsplit
+from pathlib import Path
 
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.api.errors import MissingPayloadError, PayloadError, TransportError, error_for
+from airflow_langsmith.api.errors import (
+    LangSmithError,
+    LargePayloadError,
+    MissingPayloadError,
+    PayloadError,
+    TransportError,
+    error_for,
+)
 from airflow_langsmith.api.flow import Backoff, Flow, Pause, Reply, Request, Response, Together
+from airflow_langsmith.api.records import Run
+
+log = logging.getLogger(__name__)
 
 AT_ONCE = 8  # requests; storage has no budget to keep, and more than that only waits for the network
-LARGEST = 64 * 1024 * 1024  # bytes of one payload; LangSmith itself takes no larger ones than 20 MB
-
-_ADVICE = (
-    "A retry may help, for links expire; else leave the column out, or set 'api_version' to 'v2' in the connection's "
-    "extra, which sends payloads whole."
-)
+LARGEST = 64 * 1024 * 1024  # bytes of one payload, held in memory; LangSmith itself takes no larger ones than 20 MB
 
 
-@dataclass(frozen=True)
-class Elsewhere:
-    """A payload that is not where it should be: what it is, a link to it, and where to put it."""
+@dataclass(frozen=True, eq=False)
+class Blob:
+    """
+    Something of a run that lies in blob storage.
 
-    what: str
+    ``name`` is what it is missing as. ``url`` is a link to it, a secret that stands in no message; empty where there is
+    none. ``take`` puts an answer where it belongs. ``largest`` bytes are taken at most, into the file ``into`` if there
+    is one. ``advice`` says what to do without it.
+    """
+
+    run: Run
+    name: str
     url: str = field(repr=False)
-    put: Callable[[Raw], None]
+    take: Callable[[Response], None]
+    largest: int = LARGEST
+    into: Path | None = None
+    advice: str = (
+        "Or go on without it by payloads='flag', leave the column out, or set 'api_version' to 'v2' in the "
+        "connection's extra, which sends payloads whole."
+    )
+
+    @property
+    def what(self) -> str:
+        """Name it in logs and errors."""
+        return f"{self.name} of run {self.run.id}"
 
 
-def fetch(elsewhere: list[Elsewhere], backoff: Backoff) -> Flow[None]:
+def payload(run: Run, name: str, url: str, put: Callable[[Raw], None]) -> Blob:
+    """Make the blob of a payload, which is JSON."""
+
+    def take(answer: Response) -> None:
+        try:
+            content = Raw(msgspec.json.format(answer.body, indent=-1))
+        except msgspec.DecodeError:
+            raise PayloadError(f"The {name} of run {run.id} in blob storage are no JSON.") from None
+        put(content)
+
+    return Blob(run, name, url, take)
+
+
+def fetch(blobs: Sequence[Blob], backoff: Backoff, *, flag: bool = False) -> Flow[None]:
     """
-    Fetch payloads and put them into their runs.
+    Fetch blobs and put them where they belong.
 
-    Links are secrets and stand in no message. Only a link into the API's own host is asked with the key.
+    With ``flag`` one that cannot be had is marked in its run's ``missing_payloads``, and the others go on. Trouble is
+    waited out as often as any request's, counted anew once everything came: so a storage that is down for long does
+    not cost as much again for every blob.
 
-    :raises MissingPayloadError: for one that cannot be had.
-    :raises PayloadError: for one that is larger than 64 MB, or no JSON.
+    :raises MissingPayloadError: for one that is not where its link leads.
+    :raises PayloadError: for one that is too large, or no JSON.
+    :raises TransportError: for one that did not come, however often it was asked for.
     """
-    waiting, failures = elsewhere, 0
+    lost = [
+        _lose(blob, MissingPayloadError(f"There is no link to the {blob.what}."), flag)
+        for blob in blobs
+        if not blob.url
+    ]
+    waiting, failures = [blob for blob in blobs if blob.url], 0
     while waiting:
         some, rest = waiting[:AT_ONCE], waiting[AT_ONCE:]
         replies = yield Together(tuple(map(_question, some)))
-        failed: list[Elsewhere] = []
-        trouble: TransportError | None = None
-        for payload, reply in zip(some, replies if isinstance(replies, list) else [], strict=True):
-            try:
-                payload.put(_content(payload, reply))
-            except TransportError as error:
-                failed.append(payload)
-                trouble = error
-        if trouble is not None:
-            if failures >= backoff.retries:
-                raise trouble
-            yield Pause(backoff.seconds(failures, None), str(trouble))
+        taken = map(_take, some, replies if isinstance(replies, list) else [])
+        failed = [(blob, error) for blob, error in zip(some, taken, strict=True) if error]
+        patient = failures < backoff.retries
+        again = [blob for blob, error in failed if patient and isinstance(error, TransportError)]
+        lost += [_lose(blob, error, flag) for blob, error in failed if blob not in again]
+        if again:
+            yield Pause(backoff.seconds(failures, None), str(failed[0][1]))
             failures += 1
-        waiting = failed + rest
+        elif not failed:
+            failures = 0
+        waiting = again + rest
+    if lost:
+        log.warning("%s payloads or attachments cannot be had and are flagged. The first: %s", len(lost), lost[0])
 
 
-def _question(payload: Elsewhere) -> Request:
-    relative = not urlsplit(payload.url).netloc
-    return Request("GET", payload.url, tier="storage", about=payload.what, needs_key=relative, shown="blob storage")
+def _lose(blob: Blob, error: LangSmithError, flag: bool) -> str:
+    """Fail, or flag what cannot be had."""
+    if not flag:
+        raise type(error)(f"{error} {blob.advice}") from None
+    blob.run.missing_payloads.append(blob.name)
+    return str(error)
 
 
-def _content(payload: Elsewhere, reply: Reply) -> Raw:
-    if not isinstance(reply, Response):
-        raise TransportError(f"The {payload.what} did not come from blob storage: {reply}. {_ADVICE}")
-    if not 200 <= reply.status < 300:  # noqa: PLR2004
-        error = error_for(reply.status, "GET", "blob storage", b"{}", payload.what)
-        kind = TransportError if error.retriable else MissingPayloadError
-        raise kind(f"Blob storage answered {reply.status} for the {payload.what}. {_ADVICE}")
-    if len(reply.body) > LARGEST:
-        raise PayloadError(f"The {payload.what} are {len(reply.body) / 1e6:.0f} MB, more than is taken here. {_ADVICE}")
+def _question(blob: Blob) -> Request:
+    return Request(
+        "GET", blob.url, tier="storage", about=blob.what, shown="blob storage", largest=blob.largest, into=blob.into
+    )
+
+
+def _take(blob: Blob, reply: Reply) -> PayloadError | TransportError | None:
+    """Take in what came, or tell why it cannot be: a TransportError may be cured by asking again."""
     try:
-        return Raw(msgspec.json.format(reply.body, indent=-1))
-    except msgspec.DecodeError:
-        raise PayloadError(f"The {payload.what} in blob storage are no JSON. {_ADVICE}") from None
+        blob.take(_received(blob, reply))
+    except (PayloadError, TransportError) as error:
+        return error
+    return None
+
+
+def _received(blob: Blob, reply: Reply) -> Response:
+    """Tell a whole answer from one that may come yet, and from one that never will."""
+    if isinstance(reply, TransportError):
+        raise TransportError(f"The {blob.what} did not come from blob storage: {reply}")
+    if isinstance(reply, LargePayloadError):
+        raise reply
+    if not isinstance(reply, Response):
+        raise MissingPayloadError(f"The link to the {blob.what} leads nowhere: {reply}")
+    if not 200 <= reply.status < 300:  # noqa: PLR2004
+        may_come = error_for(reply.status, "GET", "blob storage", b"{}").retriable
+        kind = TransportError if may_come else MissingPayloadError
+        raise kind(f"Blob storage answered {reply.status} for the {blob.what}. A retry may help, for links expire.")
+    return reply

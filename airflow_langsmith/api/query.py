@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from typing import Literal, get_args
 
 from airflow_langsmith.api import syntax
 from airflow_langsmith.api.errors import ConfigurationError
@@ -25,6 +26,8 @@ RUN_TYPES = ("tool", "chain", "llm", "retriever", "embedding", "prompt", "parser
 
 FIELDS: tuple[str, ...] = Run.__struct_fields__
 
+Payloads = Literal["fail", "flag"]
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunQuery:
@@ -35,7 +38,8 @@ class RunQuery:
     root, ``tree_filter`` about any run of its trace. ``below`` is the dotted order of a run: only it and what is below
     it are wanted. ``sample`` keeps a share of the traces, ``with_feedback`` the runs that have any; ``feedback_since``
     makes conditions on feedback in ``filter`` count only what changed since then, which v1 does not know. ``page_size``
-    is runs a page, None for the version's largest.
+    is runs a page, None for the version's largest. ``payloads`` says what becomes of payloads in blob storage that
+    cannot be had: they fail the query, or are flagged in their runs.
 
     :raises ConfigurationError: for bounds without a zone or the wrong way round, names LangSmith does not know, and
         filters that are no expressions.
@@ -59,6 +63,7 @@ class RunQuery:
     with_feedback: bool = False
     feedback_since: datetime | None = None
     page_size: int | None = None
+    payloads: Payloads = "fail"
 
     def __post_init__(self) -> None:
         """Refuse what would be misread."""
@@ -75,6 +80,8 @@ class RunQuery:
             raise ConfigurationError(f"There is no run type {self.run_type!r}; there are {', '.join(RUN_TYPES)}.")
         if unknown := sorted(set(self.fields) - set(FIELDS)):
             raise ConfigurationError(f"A run has no field {', '.join(unknown)}; it has {', '.join(FIELDS)}.")
+        if self.payloads not in get_args(Payloads):
+            raise ConfigurationError(f"payloads is {self.payloads!r}; it is 'fail' or 'flag'.")
         for name, filter_ in self.filters.items():
             syntax.check(filter_, name)
 

@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
-from msgspec import Raw
+from msgspec import UNSET, Raw, UnsetType
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -22,13 +22,27 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
     tenant_id: str | None = None
 
 
+class Attachment(msgspec.Struct, kw_only=True):
+    """
+    A file that was logged with a run: its name and, where known, its media type.
+
+    ``size`` in bytes and ``file``, its place in an export, are known once it was downloaded. Its link is a secret, and
+    not kept here.
+    """
+
+    name: str
+    type: str | None
+    size: int | None = None
+    file: str | UnsetType = UNSET
+
+
 class Run(msgspec.Struct, kw_only=True):
     """
     One run (span).
 
     Times are UTC, costs US dollars, enumerations lower case. A field that was not asked for is None, as is a field
-    without a value; payload fields are raw JSON. Bodies are decoded into what is a run already
-    (:mod:`airflow_langsmith.api.wire`), for there are many.
+    without a value; payload fields are raw JSON. ``missing_payloads`` names what was wanted and could not be had.
+    Pages are decoded into runs as they stand (:mod:`airflow_langsmith.api.wire`), for there are many.
     """
 
     id: str
@@ -65,6 +79,8 @@ class Run(msgspec.Struct, kw_only=True):
     completion_token_details: Raw | None = None
     prompt_cost_details: Raw | None = None
     completion_cost_details: Raw | None = None
+    attachments: list[Attachment] | None = None
+    missing_payloads: list[str] = []
 
     @property
     def is_root(self) -> bool:
@@ -81,13 +97,15 @@ class Page(msgspec.Struct, frozen=True):
     """
     One answer of a run query: newest run first, and where to go on, if there is more.
 
-    ``elsewhere`` holds what of it has still to be fetched (:class:`~airflow_langsmith.api.payloads.Elsewhere`).
+    ``elsewhere`` holds what of it has still to be fetched (:class:`~airflow_langsmith.api.payloads.Blob`), and
+    ``attachments`` what may be downloaded (:class:`~airflow_langsmith.api.attachments.Attached`).
     """
 
     runs: list[Run]
     cursor: str | None
     size: int  # bytes of the body
     elsewhere: list[Any] = []
+    attachments: list[Any] = []
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True):

@@ -1,38 +1,52 @@
 """
 The wire. The only module that imports httpx: Airflow is moving to a fork of it, and the swap must be one file.
 
-httpx never logs headers, and nothing here does.
+httpx never logs headers, and nothing here does. It does log addresses, but for those that are secrets.
 """
 
 from __future__ import annotations
 
-from contextlib import aclosing, closing
-from typing import Any
+import logging
+from collections.abc import Iterator
+from contextlib import aclosing, closing, contextmanager
+from contextvars import ContextVar
+from io import BytesIO
+from types import TracebackType
+from typing import Any, Self
 
 import httpx
 
 from airflow_langsmith import __version__
 from airflow_langsmith.api.encodings import ACCEPTED, PackingError, unpacked
-from airflow_langsmith.api.errors import ConfigurationError, ReadTimeoutError, TransportError
-from airflow_langsmith.api.flow import Request, Response
+from airflow_langsmith.api.errors import (
+    ConfigurationError,
+    LangSmithError,
+    LargePayloadError,
+    ReadTimeoutError,
+    TransportError,
+)
+from airflow_langsmith.api.flow import Answer, Request, Response
 from airflow_langsmith.api.settings import Settings
 
 CONNECT_TIMEOUT = 10.0  # seconds, as the official SDK waits
 
 
 class Transport:
-    """Sends a request and blocks until its answer; errors of the network are returned, not raised."""
+    """Sends a request and blocks until its answer; whatever goes wrong is returned, not raised."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._http = httpx.Client(**_options(settings))
 
-    def send(self, request: Request) -> Response | TransportError:
+    def send(self, request: Request) -> Answer:
         """Ask once."""
         try:
-            answer = self._http.send(_build(self._http, request, self._settings), stream=True)
-            with closing(answer):
-                return _response(answer, b"".join(answer.iter_raw()), self._settings)
+            with _unlogged(request):
+                answer = self._http.send(_build(self._http, request, self._settings), stream=True)
+            with closing(answer), _Body(request, answer) as body:
+                for piece in answer.iter_raw() if body.packed else answer.iter_bytes():
+                    body.take(piece)
+                return body.response(self._settings)
         except _FAILURES as error:
             return _failure(error, request)
 
@@ -48,18 +62,83 @@ class AsyncTransport:
         self._settings = settings
         self._http = httpx.AsyncClient(**_options(settings))
 
-    async def send(self, request: Request) -> Response | TransportError:
+    async def send(self, request: Request) -> Answer:
         """Ask once."""
         try:
-            answer = await self._http.send(_build(self._http, request, self._settings), stream=True)
+            with _unlogged(request):
+                answer = await self._http.send(_build(self._http, request, self._settings), stream=True)
             async with aclosing(answer):
-                return _response(answer, b"".join([piece async for piece in answer.aiter_raw()]), self._settings)
+                with _Body(request, answer) as body:
+                    async for piece in answer.aiter_raw() if body.packed else answer.aiter_bytes():
+                        body.take(piece)
+                    return body.response(self._settings)
         except _FAILURES as error:
             return _failure(error, request)
 
     async def close(self) -> None:
         """Close the connections."""
         await self._http.aclose()
+
+
+class _Body:
+    """
+    The body of an answer, taken piece by piece, into memory or the request's file, until it is too large.
+
+    One of any size stays packed until it is whole, for in one piece it is unpacked in half the time.
+    """
+
+    def __init__(self, request: Request, answer: httpx.Response) -> None:
+        self._request = request
+        self._answer = answer
+        self._path = request.into if answer.is_success else None
+        self._file = self._path.open("wb") if self._path else BytesIO()
+        self._size = 0
+        self.packed = request.largest is None and self._path is None
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close the file, and remove it where the body is not whole."""
+        self._file.close()
+        if self._path and error is not None:
+            self._path.unlink()
+
+    def take(self, piece: bytes) -> None:
+        """Take the next piece; of a body that may be too large, as it is once unpacked."""
+        self._size += len(piece)
+        if self._request.largest is not None and self._size > self._request.largest:
+            raise LargePayloadError(
+                f"The answer to {_named(self._request)} is over {self._request.largest / 2**20:.3g} MB, which is the "
+                "most that is taken here. A retry will not help."
+            )
+        self._file.write(piece)
+
+    def response(self, settings: Settings) -> Response:
+        """Give the whole answer; a body that went into a file stays there."""
+        content = self._file.getvalue() if isinstance(self._file, BytesIO) else b""
+        if self.packed:
+            content = unpacked(content, self._answer.headers.get("content-encoding", "").lower())
+        if settings.api_key and not self._answer.is_success:  # whoever echoes the key shall not bring it into our error
+            content = content.replace(settings.api_key.encode(), b"***")
+        return Response(self._answer.status_code, dict(self._answer.headers), content)
+
+
+_UNLOGGED: ContextVar[bool] = ContextVar("_UNLOGGED", default=False)
+logging.getLogger("httpx").addFilter(lambda _: not _UNLOGGED.get())
+
+
+@contextmanager
+def _unlogged(request: Request) -> Iterator[None]:
+    """Keep an address that is a secret out of httpx's log."""
+    token = _UNLOGGED.set(bool(request.shown))
+    try:
+        yield
+    finally:
+        _UNLOGGED.reset(token)
 
 
 def _options(settings: Settings) -> dict[str, Any]:
@@ -94,36 +173,37 @@ def _trust(verify: bool | str) -> Any:
 
 
 def _build(http: httpx.Client | httpx.AsyncClient, request: Request, settings: Settings) -> httpx.Request:
-    headers = {}
-    if request.needs_key:
-        headers["X-API-Key"] = settings.api_key
+    """Build a request; the key goes to the API's own host and nowhere else, wherever the address leads."""
+    built = http.build_request(request.method, request.path, params=request.params or None, json=request.json)
+    if request.needs_key and _host(built.url) == _host(http.base_url):
+        built.headers["X-API-Key"] = settings.api_key
         if settings.workspace_id:
-            headers["X-Tenant-Id"] = settings.workspace_id
-    return http.build_request(
-        request.method, request.path, params=request.params or None, json=request.json, headers=headers
-    )
+            built.headers["X-Tenant-Id"] = settings.workspace_id
+    return built
 
 
-# An address or a text that cannot be sent is the caller's, and raised where the request is built.
-_FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, PackingError)
+def _host(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port
 
 
-def _response(answer: httpx.Response, body: bytes, settings: Settings) -> Response:
-    content = unpacked(body, answer.headers.get("content-encoding", "").strip().lower())
-    if settings.api_key and not answer.is_success:  # whoever echoes the key in an error shall not bring it into ours
-        content = content.replace(settings.api_key.encode(), b"***")
-    return Response(answer.status_code, dict(answer.headers), content)
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, LargePayloadError, PackingError)
 
 
-def _failure(error: Exception, request: Request) -> TransportError:
+def _failure(error: Exception, request: Request) -> LangSmithError:
+    if isinstance(error, LangSmithError):
+        return error
     if isinstance(error, httpx.InvalidURL | UnicodeError):
-        raise ConfigurationError(
-            f"{request.named} cannot be sent: {type(error).__name__} {error}. A retry will not help: check the "
-            "connection's host, and the texts of the query."
-        ) from error
-    about = f" [{request.about}]" if request.about else ""
+        why = type(error).__name__ + ("" if request.shown else f" {error}")  # which may quote the address
+        return ConfigurationError(
+            f"{_named(request)} cannot be sent: {why}. A retry will not help: check the connection's host, and the "
+            "texts of the query."
+        )
     kind = ReadTimeoutError if isinstance(error, httpx.ReadTimeout) else TransportError
     return kind(
-        f"No whole answer to {request.named}{about}: {type(error).__name__} {error}. A retry may help; "
+        f"No whole answer to {_named(request)}: {type(error).__name__} {error}. A retry may help; "
         "if it does not, check the connection's host and the worker's way to it."
     )
+
+
+def _named(request: Request) -> str:
+    return f"{request.named} [{request.about}]" if request.about else request.named

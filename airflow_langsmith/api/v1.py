@@ -15,8 +15,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from airflow_langsmith.api.attachments import Attached, Link, attach
 from airflow_langsmith.api.flow import Request
-from airflow_langsmith.api.payloads import Elsewhere
+from airflow_langsmith.api.payloads import Blob, payload
 from airflow_langsmith.api.query import MARGIN, RunQuery, instant
 from airflow_langsmith.api.records import Page, Project, Run
 from airflow_langsmith.api.wire import NULL, WireRun, decode, mend, read_metadata
@@ -40,6 +41,8 @@ SELECT: dict[str, tuple[str, ...]] = {
     "serialized": ("serialized", "s3_urls"),
     "inputs": ("inputs", "inputs_s3_urls"),
     "outputs": ("outputs", "outputs_s3_urls"),
+    "attachments": ("s3_urls",),
+    "missing_payloads": (),
 }
 
 
@@ -79,8 +82,8 @@ def read(content: bytes, project: Project, fields: tuple[str, ...], about: str) 
     """Read a page."""
     answer = decode(_PAGE, content, about)
     cursor = (answer.cursors or {}).get("next") or None
-    runs, elsewhere = _runs(answer.runs, project, fields)
-    return Page(runs, cursor, len(content), elsewhere)
+    runs, elsewhere, attached = _runs(answer.runs, project, fields)
+    return Page(runs, cursor, len(content), elsewhere, attached)
 
 
 def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:  # noqa: ARG001  # all come
@@ -92,8 +95,8 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
 def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
     """Read one run; a project that was not given has no name yet."""
     run = decode(_ONE, content, about)
-    runs, elsewhere = _runs([run], project or Project(id=run.session_id, name=""), fields)
-    return Page(runs, None, len(content), elsewhere)
+    runs, elsewhere, attached = _runs([run], project or Project(id=run.session_id, name=""), fields)
+    return Page(runs, None, len(content), elsewhere, attached)
 
 
 _WireRun = msgspec.defstruct(
@@ -115,39 +118,57 @@ class _Extra(msgspec.Struct):
 
 class _Link(msgspec.Struct):
     presigned_url: str
+    mime_type: str | None = None
 
 
 _RUNS = list[_WireRun]  # type: ignore[valid-type]  # it is one, made above
 _WirePage = msgspec.defstruct("PageV1", [("runs", _RUNS), ("cursors", dict[str, str | None] | None, None)])
 _PAGE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WirePage)
 _ONE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WireRun)
+_ATTACHMENT = "attachment."
 _EXTRA = msgspec.json.Decoder(_Extra)
 _LINK = msgspec.json.Decoder(_Link)
 _INSIDE_EXTRA = frozenset(("metadata", "thread_id", "model"))
 
 
-def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> tuple[list[Run], list[Elsewhere]]:
-    """Make runs of what was decoded, and list the payloads that are wanted and lie in blob storage."""
+def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> tuple[list[Run], list[Blob], list[Attached]]:
+    """Make runs of what was decoded, and list what is wanted of them and lies in blob storage."""
     wanted = {*fields, "extra", "metadata"} if _INSIDE_EXTRA & set(fields) else set(fields)
     if "metadata" in wanted:
         for run in runs:
             run.metadata = _metadata(run.extra)
-    return mend(runs, project, wanted), [
-        payload
-        for run in runs
-        if run.inputs_s3_urls or run.outputs_s3_urls or run.s3_urls
-        for payload in _elsewhere(run, wanted)
-    ]
+    mend(runs, project, wanted)
+    elsewhere: list[Blob] = []
+    attached: list[Attached] = []
+    for run in runs:
+        if run.inputs_s3_urls or run.outputs_s3_urls or run.s3_urls:
+            elsewhere += _elsewhere(run, wanted)
+            attached += _attached(run)
+            run.inputs_s3_urls = run.outputs_s3_urls = run.s3_urls = None  # links are secrets
+    return runs, elsewhere, attached
 
 
-def _elsewhere(run: Any, wanted: set[str]) -> Iterator[Elsewhere]:
-    """Give the payloads of a run that were not sent, and forget the links, which are secrets."""
+def _elsewhere(run: Any, wanted: set[str]) -> Iterator[Blob]:
+    """Give the payloads of a run that were not sent."""
     links = {"inputs": _link(run.inputs_s3_urls, "ROOT"), "outputs": _link(run.outputs_s3_urls, "ROOT")}
     links |= {name: _link(run.s3_urls, name) for name in ("error", "events", "extra", "serialized")}
-    run.inputs_s3_urls = run.outputs_s3_urls = run.s3_urls = None
     for name, url in links.items():
         if url and name in wanted and getattr(run, name) is None:
-            yield Elsewhere(f"{name} of run {run.id}", url, partial(_put, run, name))
+            yield payload(run, name, url, partial(_put, run, name))
+
+
+def _attached(run: Any) -> list[Attached]:
+    """List the attachments of a run, which lie among its payloads."""
+    links = {name: link for name, link in (run.s3_urls or {}).items() if name.startswith(_ATTACHMENT)}
+    return attach(run, {name.removeprefix(_ATTACHMENT): _attachment(link) for name, link in links.items()})
+
+
+def _attachment(raw: Raw) -> Link:
+    try:
+        link = _LINK.decode(raw)
+    except msgspec.ValidationError:
+        return Link("")
+    return Link(link.presigned_url, link.mime_type)
 
 
 def _link(urls: dict[str, Raw] | None, name: str) -> str | None:

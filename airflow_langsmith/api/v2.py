@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from airflow_langsmith.api.attachments import Attached, Link, attach
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.flow import Request
 from airflow_langsmith.api.query import MARGIN, RunQuery, instant
@@ -32,6 +33,7 @@ SELECT: dict[str, tuple[str, ...]] = {
     "model": ("METADATA",),
     "in_dataset": ("IS_IN_DATASET",),
     "serialized": ("MANIFEST",),
+    "missing_payloads": (),
 }
 
 
@@ -61,7 +63,8 @@ def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
 def read(content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:
     """Read a page."""
     answer = decode(_PAGE, content, about)
-    return Page(_runs(answer.items, project, fields), answer.next_cursor or None, len(content))
+    runs, attached = _runs(answer.items, project, fields)
+    return Page(runs, answer.next_cursor or None, len(content), attachments=attached)
 
 
 def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:
@@ -78,7 +81,8 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
 def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
     """Read one run."""
     run = decode(_ONE, content, about)
-    return Page(_runs([run], project or Project(id="", name=""), fields), None, len(content))
+    runs, attached = _runs([run], project or Project(id="", name=""), fields)
+    return Page(runs, None, len(content), attachments=attached)
 
 
 def _selects(fields: tuple[str, ...]) -> list[str]:
@@ -90,6 +94,7 @@ _WireRun = msgspec.defstruct(
     [
         ("parent_run_ids", list[str] | None, None),  # from the root down
         ("in_dataset", bool | None, msgspec.field(name="is_in_dataset", default=None)),
+        ("attachments", dict[str, Raw] | None, None),
         ("serialized", Raw, msgspec.field(name="manifest", default=None)),
     ],
     bases=(WireRun,),
@@ -99,11 +104,22 @@ _RUNS = list[_WireRun]  # type: ignore[valid-type]  # it is one, made above
 _WirePage = msgspec.defstruct("PageV2", [("items", _RUNS), ("next_cursor", str | None, None)])
 _PAGE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WirePage)
 _ONE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WireRun)
+_LINK = msgspec.json.Decoder(str)
 
 
-def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> list[Run]:
-    """Make runs of what was decoded."""
+def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> tuple[list[Run], list[Attached]]:
+    """Make runs of what was decoded, and list their attachments."""
+    attached = []
     for run in runs:
         if run.parent_run_ids:
             run.parent_run_id = run.parent_run_ids[-1]
-    return mend(runs, project, {*fields, "metadata"})
+        if run.attachments is not None:
+            attached += attach(run, {name: _attachment(link) for name, link in run.attachments.items()})
+    return mend(runs, project, {*fields, "metadata"}), attached
+
+
+def _attachment(raw: Raw) -> Link:
+    try:
+        return Link(_LINK.decode(raw))
+    except msgspec.ValidationError:
+        return Link("")

@@ -60,7 +60,7 @@ class Walk:
             self._speak(other)
             page = yield from exchange(self._request, self._read, self._backend.backoff, self._shrink)
         self._backend.settle()
-        yield from fetch(page.elsewhere, self._backend.backoff)
+        yield from fetch(page.elsewhere, self._backend.backoff, flag=self.query.payloads == "flag")
         return self._accept(page)
 
     @property
@@ -129,7 +129,9 @@ class Walk:
             self.done = page.cursor is None
         self._fit(page)
         self.runs += len(fresh)
-        return Page(fresh, page.cursor, page.size)
+        kept = {run.id for run in fresh}
+        attached = [one for one in page.attachments if one.run.id in kept]
+        return Page(fresh, page.cursor, page.size, attachments=attached)
 
     def _unseen(self, runs: list[Run]) -> list[Run]:
         """Leave out what came before: on this page, on the two before it, or at the moment where the last one ended."""

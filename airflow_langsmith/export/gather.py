@@ -36,6 +36,7 @@ def gather(client: LangSmithClient, below: Below, query: RunQuery, roots: Sequen
         run_type=below.run_type,
         trace_filter=str(around),
         tree_filter=query.tree_filter,
+        payloads=query.payloads,
     )
     return _folded(client, below, whole, roots)
 
@@ -46,7 +47,13 @@ def gather_threads(client: LangSmithClient, query: RunQuery, thread_ids: Sequenc
         return []
     these = str(and_(in_("metadata_key", THREAD_KEYS), in_("metadata_value", thread_ids)))
     everything = RunQuery(
-        project=query.project, start=BEGINNING, end=query.end, fields=ROOT_FIELDS, is_root=True, filter=these
+        project=query.project,
+        start=BEGINNING,
+        end=query.end,
+        fields=ROOT_FIELDS,
+        is_root=True,
+        filter=these,
+        payloads=query.payloads,
     )
     roots = [root for root in client.runs(everything) if root.thread_id in thread_ids]
     below = replace(

@@ -15,7 +15,9 @@ from airflow_langsmith.windows import TimeWindow
 
 _LONGEST = 240  # bytes of a project's name in a path; file systems take 255 for a step
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
-PART = re.compile(r"part-\d{5,}-[0-9a-f]{8}\.[a-z.]+")  # what is ours to clean up
+# What is ours to clean up.
+PART = re.compile(r"part-\d{5,}-[0-9a-f]{8}\.[a-z.]+")
+ATTACHMENT = re.compile(r"_attachment-[0-9a-f]{16}\.[a-z0-9]+")
 
 
 def partition(view: str, project: str, window: TimeWindow, pattern: str = "auto") -> str:
@@ -48,6 +50,16 @@ def part_name(number: int, sha256: str, extension: str) -> str:
     'part-00000-3f9a1c2b.parquet'
     """
     return f"part-{number:05d}-{sha256[:8]}.{extension}"
+
+
+def attachment_name(sha256: str, extension: str) -> str:
+    """
+    Name an attachment by its content; readers of tables pass over names that begin like this.
+
+    >>> attachment_name("3f9a1c2b" + 56 * "0", "png")
+    '_attachment-3f9a1c2b00000000.png'
+    """
+    return f"_attachment-{sha256[:16]}.{extension}"
 
 
 def _stretch(window: TimeWindow) -> str:

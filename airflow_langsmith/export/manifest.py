@@ -24,6 +24,14 @@ class ManifestFile(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str
 
 
+class ManifestAttachment(msgspec.Struct, frozen=True, kw_only=True):
+    """One attachment: its name beside the manifest, and how to tell it is whole."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
 class ManifestColumn(msgspec.Struct, frozen=True, kw_only=True):
     """One column and its type (string, boolean, integer, number, timestamp, strings, json)."""
 
@@ -37,9 +45,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     ``window_start`` is inside, ``window_end`` is not. ``pending`` counts the runs that had not ended when they were
     read; they change later in LangSmith, so the window is worth another export. ``misfits`` counts the values that did
-    not fit the type of their path in ``flatten``, and ``schema_changes`` tells how the columns differ from those of the
-    export this one replaced. ``query`` holds the arguments that
-    narrowed it. Nothing in here depends on when it was made: the same rows give the same manifest.
+    not fit the type of their path in ``flatten``, ``missing_payloads`` the marks in the column of that name, and
+    ``schema_changes`` tells how the columns differ from those of the export this one replaced. ``bytes`` are those of
+    the parts; ``attachments`` lie beside them. ``query`` holds the arguments that narrowed it. Nothing in here depends
+    on when it was made: the same rows give the same manifest.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -60,8 +69,15 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     pending: int
     misfits: int = 0
+    missing_payloads: int = 0
+    attachments: tuple[ManifestAttachment, ...] = ()
     min_start_time: datetime | None
     max_start_time: datetime | None
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The objects it lists, by name, with their sizes in bytes."""
+        return {file.name: file.bytes for file in self.files} | {file.name: file.bytes for file in self.attachments}
 
 
 def encode(manifest: Manifest) -> bytes:

@@ -16,6 +16,7 @@ from airflow_langsmith.api import LangSmithClient, Page, RunQuery
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import instant
 from airflow_langsmith.api.records import Feedback
+from airflow_langsmith.export.attachments import Attachments
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.errors import DestinationConflictError, EmptyWindowError, SchemaChangeError
 from airflow_langsmith.export.gather import gather, gather_threads
@@ -31,9 +32,12 @@ from airflow_langsmith.windows import TimeWindow
 
 OnEmpty = Literal["write", "skip", "fail"]
 SchemaChanges = Literal["evolve", "fail"]
+AttachmentMode = Literal["list", "download"]
 PLAIN = Shape()
 FEEDBACK_AT_ONCE = 1000  # rows
+ATTACHED_AT_ONCE = 100  # runs a page where attachments are downloaded; links expire, and are used soon after they come
 THREADS_AT_ONCE = 50  # whole conversations held at a time, with the payloads of their turns
+MISSING_NAMED = 5  # runs named in the log of those whose payloads are missing
 MAX_ROWS_PER_FILE = 100_000  # of 5 KB each, that is a file of about 70 MB
 
 
@@ -52,6 +56,7 @@ class Target:
     on_empty: OnEmpty = "write"
     schema_changes: SchemaChanges = "evolve"
     schema_manifest: str | StoragePath | Mapping[str, Any] | None = None
+    attachments: AttachmentMode = "list"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
@@ -59,13 +64,19 @@ class Target:
             raise ConfigurationError(f"on_empty is {self.on_empty!r}; it is 'write', 'skip' or 'fail'.")
         if self.schema_changes not in get_args(SchemaChanges):
             raise ConfigurationError(f"schema_changes is {self.schema_changes!r}; it is 'evolve' or 'fail'.")
+        if self.attachments not in get_args(AttachmentMode):
+            raise ConfigurationError(f"attachments is {self.attachments!r}; it is 'list' or 'download'.")
         if self.max_rows_per_file < 1:
             raise ConfigurationError(f"max_rows_per_file is {self.max_rows_per_file}; it is 1 or more.")
 
 
 @dataclass
 class Progress:
-    """How far an export is. ``share`` is the part of the window behind, 0 to 1."""
+    """
+    How far an export is. ``share`` is the part of the window behind, 0 to 1.
+
+    ``missing`` counts the payloads that could not be had, ``missing_from`` names the first runs (threads) without.
+    """
 
     runs: int = 0
     pages: int = 0
@@ -73,6 +84,8 @@ class Progress:
     pending: int = 0
     first: datetime | None = None
     last: datetime | None = None
+    missing: int = 0
+    missing_from: list[str] = field(default_factory=list)
 
     def add(self, moments: Iterable[datetime], share: float, pending: int = 0) -> None:
         """Count a page: of the moments its records have in the window, and of how many runs had not ended."""
@@ -83,6 +96,12 @@ class Progress:
         self.pending += pending
         self.first = min([*starts, self.first] if self.first else starts, default=None)
         self.last = max([*starts, self.last] if self.last else starts, default=None)
+
+    def miss(self, ids: Iterable[str], marks: Iterable[list[str]]) -> None:
+        """Count what is missing from a page, by the marks that go into its rows."""
+        found = {of: len(names) for of, names in zip(ids, marks, strict=True) if names}
+        self.missing += sum(found.values())
+        self.missing_from = [*self.missing_from, *found][:MISSING_NAMED]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,6 +155,9 @@ def export(
     query = view.ask(replace(query, fields=(*query.fields, *more)))
     if view.below and query.page_size is None:
         query = replace(query, page_size=view.below.at_once)
+    if target.attachments == "download":
+        _refuse_download(view)
+        query = replace(query, page_size=query.page_size or ATTACHED_AT_ONCE)
     window = TimeWindow(query.start, query.end)
     refresh = lookback is not None and view.source != "feedback"
     kind = f"{view.name}_refreshed" if refresh else view.name
@@ -146,12 +168,16 @@ def export(
     with tempfile.TemporaryDirectory(prefix="langsmith-") as directory, Publication(path) as publication:
         _refuse_another(publication, view, query, narrowed, path)
         schema = read_manifest(target.schema_manifest) if target.schema_manifest else publication.previous
+        attachments = Attachments(client, publication, Path(directory), flag=query.payloads == "flag")
         if view.source == "feedback":
             rows = _feedback(touched(client, query, lookback or timedelta(0)), view, progress, on_page)
         else:
             queries = [query] if lookback is None else refreshed(client, query, lookback)
             pages = _pages(client, queries, progress, on_page)
-            rows = _threads(client, pages, view, query) if view.source == "threads" else _runs(client, pages, view)
+            if target.attachments == "download":
+                pages = _landed(pages, attachments)
+            read = _threads if view.source == "threads" else _runs
+            rows = read(client, query, pages, view, progress)
         with (
             Shaped(rows, view, shape, Path(directory)) as shaped,
             closing(Parts(target.format, shaped.view, Path(directory), target.max_rows_per_file)) as parts,
@@ -187,6 +213,8 @@ def export(
             bytes=sum(file.bytes for file in publication.files),
             pending=progress.pending,
             misfits=shaped.misfits,
+            missing_payloads=progress.missing,
+            attachments=tuple(sorted(publication.attachments.values(), key=lambda one: one.name)),
             min_start_time=progress.first,
             max_start_time=progress.last,
         )
@@ -213,6 +241,15 @@ def _changes(previous: Manifest | None, columns: tuple[ManifestColumn, ...], tar
     return changes
 
 
+def _refuse_download(view: View) -> None:
+    if view.name != "runs" or not any(column.name == "attachments" for column in view.columns):
+        raise ConfigurationError(
+            "attachments='download' is for the view runs with its column attachments, which tells whose each file is. "
+            "A retry will not help: add the column, or use attachments='list' here and download them with an export of "
+            "the runs."
+        )
+
+
 Pages = Iterator[tuple[RunQuery, Page]]
 
 
@@ -231,20 +268,37 @@ def _pages(client: LangSmithClient, queries: Sequence[RunQuery], progress: Progr
             yield query, page
 
 
-def _runs(client: LangSmithClient, pages: Pages, view: View) -> Iterator[Rows]:
+def _landed(pages: Pages, attachments: Attachments) -> Pages:
+    """Download what the runs of each page bring."""
+    for query, page in pages:
+        attachments.land(page)
+        yield query, page
+
+
+def _runs(client: LangSmithClient, _: RunQuery, pages: Pages, view: View, progress: Progress) -> Iterator[Rows]:
     """Make rows of runs, or of the traces they are the roots of."""
     for query, page in pages:
-        yield view.rows(gather(client, view.below, query, page.runs) if view.below else page.runs)
+        rows = view.rows(gather(client, view.below, query, page.runs) if view.below else page.runs)
+        _count_missing(progress, view, [run.id for run in page.runs], rows)
+        yield rows
 
 
-def _threads(client: LangSmithClient, pages: Pages, view: View, whole: RunQuery) -> Iterator[Rows]:
+def _threads(client: LangSmithClient, query: RunQuery, pages: Pages, view: View, progress: Progress) -> Iterator[Rows]:
     """Make of each thread that has a turn on the pages a whole conversation, up to the end of the window."""
     seen: set[str] = set()
     for _, page in pages:
         found = list(dict.fromkeys(run.thread_id for run in page.runs if run.thread_id and run.thread_id not in seen))
         seen.update(found)
         for first in range(0, len(found), THREADS_AT_ONCE):
-            yield view.rows(gather_threads(client, whole, found[first : first + THREADS_AT_ONCE]))
+            threads = gather_threads(client, query, found[first : first + THREADS_AT_ONCE])
+            rows = view.rows(threads)
+            _count_missing(progress, view, [thread.thread_id for thread in threads], rows)
+            yield rows
+
+
+def _count_missing(progress: Progress, view: View, ids: list[str], rows: Rows) -> None:
+    if view.marks in view.columns:
+        progress.miss(ids, rows.columns[view.columns.index(view.marks)])
 
 
 def _feedback(pieces: Iterator[Feedback], view: View, progress: Progress, on_page: OnPage) -> Iterator[Rows]:

@@ -1,9 +1,9 @@
 """
 From parts to an export: all of it or none, at any moment.
 
-New parts are uploaded beside the old ones. Then the manifest is replaced, in one write; that is the moment of change.
-Only then do parts go that it no longer lists. Whoever reads by the manifest sees the old export or the new one, and a
-crash anywhere leaves one of the two; what it leaves behind, the next export of the partition removes.
+New parts and attachments are uploaded beside the old ones. Then the manifest is replaced, in one write; that is the
+moment of change. Only then do those go that it no longer lists. Whoever reads by the manifest sees the old export or
+the new one, and a crash anywhere leaves one of the two; what it leaves behind, the partition's next export removes.
 
 Object stores have no locks, so two exports of one partition at the same time can remove each other's parts. Each looks
 before and after every step that matters: if parts of the published export are missing once both have ended, then at
@@ -12,14 +12,15 @@ least one of them has failed, and its retry publishes a whole one.
 
 from __future__ import annotations
 
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from airflow_langsmith.api.errors import LangSmithError
 from airflow_langsmith.export import manifest as manifests
 from airflow_langsmith.export.errors import BrokenManifestError, ConcurrentExportError
-from airflow_langsmith.export.layout import PART
-from airflow_langsmith.export.manifest import Manifest, ManifestFile
+from airflow_langsmith.export.layout import ATTACHMENT, PART
+from airflow_langsmith.export.manifest import Manifest, ManifestAttachment, ManifestFile
 from airflow_langsmith.export.parts import Part
 from airflow_langsmith.export.storage import TEMPORARY, StoragePath, store_at
 
@@ -35,6 +36,7 @@ class Publication:
         self._path = path
         self._store = store_at(path)
         self.files: list[ManifestFile] = []
+        self.attachments: dict[str, ManifestAttachment] = {}
         self.previous = self._published()
         self._committing = False
 
@@ -46,26 +48,34 @@ class Publication:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """
-        Take the uploaded parts back, unless the manifest lists them, or may.
+        Take back what was uploaded, unless the manifest lists it, or may.
 
         A part with the same rows has the same name, so what was uploaded may be in the export that stands.
         """
-        if self._committing or not self.files:
+        uploaded = [*(file.name for file in self.files), *self.attachments]
+        if self._committing or not uploaded:
             return
         try:
             published = self._published()
-            kept = {file.name for file in published.files} if published else set()
-            self._store.delete(file.name for file in self.files if file.name not in kept)
+            kept = published.sizes if published else {}
+            self._store.delete(name for name in uploaded if name not in kept)
         except LangSmithError as failure:
             if error is None:
                 raise
-            error.add_note(f"The parts uploaded until then are still there; the next export removes them. {failure}")
+            error.add_note(f"What was uploaded until then is still there; the next export removes it. {failure}")
 
     def upload(self, part: Part) -> None:
         """Upload a part and remove it from the local disk."""
         self.files.append(part.file)
         self._store.put(part.path, part.file.name)
         part.path.unlink()
+
+    def attach(self, local: Path, attachment: ManifestAttachment) -> None:
+        """Upload an attachment, if none of its name was, and remove it from the local disk."""
+        if attachment.name not in self.attachments:
+            self.attachments[attachment.name] = attachment
+            self._store.put(local, attachment.name)
+        local.unlink()
 
     def commit(self, manifest: Manifest) -> str:
         """
@@ -78,16 +88,16 @@ class Publication:
         self._committing = True  # from here on the manifest may be ours, even if the answer to its upload is lost
         self._store.write(content, manifests.NAME)
         found = self._list_whole(manifest)
-        listed = {file.name for file in manifest.files}
+        listed = manifest.sizes
         self._store.delete(name for name in found if name not in listed and _ours(name))
         if self._store.read(manifests.NAME) != content:
             raise self._concurrent(f"The manifest just published at {self._path} was replaced")
         return str(self._path / manifests.NAME)
 
     def _list_whole(self, manifest: Manifest) -> dict[str, int]:
-        """List the partition, and check that every part of the manifest is there."""
+        """List the partition, and check that all of the manifest is there."""
         found = self._store.sizes()
-        if missing := [file.name for file in manifest.files if found.get(file.name) != file.bytes]:
+        if missing := [name for name, size in manifest.sizes.items() if found.get(name) != size]:
             raise self._concurrent(f"{', '.join(missing[:3])} just uploaded to {self._path} is not there, or not whole")
         return found
 
@@ -107,6 +117,7 @@ class Publication:
 
 
 def _ours(name: str) -> bool:
-    """Tell our parts, and what a crash left of a file, from what somebody else put there."""
+    """Tell what we put there, and what a crash left of a file, from what somebody else did."""
     finished = TEMPORARY.sub("", name)
-    return PART.fullmatch(finished) is not None or (finished == manifests.NAME and finished != name)
+    ours = PART.fullmatch(finished) or ATTACHMENT.fullmatch(finished)
+    return ours is not None or (finished == manifests.NAME and finished != name)

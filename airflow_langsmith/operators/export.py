@@ -13,9 +13,11 @@ from airflow.providers.common.compat.sdk import AirflowSkipException, Context
 from airflow_langsmith import arguments
 from airflow_langsmith.api.addresses import project_url
 from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.query import Payloads
 from airflow_langsmith.exceptions import airflow_errors
 from airflow_langsmith.export import (
     MAX_ROWS_PER_FILE,
+    AttachmentMode,
     Exported,
     OnEmpty,
     Progress,
@@ -77,6 +79,10 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         manifest, or ``fail``. (templated)
     :param schema_manifest: Another export's manifest, or what its operator returned, to compare the columns with
         instead. (templated)
+    :param payloads: Where a payload in LangSmith's blob storage cannot be had: ``fail`` the task, or ``flag`` it, as a
+        null that the column ``missing_payloads`` names. (templated)
+    :param attachments: The files logged with runs: ``list`` them in the column of that name, or ``download`` them too,
+        beside the parts; for ``runs``. (templated)
     :param max_rows_per_file: Rows a part holds at most. (templated)
     :param on_empty: For a window without rows: ``write`` a part with none, ``skip`` the task and leave the destination
         as it is, or ``fail``. (templated)
@@ -106,6 +112,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         "redact_conn_id",
         "schema_changes",
         "schema_manifest",
+        "payloads",
+        "attachments",
         "max_rows_per_file",
         "on_empty",
         "partition",
@@ -130,6 +138,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         redact_conn_id: str | None = None,
         schema_changes: SchemaChanges = "evolve",
         schema_manifest: str | Mapping[str, Any] | None = None,
+        payloads: Payloads = "fail",
+        attachments: AttachmentMode = "list",
         max_rows_per_file: int | str = MAX_ROWS_PER_FILE,
         on_empty: OnEmpty = "write",
         partition: str = "auto",
@@ -152,6 +162,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         self.redact_conn_id = redact_conn_id
         self.schema_changes = schema_changes
         self.schema_manifest = schema_manifest
+        self.payloads = payloads
+        self.attachments = attachments
         self.max_rows_per_file = max_rows_per_file
         self.on_empty = on_empty
         self.partition = partition
@@ -166,6 +178,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             query = replace(
                 self.query(client.project(self.project_named()), window, view.fields),
                 sample=arguments.share(self.sample, "sample"),
+                payloads=self.payloads,
             )
             self.langsmith_url = project_url(hook.settings, query.project, query)
             self.log.info("::group::Reading %s of %s", view.name, query.about)
@@ -188,6 +201,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             columns and (*columns, *self._hidden(columns)),
             only_with_tools=bool(arguments.flag(self.only_with_tools, "only_with_tools")),
             with_feedback=with_feedback,
+            marks=self.payloads == "flag",
         )
 
     def _late(self, view: View) -> timedelta | None:
@@ -240,6 +254,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             on_empty=self.on_empty,
             schema_changes=self.schema_changes,
             schema_manifest=self.schema_manifest or None,
+            attachments=self.attachments,
         )
 
     def _tell(self, exported: Exported, seconds: float) -> None:
@@ -258,6 +273,16 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             seconds,
             exported.uri,
         )
+        if manifest.attachments:
+            size = _size(sum(file.bytes for file in manifest.attachments))
+            self.log.info("Downloaded %s attachments, %s, beside them", f"{len(manifest.attachments):,}", size)
+        if progress.missing:
+            self.log.warning(
+                "%s payloads could not be had; the column missing_payloads tells which. The first are of %s %s",
+                f"{progress.missing:,}",
+                manifest.view,
+                ", ".join(progress.missing_from),
+            )
 
 
 def _size(count: float) -> str:

@@ -20,17 +20,24 @@ def view_of(
     *,
     only_with_tools: bool = False,
     with_feedback: bool | str = True,
+    marks: bool = False,
 ) -> View:
     """
     Find a view, with its default columns or the named ones.
 
     :param only_with_tools: Leave out the traces that called no tool; for the view ``traces``.
     :param with_feedback: Leave out the traces whose root has no feedback, or none under this key; for ``retrievals``.
+    :param marks: Add the column that tells which payloads could not be had, if the view has payloads.
     :raises ConfigurationError: for a view or a column that does not exist.
     """
     if name not in VIEWS:
         raise ConfigurationError(f"There is no view {name!r}; there is {', '.join(VIEWS)}.")
-    view = chosen(VIEWS[name], columns)
+    view = VIEWS[name]
+    if marks and view.marks:
+        columns = list(columns) if columns is not None else [column.name for column in view.columns if column.default]
+        columns += [] if view.marks.name in columns else [view.marks.name]
+        view = replace(view, columns=(*view.columns, view.marks))
+    view = chosen(view, columns)
     if view.name == "traces":
         return replace(view, ask=lambda query: traces.asked(query, only_with_tools=only_with_tools))
     if view.name == "retrievals":

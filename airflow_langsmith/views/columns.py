@@ -86,7 +86,8 @@ class View:
 
     Without ``below`` a row is a run. With it, rows are traces, and the query is about their roots: ``ask`` narrows it
     to those that the view is about. With ``source="feedback"`` a row is a piece of feedback,
-    with ``threads`` a conversation.
+    with ``threads`` a conversation. ``marks`` is the column that tells which payloads could not be had, where an export
+    goes on without them.
     """
 
     name: str
@@ -94,6 +95,7 @@ class View:
     below: Below | None = None
     ask: Callable[[RunQuery], RunQuery] = lambda query: query
     source: Literal["runs", "feedback", "threads"] = "runs"
+    marks: Column | None = None
 
     @property
     def fields(self) -> tuple[str, ...]:

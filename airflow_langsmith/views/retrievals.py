@@ -28,6 +28,11 @@ class Retrieval:
         """List the retriever runs as they were called."""
         return sorted(self._runs, key=lambda run: (run.start_time, run.dotted_order or ""))
 
+    def missing(self) -> list[str]:
+        """Name what could not be had: of the root by its columns, of the retriever runs by theirs."""
+        below = {f"retriever_{name}" for run in self._runs for name in run.missing_payloads}
+        return sorted({*self.root.missing_payloads, *below})
+
 
 def asked(query: RunQuery, *, with_feedback: bool | str) -> RunQuery:
     """Ask for roots of traces that used a retriever: with feedback, with some under a key, or all."""
@@ -67,5 +72,12 @@ VIEW = View(
         fields=("trace_id", "name", "dotted_order", "inputs", "outputs"),
         run_type="retriever",
         at_once=100,  # their payloads are held, too
+    ),
+    marks=Column(
+        "missing_payloads",
+        "strings",
+        "What could not be had from blob storage and is null; `extra` has the root's metadata.",
+        (),
+        lambda records: [record.missing() for record in records],
     ),
 )

@@ -6,7 +6,7 @@ from operator import attrgetter
 from typing import Any
 
 from airflow_langsmith.api.records import Run
-from airflow_langsmith.views.columns import Column, ColumnType, View
+from airflow_langsmith.views.columns import Column, ColumnType, View, json_of
 
 
 def _field(
@@ -21,6 +21,10 @@ def _field(
 
 def _latency(runs: list[Run]) -> list[Any]:
     return [(run.end_time - run.start_time).total_seconds() if run.end_time else None for run in runs]
+
+
+def _attachments(runs: list[Run]) -> list[Any]:
+    return [json_of(run.attachments) for run in runs]
 
 
 COLUMNS: tuple[Column, ...] = (
@@ -59,6 +63,13 @@ COLUMNS: tuple[Column, ...] = (
     _field("outputs", "json", "What it gave; null if it failed or has not ended."),
     _field("metadata", "json", "Its metadata."),
     _field("feedback_stats", "json", "Per feedback key the count, mean and values when it was read; null without."),
+    Column(
+        "attachments",
+        "json",
+        "The files logged with it: a list of their names, types and sizes, as far as known; null without.",
+        ("attachments",),
+        _attachments,
+    ),
     _field("in_dataset", "boolean", "Whether it was added to a dataset.", default=False),
     _field("extra", "json", "All of extra: metadata, runtime, invocation parameters.", default=False),
     _field("events", "json", "Its events, such as new tokens.", default=False),
@@ -69,4 +80,12 @@ COLUMNS: tuple[Column, ...] = (
     _field("completion_cost_details", "json", "US dollars for tokens written, by kind.", default=False),
 )
 
-VIEW = View("runs", COLUMNS)
+MARKS = Column(
+    "missing_payloads",
+    "strings",
+    "The fields that could not be had from blob storage and are null; `extra` has the metadata.",
+    (),
+    lambda runs: [sorted(run.missing_payloads) for run in runs],
+)
+
+VIEW = View("runs", COLUMNS, marks=MARKS)

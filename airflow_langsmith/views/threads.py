@@ -121,6 +121,12 @@ VIEW = View(
     ),
     ask=asked,
     source="threads",
+    marks=_column(
+        "missing_payloads",
+        "strings",
+        "The fields of its turns that could not be had from blob storage and are null; `extra` has the metadata.",
+        lambda thread: sorted(set().union(*(turn.missing for turn in thread.turns))),
+    ),
 )
 
 # What is asked of the roots of a conversation.

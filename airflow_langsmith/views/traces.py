@@ -38,12 +38,14 @@ class Trace:
         self.tools: dict[str, _Use] = {}
         self.models: dict[str, tuple[datetime, str]] = {}
         self.first_token_time: datetime | None = None
+        self.missing = set(root.missing_payloads)
         self._parents: set[str] = set()
         self._spent: dict[str, dict[str, Any]] = {}
 
     def add(self, run: Run) -> None:
         """Take in a run of the trace, the root too, in whatever order they come."""
         self.runs += 1
+        self.missing.update(run.missing_payloads)
         self.errors += run.status == "error"
         self.types[run.run_type or "unknown"] += 1
         first = (run.start_time, run.dotted_order or "")
@@ -205,6 +207,13 @@ VIEW = View(
         of_root("outputs", "What the root gave; null if it failed or has not ended."),
         of_root("metadata", "The root's metadata."),
         of_root("feedback_stats", "The root's feedback: per key the count, mean and values; null without."),
+        of_root("attachments", "The files logged with the root: a list of their names and types; null without."),
     ),
     BELOW,
+    marks=_whole(
+        "missing_payloads",
+        "strings",
+        "The fields of its runs that could not be had from blob storage and are null; `extra` has the metadata.",
+        lambda trace: sorted(trace.missing),
+    ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -10,7 +11,14 @@ from typing import Any
 import pytest
 
 from airflow_langsmith.api import AsyncLangSmithClient, LangSmithClient, Run, RunQuery, Settings
-from airflow_langsmith.api.errors import MissingPayloadError, TransportError
+from airflow_langsmith.api.errors import (
+    LangSmithError,
+    LargePayloadError,
+    MissingPayloadError,
+    PayloadError,
+    TransportError,
+)
+from airflow_langsmith.api.payloads import LARGEST
 from airflow_langsmith.api.query import FIELDS
 from airflow_langsmith.testing import LangSmithStandIn
 
@@ -40,10 +48,10 @@ def langsmith() -> Any:
         yield server
 
 
-def query(client: LangSmithClient | None = None, project: Any = None) -> RunQuery:
+def query(client: LangSmithClient | None = None, project: Any = None, **more: Any) -> RunQuery:
     """Ask for all of the project."""
     found = client.project("shop") if client else project
-    return RunQuery(project=found, start=START, end=START + timedelta(days=1))
+    return RunQuery(project=found, start=START, end=START + timedelta(days=1), **more)
 
 
 def plain(run: Run) -> dict[str, Any]:
@@ -97,6 +105,64 @@ def test_a_link_that_expired(langsmith: LangSmithStandIn, client_of: ClientOf) -
         list(client.runs(query(client)))
     assert caught.value.retriable
     assert len(list(client.runs(query(client)))) == 30
+
+
+# What storage does, and which error that is where it fails the query.
+TROUBLE: dict[str, tuple[dict[str, Any], type[LangSmithError]]] = {
+    "gone": ({"kind": "status", "status": 404}, MissingPayloadError),
+    "forbidden": ({"kind": "status", "status": 403}, MissingPayloadError),
+    "down": ({"kind": "status", "status": 503}, TransportError),
+    "reset": ({"kind": "reset"}, TransportError),
+    "no JSON": ({"kind": "status", "status": 200, "body": "<html>"}, PayloadError),
+    "too large": ({"kind": "status", "status": 200, "body": b'"' + b"x" * LARGEST + b'"'}, LargePayloadError),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+def test_what_cannot_be_had_fails_or_is_flagged(
+    langsmith: LangSmithStandIn, client_of: ClientOf, trouble: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A payload that cannot be had fails the query; flagged, it is null and named, and all the rest is there."""
+    caplog.set_level(logging.DEBUG)
+    fault, error = TROUBLE[trouble]
+    client = client_of(langsmith, "v1", max_retries=1)
+    langsmith.misbehave(path="/outputs", times=None, **fault)
+    with pytest.raises(error, match=r"of run .*payloads='flag'") as caught:
+        list(client.runs(query(client)))
+    assert type(caught.value) is error
+    runs = list(client.runs(query(client, payloads="flag")))
+    assert [run.missing_payloads for run in runs].count(["outputs"]) == 10
+    assert [run.missing_payloads for run in runs].count([]) == 20
+    assert all((run.outputs is None) == bool(run.missing_payloads) for run in runs)
+    assert all(run.inputs and run.metadata and run.error for run in runs)
+    assert "10 payloads or attachments cannot be had and are flagged. The first: " in caplog.text
+    assert "signed" not in caplog.text + str(caught.value)
+
+
+def test_one_payload_in_trouble_does_not_cost_the_others(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
+    """Retries count anew once all came: trouble now and then flags nothing, however many payloads there are."""
+    client = client_of(langsmith, "v1", max_retries=1)
+    for _ in range(2):
+        langsmith.misbehave("status", path="/inputs", after=3)
+    assert not [run for run in client.runs(query(client, payloads="flag")) if run.missing_payloads]
+    assert not langsmith.unspent_faults
+
+
+def test_without_its_extra_a_run_has_no_metadata(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
+    """What is made of a payload is missing with it, under the payload's name."""
+    client = client_of(langsmith, "v1", max_retries=0)
+    langsmith.misbehave("status", status=404, path="/extra", times=None)
+    runs = list(client.runs(query(client, payloads="flag", fields=("metadata", "thread_id"))))
+    assert [run.missing_payloads for run in runs if run.metadata is None] == [["extra"]] * 10
+
+
+def test_a_run_read_by_its_id_is_never_flagged(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
+    """One run is read whole, or not at all."""
+    client = client_of(langsmith, "v1")
+    first = next(run.id for run in client.runs(query(client, fields=("id",))) if run.start_time == START)
+    langsmith.misbehave("status", status=404, path="/inputs")
+    with pytest.raises(MissingPayloadError):
+        client.run(first)
 
 
 def test_the_key_goes_to_nobody_else(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:

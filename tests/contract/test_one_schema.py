@@ -24,6 +24,7 @@ ALL = [column.name for column in VIEWS["runs"].columns]
 # What the sample leaves empty.
 EVERYTHING: dict[str, Any] = {
     "reference_example_id": "0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b",
+    "attachments": {"photo.png": ("image/png", b"png")},
     "outputs": {
         "usage_metadata": {
             "input_tokens": 7,

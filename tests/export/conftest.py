@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ import pytest
 from msgspec import Raw
 
 from airflow_langsmith.api.records import Project, Run
-from airflow_langsmith.export.layout import part_name
-from airflow_langsmith.export.manifest import Manifest, ManifestColumn, ManifestFile
+from airflow_langsmith.export.layout import attachment_name, part_name
+from airflow_langsmith.export.manifest import Manifest, ManifestAttachment, ManifestColumn, ManifestFile
 from airflow_langsmith.export.parts import Part
 from airflow_langsmith.export.publish import Publication
 from airflow_langsmith.export.storage import StoragePath, path_at
@@ -121,16 +121,36 @@ def make_manifest() -> Callable[..., Manifest]:
 
 
 @pytest.fixture
-def publish(
-    make_part: Callable[[int, str], Part], make_manifest: Callable[..., Manifest]
-) -> Callable[..., dict[str, bytes]]:
-    """Publish parts of the given texts, and give what a reader of the partition then has to find."""
+def make_attachment(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], tuple[Path, ManifestAttachment]]:
+    """Make attachments on the local disk, out of any text."""
 
-    def publish(path: StoragePath, *texts: str) -> dict[str, bytes]:
+    def make(text: str) -> tuple[Path, ManifestAttachment]:
+        path = tmp_path_factory.mktemp("attachment") / "0"
+        path.write_text(text)
+        sha256 = hashlib.sha256(text.encode()).hexdigest()
+        name = attachment_name(sha256, "txt")
+        return path, ManifestAttachment(name=name, bytes=path.stat().st_size, sha256=sha256)
+
+    return make
+
+
+@pytest.fixture
+def publish(
+    make_part: Callable[[int, str], Part],
+    make_attachment: Callable[[str], tuple[Path, ManifestAttachment]],
+    make_manifest: Callable[..., Manifest],
+) -> Callable[..., dict[str, bytes]]:
+    """Publish parts and attachments of the given texts, and give what a reader of the partition then has to find."""
+
+    def publish(path: StoragePath, *texts: str, attached: Iterable[str] = ()) -> dict[str, bytes]:
         with Publication(path) as publication:
             for number, text in enumerate(texts):
                 publication.upload(make_part(number, text))
-            publication.commit(make_manifest(publication.files))
-        return {file.name: text.encode() for file, text in zip(publication.files, texts, strict=True)}
+            for text in attached:
+                publication.attach(*make_attachment(text))
+            attachments = tuple(publication.attachments.values())
+            publication.commit(make_manifest(publication.files, attachments=attachments))
+        names = [*(file.name for file in publication.files), *publication.attachments]
+        return {name: text.encode() for name, text in zip(names, [*texts, *attached], strict=True)}
 
     return publish

@@ -1,8 +1,8 @@
 """
 Publish an export again and again, each time killed one file system call later, until one gets to its end.
 
-Run as ``killed.py BEFORE NEXT OUT``: BEFORE is a published partition, NEXT holds the parts and the manifest to publish
-over it, and OUT gets a partition for every death.
+Run as ``killed.py BEFORE NEXT OUT``: BEFORE is a published partition, NEXT holds what to publish over it, and OUT gets
+a partition for every death.
 """
 
 from __future__ import annotations
@@ -37,11 +37,13 @@ def die_before_call(number: int, partition: Path) -> None:
 
 
 def publish(source: Path, partition: Path) -> None:
-    """Publish the parts of a directory."""
+    """Publish the parts and the attachments of a directory."""
     manifest = read_manifest(UPath(source))
     with Publication(UPath(partition)) as publication:
         for file in manifest.files:
             publication.upload(Part(source / file.name, file))
+        for attachment in manifest.attachments:
+            publication.attach(source / attachment.name, attachment)
         publication.commit(manifest)
 
 

@@ -15,13 +15,16 @@ KILLED = Path(__file__).with_name("killed.py")
 
 
 def published(partition: Path) -> set[str]:
-    """Name the parts that a reader finds, each of them whole."""
-    files = read_manifest(f"file://{partition}").files
-    for file in files:
-        content = (partition / file.name).read_bytes()
-        assert len(content) == file.bytes
-        assert hashlib.sha256(content).hexdigest() == file.sha256
-    return {file.name for file in files}
+    """Name the parts and attachments that a reader finds, each of them whole."""
+    manifest = read_manifest(f"file://{partition}")
+    digests = {file.name: file.sha256 for file in manifest.files} | {
+        attachment.name: attachment.sha256 for attachment in manifest.attachments
+    }
+    for name, size in manifest.sizes.items():
+        content = (partition / name).read_bytes()
+        assert len(content) == size
+        assert hashlib.sha256(content).hexdigest() == digests[name]
+    return set(manifest.sizes)
 
 
 def test_killed_at_any_moment_the_last_good_export_is_whole(
@@ -32,8 +35,8 @@ def test_killed_at_any_moment_the_last_good_export_is_whole(
     def place(name: str) -> StoragePath:
         return path_at(f"file://{tmp_path}") / name
 
-    before = publish(place("before"), "kept", "old", "older")
-    after = publish(place("after"), "kept", "new")
+    before = publish(place("before"), "kept", "old", "older", attached=("kept photo", "old photo"))
+    after = publish(place("after"), "kept", "new", attached=("kept photo", "new photo"))
     directories = [str(tmp_path / name) for name in ("before", "after", "deaths")]
     subprocess.run([sys.executable, str(KILLED), *directories], check=True, timeout=60)
 
@@ -45,6 +48,6 @@ def test_killed_at_any_moment_the_last_good_export_is_whole(
     assert len(found) - changed >= 2  # and old ones still there
     assert {path.name for path in finished.iterdir()} == {*after, NAME}
     for partition in deaths:
-        publish(place(f"deaths/{partition.name}"), "kept", "new")
+        publish(place(f"deaths/{partition.name}"), "kept", "new", attached=("kept photo", "new photo"))
         assert {path.name for path in partition.iterdir()} == {*after, NAME}
         assert published(partition) == set(after)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import msgspec
 import pytest
@@ -96,7 +97,7 @@ def test_a_failed_clean_up_does_not_hide_the_failure(
         publication.upload(make_part(0, "one"))
         store_at(place).write(encode(newer), NAME)
         raise ConnectionError
-    assert "the next export removes them" in caught.value.__notes__[0]
+    assert "the next export removes it" in caught.value.__notes__[0]
 
 
 def test_the_next_export_removes_what_crashes_left(place: StoragePath, publish: Publish) -> None:
@@ -105,9 +106,48 @@ def test_the_next_export_removes_what_crashes_left(place: StoragePath, publish: 
     publish(place, "one")
     store.write(b"left", "part-00001-0123abcd.parquet")
     store.write(b"le", f"part-00001-0123abcd.parquet.{'0' * 32}.tmp")
+    store.write(b"left", "_attachment-0123456789abcdef.png")
+    store.write(b"le", f"_attachment-0123456789abcdef.png.{'0' * 32}.tmp")
     store.write(b"le", f"{NAME}.{'0' * 32}.tmp")
     parts = publish(place, "two")
     assert objects(place) == parts
+
+
+def test_attachments_come_and_go_with_their_export(place: StoragePath, publish: Publish) -> None:
+    """Attachments lie beside the parts; the next export keeps those it lists, too, and removes the others."""
+    before = publish(place, "one", attached=("photo", "letter"))
+    assert objects(place) == before
+    after = publish(place, "one", attached=("letter", "song"))
+    assert objects(place) == after
+    assert len(set(before) & set(after)) == 2
+
+
+def test_a_failure_takes_back_its_attachments(
+    place: StoragePath, publish: Publish, make_attachment: Callable[[str], Any]
+) -> None:
+    """Attachments of an export that failed go, but for those that the export before has, too."""
+    before = publish(place, "one", attached=("photo",))
+    with pytest.raises(ConnectionError), Publication(place) as publication:  # noqa: PT012  # that is the story
+        publication.attach(*make_attachment("photo"))
+        publication.attach(*make_attachment("song"))
+        raise ConnectionError
+    assert objects(place) == before
+
+
+def test_an_attachment_that_went_missing_is_not_published(
+    place: StoragePath,
+    make_part: MakePart,
+    make_attachment: Callable[[str], Any],
+    make_manifest: MakeManifest,
+) -> None:
+    """A manifest never lists an attachment that is not there."""
+    with Publication(place) as publication:
+        publication.upload(make_part(0, "one"))
+        publication.attach(*make_attachment("photo"))
+        attachments = tuple(publication.attachments.values())
+        store_at(place).delete([attachments[0].name])
+        with pytest.raises(ConcurrentExportError, match="_attachment-"):
+            publication.commit(make_manifest(publication.files, attachments=attachments))
 
 
 @pytest.mark.parametrize(
@@ -118,6 +158,7 @@ def test_the_next_export_removes_what_crashes_left(place: StoragePath, publish: 
         "part-of-somebody.tmp",
         "_manifest.json.bak",
         "_SUCCESS",
+        "_attachment-of-somebody.png",
         "other_part-00000-0123abcd.parquet",
     ],
 )

@@ -133,6 +133,8 @@ def test_every_argument_works_as_a_template(shop: LangSmithStandIn, tmp_path: Pa
         "redact_conn_id": "",
         "schema_changes": "evolve",
         "schema_manifest": "",
+        "payloads": "flag",
+        "attachments": "list",
         "max_rows_per_file": 7,
         "on_empty": "write",
         "partition": "day={start:%d}",
@@ -146,7 +148,7 @@ def test_every_argument_works_as_a_template(shop: LangSmithStandIn, tmp_path: Pa
     values |= {"run_ids": "", "partition": "all of day={start:%d}"}
     result = run(LangSmithExportOperator(task_id="export", **templates), context(params=values))
     assert (result["rows"], result["files"]) == (20, 3)
-    assert set(read_rows(result["manifest"])[0]) == {"run_id", "name", "inputs__q"}
+    assert set(read_rows(result["manifest"])[0]) == {"run_id", "name", "missing_payloads", "inputs__q"}
     manifest = read_manifest(result["manifest"])
     assert manifest.compression == "snappy"
     assert manifest.query["is_root"] is False

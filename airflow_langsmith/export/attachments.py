@@ -1,0 +1,50 @@
+"""Attachments on their way from LangSmith to lie beside the parts: identical content once, named by its digest."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from airflow_langsmith.api import LangSmithClient, Page
+from airflow_langsmith.api.attachments import download, extension
+from airflow_langsmith.api.records import Attachment
+from airflow_langsmith.export.errors import StorageError
+from airflow_langsmith.export.layout import attachment_name
+from airflow_langsmith.export.manifest import ManifestAttachment
+from airflow_langsmith.export.publish import Publication
+
+
+class Attachments:
+    """Downloads what the runs of a page had attached, a few files at a time, and publishes each at once."""
+
+    def __init__(self, client: LangSmithClient, publication: Publication, directory: Path, *, flag: bool) -> None:
+        self._client = client
+        self._publication = publication
+        self._directory = directory
+        self._flag = flag
+        self._names: dict[str, str] = {}
+
+    def land(self, page: Page) -> None:
+        """
+        Download and publish, and tell in the runs where each lies.
+
+        :raises StorageError: where the local disk takes no more.
+        """
+        backoff = self._client.backend.backoff
+        try:
+            self._client.drive(download(page.attachments, self._directory, self._publish, backoff, flag=self._flag))
+        except OSError as error:
+            raise StorageError(
+                f"Could not write an attachment to the local {self._directory}: {error}. The export published before "
+                "stands. A retry may help; if it does not, give the worker more room there, or set TMPDIR to a larger "
+                "disk."
+            ) from error
+
+    def _publish(self, attachment: Attachment, local: Path) -> None:
+        size = local.stat().st_size
+        with local.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        # The first type that a content comes with decides what its name ends in.
+        name = self._names.setdefault(sha256, attachment_name(sha256, extension(attachment.type)))
+        self._publication.attach(local, ManifestAttachment(name=name, bytes=size, sha256=sha256))
+        attachment.file = name
