@@ -126,7 +126,8 @@ def resolve(
     if found.end + waited > moment:
         raise WindowNotClosedError(
             f"The window {found} (from {source}) has to have closed {waited} ago and it is {moment.isoformat()}: runs "
-            "are still coming in. A retry after that will do: set retries and retry_delay."
+            "are still coming in. A retry after that will do: set retries and retry_delay, or put a "
+            "LangSmithSettledSensor before this task, which waits for it."
         )
     return found
 

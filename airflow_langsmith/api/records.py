@@ -42,6 +42,7 @@ class Run(msgspec.Struct, kw_only=True):
 
     Times are UTC, costs US dollars, enumerations lower case. A field that was not asked for is None, as is a field
     without a value; payload fields are raw JSON. ``missing_payloads`` names what was wanted and could not be had.
+    Pages are decoded into runs as they stand (:mod:`airflow_langsmith.api.wire`), for there are many.
     """
 
     id: str
@@ -50,6 +51,7 @@ class Run(msgspec.Struct, kw_only=True):
     project: Project
     thread_id: str | None = None
     name: str | None = None
+    model: str | None = None
     run_type: str | None = None
     status: str | None = None
     start_time: datetime

@@ -20,6 +20,7 @@ from weakref import WeakSet
 import httpx
 
 from airflow_langsmith import __version__
+from airflow_langsmith.api.encodings import ACCEPTED, PackingError, unpacked
 from airflow_langsmith.api.errors import (
     ConfigurationError,
     LangSmithError,
@@ -48,7 +49,7 @@ class Transport:
             with _unlogged(request):
                 answer = self._http.send(_build(self._http, request, self._settings), stream=True)
             with closing(answer), _Body(request, answer) as body:
-                for piece in answer.iter_bytes():
+                for piece in answer.iter_raw() if body.packed else answer.iter_bytes():
                     body.take(piece)
                 return body.response(self._settings)
         except _FAILURES as error:
@@ -88,7 +89,7 @@ class AsyncTransport:
                 answer = await self._http.send(_build(self._http, request, self._settings), stream=True)
             async with aclosing(answer):
                 with _Body(request, answer) as body:
-                    async for piece in answer.aiter_bytes():
+                    async for piece in answer.aiter_raw() if body.packed else answer.aiter_bytes():
                         body.take(piece)
                     return body.response(self._settings)
         except _FAILURES as error:
@@ -100,7 +101,11 @@ class AsyncTransport:
 
 
 class _Body:
-    """The body of an answer, taken piece by piece, into memory or the request's file, until it is too large."""
+    """
+    The body of an answer, taken piece by piece, into memory or the request's file, until it is too large.
+
+    One of any size stays packed until it is whole, for in one piece it is unpacked in half the time.
+    """
 
     def __init__(self, request: Request, answer: httpx.Response) -> None:
         self._request = request
@@ -108,6 +113,7 @@ class _Body:
         self._path = request.into if answer.is_success else None
         self._file = self._path.open("wb") if self._path else BytesIO()
         self._size = 0
+        self.packed = request.largest is None and self._path is None
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -122,7 +128,7 @@ class _Body:
             self._path.unlink()
 
     def take(self, piece: bytes) -> None:
-        """Take the next piece, as it is once decompressed."""
+        """Take the next piece; of a body that may be too large, as it is once unpacked."""
         self._size += len(piece)
         if self._request.largest is not None and self._size > self._request.largest:
             raise LargePayloadError(
@@ -134,6 +140,8 @@ class _Body:
     def response(self, settings: Settings) -> Response:
         """Give the whole answer; a body that went into a file stays there."""
         content = self._file.getvalue() if isinstance(self._file, BytesIO) else b""
+        if self.packed:
+            content = unpacked(content, self._answer.headers.get("content-encoding", "").lower())
         if settings.api_key and not self._answer.is_success:  # whoever echoes the key shall not bring it into our error
             content = content.replace(settings.api_key.encode(), b"***")
         return Response(self._answer.status_code, dict(self._answer.headers), content)
@@ -156,7 +164,11 @@ def _unlogged(request: Request) -> Iterator[None]:
 def _options(settings: Settings) -> dict[str, Any]:
     return {
         "base_url": _address(settings.api_url),
-        "headers": {"Accept": "application/json", "User-Agent": f"airflow-provider-langsmith/{__version__}"},
+        "headers": {
+            "Accept": "application/json",
+            "Accept-Encoding": ACCEPTED,
+            "User-Agent": f"airflow-provider-langsmith/{__version__}",
+        },
         "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),
         "verify": _trust(settings.verify),
     }
@@ -194,7 +206,7 @@ def _host(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
-_FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, LargePayloadError)
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, LargePayloadError, PackingError)
 
 
 def _failure(error: Exception, request: Request) -> LangSmithError:

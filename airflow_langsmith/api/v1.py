@@ -8,6 +8,7 @@ and ``trace`` switch filters and paging off, so both are asked for in the filter
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -19,7 +20,7 @@ from airflow_langsmith.api.flow import Request
 from airflow_langsmith.api.payloads import Blob, payload
 from airflow_langsmith.api.query import MARGIN, RunQuery, instant
 from airflow_langsmith.api.records import Page, Project, Run
-from airflow_langsmith.api.wire import ABSENT, WireRun, decode, present, read_metadata, thread_of
+from airflow_langsmith.api.wire import NULL, WireRun, decode, mend, read_metadata
 
 NAME = "v1"
 PATH = "/api/v1/runs/query"
@@ -32,6 +33,7 @@ SELECT: dict[str, tuple[str, ...]] = {
     **{name: (name,) for name in Run.__struct_fields__},
     "project": ("session_id",),
     "thread_id": ("thread_id", "extra", "s3_urls"),
+    "model": ("extra", "s3_urls"),
     "metadata": ("extra", "s3_urls"),
     "extra": ("extra", "s3_urls"),
     "error": ("error", "s3_urls"),
@@ -80,8 +82,8 @@ def read(content: bytes, project: Project, fields: tuple[str, ...], about: str) 
     """Read a page."""
     answer = decode(_PAGE, content, about)
     cursor = (answer.cursors or {}).get("next") or None
-    runs = [_run(wire, project) for wire in answer.runs]
-    return Page(runs, cursor, len(content), _elsewhere(answer.runs, runs, fields), _attached(answer.runs, runs))
+    runs, elsewhere, attached = _runs(answer.runs, project, fields)
+    return Page(runs, cursor, len(content), elsewhere, attached)
 
 
 def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:  # noqa: ARG001  # all come
@@ -92,13 +94,26 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
 
 def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
     """Read one run; a project that was not given has no name yet."""
-    wire = decode(_ONE, content, about)
-    run = _run(wire, project or Project(id=wire.session_id, name=""))
-    return Page([run], None, len(content), _elsewhere([wire], [run], fields), _attached([wire], [run]))
+    run = decode(_ONE, content, about)
+    runs, elsewhere, attached = _runs([run], project or Project(id=run.session_id, name=""), fields)
+    return Page(runs, None, len(content), elsewhere, attached)
+
+
+_WireRun = msgspec.defstruct(
+    "RunV1",
+    [
+        ("session_id", str, ""),
+        ("inputs_s3_urls", dict[str, Raw] | None, None),
+        ("outputs_s3_urls", dict[str, Raw] | None, None),
+        ("s3_urls", dict[str, Raw] | None, None),
+    ],
+    bases=(WireRun,),
+    kw_only=True,
+)
 
 
 class _Extra(msgspec.Struct):
-    metadata: Raw = ABSENT
+    metadata: Raw = NULL
 
 
 class _Link(msgspec.Struct):
@@ -106,59 +121,46 @@ class _Link(msgspec.Struct):
     mime_type: str | None = None
 
 
-class _WireRun(WireRun, kw_only=True):
-    session_id: str = ""
-    parent_run_id: str | None = None
-    in_dataset: bool | None = None
-    serialized: Raw = ABSENT
-    inputs_s3_urls: dict[str, Raw] | None = None
-    outputs_s3_urls: dict[str, Raw] | None = None
-    s3_urls: dict[str, Raw] | None = None
-
-
-class _WirePage(msgspec.Struct):
-    runs: list[_WireRun]
-    cursors: dict[str, str | None] | None = None
-
-
+_RUNS = list[_WireRun]  # type: ignore[valid-type]  # it is one, made above
+_WirePage = msgspec.defstruct("PageV1", [("runs", _RUNS), ("cursors", dict[str, str | None] | None, None)])
+_PAGE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WirePage)
+_ONE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WireRun)
 _ATTACHMENT = "attachment."
-_NOTHING = (None, ABSENT, Raw(b"null"))
-_PAGE = msgspec.json.Decoder(_WirePage)
-_ONE = msgspec.json.Decoder(_WireRun)
 _EXTRA = msgspec.json.Decoder(_Extra)
 _LINK = msgspec.json.Decoder(_Link)
+_INSIDE_EXTRA = frozenset(("metadata", "thread_id", "model"))
 
 
-def _elsewhere(wires: list[_WireRun], runs: list[Run], fields: tuple[str, ...]) -> list[Blob]:
-    """List the payloads that are wanted, and were not sent because they lie in blob storage."""
-    wanted = {*fields, "extra"} if {"metadata", "thread_id"} & set(fields) else set(fields)
-    found = []
-    for wire, run in zip(wires, runs, strict=True):
-        if not (wire.inputs_s3_urls or wire.outputs_s3_urls or wire.s3_urls):
-            continue
-        links = {"inputs": _link(wire.inputs_s3_urls, "ROOT"), "outputs": _link(wire.outputs_s3_urls, "ROOT")}
-        links |= {name: _link(wire.s3_urls, name) for name in ("error", "events", "extra", "serialized")}
-        for name, url in links.items():
-            if url and name in wanted and getattr(wire, name) in _NOTHING:
-                found.append(payload(run, name, url, partial(_put, run, name)))
-    return found
+def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> tuple[list[Run], list[Blob], list[Attached]]:
+    """Make runs of what was decoded, and list what is wanted of them and lies in blob storage."""
+    wanted = {*fields, "extra", "metadata"} if _INSIDE_EXTRA & set(fields) else set(fields)
+    if "metadata" in wanted:
+        for run in runs:
+            run.metadata = _metadata(run.extra)
+    mend(runs, project, wanted)
+    elsewhere: list[Blob] = []
+    attached: list[Attached] = []
+    for run in runs:
+        if run.inputs_s3_urls or run.outputs_s3_urls or run.s3_urls:
+            elsewhere += _elsewhere(run, wanted)
+            attached += _attached(run)
+            run.inputs_s3_urls = run.outputs_s3_urls = run.s3_urls = None  # links are secrets
+    return runs, elsewhere, attached
 
 
-def _attached(wires: list[_WireRun], runs: list[Run]) -> list[Attached]:
-    """List the attachments, which lie among the payloads in blob storage."""
-    return [
-        one
-        for wire, run in zip(wires, runs, strict=True)
-        if wire.s3_urls
-        for one in attach(
-            run,
-            {
-                name.removeprefix(_ATTACHMENT): _attachment(link)
-                for name, link in wire.s3_urls.items()
-                if name.startswith(_ATTACHMENT)
-            },
-        )
-    ]
+def _elsewhere(run: Any, wanted: set[str]) -> Iterator[Blob]:
+    """Give the payloads of a run that were not sent."""
+    links = {"inputs": _link(run.inputs_s3_urls, "ROOT"), "outputs": _link(run.outputs_s3_urls, "ROOT")}
+    links |= {name: _link(run.s3_urls, name) for name in ("error", "events", "extra", "serialized")}
+    for name, url in links.items():
+        if url and name in wanted and getattr(run, name) is None:
+            yield payload(run, name, url, partial(_put, run, name))
+
+
+def _attached(run: Any) -> list[Attached]:
+    """List the attachments of a run, which lie among its payloads."""
+    links = {name: link for name, link in (run.s3_urls or {}).items() if name.startswith(_ATTACHMENT)}
+    return attach(run, {name.removeprefix(_ATTACHMENT): _attachment(link) for name, link in links.items()})
 
 
 def _attachment(raw: Raw) -> Link:
@@ -181,25 +183,16 @@ def _put(run: Run, name: str, payload: Raw) -> None:
     if name == "error":
         run.error = str(msgspec.json.decode(payload))
         return
-    setattr(run, name, present(payload))
+    setattr(run, name, None if payload == NULL else payload)
     if name == "extra":
-        run.metadata = present(_metadata(payload))
-        run.thread_id = run.thread_id or thread_of(read_metadata(run.metadata))
+        run.metadata = _metadata(payload)
+        read_metadata(run)
 
 
-def _run(wire: _WireRun, project: Project) -> Run:
-    return wire.record(
-        project,
-        parent_run_id=wire.parent_run_id,
-        in_dataset=wire.in_dataset,
-        metadata=_metadata(wire.extra),
-        serialized=wire.serialized,
-    )
-
-
-def _metadata(extra: Raw) -> Raw:
+def _metadata(extra: Raw | None) -> Raw | None:
     """Find the metadata; an extra that is no object has none."""
     try:
-        return ABSENT if present(extra) is None else _EXTRA.decode(extra).metadata
+        metadata = NULL if extra is None else _EXTRA.decode(extra).metadata
     except msgspec.ValidationError:
-        return ABSENT
+        return None
+    return None if metadata == NULL else metadata

@@ -17,7 +17,7 @@ from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.flow import Request
 from airflow_langsmith.api.query import MARGIN, RunQuery, instant
 from airflow_langsmith.api.records import Page, Project, Run
-from airflow_langsmith.api.wire import ABSENT, WireRun, decode
+from airflow_langsmith.api.wire import WireRun, decode, mend
 
 NAME = "v2"
 PATH = "/api/v2/runs/query"
@@ -30,6 +30,7 @@ SELECT: dict[str, tuple[str, ...]] = {
     "project": ("PROJECT_ID",),
     "parent_run_id": ("PARENT_RUN_IDS",),
     "thread_id": ("THREAD_ID", "METADATA"),
+    "model": ("METADATA",),
     "in_dataset": ("IS_IN_DATASET",),
     "serialized": ("MANIFEST",),
     "missing_payloads": (),
@@ -59,11 +60,10 @@ def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if value is not None}
 
 
-def read(content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:  # noqa: ARG001  # all is sent
+def read(content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:
     """Read a page."""
     answer = decode(_PAGE, content, about)
-    runs = [_run(wire, project) for wire in answer.items]
-    attached = _attached(answer.items, runs)
+    runs, attached = _runs(answer.items, project, fields)
     return Page(runs, answer.next_cursor or None, len(content), attachments=attached)
 
 
@@ -78,43 +78,44 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
     return Request("GET", f"/api/v2/runs/{run_id}", tier="v2 single", params=params, about=f"run {run_id}")
 
 
-def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:  # noqa: ARG001
+def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
     """Read one run."""
-    wire = decode(_ONE, content, about)
-    run = _run(wire, project or Project(id="", name=""))
-    return Page([run], None, len(content), attachments=_attached([wire], [run]))
+    run = decode(_ONE, content, about)
+    runs, attached = _runs([run], project or Project(id="", name=""), fields)
+    return Page(runs, None, len(content), attachments=attached)
 
 
 def _selects(fields: tuple[str, ...]) -> list[str]:
     return sorted({select for name in ("id", "start_time", *fields) for select in SELECT[name]})
 
 
-class _WireRun(WireRun, kw_only=True):
-    parent_run_ids: list[str] | None = None  # from the root down
-    is_in_dataset: bool | None = None
-    metadata: Raw = ABSENT
-    manifest: Raw = ABSENT
-    attachments: dict[str, Raw] | None = None
-
-
-class _WirePage(msgspec.Struct):
-    items: list[_WireRun]
-    next_cursor: str | None = None
-
-
-_PAGE = msgspec.json.Decoder(_WirePage)
-_ONE = msgspec.json.Decoder(_WireRun)
+_WireRun = msgspec.defstruct(
+    "RunV2",
+    [
+        ("parent_run_ids", list[str] | None, None),  # from the root down
+        ("in_dataset", bool | None, msgspec.field(name="is_in_dataset", default=None)),
+        ("attachments", dict[str, Raw] | None, None),
+        ("serialized", Raw, msgspec.field(name="manifest", default=None)),
+    ],
+    bases=(WireRun,),
+    kw_only=True,
+)
+_RUNS = list[_WireRun]  # type: ignore[valid-type]  # it is one, made above
+_WirePage = msgspec.defstruct("PageV2", [("items", _RUNS), ("next_cursor", str | None, None)])
+_PAGE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WirePage)
+_ONE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WireRun)
 _LINK = msgspec.json.Decoder(str)
 
 
-def _attached(wires: list[_WireRun], runs: list[Run]) -> list[Attached]:
-    """List the attachments."""
-    return [
-        one
-        for wire, run in zip(wires, runs, strict=True)
-        if wire.attachments
-        for one in attach(run, {name: _attachment(link) for name, link in wire.attachments.items()})
-    ]
+def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> tuple[list[Run], list[Attached]]:
+    """Make runs of what was decoded, and list their attachments."""
+    attached = []
+    for run in runs:
+        if run.parent_run_ids:
+            run.parent_run_id = run.parent_run_ids[-1]
+        if run.attachments is not None:
+            attached += attach(run, {name: _attachment(link) for name, link in run.attachments.items()})
+    return mend(runs, project, {*fields, "metadata"}), attached
 
 
 def _attachment(raw: Raw) -> Link:
@@ -122,13 +123,3 @@ def _attachment(raw: Raw) -> Link:
         return Link(_LINK.decode(raw))
     except msgspec.ValidationError:
         return Link("")
-
-
-def _run(wire: _WireRun, project: Project) -> Run:
-    return wire.record(
-        project,
-        parent_run_id=wire.parent_run_ids[-1] if wire.parent_run_ids else None,
-        in_dataset=wire.is_in_dataset,
-        metadata=wire.metadata,
-        serialized=wire.manifest,
-    )

@@ -167,16 +167,18 @@ class Walk:
 
     def _unseen(self, runs: list[Run]) -> list[Run]:
         """Leave out what came before: on this page, on the two before it, or at the moment where the last one ended."""
-        found: dict[str, Run] = {}
-        for run in runs:
-            if run.id not in self._tied and not any(run.id in ids for ids in self._seam):
-                found.setdefault(run.id, run)
+        ids = frozenset(run.id for run in runs)
+        before = self._tied.union(*self._seam)
+        if len(ids) == len(runs) and ids.isdisjoint(before):
+            found = runs
+        else:
+            found = list({run.id: run for run in reversed(runs) if run.id not in before}.values())[::-1]
         if runs:
             if runs[-1].start_time != self._last:
                 self._last, self._tied = runs[-1].start_time, set()
             self._tied |= {run.id for run in runs if run.start_time == self._last}
-        self._seam.append(frozenset(run.id for run in runs))
-        return list(found.values())
+        self._seam.append(ids)
+        return found
 
     def _go_on_from(self, last: datetime, unseen: list[Run]) -> None:
         """Ask once more: a full page without a cursor is the last one by chance, or one whose cursor got lost."""

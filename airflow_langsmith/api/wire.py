@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -25,7 +26,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str) -> T:
     :raises TransportError: for what is no JSON, as an answer cut short is.
     :raises PayloadError: for JSON of another shape.
     """
-    if not body.isascii():
+    if not _is_utf8(body):
         body = body.decode("utf-8", "replace").encode()
     try:
         # Raw payloads go into lines of JSON as they are: a server that prints its JSON over lines is put on one.
@@ -49,6 +50,17 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str) -> T:
                 f"LangSmith's answer is no JSON, or was cut short ({refusal}) {begins}. A retry may help; if it does "
                 "not, host may not be LangSmith's API."
             ) from refusal
+
+
+def _is_utf8(body: bytes) -> bool:
+    """Check what the decoder leaves unchecked in raw payloads."""
+    if body.isascii():
+        return True
+    try:
+        body.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 _JSON_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b', re.DOTALL)
@@ -89,24 +101,82 @@ def dollars(cost: float | str | None) -> float | None:
     return float(cost) if cost not in (None, "") else None
 
 
-ABSENT = Raw(b"")  # a payload that was not sent; msgspec decodes ``Raw | None`` as nothing but null
-_NULL, _EMPTY = Raw(b"null"), Raw(b"{}")
+NULL = Raw(b"null")
+_EMPTY = Raw(b"{}")
+
+# Raw JSON, as it is not looked into. Null and, in those where it means the same, an empty object become None.
+PAYLOADS = ("inputs", "outputs", "metadata", "extra", "events", "serialized")
+DETAILS = ("prompt_token_details", "completion_token_details", "prompt_cost_details", "completion_cost_details")
+_EMPTIABLE = ("feedback_stats", *DETAILS)
+
+# What comes in another form than a Run gives it in. `run` makes one of the other, in place.
+WireRun = msgspec.defstruct(
+    "WireRun",
+    [
+        ("project", Any, None),
+        ("start_time", str),
+        *((name, str | None, None) for name in ("end_time", "first_token_time")),
+        ("tags", list[str] | None, None),
+        *((name, int | None, None) for name in ("prompt_tokens", "completion_tokens", "total_tokens")),
+        *((name, float | str | None, None) for name in ("prompt_cost", "completion_cost", "total_cost")),
+        *((name, Raw, None) for name in (*PAYLOADS, *_EMPTIABLE)),  # Raw | None would read nothing but null
+    ],
+    bases=(Run,),
+    kw_only=True,
+)
 
 
-def present(raw: Raw) -> Raw | None:
-    """Tell a value from a JSON null and from one that was not sent."""
-    return None if raw in (ABSENT, _NULL) else raw
+def mend(runs: list[Any], project: Project, fields: Collection[str]) -> list[Run]:
+    """
+    Make runs of what was decoded, in place; of payloads and what is in them, those that ``fields`` names.
+
+    It is the innermost loop of an export: all that is done to every run is done here.
+    """
+    for run in runs:
+        run.project = project
+        run.start_time = moment(run.start_time)
+        run.end_time = moment(run.end_time)
+        run.first_token_time = moment(run.first_token_time)
+        run.run_type = run.run_type and run.run_type.lower()
+        run.status = run.status and run.status.lower()
+        run.tags = run.tags or []
+        run.prompt_tokens = run.prompt_tokens or 0
+        run.completion_tokens = run.completion_tokens or 0
+        run.total_tokens = run.total_tokens or 0
+        run.prompt_cost = dollars(run.prompt_cost)
+        run.completion_cost = dollars(run.completion_cost)
+        run.total_cost = dollars(run.total_cost)
+    for name in (name for name in DETAILS if name in fields):
+        for run in runs:
+            setattr(run, name, unwrapped(getattr(run, name)))
+    for name in (name for name in (*PAYLOADS, *_EMPTIABLE) if name in fields):
+        nothing = (NULL, _EMPTY) if name in _EMPTIABLE else (NULL,)
+        for run in runs:
+            if getattr(run, name) in nothing:
+                setattr(run, name, None)
+    if "thread_id" in fields or "model" in fields:
+        for run in runs:
+            read_metadata(run)
+    return runs
 
 
-def filled(raw: Raw) -> Raw | None:
-    """Tell a value from an empty object, too: no feedback is written as either."""
-    return None if raw in (ABSENT, _NULL, _EMPTY) else raw
+def read_metadata(run: Run) -> None:
+    """Fill what the metadata's meaningful keys say; metadata that is no object has none."""
+    if run.metadata is None:
+        return
+    try:
+        metadata = _METADATA.decode(run.metadata)
+    except msgspec.ValidationError:
+        return
+    thread = run.thread_id or metadata.session_id or metadata.thread_id or metadata.conversation_id
+    run.thread_id = str(thread) if thread else None
+    run.model = str(metadata.ls_model_name) if metadata.ls_model_name else None
 
 
-def unwrapped(raw: Raw) -> Raw | None:
+def unwrapped(raw: Raw | None) -> Raw | None:
     """Take v2's ``{"raw": {...}}`` off a breakdown of tokens or costs; v1's has no wrapper."""
     try:
-        return filled(raw) and filled(_DETAILS.decode(raw).get("raw", raw))
+        return raw and _DETAILS.decode(raw).get("raw", raw)
     except msgspec.ValidationError:
         return raw
 
@@ -114,87 +184,8 @@ def unwrapped(raw: Raw) -> Raw | None:
 _DETAILS: msgspec.json.Decoder[dict[str, Raw]] = msgspec.json.Decoder(dict[str, Raw])
 
 
-class WireRun(msgspec.Struct, kw_only=True):
-    """The fields of a run that both versions call alike, as they come."""
-
-    id: str
-    start_time: str
-    trace_id: str | None = None
-    thread_id: str | None = None
-    name: str | None = None
-    run_type: str | None = None
-    status: str | None = None
-    end_time: str | None = None
-    first_token_time: str | None = None
-    error: str | None = None
-    tags: list[str] | None = None
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    total_tokens: int | None = None
-    prompt_cost: float | str | None = None
-    completion_cost: float | str | None = None
-    total_cost: float | str | None = None
-    dotted_order: str | None = None
-    reference_example_id: str | None = None
-    inputs: Raw = ABSENT
-    outputs: Raw = ABSENT
-    feedback_stats: Raw = ABSENT
-    extra: Raw = ABSENT
-    events: Raw = ABSENT
-    prompt_token_details: Raw = ABSENT
-    completion_token_details: Raw = ABSENT
-    prompt_cost_details: Raw = ABSENT
-    completion_cost_details: Raw = ABSENT
-
-    def record(
-        self,
-        project: Project,
-        *,
-        parent_run_id: str | None,
-        in_dataset: bool | None,
-        metadata: Raw,
-        serialized: Raw,
-    ) -> Run:
-        """Make the record, given what each version keeps in a place of its own."""
-        return Run(
-            id=self.id,
-            trace_id=self.trace_id,
-            parent_run_id=parent_run_id,
-            project=project,
-            thread_id=self.thread_id or thread_of(read_metadata(present(metadata))),
-            name=self.name,
-            run_type=self.run_type and self.run_type.lower(),
-            status=self.status and self.status.lower(),
-            start_time=moment(self.start_time),  # type: ignore[arg-type]  # never empty
-            end_time=moment(self.end_time),
-            first_token_time=moment(self.first_token_time),
-            error=self.error,
-            tags=self.tags or [],
-            prompt_tokens=self.prompt_tokens or 0,
-            completion_tokens=self.completion_tokens or 0,
-            total_tokens=self.total_tokens or 0,
-            prompt_cost=dollars(self.prompt_cost),
-            completion_cost=dollars(self.completion_cost),
-            total_cost=dollars(self.total_cost),
-            dotted_order=self.dotted_order,
-            reference_example_id=self.reference_example_id,
-            in_dataset=in_dataset,
-            inputs=present(self.inputs),
-            outputs=present(self.outputs),
-            metadata=present(metadata),
-            feedback_stats=filled(self.feedback_stats),
-            extra=present(self.extra),
-            events=present(self.events),
-            serialized=present(serialized),
-            prompt_token_details=unwrapped(self.prompt_token_details),
-            completion_token_details=unwrapped(self.completion_token_details),
-            prompt_cost_details=unwrapped(self.prompt_cost_details),
-            completion_cost_details=unwrapped(self.completion_cost_details),
-        )
-
-
-class Metadata(msgspec.Struct):
-    """The keys of a run's metadata that have a meaning of their own; their values may be of any type."""
+class _Metadata(msgspec.Struct):
+    """LangSmith's keys for the thread, in its order, and for the model; their values may be of any type."""
 
     session_id: Any = None
     thread_id: Any = None
@@ -202,21 +193,4 @@ class Metadata(msgspec.Struct):
     ls_model_name: Any = None
 
 
-_METADATA: msgspec.json.Decoder[Metadata] = msgspec.json.Decoder(Metadata)
-_NOTHING = Metadata()
-
-
-def read_metadata(raw: Raw | None) -> Metadata:
-    """Read the meaningful keys; metadata that is no object has none."""
-    if raw is None:
-        return _NOTHING
-    try:
-        return _METADATA.decode(raw)
-    except msgspec.ValidationError:
-        return _NOTHING
-
-
-def thread_of(metadata: Metadata) -> str | None:
-    """Name the thread by LangSmith's three keys, in its order, where the server did not."""
-    found = metadata.session_id or metadata.thread_id or metadata.conversation_id
-    return str(found) if found else None
+_METADATA: msgspec.json.Decoder[_Metadata] = msgspec.json.Decoder(_Metadata)

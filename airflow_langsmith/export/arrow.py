@@ -8,19 +8,22 @@ costs a second and 60 MB.
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
+from itertools import accumulate, chain
+from operator import sub
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from airflow_langsmith.export.encoders import GZIP_LEVEL
 from airflow_langsmith.views import Column, ColumnType, Rows, View
 
+# Rows that wait until they are turned into columns together: that costs by the batch, and holds their pages.
+BATCH_ROWS = 1000
+BATCH_BYTES = 8 * 1024 * 1024
 # Raw bytes held before they are compressed and written as one row group: the memory an export takes, some of it twice.
 # Row groups twice as large made files smaller by less than a hundredth.
 ROW_GROUP = 8 * 1024 * 1024
@@ -60,8 +63,10 @@ class ParquetEncoder:
         self._schema = schema_of(view)
         self._columns = view.columns
         self._texts = [c.name for c in view.columns if c.type in ("string", "json") and not c.repeats]
+        self._waiting: list[Rows] = []
         self._group: list[pa.RecordBatch] = []
         self._size = 0
+        self._row_size = BATCH_BYTES  # of what was built last; the first rows are built as they come
         few = [_leaf(column) for column in view.columns if column.repeats]
         self._writer = pq.ParquetWriter(
             str(path),
@@ -74,25 +79,42 @@ class ParquetEncoder:
 
     def write(self, rows: Rows) -> None:
         """Add rows."""
-        built = [_array(column, values) for column, values in zip(self._columns, rows.columns, strict=True)]
-        batch = pa.RecordBatch.from_arrays(built, schema=self._schema)
+        self._waiting.append(rows)
+        count = sum(some.count for some in self._waiting)
+        if count >= BATCH_ROWS or count * self._row_size >= BATCH_BYTES:
+            self._build()
+
+    def close(self) -> None:
+        """Finish the file."""
+        self._build()
+        self._flush()
+        self._writer.close()
+
+    def _build(self) -> None:
+        """Turn waiting rows into Arrow's columns, which hold no page."""
+        columns = zip(self._columns, *(rows.columns for rows in self._waiting), strict=True)
+        arrays = [_array(column, list(chain.from_iterable(values))) for column, *values in columns]
+        self._waiting = []
+        batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
+        size = ROW_OVERHEAD * batch.num_rows + sum(_content(batch[name]) for name in self._texts)
+        if self._size + size < ROW_GROUP:
+            self._size += size
+            self._group.append(batch)
+        else:
+            self._cut(batch)
+        self._row_size = size // max(batch.num_rows, 1)
+
+    def _cut(self, batch: pa.RecordBatch) -> None:
+        """Add a batch that ends the row group, or several."""
+        lengths = [_lengths(batch[name]) for name in self._texts]
         start = 0
-        for place, size in enumerate(self._sizes(batch), 1):
+        for place, size in enumerate(map(sum, zip([ROW_OVERHEAD] * batch.num_rows, *lengths, strict=True)), 1):
             self._size += size
             if self._size >= ROW_GROUP:
                 self._group.append(batch.slice(start, place - start))
                 self._flush()
                 start = place
         self._group.append(batch.slice(start))
-
-    def close(self) -> None:
-        """Finish the file."""
-        self._flush()
-        self._writer.close()
-
-    def _sizes(self, batch: pa.RecordBatch) -> Iterable[int]:
-        texts = [pc.binary_length(batch[name]).fill_null(0).to_pylist() for name in self._texts]
-        return map(sum, zip([ROW_OVERHEAD] * batch.num_rows, *texts, strict=True))
 
     def _flush(self) -> None:
         # In one piece, for pyarrow ends data pages where chunks end, and those are LangSmith's pages.
@@ -107,54 +129,83 @@ def _leaf(column: Column) -> str:
     return f"{column.name}.list.element" if column.type == "strings" else column.name
 
 
-def _array(column: Column, values: list[Any]) -> pa.Array:  # noqa: PLR0911  # one for each type of the contract
-    match column.type:
-        case "string":
-            return _text([value.encode() if value is not None else None for value in values])
-        case "json":
-            return _text([memoryview(raw) if raw is not None else None for raw in values])
-        case "timestamp":
-            return _fixed("q", TYPES["timestamp"], [_micros(value) for value in values])
-        case "integer":
-            return _fixed("q", pa.int64(), values)
-        case "number":
-            return _fixed("d", pa.float64(), values)
-        case "boolean":
-            present = _bits([value is not None for value in values])
-            return pa.Array.from_buffers(pa.bool_(), len(values), [present, _bits(map(bool, values))])
-        case "strings":
-            items = _text([item.encode() for value in values for item in value or ()])
-            offsets = array("i", accumulate((len(value or ()) for value in values), initial=0))
-            present = _bits([value is not None for value in values])
-            return pa.Array.from_buffers(
-                TYPES["strings"], len(values), [present, pa.py_buffer(offsets)], children=[items]
-            )
+def _offsets(texts: pa.Array) -> memoryview:
+    return memoryview(texts.buffers()[1]).cast("i")
 
 
-def _text(values: list[bytes | memoryview | None]) -> pa.Array:
-    offsets = array("i", accumulate((len(value) if value is not None else 0 for value in values), initial=0))
-    content = b"".join(value for value in values if value is not None)
-    present = _bits([value is not None for value in values])
-    binary = [present, pa.py_buffer(offsets), pa.py_buffer(content)]
+def _content(texts: pa.Array) -> int:
+    return _offsets(texts)[-1]
+
+
+def _lengths(texts: pa.Array) -> Iterable[int]:
+    offsets = _offsets(texts)
+    return map(sub, offsets[1:], offsets)
+
+
+def _array(column: Column, values: list[Any]) -> pa.Array:
+    """Build a column; where there are nulls, ``build`` fails at once, and they are filled."""
+    build, blank = _BUILDERS[column.type]
+    try:
+        return build(values, None)
+    except TypeError:
+        present = _bits([value is not None for value in values])
+        return build([blank if value is None else value for value in values], present)
+
+
+def _string(values: list[str], present: pa.Buffer | None) -> pa.Array:
+    joined = "".join(values)
+    content = joined.encode()
+    lengths = map(len, values if len(content) == len(joined) else map(str.encode, values))
+    return pa.Array.from_buffers(pa.string(), len(values), [present, _ends(lengths), pa.py_buffer(content)])
+
+
+def _json(values: list[Any], present: pa.Buffer | None) -> pa.Array:
+    binary = [present, _ends(map(len, values)), pa.py_buffer(b"".join(values))]
     # The cast checks that it is UTF-8, which msgspec leaves unchecked in raw payloads.
     return pa.Array.from_buffers(pa.binary(), len(values), binary).cast(pa.string())
 
 
-def _fixed(code: str, type_: pa.DataType, values: list[Any]) -> pa.Array:
-    present = _bits([value is not None for value in values])
-    numbers = array(code, [0 if value is None else value for value in values])
-    return pa.Array.from_buffers(type_, len(values), [present, pa.py_buffer(numbers)])
+def _strings(values: list[list[str]], present: pa.Buffer | None) -> pa.Array:
+    items = _string(list(chain.from_iterable(values)), None)
+    return pa.Array.from_buffers(TYPES["strings"], len(values), [present, _ends(map(len, values))], children=[items])
 
 
-def _bits(flags: Iterable[bool]) -> pa.Buffer:
-    flagged = bytes(flags)
-    octets = pa.Array.from_buffers(pa.uint8(), len(flagged), [None, pa.py_buffer(flagged)])
+def _boolean(values: list[bool], present: pa.Buffer | None) -> pa.Array:
+    return pa.Array.from_buffers(pa.bool_(), len(values), [present, _bits(values)])
+
+
+def _integer(values: list[int], present: pa.Buffer | None) -> pa.Array:
+    return pa.Array.from_buffers(pa.int64(), len(values), [present, pa.py_buffer(array("q", values))])
+
+
+def _number(values: list[float], present: pa.Buffer | None) -> pa.Array:
+    return pa.Array.from_buffers(pa.float64(), len(values), [present, pa.py_buffer(array("d", values))])
+
+
+def _timestamp(values: list[datetime], present: pa.Buffer | None) -> pa.Array:
+    micros = array("q", [(value - _EPOCH) // _MICROSECOND for value in values])
+    return pa.Array.from_buffers(TYPES["timestamp"], len(values), [present, pa.py_buffer(micros)])
+
+
+def _ends(lengths: Iterable[int]) -> pa.Buffer:
+    return pa.py_buffer(array("i", accumulate(lengths, initial=0)))
+
+
+def _bits(flags: list[bool]) -> pa.Buffer:
+    octets = pa.Array.from_buffers(pa.uint8(), len(flags), [None, pa.py_buffer(bytes(flags))])
     return octets.cast(pa.bool_()).buffers()[1]
 
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
-
-def _micros(moment: datetime | None) -> int | None:
-    return None if moment is None else (moment - _EPOCH) // _MICROSECOND
+# How a column of each type is built, and what stands in the place of a null.
+_BUILDERS: dict[ColumnType, tuple[Callable[[list[Any], Any], pa.Array], Any]] = {
+    "string": (_string, ""),
+    "json": (_json, b""),
+    "strings": (_strings, ()),
+    "boolean": (_boolean, False),
+    "integer": (_integer, 0),
+    "number": (_number, 0.0),
+    "timestamp": (_timestamp, _EPOCH),
+}

@@ -84,9 +84,9 @@ class _JsonLines:
 
     def write(self, rows: Rows) -> None:
         columns = [
-            [None if moment is None else _iso(moment) for moment in values] if times else values
+            [moment if moment is None or moment.microsecond else _iso(moment) for moment in values] if times else values
             for times, values in zip(self._times, rows.columns, strict=True)
-        ]
+        ]  # a time with microseconds msgspec itself prints at full length
         self._file.write(self._encode(list(map(self._row, *columns))))
 
     def close(self) -> None:

@@ -6,7 +6,6 @@ from operator import attrgetter
 from typing import Any
 
 from airflow_langsmith.api.records import Run
-from airflow_langsmith.api.wire import read_metadata
 from airflow_langsmith.views.columns import Column, ColumnType, View, json_of
 
 
@@ -22,12 +21,6 @@ def _field(
 
 def _latency(runs: list[Run]) -> list[Any]:
     return [(run.end_time - run.start_time).total_seconds() if run.end_time else None for run in runs]
-
-
-def model_of(run: Run) -> str | None:
-    """Name the model a run used."""
-    name = read_metadata(run.metadata).ls_model_name
-    return str(name) if name else None
 
 
 def _attachments(runs: list[Run]) -> list[Any]:
@@ -57,14 +50,7 @@ COLUMNS: tuple[Column, ...] = (
     _field("first_token_time", "timestamp", "When the first token of a streamed answer came."),
     _field("error", "string", "The error's text, with its traceback."),
     _field("tags", "strings", "Its tags.", repeats=True),
-    Column(
-        "model",
-        "string",
-        "The model, from metadata ls_model_name.",
-        ("metadata",),
-        lambda runs: list(map(model_of, runs)),
-        repeats=True,
-    ),
+    _field("model", "string", "The model, from metadata ls_model_name.", repeats=True),
     _field("prompt_tokens", "integer", "Tokens read. On v1 a parent counts its children's too, on v2 only its own."),
     _field("completion_tokens", "integer", "Tokens written; parents as above."),
     _field("total_tokens", "integer", "Tokens read and written; parents as above."),

@@ -14,7 +14,6 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.views.columns import Below, Column, ColumnType, View, json_of
 from airflow_langsmith.views.runs import COLUMNS as RUNS
-from airflow_langsmith.views.runs import model_of
 
 _SPENT = tuple(f"{kind}_{unit}" for unit in ("tokens", "cost") for kind in ("prompt", "completion", "total"))
 
@@ -55,7 +54,7 @@ class Trace:
             use.first = min(use.first, first)
             use.calls += 1
             use.errors += run.status == "error"
-        if model := model_of(run):
+        if model := run.model:
             self.models[model] = min(self.models.get(model, first), first)
         if run.first_token_time is not None:
             self.first_token_time = min(self.first_token_time or run.first_token_time, run.first_token_time)
@@ -147,7 +146,7 @@ BELOW = Below(
         "run_type",
         "status",
         "dotted_order",
-        "metadata",
+        "model",
         "first_token_time",
         *_SPENT,
     ),

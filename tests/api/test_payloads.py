@@ -19,6 +19,7 @@ from airflow_langsmith.api.errors import (
     TransportError,
 )
 from airflow_langsmith.api.payloads import LARGEST
+from airflow_langsmith.api.query import FIELDS
 from airflow_langsmith.testing import LangSmithStandIn
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -55,7 +56,7 @@ def query(client: LangSmithClient | None = None, project: Any = None, **more: An
 
 def plain(run: Run) -> dict[str, Any]:
     """Write a record as values that compare."""
-    values = {name: getattr(run, name) for name in run.__struct_fields__}
+    values = {name: getattr(run, name) for name in FIELDS}
     return {name: bytes(value) if type(value).__name__ == "Raw" else value for name, value in values.items()}
 
 

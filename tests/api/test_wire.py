@@ -94,7 +94,7 @@ V2_RUN: dict[str, Any] = {
 
 def plain(run: Run) -> dict[str, Any]:
     """Write a record as values that compare."""
-    values = {name: getattr(run, name) for name in run.__struct_fields__}
+    values = {name: getattr(run, name) for name in FIELDS}
     return {
         name: json.loads(bytes(value)) if type(value).__name__ == "Raw" else value for name, value in values.items()
     }
