@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from airflow_langsmith.conditions.comparing import exact, order
-from airflow_langsmith.conditions.tree import Measure
+from airflow_langsmith.conditions.comparing import alike, exact, exact_sum
+from airflow_langsmith.conditions.tree import KINDS, Measure
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Tally:
     def average(self) -> Fraction | None:
         """The average of all scores."""
         weights = [*self.scores.items(), *self.averages.items()]
-        return _ratio(sum((exact(score) * pieces for score, pieces in weights), Fraction()), sum(n for _, n in weights))
+        return _ratio(exact_sum(weights), sum(pieces for _, pieces in weights))
 
     @property
     def lowest(self) -> Fraction | None:
@@ -49,8 +49,7 @@ class Tally:
             return _ratio(self.labels.get(value, 0), self.pieces)
         if self.averages:
             return None
-        wanted = exact(value)
-        return _ratio(sum(n for score, n in self.scores.items() if order(exact(score), wanted) == 0), self.pieces)
+        return _ratio(sum(n for score, n in self.scores.items() if alike(score, value)), self.pieces)
 
 
 @dataclass(frozen=True)
@@ -72,16 +71,13 @@ class Figures:
         >>> Figures(4, {"stars": Tally(2, 2, {5: 1, 4: 1})}).summary()["feedback"]["stars"]
         {'count': 2, 'runs': 2, 'coverage': 0.5, 'avg': 4.5, 'min': 4.0, 'max': 5.0}
         """
-        names = ("count", "runs", "coverage", "avg", "min", "max")
         return {
             "total": self.total,
-            "feedback": {key: {name: self.plain(Measure(name, key)) for name in names} for key in self.tallies},
+            "feedback": {
+                key: {measure.name: measure.plain(self.measure(measure)) for measure in _of_key(key)}
+                for key in self.tallies
+            },
         }
-
-    def plain(self, measure: Measure) -> float | None:
-        """Give the figure of a measure as JSON knows it."""
-        figure = self.measure(measure)
-        return figure if figure is None else int(figure) if measure.kind.whole else float(figure)
 
 
 _NONE = Tally()
@@ -95,6 +91,10 @@ _FORMULAS: dict[str, Callable[[Measure, Tally, int], Fraction | None]] = {
     "share": lambda measure, tally, _: tally.share(measure.value),
     "total": lambda _, __, total: Fraction(total),
 }
+
+
+def _of_key(key: str) -> list[Measure]:
+    return [Measure(name, key) for name, kind in KINDS.items() if kind.arguments == ("key",)]
 
 
 def _ratio(part: Fraction | int, whole: int) -> Fraction | None:

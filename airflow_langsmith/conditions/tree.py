@@ -60,6 +60,10 @@ class Measure:
         """What figures it gives."""
         return KINDS[self.name]
 
+    def plain(self, figure: Fraction | None) -> float | None:
+        """Give a figure of it as JSON knows numbers."""
+        return None if figure is None else int(figure) if self.kind.whole else float(figure)
+
     def __str__(self) -> str:
         value = _quoted(self.value) if isinstance(self.value, str) else spell(self.value)
         key = self.key if BARE_KEY.fullmatch(self.key) else _quoted(self.key)

@@ -44,7 +44,7 @@ def judge(condition: Condition, fail_when: Condition | None, figures: Figures, m
     """
     measures = [*condition.measures, *(fail_when.measures if fail_when else ())]
     measured = {measure: figures.measure(measure) for measure in measures}
-    plain = {str(measure): figures.plain(measure) for measure in measures}
+    plain = {str(measure): measure.plain(figure) for measure, figure in measured.items()}
     if figures.total < min_runs:
         missing = f"{figures.total} of at least {min_runs} runs"
         return Verdict("waiting", plain, f"waiting: {missing}", missing)

@@ -323,6 +323,18 @@ def test_tenths_add_up() -> None:
         assert judge(parse(f"avg(x) == {average}"), None, figures).state == "met"
 
 
+def test_scores_need_not_be_written_alike() -> None:
+    """A score that a sum of doubles missed by a hair is the score it was meant to be; one beside it is not."""
+    figures = Figures(4, {"x": Tally(4, 4, {0.1 + 0.2: 1, 0.3: 1, 0.300001: 1, 1e-300: 1})})
+    assert judge(parse("share(x, 0.3) == 0.5 and share(x, 0) == 0"), None, figures).state == "met"
+
+
+def test_scores_of_any_size_add_up() -> None:
+    """The largest numbers do not swallow the smallest."""
+    figures = Figures(3, {"x": Tally(3, 3, {1e308: 1, -1e308: 1, 3e-320: 1})})
+    assert judge(parse("avg(x) == 1e-320"), None, figures).state == "met"
+
+
 def test_a_summary_is_small_and_plain() -> None:
     """It has six figures of every key and the total, as JSON keeps them."""
     summary = SHOP.summary()
