@@ -17,9 +17,9 @@ from psycopg.types.string import TextLoader
 DEBIAN = Path("/usr/lib/postgresql")  # where pg_ctl lies, a folder for each version, outside of PATH
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def postgres_server() -> Iterator[int]:
-    """Run a PostgreSQL of this session's own, and give its port."""
+    """Run a PostgreSQL of this file's own, and give its port."""
     pg_ctl = shutil.which("pg_ctl") or next(map(str, sorted(DEBIAN.glob("*/bin/pg_ctl"), reverse=True)), None)
     if pg_ctl is None:
         missing = "There is no PostgreSQL on this machine: install it (Debian: apt-get install postgresql)."
