@@ -19,6 +19,7 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -158,7 +159,7 @@ def review(langsmith: LangSmithStandIn, project: str) -> None:
         tick.wait(0.2)
     client = Client(api_url=langsmith.url, api_key=langsmith.api_key)
     session = client.read_project(project_name=project).id
-    with contextlib.suppress(Warning):
+    with warnings.catch_warnings(action="ignore"):  # it is the SDK's old way, and both API versions answer it
         runs = list(client.list_runs(project_id=session, is_root=True, start_time=YESTERDAY))
     for run_ in runs:
         if run_.start_time.replace(tzinfo=UTC) < TODAY and not run_.feedback_stats:
