@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
-from airflow_langsmith.api import RunQuery
+from airflow_langsmith.api import Project, RunQuery
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.reads import find_project
@@ -47,6 +47,10 @@ class Selection:
     run_ids: tuple[str, ...] | None = None
     reference_example_id: str | None = None
 
+    def __post_init__(self) -> None:
+        """Refuse what is no query, before anything is waited for."""
+        self._query(Project(id="", name=self.project))
+
     def serialize(self) -> dict[str, Any]:
         """Write it as JSON."""
         given = {name: value for name, value in asdict(self).items() if value is not None}
@@ -62,7 +66,9 @@ class Selection:
 
     def query(self, backend: Backend) -> Flow[RunQuery]:
         """Write the query, for which the project has to be found."""
-        project = yield from find_project(self.project, backend.backoff)
+        return self._query((yield from find_project(self.project, backend.backoff)))
+
+    def _query(self, project: Project) -> RunQuery:
         narrowed = {name: getattr(self, name) for name in NARROWING}
         return RunQuery(project=project, start=self.start, end=self.end, **narrowed)
 

@@ -6,6 +6,7 @@ import json
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -15,6 +16,7 @@ from airflow.providers.common.compat.sdk import (
     AirflowSensorTimeout,
     AirflowSkipException,
 )
+from airflow.sdk.exceptions import AirflowRescheduleException
 from langsmith import Client
 
 from airflow_langsmith.exceptions import LangSmithException
@@ -127,6 +129,17 @@ def test_it_waits_for_what_people_say_meanwhile(
     assert "coverage(user_score) 0.6667 (needs == 1: 1 more of 3 runs)" in told
 
 
+def test_rescheduled_looks_need_no_memory(langsmith: LangSmithStandIn, connect: Connect, run: Run) -> None:
+    """With ``mode="reschedule"`` each look is a process of its own, on any Airflow 3."""
+    connect(langsmith)
+    runs = scored(langsmith, 1, None)
+    instance = SimpleNamespace(get_first_reschedule_date=lambda _: None)
+    with pytest.raises(AirflowRescheduleException):
+        run(sensor(mode="reschedule"), ti=instance)
+    langsmith.add_feedback(runs[1], score=0)
+    assert run(sensor(mode="reschedule"), ti=instance)["figures"] == {"coverage(user_score)": 1.0}
+
+
 @WAYS
 def test_it_fails_at_once(langsmith: LangSmithStandIn, connect: Connect, run: Run, deferrable: bool) -> None:
     """``fail_when`` fails the task for good, with the numbers, whether it holds at first or while the sensor waits."""
@@ -173,8 +186,9 @@ def test_a_wrong_condition_is_not_softened(
     """``soft_fail`` and ``never_fail`` skip what did not come true, not what was written wrong."""
     connect(langsmith)
     for soft in ("soft_fail", "never_fail"):
-        with pytest.raises(AirflowFailException, match="never"):
-            run(sensor(condition="coverage(x) > 1", deferrable=deferrable, **{soft: True}))
+        for wrong in ({"condition": "coverage(x) > 1"}, {"filter": "eq(name"}):
+            with pytest.raises(AirflowFailException, match="never|filter"):
+                run(sensor(**wrong, deferrable=deferrable, **{soft: True}))
 
 
 @WAYS
