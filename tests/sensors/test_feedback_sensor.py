@@ -187,7 +187,7 @@ def test_a_wrong_condition_is_not_softened(
     connect(langsmith)
     for soft in ("soft_fail", "never_fail"):
         for wrong in ({"condition": "coverage(x) > 1"}, {"filter": "eq(name"}):
-            with pytest.raises(AirflowFailException, match="never|filter"):
+            with pytest.raises(AirflowFailException, match=r"never|filter"):
                 run(sensor(**wrong, deferrable=deferrable, **{soft: True}))
 
 
