@@ -2,7 +2,8 @@
 How much memory an export takes, by the number of runs, two of them a trace: ``make bench``.
 
 The stand-in serves from a process of its own; each export runs in a fresh process, whose peak (``VmHWM``) is compared
-with what it was before the first request.
+with what it was before the first request. One cursor reads: each further one takes what its pages do, some 10 MB, and
+how many there are depends on how slow the server is.
 """
 
 from __future__ import annotations
@@ -96,7 +97,7 @@ def export(url: str, name: str, format_: str, count: str) -> None:
         target = Target(destination=ObjectStoragePath(f"file://{directory}"), format=format_of(format_))
         query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, fields=view.fields)
         before, began = peak(), time.monotonic()
-        exported = export(client, query, view, target)
+        exported = export(client, query, view, target, concurrency=1)
         assert exported is not None
         assert exported.manifest.rows == int(count) // (1 if name == "runs" else 2)
         print(time.monotonic() - began, peak(), peak() - before)
