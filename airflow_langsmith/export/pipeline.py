@@ -87,9 +87,8 @@ class Progress:
     missing: int = 0
     missing_from: list[str] = field(default_factory=list)
 
-    def add(self, moments: Iterable[datetime], share: float, pending: int = 0) -> None:
+    def add(self, starts: list[datetime], share: float, pending: int = 0) -> None:
         """Count a page: of the moments its records have in the window, and of how many runs had not ended."""
-        starts = list(moments)
         self.pages += 1
         self.runs += len(starts)
         self.share = share
@@ -260,9 +259,9 @@ def _pages(client: LangSmithClient, queries: Sequence[RunQuery], progress: Progr
         while not walk.done:
             page = client.drive(walk.next_page())
             progress.add(
-                (run.start_time for run in page.runs),
+                [run.start_time for run in page.runs],
                 (behind + walk.share(page)) / len(queries),
-                sum(run.is_pending for run in page.runs),
+                [run.end_time for run in page.runs].count(None),
             )
             on_page(progress)
             yield query, page
@@ -304,7 +303,7 @@ def _count_missing(progress: Progress, view: View, ids: list[str], rows: Rows) -
 def _feedback(pieces: Iterator[Feedback], view: View, progress: Progress, on_page: OnPage) -> Iterator[Rows]:
     """Make rows of feedback."""
     while batch := list(islice(pieces, FEEDBACK_AT_ONCE)):
-        progress.add((piece.created_at for piece in batch if piece.created_at), 0.0)
+        progress.add([piece.created_at for piece in batch if piece.created_at], 0.0)
         on_page(progress)
         yield view.rows(batch)
     progress.share = 1.0
