@@ -139,12 +139,13 @@ class _Body:
 
     def response(self, settings: Settings) -> Response:
         """Give the whole answer; a body that went into a file stays there."""
+        headers = {name.decode().lower(): value.decode("latin-1") for name, value in self._answer.headers.raw}
         content = self._file.getvalue() if isinstance(self._file, BytesIO) else b""
         if self.packed:
-            content = unpacked(content, self._answer.headers.get("content-encoding", "").lower())
+            content = unpacked(content, headers.get("content-encoding", "").lower())
         if settings.api_key and not self._answer.is_success:  # whoever echoes the key shall not bring it into our error
             content = content.replace(settings.api_key.encode(), b"***")
-        return Response(self._answer.status_code, dict(self._answer.headers), content)
+        return Response(self._answer.status_code, headers, content)
 
 
 _UNLOGGED: ContextVar[bool] = ContextVar("_UNLOGGED", default=False)

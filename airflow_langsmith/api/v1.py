@@ -109,6 +109,7 @@ _WireRun = msgspec.defstruct(
     ],
     bases=(WireRun,),
     kw_only=True,
+    gc=False,
 )
 
 

@@ -99,6 +99,7 @@ _WireRun = msgspec.defstruct(
     ],
     bases=(WireRun,),
     kw_only=True,
+    gc=False,
 )
 _RUNS = list[_WireRun]  # type: ignore[valid-type]  # it is one, made above
 _WirePage = msgspec.defstruct("PageV2", [("items", _RUNS), ("next_cursor", str | None, None)])
@@ -111,6 +112,8 @@ def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> tuple[l
     """Make runs of what was decoded, and list their attachments."""
     attached = []
     for run in runs:
+        run.run_type = run.run_type and run.run_type.lower()
+        run.status = run.status and run.status.lower()
         if run.parent_run_ids:
             run.parent_run_id = run.parent_run_ids[-1]
         if run.attachments is not None:

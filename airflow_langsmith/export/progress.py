@@ -26,9 +26,8 @@ class Progress:
     missing: int = 0
     missing_from: list[str] = field(default_factory=list)
 
-    def add(self, moments: Iterable[datetime], share: float, pending: int = 0) -> None:
+    def add(self, starts: list[datetime], share: float, pending: int = 0) -> None:
         """Count a page: of the moments its records have in the window, and of how many runs had not ended."""
-        starts = list(moments)
         self.pages += 1
         self.runs += len(starts)
         self.share = share

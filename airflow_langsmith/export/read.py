@@ -102,15 +102,15 @@ def _threads(whole: RunQuery, view: View) -> Make:
 def _feedback(pieces: Iterator[Feedback], view: View, progress: Progress, tell: Callable[[], None]) -> Iterator[Rows]:
     """Make rows of feedback."""
     while batch := list(islice(pieces, FEEDBACK_AT_ONCE)):
-        progress.add((piece.created_at for piece in batch if piece.created_at), 0.0)
+        progress.add([piece.created_at for piece in batch if piece.created_at], 0.0)
         tell()
         yield view.rows(batch)
     progress.share = 1.0
 
 
 def _count(progress: Progress, behind: int, queries: int, page: Page, share: float) -> None:
-    pending = sum(run.is_pending for run in page.runs)
-    progress.add((run.start_time for run in page.runs), (behind + share) / queries, pending)
+    pending = [run.end_time for run in page.runs].count(None)
+    progress.add([run.start_time for run in page.runs], (behind + share) / queries, pending)
 
 
 def _count_missing(progress: Progress, view: View, rows: Rows) -> None:

@@ -15,7 +15,7 @@ def _field(
     """Make a column that is a field of the run as it is."""
     get = attrgetter(of or name)
     return Column(
-        name, type_, meaning, ((of or name).split(".")[0],), lambda runs: [get(run) for run in runs], default, repeats
+        name, type_, meaning, ((of or name).split(".")[0],), lambda runs: list(map(get, runs)), default, repeats
     )
 
 
@@ -42,7 +42,7 @@ COLUMNS: tuple[Column, ...] = (
         "boolean",
         "Whether it began its trace.",
         ("parent_run_id",),
-        lambda runs: [run.is_root for run in runs],
+        lambda runs: [run.parent_run_id is None for run in runs],
     ),
     _field("start_time", "timestamp", "When it started; decides its window."),
     _field("end_time", "timestamp", "When it ended; null while pending."),
