@@ -16,6 +16,7 @@ from typing import Any, TypeVar
 
 from airflow_langsmith.api.errors import (
     LangSmithError,
+    LargePayloadError,
     PageTooLargeError,
     PayloadError,
     RateLimitError,
@@ -35,8 +36,9 @@ class Request:
     One question.
 
     ``tier`` names the budget it counts against, ``about`` what it is for, in words. ``shown`` stands for a path that is
-    a secret itself. ``largest`` is how many bytes of a body are taken before reading stops, None for all. ``into`` is a
-    file that takes the body of a success in place of memory; it is there only if the body is whole.
+    a secret itself. ``largest`` is how many bytes of a body are taken before reading stops, None for all;
+    ``largest_packed`` the same of one that is unpacked in one piece, as it travels. ``into`` is a file that takes the
+    body of a success in place of memory; it is there only if the body is whole.
     """
 
     method: str
@@ -48,6 +50,7 @@ class Request:
     needs_key: bool = True
     shown: str = ""
     largest: int | None = None
+    largest_packed: int | None = None
     into: Path | None = None
 
     @property
@@ -132,7 +135,7 @@ def exchange(
         try:
             return _reading(asked, read, _success(asked, reply))
         except LangSmithError as error:
-            too_large = isinstance(error, PageTooLargeError)
+            too_large = isinstance(error, PageTooLargeError | LargePayloadError)
             if (too_large or _maybe_too_large(error)) and shrink() and too_large:
                 continue
             if not error.retriable or too_large or failures >= backoff.retries:

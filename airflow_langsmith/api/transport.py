@@ -114,6 +114,7 @@ class _Body:
         self._file = self._path.open("wb") if self._path else BytesIO()
         self._size = 0
         self.packed = request.largest is None and self._path is None
+        self._largest = request.largest_packed if self.packed else request.largest
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -128,11 +129,11 @@ class _Body:
             self._path.unlink()
 
     def take(self, piece: bytes) -> None:
-        """Take the next piece; of a body that may be too large, as it is once unpacked."""
+        """Take the next piece; of a body that has a largest size, as it is once unpacked."""
         self._size += len(piece)
-        if self._request.largest is not None and self._size > self._request.largest:
+        if self._largest is not None and self._size > self._largest:
             raise LargePayloadError(
-                f"The answer to {_named(self._request)} is over {self._request.largest / 2**20:.3g} MB, which is the "
+                f"The answer to {_named(self._request)} is over {self._largest / 2**20:.3g} MB, which is the "
                 "most that is taken here. A retry will not help."
             )
         self._file.write(piece)

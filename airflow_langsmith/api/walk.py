@@ -17,7 +17,7 @@ from airflow_langsmith.api.query import RunQuery, instant
 from airflow_langsmith.api.records import Page, Run
 
 # Larger pages than this are asked for in halves, so that one page never decides how much memory an export takes.
-LARGEST_BODY = 16 * 1024 * 1024  # bytes
+LARGEST_BODY = 16 * 1024 * 1024  # bytes; one that is more before it is unpacked is not even read to its end
 MOMENT = timedelta(microseconds=1)
 GROW_AFTER = 8  # good pages in a row before a page that was made smaller is doubled again
 
@@ -125,6 +125,7 @@ class Walk:
             tier=self.tier,
             json=dialect.body(replace(self._asked, end=self._end), self._page_size, self._cursor),
             about=self.about,
+            largest_packed=LARGEST_BODY if self._page_size > 1 else None,
         )
 
     def _read(self, body: bytes) -> Page:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -148,3 +149,22 @@ def test_feedback_and_projects_over_pages(langsmith: LangSmithStandIn, client_of
     assert {piece.key for piece in pieces} == {"user_score"}
     of_one = list(client.feedback(run_ids=(str(pieces[0].run_id),), keys=("user_score",)))
     assert [piece.id for piece in of_one] == [pieces[0].id]
+
+
+@BOTH
+def test_a_page_that_is_huge_is_not_read_to_its_end(client_of: ClientOf, version: str) -> None:
+    """Runs so large that a full page of them would not fit come in smaller pages, from the first one on."""
+    with LangSmithStandIn() as langsmith:
+        for second in range(60):
+            noise = random.Random(second).randbytes(300_000).hex()  # nothing packs it to less than half
+            langsmith.add_run(project="shop", start_time=START + timedelta(seconds=second), inputs={"noise": noise})
+        client = client_of(langsmith, version)
+        query = RunQuery(project=client.project("shop"), start=START, end=START + timedelta(days=1))
+        pages = list(client.pages(query))
+        assert sum(len(page.runs) for page in pages) == 60
+        assert max(page.size for page in pages) < 40 * 2**20
+        asked = [
+            request.body.get("page_size") or request.body["limit"] for request in langsmith.requests_to("/runs/query")
+        ]
+        assert asked[0] > asked[1] > 1
+        assert client.requests < 12
