@@ -117,10 +117,10 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         project = self.project_named()
         if narrowed["run_ids"] is not None and not self.start_time and not self.window:
             now = datetime.now(UTC)
-            return Selection(project=project, start=BEGINNING, end=now, closes=now, **narrowed)
+            return Selection(project=project, start=BEGINNING, end=now, closes=now, narrowed=narrowed)
         window = self.resolve_window(context, now=_NEVER)
         closes = window.end + (duration(self.lag, "lag") or timedelta(0))
-        return Selection(project=project, start=window.start, end=window.end, closes=closes, **narrowed)
+        return Selection(project=project, start=window.start, end=window.end, closes=closes, narrowed=narrowed)
 
     def _remember(self, context: Context, watch: Watch) -> None:
         store = context.get("task_state_store")

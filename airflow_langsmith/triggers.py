@@ -196,7 +196,7 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
     def _selection(self) -> Selection:
         now = datetime.now(UTC)
         length = duration(self.window, "window") or timedelta(days=1)
-        return Selection(project=self.project, start=now - length, end=now, closes=now, **self.narrowed)
+        return Selection(project=self.project, start=now - length, end=now, closes=now, narrowed=self.narrowed)
 
     async def _remembered(self) -> bool:
         store = getattr(self, "asset_state_store", None)

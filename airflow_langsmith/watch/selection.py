@@ -3,75 +3,69 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from airflow_langsmith.api import Project, RunQuery
 from airflow_langsmith.api.backend import Backend
+from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.reads import find_project
 
-NARROWING = (
-    "run_type",
-    "is_root",
-    "error",
-    "filter",
-    "trace_filter",
-    "tree_filter",
-    "trace_id",
-    "run_ids",
-    "reference_example_id",
-)
+_MOMENTS = ("start", "end", "closes")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
     """
-    The runs of ``project`` that started in ``[start, end)``, narrowed by the rest, as in :class:`RunQuery`.
+    The runs of ``project`` that started in ``[start, end)``, ``narrowed`` by arguments of :class:`RunQuery`.
 
     ``closes`` is the moment from which on the window is complete: its end, and the lag that was asked for.
+
+    :raises ConfigurationError: for what is no query, before anything is waited for.
     """
 
     project: str
     start: datetime
     end: datetime
     closes: datetime
-    run_type: str | None = None
-    is_root: bool | None = None
-    error: bool | None = None
-    filter: str | None = None
-    trace_filter: str | None = None
-    tree_filter: str | None = None
-    trace_id: str | None = None
-    run_ids: tuple[str, ...] | None = None
-    reference_example_id: str | None = None
+    narrowed: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what is no query, before anything is waited for."""
+        """Refuse what is no query."""
         self._query(Project(id="", name=self.project))
 
     def serialize(self) -> dict[str, Any]:
         """Write it as JSON."""
-        given = {name: value for name, value in asdict(self).items() if value is not None}
-        moments = {name: given[name].isoformat() for name in ("start", "end", "closes")}
-        return {**given, **moments, **({"run_ids": list(self.run_ids)} if self.run_ids is not None else {})}
+        narrowed = {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in self.narrowed.items()
+            if value is not None
+        }
+        return {"project": self.project, **{name: getattr(self, name).isoformat() for name in _MOMENTS}, **narrowed}
 
     @classmethod
     def of(cls, written: Mapping[str, Any]) -> Self:
         """Read it back."""
-        moments = {name: datetime.fromisoformat(written[name]) for name in ("start", "end", "closes")}
-        ids = {"run_ids": tuple(written["run_ids"])} if written.get("run_ids") is not None else {}
-        return cls(**{**written, **moments, **ids})
+        moments = {name: datetime.fromisoformat(written[name]) for name in _MOMENTS}
+        narrowed = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in written.items()
+            if name not in ("project", *_MOMENTS)
+        }
+        return cls(project=written["project"], narrowed=narrowed, **moments)
 
     def query(self, backend: Backend) -> Flow[RunQuery]:
         """Write the query, for which the project has to be found."""
         return self._query((yield from find_project(self.project, backend.backoff)))
 
     def _query(self, project: Project) -> RunQuery:
-        narrowed = {name: getattr(self, name) for name in NARROWING}
-        return RunQuery(project=project, start=self.start, end=self.end, **narrowed)
+        try:
+            return RunQuery(project=project, start=self.start, end=self.end, **self.narrowed)
+        except TypeError as error:
+            raise ConfigurationError(f"Runs cannot be narrowed so: {error}. A retry will not help.") from error
 
-    def left(self, now: datetime | None = None) -> timedelta:
+    def left(self, now: datetime) -> timedelta:
         """Tell how long it is until the window is complete; not positive once it is."""
-        return self.closes - (now or datetime.now(UTC))
+        return self.closes - now

@@ -243,6 +243,8 @@ def test_a_watcher_belongs_to_an_asset(langsmith: LangSmithStandIn) -> None:
     assert asset.watchers[0].trigger is trigger
     with pytest.raises(ConfigurationError, match="never"):
         LangSmithFeedbackEventTrigger(project="shop", condition="coverage(x) > 1")
+    with pytest.raises(ConfigurationError, match="run_tpye"):
+        LangSmithFeedbackEventTrigger(project="shop", condition="count(x) > 1", narrowed={"run_tpye": "llm"})
 
 
 def test_waiting_longer_each_time() -> None:
