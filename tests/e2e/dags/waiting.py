@@ -23,7 +23,7 @@ WAITING: dict[str, Any] = {
 ENDS: dict[str, dict[str, Any]] = {
     "survives": {},
     "alarmed": {"fail_when": "share(user_score, 0) > 0.4"},
-    "overdue": {"timeout": 3.0, "soft_fail": True},
+    "overdue": {"timeout": 10.0, "soft_fail": True},
     "locked_out": {"langsmith_conn_id": "changing"},
     "wrong_key": {"langsmith_conn_id": "wrong"},
 }
