@@ -90,17 +90,17 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         """Go on where the trigger left off: with what was measured, or failing as it says."""
         told = event or {}
         state, line = told.get("state"), str(told.get("line", ""))
+        if state not in ("met", "failed", "timeout", "error"):
+            raise AirflowFailException(f"The trigger gave an event that means nothing here: {event!r}. Clear the task.")
+        self.log.info(line)  # where soft_fail skips, nothing else in this log says why
         if state == "met":
-            self.log.info(line)
             self.langsmith_url = told["result"]["url"]
             return told["result"]
         if state == "timeout":
             raise AirflowSensorTimeout(f"Not so within the timeout of {self.timeout:.0f} s. At last: {line}")
         if state == "error" and told.get("retriable"):
             raise LangSmithException(line)
-        if state in ("failed", "error"):
-            raise AirflowFailException(line)
-        raise AirflowFailException(f"The trigger gave an event that means nothing here: {event!r}. Clear the task.")
+        raise AirflowFailException(line)
 
     def _begin(self, context: Context) -> Watch:
         """Make what is looked at, and go on from the last look if that was in another process."""

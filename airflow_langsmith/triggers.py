@@ -30,13 +30,15 @@ class LangSmithTrigger(BaseTrigger):
     """
     Base of the triggers: looks at ``selection`` until the watch is no longer waiting, or ``deadline`` has passed.
 
+    The sensor has looked before it, so it begins with a pause.
+
     Its event is a dict: ``state`` is ``met``, ``failed``, ``timeout`` or ``error``, ``line`` says it for people,
     ``result`` is what the sensor returns, and ``retriable`` says of an error whether a retry may cure it.
 
     :param selection: What :meth:`Selection.serialize` wrote.
     :param watched: What :meth:`Watch.serialize` wrote, of the kind of watch that the class is for.
     :param deadline: ISO moment after which there is one more look and then a ``timeout``.
-    :param poke_interval: Seconds between two looks; twice as long each time with ``exponential_backoff``, up to
+    :param poke_interval: Seconds before each look; twice as long each time with ``exponential_backoff``, up to
         ``max_wait`` seconds.
     :param max_failures: How many looks in a row may fail by what a retry may cure; None for any number.
     """
@@ -95,6 +97,11 @@ class LangSmithTrigger(BaseTrigger):
         line = ""
         while True:
             left = deadline - datetime.now(UTC)
+            # Also before the first look: the sensor has just looked, and Airflow fails a task whose trigger fires
+            # before the scheduler has heard that it deferred.
+            await asyncio.sleep(min(self._pause(looks), max(left.total_seconds(), 0.0)))
+            looks += 1
+            is_last = datetime.now(UTC) >= deadline
             try:
                 outcome = await client.drive(watch.look(client.backend))
             except LangSmithError as error:
@@ -107,10 +114,8 @@ class LangSmithTrigger(BaseTrigger):
                 self.log.info(line)
                 if outcome.state != "waiting":
                     return {"state": outcome.state, "line": line, "result": watch.result(outcome, client.settings)}
-            if left <= timedelta(0):
+            if is_last:
                 return {"state": "timeout", "line": line}
-            await asyncio.sleep(min(self._pause(looks), left.total_seconds()))
-            looks += 1
 
     def _pause(self, looks: int) -> float:
         seconds = self.poke_interval * 2.0 ** min(looks, 30) if self.exponential_backoff else self.poke_interval

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -148,6 +149,18 @@ def test_a_deadline_that_has_passed(langsmith: LangSmithStandIn, connect: Connec
     event = asyncio.run(first(trigger))
     assert event["state"] == "timeout"
     assert "coverage(user_score) 0 (needs >= 0.9" in event["line"]
+
+
+def test_a_pause_comes_first(langsmith: LangSmithStandIn, connect: Connect) -> None:
+    """A trigger does not look before ``poke_interval`` is over: its sensor just has, and the scheduler hears of it."""
+    connect(langsmith)
+    run = langsmith.add_run(project="shop", start_time=START, end_time=START)
+    langsmith.add_feedback(run, score=1)
+    later = (datetime.now(UTC) + DAY).isoformat()
+    asked: Any = {**WRITTEN[0][1], "selection": WRITTEN[1][1]["selection"], "deadline": later, "poke_interval": 0.5}
+    began = time.monotonic()
+    assert asyncio.run(first(LangSmithFeedbackTrigger(**asked)))["state"] == "met"
+    assert time.monotonic() - began >= 0.5
 
 
 def test_many_triggers_share_the_budget(client_of: Any, connect: Connect) -> None:

@@ -1,0 +1,47 @@
+"""DAGs that wait for feedback on the project of their own name, each to another end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from airflow.sdk import DAG, Asset, AssetWatcher, task
+
+from airflow_langsmith.sensors import LangSmithFeedbackSensor
+from airflow_langsmith.triggers import LangSmithFeedbackEventTrigger
+
+WAITING: dict[str, Any] = {
+    "window": "1d",
+    "missing_window": "run_after",
+    "condition": "coverage(user_score) >= 1",
+    "deferrable": True,
+    "poke_interval": 0.5,
+    "timeout": timedelta(hours=1),
+    "retries": 2,
+    "retry_delay": timedelta(0),
+}
+ENDS: dict[str, dict[str, Any]] = {
+    "survives": {},
+    "alarmed": {"fail_when": "share(user_score, 0) > 0.4"},
+    "overdue": {"timeout": 10.0, "soft_fail": True},
+    "locked_out": {"langsmith_conn_id": "changing"},
+    "wrong_key": {"langsmith_conn_id": "wrong"},
+}
+
+for name, how in ENDS.items():
+    with DAG(dag_id=name, schedule=None):
+        LangSmithFeedbackSensor(task_id="wait", project=name, **(WAITING | how))
+
+people = LangSmithFeedbackEventTrigger(project="watched", condition="count(user_score) >= 2", poke_interval=0.5)
+
+with DAG(dag_id="watched", schedule=[Asset("judged", watchers=[AssetWatcher(name="people", trigger=people)])]):
+
+    @task
+    def installed(triggering_asset_events: Any = None) -> dict[str, Any]:
+        """Tell where the package is, and what the watcher has seen."""
+        import airflow_langsmith  # noqa: PLC0415  # the worker's
+
+        ((event,),) = triggering_asset_events.values()
+        return {"package": airflow_langsmith.__file__, "figures": event.extra["payload"]["figures"]}
+
+    installed()
