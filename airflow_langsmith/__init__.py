@@ -7,6 +7,7 @@ encoded parts, a manifest::
     provider_info   what Airflow discovers
     hooks           an Airflow connection -> a client
     operators       what DAGs are made of
+    sensors         what DAGs wait for; triggers, where they wait on a triggerer
     links           buttons that lead from a task to LangSmith's UI
     arguments       what templates make of arguments, read back
     exceptions      errors as Airflow acts on them
@@ -14,10 +15,12 @@ encoded parts, a manifest::
     api             LangSmith's HTTP API, both versions, as pages of run records      no Airflow, no files
     views           from runs to rows, and the column contract                        pure
     export          from rows to published files
+    conditions      what feedback has to fulfil, and whether it does                  pure
+    watch           looking at LangSmith again and again, for sensors and triggers
     testing         LangSmithStandIn, a LangSmith server in a box
 
-The surface, where Airflow is known, is ``hooks``, ``operators``, ``links`` and ``exceptions``; nothing below imports
-them.
+The surface, where Airflow is known, is ``hooks``, ``operators``, ``sensors``, ``triggers``, ``links`` and
+``exceptions``; nothing below imports them.
 """
 
 __version__ = "0.1.0"

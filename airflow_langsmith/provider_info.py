@@ -80,6 +80,8 @@ def get_provider_info() -> dict[str, Any]:
                 "python-modules": ["airflow_langsmith.operators.export", "airflow_langsmith.operators.query"],
             }
         ],
+        "sensors": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_langsmith.sensors"]}],
+        "triggers": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_langsmith.triggers"]}],
         "extra-links": ["airflow_langsmith.links.LangSmithProjectLink", "airflow_langsmith.links.LangSmithRunLink"],
         "connection-types": [CONNECTION_TYPE],
     }

@@ -126,7 +126,8 @@ def resolve(
     if found.end + waited > moment:
         raise WindowNotClosedError(
             f"The window {found} (from {source}) has to have closed {waited} ago and it is {moment.isoformat()}: runs "
-            "are still coming in. A retry after that will do: set retries and retry_delay."
+            "are still coming in. A retry after that will do: set retries and retry_delay, or put a "
+            "LangSmithSettledSensor before this task, which waits for it."
         )
     return found
 
@@ -202,7 +203,7 @@ def duration(length: str | timedelta | None, name: str) -> timedelta | None:
             raise WindowError(f"{name} is {length!r}, longer than time is.") from None
     if not isinstance(length, timedelta):
         raise WindowError(f"{name} is {length!r}; write a timedelta, or a number and a unit like '1d', '6h', '30m'.")
-    if length < timedelta(0) or (length == timedelta(0) and name != "lag"):
+    if length < timedelta(0) or (length == timedelta(0) and name not in ("lag", "quiet_for")):
         raise WindowError(f"{name} is {length}; it has to be longer than nothing.")
     return length
 

@@ -1,7 +1,8 @@
 """
 See an export happen: a LangSmith workspace, a DAG on real Airflow, one day landed and landed again.
 
-Without an argument the workspace is a made-up one on a stand-in server, logged there by the official SDK. With
+Without an argument the workspace is a made-up one on a stand-in server, logged there by the official SDK; and a second
+DAG waits for people, who review the day's traces meanwhile, before it lands them and loads them into DuckDB. With
 ``LANGSMITH_API_KEY`` set and a project named, it is yours, on the real LangSmith (``make demo PROJECT=my-project``).
 """
 
@@ -18,14 +19,20 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from airflow_langsmith.testing import LangSmithStandIn
 
 ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / ".demo"
 LAKE = DEMO / "lake"
 DAG = "langsmith_export_runs"
+REVIEWED = "langsmith_reviewed_traces"
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 DAY = timedelta(days=1)
 YESTERDAY = TODAY - DAY
@@ -54,9 +61,10 @@ def main() -> None:
         say(f"Project {project!r} on LangSmith")
         export_and_show(project)
     else:
-        with made_up_workspace() as project:
+        with made_up_workspace() as (langsmith, project):
             export_and_show(project)
-    say(f"Done in {time.monotonic() - began:.0f} s. The files are in {LAKE}, the DAG is example_dags/{DAG}.py")
+            review_and_load(langsmith, project)
+    say(f"Done in {time.monotonic() - began:.0f} s. The files are in {LAKE}, the DAGs in example_dags/")
 
 
 def airflow_environment() -> None:
@@ -77,7 +85,7 @@ def airflow_environment() -> None:
 
 
 @contextlib.contextmanager
-def made_up_workspace() -> Iterator[str]:
+def made_up_workspace() -> Iterator[tuple[LangSmithStandIn, str]]:
     """Start a stand-in for LangSmith and let the official SDK log some days of an agent's traces into it."""
     os.environ["LANGSMITH_TRACING"] = "false"
     from langsmith import Client  # noqa: PLC0415  # a second, and not needed for the real service
@@ -99,7 +107,7 @@ def made_up_workspace() -> Iterator[str]:
                 client.create_feedback(**feedback, session_id=session)
             client.flush()
         os.environ["AIRFLOW_CONN_LANGSMITH_DEFAULT"] = langsmith.connection()
-        yield PROJECT
+        yield langsmith, PROJECT
 
 
 def export_and_show(project: str) -> None:
@@ -114,6 +122,51 @@ def export_and_show(project: str) -> None:
     same = "the same objects, byte for byte" if contents() == before else "new objects, for the runs have changed"
     print(f"    left {same}: {len(before)} of them")
     show()
+
+
+def review_and_load(langsmith: LangSmithStandIn, project: str) -> None:
+    """Wait for reviews of yesterday's traces, which people give while the sensor waits; then land and load them."""
+    import duckdb  # noqa: PLC0415  # only now
+
+    database = DEMO / "langsmith.duckdb"
+    conf = {"project": project, "destination": f"file://{LAKE}", "database": str(database), "quiet_for": "1s"}
+    people = threading.Thread(target=review, args=(langsmith, project), daemon=True)
+    people.start()
+    waits = ("dags", "test", REVIEWED, TODAY.isoformat(), "--conf", json.dumps(conf))
+    told = run(f"The DAG {REVIEWED} waits for {YESTERDAY:%Y-%m-%d} to settle, and for people", *waits)
+    people.join()
+    print("\n".join(f"    {line}" for line in dict.fromkeys(told)))
+    say("Traces in DuckDB, by tool")
+    with duckdb.connect(str(database)) as connection:
+        print(
+            connection.sql(
+                "select unnest(tools_involved) as tool, count(*) as traces, round(avg(latency_seconds), 2) as seconds, "
+                "round(avg((feedback_stats::json->'user_score'->>'avg')::double), 2) as user_score "
+                "from traces group by tool order by traces desc"
+            )
+        )
+
+
+def review(langsmith: LangSmithStandIn, project: str) -> None:
+    """Review what has not been, with the official SDK, once the sensor has seen that it has not."""
+    from langsmith import Client  # noqa: PLC0415  # a second
+
+    def asked_for_feedback() -> bool:
+        return any("feedback_key" in str(request.body) for request in langsmith.requests_to("/runs/query"))
+
+    tick = threading.Event()
+    while not asked_for_feedback():
+        tick.wait(0.2)
+    client = Client(api_url=langsmith.url, api_key=langsmith.api_key)
+    session = client.read_project(project_name=project).id
+    with warnings.catch_warnings(action="ignore"):  # it is the SDK's old way, and both API versions answer it
+        runs = list(client.list_runs(project_id=session, is_root=True, start_time=YESTERDAY))
+    for run_ in runs:
+        if run_.start_time.replace(tzinfo=UTC) < TODAY and not run_.feedback_stats:
+            client.create_feedback(
+                run_.id, key="user_score", score=run_.error is None, trace_id=run_.id, session_id=session
+            )
+    client.flush()
 
 
 def contents() -> dict[Path, bytes]:
@@ -162,7 +215,7 @@ def run(title: str, *command: str) -> list[str]:
         done = subprocess.run([sys.executable, "-m", "airflow", *command], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{done.stdout}\n{done.stderr}\nairflow {' '.join(command)} failed; its output is above.")
-    return re.findall(r"\] ((?:Window|Exported) .*?) \[airflow\.task", done.stdout)
+    return re.findall(r"\] ((?:Window|Exported|waiting:|met:) ?.*?) \[airflow", done.stdout)
 
 
 @contextlib.contextmanager

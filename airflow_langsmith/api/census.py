@@ -66,6 +66,8 @@ def judged(
     ``changed_since`` asks for those only whose feedback changed since; API v2 can tell, v1 gives them all.
     """
     wanted = frozenset(keys)
+    if not wanted:
+        return {}
     liked = or_(*(eq("feedback_key", key) for key in sorted(wanted)))
     asked = replace(
         query,

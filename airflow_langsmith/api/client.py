@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import logging
+import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from http import HTTPStatus
 from typing import Self, TypeVar
 
 from airflow_langsmith.api import census, reads
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.flow import Answer, Flow, Pause, RateLimited, Reply, Request, Response, Together
-from airflow_langsmith.api.pacing import Pacer, pacer_for
+from airflow_langsmith.api.pacing import Pacer, Place, pacer_for
 from airflow_langsmith.api.query import FIELDS, MARGIN, RunQuery
 from airflow_langsmith.api.records import Feedback, Info, Page, Project, Run
 from airflow_langsmith.api.settings import Settings
@@ -25,6 +28,8 @@ log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
+_ANNOUNCED: set[tuple[str, str]] = set()  # sensors make many clients, and once is enough to tell what will be removed
+
 
 class _Driven:
     """What both drivers keep: the settings, the chosen API version, the count of requests, known projects."""
@@ -32,33 +37,44 @@ class _Driven:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.backend = Backend(settings)
-        self.requests = 0
+        self._asked: list[str] = []  # the tier of every request; a list, for threads share it
+        self._owner = id(self)
         self._projects: dict[str, Project] = {}
-        self._announced: set[str] = set()
+
+    @property
+    def requests(self) -> int:
+        """How many requests were made."""
+        return len(self._asked)
+
+    def needed(self, tier: str) -> float:
+        """How many requests have to be under way at a time to use a budget up."""
+        return self._pacer(tier).needed
 
     def _pacer(self, tier: str) -> Pacer:
-        budget = self.settings.requests_per_10s if tier != "other" else None
-        return pacer_for(self.settings.api_url, self.settings.api_key, tier, budget)
-
-    def _wait_before(self, request: Request) -> float:
-        self.requests += 1
-        return self._pacer(request.tier).reserve(time.monotonic())
+        return pacer_for(self.settings.api_url, self.settings.api_key, tier, self.settings.requests_per_10s)
 
     def _wait_out(self, pause: Pause) -> float:
+        """Give the seconds to wait; where all who share a budget have to, its pacer sees to it, for us too."""
+        log.warning("Waiting %.1f s: %s", pause.seconds, pause.why)
         if isinstance(pause, RateLimited):
             self._pacer(pause.tier).hold(time.monotonic(), pause.seconds)
-        log.warning("Waiting %.1f s: %s", pause.seconds, pause.why)
+            return 0.0
         return pause.seconds
 
-    def _noted(self, reply: Answer, request: Request) -> Answer:
-        if (
-            isinstance(reply, Response)
-            and (sunset := reply.headers.get("sunset"))
-            and request.tier not in self._announced
-        ):
-            self._announced.add(request.tier)
-            log.warning("LangSmith will remove %s on %s", request.named, sunset)
+    def _noted(self, reply: Answer, request: Request, place: Place) -> Answer:
+        self._asked.append(request.tier)
+        if isinstance(reply, Response):
+            refused = reply.status == HTTPStatus.TOO_MANY_REQUESTS
+            self._pacer(request.tier).answered(place, time.monotonic(), refused=refused)
+            told = (self.settings.api_url, request.tier)
+            if (sunset := reply.headers.get("sunset")) and told not in _ANNOUNCED:
+                _ANNOUNCED.add(told)
+                log.warning("LangSmith will remove %s on %s", request.named, sunset)
         return reply
+
+
+class StoppedError(Exception):
+    """A thread was told to end; what it was reading does not matter any more."""
 
 
 class LangSmithClient(_Driven):
@@ -67,6 +83,7 @@ class LangSmithClient(_Driven):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._transport = Transport(settings)
+        self._stop = threading.Event()
 
     def __enter__(self) -> Self:
         """Give the client."""
@@ -79,6 +96,16 @@ class LangSmithClient(_Driven):
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
+
+    def until(self, stop: threading.Event) -> Self:
+        """Give this same client to threads that have to end when told: it raises :class:`StoppedError` then."""
+        client = copy.copy(self)
+        client._stop = stop  # noqa: SLF001  # our own
+        return client
+
+    def interrupt(self) -> None:
+        """End the requests that are under way. Threads that have not been told to stop ask again."""
+        self._transport.interrupt()
 
     def info(self) -> Info:
         """Ask what the server is."""
@@ -172,18 +199,26 @@ class LangSmithClient(_Driven):
             except StopIteration as end:
                 result: T = end.value
                 return result
+            self._sleep(0.0)
             if isinstance(step, Together):
                 with ThreadPoolExecutor(len(step.requests)) as threads:
                     reply = list(threads.map(self._ask, step.requests))
             elif isinstance(step, Request):
                 reply = self._ask(step)
             else:
-                time.sleep(self._wait_out(step))
+                self._sleep(self._wait_out(step))
                 reply = None
 
     def _ask(self, request: Request) -> Answer:
-        time.sleep(self._wait_before(request))
-        return self._noted(self._transport.send(request), request)
+        pacer = self._pacer(request.tier)
+        with pacer.line_up(self._owner) as place:
+            while wait := pacer.wait(place, time.monotonic()):
+                self._sleep(wait)
+        return self._noted(self._transport.send(request), request, place)
+
+    def _sleep(self, seconds: float) -> None:
+        if self._stop.wait(seconds):
+            raise StoppedError
 
 
 class AsyncLangSmithClient(_Driven):
@@ -245,5 +280,8 @@ class AsyncLangSmithClient(_Driven):
                 reply = None
 
     async def _ask(self, request: Request) -> Answer:
-        await asyncio.sleep(self._wait_before(request))
-        return self._noted(await self._transport.send(request), request)
+        pacer = self._pacer(request.tier)
+        with pacer.line_up(self._owner) as place:
+            while wait := pacer.wait(place, time.monotonic()):  # noqa: ASYNC110  # others are threads, without events
+                await asyncio.sleep(wait)
+        return self._noted(await self._transport.send(request), request, place)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Callable
+from typing import cast
 
 _GZIP = 31  # zlib's word for a gzip header and the largest window
 
@@ -30,7 +31,7 @@ except ImportError:
     pass
 else:
     UNPACK["gzip"] = lambda body: isal_zlib.decompress(body, _GZIP)
-    _ERRORS += (isal_zlib.error,)  # type: ignore[operator]  # typed as an instance
+    _ERRORS += (cast("type[Exception]", isal_zlib.error),)
 
 try:
     import zstandard

@@ -48,6 +48,12 @@ class ConfigurationError(LangSmithError, ValueError):
     """A connection field or an argument that no retry makes right."""
 
 
+def marked(text: str, place: int) -> str:
+    """Show the line of a text with a mark under one of its characters, for the error about it."""
+    before, after = text[:place].rpartition("\n")[2], text[place:].partition("\n")[0]
+    return f"  {before}{after}\n  {' ' * len(before)}^"
+
+
 class ApiError(LangSmithError):
     """
     LangSmith, or something in front of it, answered with an error.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.errors import ConfigurationError, marked
 
 _TOKEN = re.compile(
     r"""
@@ -38,12 +38,9 @@ def check(filter_: str, name: str = "filter") -> None:
         _Reader(filter_).read()
     except _Misplaced as error:
         what, place = error.args
-        before, after = filter_[:place], filter_[place:]
-        line = before.rpartition("\n")[2] + after.partition("\n")[0]
-        mark = " " * len(before.rpartition("\n")[2]) + "^"
         raise ConfigurationError(
-            f"{name} is no expression of LangSmith's filter language: {what}\n  {line}\n  {mark}\nA retry will not "
-            'help. Expressions look like and(eq(run_type, "llm"), gt(latency, "5s")); '
+            f"{name} is no expression of LangSmith's filter language: {what}\n{marked(filter_, place)}\n"
+            'A retry will not help. Expressions look like and(eq(run_type, "llm"), gt(latency, "5s")); '
             "airflow_langsmith.api.filters writes them."
         ) from None
 

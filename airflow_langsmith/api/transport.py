@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
-from contextlib import aclosing, closing, contextmanager
+from contextlib import aclosing, closing, contextmanager, suppress
 from contextvars import ContextVar
 from io import BytesIO
+from socket import SHUT_RDWR, socket
+from threading import Lock
 from types import TracebackType
 from typing import Any, Self
+from weakref import WeakSet
 
 import httpx
 
@@ -36,7 +39,9 @@ class Transport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._http = httpx.Client(**_options(settings))
+        self._http = httpx.Client(**_options(settings), event_hooks={"request": [self._watch]})
+        self._sockets: WeakSet[socket] = WeakSet()
+        self._lock = Lock()
 
     def send(self, request: Request) -> Answer:
         """Ask once."""
@@ -53,6 +58,21 @@ class Transport:
     def close(self) -> None:
         """Close the connections."""
         self._http.close()
+
+    def interrupt(self) -> None:
+        """End what is under way in other threads, as if the network had: nothing else reaches a thread that reads."""
+        with self._lock:
+            for connection in self._sockets:
+                with suppress(OSError):
+                    socket.shutdown(connection, SHUT_RDWR)  # the plain one: TLS would wait for the other side
+
+    def _watch(self, request: httpx.Request) -> None:
+        request.extensions = {**request.extensions, "trace": self._keep}
+
+    def _keep(self, event: str, about: dict[str, Any]) -> None:
+        if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            with self._lock:
+                self._sockets.add(about["return_value"].get_extra_info("socket"))
 
 
 class AsyncTransport:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import replace
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from airflow_langsmith.api import syntax
 from airflow_langsmith.api.backend import Backend, Dialect
@@ -17,6 +18,7 @@ from airflow_langsmith.api.records import Page, Run
 
 # Larger pages than this are asked for in halves, so that one page never decides how much memory an export takes.
 LARGEST_BODY = 16 * 1024 * 1024  # bytes
+MOMENT = timedelta(microseconds=1)
 GROW_AFTER = 8  # good pages in a row before a page that was made smaller is doubled again
 
 
@@ -25,10 +27,11 @@ class Walk:
     All pages of one query, newest run first.
 
     Every page repeats the whole question. A run the server repeats at the seam of two pages comes once, one outside
-    ``[start, end)`` does not come, and a cursor that comes twice is an error.
+    ``[start, end)`` does not come, and a cursor that comes twice is an error. What is left to read can be shared with
+    other walks, at any time between two pages.
     """
 
-    def __init__(self, query: RunQuery, backend: Backend) -> None:
+    def __init__(self, query: RunQuery, backend: Backend, page_size: int | None = None) -> None:
         self.query = query
         self.done = False
         self.api_version = ""
@@ -41,8 +44,12 @@ class Walk:
         self._tied: set[str] = set()  # runs that started when the last one did, however many pages they fill
         self._last: datetime | None = None
         self._page_size = 0
+        self._first_page = page_size or query.page_size
         self._good_pages = 0
+        self._asked = query  # what every page repeats, whoever else reads a part of it
         self._end = query.end  # of what is left to read
+        self._sorted = True  # newest first; only then it is known what is left
+        self._span = timedelta(0)  # from the oldest to the newest run of the last page
 
     def next_page(self) -> Flow[Page]:
         """Read the next page; the first one also settles which API version the server speaks."""
@@ -68,6 +75,30 @@ class Walk:
         """Name the query and how far it is."""
         return f"{self.query.about}, after {self.runs} runs"
 
+    @property
+    def tier(self) -> str:
+        """The budget its requests count against."""
+        v2 = self._spoken().NAME == "v2"
+        return "v2 query" if v2 else v1_tier(self._asked.start, "".join(self._asked.filters.values()))
+
+    @property
+    def left(self) -> timedelta:
+        """How much of its window it has still to read."""
+        return timedelta(0) if self.done else max(timedelta(0), (self._last or self.query.end) - self.query.start)
+
+    @property
+    def pages_left(self) -> float:
+        """How many pages that may be, if runs are as close together as on the last page."""
+        return self.left / max(self._span, MOMENT) if self._sorted else 0.0
+
+    def share(self, parts: int) -> list[Walk]:
+        """Leave the older parts of what is left, all of one length, to other walks; these are given newest first."""
+        last, step = self.query.start + self.left, self.left // parts
+        edges = [last - part * step for part in range(1, parts)] + [self.query.start]
+        queries = [replace(self.query, start=start, end=end) for end, start in pairwise(edges)]
+        self.query = replace(self.query, start=edges[0])
+        return [Walk(query, self._backend, self._page_size) for query in queries]
+
     def _speak(self, dialect: Dialect) -> None:
         asked = self.query.page_size
         if asked is not None and not 1 <= asked <= dialect.LARGEST_PAGE:
@@ -84,15 +115,15 @@ class Walk:
                 )
         self._dialect = dialect
         self.api_version = dialect.NAME
-        self._page_size = asked or dialect.LARGEST_PAGE
+        self._page_size = self._first_page or dialect.LARGEST_PAGE
 
     def _request(self) -> Request:
-        dialect, query = self._spoken(), self.query
+        dialect = self._spoken()
         return Request(
             "POST",
             dialect.PATH,
-            tier="v2 query" if dialect.NAME == "v2" else v1_tier(query.start, "".join(query.filters.values())),
-            json=dialect.body(replace(query, end=self._end), self._page_size, self._cursor),
+            tier=self.tier,
+            json=dialect.body(replace(self._asked, end=self._end), self._page_size, self._cursor),
             about=self.about,
         )
 
@@ -127,6 +158,7 @@ class Walk:
             self._go_on_from(page.runs[-1].start_time, unseen)
         else:
             self.done = page.cursor is None
+        self._look_ahead(page.runs)
         self._fit(page)
         self.runs += len(fresh)
         kept = {run.id for run in fresh}
@@ -155,9 +187,18 @@ class Walk:
                 f"LangSmith gave no way on from a full page of runs that all started at {instant(last)} [{self.about}]"
                 ". A retry may help; if it does not, tell LangSmith's support."
             )
-        self._end = last + timedelta(microseconds=1)  # runs of that very microsecond may be on both sides of the seam
+        self._end = last + MOMENT  # runs of that very microsecond may be on both sides of the seam
         self._seen_cursors.clear()
-        self.done = self._end <= self.query.start
+        self.done = self._end <= self._asked.start
+
+    def _look_ahead(self, runs: list[Run]) -> None:
+        """See how close together runs are, and whether what others do not read has all been read."""
+        if not runs:
+            return
+        self._sorted &= all(run.start_time >= older.start_time for run, older in pairwise(runs))
+        self._span = runs[0].start_time - runs[-1].start_time
+        if self._sorted and self._asked.start < self.query.start and runs[-1].start_time < self.query.start:
+            self.done = True
 
     def _fit(self, page: Page) -> None:
         """Keep pages under the largest body, and let one that was halved grow back."""
@@ -169,10 +210,3 @@ class Walk:
         if self._good_pages >= GROW_AFTER and self._page_size < largest and page.size * 2 <= LARGEST_BODY:
             self._page_size = min(largest, self._page_size * 2)
             self._good_pages = 0
-
-    def share(self, page: Page) -> float:
-        """Tell how much of the window is behind: 0 to 1, by time, as pages come newest first."""
-        if self.done or not page.runs:
-            return 1.0 if self.done else 0.0
-        whole = self.query.end - self.query.start
-        return (self.query.end - page.runs[-1].start_time) / whole

@@ -1,10 +1,11 @@
 """
 From rows to published files.
 
-``gather`` makes traces of roots, ``shape`` redacts, sorts (by way of a ``spool``) and flattens rows, ``encoders`` and
-``arrow`` write them into local files, ``parts`` cuts and names these, ``layout`` says where they lie, ``storage`` puts
-them there whole, ``attachments`` brings files along, ``publish`` makes them one export and ``manifest`` describes it.
-``pipeline`` walks the whole way.
+``read`` makes a view's rows of a query: ``cursors`` read its window, several at once, ``late`` finds what feedback
+changed, ``gather`` makes traces of roots. ``shape`` redacts, sorts and flattens rows (by way of a ``spool``, if need
+be), ``encoders`` and ``arrow`` write them into local files, ``parts`` cuts and names these, ``layout`` says where they
+lie, ``storage`` puts them there whole, ``attachments`` brings files along, ``publish`` makes them one export and
+``manifest`` describes it. ``pipeline`` walks the whole way, ``progress`` says how far it is.
 """
 
 from airflow_langsmith.export.encoders import format_of
@@ -14,11 +15,11 @@ from airflow_langsmith.export.pipeline import (
     AttachmentMode,
     Exported,
     OnEmpty,
-    Progress,
     SchemaChanges,
     Target,
     export,
 )
+from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.shape import Shape
 
 __all__ = [

@@ -17,22 +17,21 @@ from airflow_langsmith.export.publish import Publication
 class Attachments:
     """Downloads what the runs of a page had attached, a few files at a time, and publishes each at once."""
 
-    def __init__(self, client: LangSmithClient, publication: Publication, directory: Path, *, flag: bool) -> None:
-        self._client = client
+    def __init__(self, publication: Publication, directory: Path, *, flag: bool) -> None:
         self._publication = publication
         self._directory = directory
         self._flag = flag
         self._names: dict[str, str] = {}
 
-    def land(self, page: Page) -> None:
+    def land(self, client: LangSmithClient, page: Page) -> None:
         """
         Download and publish, and tell in the runs where each lies.
 
         :raises StorageError: where the local disk takes no more.
         """
-        backoff = self._client.backend.backoff
+        backoff = client.backend.backoff
         try:
-            self._client.drive(download(page.attachments, self._directory, self._publish, backoff, flag=self._flag))
+            client.drive(download(page.attachments, self._directory, self._publish, backoff, flag=self._flag))
         except OSError as error:
             raise StorageError(
                 f"Could not write an attachment to the local {self._directory}: {error}. The export published before "

@@ -3,41 +3,37 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
-from datetime import datetime, timedelta
-from itertools import islice
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 from airflow_langsmith import __version__
-from airflow_langsmith.api import LangSmithClient, Page, RunQuery
+from airflow_langsmith.api import LangSmithClient, RunQuery
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import instant
-from airflow_langsmith.api.records import Feedback
 from airflow_langsmith.export.attachments import Attachments
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.errors import DestinationConflictError, EmptyWindowError, SchemaChangeError
-from airflow_langsmith.export.gather import gather, gather_threads
-from airflow_langsmith.export.late import refreshed, touched
 from airflow_langsmith.export.layout import partition
 from airflow_langsmith.export.manifest import Manifest, ManifestColumn, read_manifest
 from airflow_langsmith.export.parts import Parts
+from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.publish import Publication
+from airflow_langsmith.export.read import read
 from airflow_langsmith.export.shape import Shape, Shaped
 from airflow_langsmith.export.storage import StoragePath, path_at
-from airflow_langsmith.views import Rows, View
+from airflow_langsmith.views import View
 from airflow_langsmith.windows import TimeWindow
 
 OnEmpty = Literal["write", "skip", "fail"]
 SchemaChanges = Literal["evolve", "fail"]
 AttachmentMode = Literal["list", "download"]
 PLAIN = Shape()
-FEEDBACK_AT_ONCE = 1000  # rows
 ATTACHED_AT_ONCE = 100  # runs a page where attachments are downloaded; links expire, and are used soon after they come
-THREADS_AT_ONCE = 50  # whole conversations held at a time, with the payloads of their turns
-MISSING_NAMED = 5  # runs named in the log of those whose payloads are missing
 MAX_ROWS_PER_FILE = 100_000  # of 5 KB each, that is a file of about 70 MB
 
 
@@ -68,39 +64,6 @@ class Target:
             raise ConfigurationError(f"attachments is {self.attachments!r}; it is 'list' or 'download'.")
         if self.max_rows_per_file < 1:
             raise ConfigurationError(f"max_rows_per_file is {self.max_rows_per_file}; it is 1 or more.")
-
-
-@dataclass
-class Progress:
-    """
-    How far an export is. ``share`` is the part of the window behind, 0 to 1.
-
-    ``missing`` counts the payloads that could not be had, ``missing_from`` names the first runs (threads) without.
-    """
-
-    runs: int = 0
-    pages: int = 0
-    share: float = 0.0
-    pending: int = 0
-    first: datetime | None = None
-    last: datetime | None = None
-    missing: int = 0
-    missing_from: list[str] = field(default_factory=list)
-
-    def add(self, starts: list[datetime], share: float, pending: int = 0) -> None:
-        """Count a page: of the moments its records have in the window, and of how many runs had not ended."""
-        self.pages += 1
-        self.runs += len(starts)
-        self.share = share
-        self.pending += pending
-        self.first = min([*starts, self.first] if self.first else starts, default=None)
-        self.last = max([*starts, self.last] if self.last else starts, default=None)
-
-    def miss(self, ids: Iterable[str], marks: Iterable[list[str]]) -> None:
-        """Count what is missing from a page, by the marks that go into its rows."""
-        found = {of: len(names) for of, names in zip(ids, marks, strict=True) if names}
-        self.missing += sum(found.values())
-        self.missing_from = [*self.missing_from, *found][:MISSING_NAMED]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +102,7 @@ def export(
     shape: Shape = PLAIN,
     lookback: timedelta | None = None,
     on_page: OnPage = lambda _: None,
+    concurrency: int | None = None,
 ) -> Exported | None:
     """
     Export what a query finds as a view's rows.
@@ -146,10 +110,13 @@ def export(
     :param shape: How the rows are to look: redacted, sorted, flattened.
     :param lookback: Go by feedback that came or changed in the window, up to this long after it was due: of the view
         ``feedback`` these pieces, of others the rows they are about, in a partition beside the view's own.
-    :param on_page: Called after every page, for progress.
+    :param on_page: Called after pages, for progress.
+    :param concurrency: How many cursors read at a time at most; by default as many as the budget has use for.
     :return: what was published; None for an empty window with ``on_empty="skip"``.
     :raises LangSmithError: where any page or file fails; what was published before then stands.
     """
+    if concurrency is not None and concurrency < 1:
+        raise ConfigurationError(f"concurrency is {concurrency}; it is 1 or more, or left out.")
     more = ("end_time", "thread_id") if view.source == "threads" else ("end_time",)  # tells what had not ended
     query = view.ask(replace(query, fields=(*query.fields, *more)))
     if view.below and query.page_size is None:
@@ -167,17 +134,21 @@ def export(
     with tempfile.TemporaryDirectory(prefix="langsmith-") as directory, Publication(path) as publication:
         _refuse_another(publication, view, query, narrowed, path)
         schema = read_manifest(target.schema_manifest) if target.schema_manifest else publication.previous
-        attachments = Attachments(client, publication, Path(directory), flag=query.payloads == "flag")
-        if view.source == "feedback":
-            rows = _feedback(touched(client, query, lookback or timedelta(0)), view, progress, on_page)
-        else:
-            queries = [query] if lookback is None else refreshed(client, query, lookback)
-            pages = _pages(client, queries, progress, on_page)
-            if target.attachments == "download":
-                pages = _landed(pages, attachments)
-            read = _threads if view.source == "threads" else _runs
-            rows = read(client, query, pages, view, progress)
+        attachments = Attachments(publication, Path(directory), flag=query.payloads == "flag")
+        rows = read(
+            client,
+            query,
+            view,
+            lookback=lookback,
+            land=attachments.land if target.attachments == "download" else None,
+            redact=shape.redaction(view),
+            progress=progress,
+            tell=partial(on_page, progress),
+            directory=Path(directory),
+            concurrency=concurrency,
+        )
         with (
+            closing(rows),
             Shaped(rows, view, shape, Path(directory)) as shaped,
             closing(Parts(target.format, shaped.view, Path(directory), target.max_rows_per_file)) as parts,
         ):
@@ -247,66 +218,6 @@ def _refuse_download(view: View) -> None:
             "A retry will not help: add the column, or use attachments='list' here and download them with an export of "
             "the runs."
         )
-
-
-Pages = Iterator[tuple[RunQuery, Page]]
-
-
-def _pages(client: LangSmithClient, queries: Sequence[RunQuery], progress: Progress, on_page: OnPage) -> Pages:
-    """Read queries page by page."""
-    for behind, query in enumerate(queries):
-        walk = client.walk(query)
-        while not walk.done:
-            page = client.drive(walk.next_page())
-            progress.add(
-                [run.start_time for run in page.runs],
-                (behind + walk.share(page)) / len(queries),
-                [run.end_time for run in page.runs].count(None),
-            )
-            on_page(progress)
-            yield query, page
-
-
-def _landed(pages: Pages, attachments: Attachments) -> Pages:
-    """Download what the runs of each page bring."""
-    for query, page in pages:
-        attachments.land(page)
-        yield query, page
-
-
-def _runs(client: LangSmithClient, _: RunQuery, pages: Pages, view: View, progress: Progress) -> Iterator[Rows]:
-    """Make rows of runs, or of the traces they are the roots of."""
-    for query, page in pages:
-        rows = view.rows(gather(client, view.below, query, page.runs) if view.below else page.runs)
-        _count_missing(progress, view, [run.id for run in page.runs], rows)
-        yield rows
-
-
-def _threads(client: LangSmithClient, query: RunQuery, pages: Pages, view: View, progress: Progress) -> Iterator[Rows]:
-    """Make of each thread that has a turn on the pages a whole conversation, up to the end of the window."""
-    seen: set[str] = set()
-    for _, page in pages:
-        found = list(dict.fromkeys(run.thread_id for run in page.runs if run.thread_id and run.thread_id not in seen))
-        seen.update(found)
-        for first in range(0, len(found), THREADS_AT_ONCE):
-            threads = gather_threads(client, query, found[first : first + THREADS_AT_ONCE])
-            rows = view.rows(threads)
-            _count_missing(progress, view, [thread.thread_id for thread in threads], rows)
-            yield rows
-
-
-def _count_missing(progress: Progress, view: View, ids: list[str], rows: Rows) -> None:
-    if view.marks in view.columns:
-        progress.miss(ids, rows.columns[view.columns.index(view.marks)])
-
-
-def _feedback(pieces: Iterator[Feedback], view: View, progress: Progress, on_page: OnPage) -> Iterator[Rows]:
-    """Make rows of feedback."""
-    while batch := list(islice(pieces, FEEDBACK_AT_ONCE)):
-        progress.add([piece.created_at for piece in batch if piece.created_at], 0.0)
-        on_page(progress)
-        yield view.rows(batch)
-    progress.share = 1.0
 
 
 def _refuse_another(

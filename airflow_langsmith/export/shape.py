@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,12 +31,16 @@ class Shape:
     flatten: tuple[str, ...] | Literal["*"] = ()
     hidden: frozenset[str] = frozenset()
 
+    def redaction(self, view: View) -> Callable[[Rows], Rows]:
+        """Make what is done to rows first of all, before any disk or other thread has them."""
+        return Redaction(view.columns, self.redact, self.redact_key).apply if self.redact else lambda rows: rows
+
 
 class Shaped:
     """
     Rows in shape: ``view`` says which columns they have then, ``misfits`` how many values did not fit a path's type.
 
-    Nothing reaches the disk before it is redacted. Sorting and discovering need all rows first, and spool them.
+    They come redacted. Sorting and discovering need all rows first, and spool them.
     """
 
     def __init__(self, rows: Iterator[Rows], view: View, shape: Shape, directory: Path) -> None:
@@ -69,9 +73,6 @@ class Shaped:
 
     def _steps(self, rows: Iterator[Rows], view: View, shape: Shape, directory: Path) -> tuple[View, Iterator[Rows]]:
         paths = shape.flatten
-        if shape.redact:
-            redaction = Redaction(view.columns, shape.redact, shape.redact_key)
-            rows = map(redaction.apply, rows)
         if shape.order_by or paths == "*":
             discovery, spool = Discovery(view.columns), self._stack.enter_context(Spool(directory))
             key = view.place(shape.order_by) if shape.order_by else None

@@ -1,13 +1,15 @@
-"""Rows kept on the local disk, until all have been seen."""
+"""Rows kept on the local disk: until all have been seen, or until their turn comes."""
 
 from __future__ import annotations
 
 import pickle
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
+from airflow_langsmith.export.errors import StorageError
 from airflow_langsmith.views import Rows
 
 BATCH = 100  # rows given at a time
@@ -45,3 +47,57 @@ class Spool:
                 self._file.seek(place)
                 found.append(pickle.load(self._file))  # noqa: S301  # our own, of a moment ago
             yield Rows([list(values) for values in zip(*found, strict=True)], len(found))
+
+
+class Backlog:
+    """Takes batches of rows and gives them back in the order they came, with memory for one."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: BinaryIO | None = None
+        self._waiting: deque[tuple[int, int]] = deque()
+        self._end = 0
+
+    def __len__(self) -> int:
+        """How many batches wait."""
+        return len(self._waiting)
+
+    @property
+    def size(self) -> int:
+        """How many bytes it takes on the disk, those given back too."""
+        return self._end
+
+    def add(self, rows: Rows) -> None:
+        """
+        Take a batch.
+
+        :raises StorageError: where the local disk takes no more.
+        """
+        content = pickle.dumps(rows.columns)
+        try:
+            if self._file is None:
+                self._file = self._path.open("w+b", buffering=0)
+            self._file.seek(self._end)
+            self._file.write(content)
+        except OSError as error:
+            raise StorageError(
+                f"Could not keep rows on the local {self._path.parent} until their turn: {error}. The export published "
+                "before stands. A retry may help; if it does not, give the worker more room there, set TMPDIR to a "
+                "larger disk, or read with concurrency=1, which keeps none."
+            ) from error
+        self._waiting.append((self._end, rows.count))
+        self._end += len(content)
+
+    def take(self) -> Rows:
+        """Give back the oldest batch."""
+        place, count = self._waiting.popleft()
+        if self._file is None:
+            raise RuntimeError("no batch waits")
+        self._file.seek(place)
+        return Rows(pickle.load(self._file), count)  # noqa: S301  # our own, of a moment ago
+
+    def close(self) -> None:
+        """Remove it."""
+        if self._file is not None:
+            self._file.close()
+            self._path.unlink()

@@ -127,8 +127,8 @@ class LangSmithRunsOperator(BaseOperator):
             raise ConfigurationError("project is empty; it has to be the name or the id of one. A retry will not help.")
         return name
 
-    def resolve_window(self, context: Context) -> TimeWindow:
-        """Find the window of this task instance, and log where it came from."""
+    def resolve_window(self, context: Context, now: datetime | None = None) -> TimeWindow:
+        """Find the window of this task instance, which has to have closed by ``now``, and log where it came from."""
         window = resolve(
             context,
             start_time=self.start_time,
@@ -138,24 +138,25 @@ class LangSmithRunsOperator(BaseOperator):
             window_timezone=self.window_timezone,
             lag=self.lag,
             missing_window=self.missing_window,
+            now=now,
         )
         self.log.info("Window %s, from %s", window, window.source)
         return window
 
+    def narrowing(self) -> dict[str, Any]:
+        """Read the arguments that say which runs of the window are meant."""
+        return {
+            "run_type": arguments.text(self.run_type, "run_type"),
+            "is_root": arguments.flag(self.is_root, "is_root"),
+            "error": arguments.flag(self.error, "error"),
+            "filter": arguments.text(self.filter, "filter"),
+            "trace_filter": arguments.text(self.trace_filter, "trace_filter"),
+            "tree_filter": arguments.text(self.tree_filter, "tree_filter"),
+            "trace_id": arguments.text(self.trace_id, "trace_id"),
+            "run_ids": arguments.names(self.run_ids, "run_ids"),
+            "reference_example_id": arguments.text(self.reference_example_id, "reference_example_id"),
+        }
+
     def query(self, project: Project, window: TimeWindow, fields: tuple[str, ...]) -> RunQuery:
         """Write the query for a window of a project."""
-        return RunQuery(
-            project=project,
-            start=window.start,
-            end=window.end,
-            fields=fields,
-            run_type=arguments.text(self.run_type, "run_type"),
-            is_root=arguments.flag(self.is_root, "is_root"),
-            error=arguments.flag(self.error, "error"),
-            filter=arguments.text(self.filter, "filter"),
-            trace_filter=arguments.text(self.trace_filter, "trace_filter"),
-            tree_filter=arguments.text(self.tree_filter, "tree_filter"),
-            trace_id=arguments.text(self.trace_id, "trace_id"),
-            run_ids=arguments.names(self.run_ids, "run_ids"),
-            reference_example_id=arguments.text(self.reference_example_id, "reference_example_id"),
-        )
+        return RunQuery(project=project, start=window.start, end=window.end, fields=fields, **self.narrowing())

@@ -86,6 +86,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     :param max_rows_per_file: Rows a part holds at most. (templated)
     :param on_empty: For a window without rows: ``write`` a part with none, ``skip`` the task and leave the destination
         as it is, or ``fail``. (templated)
+    :param concurrency: How many cursors read the window at a time at most; empty for as many as the budget has use for,
+        1 for one page after the other. Rows and files are the same. (templated)
     :param partition: ``auto``, or a format string over ``start`` and ``end``: ``"dt={start:%Y-%m-%d}"``. (templated)
 
     Which runs: ``project``, ``run_type``, ``is_root``, ``error``, ``filter``, ``trace_filter``, ``tree_filter``,
@@ -116,6 +118,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         "attachments",
         "max_rows_per_file",
         "on_empty",
+        "concurrency",
         "partition",
     )
 
@@ -142,6 +145,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         attachments: AttachmentMode = "list",
         max_rows_per_file: int | str = MAX_ROWS_PER_FILE,
         on_empty: OnEmpty = "write",
+        concurrency: int | str | None = None,
         partition: str = "auto",
         **kwargs: Any,
     ) -> None:
@@ -166,6 +170,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         self.attachments = attachments
         self.max_rows_per_file = max_rows_per_file
         self.on_empty = on_empty
+        self.concurrency = concurrency
         self.partition = partition
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -183,7 +188,9 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             self.langsmith_url = project_url(hook.settings, query.project, query)
             self.log.info("::group::Reading %s of %s", view.name, query.about)
             try:
-                exported = export(client, query, view, target, shape, self._late(view), _Reporter(self.log))
+                exported = export(
+                    client, query, view, target, shape, self._late(view), _Reporter(self.log), self._concurrency()
+                )
             finally:
                 self.log.info("::endgroup::")
         if exported is None:
@@ -256,6 +263,10 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             schema_manifest=self.schema_manifest or None,
             attachments=self.attachments,
         )
+
+    def _concurrency(self) -> int | None:
+        given = arguments.text(self.concurrency, "concurrency")
+        return arguments.whole(given, "concurrency") if given else None
 
     def _tell(self, exported: Exported, seconds: float) -> None:
         manifest, progress = exported.manifest, exported.progress

@@ -14,7 +14,7 @@ from airflow_langsmith.testing.settings import Edges
 from airflow_langsmith.testing.timeline import Bounds
 from airflow_langsmith.testing.workspace import Workspace
 
-__all__ = ["FeedbackWindow", "Predicate", "filters_in", "start_bounds", "within"]
+__all__ = ["Demands", "FeedbackWindow", "Predicate", "filters_in", "start_bounds", "within"]
 
 Predicate = Callable[[Run], bool]
 
@@ -37,6 +37,15 @@ class FeedbackWindow:
         return after and (self.high is None or feedback.modified_at < self.high)
 
 
+@dataclass(frozen=True, slots=True)
+class Demands:
+    """What the filters of a request demand of a run, and when the root of its trace has to have started."""
+
+    predicates: list[Predicate]
+    roots: Bounds
+    asks_feedback: bool
+
+
 def start_bounds(low: datetime | None, high: datetime | None, edges: Edges) -> Bounds:
     """Read a pair of bounds, as the deployment treats a run exactly on them."""
     return Bounds(
@@ -52,14 +61,8 @@ def within(moment: datetime | None, high: datetime, edges: Edges) -> bool:
     return moment <= high if edges == "inclusive" else moment < high
 
 
-def filters_in(
-    body: Mapping[str, Any], workspace: Workspace, dialect: Dialect, window: FeedbackWindow
-) -> tuple[list[Predicate], bool]:
-    """
-    Compile the filters of a request into predicates on single runs.
-
-    :return: The predicates, and whether any of the filters asks for feedback.
-    """
+def filters_in(body: Mapping[str, Any], workspace: Workspace, dialect: Dialect, window: FeedbackWindow) -> Demands:
+    """Compile the filters of a request into predicates on single runs."""
 
     def feedback_of(run: Run) -> list[Feedback]:
         found = workspace.feedback_of(run.id)
@@ -76,7 +79,11 @@ def filters_in(
         found.append(_root_passes(of_root.matches, workspace))
     if of_tree is not None:
         found.append(_tree_passes(of_tree.matches, workspace))
-    return found, any(part is not None and part.asks_feedback for part in (own, of_root, of_tree))
+    return Demands(
+        found,
+        of_root.starts if of_root is not None else Bounds(),
+        any(part is not None and part.asks_feedback for part in (own, of_root, of_tree)),
+    )
 
 
 def _root_passes(matches: Predicate, workspace: Workspace) -> Predicate:

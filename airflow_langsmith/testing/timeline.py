@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import merge
 
-__all__ = ["Bounds", "Key", "Timeline", "scan"]
+__all__ = ["ANY_TIME", "Bounds", "Key", "Timeline", "scan"]
 
 Key = tuple[int, str]  # (start time in microseconds, run id)
 
@@ -18,6 +18,20 @@ class Bounds:
 
     low: int | None = None
     high: int | None = None
+
+    def both(self, other: Bounds) -> Bounds:
+        """
+        Take what lies within these and others.
+
+        >>> Bounds(low=3).both(Bounds(low=1, high=7))
+        Bounds(low=3, high=7)
+        """
+        lows = [low for low in (self.low, other.low) if low is not None]
+        highs = [high for high in (self.high, other.high) if high is not None]
+        return Bounds(max(lows, default=None), min(highs, default=None))
+
+
+ANY_TIME = Bounds()
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from datetime import UTC, datetime
 from random import Random
 from threading import RLock
@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID, uuid5
 
 from airflow_langsmith.testing.records import Feedback, Project, Run, Trace
-from airflow_langsmith.testing.timeline import Timeline
+from airflow_langsmith.testing.timeline import ANY_TIME, Bounds, Timeline, scan
 
 __all__ = ["Workspace"]
 
@@ -83,11 +83,15 @@ class Workspace:
         trace.changed()
         self._timelines[run.project_id].discard(run.key)
 
-    def timelines(self, project_ids: Iterable[str] | None = None) -> list[Timeline]:
-        """Give the timelines of some projects, or of all."""
-        if project_ids is None:
-            return list(self._timelines.values())
-        return [self._timelines[name] for name in dict.fromkeys(project_ids) if name in self._timelines]
+    def timelines(self, project_ids: Collection[str] | None = None, roots: Bounds = ANY_TIME) -> list[Timeline]:
+        """Give the timelines of some projects, or of all; of only those traces whose root starts within bounds."""
+        projects = self._timelines.keys() if project_ids is None else dict.fromkeys(project_ids)
+        if roots == ANY_TIME:
+            return [self._timelines[name] for name in projects if name in self._timelines]
+        near = scan(list(self._timelines.values()), roots, newest_first=True, beyond=None)
+        traces = {self.runs[run_id].trace_id for _, run_id in near if self.runs[run_id].is_root}
+        runs = (run for trace_id in traces for run in self.traces[trace_id].runs.values())
+        return [Timeline.of(run.key for run in runs if run.project_id in projects)]
 
     def root_of(self, run: Run) -> Run | None:
         """Find the root of a run's trace."""

@@ -20,12 +20,16 @@ MAY_IMPORT = {
     "windows": {"api.errors"},
     "views": {"views", "api.errors", "api.filters", "api.query", "api.records", "api.wire"},
     "export": {"export", "api", "views", "windows"},
+    "conditions": {"conditions", "api.errors"},
     "testing": {"testing"},
     "arguments": {"api.errors", "api.sampling"},
     "exceptions": {"api.errors"},
     "provider_info": {"api.settings"},
     "hooks": {"api", "provider_info"},
     "links": set(),
+    "watch": {"watch", "api", "conditions"},
+    "sensors": {"arguments", "watch", "hooks", "exceptions", "operators.base", "api.query", "windows", "triggers"},
+    "triggers": {"watch", "conditions", "hooks", "api", "windows"},
     "operators": {"operators", "hooks", "links", "exceptions", "arguments", "api", "views", "export", "windows"},
 }
 
@@ -37,6 +41,8 @@ OUTSIDE = {
         "hooks",
         "links",
         "exceptions",
+        "sensors",
+        "triggers",
         "operators.base",
         "operators.export",
         "operators.query",
@@ -95,12 +101,15 @@ PARSE = """
 import sys
 import airflow.sdk, airflow.sdk.bases.operator, airflow.providers.common.compat.sdk as compat
 from airflow.sdk import BaseOperator, DAG
-[getattr(compat, name) for name in ("BaseHook", "BaseOperator", "BaseOperatorLink", "Context", "AirflowException")]
+names = ("BaseHook", "BaseOperator", "BaseSensorOperator", "BaseOperatorLink", "Context", "AirflowException", "conf")
+[getattr(compat, name) for name in names]
 with DAG("without"):
     BaseOperator(task_id="export")
 before = set(sys.modules)
 with DAG("with"):
     from airflow_langsmith.operators import LangSmithExportOperator
+    from airflow_langsmith.sensors import LangSmithSettledSensor
+    LangSmithSettledSensor(task_id="settled", project="shop")
     LangSmithExportOperator(task_id="export", project="shop", destination="s3://conn@bucket/key")
 import threading
 print("LOADED", *sorted(set(sys.modules) - before))

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import duckdb
+import psycopg
 import pytest
 
 import airflow_langsmith
 from airflow_langsmith.api import LangSmithClient, RunQuery
-from airflow_langsmith.export import Target, export, format_of
+from airflow_langsmith.export import Target, export, format_of, read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.sample import PROJECT
 from airflow_langsmith.views import VIEWS, view_of
@@ -27,25 +28,71 @@ KEYS = {
     "feedback": "feedback_id",
     "threads": "thread_id",
 }
+# Where loaders stumble: what COPY, arrays and JSON write in their own ways, and what PostgreSQL does not have.
+TRAPS = ["a\tb", "\\N", "", "NULL", 'a,"b"', "{}", "\\", "line\r\nline", "naïve 🙂", "\0"]
+
+Rows = list[dict[str, Any]]
+Export = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
-def langsmith() -> Any:
-    """A workspace of agent traces."""
+def langsmith() -> Iterator[LangSmithStandIn]:
+    """A workspace of agent traces, one of them with texts that loaders stumble over."""
     with LangSmithStandIn() as server:
         server.load_sample(start=START, days=2, traces_per_day=30)
+        fields: dict[str, Any] = {
+            "project": PROJECT,
+            "start_time": START + timedelta(hours=5),
+            "name": "".join(TRAPS),
+            "tags": TRAPS,
+            "inputs": {"traps": TRAPS, "number": 0.1},
+            "extra": {"metadata": {"thread_id": "".join(TRAPS[:-1])}},
+        }
+        root = server.add_run(**fields, error="".join(TRAPS), end_time=START + timedelta(hours=6))
+        server.add_run(**fields, parent_run_id=root, run_type="retriever", outputs={"traps": TRAPS})
+        server.add_feedback(root, comment="".join(TRAPS), value={"traps": TRAPS}, created_at=START + timedelta(hours=7))
         yield server
 
 
-def parts(client: LangSmithClient, view: str, destination: Path) -> list[str]:
-    """Export the first day and give its parts."""
-    chosen = view_of(view)
-    query = RunQuery(project=client.project(PROJECT), start=START, end=START + timedelta(days=1), fields=chosen.fields)
-    target = Target(destination=f"file://{destination}", format=format_of("parquet"), max_rows_per_file=40)
-    exported = export(client, query, chosen, target)
-    assert exported is not None
-    directory = Path(exported.uri.removeprefix("file://")).parent
-    return [str(directory / file.name) for file in exported.manifest.files]
+@pytest.fixture
+def client(langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient]) -> LangSmithClient:
+    """Give a client of the workspace."""
+    return client_of(langsmith)
+
+
+@pytest.fixture
+def exported(client: LangSmithClient, tmp_path: Path) -> Export:
+    """Export the first day of a view, and give what its operator would return."""
+
+    def run(view: str, columns: list[str] | None = None) -> dict[str, Any]:
+        chosen = view_of(view, columns)
+        query = RunQuery(
+            project=client.project(PROJECT), start=START, end=START + timedelta(days=1), fields=chosen.fields
+        )
+        target = Target(destination=f"file://{tmp_path}", format=format_of("parquet"), max_rows_per_file=40)
+        done = export(client, query, chosen, target)
+        assert done is not None
+        return done.summary()
+
+    return run
+
+
+@pytest.fixture
+def judge(langsmith: LangSmithStandIn, client: LangSmithClient) -> Callable[[], None]:
+    """Let the runs of the day be judged, which changes the rows of every view."""
+
+    def run() -> None:
+        day = RunQuery(project=client.project(PROJECT), start=START, end=START + timedelta(hours=20))
+        for one in list(client.runs(day)):
+            langsmith.add_feedback(one.id, key="audited", score=1, created_at=START + timedelta(hours=21))
+
+    return run
+
+
+def parts(exported: dict[str, Any]) -> list[str]:
+    """List the parts of an export."""
+    folder = Path(exported["manifest"].removeprefix("file://")).parent
+    return [str(folder / file.name) for file in read_manifest(exported).files]
 
 
 def test_every_view_has_a_key() -> None:
@@ -54,28 +101,82 @@ def test_every_view_has_a_key() -> None:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_second_load_changes_nothing_twice(
-    langsmith: LangSmithStandIn, view: str, client_of: Callable[..., LangSmithClient], tmp_path: Path
+def test_a_second_load_into_duckdb_changes_nothing_twice(
+    view: str, exported: Export, judge: Callable[[], None]
 ) -> None:
     """README's statement loads the rows of every view; again, or after a refresh, there is one row for each key."""
     (written,) = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
     statement = written.replace("runs", view).replace("run_id", KEYS[view])
-    client = client_of(langsmith)
     database = duckdb.connect()
 
     def load() -> list[tuple[Any, ...]]:
+        landed = parts(exported(view))
         for part in statement.split(";")[:-1]:
-            database.execute(part.strip(), {"parts": parts(client, view, tmp_path)})
+            database.execute(part.strip(), {"parts": landed})
         return database.execute(f"from {view} order by {KEYS[view]}").fetchall()
 
     first = load()
     assert first
     assert len({row[0] for row in first}) == len(first)
     assert load() == first
-    for run in list(
-        client.runs(RunQuery(project=client.project(PROJECT), start=START, end=START + timedelta(hours=20)))
-    ):
-        langsmith.add_feedback(run.id, key="audited", score=1, created_at=START + timedelta(hours=21))
+    judge()
     again = load()
     assert len({row[0] for row in again}) == len(again) >= len(first)
     assert again != first
+
+
+Load = Callable[[dict[str, Any]], Rows]
+
+
+@pytest.fixture
+def load(postgres: psycopg.Connection) -> Load:
+    """Load an export into PostgreSQL as README shows, and give all rows of its table by their key."""
+    (snippet,) = (found for found in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "def load(" in found)
+    names: dict[str, Any] = {}
+    exec(snippet, names)
+
+    def run(exported: dict[str, Any]) -> Rows:
+        view = exported["view"]
+        names["load"](postgres, exported, KEYS[view])
+        with postgres.transaction(), postgres.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+            return sorted(cursor.execute(f"select * from {view}".encode()), key=lambda row: str(row[KEYS[view]]))
+
+    return run
+
+
+def landed(exported: dict[str, Any]) -> Rows:
+    """Read the rows of an export by their key, without the NUL that PostgreSQL has not."""
+    import pyarrow.parquet as pq  # noqa: PLC0415  # where it is needed
+
+    def storable(value: Any) -> Any:
+        if isinstance(value, list):
+            return [item.replace("\0", "") for item in value]
+        return value.replace("\0", "") if isinstance(value, str) else value
+
+    key = KEYS[exported["view"]]
+    rows = [row for part in parts(exported) for row in pq.read_table(part).to_pylist()]
+    return sorted(
+        ({name: storable(value) for name, value in row.items()} for row in rows), key=lambda row: str(row[key])
+    )
+
+
+@pytest.mark.parametrize("view", VIEWS)
+def test_a_second_load_into_postgresql_changes_nothing_twice(
+    view: str, exported: Export, load: Load, judge: Callable[[], None]
+) -> None:
+    """README's function leaves in PostgreSQL the rows that landed, each once: again, and after a refresh."""
+    first = landed(exported(view))
+    assert first
+    assert load(exported(view)) == first
+    assert load(exported(view)) == first
+    judge()
+    refreshed = landed(exported(view))
+    assert refreshed != first
+    assert load(exported(view)) == refreshed
+
+
+def test_a_new_column_comes_into_postgresql(exported: Export, load: Load) -> None:
+    """A column that an export has for the first time is added to the table, for the rows that are there too."""
+    load(exported("runs", ["run_id", "name"]))
+    whole = exported("runs")
+    assert load(whole) == landed(whole)

@@ -14,7 +14,8 @@ from typing import Any
 import airflow
 import jsonschema
 import pytest
-from airflow.providers.common.compat.sdk import BaseHook, BaseOperator
+from airflow.providers.common.compat.sdk import BaseHook, BaseOperator, BaseSensorOperator
+from airflow.triggers.base import BaseTrigger
 
 import airflow_langsmith
 from airflow_langsmith.api import settings
@@ -35,7 +36,7 @@ def test_the_provider_info_is_valid() -> None:
     info = get_provider_info()
     jsonschema.validate(info, schema("provider_info.schema.json"))
     strict = schema("provider.yaml.schema.json")
-    for part in ("connection-types", "integrations", "hooks", "operators"):
+    for part in ("connection-types", "integrations", "hooks", "operators", "sensors", "triggers"):
         jsonschema.validate(info[part], {**strict["properties"][part], "definitions": strict["definitions"]})
 
 
@@ -57,7 +58,8 @@ def test_the_entry_point_is_found_under_the_package_s_name() -> None:
 def test_everything_named_exists() -> None:
     """Every module and class that the provider info names can be imported and is of its kind."""
     info = get_provider_info()
-    for part, base in (("hooks", BaseHook), ("operators", BaseOperator)):
+    bases = {"hooks": BaseHook, "operators": BaseOperator, "sensors": BaseSensorOperator, "triggers": BaseTrigger}
+    for part, base in bases.items():
         for integration in info[part]:
             for name in integration["python-modules"]:
                 module = import_module(name)

@@ -13,6 +13,7 @@ from airflow.dag_processing.dagbag import DagBag
 import airflow_langsmith
 from airflow_langsmith import operators
 from airflow_langsmith.api.settings import FIELDS
+from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
 
 ROOT = Path(airflow_langsmith.__file__).parent.parent
 README = (ROOT / "README.md").read_text()
@@ -26,8 +27,11 @@ def test_the_tables_of_columns_are_the_contract() -> None:
 
 
 def test_every_argument_is_in_the_tables() -> None:
-    """README names every argument of the operators, every field of the connection."""
-    asked = {name for kind in operators.__all__ for name in getattr(operators, kind).template_fields}
+    """README names every argument of the operators and sensors, every field of the connection."""
+    kinds = [getattr(operators, kind) for kind in operators.__all__]
+    asked = {
+        name for kind in (*kinds, LangSmithFeedbackSensor, LangSmithSettledSensor) for name in kind.template_fields
+    }
     for name in (*asked, *FIELDS):
         assert re.search(rf"^\| .*`{name}`.* \|", README, re.MULTILINE), name
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
+from airflow_langsmith.testing import LangSmithStandIn
+
+BENCH = str(Path(__file__).parent.parent / "bench" / "memory.py")
 WRITE = """
 import sys, tempfile
 from datetime import UTC, datetime
@@ -49,6 +53,21 @@ def peak(format_: str, pages: int) -> float:
 def test_three_times_the_rows_take_no_more_memory(format_: str, pages: int) -> None:
     """Once row groups have been filled, or a buffer, memory stays where it is."""
     assert peak(format_, 3 * pages) < peak(format_, pages) + 30
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
+@pytest.mark.parametrize("view", ["traces", "retrievals"])
+def test_six_times_the_traces_take_no_more_memory(view: str) -> None:
+    """A whole export of traces lets go of those that have landed: to keep a kilobyte of each would show."""
+    peaks = []
+    for count in (4_000, 24_000):
+        with LangSmithStandIn() as langsmith:
+            langsmith.load(runpy.run_path(BENCH)["runs"](count))
+            command = [sys.executable, BENCH, "export", langsmith.url, view, "jsonl", str(count)]
+            told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+        _, peak, _ = map(float, told.split()[-3:])
+        peaks.append(peak)
+    assert peaks[1] < peaks[0] + 5
 
 
 @pytest.mark.parametrize("format_", ["parquet", "jsonl", "csv"])

@@ -137,6 +137,7 @@ def test_every_argument_works_as_a_template(shop: LangSmithStandIn, tmp_path: Pa
         "attachments": "list",
         "max_rows_per_file": 7,
         "on_empty": "write",
+        "concurrency": 2,
         "partition": "day={start:%d}",
         "langsmith_conn_id": "langsmith_default",
     }

@@ -130,10 +130,10 @@ def test_the_column_comes_with_the_choice(shop: LangSmithStandIn, tmp_path: Path
 
 
 def test_the_log_tells_of_it(shop: LangSmithStandIn, tmp_path: Path) -> None:
-    """The log warns with how many are missing, and from which runs, whatever the columns are."""
+    """The log warns with how many are missing, and from which of the rows, where their ids are columns."""
     shop.misbehave("status", status=404, path="/inputs", times=None)
     with capture_logs() as logs:
-        export(tmp_path, payloads="flag", columns=["inputs"])
+        export(tmp_path, payloads="flag", columns=["run_id", "inputs"])
     told = [line["event"] % line.get("positional_args", ()) for line in logs if line["log_level"] == "warning"]
     (found,) = [line for line in told if "could not be had" in line]
     assert found.startswith("4 payloads could not be had")

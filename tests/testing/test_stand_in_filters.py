@@ -13,8 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_langsmith.testing import LangSmithStandIn
-from airflow_langsmith.testing.filters import FilterSyntaxError, parse
+from airflow_langsmith.testing.filters import Dialect, FilterSyntaxError, compile_filter, parse
 from airflow_langsmith.testing.filters.syntax import Literal
+from airflow_langsmith.testing.moments import micros
+from airflow_langsmith.testing.records import Run
+from airflow_langsmith.testing.timeline import Bounds
 
 START = datetime(2026, 3, 1, 11, tzinfo=UTC)
 PROD, FAILED, STEP = (f"{number}0000000-0000-4000-8000-000000000000" for number in "abc")
@@ -261,6 +264,67 @@ def test_filters_may_speak_of_the_root_and_of_the_whole_trace(http: httpx.Client
     assert [run["name"] for run in http.post("/runs/query", json=body).json()["runs"]] == ["step"]
     body = {"session": [shop], "filter": "eq(is_root, true)", "tree_filter": 'eq(name, "step")'}
     assert [run["name"] for run in http.post("/runs/query", json=body).json()["runs"]] == ["prod"]
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ('gt(start_time, "2026-03-01T11:01:00Z")', {"failed", "failed step"}),
+        ('gte(start_time, "2026-03-01T12:01:00+01:00")', {"prod", "step", "failed", "failed step"}),
+        ('lt(start_time, "2026-03-01T11:01:00Z")', {"plain"}),
+        ('lte(start_time, "2026-03-01T11:01:00Z")', {"plain", "prod", "step"}),
+        (
+            'and(gt(start_time, "2026-03-01T11:00:00Z"), and(lt(start_time, "2026-03-01T11:03:00Z")))',
+            {"prod", "step"},
+        ),
+        ('and(gt(start_time, "2026-03-01T11:00:00Z"), eq(name, "failed"))', {"failed", "failed step"}),
+        ('or(lt(start_time, "2026-03-01T11:00:30Z"), has(tags, "eu"))', {"plain", "prod", "step"}),
+        ('and(gt(start_time, "2026-03-01T11:03:00Z"), lt(start_time, "2026-03-01T11:00:00Z"))', set()),
+    ],
+)
+def test_filters_may_speak_of_when_the_root_started(
+    http: httpx.Client, langsmith: LangSmithStandIn, version: int, shop: str, text: str, names: set[str]
+) -> None:
+    """It counts for all runs of the trace in the project, whenever they started themselves."""
+    early = START - timedelta(minutes=1)
+    langsmith.add_run(project="shop", name="failed step", parent_run_id=FAILED, start_time=early)
+    langsmith.add_run(project="cellar", name="elsewhere", parent_run_id=FAILED, start_time=START)
+    langsmith.add_run(project="shop", name="rootless", parent_run_id="d" * 32, start_time=START)
+    if version == 1:
+        found = http.post("/api/v1/runs/query", json={"session": [shop], "trace_filter": text}).json()["runs"]
+    else:
+        body = {"project_ids": [shop], "trace_filter": text, "selects": ["NAME"]}
+        found = http.post("/api/v2/runs/query", json=body).json()["items"]
+    assert {run["name"] for run in found} == names
+    assert len(found) == len(names)
+
+
+_SECONDS = st.integers(0, 9)
+_STARTS = st.builds(
+    lambda comparator, second: f'{comparator}(start_time, "2026-03-01T11:00:0{second}Z")',
+    st.sampled_from(["gt", "gte", "lt", "lte"]),
+    _SECONDS,
+)
+_EXPRESSIONS = st.recursive(
+    _STARTS | st.sampled_from(['eq(name, "run")', "eq(is_root, false)"]),
+    lambda inner: st.builds(
+        lambda operator, parts: f"{operator}({', '.join(parts)})",
+        st.sampled_from(["and", "or"]),
+        st.lists(inner, min_size=1, max_size=3),
+    ),
+)
+
+
+@given(text=_EXPRESSIONS, second=_SECONDS)
+def test_the_starts_of_a_filter_hold_every_match(text: str, second: int) -> None:
+    """Whatever a filter is made of, a run that it finds started within the bounds that were read off it."""
+    start = START + timedelta(seconds=second)
+    run = Run("r", "r", "p", "run", "chain", start, "", start)
+    filter_ = compile_filter(text, Dialect.V2, lambda _: [])
+    if filter_.matches(run):
+        assert filter_.starts.both(Bounds(low=micros(start), high=micros(start) + 1)) == Bounds(
+            micros(start), micros(start) + 1
+        )
 
 
 def value_of(text: str) -> object:

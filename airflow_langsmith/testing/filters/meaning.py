@@ -9,9 +9,11 @@ from enum import IntEnum
 from airflow_langsmith.testing.filters.attributes import ATTRIBUTES, COMPARATORS, PAIRS, Attribute, pairs_of, text_of
 from airflow_langsmith.testing.filters.comparisons import NotAccepted, make_test
 from airflow_langsmith.testing.filters.pairs import Condition, bind
+from airflow_langsmith.testing.filters.starts import starts_of
 from airflow_langsmith.testing.filters.syntax import Call, FilterSyntaxError, Literal, Name, Scalar, parse
 from airflow_langsmith.testing.records import Feedback, Run
 from airflow_langsmith.testing.refusals import Refusal
+from airflow_langsmith.testing.timeline import Bounds
 
 __all__ = ["Dialect", "Filter", "compile_filter"]
 
@@ -29,10 +31,11 @@ class Dialect(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """A compiled filter."""
+    """A compiled filter. Runs that started outside ``starts`` never match."""
 
     matches: _Predicate
     asks_feedback: bool
+    starts: Bounds
 
 
 def compile_filter(text: str, dialect: Dialect, feedback_of: Callable[[Run], list[Feedback]]) -> Filter:
@@ -44,11 +47,12 @@ def compile_filter(text: str, dialect: Dialect, feedback_of: Callable[[Run], lis
     """
     compiler = _Compiler(dialect, feedback_of)
     try:
-        predicate = compiler.expression(parse(text))
+        call = parse(text)
+        predicate = compiler.expression(call)
     except FilterSyntaxError as error:
         detail = f"Failed to parse filter: {error}"
         raise Refusal(400, detail if dialect is Dialect.V1 else f"invalid request: {detail}") from error
-    return Filter(predicate, compiler.asks_feedback)
+    return Filter(predicate, compiler.asks_feedback, starts_of(call))
 
 
 class _Compiler:

@@ -136,10 +136,11 @@ def matching(context: Context, body: Mapping[str, Any]) -> tuple[list[Timeline],
     for name in _UNSUPPORTED:
         if name in body:
             raise Refusal(501, f"{name!r} is not available on this deployment")
-    predicates, _ = filters_in(body, context.workspace, Dialect.V1, FeedbackWindow())
+    demands = filters_in(body, context.workspace, Dialect.V1, FeedbackWindow())
     if body.get("id"):  # documented: ids ignore every other filter
         return [_timeline_of(context, body["id"])], Bounds(), []
-    return _timelines(context, body), _bounds(context, body), [*_conditions(context, body), *predicates]
+    conditions = [*_conditions(context, body), *demands.predicates]
+    return _timelines(context, body, demands.roots), _bounds(context, body), conditions
 
 
 def _page(context: Context, body: Mapping[str, Any]) -> Page:
@@ -155,13 +156,13 @@ def _page(context: Context, body: Mapping[str, Any]) -> Page:
     )
 
 
-def _timelines(context: Context, body: Mapping[str, Any]) -> list[Timeline]:
+def _timelines(context: Context, body: Mapping[str, Any], roots: Bounds) -> list[Timeline]:
     if "trace" in body:
         trace = context.workspace.traces.get(body["trace"])
         return [Timeline.of(run.key for run in trace.runs.values())] if trace else []
     if body.get("session"):
-        return context.workspace.timelines(body["session"][:1])  # only the first is honoured
-    return context.workspace.timelines()
+        return context.workspace.timelines(body["session"][:1], roots)  # only the first is honoured
+    return context.workspace.timelines(roots=roots)
 
 
 def _timeline_of(context: Context, run_ids: list[str]) -> Timeline:

@@ -95,9 +95,9 @@ def read(context: Context, call: Call, run_id: str) -> Answer:
 def _page(context: Context, body: Mapping[str, Any], size: int) -> Page:
     workspace = context.workspace
     projects = _projects(context, body)
-    conditions = _conditions(context, body)
+    conditions, roots = _conditions(context, body)
     keys = scan(
-        workspace.timelines(projects),
+        workspace.timelines(projects, roots),
         _bounds(context, body, projects),
         newest_first=True,
         beyond=key_of(body["cursor"]) if body.get("cursor") else None,
@@ -132,10 +132,12 @@ def _bounds(context: Context, body: Mapping[str, Any], projects: list[str]) -> B
     return start_bounds(low, body.get("max_start_time", now), context.settings.edges)
 
 
-def _conditions(context: Context, body: Mapping[str, Any]) -> list[Predicate]:
+def _conditions(context: Context, body: Mapping[str, Any]) -> tuple[list[Predicate], Bounds]:
+    """Give what a run has to be, and when its root has to have started."""
     window = FeedbackWindow(body.get("min_feedback_modified_at"), body.get("max_feedback_modified_at"))
-    found, asks_feedback = filters_in(body, context.workspace, Dialect.V2, window)
-    if not window.is_open and not asks_feedback:
+    demands = filters_in(body, context.workspace, Dialect.V2, window)
+    found = demands.predicates
+    if not window.is_open and not demands.asks_feedback:
         raise Refusal(400, "invalid request: bounds on feedback need at least one feedback condition in a filter")
     if body.get("ids"):
         ids = frozenset(body["ids"])
@@ -150,7 +152,7 @@ def _conditions(context: Context, body: Mapping[str, Any]) -> list[Predicate]:
         found.insert(0, lambda run: (run.error is not None) is body["has_error"])
     if body.get("reference_examples"):
         found.insert(0, lambda run: run.reference_example_id in body["reference_examples"])
-    return found
+    return found, demands.roots
 
 
 def _refuse_before_v2(context: Context) -> None:

@@ -1,0 +1,43 @@
+"""How far an export is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from datetime import datetime
+
+MISSING_NAMED = 5  # rows named in the log of those whose payloads are missing
+
+
+@dataclass
+class Progress:
+    """
+    How far an export is. ``share`` is the part of the window behind, 0 to 1.
+
+    ``missing`` counts the payloads that could not be had, ``missing_from`` names the first runs (threads) without.
+    """
+
+    runs: int = 0
+    pages: int = 0
+    share: float = 0.0
+    pending: int = 0
+    first: datetime | None = None
+    last: datetime | None = None
+    missing: int = 0
+    missing_from: list[str] = field(default_factory=list)
+
+    def add(self, starts: list[datetime], share: float, pending: int = 0) -> None:
+        """Count a page: of the moments its records have in the window, and of how many runs had not ended."""
+        self.pages += 1
+        self.runs += len(starts)
+        self.share = share
+        self.pending += pending
+        self.first = min([*starts, self.first] if self.first else starts, default=None)
+        self.last = max([*starts, self.last] if self.last else starts, default=None)
+
+    def miss(self, ids: Iterable[str], marks: Iterable[list[str]]) -> None:
+        """Count what is missing from some rows, by their marks."""
+        for of, names in zip(ids, marks, strict=True):
+            self.missing += len(names)
+            if names and len(self.missing_from) < MISSING_NAMED:
+                self.missing_from.append(of)

@@ -1,0 +1,122 @@
+"""From a query to rows: of runs, of the traces and conversations they begin, of feedback."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterator
+from datetime import timedelta
+from functools import partial
+from itertools import islice, repeat
+from pathlib import Path
+
+from airflow_langsmith.api import Feedback, LangSmithClient, Page, RunQuery
+from airflow_langsmith.export.cursors import Cursors
+from airflow_langsmith.export.gather import gather, gather_threads
+from airflow_langsmith.export.late import refreshed, touched
+from airflow_langsmith.export.progress import Progress
+from airflow_langsmith.views import Rows, View
+
+FEEDBACK_AT_ONCE = 1000  # rows
+THREADS_AT_ONCE = 50  # whole conversations held at a time, with the payloads of their turns
+
+Land = Callable[[LangSmithClient, Page], None]
+
+
+def read(
+    client: LangSmithClient,
+    query: RunQuery,
+    view: View,
+    *,
+    lookback: timedelta | None,
+    land: Land | None,
+    redact: Callable[[Rows], Rows],
+    progress: Progress,
+    tell: Callable[[], None],
+    directory: Path,
+    concurrency: int | None,
+) -> Generator[Rows]:
+    """
+    Read the rows of a view, in their order, redacted before anything else has them.
+
+    Runs come by several cursors; conversations by one, for a thread is taken where its newest turn comes; files by one,
+    for they take the time; feedback page by page, for its pages have numbers.
+
+    :param lookback: Go by feedback that came or changed in the window, see :mod:`airflow_langsmith.export.late`.
+    :param land: Brings what the runs of a page had attached.
+    :param tell: Called after pages, in the caller's thread.
+    """
+    if view.source == "feedback":
+        pieces = touched(client, query, lookback or timedelta(0))
+        yield from map(redact, _feedback(pieces, view, progress, tell))
+        return
+    threads = view.source == "threads"
+    make = _threads(query, view) if threads else _runs(view, land)
+    queries = [query] if lookback is None else refreshed(client, query, lookback)
+    for behind, asked in enumerate(queries):
+        with Cursors(
+            client,
+            client.walk(asked),
+            partial(_redacted, redact, make, asked),
+            partial(_count, progress, behind, len(queries)),
+            tell,
+            directory=directory,
+            most=1 if threads or land else concurrency,
+        ) as cursors:
+            for rows in cursors:
+                _count_missing(progress, view, rows)
+                yield rows
+
+
+Make = Callable[[LangSmithClient, RunQuery, Page], Iterator[Rows]]
+
+
+def _redacted(
+    redact: Callable[[Rows], Rows], make: Make, query: RunQuery, client: LangSmithClient, page: Page
+) -> Iterator[Rows]:
+    return map(redact, make(client, query, page))
+
+
+def _runs(view: View, land: Land | None) -> Make:
+    """Make rows of runs, or of the traces they are the roots of."""
+
+    def make(client: LangSmithClient, query: RunQuery, page: Page) -> Iterator[Rows]:
+        if land:
+            land(client, page)
+        yield view.rows(gather(client, view.below, query, page.runs) if view.below else page.runs)
+
+    return make
+
+
+def _threads(whole: RunQuery, view: View) -> Make:
+    """Make of each thread that has a turn on a page a whole conversation, up to the end of the window."""
+    seen: set[str] = set()
+
+    def make(client: LangSmithClient, _: RunQuery, page: Page) -> Iterator[Rows]:
+        found = list(dict.fromkeys(run.thread_id for run in page.runs if run.thread_id and run.thread_id not in seen))
+        seen.update(found)
+        for first in range(0, len(found), THREADS_AT_ONCE):
+            yield view.rows(gather_threads(client, whole, found[first : first + THREADS_AT_ONCE]))
+
+    return make
+
+
+def _feedback(pieces: Iterator[Feedback], view: View, progress: Progress, tell: Callable[[], None]) -> Iterator[Rows]:
+    """Make rows of feedback."""
+    while batch := list(islice(pieces, FEEDBACK_AT_ONCE)):
+        progress.add([piece.created_at for piece in batch if piece.created_at], 0.0)
+        tell()
+        yield view.rows(batch)
+    progress.share = 1.0
+
+
+def _count(progress: Progress, behind: int, queries: int, page: Page, share: float) -> None:
+    pending = [run.end_time for run in page.runs].count(None)
+    progress.add([run.start_time for run in page.runs], (behind + share) / queries, pending)
+
+
+def _count_missing(progress: Progress, view: View, rows: Rows) -> None:
+    if view.marks not in view.columns:
+        return
+    names = [column.name for column in view.columns]
+    key = next((name for name in names if name in ("run_id", "trace_id", "thread_id")), None)
+    ids = rows.columns[names.index(key)] if key else repeat("a row without its id", rows.count)
+    progress.miss(ids, rows.columns[view.columns.index(view.marks)])

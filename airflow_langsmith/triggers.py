@@ -1,0 +1,214 @@
+"""
+What waits on a triggerer: the async halves of the sensors, and the watcher that schedules DAGs by feedback.
+
+A trigger looks again and again until it has one event to give. It carries identifiers and moments only, reads the
+connection by itself, and may run twice at the same time: it changes nothing anywhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Mapping
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Any, ClassVar
+
+from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
+
+from airflow_langsmith.api import AsyncLangSmithClient
+from airflow_langsmith.api.errors import LangSmithError
+from airflow_langsmith.conditions import parse
+from airflow_langsmith.hooks import LangSmithHook
+from airflow_langsmith.watch import FeedbackWatch, Selection, SettledWatch, Watch
+from airflow_langsmith.windows import duration
+
+MAX_FAILURES = 5  # looks in a row that may fail before the task does; each has already tried again by itself
+
+
+class LangSmithTrigger(BaseTrigger):
+    """
+    Base of the triggers: looks at ``selection`` until the watch is no longer waiting, or ``deadline`` has passed.
+
+    Its event is a dict: ``state`` is ``met``, ``failed``, ``timeout`` or ``error``, ``line`` says it for people,
+    ``result`` is what the sensor returns, and ``retriable`` says of an error whether a retry may cure it.
+
+    :param selection: What :meth:`Selection.serialize` wrote.
+    :param watched: What :meth:`Watch.serialize` wrote, of the kind of watch that the class is for.
+    :param deadline: ISO moment after which there is one more look and then a ``timeout``.
+    :param poke_interval: Seconds between two looks; twice as long each time with ``exponential_backoff``, up to
+        ``max_wait`` seconds.
+    :param max_failures: How many looks in a row may fail by what a retry may cure; None for any number.
+    """
+
+    watch_type: ClassVar[type[Watch]]
+
+    def __init__(
+        self,
+        *,
+        langsmith_conn_id: str,
+        selection: Mapping[str, Any],
+        watched: Mapping[str, Any],
+        deadline: str,
+        poke_interval: float = 60.0,
+        exponential_backoff: bool = False,
+        max_wait: float | None = None,
+        max_failures: int | None = MAX_FAILURES,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own is
+        self.langsmith_conn_id = langsmith_conn_id
+        self.selection = dict(selection)
+        self.watched = dict(watched)
+        self.deadline = deadline
+        self.poke_interval = poke_interval
+        self.exponential_backoff = exponential_backoff
+        self.max_wait = max_wait
+        self.max_failures = max_failures
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Write the trigger down."""
+        names = (
+            "langsmith_conn_id",
+            "selection",
+            "watched",
+            "deadline",
+            "poke_interval",
+            "exponential_backoff",
+            "max_wait",
+            "max_failures",
+        )
+        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look until there is one event to give."""
+        try:
+            async with await LangSmithHook(self.langsmith_conn_id).aget_conn() as client:
+                event = await self._wait(client)
+        except LangSmithError as error:
+            event = {"state": "error", "line": str(error), "retriable": error.retriable}
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow's own is
+
+    async def _wait(self, client: AsyncLangSmithClient) -> dict[str, Any]:
+        watch = self.watch_type.of(Selection.of(self.selection), self.watched)
+        deadline = datetime.fromisoformat(self.deadline)
+        looks = failures = 0
+        line = ""
+        while True:
+            left = deadline - datetime.now(UTC)
+            try:
+                outcome = await client.drive(watch.look(client.backend))
+            except LangSmithError as error:
+                failures += 1
+                if not error.retriable or (self.max_failures is not None and failures > self.max_failures):
+                    raise
+                self.log.warning("Look failed, %s in a row: %s", failures, error)
+            else:
+                failures, line = 0, outcome.line
+                self.log.info(line)
+                if outcome.state != "waiting":
+                    return {"state": outcome.state, "line": line, "result": watch.result(outcome, client.settings)}
+            if left <= timedelta(0):
+                return {"state": "timeout", "line": line}
+            await asyncio.sleep(min(self._pause(looks), left.total_seconds()))
+            looks += 1
+
+    def _pause(self, looks: int) -> float:
+        seconds = self.poke_interval * 2.0 ** min(looks, 30) if self.exponential_backoff else self.poke_interval
+        return seconds if self.max_wait is None else min(seconds, self.max_wait)
+
+
+class LangSmithFeedbackTrigger(LangSmithTrigger):
+    """Waits until people have said what a condition asks for."""
+
+    watch_type = FeedbackWatch
+
+
+class LangSmithSettledTrigger(LangSmithTrigger):
+    """Waits until a window has come to rest."""
+
+    watch_type = SettledWatch
+
+
+class LangSmithFeedbackEventTrigger(BaseEventTrigger):
+    """
+    Fires an asset event when people's feedback begins to fulfil a condition, for an ``AssetWatcher``.
+
+    It looks at the runs of the last ``window`` every ``poke_interval`` seconds, and fires when the condition becomes
+    true: once, until it has been false in between. From Airflow 3.3 on that is remembered with the asset, so a
+    restarted triggerer does not fire again; before, it may. The event holds what the sensor returns: ``figures``,
+    ``total``, ``feedback``, ``project``, ``window_start``, ``window_end``, ``url``.
+
+    What only a person can put right (a wrong key, an unknown project) ends the trigger with an error in the
+    triggerer's log; what may pass is tried again for ever.
+
+    :param condition: As for :class:`~airflow_langsmith.sensors.LangSmithFeedbackSensor`.
+    :param narrowed: What narrows the query, by the names of the sensor's arguments: ``{"is_root": True}``.
+    """
+
+    def __init__(
+        self,
+        *,
+        project: str,
+        condition: str,
+        window: str = "1d",
+        narrowed: Mapping[str, Any] | None = None,
+        min_runs: int = 1,
+        poke_interval: float = 300.0,
+        langsmith_conn_id: str = LangSmithHook.default_conn_name,
+    ) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own is
+        self.project = project
+        self.condition = str(parse(condition))  # what is none is told where the DAG is written
+        self.window = window
+        self.narrowed = dict(narrowed or {})
+        self.min_runs = min_runs
+        self.poke_interval = poke_interval
+        self.langsmith_conn_id = langsmith_conn_id
+        self._selection()
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Write the trigger down."""
+        names = ("project", "condition", "window", "narrowed", "min_runs", "poke_interval", "langsmith_conn_id")
+        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look, and fire at each edge."""
+        async with await LangSmithHook(self.langsmith_conn_id).aget_conn() as client:
+            held = await self._remembered()
+            while True:
+                watch = FeedbackWatch(self._selection(), condition=self.condition, min_runs=self.min_runs)
+                try:
+                    outcome = await client.drive(watch.look(client.backend))
+                except LangSmithError as error:
+                    if not error.retriable:
+                        raise
+                    self.log.warning("Look failed: %s", error)
+                else:
+                    self.log.info(outcome.line)
+                    holds = outcome.state == "met"
+                    if holds and not held:
+                        yield TriggerEvent(watch.result(outcome, client.settings))  # type: ignore[no-untyped-call]
+                    if holds != held:
+                        held = holds
+                        await self._remember(held)
+                await asyncio.sleep(self.poke_interval)
+
+    def _selection(self) -> Selection:
+        now = datetime.now(UTC)
+        length = duration(self.window, "window") or timedelta(days=1)
+        return Selection(project=self.project, start=now - length, end=now, closes=now, **self.narrowed)
+
+    async def _remembered(self) -> bool:
+        store = getattr(self, "asset_state_store", None)
+        return bool(await store.aget(self._key)) if store is not None else False
+
+    async def _remember(self, held: bool) -> None:
+        store = getattr(self, "asset_state_store", None)
+        if store is not None:
+            await store.aset(self._key, held)
+
+    @property
+    def _key(self) -> str:
+        """Tell this watcher's memory from that of another one of the same asset."""
+        what = json.dumps(self.serialize()[1], sort_keys=True)
+        return f"langsmith_{sha256(what.encode()).hexdigest()[:16]}"

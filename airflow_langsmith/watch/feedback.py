@@ -1,0 +1,129 @@
+"""Whether people have said what a condition asks for, about the runs they were to judge."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any, Self
+
+from airflow_langsmith.api import Feedback, RunQuery, census
+from airflow_langsmith.api.backend import Backend
+from airflow_langsmith.api.flow import Flow
+from airflow_langsmith.conditions import Figures, Tally, Verdict, judge, parse
+from airflow_langsmith.watch.looking import Outcome, Watch
+from airflow_langsmith.watch.selection import Selection
+
+OVERLAP = timedelta(minutes=5)  # clocks differ, and what was given a moment ago may not be found yet
+ALL_AGAIN_EVERY = 10  # looks; feedback that was deleted shows in nothing that changed
+
+
+class FeedbackWatch(Watch):
+    """
+    Waits until ``condition`` holds of the feedback on the selected runs, or fails as soon as ``fail_when`` does.
+
+    Before the window is complete nothing is met, but it may fail. With fewer than ``min_runs`` runs it does neither.
+
+    A look takes one request for the number of runs (two if they are more than a page), one for each 1000 runs that have
+    feedback under the condition's keys (100 on v1), and one for each 50 of these that have several pieces under one
+    key. On v2 later looks ask for what changed since the last one, and for all again every tenth time, and before they
+    say that it is met or failed.
+    """
+
+    def __init__(
+        self,
+        selection: Selection,
+        *,
+        condition: str,
+        fail_when: str | None = None,
+        min_runs: int = 1,
+        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        super().__init__(selection)
+        self.condition = parse(condition, "condition")
+        self.fail_when = parse(fail_when, "fail_when") if fail_when else None
+        self.min_runs = min_runs
+        self.keys = self.condition.keys | (self.fail_when.keys if self.fail_when else frozenset())
+        self._clock = clock
+        self._looks = 0
+        self._seen: dict[str, dict[str, Tally]] = {}  # run -> key -> what it has of it
+        self._asked: datetime | None = None
+
+    @classmethod
+    def of(cls, selection: Selection, written: Mapping[str, Any]) -> Self:
+        """Read it back."""
+        return cls(selection, **{name: written[name] for name in ("condition", "fail_when", "min_runs")})
+
+    def serialize(self) -> dict[str, Any]:
+        """Write it down; what it saw is only there to save requests."""
+        fail_when = str(self.fail_when) if self.fail_when else None
+        return {"condition": str(self.condition), "fail_when": fail_when, "min_runs": self.min_runs}
+
+    def look(self, backend: Backend) -> Flow[Outcome]:
+        """Ask how many runs there are and what feedback they have."""
+        now = self._clock()
+        query = yield from self.query(backend)
+        total = yield from census.count(query, backend)
+        since = self._asked - OVERLAP if self._asked and self._looks % ALL_AGAIN_EVERY else None
+        figures, verdict = yield from self._judge(query, total, since, backend)
+        if verdict.state != "waiting" and since is not None:
+            figures, verdict = yield from self._judge(query, total, None, backend)
+        self._asked, self._looks = now, self._looks + 1
+        measured = {"figures": verdict.figures, **figures.summary()}
+        if verdict.state == "met" and self.selection.left(now) > timedelta(0):
+            closes = self.selection.closes.isoformat()
+            return Outcome("waiting", f"waiting: the window is complete at {closes}; so far {verdict.line}", measured)
+        return Outcome(verdict.state, verdict.line, measured)
+
+    def _judge(
+        self, query: RunQuery, total: int, since: datetime | None, backend: Backend
+    ) -> Flow[tuple[Figures, Verdict]]:
+        given = yield from census.judged(query, self.keys, backend, since)
+        several = [run for run, keys in given.items() if any(one.n > 1 for one in keys.values())]
+        pieces = yield from census.pieces(query, several, self.keys, backend)
+        if since is None:
+            self._seen = {}
+        self._seen |= {run: {key: _told(one) for key, one in keys.items()} for run, keys in given.items()}
+        self._seen |= _listed(pieces)
+        tallies = {key: _added(keys[key] for keys in self._seen.values() if key in keys) for key in self.keys}
+        figures = Figures(total, tallies)
+        return figures, judge(self.condition, self.fail_when, figures, self.min_runs)
+
+
+def _told(given: census.Given) -> Tally:
+    """Tell what one piece was from the stats of its key, where it is the only one."""
+    return Tally(
+        pieces=given.n,
+        runs=1,
+        scores={} if given.avg is None else {given.avg: 1},
+        labels={label: count for label, count in (given.values or {}).items() if count},
+    )
+
+
+def _listed(pieces: list[Feedback]) -> dict[str, dict[str, Tally]]:
+    """Tell what runs have, from every piece of it."""
+    found: dict[str, dict[str, list[Feedback]]] = defaultdict(lambda: defaultdict(list))
+    for piece in pieces:
+        if piece.run_id:
+            found[piece.run_id][piece.key].append(piece)
+    return {run: {key: _tally(some) for key, some in keys.items()} for run, keys in found.items()}
+
+
+def _tally(pieces: list[Feedback]) -> Tally:
+    return Tally(
+        pieces=len(pieces),
+        runs=1,
+        scores=Counter(float(piece.score) for piece in pieces if piece.score is not None),
+        labels=Counter(piece.value for piece in pieces if isinstance(piece.value, str)),
+    )
+
+
+def _added(tallies: Iterable[Tally]) -> Tally:
+    scores: Counter[float] = Counter()
+    labels: Counter[str] = Counter()
+    pieces = runs = 0
+    for tally in tallies:
+        pieces, runs = pieces + tally.pieces, runs + tally.runs
+        scores.update(tally.scores)
+        labels.update(tally.labels)
+    return Tally(pieces, runs, scores, labels)

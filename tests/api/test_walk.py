@@ -1,0 +1,89 @@
+"""A walk shared with others: nothing twice, nothing lost, whoever reads what and when."""
+
+from __future__ import annotations
+
+import random
+import runpy
+from datetime import timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_langsmith.api import RunQuery, Settings
+from airflow_langsmith.api.backend import Backend
+from airflow_langsmith.api.flow import Request, Response
+from airflow_langsmith.api.walk import Walk
+
+simulation = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "bench" / "simulation.py")))
+SECONDS = st.lists(st.integers(0, 60), max_size=60).map(lambda drawn: [s for s in drawn if drawn.count(s) < 4])
+
+
+def next_page(walk: Walk, server: Any) -> list[str]:
+    """Read a page, answered without a network, and give the ids on it."""
+    flow = walk.next_page()
+    step = next(flow)
+    while True:
+        assert isinstance(step, Request)
+        try:
+            step = flow.send(Response(200, {}, server.page(step)))
+        except StopIteration as end:
+            return [run.id for run in end.value.runs]
+
+
+@given(SECONDS, st.integers(4, 9), st.integers(0, 1000))
+def test_shared_walks_read_what_one_would(seconds: list[int], page_size: int, seed: int) -> None:
+    """However often and at whatever moment a walk is shared, all runs come once, and in the order of one walk."""
+    chance = random.Random(seed)
+    server = simulation.Runs(simulation.DAY + timedelta(seconds=second) for second in seconds)
+    query = RunQuery(
+        project=simulation.SHOP,
+        start=simulation.DAY + timedelta(seconds=5),
+        end=simulation.DAY + timedelta(seconds=50),
+        page_size=page_size,
+    )
+    found: list[tuple[Walk, list[str]]] = [(Walk(query, Backend(Settings(api_version="v2"))), [])]
+    while reading := [place for place, (walk, _) in enumerate(found) if not walk.done]:
+        place = chance.choice(reading)
+        walk, ids = found[place]
+        ids += next_page(walk, server)
+        parts = chance.randint(1, 3)
+        if parts > 1 and walk.left > timedelta(seconds=1):
+            found[place + 1 : place + 1] = [(older, []) for older in walk.share(parts)]
+    within = [str(UUID(int=place)) for place, time in enumerate(server.times) if query.start <= time < query.end]
+    assert [run_id for _, ids in found for run_id in ids] == within
+
+
+def test_a_walk_that_is_shared_asks_as_before() -> None:
+    """The question a cursor belongs to stays the same to the letter, though others read a part of its answer."""
+    times = [simulation.DAY + timedelta(seconds=second) for second in range(100)]
+    query = RunQuery(
+        project=simulation.SHOP, start=simulation.DAY, end=simulation.DAY + timedelta(seconds=100), page_size=10
+    )
+    walk, server = Walk(query, Backend(Settings(api_version="v2"))), simulation.Runs(times)
+    next_page(walk, server)
+    first = next(walk.next_page())
+    older = walk.share(3)
+    second = next(walk.next_page())
+    assert isinstance(first, Request)
+    assert isinstance(second, Request)
+    assert first.json == second.json
+    assert [part.query.start for part in (walk, *older)] == [times[60], times[30], times[0]]
+    assert [part.query.end for part in older] == [times[60], times[30]]
+
+
+def test_what_is_left_is_told_by_the_last_page() -> None:
+    """The pages left are those of runs as close together as the last ones, wherever in the window they are."""
+    at_noon = [simulation.DAY + timedelta(hours=12, seconds=second) for second in range(101)]
+    query = RunQuery(
+        project=simulation.SHOP, start=simulation.DAY, end=simulation.DAY + timedelta(days=1), page_size=11
+    )
+    walk = Walk(query, Backend(Settings(api_version="v2")))
+    next_page(walk, simulation.Runs(at_noon))
+    assert walk.pages_left == (12 * 3600 + 90) / 10
+    while not walk.done:
+        next_page(walk, simulation.Runs(at_noon))
+    assert walk.pages_left == 0

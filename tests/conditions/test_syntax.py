@@ -1,0 +1,245 @@
+"""A condition is read as meant, prints itself so that it reads back, or is refused with a mark under the place."""
+
+from __future__ import annotations
+
+import pickle
+from datetime import timedelta
+from fractions import Fraction
+from itertools import product
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.conditions import parse
+from airflow_langsmith.conditions.syntax import DEEPEST, LONGEST
+
+IN_TIME = settings(deadline=timedelta(seconds=2))  # most take less than a thousandth of it
+
+
+@pytest.mark.parametrize(
+    ("written", "canonical"),
+    [
+        ("coverage(user_score)>=0.90", "coverage(user_score) >= 0.9"),
+        ("  total ( )\n>\n+1e2 ", "total() > 100"),
+        ("avg(a.b-c) < -.5", "avg(a.b-c) < -0.5"),
+        ("avg(x) == -0", "avg(x) == 0"),
+        ("avg(x) == 5.", "avg(x) == 5"),
+        ("avg(x) != 1e-7", "avg(x) != 1e-07"),
+        ("avg('x') > 1", "avg(x) > 1"),
+        ("avg('größe') > 1", "avg(größe) > 1"),
+        ("avg('3 stars') > 1", 'avg("3 stars") > 1'),
+        (r"avg('a \'b\' \\ \"c\"') > 1", r'avg("a \'b\' \\ \"c\"") > 1'.replace(r"\'", "'")),
+        ("avg(and) > 1 and min(NOT) > 1", "avg(and) > 1 and min(NOT) > 1"),
+        ("avg(avg) > 1", "avg(avg) > 1"),
+        ("share(x, TRUE) > 0.5 and share(x, false) < 0.5", "share(x, 1) > 0.5 and share(x, 0) < 0.5"),
+        ("share(x, 'true') > 0.5 and share(x, '') < 0.5", 'share(x, "true") > 0.5 and share(x, "") < 0.5'),
+        ("Avg(x) > 1 AND mIn(X) > 1 Or max(x) > 1", "avg(x) > 1 and min(X) > 1 or max(x) > 1"),
+        ("avg(x) > 1 and (min(x) > 1 or max(x) > 1)", "avg(x) > 1 and (min(x) > 1 or max(x) > 1)"),
+        ("(avg(x) > 1 and min(x) > 1) or (max(x) > 1)", "avg(x) > 1 and min(x) > 1 or max(x) > 1"),
+        ("avg(x) > 1 and (min(x) > 1 and (max(x) > 1))", "avg(x) > 1 and min(x) > 1 and max(x) > 1"),
+        ("not avg(x) > 1 and min(x) > 1", "avg(x) <= 1 and min(x) > 1"),
+        ("not(avg(x) > 1 and min(x) >= 1 or max(x) == 1)", "(avg(x) <= 1 or min(x) < 1) and max(x) != 1"),
+        ("not (not avg(x) < 1 and not not min(x) <= 1)", "avg(x) < 1 or min(x) > 1"),
+    ],
+)
+def test_a_condition_has_one_text(written: str, canonical: str) -> None:
+    """Space, brackets, quotes, case and ``not`` are free; what is meant by them prints in one way, and reads back."""
+    condition = parse(written)
+    assert str(condition) == canonical
+    assert parse(canonical) == condition
+    assert hash(parse(canonical)) == hash(condition)
+
+
+def test_a_condition_tells_what_it_needs() -> None:
+    """It names its keys, whether runs have to be counted, and the keys of which averages are not enough."""
+    condition = parse("coverage(a) > 0.5 and avg(b) > 1 and (min(c) > 1 or share(a, 'x') > 0.5) and count('d e') > 1")
+    assert condition.keys == {"a", "b", "c", "d e"}
+    assert condition.needs_total
+    assert condition.needs_values == {"a", "c"}
+    assert not parse("runs(a) > 1 or max(a) > 1").needs_total
+    only_total = parse("total() > 1")
+    assert (only_total.keys, only_total.needs_total, only_total.needs_values) == (frozenset(), True, frozenset())
+
+
+def test_a_condition_travels() -> None:
+    """It pickles, measured or not."""
+    condition = parse("coverage(a) > 0.5 and avg(b) > 1")
+    assert len(condition.measures) == 2
+    assert pickle.loads(pickle.dumps(condition)) == condition
+
+
+@pytest.mark.parametrize(
+    ("text", "marks", "what"),
+    [
+        ("", "^", "it is empty"),
+        ("  ", "^", "it is empty"),
+        ("average(x) > 1", "^", "no measure 'average', did you mean 'avg'? (there is count, runs, coverage, avg,"),
+        ("avg(x) > 1 or Cuont(x) > 1", "              ^", "no measure 'cuont', did you mean 'count'?"),
+        ("zebra(x) > 1", "^", "no measure 'zebra' (there is count"),
+        ("user_score > 1", "^", "'user_score' is no measure; a key stands in the brackets of one"),
+        ("1 < avg(x)", "^", "expected a measure, such as coverage(user_score)"),
+        ("'x' > 1", "^", "expected a measure"),
+        ("avg(x) > 1 and", "              ^", "expected a measure"),
+        ("avg(x) > 1 and or", "               ^", "expected a measure"),
+        ("not", "   ^", "expected a measure"),
+        ("()", " ^", "expected a measure"),
+        ("avg > 1", "    ^", "expected '('; it is avg(key)"),
+        ("avg() > 1", "    ^", "expected a key; it is avg(key)"),
+        ("avg(1) > 1", "    ^", "expected a key; it is avg(key)"),
+        ("avg('') > 1", "    ^", "the key is empty"),
+        ("avg(3stars) > 1", "    ^", "no number; a key that begins like one goes in quotes"),
+        ("avg(x y) > 1", "      ^", "expected ')'; it is avg(key)"),
+        ("avg(x, 1) > 1", "     ^", "expected ')'; it is avg(key)"),
+        ("total(x) > 1", "      ^", "expected ')'; it is total()"),
+        ("share(x) > 0.5", "       ^", "expected ',' and a value; it is share(key, value)"),
+        ("share(x, good) > 0.5", "         ^", "a score (a number, true, false) or a label in quotes"),
+        ("share(x, 1, 2) > 0.5", "          ^", "expected ')'; it is share(key, value)"),
+        ("avg(x)", "      ^", "expected a comparison (< <= > >= == !=) after avg(x)"),
+        ("avg(x) and", "       ^", "expected a comparison"),
+        ("avg(x) = 1", "       ^", "a single '='; equal is written =="),
+        ("avg(x) >", "        ^", "expected the number that avg(x) is compared with"),
+        ("avg(x) > '1'", "         ^", "expected the number"),
+        ("avg(x) > true", "         ^", "expected the number"),
+        ("avg(x) > avg(y)", "         ^", "expected the number"),
+        ("avg(x) > 1e999", "         ^", "too large a number"),
+        ("share(x, -1e999) > 0.5", "         ^", "too large a number"),
+        ("avg(x) > nan", "         ^", "expected the number"),
+        ("avg(x) > 1and", "         ^", "no number"),
+        ("avg(x) > 1.2.3", "         ^", "no number"),
+        ("avg(x) > 1 + 1", "           ^", "no number"),
+        ("avg(x) > ٣", "         ^", "'٣' has no meaning here"),
+        ("avg(x) > 90%", "           ^", "'%' has no meaning here"),
+        ("avg(x) > 1 < 2", "           ^", "comparisons do not chain; join two with 'and'"),
+        ("(avg(x) > 1 < 2)", "            ^", "comparisons do not chain"),
+        ("(avg(x) > 1) == 1", "             ^", "comparisons do not chain"),
+        ("avg(x) > 1 avg(y) > 1", "           ^", "expected 'and', 'or' or the end instead of 'avg'"),
+        ("avg(x) > 1 not avg(y) > 1", "           ^", "expected 'and', 'or' or the end instead of 'not'"),
+        ("avg(x) > 1)", "          ^", "expected 'and', 'or' or the end instead of ')'"),
+        ("(avg(x) > 1", "           ^", "expected 'and', 'or' or ')'"),
+        ("avg('x > 1", "    ^", "a text that is not closed on its line"),
+        ("avg('x\\') > 1", "    ^", "a text that is not closed on its line"),
+        ("coverage(x) > 1", "              ^", "coverage(x) > 1 never holds, for coverage(x) is a number from 0 to 1"),
+        ("not coverage(x) > 1", "                  ^", "coverage(x) > 1 never holds"),
+        ("share(x, 1) >= -1", "               ^", "share(x, 1) >= -1 always holds"),
+        ("count(x) < 0", "           ^", "count(x) < 0 never holds, for count(x) is a whole number from 0 up"),
+        ("runs(x) == 0.5", "           ^", "runs(x) == 0.5 never holds"),
+        ("avg(x) > 1 &&", "           ^", "'&' has no meaning here"),
+        ("__class__", "^", "'__class__' is no measure"),
+        ("__import__('os') > 1", "^", "no measure '__import__'"),
+        ("avg(x).__class__ > 1", "      ^", "no number"),
+        ("avg(x())", "     ^", "expected ')'"),
+        ("avg(x)[0] > 1", "      ^", "'[' has no meaning here"),
+        ("lambda: 1", "      ^", "':' has no meaning here"),
+        ("f'{x}' > 1", "^", "'f' is no measure"),
+        ("avg(f'{x}') > 1", "     ^", "expected ')'"),
+        ("(x := 1)", "   ^", "':' has no meaning here"),
+    ],
+)
+def test_a_mistake_is_marked(text: str, marks: str, what: str) -> None:
+    """The refusal names the argument and what is wrong, marks the place, and says that a retry will not help."""
+    with pytest.raises(ConfigurationError) as caught:
+        parse(text, "fail_when")
+    said = str(caught.value)
+    assert said.startswith("fail_when cannot be read: ")
+    first, shown, mark, last = said.splitlines()
+    assert what in first
+    assert (shown, mark) == (f"  {text}", f"  {marks}")
+    assert last.startswith("A retry will not help")
+
+
+def test_a_mistake_is_marked_on_its_line() -> None:
+    """Of a condition over several lines only the line of the mistake is shown."""
+    with pytest.raises(ConfigurationError, match=r"did you mean 'count'.*\n  or \(cuont\(x\) > 1\n      \^\nA retry"):
+        parse("avg(x) > 1\nor (cuont(x) > 1\nor min(x) > 1)")
+
+
+@pytest.mark.parametrize("control", ["\n", "\r", "\t", "\x00", "\x1b", "\x85", "\u2028"])
+def test_a_text_is_of_one_line(control: str) -> None:
+    """No key and no label brings a line break or another control character into a log, escaped or not."""
+    for quote, inside in product("'\"", (control, "\\" + control)):
+        with pytest.raises(ConfigurationError, match="not closed on its line"):
+            parse(f"avg({quote}a{inside}b{quote}) > 1")
+
+
+@pytest.mark.parametrize(
+    "measure", ["count(x)", "runs(x)", "total()", "coverage(x)", "share(x, 1)", "avg(x)", "min(x)", "max(x)"]
+)
+def test_foregone_comparisons_are_refused(measure: str) -> None:
+    """A comparison that all figures fulfil, or none, is refused, negated too; every other one is taken."""
+    lies = {
+        "<": lambda figure, bound: figure < bound,
+        "<=": lambda figure, bound: figure <= bound,
+        ">": lambda figure, bound: figure > bound,
+        ">=": lambda figure, bound: figure >= bound,
+        "==": lambda figure, bound: figure == bound,
+        "!=": lambda figure, bound: figure != bound,
+    }
+    eighths = [Fraction(n, 8) for n in range(-24, 25)]
+    figures = {
+        "count": [f for f in eighths if f >= 0 and f.denominator == 1],
+        "coverage": [f for f in eighths if 0 <= f <= 1],
+        "share": [f for f in eighths if 0 <= f <= 1],
+    }
+    figures["runs"] = figures["total"] = figures["count"]
+    possible = figures.get(measure.partition("(")[0], eighths)
+    for operator, bound, negation in product(lies, [Fraction(n, 8) for n in range(-20, 21)], ("", "not ")):
+        text = f"{negation}{measure} {operator} {float(bound)}"
+        outcomes = {lies[operator](figure, bound) for figure in possible}
+        if len(outcomes) == 2:
+            parse(text)
+        else:
+            with pytest.raises(ConfigurationError, match="always holds" if True in outcomes else "never holds"):
+                parse(text)
+
+
+WORDS = st.sampled_from(
+    [
+        *"(),<>'\"\\.-+% \n",
+        *"<= >= == != and or not AND avg( count( share( total() x user_score true 1 0.5 -1 1e9".split(),
+    ]
+)
+
+
+@IN_TIME
+@given(st.text() | st.lists(WORDS, max_size=60).map("".join) | st.lists(WORDS, max_size=60).map(" ".join))
+@example("(" * LONGEST)
+@example("not " * (LONGEST // 4))
+@example("not(" * (LONGEST // 4))
+@example("'" + "\\" * (LONGEST - 1))
+@example("avg(x) > " + "1" * (LONGEST - 9))
+@example("avg(x) > " + "1" * (LONGEST - 10) + "x")
+@example("avg(x) > 1e" + "9" * (LONGEST - 11))
+@example("avg(x) > 0." + "0" * (LONGEST - 12) + "1")
+@example("x" * LONGEST)
+@example("a" * (LONGEST - 1) + "(")
+@example(" " * LONGEST)
+@example("\ud800")
+def test_nothing_but_a_refusal_comes_of_any_text(text: str) -> None:
+    """Whatever is written is read or refused, without delay and without any other error."""
+    try:
+        condition = parse(text)
+    except ConfigurationError:
+        return
+    assert parse(str(condition)) == condition
+
+
+def test_depth_and_length_have_limits() -> None:
+    """A condition at the limits is read; one beyond them is refused."""
+    assert str(parse("(" * DEEPEST + "avg(x) > 1" + ")" * DEEPEST)) == "avg(x) > 1"
+    with pytest.raises(
+        ConfigurationError, match=rf"nested deeper than {DEEPEST} brackets\n  .*\n  {' ' * DEEPEST}\^\n"
+    ):
+        parse("(" * (DEEPEST + 1) + "avg(x) > 1" + ")" * (DEEPEST + 1))
+    text = "avg(x) > 1" + " and avg(x) > 1" * ((LONGEST - 10) // 15)
+    assert len(parse(text.ljust(LONGEST)).measures) == 1
+    with pytest.raises(
+        ConfigurationError, match=f"{LONGEST + 1} characters, of {LONGEST} at most.*retry will not help"
+    ):
+        parse(text.ljust(LONGEST + 1))
+
+
+def test_side_by_side_brackets_are_not_deep() -> None:
+    """Brackets that are closed do not count."""
+    assert len(parse(" or ".join(f"(avg(x{n}) > 1)" for n in range(DEEPEST * 2))).keys) == DEEPEST * 2

@@ -1,0 +1,347 @@
+"""A verdict is what an evaluation by hand, over single pieces of feedback and truth tables, comes to."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any, Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_langsmith.conditions import Figures, Tally, judge, parse
+
+
+@dataclass(frozen=True)
+class Piece:
+    """One piece of feedback, as people give it."""
+
+    key: str
+    score: float | None = None
+    label: str | None = None
+
+
+Run = list[Piece]
+KEYS = ["user_score", "a b", "größe-2"]
+LABELS = ["good", "it's", "1"]
+SCORES = [0, 1, True, False, 0.1, 0.2, 0.3, -1.5, 0.25, 4.0, 7]
+PIECES = st.builds(
+    Piece, st.sampled_from(KEYS[:2]), st.none() | st.sampled_from(SCORES), st.none() | st.sampled_from(LABELS)
+)
+RUNS = st.lists(st.lists(PIECES, max_size=3), max_size=6)
+
+
+def counted(runs: list[Run]) -> Figures:
+    """Count single pieces into figures."""
+    pieces = [piece for run in runs for piece in run]
+
+    def tally(key: str) -> Tally:
+        mine = [piece for piece in pieces if piece.key == key]
+        return Tally(
+            pieces=len(mine),
+            runs=sum(any(piece.key == key for piece in run) for run in runs),
+            scores=Counter(piece.score for piece in mine if piece.score is not None),
+            labels=Counter(piece.label for piece in mine if piece.label is not None),
+        )
+
+    return Figures(len(runs), {key: tally(key) for key in {piece.key for piece in pieces}})
+
+
+# Conditions of the test's own: ("and", left, right), ("or", left, right), ("not", part), (measure, operator, bound).
+Tree = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A measure and what is in its brackets."""
+
+    name: str
+    key: str = ""
+    value: float | str = 0
+
+    def __str__(self) -> str:
+        arguments = [f'"{text}"' if isinstance(text, str) else str(text) for text in (self.key, self.value)]
+        return f"{self.name}({', '.join(arguments[: {'total': 0, 'share': 2}.get(self.name, 1)])})"
+
+    def by_hand(self, runs: list[Run]) -> Fraction | None:
+        """Compute it the long way."""
+        mine = [piece for run in runs for piece in run if piece.key == self.key]
+        scores = [Fraction(str(float(piece.score))) for piece in mine if piece.score is not None]
+        having = [run for run in runs if self.key in [piece.key for piece in run]]
+        wanted = self.value if isinstance(self.value, str) else Fraction(str(float(self.value)))
+        matching = [
+            piece
+            for piece in mine
+            if wanted == piece.label or (piece.score is not None and wanted == Fraction(str(float(piece.score))))
+        ]
+        try:
+            return {
+                "total": lambda: Fraction(len(runs)),
+                "count": lambda: Fraction(len(mine)),
+                "runs": lambda: Fraction(len(having)),
+                "coverage": lambda: Fraction(len(having), len(runs)),
+                "avg": lambda: sum(scores, Fraction(0)) / len(scores),
+                "min": lambda: min(scores),
+                "max": lambda: max(scores),
+                "share": lambda: Fraction(len(matching), len(mine)),
+            }[self.name]()
+        except (ZeroDivisionError, ValueError):
+            return None
+
+
+KEY = st.sampled_from(KEYS)
+VALUE = st.sampled_from([*SCORES, *LABELS])
+ORDERS = ["<", "<=", ">", ">=", "==", "!="]
+COUNTS = st.one_of(st.builds(Figure, st.just("total")), st.builds(Figure, st.sampled_from(["count", "runs"]), KEY))
+PARTS = st.one_of(st.builds(Figure, st.just("coverage"), KEY), st.builds(Figure, st.just("share"), KEY, VALUE))
+ANYTHING = st.builds(Figure, st.sampled_from(["avg", "min", "max"]), KEY)
+COMPARISONS: st.SearchStrategy[Tree] = st.one_of(
+    st.tuples(COUNTS, st.sampled_from(ORDERS), st.integers(1, 6).map(str)),
+    st.tuples(PARTS, st.sampled_from(ORDERS), st.sampled_from(["0.25", "0.5", "0.2", ".6", "75e-2", "0.333"])),
+    st.tuples(ANYTHING, st.sampled_from(ORDERS), st.sampled_from(["0", "1", "0.1", "0.2", "-1.5", "+.15", "2.5"])),
+)
+TREES: st.SearchStrategy[Tree] = st.recursive(
+    COMPARISONS,
+    lambda parts: st.one_of(st.tuples(st.sampled_from(["and", "or"]), parts, parts), st.tuples(st.just("not"), parts)),
+    max_leaves=8,
+)
+
+
+def written(tree: Tree) -> str:
+    """Write a tree as text, every group in brackets."""
+    match tree:
+        case ("and" | "or" as word, left, right):
+            return f"({written(left)} {word} {written(right)})"
+        case ("not", part):
+            return f"not {written(part)}"
+    return " ".join(map(str, tree))
+
+
+T, F, U = "true", "false", "undefined"
+AND = {(T, T): T, (T, F): F, (T, U): U, (F, T): F, (F, F): F, (F, U): F, (U, T): U, (U, F): F, (U, U): U}
+OR = {(T, T): T, (T, F): T, (T, U): T, (F, T): T, (F, F): F, (F, U): U, (U, T): T, (U, F): U, (U, U): U}
+NOT = {T: F, F: T, U: U}
+
+
+def evaluated(tree: Tree, runs: list[Run]) -> str:
+    """Evaluate a tree by truth table."""
+    match tree:
+        case ("and", left, right):
+            return AND[evaluated(left, runs), evaluated(right, runs)]
+        case ("or", left, right):
+            return OR[evaluated(left, runs), evaluated(right, runs)]
+        case ("not", part):
+            return NOT[evaluated(part, runs)]
+    figure, operator, number = tree
+    found, bound = figure.by_hand(runs), Fraction(number)
+    if found is None:
+        return U
+    below, at = found < bound, found == bound
+    fulfilled = {"<": below, "<=": below or at, ">": not (below or at), ">=": not below, "==": at, "!=": not at}
+    return T if fulfilled[operator] else F
+
+
+def leaves(tree: Tree) -> Iterator[Figure]:
+    """Give the measures of a tree."""
+    if isinstance(tree[0], Figure):
+        yield tree[0]
+    else:
+        for part in tree[1:]:
+            yield from leaves(part)
+
+
+@given(TREES, st.none() | TREES, RUNS)
+def test_a_verdict_is_what_it_is_by_hand(tree: Tree, danger: Tree | None, runs: list[Run]) -> None:
+    """It fails if ``fail_when`` is true, else is met if the condition is true, else waits, with the right figures."""
+    fail_when = None if danger is None else parse(written(danger))
+    verdict = judge(parse(written(tree)), fail_when, counted(runs), min_runs=0)
+    if danger is not None and evaluated(danger, runs) == T:
+        assert verdict.state == "failed"
+    else:
+        assert verdict.state == ("met" if evaluated(tree, runs) == T else "waiting")
+    by_hand = [figure.by_hand(runs) for part in (tree, danger) if part for figure in leaves(part)]
+    assert set(verdict.figures.values()) == {None if figure is None else float(figure) for figure in by_hand}
+    assert json.loads(json.dumps(verdict.figures)) == verdict.figures
+    assert verdict.line.startswith(f"{verdict.state}: ")
+    assert len(verdict.line.splitlines()) == 1
+    assert bool(verdict.missing) is (verdict.state == "waiting")
+
+
+@given(TREES)
+def test_a_canonical_text_reads_back(tree: Tree) -> None:
+    """What a condition prints is read as the same condition, and prints the same."""
+    condition = parse(written(tree))
+    assert parse(str(condition)) == condition
+    assert str(parse(str(condition))) == str(condition)
+    assert condition.keys == {figure.key for figure in leaves(tree)} - {""}
+    assert condition.needs_total is bool({"total", "coverage"} & {figure.name for figure in leaves(tree)})
+    valued = {figure.key for figure in leaves(tree) if figure.name in ("share", "min", "max")}
+    assert condition.needs_values == valued
+
+
+@given(
+    st.sampled_from(["coverage", "runs", "count"]),
+    st.sampled_from([">=", ">", "=="]),
+    st.fractions(0, 1, max_denominator=40),
+    st.integers(1, 60),
+    st.data(),
+)
+def test_as_many_more_as_it_says(name: str, operator: str, part: Fraction, total: int, data: st.DataObject) -> None:
+    """With as many more as are said to be needed the condition is met, with fewer it is not."""
+    bound = round(float(part), 4) or 0.1 if name == "coverage" else int(part * total) or 1
+    if (operator, bound) == (">", 1) and name == "coverage":
+        operator = ">="
+    condition = parse(f"{name}(x) {operator} {bound}")
+    have = data.draw(st.integers(0, total))
+
+    def with_more(more: int) -> Any:
+        figures = Figures(total, {"x": Tally(pieces=have + more, runs=have + more)})
+        return judge(condition, None, figures, min_runs=0)
+
+    missing = re.search(r": (\d+) more(?: of (\d+) runs)?\)$", with_more(0).missing)
+    reachable = [more for more in range(2 * total + 2) if with_more(more).state == "met"]
+    if missing is None:
+        assert not reachable or reachable[0] == 0
+    else:
+        assert int(missing[1]) == reachable[0] > 0
+        assert missing[2] == (str(total) if name == "coverage" else None)
+
+
+@pytest.mark.parametrize("comparison", ["count(x) < 5", "count(x) != 5", "coverage(x) <= 0.5", "coverage(x) != 1"])
+def test_more_is_no_cure_for_too_much(comparison: str) -> None:
+    """Where a figure is too large, or just not to be what it is, no number of missing ones is made up."""
+    verdict = judge(parse(comparison), None, Figures(5, {"x": Tally(5, 5)}))
+    measure, _, need = comparison.partition(" ")
+    assert verdict.missing == f"{measure} {5 if 'count' in measure else 1} (needs {need})"
+
+
+@given(st.fractions(-2, 2, max_denominator=10**7), st.decimals(-2, 2, places=3), st.sampled_from(ORDERS))
+def test_a_figure_never_belies_its_bound(score: Fraction, bound: Any, operator: str) -> None:
+    """The figure in the line, rounded for people, still lies on the side of its bound that was judged."""
+    verdict = judge(parse(f"avg(x) {operator} {bound}"), None, Figures(1, {"x": Tally(1, 1, {float(score): 1})}))
+    shown = re.match(r"\w+: avg\(x\) (\S+) \(", verdict.line)
+    assert shown is not None
+    again = judge(parse(f"avg(x) {operator} {bound}"), None, Figures(1, {"x": Tally(1, 1, {float(shown[1]): 1})}))
+    assert again.state == verdict.state
+
+
+SHOP = Figures(50, {"user_score": Tally(42, 42, {1: 36, 0: 6})})
+
+
+@pytest.mark.parametrize(
+    ("fail_when", "state"), [(None, "met"), ("avg(user_score) < 0.9", "failed"), ("avg(user_score) < 0.8", "met")]
+)
+def test_failing_goes_first(fail_when: str | None, state: Literal["met", "failed"]) -> None:
+    """What is met and to fail by at once fails."""
+    verdict = judge(parse("coverage(user_score) > 0.8"), parse(fail_when) if fail_when else None, SHOP)
+    assert verdict.state == state
+
+
+def test_the_line_tells_all() -> None:
+    """It has every figure beside its bound; what is missing leaves out what is there."""
+    condition = parse("coverage(user_score) >= 0.9 and avg(user_score) >= 0.8")
+    verdict = judge(condition, parse("share(user_score, 0) > 0.33"), SHOP)
+    missing = "coverage(user_score) 0.84 (needs >= 0.9: 3 more of 50 runs)"
+    danger = "fail_when: share(user_score, 0) 0.1429 (> 0.33 no)"
+    assert verdict.line == f"waiting: {missing} · avg(user_score) 0.8571 (>= 0.8 ok); {danger}"
+    assert verdict.missing == missing
+    assert verdict.figures == {
+        "coverage(user_score)": 0.84,
+        "avg(user_score)": float(Fraction(6, 7)),
+        "share(user_score, 0)": float(Fraction(1, 7)),
+    }
+
+
+@pytest.mark.parametrize("fail_when", [None, "count(x) == 0"])
+def test_too_few_runs_decide_nothing(fail_when: str | None) -> None:
+    """With fewer runs than asked for nothing is met or failed, though it would be with as many."""
+    condition, danger = parse("total() < 10"), parse(fail_when) if fail_when else None
+    verdict = judge(condition, danger, Figures(0))
+    assert (verdict.state, verdict.line) == ("waiting", "waiting: 0 of at least 1 runs")
+    assert verdict.missing == "0 of at least 1 runs"
+    assert verdict.figures["total()"] == 0
+    decided = "failed" if fail_when else "met"
+    assert judge(condition, danger, Figures(4), min_runs=5).state == "waiting"
+    assert judge(condition, danger, Figures(5), min_runs=5).state == decided
+    assert judge(condition, danger, Figures(0), min_runs=0).state == decided
+
+
+@pytest.mark.parametrize("measure", ["coverage(x)", "avg(x)", "min(x)", "max(x)", "share(x, 1)", "share(x, 'a')"])
+def test_undefined_is_neither_true_nor_false(measure: str) -> None:
+    """A comparison with an undefined figure does not hold, nor does its negation, and neither makes a task fail."""
+    for text in (f"{measure} > 0.5", f"not {measure} > 0.5"):
+        verdict = judge(parse(text), parse(text), Figures(0), min_runs=0)
+        assert verdict.state == "waiting"
+        assert set(verdict.figures.values()) == {None}
+
+
+def test_averages_do_for_an_average() -> None:
+    """An average stands for its pieces, beside single scores."""
+    figures = Figures(9, {"x": Tally(5, 5, scores={1: 1}, averages={0.75: 4})})
+    assert judge(parse("avg(x) == 0.8"), None, figures).state == "met"
+    assert figures.summary()["feedback"]["x"] == {
+        "count": 5,
+        "runs": 5,
+        "coverage": 5 / 9,
+        "avg": 0.8,
+        "min": None,
+        "max": None,
+    }
+
+
+@pytest.mark.parametrize("measure", ["min(x)", "max(x)", "share(x, 1)"])
+def test_averages_do_for_nothing_else(measure: str) -> None:
+    """Where single scores are needed, averages are refused rather than waited with for ever."""
+    figures = Figures(9, {"x": Tally(5, 5, scores={1: 1}, labels={"a": 5}, averages={0.75: 4})})
+    with pytest.raises(ValueError, match=re.escape(f"{measure} needs every single score")):
+        judge(parse("share(x, 'a') == 1"), parse(f"{measure} > 0.5"), figures)
+    assert judge(parse("share(x, 'a') == 1"), None, figures).state == "met"
+
+
+def test_rounded_averages_are_equal_all_the_same() -> None:
+    """A number off by less than a billionth is equal for every comparison; one off by more for none."""
+    for score, same in ((0.7999999999999999, True), (0.80000000001, True), (0.79999999, False), (0.80000001, False)):
+        figures = Figures(1, {"x": Tally(1, 1, averages={score: 1})})
+        held = {operator: judge(parse(f"avg(x) {operator} 0.8"), None, figures).state == "met" for operator in ORDERS}
+        assert held["=="] is same
+        assert held["!="] is not held["=="]
+        assert held["<"] is not held[">="]
+        assert held[">"] is not held["<="]
+        assert held["<="] is (held["<"] or held["=="])
+        assert held[">="] is (held[">"] or held["=="])
+
+
+def test_tenths_add_up() -> None:
+    """Scores are the decimals they are written as."""
+    for scores, average in (({0.1: 1, 0.2: 1, -0.3: 1}, 0), ({0.1: 10}, 0.1), ({0.7: 1, 0.8: 1, 0.9: 1}, 0.8)):
+        figures = Figures(10, {"x": Tally(sum(scores.values()), 1, scores)})
+        assert judge(parse(f"avg(x) == {average}"), None, figures).state == "met"
+
+
+def test_scores_need_not_be_written_alike() -> None:
+    """A score that a sum of doubles missed by a hair is the score it was meant to be; one beside it is not."""
+    figures = Figures(4, {"x": Tally(4, 4, {0.1 + 0.2: 1, 0.3: 1, 0.300001: 1, 1e-300: 1})})
+    assert judge(parse("share(x, 0.3) == 0.5 and share(x, 0) == 0"), None, figures).state == "met"
+
+
+def test_scores_of_any_size_add_up() -> None:
+    """The largest numbers do not swallow the smallest."""
+    figures = Figures(3, {"x": Tally(3, 3, {1e308: 1, -1e308: 1, 3e-320: 1})})
+    assert judge(parse("avg(x) == 1e-320"), None, figures).state == "met"
+
+
+def test_a_summary_is_small_and_plain() -> None:
+    """It has six figures of every key and the total, as JSON keeps them."""
+    summary = SHOP.summary()
+    assert summary == {
+        "total": 50,
+        "feedback": {"user_score": {"count": 42, "runs": 42, "coverage": 0.84, "avg": 36 / 42, "min": 0, "max": 1}},
+    }
+    assert '{"total": 50, "feedback": {"user_score": {"count": 42, "runs": 42, ' in json.dumps(summary)
+    nothing = {"count": 0, "runs": 0, "coverage": None, "avg": None, "min": None, "max": None}
+    assert Figures(0, {"x": Tally()}).summary() == {"total": 0, "feedback": {"x": nothing}}

@@ -1,0 +1,73 @@
+"""docs/conditions.md says what is so: every line of its tables is what comes of its example."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.conditions import Figures, Tally, judge, parse
+from airflow_langsmith.conditions.syntax import DEEPEST, LONGEST
+from airflow_langsmith.conditions.tree import KINDS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "conditions.md").read_text()
+(EXAMPLE,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+
+
+def table(head: str) -> list[tuple[str, str]]:
+    """Read the table under a head."""
+    lines = PAGE.split(f"| {head} |\n|---|---|\n")[1].partition("\n\n")[0].splitlines()
+    rows = [re.fullmatch(r"\| `([^`|]+)` \| `([^`|]+)` \|", line) for line in lines]
+    return [(row[1], row[2]) for row in rows if row is not None]
+
+
+VERDICTS = table("condition | what the log says")
+FAILURES = table("fail_when | what the log says")
+REFUSALS = table("condition | because")
+
+
+@pytest.fixture
+def figures() -> Figures:
+    """The figures of the page."""
+    found = eval(EXAMPLE, {"Figures": Figures, "Tally": Tally})
+    assert isinstance(found, Figures)
+    return found
+
+
+def test_every_line_is_read() -> None:
+    """No line of the page's examples escapes these tests."""
+    lines = re.findall(r"^\|", PAGE.partition("## Examples")[2], re.MULTILINE)
+    assert len(VERDICTS) + len(FAILURES) + len(REFUSALS) == len(lines) - 3 * 2  # their heads
+    assert min(len(VERDICTS), len(REFUSALS)) >= 10
+
+
+@pytest.mark.parametrize(("condition", "line"), VERDICTS)
+def test_verdicts(figures: Figures, condition: str, line: str) -> None:
+    """A condition of the page has the verdict that stands beside it."""
+    assert judge(parse(condition), None, figures).line == line
+
+
+@pytest.mark.parametrize(("fail_when", "line"), FAILURES)
+def test_failures(figures: Figures, fail_when: str, line: str) -> None:
+    """So has one to fail by."""
+    assert judge(parse("count(user_score) > 100"), parse(fail_when), figures).line == line
+
+
+@pytest.mark.parametrize(("condition", "because"), REFUSALS)
+def test_refusals(condition: str, because: str) -> None:
+    """What the page calls refused is, for that reason."""
+    with pytest.raises(ConfigurationError, match=re.escape(f"cannot be read: {because}")):
+        parse(condition)
+
+
+def test_measures_and_limits() -> None:
+    """The page defines every measure there is, and states the limits."""
+    first_cells = "".join(re.findall(r"^\|([^|]*)\|", PAGE.partition("## Grammar")[0], re.MULTILINE))
+    defined = {
+        name: tuple(filter(None, arguments.split(", ")))
+        for name, arguments in re.findall(r"`(\w+)\((.*?)\)`", first_cells)
+    }
+    assert defined == {name: kind.arguments for name, kind in KINDS.items()}
+    assert f"A condition has {LONGEST} characters and {DEEPEST} brackets" in " ".join(PAGE.split())

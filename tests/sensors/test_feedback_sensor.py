@@ -1,0 +1,348 @@
+"""Waiting for people."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+    AirflowSkipException,
+)
+from airflow.sdk.exceptions import AirflowRescheduleException
+from langsmith import Client
+
+from airflow_langsmith.exceptions import LangSmithException
+from airflow_langsmith.sensors import LangSmithFeedbackSensor
+from airflow_langsmith.testing import LangSmithStandIn
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
+WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["in the worker", "deferred"])
+
+Run = Callable[..., Any]
+Connect = Callable[..., None]
+
+
+def sensor(**arguments: Any) -> LangSmithFeedbackSensor:
+    """Make a sensor that does not wait for long."""
+    plain = {"task_id": "wait", "project": "shop", "poke_interval": 0.05, "timeout": 20, "deferrable": False}
+    return LangSmithFeedbackSensor(**{"condition": "coverage(user_score) >= 0.9", **plain, **arguments})
+
+
+def scored(langsmith: LangSmithStandIn, *scores: float | None, **fields: Any) -> list[str]:
+    """Log runs of the first day, with these scores or none."""
+    runs = []
+    for score in scores:
+        runs.append(langsmith.add_run(project="shop", start_time=START + HOUR, end_time=START + HOUR, **fields))
+        if score is not None:
+            langsmith.add_feedback(runs[-1], score=score)
+    return runs
+
+
+@BOTH
+@WAYS
+def test_it_goes_on_with_the_figures(
+    langsmith: LangSmithStandIn, connect: Connect, run: Run, version: str, deferrable: bool
+) -> None:
+    """What was measured comes back, exact, with the window and a link, and is ready for XCom."""
+    connect(langsmith, version)
+    runs = scored(langsmith, 1, 1, 0, 1, None)
+    langsmith.add_feedback(runs[0], score=0.5)  # a second opinion
+    langsmith.add_feedback(runs[1], key="label", value="good")
+    langsmith.add_run(project="shop", start_time=START + DAY)
+    result = run(
+        sensor(
+            condition="coverage(user_score) >= 0.8 and share(label, 'good') == 1 and min(user_score) < 0.1",
+            fail_when="avg(user_score) < 0.7",
+            deferrable=deferrable,
+        )
+    )
+    assert result["figures"] == {
+        "coverage(user_score)": 0.8,
+        'share(label, "good")': 1.0,
+        "min(user_score)": 0.0,
+        "avg(user_score)": 0.7,
+    }
+    assert result["total"] == 5
+    assert result["feedback"]["user_score"] == {
+        "count": 5,
+        "runs": 4,
+        "coverage": 0.8,
+        "avg": 0.7,
+        "min": 0.0,
+        "max": 1.0,
+    }
+    assert (result["window_start"], result["window_end"]) == (START.isoformat(), (START + DAY).isoformat())
+    assert langsmith.project_id("shop") in result["url"]
+    assert len(json.dumps(result)) < 2000
+
+
+def when(langsmith: LangSmithStandIn, requests: int, do: Callable[[], object]) -> threading.Thread:
+    """Do something, once, as soon as so many requests have come for runs."""
+
+    def watch() -> None:
+        tick = threading.Event()
+        while len(langsmith.requests_to("/runs/query")) < requests:
+            tick.wait(0.005)
+        do()
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+@BOTH
+@WAYS
+def test_it_waits_for_what_people_say_meanwhile(
+    langsmith: LangSmithStandIn,
+    connect: Connect,
+    run: Run,
+    capsys: pytest.CaptureFixture[str],
+    version: str,
+    deferrable: bool,
+) -> None:
+    """It goes on once feedback given meanwhile fulfils the condition; until then each look says what is missing."""
+    connect(langsmith, version)
+    runs = scored(langsmith, 1, None, None)
+    official, project = Client(api_url=langsmith.url, api_key=langsmith.api_key), langsmith.project_id("shop")
+
+    def judge(run: str) -> None:
+        official.create_feedback(run, key="user_score", score=1, trace_id=run, session_id=project)
+        official.flush()
+
+    people = [when(langsmith, 5, lambda: judge(runs[1])), when(langsmith, 15, lambda: judge(runs[2]))]
+    result = run(sensor(condition="coverage(user_score) == 1", deferrable=deferrable))
+    for person in people:
+        person.join()
+    assert result["figures"] == {"coverage(user_score)": 1.0}
+    told = capsys.readouterr().out
+    assert "coverage(user_score) 0.3333 (needs == 1: 2 more of 3 runs)" in told
+    assert "coverage(user_score) 0.6667 (needs == 1: 1 more of 3 runs)" in told
+
+
+def test_rescheduled_looks_need_no_memory(langsmith: LangSmithStandIn, connect: Connect, run: Run) -> None:
+    """With ``mode="reschedule"`` each look is a process of its own, on any Airflow 3."""
+    connect(langsmith)
+    runs = scored(langsmith, 1, None)
+    instance = SimpleNamespace(get_first_reschedule_date=lambda _: None)
+    with pytest.raises(AirflowRescheduleException):
+        run(sensor(mode="reschedule"), ti=instance)
+    langsmith.add_feedback(runs[1], score=0)
+    assert run(sensor(mode="reschedule"), ti=instance)["figures"] == {"coverage(user_score)": 1.0}
+
+
+@WAYS
+def test_it_fails_at_once(langsmith: LangSmithStandIn, connect: Connect, run: Run, deferrable: bool) -> None:
+    """``fail_when`` fails the task for good, with the numbers, whether it holds at first or while the sensor waits."""
+    connect(langsmith)
+    runs = scored(langsmith, 0, 1, None)
+    unlucky = sensor(fail_when="share(user_score, 0) > 0.33", deferrable=deferrable)
+    with pytest.raises(AirflowFailException, match=r"share\(user_score, 0\) 0.5 \(> 0.33 yes\)"):
+        run(unlucky)
+    later = sensor(fail_when="share(user_score, 0) > 0.6", deferrable=deferrable)
+    person = when(langsmith, 8, lambda: langsmith.add_feedback(runs[2], score=0))
+    with pytest.raises(AirflowFailException, match=r"share\(user_score, 0\) 0.6667"):
+        run(later)
+    person.join()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"condition": "coverage(user_score) >= 1.5"}, "never"),
+        ({"condition": "medain(user_score) > 1"}, "medain"),
+        ({"condition": "coverage(user_score) >= "}, r"\^"),
+        ({"fail_when": "count(user_score) < 0"}, "fail_when"),
+        ({"min_runs": "many"}, "min_runs"),
+        ({"project": "nowhere"}, "nowhere"),
+        ({"filter": "eq(name"}, "filter"),
+        ({"end_time": START.isoformat()}, "start_time"),
+    ],
+)
+def test_what_cannot_come_true_fails_at_once(
+    langsmith: LangSmithStandIn, connect: Connect, run: Run, arguments: Any, why: str
+) -> None:
+    """What is no condition, or can never hold, is told before anything is waited for."""
+    connect(langsmith)
+    scored(langsmith, 1)
+    with pytest.raises(AirflowFailException, match=why):
+        run(sensor(deferrable=True, **arguments))
+    assert langsmith.requests_to("/runs/query") == []
+
+
+@WAYS
+def test_a_wrong_condition_is_not_softened(
+    langsmith: LangSmithStandIn, connect: Connect, run: Run, deferrable: bool
+) -> None:
+    """``soft_fail`` and ``never_fail`` skip what did not come true, not what was written wrong."""
+    connect(langsmith)
+    for soft in ("soft_fail", "never_fail"):
+        for wrong in ({"condition": "coverage(x) > 1"}, {"filter": "eq(name"}):
+            with pytest.raises(AirflowFailException, match=r"never|filter"):
+                run(sensor(**wrong, deferrable=deferrable, **{soft: True}))
+
+
+@WAYS
+@pytest.mark.parametrize(
+    ("soft", "ends"), [({}, AirflowSensorTimeout), ({"soft_fail": True}, AirflowSkipException)], ids=["", "soft"]
+)
+def test_a_timeout(
+    langsmith: LangSmithStandIn, connect: Connect, run: Run, deferrable: bool, soft: Any, ends: type[Exception]
+) -> None:
+    """A sensor that has waited for its timeout fails, or skips with ``soft_fail``."""
+    connect(langsmith)
+    scored(langsmith, 1, None)
+    with pytest.raises(ends):
+        run(sensor(timeout=0.2, deferrable=deferrable, **soft))
+
+
+@WAYS
+@pytest.mark.parametrize("soft", ["soft_fail", "never_fail"])
+def test_a_failure_that_is_softened(
+    langsmith: LangSmithStandIn, connect: Connect, run: Run, deferrable: bool, soft: str
+) -> None:
+    """With ``soft_fail`` or ``never_fail`` what ``fail_when`` finds skips the task, before and after it deferred."""
+    connect(langsmith)
+    runs = scored(langsmith, 1, None)
+    person = when(langsmith, 4, lambda: langsmith.add_feedback(runs[1], score=0))
+    with pytest.raises(AirflowSkipException):
+        run(
+            sensor(
+                fail_when="min(user_score) == 0",
+                condition="count(user_score) > 9",
+                deferrable=deferrable,
+                **{soft: True},
+            )
+        )
+    person.join()
+
+
+@WAYS
+def test_a_wrong_key(langsmith: LangSmithStandIn, connect: Connect, run: Run, deferrable: bool) -> None:
+    """A key that LangSmith refuses fails the task for good, from the trigger too."""
+    connect(langsmith)
+    scored(langsmith, 1, None)
+
+    def revoke(*_: Any) -> None:
+        langsmith.misbehave("status", path="/runs/query", status=401, body={"error": "Forbidden"}, times=None)
+
+    if not deferrable:
+        revoke()
+    with pytest.raises(AirflowFailException, match="401"):
+        run(sensor(deferrable=deferrable), revoke)
+
+
+def test_a_trigger_outlasts_a_bad_moment(langsmith: LangSmithStandIn, connect: Connect, run: Run) -> None:
+    """Five looks in a row may fail by what a retry may cure; the sixth gives up, for a retry of the task."""
+    connect(langsmith)
+    runs = scored(langsmith, 1, None)
+
+    def fail(times: int) -> Callable[..., None]:
+        def now(_: Any) -> None:
+            langsmith.add_feedback(runs[1], score=1)
+            langsmith.misbehave("status", path="/runs/query", status=503, times=times)
+
+        return now
+
+    assert run(sensor(deferrable=True), fail(5))["figures"] == {"coverage(user_score)": 1.0}
+    langsmith.add_run(project="shop", start_time=START)
+    with pytest.raises(LangSmithException, match="503"):
+        run(sensor(deferrable=True), fail(6))
+    langsmith.behave()
+    scored(langsmith, *[1] * 20)
+    assert run(sensor(deferrable=True, silent_fail=True, condition="count(user_score) > 22"), fail(9))
+
+
+def test_a_worker_fails_for_a_retry(langsmith: LangSmithStandIn, connect: Connect, run: Run) -> None:
+    """In a worker a look that fails fails the task, as Airflow's sensors do; with ``silent_fail`` it looks again."""
+    connect(langsmith)
+    scored(langsmith, 1)
+    langsmith.misbehave("status", path="/runs/query", status=503)
+    with pytest.raises(LangSmithException, match="503"):
+        run(sensor())
+    langsmith.misbehave("status", path="/runs/query", status=503, times=3)
+    assert run(sensor(silent_fail=True))["total"] == 1
+
+
+@WAYS
+def test_a_window_that_is_not_over(langsmith: LangSmithStandIn, connect: Connect, run: Run, deferrable: bool) -> None:
+    """Before a window is over a condition is not met yet, but ``fail_when`` stops the DAG."""
+    connect(langsmith)
+    end = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
+    scored(langsmith, 1, 0)
+    window = {"start_time": START.isoformat(), "end_time": end, "deferrable": deferrable}
+    assert run(sensor(**window))["window_end"] == end
+    assert datetime.now(UTC) >= datetime.fromisoformat(end)
+    open_end = {**window, "end_time": (datetime.now(UTC) + DAY).isoformat()}
+    with pytest.raises(AirflowFailException, match="share"):
+        run(sensor(**open_end, fail_when="share(user_score, 0) > 0.33"))
+
+
+@BOTH
+def test_given_runs(langsmith: LangSmithStandIn, connect: Connect, run: Run, version: str) -> None:
+    """With ``run_ids`` these runs are looked at whenever they started, and no window has to be."""
+    connect(langsmith, version)
+    runs = scored(langsmith, 1, 0, None)
+    outside = langsmith.add_run(project="shop", start_time=START - 9 * DAY)
+    langsmith.add_feedback(outside, score=1)
+    given = {"data_interval_start": None, "data_interval_end": None}
+    result = run(sensor(run_ids=[runs[0], outside], condition="coverage(user_score) == 1"), **given)
+    assert (result["total"], result["feedback"]["user_score"]["avg"]) == (2, 1.0)
+
+
+def test_no_runs(langsmith: LangSmithStandIn, connect: Connect, run: Run) -> None:
+    """A window with fewer runs than ``min_runs`` neither goes on nor fails."""
+    connect(langsmith)
+    langsmith.add_run(project="shop", start_time=START - DAY)
+    empty = {"condition": "total() < 5", "fail_when": "total() < 3", "timeout": 0.1}
+    with pytest.raises(AirflowSensorTimeout):
+        run(sensor(**empty))
+    with pytest.raises(AirflowFailException, match="total"):
+        run(sensor(**empty, min_runs=0))
+
+
+@BOTH
+def test_what_a_look_costs(langsmith: LangSmithStandIn, connect: Connect, run: Run, version: str) -> None:
+    """However large the window, a look takes a handful of requests, and a later one on v2 no more than what changed."""
+    plain = {"name": "answer", "run_type": "chain", "project_name": "shop", "start_time": START + HOUR}
+    langsmith.load({"id": str(UUID(int=number + 1)), **plain} for number in range(3000))
+    for number in range(1, 91):
+        for _ in range(1 + number % 2):
+            langsmith.add_feedback(str(UUID(int=number)), score=number % 2)
+    connect(langsmith, version)
+    with pytest.raises(AirflowSensorTimeout):
+        run(sensor(condition="coverage(user_score) > 0.9 and avg(user_score) > 0", timeout=0))
+    paths = [request.path for request in langsmith.requests]
+    assert len(paths) <= 6, paths
+    assert {path: paths.count(path) for path in set(paths) if "query" not in path} == {
+        "/api/v1/sessions": 1,
+        "/api/v1/runs/stats": 1,
+        "/api/v1/feedback": 1,
+    }
+
+
+def test_what_is_said_is_asked_once(langsmith: LangSmithStandIn, connect: Connect, run: Run) -> None:
+    """Between looks of a trigger v2 is asked for what changed only, and feedback that was taken back is noticed."""
+    connect(langsmith, "v2")
+    runs = scored(langsmith, *[1] * 300, None)
+    for number in range(300):
+        langsmith.add_feedback(runs[number], score=1, created_at=START.isoformat(), modified_at=START.isoformat())
+    kept: list[str] = []
+
+    def begin(_: Any) -> None:
+        kept.append(langsmith.add_feedback(runs[300], score=1))
+
+    result = run(sensor(condition="coverage(user_score) == 1", deferrable=True), begin)
+    assert result["feedback"]["user_score"]["count"] == 601
+    bodies = [request.body for request in langsmith.requests_to("/v2/runs/query")]
+    asked = [body.get("min_feedback_modified_at") for body in bodies if "FEEDBACK_STATS" in body["selects"]]
+    assert asked[-1] is None  # before it goes on, all is read again

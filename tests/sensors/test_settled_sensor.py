@@ -1,0 +1,173 @@
+"""Waiting for a window to come to rest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+import pytest
+from airflow.providers.common.compat.sdk import (
+    AirflowFailException,
+    AirflowSensorTimeout,
+)
+from airflow.sdk.exceptions import AirflowRescheduleException
+
+from airflow_langsmith.api import LangSmithClient
+from airflow_langsmith.sensors import LangSmithSettledSensor
+from airflow_langsmith.testing import LangSmithStandIn
+from airflow_langsmith.watch import Selection, SettledWatch
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
+BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
+WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["in the worker", "deferred"])
+
+Run = Callable[..., Any]
+Connect = Callable[..., None]
+
+
+def sensor(**arguments: Any) -> LangSmithSettledSensor:
+    """Make a sensor that does not wait for long."""
+    plain = {"task_id": "wait", "project": "shop", "poke_interval": 0.05, "timeout": 20, "deferrable": False}
+    return LangSmithSettledSensor(**{"quiet_for": "1s", **plain, **arguments})
+
+
+@BOTH
+@WAYS
+def test_a_window_at_rest(
+    langsmith: LangSmithStandIn, connect: Connect, run: Run, version: str, deferrable: bool
+) -> None:
+    """A window is at rest when its runs have ended and no more come; what is beside it is no matter."""
+    connect(langsmith, version)
+    for number in range(3):
+        langsmith.add_run(project="shop", start_time=START + number * HOUR, end_time=START + DAY)
+    langsmith.add_run(project="shop", start_time=START + DAY)  # pending, and of the next day
+    result = run(sensor(deferrable=deferrable))
+    assert {name: result[name] for name in ("runs", "pending", "given_up")} == {"runs": 3, "pending": 0, "given_up": 0}
+    assert result["quiet_seconds"] >= 1
+    assert langsmith.project_id("shop") in result["url"]
+
+
+class Clock:
+    """A clock that the test turns."""
+
+    def __init__(self) -> None:
+        self.now = START + 2 * DAY
+
+    def __call__(self) -> datetime:
+        """Tell the time."""
+        return self.now
+
+
+@BOTH
+def test_one_look_after_the_other(
+    langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient], version: str
+) -> None:
+    """Runs that are pending or come late are waited for; those that hang for too long are given up, and named."""
+    client, clock = client_of(langsmith, version), Clock()
+    selection = Selection(project="shop", start=START, end=START + DAY, closes=START + DAY + HOUR)
+    watch = SettledWatch(selection, quiet_for=10 * MINUTE, pending_timeout=3 * DAY, clock=clock)
+    hangs = langsmith.add_run(project="shop", start_time=START, name="hangs")
+    slow = langsmith.add_run(project="shop", start_time=START + 23 * HOUR, name="slow")
+
+    def look(minutes: int) -> tuple[str, str]:
+        clock.now += minutes * MINUTE
+        outcome = client.drive(watch.look(client.backend))
+        return outcome.state, outcome.line
+
+    clock.now = START + DAY + 30 * MINUTE
+    requests = client.requests
+    state, line = look(29)
+    assert (state, client.requests) == ("waiting", requests)
+    assert (START + DAY + HOUR).isoformat() in line
+
+    state, line = look(1)
+    assert state == "waiting"
+    assert f"2 of 2 runs are pending (the oldest: 'hangs' {hangs}" in line
+    langsmith.update_run(slow, end_time=clock.now)
+    state, line = look(60)
+    assert (state, "1 of 2 runs are pending" in line) == ("waiting", True)
+    langsmith.add_run(project="shop", start_time=START + HOUR, end_time=START + HOUR, name="late")
+    clock.now = START + 3 * DAY
+    state, line = look(0)
+    assert (state, f"1 are given up after 3 days, 0:00:00 ({hangs})" in line) == ("waiting", True)
+    assert look(9)[0] == "waiting"
+    again = SettledWatch.of(selection, watch.serialize())
+    again._clock = clock
+    watch = again
+    assert look(1)[0] == "met"
+
+
+@BOTH
+def test_what_a_look_costs(
+    langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient], version: str
+) -> None:
+    """A look at any number of runs takes three requests, and one more at first to find the project."""
+    plain = {"name": "answer", "run_type": "chain", "project_name": "shop", "start_time": START, "end_time": START}
+    langsmith.load({"id": str(UUID(int=number + 1)), **plain} for number in range(3000))
+    client = client_of(langsmith, version)
+    client.api_version()
+    selection = Selection(project="shop", start=START, end=START + DAY, closes=START + DAY)
+    watch = SettledWatch(selection, quiet_for=timedelta(0), pending_timeout=None)
+    before = client.requests
+    for expected in (4, 7):
+        assert client.drive(watch.look(client.backend)).state == "met"
+        assert client.requests - before == expected
+
+
+class Store(dict[str, Any]):
+    """What Airflow keeps of a task from one process to the next."""
+
+    set = dict.__setitem__
+
+
+def test_rescheduled_looks_remember(langsmith: LangSmithStandIn, connect: Connect, run: Run) -> None:
+    """With ``mode="reschedule"`` each look is a process of its own, and goes on counting where the last one stopped."""
+    connect(langsmith)
+    langsmith.add_run(project="shop", start_time=START, end_time=START)
+    store = Store()
+    asked: Any = {"mode": "reschedule", "poke_interval": 0.01}
+
+    class Instance:
+        """Airflow's record of when it was rescheduled first."""
+
+        def get_first_reschedule_date(self, _: Any) -> datetime:
+            return datetime.now(UTC)
+
+    def look(**arguments: Any) -> Any:
+        return run(sensor(**asked, **arguments), task_state_store=store, ti=Instance())
+
+    with pytest.raises(AirflowRescheduleException):
+        look(quiet_for="1h")
+    (kept,) = store.values()
+    assert kept["count"] == 1
+    kept["since"] = (datetime.now(UTC) - 2 * HOUR).isoformat()
+    with pytest.raises(AirflowRescheduleException):
+        look(quiet_for="3h")  # another question than the one that was kept
+    kept["since"], store["langsmith_watch"] = (datetime.now(UTC) - 2 * HOUR).isoformat(), kept
+    assert look(quiet_for="1h")["quiet_seconds"] >= 7200
+    store.clear()
+    with pytest.raises(AirflowFailException, match="deferrable=True"):
+        run(sensor(**asked), ti=Instance())
+
+
+@pytest.mark.parametrize("arguments", [{"quiet_for": "soon"}, {"pending_timeout": "a while"}, {"lag": "-1h"}])
+def test_what_cannot_be_meant(langsmith: LangSmithStandIn, connect: Connect, run: Run, arguments: Any) -> None:
+    """A length of time that is none fails at once, by name."""
+    connect(langsmith)
+    with pytest.raises(AirflowFailException, match=next(iter(arguments))):
+        run(sensor(**arguments))
+    assert langsmith.requests == []
+
+
+@WAYS
+def test_a_run_that_hangs(langsmith: LangSmithStandIn, connect: Connect, run: Run, deferrable: bool) -> None:
+    """A pending run keeps a sensor waiting, unless it is older than ``pending_timeout``, a day if not said."""
+    connect(langsmith)
+    hangs = langsmith.add_run(project="shop", start_time=START)
+    with pytest.raises(AirflowSensorTimeout):
+        run(sensor(pending_timeout="", timeout=0.3, quiet_for="0s", deferrable=deferrable))
+    result = run(sensor(quiet_for="0s", deferrable=deferrable))
+    assert (result["pending"], result["given_up_runs"]) == (0, [hangs])
