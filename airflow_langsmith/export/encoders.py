@@ -78,7 +78,8 @@ class _JsonLines:
 
     def __init__(self, file: BinaryIO, view: View) -> None:
         self._file = file
-        self._row = msgspec.defstruct("Row", [(column.name, Any) for column in view.columns])
+        # Not for the garbage collector: a thousand rows would set it off, and Airflow gives it much to go through.
+        self._row = msgspec.defstruct("Row", [(column.name, Any) for column in view.columns], gc=False)
         self._encode = msgspec.json.Encoder().encode_lines
         self._times = [column.type == "timestamp" for column in view.columns]
 
