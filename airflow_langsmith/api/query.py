@@ -85,18 +85,21 @@ class RunQuery:
         for name, filter_ in self.filters.items():
             syntax.check(filter_, name)
 
-    def holds(self, run: Run) -> bool:
+    def held(self, runs: list[Run]) -> list[Run]:
         """Judge what no server is left to judge, or could: the exact window, the place in the tree, the sample."""
-        return (
-            self.start <= run.start_time < self.end
-            and (self.below is None or (run.dotted_order or "").startswith(self.below))
-            and (self.sample is None or self.sample.keeps(run))
-            and (not self.with_feedback or run.feedback_stats is not None)
-        )
+        start, end, below, sample = self.start, self.end, self.below, self.sample
+        held = [run for run in runs if start <= run.start_time < end]
+        if below is not None:
+            held = [run for run in held if (run.dotted_order or "").startswith(below)]
+        if sample is not None:
+            held = [run for run in held if sample.keeps(run)]
+        if self.with_feedback:
+            held = [run for run in held if run.feedback_stats is not None]
+        return held
 
     @property
     def needed(self) -> tuple[str, ...]:
-        """The fields to ask for: those wanted, and those that :meth:`holds` looks at."""
+        """The fields to ask for: those wanted, and those that :meth:`held` looks at."""
         more = {"id", "start_time"}
         more |= {"dotted_order"} if self.below is not None else set()
         more |= {"trace_id", self.sample.key} if self.sample is not None else set()

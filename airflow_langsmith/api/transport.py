@@ -7,9 +7,10 @@ httpx never logs headers, and nothing here does. It does log addresses, but for 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import aclosing, closing, contextmanager, suppress
 from contextvars import ContextVar
+from functools import lru_cache
 from io import BytesIO
 from socket import SHUT_RDWR, socket
 from threading import Lock
@@ -40,6 +41,7 @@ class Transport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._http = httpx.Client(**_options(settings), event_hooks={"request": [self._watch]})
+        self._url = _urls(self._http)
         self._sockets: WeakSet[socket] = WeakSet()
         self._lock = Lock()
 
@@ -47,7 +49,9 @@ class Transport:
         """Ask once."""
         try:
             with _unlogged(request):
-                answer = self._http.send(_build(self._http, request, self._settings), stream=True)
+                answer = self._http.send(
+                    _build(self._http, self._url(request.path), request, self._settings), stream=True
+                )
             with closing(answer), _Body(request, answer) as body:
                 for piece in answer.iter_raw() if body.packed else answer.iter_bytes():
                     body.take(piece)
@@ -81,12 +85,15 @@ class AsyncTransport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._http = httpx.AsyncClient(**_options(settings))
+        self._url = _urls(self._http)
 
     async def send(self, request: Request) -> Answer:
         """Ask once."""
         try:
             with _unlogged(request):
-                answer = await self._http.send(_build(self._http, request, self._settings), stream=True)
+                answer = await self._http.send(
+                    _build(self._http, self._url(request.path), request, self._settings), stream=True
+                )
             async with aclosing(answer):
                 with _Body(request, answer) as body:
                     async for piece in answer.aiter_raw() if body.packed else answer.aiter_bytes():
@@ -194,9 +201,16 @@ def _trust(verify: bool | str) -> Any:
         raise ConfigurationError(f"The connection's extra 'verify' names no readable CA bundle: {verify!r}.") from error
 
 
-def _build(http: httpx.Client | httpx.AsyncClient, request: Request, settings: Settings) -> httpx.Request:
+def _urls(http: httpx.Client | httpx.AsyncClient) -> Callable[[str], httpx.URL]:
+    """Make whole addresses of paths, and remember them, for httpx takes long to read one."""
+    return lru_cache(maxsize=32)(lambda path: http.build_request("GET", path).url)
+
+
+def _build(
+    http: httpx.Client | httpx.AsyncClient, url: httpx.URL, request: Request, settings: Settings
+) -> httpx.Request:
     """Build a request; the key goes to the API's own host and nowhere else, wherever the address leads."""
-    built = http.build_request(request.method, request.path, params=request.params or None, json=request.json)
+    built = http.build_request(request.method, url, params=request.params or None, json=request.json)
     if request.needs_key and _host(built.url) == _host(http.base_url):
         built.headers["X-API-Key"] = settings.api_key
         if settings.workspace_id:

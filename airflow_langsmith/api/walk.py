@@ -153,7 +153,7 @@ class Walk:
                 )
             self._seen_cursors.add(mark)
         unseen = self._unseen(page.runs)
-        fresh = [run for run in unseen if self.query.holds(run)]
+        fresh = self.query.held(unseen)
         self._cursor = page.cursor
         if page.cursor is None and len(page.runs) >= self._page_size:
             self._go_on_from(page.runs[-1].start_time, unseen)

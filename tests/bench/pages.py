@@ -6,6 +6,7 @@ import json
 import random
 from datetime import UTC, datetime, timedelta
 from functools import cache, lru_cache
+from itertools import cycle
 from typing import Any
 from uuid import UUID
 
@@ -13,11 +14,12 @@ PROJECT_ID = "7b0f2f6e-0c35-4a4e-9d0a-1f6f0c7c1a11"
 START = datetime(2026, 3, 1, tzinfo=UTC)
 BLOCK = 100  # runs; pages are whole blocks
 APART = timedelta(seconds=5)  # from one block's runs to the next one's; those of a block start within milliseconds
-TEMPLATES = 32  # blocks that are made run by run; the others are these with other ids and times
+TEMPLATES = 128  # blocks that are made run by run; the others are these with other ids and times
 
 _SEASONING = ("", "", "", "é", "ß", "東京", "\U0001f6d2", '"', "\\", "\n")  # what JSON escapes, and what is no ASCII
 _KINDS = ("llm",) * 8 + ("tool",) * 5 + ("retriever",) * 2 + ("chain",) * 5
-_REST = 1100  # bytes of a run beside its payloads
+_REST = 1000  # bytes of a run beside its payloads
+_SMALL = 500  # bytes of a payload
 _NUMBER = "ffffffff"  # stands for the block's number in ids
 _SECOND = "2001-01-01T00:00:00"  # stands for the block's second
 _ORDER = "20010101T000000"
@@ -76,7 +78,7 @@ def _run(dice: random.Random, template: int, row: int, size: int) -> dict[str, A
     spent |= {"prompt_cost": prompt * 2.5e-06, "completion_cost": completion * 1e-05}
     spent["total_cost"] = spent["prompt_cost"] + spent["completion_cost"]
     failed = dice.random() < 0.04
-    payloads = max(size - _REST, 150)
+    payloads = max(size - _REST, 400)
     return {
         "id": _id(template, row),
         "trace_id": _id(template, root),
@@ -145,20 +147,45 @@ def _id(template: int, row: int) -> str:
 
 
 def _payload(dice: random.Random, kind: str, side: str, size: float) -> dict[str, Any]:
+    """Make inputs or outputs: of a small run a text, else as LangChain writes them, texts with much around each."""
+    if size < _SMALL:
+        return {"question" if side == "inputs" else "answer": _text(dice, size)}
     if kind == "llm":
-        roles = ("system", "human", "ai", "human") if side == "inputs" else ("ai",)
-        return {"messages": [{"type": role, "content": _text(dice, size / len(roles))} for role in roles]}
+        roles = ("SystemMessage", "HumanMessage", "AIMessage", "ToolMessage") if side == "inputs" else ("AIMessage",)
+        messages = [
+            _message(dice, role) for role, _ in zip(cycle(roles), range(max(1, round(size / 650))), strict=False)
+        ]
+        return {"messages": [messages]} if side == "inputs" else {"generations": [messages], "llm_output": None}
     if kind == "retriever" and side == "outputs":
-        return {
-            "documents": [
-                {
-                    "page_content": _text(dice, size / 3),
-                    "metadata": {"source": f"doc-{dice.randrange(999)}", "score": dice.random()},
-                }
-                for _ in range(3)
-            ]
-        }
-    return {"input" if side == "inputs" else "output": _text(dice, size), "n": dice.randrange(10)}
+        return {"documents": [_document(dice) for _ in range(max(1, round(size / 500)))]}
+    steps = [_step(dice) for _ in range(round(size / 350))]
+    return {"input" if side == "inputs" else "output": _text(dice, 100), "steps": steps}
+
+
+def _message(dice: random.Random, role: str) -> dict[str, Any]:
+    return {
+        "lc": 1,
+        "type": "constructor",
+        "id": ["langchain", "schema", "messages", role],
+        "kwargs": {
+            "content": _text(dice, 350),
+            "type": role.removesuffix("Message").lower(),
+            "id": f"run-{dice.getrandbits(64):016x}",
+            "additional_kwargs": {},
+            "response_metadata": {"finish_reason": "stop", "model_name": "gpt-5-mini", "logprobs": None},
+            "tool_calls": [],
+        },
+    }
+
+
+def _step(dice: random.Random) -> dict[str, Any]:
+    arguments = {"query": _text(dice, 60), "limit": 5, "since": None}
+    return {"tool": "search_orders", "args": arguments, "observation": _text(dice, 200), "ok": True}
+
+
+def _document(dice: random.Random) -> dict[str, Any]:
+    metadata = {"source": f"doc-{dice.randrange(999)}.md", "score": dice.random(), "chunk": dice.randrange(40)}
+    return {"id": None, "page_content": _text(dice, 350), "metadata": metadata, "type": "Document"}
 
 
 def _text(dice: random.Random, size: float) -> str:
