@@ -198,7 +198,8 @@ def test_reads_of_one_run_a_trace_and_a_thread(
     with connect(langsmith.connection(api_version=version, requests_per_10s=1000)) as hook:
         root = conversation["session_id"]
         assert hook.read_run(conversation["b"], "shop").name == "b"
-        assert hook.read_run(root, "shop", ["trace_id"]).trace_id == root
+        part = hook.read_run(root, "shop", ["trace_id"])
+        assert (part.trace_id, part.start_time.tzinfo, part.end_time, part.total_cost) == (root, UTC, None, None)
         names = [run.name for run in hook.read_trace(root, "shop", ["name"])]
         assert names == ["session_id", "b", "b1", "c"]
         turns = [run.name for run in hook.read_thread("t1", "shop")]

@@ -20,7 +20,7 @@ from airflow_langsmith.api.flow import Request
 from airflow_langsmith.api.payloads import Blob, payload
 from airflow_langsmith.api.query import MARGIN, RunQuery, instant
 from airflow_langsmith.api.records import Page, Project, Run
-from airflow_langsmith.api.wire import NULL, WireRun, decode, mend, read_metadata
+from airflow_langsmith.api.wire import FORMS, NULL, WireRun, decode, mend, read_metadata
 
 NAME = "v1"
 PATH = "/api/v1/runs/query"
@@ -95,6 +95,8 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
 def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
     """Read one run; a project that was not given has no name yet."""
     run = decode(_ONE, content, about)
+    for name in FORMS.keys() - {*fields, "start_time"}:
+        setattr(run, name, None)  # all are sent, whatever is asked for
     runs, elsewhere, attached = _runs([run], project or Project(id=run.session_id, name=""), fields)
     return Page(runs, None, len(content), elsewhere, attached)
 

@@ -146,8 +146,8 @@ WireRun = msgspec.defstruct(
     gc=False,
 )
 
-# What each of them becomes, unless it is None; and what becomes of None where a Run has something else.
-_FORMS: dict[str, Callable[[Any], Any]] = {
+# What each of them becomes where it is wanted, unless it is None; and what becomes of None where a Run has something.
+FORMS: dict[str, Callable[[Any], Any]] = {
     **dict.fromkeys(_TIMES, moment),
     **dict.fromkeys(_COSTS, _dollars),
     **dict.fromkeys(_DETAILED, _unwrapped),
@@ -168,8 +168,8 @@ def mend(runs: list[Any], project: Project, fields: Collection[str]) -> list[Run
     for name, blank in _BLANKS.items():
         for run in _those(runs, name, (None,)):
             setattr(run, name, blank())
-    for name in (name for name in _FORMS if name in fields):
-        _reform(runs, name, _FORMS[name])
+    for name in (name for name in FORMS if name in fields or name == "start_time"):
+        _reform(runs, name, FORMS[name])
     for name in (name for name in _NOTHING if name in fields):
         for run in _those(runs, name, _NOTHING[name]):
             setattr(run, name, None)
