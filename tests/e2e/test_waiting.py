@@ -179,7 +179,7 @@ class Airflow:
     def log(self, dag: str, task: str = "wait", part: str = "") -> str:
         """Read the logs of a task: what its worker wrote, or the part of its triggers."""
         folder = self.home / "logs" / f"dag_id={dag}" / "run_id=tested" / f"task_id={task}"
-        return "".join(file.read_text() for file in sorted(folder.glob(f"attempt=*.log{part}")))
+        return "".join(file.read_text() for file in sorted(folder.glob(f"attempt=?.log{part}")))
 
 
 @pytest.fixture(scope="module")
