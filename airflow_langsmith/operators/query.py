@@ -175,7 +175,8 @@ class LangSmithReadRunOperator(BaseOperator):
                 "A tree that lands in a destination needs the column dotted_order: add it to columns."
             )
         shape = Shape(order_by="dotted_order" if children else None)
-        exported = export(client, _below(run, children=children, fields=view.fields), view, target, shape)
+        below = _below(run, children=children, fields=view.fields)
+        exported = export(client, below, view, target, shape, concurrency=1)  # each more holds a page in memory
         if exported is None:
             raise RuntimeError("an export that writes empty windows has always something to tell")
         self.log.info("%s runs landed: %s", exported.manifest.rows, exported.uri)
