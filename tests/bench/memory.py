@@ -1,5 +1,5 @@
 """
-How much memory an export takes, by the number of runs, two of them a trace: ``make bench``.
+How much memory an export takes, by the number of runs, two of them a trace.
 
 The stand-in serves from a process of its own; each export runs in a fresh process, whose peak (``VmHWM``) is compared
 with what it was before the first request. One cursor reads: each further one takes what its pages do, some 10 MB, and
@@ -27,8 +27,16 @@ DAY = timedelta(days=1)
 
 def main() -> int:
     """Print a line for each view, format and number of runs; fail if memory grows with the runs."""
-    print(f"{'view':22}{'runs':>10}{'seconds':>10}{'peak MB':>10}{'over start':>12}")
-    peaks: dict[str, list[float]] = {}
+    print(f"{'view':12}{'format':10}{'runs':>10}{'seconds':>10}{'MB':>8}")
+    over: dict[tuple[str, str], list[float]] = {}
+    for view, format_, count, seconds, found in measured():
+        print(f"{view:12}{format_:10}{count:>10,}{seconds:>10.1f}{found:>8.1f}", flush=True)
+        over.setdefault((view, format_), []).append(found)
+    return int(max(last - first for first, last in over.values()) > LARGEST_SLOPE)
+
+
+def measured() -> Iterator[tuple[str, str, int, float, float]]:
+    """Give for each view, format and number of runs how many seconds and MB an export takes."""
     for count in RUNS:
         server = subprocess.Popen([sys.executable, __file__, "serve", str(count)], stdout=subprocess.PIPE, text=True)
         try:
@@ -37,17 +45,10 @@ def main() -> int:
             for view, format_ in CASES:
                 exported = [sys.executable, __file__, "export", url, view, format_, str(count)]
                 told = subprocess.run(exported, check=True, capture_output=True, text=True).stdout.split()
-                seconds, peak, over = map(float, told[-3:])
-                case = f"{view} as {format_}"
-                peaks.setdefault(case, []).append(peak)
-                print(f"{case:22}{count:>10,}{seconds:>10.1f}{peak:>10.1f}{over:>12.1f}", flush=True)
+                yield view, format_, count, float(told[-2]), float(told[-1])
         finally:
             server.terminate()
             server.wait()
-    slopes = {case: last - first for case, (first, last) in peaks.items()}
-    for case, slope in slopes.items():
-        print(f"{case}: {slope:+.1f} MB from {RUNS[0]:,} to {RUNS[1]:,} runs")
-    return int(max(slopes.values()) > LARGEST_SLOPE)
 
 
 def runs(count: int) -> Iterator[dict[str, Any]]:
@@ -83,7 +84,7 @@ def serve(count: str) -> None:
 
 
 def export(url: str, name: str, format_: str, count: str) -> None:
-    """Export the project, and print seconds, peak and peak over the start in MB."""
+    """Export the project, and print seconds, and the peak over the start in MB."""
     from airflow.providers.common.compat.sdk import ObjectStoragePath  # noqa: PLC0415  # only in this process
 
     from airflow_langsmith.api import LangSmithClient, RunQuery, Settings  # noqa: PLC0415
@@ -100,7 +101,7 @@ def export(url: str, name: str, format_: str, count: str) -> None:
         exported = export(client, query, view, target, concurrency=1)
         assert exported is not None
         assert exported.manifest.rows == int(count) // (1 if name == "runs" else 2)
-        print(time.monotonic() - began, peak(), peak() - before)
+        print(time.monotonic() - began, peak() - before)
 
 
 def peak() -> float:

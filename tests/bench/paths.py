@@ -12,13 +12,14 @@ import tempfile
 import time
 import warnings
 from collections.abc import Callable
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from tests.bench.pages import BLOCK, PROJECT_ID, START, end
 
-Way = Callable[[str, int, Path], None]  # the server's address, how many runs it has, where to write
+Job = dict[str, Any]  # the address of the server, how many runs it has, and what else is given to an export
+Way = Callable[[Job, Path], None]
 KEY = "lsv2_pt_0123456789abcdef0123456789abcdef_0123456789"
 
 
@@ -33,17 +34,19 @@ def ours(version: Any, format_: str, compression: str | None = None) -> Way:
     if "parquet" in (format_, compression) or compression == "zstd":
         from airflow_langsmith.export import arrow  # noqa: F401, PLC0415
 
-    @lru_cache
-    def client_of(url: str) -> LangSmithClient:  # one a process, as in a task; what it costs to make is not by the run
-        settings = Settings(api_url=url, api_key=KEY, api_version=version, requests_per_10s=1_000_000)
+    @cache
+    def client_of(url: str, budget: int | None) -> LangSmithClient:  # one a process; it does not cost by the run
+        settings = Settings(api_url=url, api_key=KEY, api_version=version, requests_per_10s=budget or 1_000_000)
         return LangSmithClient(settings)
 
-    def run(url: str, runs: int, directory: Path) -> None:
-        client = client_of(url)
-        query = RunQuery(project=client.project("shop"), start=START, end=end(runs // BLOCK), fields=view.fields)
-        exported = export(client, query, view, Target(destination=path_at(f"file://{directory}"), format=target))
+    def run(job: Job, directory: Path) -> None:
+        client = client_of(job["url"], job.get("requests_per_10s"))
+        window = end(job["runs"] // BLOCK)
+        query = RunQuery(project=client.project("shop"), start=START, end=window, fields=view.fields)
+        place = Target(destination=path_at(f"file://{directory}"), format=target)
+        exported = export(client, query, view, place, concurrency=job.get("concurrency"))
         assert exported is not None
-        assert exported.manifest.rows == runs, exported.manifest.rows
+        assert exported.manifest.rows == job["runs"], exported.manifest.rows
 
     return run
 
@@ -62,7 +65,7 @@ def floor(version: str) -> Way:
     decode = msgspec.json.Decoder(msgspec.defstruct("Page", fields[version])).decode
     limit = {"limit": 100} if version == "v1" else {"page_size": 1000}
 
-    def run(url: str, runs: int, directory: Path) -> None:
+    def run(job: Job, directory: Path) -> None:
         seen, cursor = 0, None
         compressor = zstandard.ZstdCompressor(3)
         with (
@@ -70,10 +73,10 @@ def floor(version: str) -> Way:
             (directory / "floor").open("wb") as file,
             compressor.stream_writer(file) as out,
         ):
-            while seen < runs:
+            while seen < job["runs"]:
                 body = json.dumps({**limit, "cursor": cursor}).encode()
                 headers = {"Accept-Encoding": "gzip", "Content-Type": "application/json"}
-                address = f"{url}/api/{version}/runs/query"
+                address = f"{job['url']}/api/{version}/runs/query"
                 answer = pool.request("POST", address, body=body, headers=headers, decode_content=False)
                 page: Any = decode(isal_zlib.decompress(answer.data, 31))
                 found = page.runs if version == "v1" else page.items
@@ -81,7 +84,7 @@ def floor(version: str) -> Way:
                 out.write(b"\n".join(found))
                 out.write(b"\n")
                 seen += len(found)
-        assert seen == runs
+        assert seen == job["runs"]
 
     return run
 
@@ -100,15 +103,15 @@ def recipe(version: str) -> Way:
         found = api.runs.query_v2(project_ids=[PROJECT_ID], min_start_time=START, page_size=1000, selects=SELECTS)
         return [run.model_dump() for run in found]
 
-    def run(url: str, runs: int, directory: Path) -> None:
-        frame = pd.DataFrame(listed(Client(api_url=url, api_key=KEY)))
+    def run(job: Job, directory: Path) -> None:
+        frame = pd.DataFrame(listed(Client(api_url=job["url"], api_key=KEY)))
         for name in frame.columns:
             if frame[name].map(lambda value: isinstance(value, dict | list)).any():
                 frame[name] = frame[name].map(lambda value: json.dumps(value, default=str))
             elif frame[name].dtype == object:
                 frame[name] = frame[name].map(lambda value: value if value is None else str(value))
         frame.to_parquet(directory / "recipe.parquet", compression="zstd")
-        assert len(frame) == runs
+        assert len(frame) == job["runs"]
 
     return run
 
@@ -139,19 +142,17 @@ def memory(name: str) -> float:
 
 
 def main(name: str) -> None:
-    """Do the jobs that come."""
+    """Do the jobs that come; what a job takes in memory is over what was held before it."""
     way = WAYS[name]()
-    before = memory("VmRSS")
     print("{}", flush=True)
     for line in sys.stdin:
         job = json.loads(line)
         with tempfile.TemporaryDirectory() as directory:
-            cpu, wall = time.process_time(), time.perf_counter()
-            way(job["url"], job["runs"], Path(directory))
+            before, cpu, wall = memory("VmRSS"), time.process_time(), time.perf_counter()
+            way(job, Path(directory))
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-            written = sum(path.stat().st_size for path in Path(directory).rglob("*") if path.is_file())
-        taken = {"cpu": cpu, "wall": wall, "memory": memory("VmHWM") - before, "bytes": written}
-        print(json.dumps(taken | {"pandas": "pandas" in sys.modules}), flush=True)
+        taken = {"cpu": cpu, "wall": wall, "memory": memory("VmHWM") - before, "pandas": "pandas" in sys.modules}
+        print(json.dumps(taken), flush=True)
 
 
 if __name__ == "__main__":

@@ -36,6 +36,10 @@ class Process:
 
     def __exit__(self, *_: object) -> None:
         """End it."""
+        self.close()
+
+    def close(self) -> None:
+        """End it."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(30)
