@@ -188,3 +188,15 @@ def test_a_new_column_comes_into_postgresql(exported: Export, load: Load) -> Non
     load(exported("runs", ["run_id", "name"]))
     whole = exported("runs")
     assert load(whole) == without_nul(landed(whole))
+
+
+def test_loads_into_postgresql_may_share_a_transaction(
+    exported: Export, load: Load, postgres: psycopg.Connection
+) -> None:
+    """Several loads are kept, or taken back, together."""
+    with postgres.transaction(force_rollback=True):
+        traces = exported("traces")
+        assert load(exported("runs"))
+        assert load(traces) == load(traces) == without_nul(landed(traces))
+    tables = postgres.execute("select 1 from pg_tables where tablename in ('runs', 'traces', 'landed')")
+    assert tables.fetchall() == []
