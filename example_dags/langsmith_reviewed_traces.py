@@ -22,6 +22,7 @@ with DAG(
         "destination": Param("file:///tmp/lake/langsmith", type="string", description="Where partitions are written"),
         "database": Param("/tmp/lake/langsmith.duckdb", type="string", description="DuckDB file"),  # noqa: S108
         "quiet_for": Param("10m", type="string"),
+        "pending_timeout": Param("1d", type="string", description="When runs that have not ended are given up"),
         "reviewed": Param("coverage(user_score) >= 0.9", type="string", description="See docs/conditions.md"),
         "alarm": Param("share(user_score, 0) > 0.9", type="string", description="Fail at once when this holds"),
     },
@@ -32,6 +33,7 @@ with DAG(
         task_id="settled",
         project="{{ params.project }}",
         quiet_for="{{ params.quiet_for }}",
+        pending_timeout="{{ params.pending_timeout }}",
         deferrable=True,
         poke_interval=timedelta(seconds=10),
         timeout=timedelta(hours=12),

@@ -129,7 +129,8 @@ def review_and_load(langsmith: LangSmithStandIn, project: str) -> None:
     import duckdb  # noqa: PLC0415  # only now
 
     database = DEMO / "langsmith.duckdb"
-    conf = {"project": project, "destination": f"file://{LAKE}", "database": str(database), "quiet_for": "1s"}
+    conf = {"project": project, "destination": f"file://{LAKE}", "database": str(database)}
+    conf |= {"quiet_for": "1s", "pending_timeout": "1s"}  # one run of the sample never ends
     people = threading.Thread(target=review, args=(langsmith, project), daemon=True)
     people.start()
     waits = ("dags", "test", REVIEWED, TODAY.isoformat(), "--conf", json.dumps(conf))
