@@ -13,7 +13,7 @@ from airflow_langsmith.api.errors import ApiError
 from airflow_langsmith.api.filters import and_, eq, or_
 from airflow_langsmith.api.flow import Flow, exchange
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.reads import LARGEST_PAGE, MOST_RUNS, list_feedback
+from airflow_langsmith.api.reads import FeedbackWalk
 from airflow_langsmith.api.records import Feedback, Run
 from airflow_langsmith.api.stats import question, read
 from airflow_langsmith.api.walk import Walk
@@ -81,22 +81,11 @@ def judged(
 
 def pieces(query: RunQuery, run_ids: Iterable[str], keys: Iterable[str], backend: Backend) -> Flow[list[Feedback]]:
     """List the feedback of some runs under some keys, piece by piece, for 50 runs a request."""
-    ids, named = sorted(run_ids), sorted(keys)
-    found: dict[str, Feedback] = {}
-    for first in range(0, len(ids), MOST_RUNS):
-        for offset in range(0, 1_000_000_000, LARGEST_PAGE):
-            page = yield from list_feedback(
-                project=query.project,
-                run_ids=ids[first : first + MOST_RUNS],
-                keys=named,
-                created=(None, None),
-                offset=offset,
-                backoff=backend.backoff,
-            )
-            found |= {piece.id: piece for piece in page}
-            if len(page) < LARGEST_PAGE:
-                break
-    return list(found.values())
+    walk = FeedbackWalk(backend.backoff, project=query.project, run_ids=sorted(run_ids), keys=sorted(keys))
+    found: list[Feedback] = []
+    while not walk.done:
+        found += yield from walk.next_page()
+    return found
 
 
 def _given(run: Run, wanted: frozenset[str]) -> dict[str, Given]:

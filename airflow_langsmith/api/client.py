@@ -17,7 +17,7 @@ from airflow_langsmith.api import census, reads
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.flow import Answer, Flow, Pause, RateLimited, Reply, Request, Response, Together
 from airflow_langsmith.api.pacing import Pacer, Place, pacer_for
-from airflow_langsmith.api.query import FIELDS, MARGIN, RunQuery
+from airflow_langsmith.api.query import FIELDS, RunQuery
 from airflow_langsmith.api.records import Feedback, Info, Page, Project, Run
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.api.single import read_run, read_shared
@@ -165,30 +165,9 @@ class LangSmithClient(_Driven):
         created: tuple[datetime | None, datetime | None] = (None, None),
     ) -> Iterator[Feedback]:
         """List feedback, each once, created in ``[after, before)``; of no runs there is none."""
-        after, before = created
-        around = (after and after - MARGIN, before and before + MARGIN)  # whether LangSmith's edges are in is unknown
-        groups = (
-            [()]
-            if run_ids is None
-            else [run_ids[i : i + reads.MOST_RUNS] for i in range(0, len(run_ids), reads.MOST_RUNS)]
-        )
-        seen: set[str] = set()
-        for some in groups:
-            for offset in range(0, 1_000_000_000, reads.LARGEST_PAGE):
-                page = self.drive(
-                    reads.list_feedback(
-                        project=project,
-                        run_ids=some,
-                        keys=keys,
-                        created=around,
-                        offset=offset,
-                        backoff=self.backend.backoff,
-                    )
-                )
-                yield from (piece for piece in page if piece.id not in seen and reads.given_in(piece, after, before))
-                seen.update(piece.id for piece in page)
-                if len(page) < reads.LARGEST_PAGE:
-                    break
+        walk = reads.FeedbackWalk(self.backend.backoff, project=project, run_ids=run_ids, keys=keys, created=created)
+        while not walk.done:
+            yield from self.drive(walk.next_page())
 
     def drive(self, flow: Flow[T]) -> T:
         """Push a flow to its result."""

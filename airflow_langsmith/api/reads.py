@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -12,7 +13,7 @@ from msgspec.structs import asdict
 
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.flow import Backoff, Flow, Request, exchange
-from airflow_langsmith.api.query import instant
+from airflow_langsmith.api.query import MARGIN, instant
 from airflow_langsmith.api.records import Feedback, Info, Project
 from airflow_langsmith.api.wire import decode, moment
 
@@ -77,33 +78,57 @@ def list_projects(name_contains: str | None, offset: int, backoff: Backoff) -> F
     return (yield from _projects(asked, f"projects from {offset}", backoff))
 
 
-def list_feedback(
-    *,
-    project: Project | None,
-    run_ids: Iterable[str],
-    keys: Iterable[str],
-    created: tuple[datetime | None, datetime | None],
-    offset: int,
-    backoff: Backoff,
-) -> Flow[list[Feedback]]:
-    """List one page of feedback; ``created`` bounds its creation."""
-    after, before = created
-    params = {
-        "session": project.id if project else None,
-        "run": list(run_ids),
-        "key": list(keys),
-        "min_created_at": instant(after) if after else None,
-        "max_created_at": instant(before) if before else None,
-        "limit": LARGEST_PAGE,
-        "offset": offset,
-    }
-    about = f"feedback from {offset}"
-    request = Request("GET", "/api/v1/feedback", params=_given(params), about=about)
-    wires = yield from exchange(lambda: request, lambda body: decode(_FEEDBACK, body, about), backoff)
-    return [Feedback(**{**asdict(wire), **{name: moment(getattr(wire, name)) for name in _TIMES}}) for wire in wires]
+class FeedbackWalk:
+    """All pages of some feedback: each piece once, created in ``[after, before)``; of no runs there is none."""
+
+    def __init__(
+        self,
+        backoff: Backoff,
+        *,
+        project: Project | None = None,
+        run_ids: Sequence[str] | None = None,
+        keys: Sequence[str] = (),
+        created: tuple[datetime | None, datetime | None] = (None, None),
+    ) -> None:
+        self._backoff = backoff
+        self._created = after, before = created
+        self._asked = {
+            "session": project.id if project else None,
+            "key": list(keys),
+            # Whether LangSmith's edges are in is unknown.
+            "min_created_at": instant(after - MARGIN) if after else None,
+            "max_created_at": instant(before + MARGIN) if before else None,
+            "limit": LARGEST_PAGE,
+        }
+        ids = list(run_ids or ())
+        groups = [ids[first : first + MOST_RUNS] for first in range(0, len(ids), MOST_RUNS)]
+        self._groups = deque([[]] if run_ids is None else groups)
+        self._offset = 0
+        self._seen: set[str] = set()
+        self.done = not self._groups
+
+    def next_page(self) -> Flow[list[Feedback]]:
+        """Read the next page."""
+        about = f"feedback from {self._offset}"
+        params = _given({**self._asked, "run": self._groups[0], "offset": self._offset})
+        request = Request("GET", "/api/v1/feedback", params=params, about=about)
+        wires = yield from exchange(lambda: request, lambda body: decode(_FEEDBACK, body, about), self._backoff)
+        self._offset += LARGEST_PAGE
+        if len(wires) < LARGEST_PAGE:
+            self._groups.popleft()
+            self._offset = 0
+        self.done = not self._groups
+        unseen = {wire.id: wire for wire in reversed(wires) if wire.id not in self._seen}
+        self._seen |= unseen.keys()
+        pieces = map(_piece, reversed(unseen.values()))
+        return [piece for piece in pieces if _given_in(piece, *self._created)]
 
 
-def given_in(piece: Feedback, after: datetime | None, before: datetime | None) -> bool:
+def _piece(wire: _WireFeedback) -> Feedback:
+    return Feedback(**{**asdict(wire), **{name: moment(getattr(wire, name)) for name in _TIMES}})
+
+
+def _given_in(piece: Feedback, after: datetime | None, before: datetime | None) -> bool:
     """Tell whether a piece of feedback was created in ``[after, before)``; without a bound that side is open."""
     if after is None and before is None:
         return True
