@@ -10,7 +10,7 @@ import msgspec
 
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.errors import ApiError
-from airflow_langsmith.api.filters import and_, eq, or_
+from airflow_langsmith.api.filters import added, eq, or_
 from airflow_langsmith.api.flow import Flow, exchange
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.reads import FeedbackWalk
@@ -52,8 +52,7 @@ def count(query: RunQuery, backend: Backend) -> Flow[int]:
 
 def pending(query: RunQuery, backend: Backend) -> Flow[list[Run]]:
     """List the runs that have not ended, by id, name and start."""
-    unfinished = eq("status", "pending")
-    narrowed = str(and_(unfinished, query.filter) if query.filter else unfinished)
+    narrowed = added(eq("status", "pending"), query.filter)
     return (yield from _all(replace(query, fields=("id", "name", "start_time"), filter=narrowed), backend))
 
 
@@ -72,7 +71,7 @@ def judged(
     asked = replace(
         query,
         fields=("id", "feedback_stats"),
-        filter=str(and_(liked, query.filter) if query.filter else liked),
+        filter=added(liked, query.filter),
         feedback_since=changed_since,
     )
     runs = yield from _all(asked, backend)

@@ -175,6 +175,16 @@ def and_(*filters: Expression) -> Filter:
     return _join("and", filters)
 
 
+def added(condition: Filter, given: str | None) -> str:
+    """
+    Add a condition to a filter, if there is one.
+
+    >>> added(eq("is_root", True), None), added(eq("is_root", True), 'has(tags, "a")')
+    ('eq(is_root, true)', 'and(eq(is_root, true), has(tags, "a"))')
+    """
+    return str(and_(condition, given) if given else condition)
+
+
 def or_(*filters: Expression) -> Filter:
     """Any of them."""
     return _join("or", filters)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from airflow_langsmith.api.filters import and_, feedback
+from airflow_langsmith.api.filters import added, feedback
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.views.columns import Below, Column, ColumnType, View, json_of
@@ -38,8 +38,7 @@ def asked(query: RunQuery, *, with_feedback: bool | str) -> RunQuery:
     """Ask for roots of traces that used a retriever: with feedback, with some under a key, or all."""
     query = in_trees_with(about_roots(query), "retriever")
     if isinstance(with_feedback, str):
-        liked = feedback(with_feedback)
-        return replace(query, filter=str(and_(liked, query.filter) if query.filter else liked))
+        return replace(query, filter=added(feedback(with_feedback), query.filter))
     return replace(query, with_feedback=with_feedback)
 
 

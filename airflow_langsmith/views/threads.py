@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from airflow_langsmith.api.filters import THREAD_KEYS, and_, in_
+from airflow_langsmith.api.filters import THREAD_KEYS, added, in_
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.views.columns import Column, ColumnType, View, json_of
 from airflow_langsmith.views.traces import BELOW, Trace, about_roots
@@ -57,7 +57,7 @@ def asked(query: RunQuery) -> RunQuery:
     """Ask for roots that belong to a thread, under any of its names."""
     named = in_("metadata_key", THREAD_KEYS)
     query = about_roots(query)
-    return replace(query, filter=str(and_(named, query.filter) if query.filter else named))
+    return replace(query, filter=added(named, query.filter))
 
 
 def _column(

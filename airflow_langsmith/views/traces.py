@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.filters import and_, eq
+from airflow_langsmith.api.filters import added, eq
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.views.columns import Below, Column, ColumnType, View, json_of
@@ -94,8 +94,7 @@ def about_roots(query: RunQuery) -> RunQuery:
 
 def in_trees_with(query: RunQuery, run_type: str) -> RunQuery:
     """Narrow a query to traces that have a run of a type."""
-    used = eq("run_type", run_type)
-    return replace(query, tree_filter=str(and_(used, query.tree_filter) if query.tree_filter else used))
+    return replace(query, tree_filter=added(eq("run_type", run_type), query.tree_filter))
 
 
 def of_root(name: str, meaning: str | None = None) -> Column:
