@@ -28,6 +28,7 @@ def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], back
         run_id = str(UUID(run_id))
     except ValueError:
         raise ConfigurationError(f"{run_id!r} is no run id; ids are UUIDs. A retry will not help.") from None
+    fields = tuple({"id", "start_time", *fields})  # which no run is without
     dialect = yield from backend.choose()
     request = dialect.question(run_id, project, fields)
     run = yield from _one(request, lambda body: dialect.read_one(body, project, fields, request.about), backend)

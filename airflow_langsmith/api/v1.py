@@ -95,7 +95,7 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
 def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
     """Read one run; a project that was not given has no name yet."""
     run = decode(_ONE, content, about)
-    for name in FORMS.keys() - {*fields, "start_time"}:
+    for name in FORMS.keys() - set(fields):
         setattr(run, name, None)  # all are sent, whatever is asked for
     runs, elsewhere, attached = _runs([run], project or Project(id=run.session_id, name=""), fields)
     return Page(runs, None, len(content), elsewhere, attached)

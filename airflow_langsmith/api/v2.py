@@ -86,7 +86,7 @@ def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], a
 
 
 def _selects(fields: tuple[str, ...]) -> list[str]:
-    return sorted({select for name in ("id", "start_time", *fields) for select in SELECT[name]})
+    return sorted({select for name in fields for select in SELECT[name]})
 
 
 _WireRun = msgspec.defstruct(

@@ -34,7 +34,6 @@ class Walk:
     def __init__(self, query: RunQuery, backend: Backend, page_size: int | None = None) -> None:
         self.query = query
         self.done = False
-        self.api_version = ""
         self.runs = 0
         self._backend = backend
         self._dialect: Dialect | None = None
@@ -114,7 +113,6 @@ class Walk:
                     "eq(status, \"error\")), or set 'api_version' in the connection's extra if this server has both."
                 )
         self._dialect = dialect
-        self.api_version = dialect.NAME
         self._page_size = self._first_page or dialect.LARGEST_PAGE
 
     def _request(self) -> Request:

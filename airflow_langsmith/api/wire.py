@@ -161,6 +161,7 @@ def mend(runs: list[Any], project: Project, fields: Collection[str]) -> list[Run
     """
     Make runs of what was decoded, in place, field by field: those that ``fields`` names and those that are never None.
 
+    No run is without its start, so whoever asks for any field asks for ``start_time`` too.
     Whatever is done here is done to every run of an export, so what is not needed is not done.
     """
     for run in runs:
@@ -168,7 +169,7 @@ def mend(runs: list[Any], project: Project, fields: Collection[str]) -> list[Run
     for name, blank in _BLANKS.items():
         for run in _those(runs, name, (None,)):
             setattr(run, name, blank())
-    for name in (name for name in FORMS if name in fields or name == "start_time"):
+    for name in (name for name in FORMS if name in fields):
         _reform(runs, name, FORMS[name])
     for name in (name for name in _NOTHING if name in fields):
         for run in _those(runs, name, _NOTHING[name]):
