@@ -110,7 +110,7 @@ def resolve(
     :raises WindowNotClosedError: where the window has not closed yet; a retry later will do.
     """
     length = duration(window, "window")
-    waited = duration(lag, "lag") or timedelta(0)
+    waited = duration(lag, "lag", may_be_zero=True) or timedelta(0)
     if align not in (None, "hour", "day"):
         raise WindowError(f"align is {align!r}; it is 'hour', 'day' or left out.")
     if missing_window not in ("fail", "run_after"):
@@ -182,9 +182,9 @@ def trailing(window: TimeWindow | Mapping[str, str], days: int, window_timezone:
     ]
 
 
-def duration(length: str | timedelta | None, name: str) -> timedelta | None:
+def duration(length: str | timedelta | None, name: str, *, may_be_zero: bool = False) -> timedelta | None:
     """
-    Read a length of time.
+    Read a length of time, longer than nothing unless it ``may_be_zero``.
 
     >>> duration("6h", "window")
     datetime.timedelta(seconds=21600)
@@ -203,7 +203,7 @@ def duration(length: str | timedelta | None, name: str) -> timedelta | None:
             raise WindowError(f"{name} is {length!r}, longer than time is.") from None
     if not isinstance(length, timedelta):
         raise WindowError(f"{name} is {length!r}; write a timedelta, or a number and a unit like '1d', '6h', '30m'.")
-    if length < timedelta(0) or (length == timedelta(0) and name not in ("lag", "quiet_for")):
+    if length < timedelta(0) or (length == timedelta(0) and not may_be_zero):
         raise WindowError(f"{name} is {length}; it has to be longer than nothing.")
     return length
 
