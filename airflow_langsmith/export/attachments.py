@@ -8,7 +8,7 @@ from pathlib import Path
 from airflow_langsmith.api import LangSmithClient, Page
 from airflow_langsmith.api.attachments import download, extension
 from airflow_langsmith.api.records import Attachment
-from airflow_langsmith.export.errors import StorageError
+from airflow_langsmith.export.errors import local_disk
 from airflow_langsmith.export.layout import attachment_name
 from airflow_langsmith.export.manifest import ManifestAttachment
 from airflow_langsmith.export.publish import Publication
@@ -30,14 +30,8 @@ class Attachments:
         :raises StorageError: where the local disk takes no more.
         """
         backoff = client.backend.backoff
-        try:
+        with local_disk("write an attachment to", self._directory, "only list them by attachments='list'"):
             client.drive(download(page.attachments, self._directory, self._publish, backoff, flag=self._flag))
-        except OSError as error:
-            raise StorageError(
-                f"Could not write an attachment to the local {self._directory}: {error}. The export published before "
-                "stands. A retry may help; if it does not, give the worker more room there, or set TMPDIR to a larger "
-                "disk."
-            ) from error
 
     def _publish(self, attachment: Attachment, local: Path) -> None:
         size = local.stat().st_size

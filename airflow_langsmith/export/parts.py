@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from airflow_langsmith.export.encoders import Encoder, Format
-from airflow_langsmith.export.errors import StorageError
+from airflow_langsmith.export.errors import local_disk
 from airflow_langsmith.export.layout import part_name
 from airflow_langsmith.export.manifest import ManifestFile
 from airflow_langsmith.views import Rows, View
@@ -86,17 +86,8 @@ class Parts:
         self._encoder, self._rows, self._number = None, 0, self._number + 1
         return part
 
-    @contextmanager
-    def _failing(self) -> Iterator[None]:
-        """Say which disk it was: the destination's own errors look the same."""
-        try:
-            yield
-        except OSError as error:
-            raise StorageError(
-                f"Could not write a part to the local {self._directory}: {error}. The export published before stands. "
-                "A retry may help; if it does not, give the worker more room there, set TMPDIR to a larger disk, or "
-                "lower max_rows_per_file."
-            ) from error
+    def _failing(self) -> AbstractContextManager[None]:
+        return local_disk("write a part to", self._directory, "lower max_rows_per_file")
 
     @property
     def _local(self) -> Path:

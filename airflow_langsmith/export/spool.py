@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from airflow_langsmith.export.errors import StorageError
+from airflow_langsmith.export.errors import local_disk
 from airflow_langsmith.views import Rows
 
 BATCH = 100  # rows given at a time
@@ -74,17 +74,13 @@ class Backlog:
         :raises StorageError: where the local disk takes no more.
         """
         content = pickle.dumps(rows.columns)
-        try:
+        with local_disk(
+            "keep rows until their turn on", self._path.parent, "read with concurrency=1, which keeps none"
+        ):
             if self._file is None:
                 self._file = self._path.open("w+b", buffering=0)
             self._file.seek(self._end)
             self._file.write(content)
-        except OSError as error:
-            raise StorageError(
-                f"Could not keep rows on the local {self._path.parent} until their turn: {error}. The export published "
-                "before stands. A retry may help; if it does not, give the worker more room there, set TMPDIR to a "
-                "larger disk, or read with concurrency=1, which keeps none."
-            ) from error
         self._waiting.append((self._end, rows.count))
         self._end += len(content)
 
