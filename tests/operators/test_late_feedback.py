@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import duckdb
@@ -32,16 +31,11 @@ def land(langsmith: LangSmithStandIn, tmp_path: Path, monkeypatch: pytest.Monkey
     def export(version: str = "v2", start: datetime = START, **arguments: Any) -> dict[str, Any]:
         connection = langsmith.connection(requests_per_10s=1000, api_version=version)
         monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", connection)
+        day: Any = {"start_time": start, "end_time": start + DAY}
         operator = LangSmithExportOperator(
-            task_id="export", project="shop", destination=f"file://{tmp_path}/{version}", **arguments
+            task_id="export", project="shop", destination=f"file://{tmp_path}/{version}", **day, **arguments
         )
-        context: Any = {
-            "data_interval_start": start,
-            "data_interval_end": start + DAY,
-            "dag_run": SimpleNamespace(run_type="scheduled", run_after=start + DAY),
-        }
-        operator.render_template_fields(context)
-        return operator.execute(context)
+        return operator.execute({})
 
     return export
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -58,13 +57,11 @@ def shop(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> LangSm
 
 def export(tmp_path: Path, view: str = "runs", **arguments: Any) -> dict[str, Any]:
     """Export the day as an operator does."""
+    day: Any = {"start_time": START, "end_time": START + DAY}
     operator = LangSmithExportOperator(
-        task_id="export", project="shop", destination=f"file://{tmp_path}", view=view, **arguments
+        task_id="export", project="shop", destination=f"file://{tmp_path}", view=view, **day, **arguments
     )
-    dag_run = SimpleNamespace(run_type="scheduled", run_after=START + DAY)
-    context: Any = {"data_interval_start": START, "data_interval_end": START + DAY, "dag_run": dag_run, "params": {}}
-    operator.render_template_fields(context)
-    return operator.execute(context)
+    return operator.execute({})
 
 
 FIRST, CHILD = "00000000-0000-4000-8000-000000000000", "00000000-0000-4000-8000-000000000010"
