@@ -90,6 +90,15 @@ class Walk:
         """How many pages that may be, if runs are as close together as on the last page."""
         return self.left / max(self._span, MOMENT) if self._sorted else 0.0
 
+    @property
+    def complete_since(self) -> datetime | None:
+        """The moment since when all runs of its window have been read; None where they do not come newest first."""
+        if not self._sorted:
+            return None
+        if self.done:
+            return self.query.start
+        return min(self._last + MOMENT, self.query.end) if self._last else self.query.end
+
     def share(self, parts: int) -> list[Walk]:
         """Leave the older parts of what is left, all of one length, to other walks; these are given newest first."""
         last, step = self.query.start + self.left, self.left // parts
@@ -150,7 +159,8 @@ class Walk:
                     "A retry may help; if it does not, tell LangSmith's support."
                 )
             self._seen_cursors.add(mark)
-        unseen = self._unseen(page.runs)
+        before, unseen = self._last, self._unseen(page.runs)
+        self._sorted &= before is None or all(run.start_time <= before for run in unseen)
         fresh = self.query.held(unseen)
         self._cursor = page.cursor
         if page.cursor is None and len(page.runs) >= self._page_size:

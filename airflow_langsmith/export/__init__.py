@@ -5,9 +5,11 @@ From rows to published files.
 changed, ``gather`` makes traces of roots. ``shape`` redacts, sorts and flattens rows (by way of a ``spool``, if need
 be), ``encoders`` and ``arrow`` write them into local files, ``parts`` cuts and names these, ``layout`` says where they
 lie, ``storage`` puts them there whole, ``attachments`` brings files along, ``publish`` makes them one export and
-``manifest`` describes it. ``pipeline`` walks the whole way, ``progress`` says how far it is.
+``manifest`` describes it. ``checkpoints`` keep rows there until then, in ``batches``, for a retry to go on from.
+``pipeline`` walks the whole way, ``progress`` says how far it is.
 """
 
+from airflow_langsmith.export.checkpoints import Attempt
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.manifest import Manifest, read_manifest
 from airflow_langsmith.export.pipeline import (
@@ -25,6 +27,7 @@ from airflow_langsmith.export.shape import Shape
 __all__ = [
     "MAX_ROWS_PER_FILE",
     "AttachmentMode",
+    "Attempt",
     "Exported",
     "Manifest",
     "OnEmpty",

@@ -51,6 +51,11 @@ def zstd_file(path: Path) -> Any:
     return pa.CompressedOutputStream(pa.OSFile(str(path), "wb"), "zstd")
 
 
+def unzstd(content: bytes) -> Any:
+    """Open what was compressed so."""
+    return pa.CompressedInputStream(pa.BufferReader(content), "zstd")
+
+
 class ParquetEncoder:
     """
     One Parquet file.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -24,7 +24,7 @@ WORTH_SHARING = 4.0  # pages left; every share may waste most of one
 MOST_ON_DISK = 2 * 1024**3  # bytes of rows whose turn has not come
 LOOK_AGAIN = 0.05  # seconds; a thread may have asked anew just after it was interrupted
 
-Make = Callable[[LangSmithClient, Page], Iterable[Rows]]
+Make = Callable[[LangSmithClient, Walk, Page], Iterator[Rows]]
 Count = Callable[[Page, float], None]
 
 
@@ -65,7 +65,7 @@ class Cursors:
     once, within a ``with``: at its end, however it is reached, no thread is left. The first error of any cursor is
     raised.
 
-    :param make: Makes rows of a page; called in the cursor's thread, with the client to use there.
+    :param make: Makes rows of a page of a walk; called in the cursor's thread, with the client to use there.
     :param count: Takes note of a page and of how much of the window has been read; in some thread, one at a time.
     :param tell: Called after that, in the reader's thread.
     """
@@ -161,7 +161,7 @@ class Cursors:
                 stretch.waited += time.monotonic() - waited
                 stretch.worked += time.thread_time() - worked
                 self._note(stretch, page)
-                for rows in self._make(self._client, page):
+                for rows in self._make(self._client, stretch.walk, page):
                     self._put(stretch, rows)
         except StoppedError:
             pass

@@ -41,6 +41,11 @@ class Format:
     extension: str
     open: Callable[[Path, View], Encoder]
 
+    @property
+    def codec(self) -> str:
+        """How to pack what is for ourselves: by zstd where pyarrow is there in any case."""
+        return "zstd" if self.name == "parquet" or self.compression == "zstd" else "gzip"
+
 
 def format_of(name: str, compression: str | None = None) -> Format:
     """
@@ -59,7 +64,7 @@ def format_of(name: str, compression: str | None = None) -> Format:
         return Format(name, codec, name, lambda path, view: _arrow().ParquetEncoder(path, view, codec))
     encoder: type[_JsonLines | _Csv] = _JsonLines if name == "jsonl" else _Csv
     extension = {"gzip": f"{name}.gz", "zstd": f"{name}.zst", "none": name}[codec]
-    return Format(name, codec, extension, lambda path, view: encoder(_open(path, codec), view))
+    return Format(name, codec, extension, lambda path, view: encoder(compressed(path, codec), view))
 
 
 _COMPRESSIONS = {
@@ -137,12 +142,20 @@ def _iso(moment: datetime) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-def _open(path: Path, compression: str) -> BinaryIO:
+def compressed(path: Path, compression: str) -> BinaryIO:
+    """Open a file that is compressed as it is written: by ``gzip``, ``zstd`` or ``none``."""
     if compression == "zstd":
         return _arrow().zstd_file(path)  # type: ignore[no-any-return]  # pyarrow has no types
     if compression == "gzip":
         return _Gzip(path)  # type: ignore[return-value]  # typeshed
     return path.open("wb", buffering=BUFFER)
+
+
+def decompressed(content: bytes, compression: str) -> BinaryIO:
+    """Open what was compressed, by ``gzip`` or ``zstd``."""
+    if compression == "zstd":
+        return _arrow().unzstd(content)  # type: ignore[no-any-return]  # pyarrow has no types
+    return gzip.GzipFile(fileobj=io.BytesIO(content))  # type: ignore[return-value]  # typeshed
 
 
 class _Gzip(gzip.GzipFile):

@@ -18,6 +18,7 @@ _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 # What is ours to clean up.
 PART = re.compile(r"part-\d{5,}-[0-9a-f]{8}\.[a-z.]+")
 ATTACHMENT = re.compile(r"_attachment-[0-9a-f]{16}\.[a-z0-9]+")
+CHECKPOINT = re.compile(r"_checkpoint-([0-9a-f]{16}-v\d)-(\d{8}T[\d.]+Z)--(\d{8}T[\d.]+Z)")
 
 
 def partition(view: str, project: str, window: TimeWindow, pattern: str = "auto") -> str:
@@ -60,6 +61,24 @@ def attachment_name(sha256: str, extension: str) -> str:
     '_attachment-3f9a1c2b00000000.png'
     """
     return f"_attachment-{sha256[:16]}.{extension}"
+
+
+def checkpoint_name(mark: str, start: datetime, end: datetime) -> str:
+    """
+    Name a checkpoint by what it is of, and by its stretch of the window.
+
+    >>> checkpoint_name("3f9a1c2b00000000-v2", datetime(2025, 3, 1, 9, 30), datetime(2025, 3, 1, 12, 0, 0, 1))
+    '_checkpoint-3f9a1c2b00000000-v2-20250301T093000Z--20250301T120000.000001Z'
+    """
+    return f"_checkpoint-{mark}-{_stamp(start)}--{_stamp(end)}"
+
+
+def checkpoint_at(name: str, mark: str) -> tuple[datetime, datetime] | None:
+    """Read the stretch from a name; None where it is not that of a checkpoint of this."""
+    found = CHECKPOINT.fullmatch(name)
+    if found is None or found[1] != mark:
+        return None
+    return datetime.fromisoformat(found[2]), datetime.fromisoformat(found[3])
 
 
 def _stretch(window: TimeWindow) -> str:

@@ -16,6 +16,8 @@ from airflow_langsmith.api import LangSmithClient, RunQuery
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import instant
 from airflow_langsmith.export.attachments import Attachments
+from airflow_langsmith.export.batches import Batches
+from airflow_langsmith.export.checkpoints import Attempt, Checkpoints
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.errors import DestinationConflictError, EmptyWindowError, SchemaChangeError
 from airflow_langsmith.export.layout import partition
@@ -103,6 +105,7 @@ def export(
     lookback: timedelta | None = None,
     on_page: OnPage = lambda _: None,
     concurrency: int | None = None,
+    attempt: Attempt | None = None,
 ) -> Exported | None:
     """
     Export what a query finds as a view's rows.
@@ -112,6 +115,8 @@ def export(
         ``feedback`` these pieces, of others the rows they are about, in a partition beside the view's own.
     :param on_page: Called after pages, for progress.
     :param concurrency: How many cursors read at a time at most; by default as many as the budget has use for.
+    :param attempt: Whose try it is. It goes on where an earlier try was cut off, and keeps for a later one what it has
+        read, :mod:`airflow_langsmith.export.checkpoints`; not of threads, feedback, refreshed rows and downloads.
     :return: what was published; None for an empty window with ``on_empty="skip"``.
     :raises LangSmithError: where any page or file fails; what was published before then stands.
     """
@@ -129,9 +134,15 @@ def export(
     kind = f"{view.name}_refreshed" if refresh else view.name
     path = path_at(target.destination) / partition(kind, query.project.name, window, target.partition)
     narrowed = _narrowed(query, lookback)
+    asked: list[Any] = [view.name, [column.name for column in view.columns], query.project.id, str(window), narrowed]
+    asked += [query.payloads, shape.redact, shape.redact_key]
     before = client.requests
     progress = Progress()
-    with tempfile.TemporaryDirectory(prefix="langsmith-") as directory, Publication(path) as publication:
+    with (
+        tempfile.TemporaryDirectory(prefix="langsmith-") as directory,
+        Publication(path) as publication,
+        Checkpoints(path, client, attempt, asked, Batches(view, target.format.codec), Path(directory)) as checkpoints,
+    ):
         _refuse_another(publication, view, query, narrowed, path)
         schema = read_manifest(target.schema_manifest) if target.schema_manifest else publication.previous
         attachments = Attachments(publication, Path(directory), flag=query.payloads == "flag")
@@ -146,6 +157,7 @@ def export(
             tell=partial(on_page, progress),
             directory=Path(directory),
             concurrency=concurrency,
+            checkpoints=checkpoints,
         )
         with (
             closing(rows),

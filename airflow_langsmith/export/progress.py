@@ -29,8 +29,12 @@ class Progress:
     def add(self, starts: list[datetime], share: float, pending: int = 0) -> None:
         """Count a page: of the moments its records have in the window, and of how many runs had not ended."""
         self.pages += 1
-        self.runs += len(starts)
         self.share = share
+        self.count(starts, pending)
+
+    def count(self, starts: list[datetime], pending: int) -> None:
+        """Count records, wherever they come from."""
+        self.runs += len(starts)
         self.pending += pending
         self.first = min([*starts, self.first] if self.first else starts, default=None)
         self.last = max([*starts, self.last] if self.last else starts, default=None)

@@ -19,7 +19,7 @@ from typing import Self
 from airflow_langsmith.api.errors import LangSmithError
 from airflow_langsmith.export import manifest as manifests
 from airflow_langsmith.export.errors import BrokenManifestError, ConcurrentExportError
-from airflow_langsmith.export.layout import ATTACHMENT, PART
+from airflow_langsmith.export.layout import ATTACHMENT, CHECKPOINT, PART
 from airflow_langsmith.export.manifest import Manifest, ManifestAttachment, ManifestFile
 from airflow_langsmith.export.parts import Part
 from airflow_langsmith.export.storage import TEMPORARY, StoragePath, store_at
@@ -119,5 +119,5 @@ class Publication:
 def _ours(name: str) -> bool:
     """Tell what we put there, and what a crash left of a file, from what somebody else did."""
     finished = TEMPORARY.sub("", name)
-    ours = PART.fullmatch(finished) or ATTACHMENT.fullmatch(finished)
-    return ours is not None or (finished == manifests.NAME and finished != name)
+    ours = any(pattern.fullmatch(finished) for pattern in (PART, ATTACHMENT, CHECKPOINT))
+    return ours or (finished == manifests.NAME and finished != name)

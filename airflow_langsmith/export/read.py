@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing
 from datetime import timedelta
 from functools import partial
 from itertools import islice, repeat
 from pathlib import Path
 
 from airflow_langsmith.api import Feedback, LangSmithClient, Page, RunQuery
-from airflow_langsmith.export.cursors import Cursors
+from airflow_langsmith.api.walk import Walk
+from airflow_langsmith.export.checkpoints import Checkpoint, Checkpoints
+from airflow_langsmith.export.cursors import Cursors, Make
 from airflow_langsmith.export.gather import gather, gather_threads
 from airflow_langsmith.export.late import refreshed, touched
 from airflow_langsmith.export.progress import Progress
@@ -33,6 +36,7 @@ def read(
     tell: Callable[[], None],
     directory: Path,
     concurrency: int | None,
+    checkpoints: Checkpoints,
 ) -> Generator[Rows]:
     """
     Read the rows of a view, in their order, redacted before anything else has them.
@@ -42,46 +46,56 @@ def read(
 
     :param lookback: Go by feedback that came or changed in the window, see :mod:`airflow_langsmith.export.late`.
     :param land: Brings what the runs of a page had attached.
+    :param checkpoints: Keeps the rows of runs for a retry, and has those of a try before.
     :param tell: Called after pages, in the caller's thread.
     """
     if view.source == "feedback":
-        pieces = touched(client, query, lookback or timedelta(0))
-        yield from map(redact, _feedback(pieces, view, progress, tell))
+        given = touched(client, query, lookback or timedelta(0))
+        yield from map(redact, _feedback(given, view, progress, tell))
         return
     threads = view.source == "threads"
-    make = _threads(query, view) if threads else _runs(view, land)
-    queries = [query] if lookback is None else refreshed(client, query, lookback)
-    for behind, asked in enumerate(queries):
-        with Cursors(
-            client,
-            client.walk(asked),
-            partial(_redacted, redact, make, asked),
-            partial(_count, progress, behind, len(queries)),
-            tell,
-            directory=directory,
-            most=1 if threads or land else concurrency,
-        ) as cursors:
-            for rows in cursors:
+    make: Make = partial(_redacted, redact, _threads(query, view) if threads else _runs(view, land))
+    pieces: Sequence[RunQuery | Checkpoint] = [query]
+    if lookback is not None:
+        pieces = refreshed(client, query, lookback)
+    elif not threads and not land:
+        pieces, make = checkpoints.pieces(query), checkpoints.keeping(make)
+    whole, behind = sum((piece.end - piece.start for piece in pieces), timedelta(0)), 0.0
+    for piece in pieces:
+        part = (piece.end - piece.start) / whole
+        reading = (
+            closing(piece.rows(progress))
+            if isinstance(piece, Checkpoint)
+            else Cursors(
+                client,
+                client.walk(piece),
+                make,
+                partial(_count, progress, behind, part),
+                tell,
+                directory=directory,
+                most=1 if threads or land else concurrency,
+            )
+        )
+        with reading as batches:
+            for rows in batches:
                 _count_missing(progress, view, rows)
                 yield rows
-
-
-Make = Callable[[LangSmithClient, RunQuery, Page], Iterator[Rows]]
+        behind += part
 
 
 def _redacted(
-    redact: Callable[[Rows], Rows], make: Make, query: RunQuery, client: LangSmithClient, page: Page
+    redact: Callable[[Rows], Rows], make: Make, client: LangSmithClient, walk: Walk, page: Page
 ) -> Iterator[Rows]:
-    return map(redact, make(client, query, page))
+    return map(redact, make(client, walk, page))
 
 
 def _runs(view: View, land: Land | None) -> Make:
     """Make rows of runs, or of the traces they are the roots of."""
 
-    def make(client: LangSmithClient, query: RunQuery, page: Page) -> Iterator[Rows]:
+    def make(client: LangSmithClient, walk: Walk, page: Page) -> Iterator[Rows]:
         if land:
             land(client, page)
-        yield view.rows(gather(client, view.below, query, page.runs) if view.below else page.runs)
+        yield view.rows(gather(client, view.below, walk.query, page.runs) if view.below else page.runs)
 
     return make
 
@@ -90,7 +104,7 @@ def _threads(whole: RunQuery, view: View) -> Make:
     """Make of each thread that has a turn on a page a whole conversation, up to the end of the window."""
     seen: set[str] = set()
 
-    def make(client: LangSmithClient, _: RunQuery, page: Page) -> Iterator[Rows]:
+    def make(client: LangSmithClient, _: Walk, page: Page) -> Iterator[Rows]:
         found = list(dict.fromkeys(run.thread_id for run in page.runs if run.thread_id and run.thread_id not in seen))
         seen.update(found)
         for first in range(0, len(found), THREADS_AT_ONCE):
@@ -108,9 +122,9 @@ def _feedback(pieces: Iterator[Feedback], view: View, progress: Progress, tell: 
     progress.share = 1.0
 
 
-def _count(progress: Progress, behind: int, queries: int, page: Page, share: float) -> None:
+def _count(progress: Progress, behind: float, part: float, page: Page, share: float) -> None:
     pending = [run.end_time for run in page.runs].count(None)
-    progress.add([run.start_time for run in page.runs], (behind + share) / queries, pending)
+    progress.add([run.start_time for run in page.runs], behind + part * share, pending)
 
 
 def _count_missing(progress: Progress, view: View, rows: Rows) -> None:

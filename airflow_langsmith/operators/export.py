@@ -18,6 +18,7 @@ from airflow_langsmith.exceptions import airflow_errors
 from airflow_langsmith.export import (
     MAX_ROWS_PER_FILE,
     AttachmentMode,
+    Attempt,
     Exported,
     OnEmpty,
     Progress,
@@ -46,7 +47,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
 
     The rows land in ``<destination>/<view>/project=.../date=.../``, with a ``_manifest.json`` that is written last.
     Exporting the same window again replaces it: the same rows give the same objects, and whoever reads by the
-    manifest never sees half an export. A page that fails fails the task, and what was published before stands.
+    manifest never sees half an export. A page that fails fails the task, and what was published before stands. A retry
+    of a long export goes on where the try before it was cut off; a task that was cleared begins anew.
 
     Returns a dict for XCom: ``manifest`` (its URI), ``view``, ``project``, ``window_start``, ``window_end``, ``rows``,
     ``files``, ``bytes``, ``requests``.
@@ -189,7 +191,15 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             self.log.info("::group::Reading %s of %s", view.name, query.about)
             try:
                 exported = export(
-                    client, query, view, target, shape, self._late(view), _Reporter(self.log), self._concurrency()
+                    client,
+                    query,
+                    view,
+                    target,
+                    shape,
+                    self._late(view),
+                    _Reporter(self.log),
+                    self._concurrency(),
+                    self._attempt(context),
                 )
             finally:
                 self.log.info("::endgroup::")
@@ -267,6 +277,17 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     def _concurrency(self) -> int | None:
         given = arguments.text(self.concurrency, "concurrency")
         return arguments.whole(given, "concurrency") if given else None
+
+    def _attempt(self, context: Context) -> Attempt | None:
+        """Tell which try this is, and of what; to clear a task, or anything in its run, makes something else of it."""
+        ti, dag_run = context.get("ti"), context.get("dag_run")
+        if ti is None or dag_run is None:
+            return None
+        # Of these, max_tries and clear_number grow when a task is cleared, and the others stay as they are.
+        cleared = (ti.max_tries - (self.retries or 0), getattr(dag_run, "clear_number", None))
+        begun = getattr(dag_run, "start_date", None)  # of a run that was deleted and made anew, another
+        of = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index, *cleared, begun)
+        return Attempt(of=" ".join(map(str, of)), again=ti.try_number <= ti.max_tries)
 
     def _tell(self, exported: Exported, seconds: float) -> None:
         manifest, progress = exported.manifest, exported.progress

@@ -36,7 +36,11 @@ def next_page(walk: Walk, server: Any) -> list[str]:
 
 @given(SECONDS, st.integers(4, 9), st.integers(0, 1000))
 def test_shared_walks_read_what_one_would(seconds: list[int], page_size: int, seed: int) -> None:
-    """However often and at whatever moment a walk is shared, all runs come once, and in the order of one walk."""
+    """
+    However often and at whatever moment a walk is shared, all runs come once, and in the order of one walk.
+
+    At any time a walk knows since when all runs of its own part have come.
+    """
     chance = random.Random(seed)
     server = simulation.Runs(simulation.DAY + timedelta(seconds=second) for second in seconds)
     query = RunQuery(
@@ -45,6 +49,7 @@ def test_shared_walks_read_what_one_would(seconds: list[int], page_size: int, se
         end=simulation.DAY + timedelta(seconds=50),
         page_size=page_size,
     )
+    moments = {str(UUID(int=place)): time for place, time in enumerate(server.times)}
     found: list[tuple[Walk, list[str]]] = [(Walk(query, Backend(Settings(api_version="v2"))), [])]
     while reading := [place for place, (walk, _) in enumerate(found) if not walk.done]:
         place = chance.choice(reading)
@@ -53,7 +58,11 @@ def test_shared_walks_read_what_one_would(seconds: list[int], page_size: int, se
         parts = chance.randint(1, 3)
         if parts > 1 and walk.left > timedelta(seconds=1):
             found[place + 1 : place + 1] = [(older, []) for older in walk.share(parts)]
-    within = [str(UUID(int=place)) for place, time in enumerate(server.times) if query.start <= time < query.end]
+        since = walk.complete_since
+        assert since is not None
+        assert walk.query.start <= since <= walk.query.end
+        assert {id_ for id_, time in moments.items() if since <= time < walk.query.end} <= set(ids)
+    within = [id_ for id_, time in moments.items() if query.start <= time < query.end]
     assert [run_id for _, ids in found for run_id in ids] == within
 
 

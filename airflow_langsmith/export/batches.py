@@ -1,0 +1,116 @@
+"""Rows of a view as bytes, and back: what is in a checkpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import GenericAlias
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from airflow_langsmith.api import Run
+from airflow_langsmith.export.encoders import compressed, decompressed
+from airflow_langsmith.export.errors import local_disk
+from airflow_langsmith.views import ColumnType, Rows, View
+
+ROWS = 100  # of a batch at most: it is in memory as bytes, too
+_LENGTH = 4  # bytes before each batch that say how long it is
+_END = bytes(_LENGTH)
+
+_TYPES: dict[ColumnType, Any] = {
+    "string": str | None,
+    "boolean": bool | None,
+    "integer": int | None,
+    "number": float | None,
+    "timestamp": datetime | None,
+    "strings": list[str] | None,
+    "json": bytes | None,
+}
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows, the moments that their runs started at, and how many of these had not ended."""
+
+    rows: Rows
+    starts: list[datetime]
+    pending: int
+
+
+class Batches:
+    """Writes rows of a view into packed local files, and reads what is in these; ``codec`` is ``gzip`` or ``zstd``."""
+
+    def __init__(self, view: View, codec: str) -> None:
+        self.codec = codec
+        self._json = [column.type == "json" for column in view.columns]
+        columns = GenericAlias(tuple, tuple(GenericAlias(list, (_TYPES[column.type],)) for column in view.columns))
+        self._decode = msgspec.msgpack.Decoder(GenericAlias(tuple, (columns, list[datetime], int))).decode
+        self._encode = msgspec.msgpack.Encoder().encode
+
+    def pack(self, runs: Sequence[Run], rows: Rows) -> bytes:
+        """
+        Write a batch of rows, each of one run.
+
+        :raises OverflowError: for a number of more than 64 bits.
+        """
+        columns = [
+            [None if value is None else bytes(value) for value in values] if json else values
+            for json, values in zip(self._json, rows.columns, strict=True)
+        ]
+        starts, ends = [run.start_time for run in runs], [run.end_time for run in runs]
+        content = self._encode((columns, starts, ends.count(None)))
+        return len(content).to_bytes(_LENGTH) + content
+
+    def unpack(self, content: bytes) -> Iterator[Batch]:
+        """
+        Read what is in a file.
+
+        :raises OSError, EOFError, ValueError, zlib.error: where it is none, or cut short.
+        """
+        with decompressed(content, self.codec) as file:
+            while (length := file.read(_LENGTH)) != _END:
+                if not length:
+                    raise EOFError("it is cut short")
+                columns, starts, pending = self._decode(file.read(int.from_bytes(length)))
+                raw = [
+                    [None if value is None else Raw(value) for value in values] if json else values
+                    for json, values in zip(self._json, columns, strict=True)
+                ]
+                yield Batch(Rows(raw, len(starts)), starts, pending)
+
+
+class BatchFile:
+    """
+    A local file of batches, as it is written, to be closed once. ``size`` counts their bytes before they are packed.
+
+    :raises StorageError: where the local disk takes no more.
+    """
+
+    def __init__(self, path: Path, batches: Batches) -> None:
+        self.path = path
+        self.size = 0
+        self._batches = batches
+        with self._failing():
+            self._file = compressed(path, batches.codec)
+
+    def write(self, runs: Sequence[Run], rows: Rows) -> None:
+        """Add rows, each of one run."""
+        for start in range(0, rows.count, ROWS):
+            end = min(rows.count, start + ROWS)
+            content = self._batches.pack(runs[start:end], rows.part(start, end))
+            self.size += len(content)
+            with self._failing():
+                self._file.write(content)
+
+    def close(self) -> None:
+        """Finish it."""
+        with self._failing(), self._file:
+            self._file.write(_END)
+
+    def _failing(self) -> AbstractContextManager[None]:
+        return local_disk("keep rows for a retry on", self.path.parent, "let the task have no retries")

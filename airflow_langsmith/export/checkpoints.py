@@ -1,0 +1,251 @@
+"""
+Where a retry goes on: the rows of finished stretches of a window, kept beside the partition until it is published.
+
+A checkpoint is one object, there whole or not at all. Its name tells by a digest what was asked, and by which task, and
+to the microsecond which stretch of the window it holds; so it is found by later tries of that task which ask the same,
+and by nothing else. They read it in place of LangSmith and ask for the rest of the window alone: no moment ever has
+rows of two answers. Rows are kept as views make them, redacted; the later try shapes and encodes all of them.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+import zlib
+from collections.abc import Generator, Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from hashlib import sha256
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from airflow_langsmith import __version__
+from airflow_langsmith.api import LangSmithClient, LangSmithError, Page, Run, RunQuery
+from airflow_langsmith.api.walk import Walk
+from airflow_langsmith.export.batches import Batches, BatchFile
+from airflow_langsmith.export.cursors import Make
+from airflow_langsmith.export.errors import CheckpointError, StorageError
+from airflow_langsmith.export.layout import checkpoint_at, checkpoint_name
+from airflow_langsmith.export.progress import Progress
+from airflow_langsmith.export.storage import StoragePath, store_at
+from airflow_langsmith.views import Rows
+
+log = logging.getLogger(__name__)
+
+FEW = 20  # pages; to read so few again costs less than to keep them, unless they take long
+OFTEN = 60.0  # seconds of work that a cursor loses with its worker at most
+SPACING = 32  # and as a share of the pages it has read: one in so many
+LARGEST = 32 * 1024 * 1024  # bytes of rows in a checkpoint before they are packed, about
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """
+    A try of a task. ``of`` names what it has in common with its next tries, and with nothing else.
+
+    ``again`` says whether there may be a next one that nobody has to ask for; if not, nothing is kept.
+    """
+
+    of: str
+    again: bool
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """The rows of the runs that started in ``[start, end)``, as an earlier try has read them."""
+
+    path: StoragePath
+    start: datetime
+    end: datetime
+    batches: Batches
+
+    def rows(self, progress: Progress) -> Generator[Rows]:
+        """
+        Give them back, and count them.
+
+        :raises CheckpointError: where they are gone or broken.
+        """
+        store, name = store_at(self.path.parent), self.path.name
+        try:
+            content = store.read(name)
+            if content is None:
+                raise EOFError("it is gone")  # noqa: TRY301  # as bad as one that is cut short
+            for batch in self.batches.unpack(content):
+                progress.count(batch.starts, batch.pending)
+                yield batch.rows
+        except (ValueError, OSError, EOFError, zlib.error) as error:
+            store.delete([name])
+            raise CheckpointError(
+                f"What an earlier try kept at {self.path} cannot be read: {error}. What was published before stands. "
+                "A retry will help: it reads these runs from LangSmith."
+            ) from error
+
+
+class Checkpoints:
+    """
+    Keeps the rows that cursors have read, and gives back those that an earlier try has kept.
+
+    Left by an error that a retry may cure, it leaves what it kept to that; else nothing.
+
+    :param path: The partition.
+    :param attempt: Whose try it is; nobody's keeps nothing and finds nothing.
+    :param asked: What tells these rows from others, as JSON takes it.
+    """
+
+    def __init__(
+        self,
+        path: StoragePath,
+        client: LangSmithClient,
+        attempt: Attempt | None,
+        asked: Any,
+        batches: Batches,
+        directory: Path,
+    ) -> None:
+        self._path, self._store = path, store_at(path)
+        self._client = client
+        self._attempt = attempt
+        self._keeps = attempt is not None and attempt.again
+        self._asked = [__version__, client.settings.api_url, attempt and attempt.of, asked, batches.codec]
+        self._batches = batches
+        self._directory = directory
+        self._found: list[Checkpoint] = []
+        self._kept: list[str] = []
+        self._stretches: dict[Walk, _Stretch] = {}
+        self._pages = 0
+        self._files = count()
+        self._began = time.monotonic()
+
+    def __enter__(self) -> Self:
+        """Look for what earlier tries have kept."""
+        if self._attempt is None:
+            return self
+        mark = self._mark
+        stretches = ((name, checkpoint_at(name, mark)) for name in self._store.sizes())
+        found = [Checkpoint(self._path / name, *stretch, self._batches) for name, stretch in stretches if stretch]
+        self._found = sorted(found, key=lambda one: (one.end, one.end - one.start), reverse=True)
+        if found:
+            self._client.backend.settle()  # a change of API version now would mix two kinds of sums
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Leave it to the next try, or remove it."""
+        for stretch in self._stretches.values():
+            with suppress(StorageError, ValueError):  # nobody needs it any more; and it may have been closed
+                stretch.file.close()
+        again = self._attempt is not None and self._attempt.again
+        known = [*(one.path.name for one in self._found), *self._kept]
+        if not known or (error is not None and again and getattr(error, "retriable", True)):
+            return
+        try:
+            self._store.delete(self._store.sizes().keys() & known)  # most of the time they went with the publication
+        except LangSmithError as failure:
+            if error is None:
+                raise
+            error.add_note(f"What was kept for a retry is still there; the next export removes it. {failure}")
+
+    def pieces(self, query: RunQuery) -> list[RunQuery | Checkpoint]:
+        """Cut the window of a query into what has been kept and what is to be asked, newest first."""
+        pieces: list[RunQuery | Checkpoint] = []
+        end, kept = query.end, timedelta(0)
+        for found in self._found:
+            if found.end <= end:  # two tries at the same time may both have kept a moment
+                pieces += [replace(query, start=found.end, end=end)] if found.end < end else []
+                pieces += [found]
+                end, kept = found.start, kept + (found.end - found.start)
+        pieces += [replace(query, end=end)] if query.start < end else []
+        if self._found:
+            share = kept / (query.end - query.start)
+            log.info("Going on from an earlier try, which has kept %.0f %% of the window", 100 * share)
+        return pieces
+
+    def keeping(self, make: Make) -> Make:
+        """Keep the rows that are made of pages, one for each run."""
+
+        def kept(client: LangSmithClient, walk: Walk, page: Page) -> Iterator[Rows]:
+            for rows in make(client, walk, page):
+                if self._keeps:
+                    self._keep(walk, page.runs, rows)
+                yield rows
+
+        return kept
+
+    def _keep(self, walk: Walk, runs: list[Run], rows: Rows) -> None:
+        since = walk.complete_since
+        if since is None:
+            log.warning("Runs do not come newest first; should this try fail, the next one has to begin anew")
+            self._keeps = False
+            self._store.delete(self._kept)  # runs of stretches that seemed finished may come yet
+            return
+        try:
+            self._add(walk, since, runs, rows)
+        except (StorageError, OverflowError) as error:
+            log.warning("Should this try fail, the next one has to read again what comes from here on: %s", error)
+            self._keeps = False
+
+    def _add(self, walk: Walk, since: datetime, runs: list[Run], rows: Rows) -> None:
+        if walk not in self._stretches:
+            self._stretches[walk] = _Stretch(walk.query.end, self._file())
+        stretch = self._stretches[walk]
+        stretch.pages += 1
+        self._pages += 1
+        finished = sum(run.start_time >= since for run in runs)  # others may have some beside them on the next page
+        stretch.add(runs[:finished], rows.part(0, finished))
+        if stretch.is_finished(since) and self._is_time(stretch, last=walk.done):
+            stretch.file.close()
+            name = checkpoint_name(self._mark, since, stretch.end)
+            self._kept.append(name)
+            self._store.put(stretch.file.path, name)
+            stretch.file.path.unlink()
+            stretch.begin(since, self._file())
+        stretch.add(runs[finished:], rows.part(finished, rows.count))
+        if walk.done:
+            self._stretches.pop(walk).file.close()
+
+    def _is_time(self, stretch: _Stretch, *, last: bool) -> bool:
+        now = time.monotonic()
+        if self._pages < FEW and now < self._began + OFTEN and not self._found:
+            return False
+        return (
+            last
+            or (stretch.pages - stretch.pages_before) * SPACING >= stretch.pages
+            or now >= stretch.began + OFTEN
+            or stretch.file.size >= LARGEST
+        )
+
+    def _file(self) -> BatchFile:
+        return BatchFile(self._directory / f"checkpoint-{next(self._files)}", self._batches)
+
+    @property
+    def _mark(self) -> str:
+        digest = sha256(json.dumps(self._asked, default=str).encode()).hexdigest()
+        return f"{digest[:16]}-{self._client.api_version()}"
+
+
+class _Stretch:
+    """What a walk has read and no checkpoint holds yet: the runs that started before ``end``."""
+
+    def __init__(self, end: datetime, file: BatchFile) -> None:
+        self.pages = 0
+        self.begin(end, file)
+
+    def begin(self, end: datetime, file: BatchFile) -> None:
+        """Begin the next one where the last one has its start."""
+        self.end, self.file = end, file
+        self.pages_before, self.began = self.pages, time.monotonic()
+        self._oldest = end
+
+    def add(self, runs: list[Run], rows: Rows) -> None:
+        """Take rows, newest run first."""
+        self.file.write(runs, rows)
+        if runs:
+            self._oldest = runs[-1].start_time
+
+    def is_finished(self, since: datetime) -> bool:
+        """Tell whether it holds all runs, and no others, that started in ``[since, end)``."""
+        return since < self.end and since <= self._oldest

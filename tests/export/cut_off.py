@@ -1,0 +1,47 @@
+"""
+Export a day of roots, and be killed after so many pages.
+
+Run as ``cut_off.py URL KEY VERSION VIEW FORMAT WHERE TASK PAGES CURSORS``; a next try of the task finds what it kept.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from upath import UPath
+
+from airflow_langsmith.api import LangSmithClient, RunQuery, Settings
+from airflow_langsmith.export import Attempt, Progress, Target, export, format_of
+from airflow_langsmith.views import view_of
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+PAGE = 5  # runs
+
+
+def query(client: LangSmithClient, fields: tuple[str, ...]) -> RunQuery:
+    """Ask for the roots of the day, a few a page."""
+    shop, end = client.project("shop"), START + timedelta(days=1)
+    return RunQuery(project=shop, start=START, end=end, fields=fields, page_size=PAGE, is_root=True)
+
+
+def main(url: str, key: str, version: Any, view: str, format_: str, where: str, *more: str) -> None:
+    """Begin an export, and be gone."""
+    task, pages, cursors = more
+
+    def die(progress: Progress) -> None:
+        if progress.pages >= int(pages):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    client = LangSmithClient(Settings(api_url=url, api_key=key, api_version=version, requests_per_10s=100_000))
+    chosen, target = view_of(view), Target(destination=UPath(where), format=format_of(format_))
+    attempt = Attempt(of=task, again=True)
+    asked = query(client, chosen.fields)
+    export(client, asked, chosen, target, on_page=die, concurrency=int(cursors), attempt=attempt)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,381 @@
+"""A long export that is cut off is gone on with: nothing is asked for twice, nothing of two answers is mixed."""
+
+from __future__ import annotations
+
+import runpy
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from types import SimpleNamespace
+from typing import Any
+from uuid import UUID
+
+import msgspec
+import pytest
+from airflow.sdk.io import attach
+from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec import Raw
+
+from airflow_langsmith.api import LangSmithClient, LangSmithError, Page, Project, Run
+from airflow_langsmith.api.errors import ServerError
+from airflow_langsmith.api.flow import Flow, Request, Response
+from airflow_langsmith.api.walk import Walk
+from airflow_langsmith.export import Attempt, Exported, Progress, Shape, Target, checkpoints, export, format_of
+from airflow_langsmith.export.batches import Batches, BatchFile
+from airflow_langsmith.export.checkpoints import Checkpoint, Checkpoints
+from airflow_langsmith.export.errors import CheckpointError
+from airflow_langsmith.export.layout import CHECKPOINT
+from airflow_langsmith.export.storage import StoragePath, path_at, store_at
+from airflow_langsmith.testing import LangSmithStandIn
+from airflow_langsmith.views import Column, ColumnType, Rows, View, view_of
+
+CUT_OFF = str(Path(__file__).with_name("cut_off.py"))
+cut_off = SimpleNamespace(**runpy.run_path(CUT_OFF))
+PAGES = 60
+RUNS = PAGES * cut_off.PAGE - 1
+ClientOf = Callable[..., LangSmithClient]
+ReadRows = Callable[[str], list[dict[str, Any]]]
+PLAIN = Shape()
+
+
+@pytest.fixture
+def shop(langsmith: LangSmithStandIn) -> LangSmithStandIn:
+    """A project with a day of traces, some of them begun in one microsecond."""
+    for number in range(RUNS):
+        start = cut_off.START + (number - number % 3) * timedelta(minutes=2)
+        root = langsmith.add_run(project="shop", start_time=start, end_time=start, inputs={"n": number})
+        langsmith.add_run(project="shop", start_time=start, parent_run_id=root, run_type="retriever", outputs={"d": []})
+        langsmith.add_feedback(root, score=1)
+    return langsmith
+
+
+def exported(
+    client: LangSmithClient,
+    where: str | StoragePath,
+    attempt: Attempt | None = None,
+    view: str = "runs",
+    format_: str = "jsonl",
+    columns: list[str] | None = None,
+    cursors: int = 1,
+    shape: Shape = PLAIN,
+    **narrowed: Any,
+) -> Exported:
+    """Export the day."""
+    chosen = view_of(view, columns)
+    query = replace(cut_off.query(client, chosen.fields), **narrowed)
+    target = Target(destination=where, format=format_of(format_))
+    done = export(client, query, chosen, target, shape, concurrency=cursors, attempt=attempt)
+    assert done is not None
+    return done
+
+
+FIRST, LAST = (Attempt(of="the export of the day", again=again) for again in (True, False))
+
+
+@pytest.fixture
+def client(shop: LangSmithStandIn, client_of: ClientOf) -> LangSmithClient:
+    """A client that lets the first failure be one."""
+    return client_of(shop, "v2", max_retries=0)
+
+
+def cut_off_at(
+    page: int, shop: LangSmithStandIn, client: LangSmithClient, where: str | StoragePath, format_: str = "jsonl"
+) -> None:
+    """Let a first try fail at a page, by what a retry may cure, and LangSmith be well again."""
+    shop.misbehave("status", after=page, times=None)
+    with pytest.raises(ServerError):
+        exported(client, where, FIRST, format_=format_)
+    shop.behave()
+    shop.requests.clear()
+
+
+def pages_asked(shop: LangSmithStandIn) -> int:
+    """Count the pages that were asked for."""
+    return len(shop.requests_to("/runs/query"))
+
+
+def kept(where: str | StoragePath, view: str = "runs") -> list[str]:
+    """Name the checkpoints of the export below a place, oldest first."""
+    partition = path_at(where) / view / "project=shop" / "date=2026-03-01"
+    return sorted(name for name in store_at(partition).sizes() if CHECKPOINT.fullmatch(name))
+
+
+@pytest.mark.parametrize(
+    ("version", "view", "format_", "cursors"),
+    [
+        ("v1", "runs", "parquet", 1),
+        ("v2", "traces", "jsonl", 1),
+        ("v1", "retrievals", "csv", 1),
+        ("v2", "runs", "parquet", 4),
+    ],
+)
+def test_killed_at_four_fifths(
+    shop: LangSmithStandIn, client_of: ClientOf, tmp_path: Path, version: str, view: str, format_: str, cursors: int
+) -> None:
+    """
+    Killed at 80 % of its pages, a long export repeats at most 5 % of its requests, and lands the same bytes.
+
+    Each cursor more repeats the page that was on its way, and asks for parts of pages where it stopped and began.
+    """
+    if cursors > 1:
+        shop.misbehave("delay", seconds=0.05, times=None)
+    whole = exported(client_of(shop, version), f"file://{tmp_path}/whole", None, view, format_)
+    told = [shop.url, shop.api_key, version, view, format_, f"file://{tmp_path}/cut", FIRST.of]
+    shop.requests.clear()
+    died = subprocess.run([sys.executable, CUT_OFF, *told, str(PAGES * 4 // 5), str(cursors)], timeout=60, check=False)
+    assert died.returncode == -signal.SIGKILL
+    assert kept(f"file://{tmp_path}/cut", view)
+    done = exported(client_of(shop, version), f"file://{tmp_path}/cut", LAST, view, format_, cursors=cursors)
+    assert done.manifest == whole.manifest
+    assert done.progress.runs == RUNS
+    a_page = len(shop.requests_to("/runs/query")) / PAGES
+    assert len(shop.requests_to("/runs/query")) <= 1.05 * whole.requests + (cursors - 1) * 3 * a_page
+    assert not kept(f"file://{tmp_path}/cut", view)
+
+
+def test_each_moment_is_of_one_answer(
+    shop: LangSmithStandIn, client: LangSmithClient, tmp_path: Path, read_rows: ReadRows
+) -> None:
+    """What has come into a stretch since it was kept is not in; what has come anywhere else is, once."""
+    where = f"file://{tmp_path}"
+    cut_off_at(40, shop, client, where, "parquet")
+    found = CHECKPOINT.fullmatch(kept(where)[0])
+    assert found is not None
+    edge = datetime.fromisoformat(found[2])
+    moments = [cut_off.START, edge - timedelta(microseconds=1), edge, cut_off.START + timedelta(hours=9)]
+    late = {shop.add_run(project="shop", start_time=moment, end_time=moment): moment for moment in moments}
+    done = exported(client, where, LAST, format_="parquet")
+    ids = [row["run_id"] for row in read_rows(done.uri)]
+    assert len(ids) == len(set(ids)) == done.progress.runs == RUNS + 2
+    assert {late[run] for run in set(ids) & set(late)} == set(moments[:2])
+
+
+@pytest.mark.parametrize("few", [3, 5, 7])
+def test_runs_of_one_moment_stay_together(
+    langsmith: LangSmithStandIn,
+    client_of: ClientOf,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    read_rows: ReadRows,
+    few: int,
+) -> None:
+    """Where more runs start in a microsecond than pages hold, no checkpoint ends among them."""
+    monkeypatch.setattr(checkpoints, "FEW", few)
+    for number in range(16 * cut_off.PAGE):
+        moment = cut_off.START + timedelta(hours=number // 20)
+        langsmith.add_run(project="shop", start_time=moment, end_time=moment)
+    cut_off_at(few, langsmith, client_of(langsmith, max_retries=0), f"file://{tmp_path}", "parquet")
+    done = exported(client_of(langsmith), f"file://{tmp_path}", LAST, format_="parquet")
+    ids = [row["run_id"] for row in read_rows(done.uri)]
+    assert len(ids) == len(set(ids)) == 16 * cut_off.PAGE
+
+
+def test_cut_off_again_and_again(shop: LangSmithStandIn, client: LangSmithClient, place: StoragePath) -> None:
+    """Every try goes on from all tries before it, in any object store, and the last one leaves the export alone."""
+    destination = place.parent.parent
+    whole = exported(client, destination / "whole")
+    for pages in (25, 10, 10):
+        cut_off_at(pages, shop, client, destination)
+    done = exported(client, destination, LAST)
+    assert pages_asked(shop) <= PAGES - 45 + 4
+    assert done.manifest == whole.manifest
+    assert not kept(destination)
+
+
+CHANGED: dict[str, dict[str, Any]] = {
+    "another run, or one that was cleared": {"attempt": Attempt(of="the next day", again=False)},
+    "another query": {"filter": 'eq(status, "success")'},
+    "other columns": {"columns": ["run_id", "start_time"]},
+    "another redaction": {"shape": Shape(redact={"name": "hash"}, redact_key="k")},
+    "other payloads": {"payloads": "flag"},
+    "another way to pack": {"format_": "parquet"},
+}
+
+
+@pytest.mark.parametrize("changed", CHANGED.values(), ids=CHANGED)
+def test_nothing_else_goes_on_from_it(
+    shop: LangSmithStandIn, client: LangSmithClient, tmp_path: Path, changed: dict[str, Any]
+) -> None:
+    """An export that differs in anything begins anew, and removes what it finds."""
+    where = f"file://{tmp_path}"
+    cut_off_at(40, shop, client, where)
+    assert kept(where)
+    done = exported(client, where, **{"attempt": LAST, **changed})
+    assert pages_asked(shop) == PAGES
+    assert done.manifest.rows == RUNS
+    assert not kept(where)
+
+
+def test_another_api_version_begins_anew(
+    shop: LangSmithStandIn, client: LangSmithClient, client_of: ClientOf, tmp_path: Path
+) -> None:
+    """The versions differ in what a parent's tokens are, so rows of both never come together."""
+    cut_off_at(40, shop, client, f"file://{tmp_path}")
+    assert exported(client_of(shop, "v1"), f"file://{tmp_path}", LAST).manifest.rows == RUNS
+    assert pages_asked(shop) == PAGES
+
+
+@pytest.mark.parametrize(("attempt", "status"), [(LAST, 503), (FIRST, 401)])
+def test_nothing_is_kept_for_nobody(
+    shop: LangSmithStandIn, client: LangSmithClient, tmp_path: Path, attempt: Attempt, status: int
+) -> None:
+    """A last try, and one that fails by what no retry cures, leave nothing behind."""
+    where = f"file://{tmp_path}"
+    cut_off_at(30, shop, client, where)
+    shop.misbehave("status", status=status, after=20, times=None)
+    with pytest.raises(LangSmithError):
+        exported(client, where, attempt)
+    assert not kept(where)
+
+
+def test_a_short_export_keeps_nothing(shop: LangSmithStandIn, client: LangSmithClient, tmp_path: Path) -> None:
+    """What is read again in no time costs no object."""
+    cut_off_at(checkpoints.FEW - 1, shop, client, f"file://{tmp_path}")
+    assert not kept(f"file://{tmp_path}")
+
+
+@pytest.mark.parametrize(("limit", "value"), [("OFTEN", 0.0), ("FEW", 1)])
+def test_long_is_a_matter_of_time_too(
+    shop: LangSmithStandIn,
+    client: LangSmithClient,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    value: Any,
+) -> None:
+    """An export is worth to be kept after so many pages, or after so many seconds, be they few pages."""
+    monkeypatch.setattr(checkpoints, limit, value)
+    cut_off_at(5, shop, client, f"file://{tmp_path}")
+    assert len(kept(f"file://{tmp_path}")) == 5
+
+
+@pytest.mark.parametrize("left", [0, 10, 200])
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+def test_what_is_broken_is_read_anew(
+    shop: LangSmithStandIn, client: LangSmithClient, tmp_path: Path, left: int, format_: str
+) -> None:
+    """A checkpoint that is not whole fails one try, and the next one does without it: no row is lost."""
+    where = f"file://{tmp_path}"
+    cut_off_at(40, shop, client, where, format_)
+    broken = next(tmp_path.rglob(kept(where)[3]))
+    broken.write_bytes(broken.read_bytes()[:left])
+    with pytest.raises(CheckpointError, match=f"{broken.name} cannot be read: .* A retry will help"):
+        exported(client, where, FIRST, format_=format_)
+    assert broken.name not in kept(where)
+    assert exported(client, where, LAST, format_=format_).progress.runs == RUNS
+
+
+def test_what_is_gone_is_read_anew(tmp_path: Path) -> None:
+    """A checkpoint that somebody removed since it was found is as one that is broken."""
+    gone = Checkpoint(
+        path_at(f"file://{tmp_path}/gone"),
+        cut_off.START,
+        cut_off.START + timedelta(1),
+        Batches(view_of("runs"), "gzip"),
+    )
+    with pytest.raises(CheckpointError, match="it is gone"):
+        list(gone.rows(Progress()))
+
+
+class Stubborn(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """An object store that takes everything but checkpoints."""
+
+    protocol = "memory"
+    cachable = False
+
+    def put_file(self, lpath: str, rpath: str, *args: Any, **kwargs: Any) -> None:
+        """Upload, or refuse to."""
+        if "_checkpoint" in rpath:
+            raise PermissionError("names that begin like this are not for you")
+        super().put_file(lpath, rpath, *args, **kwargs)
+
+
+def test_an_export_goes_on_where_nothing_can_be_kept(
+    shop: LangSmithStandIn, client: LangSmithClient, caplog: pytest.LogCaptureFixture
+) -> None:
+    """What is there to save an export never fails one; the log says that a retry would begin anew."""
+    attach("memory", "stubborn", fs=Stubborn())
+    done = exported(client, "memory://stubborn@lake", FIRST)
+    assert done.manifest.rows == RUNS
+    assert pages_asked(shop) == PAGES
+    assert caplog.text.count("names that begin like this are not for you") == 1
+
+
+def test_runs_out_of_order_are_not_kept(client: LangSmithClient, tmp_path: Path) -> None:
+    """Where runs do not come newest first no stretch is known to be finished, and what seemed so is taken back."""
+    view = view_of("runs", ["run_id", "start_time"])
+    walk = Walk(cut_off.query(client, view.fields), client.backend)
+    times = [
+        cut_off.START + timedelta(minutes=minute) for minute in [*range(1000, 850, -1), 1001, *range(850, 800, -1)]
+    ]
+    there = Checkpoints(path_at(f"file://{tmp_path}"), client, FIRST, "", Batches(view, "gzip"), tmp_path)
+    make = there.keeping(lambda _, __, page: iter([view.rows(page.runs)]))
+    seen = []
+    while not walk.done:
+        list(make(client, walk, answered(walk.next_page(), times)))
+        seen.append(len(list(tmp_path.glob("_checkpoint-*"))))
+    assert max(seen) > 10
+    assert seen[-1] == 0
+
+
+def answered(flow: Flow[Page], times: list[datetime]) -> Page:
+    """Answer a page with the runs of given times, in their order."""
+    step = next(flow)
+    assert isinstance(step, Request)
+    asked = step.json or {}
+    at = int(asked.get("cursor", 0))
+    to = at + asked["page_size"]
+    items = [{"id": str(UUID(int=place)), "start_time": times[place]} for place in range(at, min(to, len(times)))]
+    body = msgspec.json.encode({"items": items, "next_cursor": str(to) if to < len(times) else None})
+    with pytest.raises(StopIteration) as end:
+        flow.send(Response(200, {}, body))
+    page: Page = end.value.value
+    return page
+
+
+VALUES: dict[ColumnType, st.SearchStrategy[Any]] = {
+    "string": st.text(),
+    "boolean": st.booleans(),
+    "integer": st.integers(-(2**63), 2**63 - 1),
+    "number": st.floats(allow_nan=False),
+    "timestamp": st.datetimes(timezones=st.just(UTC)),
+    "strings": st.lists(st.text()),
+    "json": st.binary().map(Raw),
+}
+DRAWN = st.fixed_dictionaries({type_: st.lists(st.none() | one, min_size=1) for type_, one in VALUES.items()})
+
+
+@given(DRAWN, st.sampled_from(["gzip", "zstd"]), st.integers(0, 250))
+def test_rows_come_back_as_they_were(drawn: dict[ColumnType, list[Any]], codec: str, count: int) -> None:
+    """Whatever a column of its type can hold comes back from a file: every digit, every letter, every null."""
+    values = {type_: [some[row % len(some)] for row in range(count)] for type_, some in drawn.items()}
+    view = View("runs", tuple(Column(type_, type_, "", (), list) for type_ in values))
+    shop = Project(id="p", name="shop")
+    runs = [
+        Run(id=str(row), project=shop, tags=[], start_time=cut_off.START + timedelta(row), end_time=end)
+        for row, end in enumerate(values["timestamp"])
+    ]
+    batches = Batches(view, codec)
+    with TemporaryDirectory() as directory:
+        file = BatchFile(Path(directory) / "batches", batches)
+        file.write(runs, Rows(list(values.values()), count))
+        file.close()
+        found = list(batches.unpack(file.path.read_bytes()))
+    for place, type_ in enumerate(values):
+        assert list(map(plain, (value for batch in found for value in batch.rows.columns[place]))) == list(
+            map(plain, values[type_])
+        )
+    assert [start for batch in found for start in batch.starts] == [run.start_time for run in runs]
+    assert sum(batch.pending for batch in found) == values["timestamp"].count(None)
+
+
+def plain(value: Any) -> Any:
+    """Make values comparable: JSON is not, and a number may be minus nothing."""
+    return bytes(value) if isinstance(value, Raw) else repr(value) if isinstance(value, float) else value
