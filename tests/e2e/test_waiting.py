@@ -1,4 +1,4 @@
-"""Sensors on a real Airflow: its API server, scheduler, DAG processor and triggerer, with our wheel installed."""
+"""A real Airflow, its API server, scheduler, DAG processor and triggerer, with our wheel installed."""
 
 from __future__ import annotations
 
@@ -34,6 +34,9 @@ DAY = timedelta(days=1)
 KEY = "lsv2_pt_this_key_must_be_seen_nowhere"
 REVIEWED = "langsmith_reviewed_traces"
 WAITING = ("survives", "alarmed", "overdue", "locked_out", "wrong_key")
+LONG = ("killed", "cleared")
+PAGES = 80  # of v1
+RUNS = 100 * PAGES - 50
 OVER = {"success", "failed", "skipped", "upstream_failed"}
 
 
@@ -60,7 +63,7 @@ class Airflow:
         self.python = install(home)
         dags = home / "dags"
         dags.mkdir()
-        for file in (ROOT / "example_dags" / f"{REVIEWED}.py", Path(__file__).parent / "dags" / "waiting.py"):
+        for file in (ROOT / "example_dags" / f"{REVIEWED}.py", *(Path(__file__).parent / "dags").glob("*.py")):
             shutil.copy(file, dags)
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
@@ -111,6 +114,23 @@ class Airflow:
                     one.kill()
         process.wait()
 
+    def kill_task(self, server: LangSmithStandIn) -> None:
+        """Kill the worker that reads from a server, as for want of memory."""
+        port = int(server.url.rpartition(":")[2])
+        reading = [
+            process
+            for process in psutil.Process(self.processes["scheduler"].pid).children(recursive=True)
+            if any(connection.raddr and connection.raddr.port == port for connection in process.net_connections())
+        ]
+        assert reading
+        for process in reading:
+            process.kill()
+
+    def clear(self, dag: str, task: str) -> None:
+        """Clear a task of the run that the test is about."""
+        body = {"dry_run": False, "dag_run_id": "tested", "task_ids": [task], "only_failed": False}
+        self.api.post(f"/api/v2/dags/{dag}/clearTaskInstances", json=body).raise_for_status()
+
     def boot(self) -> None:
         """Make the database and start everything, the API server first: tasks fail where it does not answer yet."""
         migrate = [self.python, "-m", "airflow", "db", "migrate"]
@@ -123,7 +143,7 @@ class Airflow:
         self.start("scheduler", "--skip-serve-logs")
         self.start("triggerer", "--skip-serve-logs")
         self.api.headers["Authorization"] = f"Bearer {self.api.get('/auth/token').json()['access_token']}"
-        wanted = {REVIEWED, "watched", *WAITING}
+        wanted = {REVIEWED, "watched", *WAITING, *LONG}
         self.until(lambda: wanted <= {dag["dag_id"] for dag in self.get("/dags")["dags"]})
 
     def _is_up(self) -> bool:
@@ -200,6 +220,18 @@ def changing() -> Iterator[LangSmithStandIn]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def long() -> Iterator[LangSmithStandIn]:
+    """Days of many pages, that come slowly."""
+    with LangSmithStandIn(api_key=KEY) as server:
+        for project in LONG:
+            for number in range(RUNS):
+                start = START + timedelta(seconds=number)
+                server.add_run(project=project, start_time=start, end_time=start)
+        server.misbehave("delay", seconds=0.05, times=None)
+        yield server
+
+
 def add_two_runs(server: LangSmithStandIn, project: str) -> None:
     """Put in two runs that ended a moment ago."""
     at = datetime.now(UTC) - timedelta(minutes=1)
@@ -222,7 +254,10 @@ def review(server: LangSmithStandIn, project: str, score: int) -> int:
 
 @pytest.fixture(scope="module")
 def airflow(
-    langsmith: LangSmithStandIn, changing: LangSmithStandIn, tmp_path_factory: pytest.TempPathFactory
+    langsmith: LangSmithStandIn,
+    changing: LangSmithStandIn,
+    long: LangSmithStandIn,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Airflow]:
     """An Airflow on which all these DAGs have been started, so that they wait side by side."""
     home = tmp_path_factory.mktemp("airflow")
@@ -230,6 +265,7 @@ def airflow(
         home,
         langsmith_default=langsmith.connection(max_retries=0),
         changing=changing.connection(max_retries=0),
+        long=long.connection(api_version="v1", requests_per_10s=1000),
         wrong=json.dumps(json.loads(langsmith.connection(max_retries=0)) | {"password": f"{KEY}_wrong"}),
     )
     try:
@@ -319,6 +355,36 @@ def test_an_export_follows_the_last_review(airflow: Airflow, langsmith: LangSmit
     manifest = read_manifest(f"file://{place}")
     assert (manifest.rows, airflow.xcom(REVIEWED, "load")) == (20, 20)
     assert all((place.parent / file.name).stat().st_size == file.bytes for file in manifest.files)
+
+
+def kill_at(airflow: Airflow, long: LangSmithStandIn, dag: str, page: int) -> None:
+    """Start a long export and kill it at a page; see that there is something for a retry to go on from."""
+    long.requests.clear()
+    airflow.trigger(dag, None)
+    airflow.until(lambda: len(long.requests_to("/runs/query")) >= page)
+    airflow.kill_task(long)
+    assert list((airflow.home / "lake" / "runs" / f"project={dag}").rglob("_checkpoint-*"))
+
+
+def test_a_killed_export_is_gone_on_with(airflow: Airflow, long: LangSmithStandIn) -> None:
+    """The retry of an export whose worker was killed asks for what is missing alone, and lands all of it."""
+    kill_at(airflow, long, "killed", page=PAGES * 4 // 5)
+    ended = airflow.ended("killed", "export")
+    assert (ended["state"], ended["try_number"]) == ("success", 2)
+    assert airflow.xcom("killed", "export")["rows"] == RUNS
+    assert len(long.requests_to("/runs/query")) <= 1.05 * PAGES
+    assert not list((airflow.home / "lake" / "runs" / "project=killed").rglob("_checkpoint-*"))
+
+
+def test_a_cleared_export_begins_anew(airflow: Airflow, long: LangSmithStandIn) -> None:
+    """Whoever clears a task wants the whole answer of today: nothing that an earlier try kept is used."""
+    kill_at(airflow, long, "cleared", page=PAGES * 4 // 5)
+    airflow.until(lambda: airflow.task("cleared", "export")["state"] == "up_for_retry")
+    long.requests.clear()
+    airflow.clear("cleared", "export")
+    assert airflow.ended("cleared", "export")["state"] == "success"
+    assert len(long.requests_to("/runs/query")) == PAGES
+    assert not list((airflow.home / "lake" / "runs" / "project=cleared").rglob("_checkpoint-*"))
 
 
 def test_no_key_is_kept_anywhere(airflow: Airflow) -> None:
