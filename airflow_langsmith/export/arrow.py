@@ -46,14 +46,14 @@ def schema_of(view: View) -> pa.Schema:
     return pa.schema([pa.field(column.name, TYPES[column.type]) for column in view.columns])
 
 
-def zstd_file(path: Path) -> Any:
-    """Open a file that is compressed as it is written."""
-    return pa.CompressedOutputStream(pa.OSFile(str(path), "wb"), "zstd")
+def compressed(path: Path, compression: str) -> Any:
+    """Open a file that is compressed as it is written: by ``zstd`` or ``lz4``."""
+    return pa.CompressedOutputStream(pa.OSFile(str(path), "wb"), compression)
 
 
-def unzstd(content: bytes) -> Any:
+def decompressed(content: bytes, compression: str) -> Any:
     """Open what was compressed so."""
-    return pa.CompressedInputStream(pa.BufferReader(content), "zstd")
+    return pa.CompressedInputStream(pa.BufferReader(content), compression)
 
 
 class ParquetEncoder:

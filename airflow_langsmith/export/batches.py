@@ -43,7 +43,7 @@ class Batch:
 
 
 class Batches:
-    """Writes rows of a view into packed local files, and reads what is in these; ``codec`` is ``gzip`` or ``zstd``."""
+    """Writes rows of a view into packed local files, and reads what is in these; ``codec`` is ``gzip`` or ``lz4``."""
 
     def __init__(self, view: View, codec: str) -> None:
         self.codec = codec
@@ -63,8 +63,7 @@ class Batches:
             for json, values in zip(self._json, rows.columns, strict=True)
         ]
         starts, ends = [run.start_time for run in runs], [run.end_time for run in runs]
-        content = self._encode((columns, starts, ends.count(None)))
-        return len(content).to_bytes(_LENGTH) + content
+        return self._encode((columns, starts, ends.count(None)))
 
     def unpack(self, content: bytes) -> Iterator[Batch]:
         """
@@ -105,6 +104,7 @@ class BatchFile:
             content = self._batches.pack(runs[start:end], rows.part(start, end))
             self.size += len(content)
             with self._failing():
+                self._file.write(len(content).to_bytes(_LENGTH))
                 self._file.write(content)
 
     def close(self) -> None:

@@ -43,8 +43,8 @@ class Format:
 
     @property
     def codec(self) -> str:
-        """How to pack what is for ourselves: by zstd where pyarrow is there in any case."""
-        return "zstd" if self.name == "parquet" or self.compression == "zstd" else "gzip"
+        """How to pack what is soon unpacked: fast, by lz4, where pyarrow is there in any case."""
+        return "lz4" if self.name == "parquet" or self.compression == "zstd" else "gzip"
 
 
 def format_of(name: str, compression: str | None = None) -> Format:
@@ -143,18 +143,18 @@ def _iso(moment: datetime) -> str:
 
 
 def compressed(path: Path, compression: str) -> BinaryIO:
-    """Open a file that is compressed as it is written: by ``gzip``, ``zstd`` or ``none``."""
-    if compression == "zstd":
-        return _arrow().zstd_file(path)  # type: ignore[no-any-return]  # pyarrow has no types
+    """Open a file that is compressed as it is written: by ``gzip``, ``zstd``, ``lz4`` or ``none``."""
+    if compression in ("zstd", "lz4"):
+        return _arrow().compressed(path, compression)  # type: ignore[no-any-return]  # pyarrow has no types
     if compression == "gzip":
         return _Gzip(path)  # type: ignore[return-value]  # typeshed
     return path.open("wb", buffering=BUFFER)
 
 
 def decompressed(content: bytes, compression: str) -> BinaryIO:
-    """Open what was compressed, by ``gzip`` or ``zstd``."""
-    if compression == "zstd":
-        return _arrow().unzstd(content)  # type: ignore[no-any-return]  # pyarrow has no types
+    """Open what was compressed, by ``gzip`` or ``lz4``."""
+    if compression == "lz4":
+        return _arrow().decompressed(content, compression)  # type: ignore[no-any-return]  # pyarrow has no types
     return gzip.GzipFile(fileobj=io.BytesIO(content))  # type: ignore[return-value]  # typeshed
 
 
