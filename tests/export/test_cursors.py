@@ -149,6 +149,25 @@ def test_no_share_where_one_keeps_the_budget_busy(
     assert len(langsmith.requests_to("/runs/query")) == 20
 
 
+def test_the_next_page_comes_while_rows_are_written(
+    langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path
+) -> None:
+    """One cursor asks for the next page before the rows of the last one are in a file."""
+    fill(langsmith, 5 * PAGE - 1)
+    asked = []
+
+    def write_slowly(progress: Progress) -> None:
+        """Be busy in the thread that writes, until another page has been asked for."""
+        pages, deadline = progress.pages, time.monotonic() + 10
+        while pages < 5 and len(langsmith.requests_to("/runs/query")) <= pages and time.monotonic() < deadline:
+            time.sleep(0.01)
+        asked.append((pages, len(langsmith.requests_to("/runs/query"))))
+
+    exported(client_of(langsmith), tmp_path, concurrency=1, on_page=write_slowly)
+    assert asked[0][0] == 1
+    assert all(requests > pages for pages, requests in asked if pages < 5)
+
+
 def test_threads_are_read_by_one(langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path) -> None:
     """Conversations come in the order of their newest turns, each once, which one cursor has to see to."""
     fill(langsmith, 301)
