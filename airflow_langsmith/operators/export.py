@@ -281,13 +281,14 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     def _attempt(self, context: Context) -> Attempt | None:
         """Tell which try this is, and of what; to clear a task, or anything in its run, makes something else of it."""
         ti, dag_run = context.get("ti"), context.get("dag_run")
-        if ti is None or dag_run is None:
+        this, last = getattr(ti, "try_number", None), getattr(ti, "max_tries", None)
+        if ti is None or not isinstance(this, int) or not isinstance(last, int):  # somebody's test
             return None
-        # Of these, max_tries and clear_number grow when a task is cleared, and the others stay as they are.
-        cleared = (ti.max_tries - (self.retries or 0), getattr(dag_run, "clear_number", None))
-        begun = getattr(dag_run, "start_date", None)  # of a run that was deleted and made anew, another
-        of = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index, *cleared, begun)
-        return Attempt(of=" ".join(map(str, of)), again=ti.try_number <= ti.max_tries)
+        names = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
+        # Both grow when the task is cleared; a run that was deleted and made anew began at another time.
+        cleared = (last - (self.retries or 0), getattr(dag_run, "clear_number", None))
+        begun = getattr(dag_run, "start_date", None)
+        return Attempt(of=" ".join(map(str, (*names, *cleared, begun))), again=this <= last)
 
     def _tell(self, exported: Exported, seconds: float) -> None:
         manifest, progress = exported.manifest, exported.progress
