@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 from itertools import islice, repeat
@@ -41,8 +43,8 @@ def read(
     """
     Read the rows of a view, in their order, redacted before anything else has them.
 
-    Runs come by several cursors; conversations by one, for a thread is taken where its newest turn comes; files by one,
-    for they take the time; feedback page by page, for its pages have numbers.
+    Runs, and the traces and conversations they begin, come by several cursors; files by one, for they take the time;
+    feedback page by page, for its pages have numbers.
 
     :param lookback: Go by feedback that came or changed in the window, see :mod:`airflow_langsmith.export.late`.
     :param land: Brings what the runs of a page had attached.
@@ -53,8 +55,8 @@ def read(
         given = touched(client, query, lookback or timedelta(0))
         yield from map(redact, _feedback(given, view, progress, tell))
         return
-    threads = view.source == "threads"
-    make: Make = partial(_redacted, redact, _threads(query, view) if threads else _runs(view, land))
+    threads = _Threads(query, view) if view.source == "threads" else None
+    make: Make = partial(_redacted, redact, threads.make if threads else _runs(view, land))
     pieces: Sequence[RunQuery | Checkpoint] = [query]
     if lookback is not None:
         pieces = refreshed(client, query, lookback)
@@ -73,11 +75,11 @@ def read(
                 partial(_count, progress, behind, part),
                 tell,
                 directory=directory,
-                most=1 if threads or land else concurrency,
+                most=1 if land else concurrency,
             )
         )
         with reading as batches:
-            for rows in batches:
+            for rows in map(threads.once, batches) if threads else batches:
                 _count_missing(progress, view, rows)
                 yield rows
         behind += part
@@ -100,17 +102,33 @@ def _runs(view: View, land: Land | None) -> Make:
     return make
 
 
-def _threads(whole: RunQuery, view: View) -> Make:
-    """Make of each thread that has a turn on a page a whole conversation, up to the end of the window."""
-    seen: set[str] = set()
+class _Threads:
+    """
+    Whole conversations, up to the end of the window, each where its newest turn in the window is.
 
-    def make(client: LangSmithClient, _: Walk, page: Page) -> Iterator[Rows]:
-        found = list(dict.fromkeys(run.thread_id for run in page.runs if run.thread_id and run.thread_id not in seen))
-        seen.update(found)
-        for first in range(0, len(found), THREADS_AT_ONCE):
-            yield view.rows(gather_threads(client, whole, found[first : first + THREADS_AT_ONCE]))
+    Cursors that read further down do not know yet which threads come above; what they read in vain is left out.
+    """
 
-    return make
+    def __init__(self, whole: RunQuery, view: View) -> None:
+        self._whole, self._view = whole, view
+        self._found: defaultdict[Walk, set[str]] = defaultdict(set)
+        self._given: set[str] = set()
+
+    def make(self, client: LangSmithClient, walk: Walk, page: Page) -> Iterator[Rows]:
+        """Make rows of the threads that have a turn on a page, and none on a page of this cursor before."""
+        found = self._found[walk]
+        here = dict.fromkeys(run.thread_id for run in page.runs if run.thread_id)
+        fresh = [thread for thread in here if thread not in found and thread not in self._given]
+        found.update(fresh)
+        for first in range(0, len(fresh), THREADS_AT_ONCE):
+            records = gather_threads(client, self._whole, fresh[first : first + THREADS_AT_ONCE])
+            yield replace(self._view.rows(records), keys=[record.thread_id for record in records])
+
+    def once(self, rows: Rows) -> Rows:
+        """Leave out what was given before; called in the order of the rows."""
+        fresh = [place for place, key in enumerate(rows.keys or ()) if key not in self._given]
+        self._given.update(rows.keys or ())
+        return Rows([[values[place] for place in fresh] for values in rows.columns], len(fresh))
 
 
 def _feedback(pieces: Iterator[Feedback], view: View, progress: Progress, tell: Callable[[], None]) -> Iterator[Rows]:

@@ -55,7 +55,7 @@ class Backlog:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._file: BinaryIO | None = None
-        self._waiting: deque[tuple[int, int]] = deque()
+        self._waiting: deque[int] = deque()
         self._end = 0
 
     def __len__(self) -> int:
@@ -73,7 +73,7 @@ class Backlog:
 
         :raises StorageError: where the local disk takes no more.
         """
-        content = pickle.dumps(rows.columns)
+        content = pickle.dumps(rows)
         with local_disk(
             "keep rows until their turn on", self._path.parent, "read with concurrency=1, which keeps none"
         ):
@@ -81,16 +81,17 @@ class Backlog:
                 self._file = self._path.open("w+b", buffering=0)
             self._file.seek(self._end)
             self._file.write(content)
-        self._waiting.append((self._end, rows.count))
+        self._waiting.append(self._end)
         self._end += len(content)
 
     def take(self) -> Rows:
         """Give back the oldest batch."""
-        place, count = self._waiting.popleft()
+        place = self._waiting.popleft()
         if self._file is None:
             raise RuntimeError("no batch waits")
         self._file.seek(place)
-        return Rows(pickle.load(self._file), count)  # noqa: S301  # our own, of a moment ago
+        rows: Rows = pickle.load(self._file)  # noqa: S301  # our own, of a moment ago
+        return rows
 
     def close(self) -> None:
         """Remove it."""

@@ -45,10 +45,15 @@ class Column:
 
 @dataclass(frozen=True)
 class Rows:
-    """The rows of one page, held column by column in the order of the view's columns."""
+    """
+    The rows of one page, held column by column in the order of the view's columns.
+
+    ``keys`` tells them apart where several pages may give the same row.
+    """
 
     columns: list[list[Any]]
     count: int
+    keys: list[str] | None = None
 
     def part(self, start: int, end: int) -> Rows:
         """Take the rows from ``start`` to before ``end``."""

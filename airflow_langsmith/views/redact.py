@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -62,7 +62,7 @@ class Redaction:
             self._column(place, values, rows) if place in self._rules else values
             for place, values in enumerate(rows.columns)
         ]
-        return Rows(redacted, rows.count)
+        return replace(rows, columns=redacted)
 
     def _column(self, place: int, values: list[Any], rows: Rows) -> list[Any]:
         rules, column = self._rules[place], self._columns[place]

@@ -44,7 +44,7 @@ def fill(langsmith: LangSmithStandIn, traces: int, moment: Moments = evenly) -> 
     """Put in traces of a root with feedback and a retriever."""
     for number in range(traces):
         start = START + moment(number)
-        thread = {"metadata": {"thread_id": f"thread {number // 3}"}}
+        thread = {"metadata": {"thread_id": f"thread {number // 3 if number % 4 else number % 5}"}}  # some all day
         root = langsmith.add_run(project="shop", start_time=start, end_time=start, inputs={"n": number}, extra=thread)
         langsmith.add_run(project="shop", start_time=start, parent_run_id=root, run_type="retriever", outputs={"d": []})
         langsmith.add_feedback(root, score=1)
@@ -70,7 +70,7 @@ def exported(client: LangSmithClient, where: Path, view: str = "runs", format_: 
 def windows(langsmith: LangSmithStandIn) -> set[str]:
     """Tell apart the questions about roots: each cursor has one of its own."""
     bodies = [request.body or {} for request in langsmith.requests_to("/runs/query")]  # none of a request cut short
-    return {body["filter"] for body in bodies if body.get("is_root")}
+    return {body["filter"] for body in bodies if body.get("is_root") and "metadata_value" not in body["filter"]}
 
 
 def cursors_alive() -> list[str]:
@@ -168,13 +168,19 @@ def test_the_next_page_comes_while_rows_are_written(
     assert all(requests > pages for pages, requests in asked if pages < 5)
 
 
-def test_threads_are_read_by_one(langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path) -> None:
-    """Conversations come in the order of their newest turns, each once, which one cursor has to see to."""
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_threads_are_read_by_several(
+    langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path, version: str
+) -> None:
+    """Conversations come in the order of their newest turns, each once, however many cursors come upon them."""
     fill(langsmith, 301)
-    done = exported(client_of(langsmith), tmp_path, "threads")
-    assert done.manifest.rows == 101
-    roots = {body["filter"] for body in (request.body for request in langsmith.requests_to("/runs/query"))}
-    assert len([one for one in roots if "in(metadata_key" in one and "metadata_value" not in one]) == 1
+    one = exported(client_of(langsmith, version), tmp_path / "one", "threads", concurrency=1)
+    langsmith.requests.clear()
+    slow(langsmith, None)
+    several = exported(client_of(langsmith, version), tmp_path / "several", "threads", concurrency=3)
+    assert len(windows(langsmith)) > 2
+    assert several.manifest == one.manifest
+    assert one.manifest.rows == len({number // 3 if number % 4 else number % 5 for number in range(301)})
 
 
 def test_the_first_error_ends_it_all(langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path) -> None:
