@@ -23,6 +23,8 @@ MissingWindow = Literal["fail", "run_after"]
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DURATION = re.compile(r"(\d+)\s*([smhdw])")
 _DAY = timedelta(days=1)
+_LONGEST = timedelta(days=36_525)  # far from what would lead off the calendar
+_YEARS = range(1900, 9000)
 _NO_VALUE = ("", "None", "none", "null")  # what Jinja makes of a value that is not there
 
 
@@ -200,11 +202,13 @@ def duration(length: str | timedelta | None, name: str, *, may_be_zero: bool = F
         try:
             length = timedelta(**{_UNITS[spelled[2]]: int(spelled[1])})
         except OverflowError:
-            raise WindowError(f"{name} is {length!r}, longer than time is.") from None
+            length = timedelta.max
     if not isinstance(length, timedelta):
         raise WindowError(f"{name} is {length!r}; write a timedelta, or a number and a unit like '1d', '6h', '30m'.")
     if length < timedelta(0) or (length == timedelta(0) and not may_be_zero):
         raise WindowError(f"{name} is {length}; it has to be longer than nothing.")
+    if length > _LONGEST:
+        raise WindowError(f"{name} is over a hundred years; it has to be shorter.")
     return length
 
 
@@ -280,6 +284,8 @@ def _bound(value: str | datetime | None, name: str) -> datetime:
         raise WindowError(f"{name} is {value!r}; write a datetime, or a text like 2025-03-01T00:00:00+00:00.")
     if value.tzinfo is None:
         raise WindowError(f"{name} is {value.isoformat()}, without a time zone. Write one: 2025-03-01T00:00:00+00:00.")
+    if value.year not in _YEARS:
+        raise WindowError(f"{name} is {value.isoformat()}; no trace is from such a year. Write one nearer to now.")
     return value
 
 
