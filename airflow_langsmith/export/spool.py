@@ -19,8 +19,10 @@ class Spool:
     """Takes rows and gives them back sorted by a text of theirs, with memory for these texts alone."""
 
     def __init__(self, directory: Path) -> None:
-        self._file = (directory / "spool").open("w+b")
+        self._directory = directory
+        self._file = (directory / "spool").open("w+b", buffering=0)
         self._index: list[tuple[str, int]] = []
+        self._end = 0
 
     def __enter__(self) -> Self:
         """Give the spool."""
@@ -33,10 +35,20 @@ class Spool:
         self._file.close()
 
     def add(self, rows: Rows, key: int | None = None) -> None:
-        """Take rows, to be sorted by the column at place ``key``, or kept in the order they come."""
+        """
+        Take rows, to be sorted by the column at place ``key``, or kept in the order they come.
+
+        :raises StorageError: where the local disk takes no more.
+        """
+        pickled = []
         for row in zip(*rows.columns, strict=True):
-            self._index.append(("" if key is None else row[key] or "", self._file.tell()))
-            pickle.dump(row, self._file)
+            pickled.append(pickle.dumps(row))
+            self._index.append(("" if key is None else row[key] or "", self._end))
+            self._end += len(pickled[-1])
+        with local_disk(
+            "keep rows until all are there on", self._directory, "name the paths of flatten, or leave columns out"
+        ):
+            _write(self._file, b"".join(pickled))
 
     def rows(self) -> Iterator[Rows]:
         """Give all rows back."""
@@ -80,7 +92,7 @@ class Backlog:
             if self._file is None:
                 self._file = self._path.open("w+b", buffering=0)
             self._file.seek(self._end)
-            self._file.write(content)
+            _write(self._file, content)
         self._waiting.append((self._end, rows.count))
         self._end += len(content)
 
@@ -97,3 +109,10 @@ class Backlog:
         if self._file is not None:
             self._file.close()
             self._path.unlink()
+
+
+def _write(file: BinaryIO, content: bytes) -> None:
+    """Write all of it: a disk that is nearly full takes the first part, and complains of the next."""
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]
