@@ -111,8 +111,8 @@ def resolve(
     :raises WindowError: where there is no window, or none that can be meant; the DAG has to change.
     :raises WindowNotClosedError: where the window has not closed yet; a retry later will do.
     """
-    length = duration(window, "window")
-    waited = duration(lag, "lag", may_be_zero=True) or timedelta(0)
+    length = None if window is None else duration(window, "window")
+    waited = timedelta(0) if lag is None else duration(lag, "lag", may_be_zero=True)
     if align not in (None, "hour", "day"):
         raise WindowError(f"align is {align!r}; it is 'hour', 'day' or left out.")
     if missing_window not in ("fail", "run_after"):
@@ -145,8 +145,6 @@ def split(
     """
     whole = TimeWindow.of(window)
     step = duration(every, "every")
-    if step is None:
-        raise WindowError("split needs a length: every='6h'.")
     zone = _zone("UTC" if step % _DAY else window_timezone)  # hours are hours, whatever clocks do
     pieces: list[dict[str, str]] = []
     start = whole.start
@@ -184,15 +182,15 @@ def trailing(window: TimeWindow | Mapping[str, str], days: int, window_timezone:
     ]
 
 
-def duration(length: str | timedelta | None, name: str, *, may_be_zero: bool = False) -> timedelta | None:
+def duration(length: str | timedelta, name: str, *, may_be_zero: bool = False) -> timedelta:
     """
     Read a length of time, longer than nothing unless it ``may_be_zero``.
 
     >>> duration("6h", "window")
     datetime.timedelta(seconds=21600)
+
+    :raises WindowError: for anything else.
     """
-    if length is None:
-        return None
     if isinstance(length, str):
         spelled = _DURATION.fullmatch(length.strip().lower())
         if not spelled:

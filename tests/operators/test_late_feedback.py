@@ -154,6 +154,7 @@ def test_nothing_changed(langsmith: LangSmithStandIn, land: Land, read_rows: Rea
         ({"view": "feedback", "refresh": "feedback"}, "include_modified=True"),
         ({"include_modified": True}, "refresh='feedback'"),
         ({"refresh": "feedback", "lookback": "a while"}, "lookback"),
+        ({"refresh": "feedback", "lookback": None}, "lookback is None"),
     ],
 )
 def test_what_cannot_be_meant(langsmith: LangSmithStandIn, land: Land, arguments: Any, why: str) -> None:
