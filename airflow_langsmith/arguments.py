@@ -8,6 +8,7 @@ value that is not there, and is never taken for one.
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -91,6 +92,33 @@ def names(value: str | Iterable[str] | None, name: str) -> tuple[str, ...] | Non
     if not all(isinstance(item, str) and item for item in found):
         raise _wrong(name, found, "a list of texts")
     return found
+
+
+def rules(value: object, name: str) -> Any:
+    """
+    Read rules as they are, as JSON, as a template prints them, or as names of patterns with commas between them.
+
+    A text of another kind is refused: taken for a pattern, it would be found nowhere, and nothing would be redacted.
+
+    >>> rules('{"inputs.user": "drop"}', "redact"), rules("email, card", "redact")
+    ({'inputs.user': 'drop'}, ['email', 'card'])
+    """
+    if not isinstance(value, str):
+        return value
+    written = text(value, name)
+    if written is None:
+        return None
+    named = [word.strip() for word in written.split(",")]
+    if all(word.isidentifier() for word in named):
+        return named
+    for read in (json.loads, ast.literal_eval):
+        try:
+            found = read(written.strip())
+        except (ValueError, SyntaxError, TypeError):
+            continue
+        if isinstance(found, dict | list | tuple):
+            return found
+    raise _wrong(name, value, "rules like {'inputs.user': 'drop'}, a list of such, or names of patterns")
 
 
 def _wrong(name: str, value: object, wanted: str) -> ConfigurationError:

@@ -73,7 +73,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     :param flatten: Paths into JSON columns, each for a column of its own: ``"inputs.question"``, with a type
         ``"outputs.score:float64"``; ``"*"`` for all that occur in the window. (templated)
     :param redact: What to do to columns, paths or all texts before anything touches a disk:
-        ``{"inputs.email": "hash", "*": {"patterns": ["email", "card"]}}``. (templated)
+        ``{"inputs.email": "hash", "*": {"patterns": ["email", "card"]}}``, or names of patterns. (templated)
     :param redact_conn_id: A connection whose password is the key of the hashes. (templated)
     :param schema_changes: Where the columns differ from those that this export replaces: ``evolve``, and say so in the
         manifest, or ``fail``. (templated)
@@ -137,7 +137,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         lookback: str | timedelta = LOOKBACK,
         sample: float | str | Mapping[str, Any] | None = None,
         flatten: Iterable[str] | str | None = None,
-        redact: Mapping[str, Any] | Iterable[Any] | None = None,
+        redact: Mapping[str, Any] | Iterable[Any] | str | None = None,
         redact_conn_id: str | None = None,
         schema_changes: SchemaChanges = "evolve",
         schema_manifest: str | Mapping[str, Any] | None = None,
@@ -242,7 +242,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     def _shape(self) -> Shape:
         paths = self._paths()
         return Shape(
-            redact=self.redact,
+            redact=arguments.rules(self.redact, "redact"),
             redact_key=self._redact_key(),
             flatten="*" if paths == ("*",) else paths,
             hidden=frozenset(self._hidden(arguments.names(self.columns, "columns"))),

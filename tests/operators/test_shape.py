@@ -119,6 +119,32 @@ def test_what_is_redacted_is_in_no_byte(
     assert len(hashes.pop()) == 64
 
 
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "{{ params.rules | tojson }}",
+        "{{ params.rules }}",
+        "{{ [params.rules] }}",
+        "email, card,api_key",
+        "{{ params.rules['*'].patterns | list }}",
+    ],
+)
+def test_rules_may_be_a_text(shop: LangSmithStandIn, tmp_path: Path, rules: Any, run: Callable[..., Any]) -> None:
+    """Rules that a template made a text of redact like the rules they are."""
+    given = {"rules": {"*": {"patterns": ["email", "card", "api_key"]}}}
+    operator = LangSmithExportOperator(
+        task_id="export",
+        project="shop",
+        destination=f"file://{tmp_path}",
+        format="jsonl",
+        compression="none",
+        redact=rules,
+    )
+    landed = content(run(operator, params=given))
+    assert b"[email]" in landed
+    assert not [secret for secret in (EMAIL, CARD, KEY) if secret.encode() in landed]
+
+
 def content(result: dict[str, Any]) -> bytes:
     """Read every byte of an export."""
     directory = Path(result["manifest"].removeprefix("file://")).parent
@@ -149,6 +175,11 @@ def test_columns_that_change(shop: LangSmithStandIn, tmp_path: Path, export: Exp
         ({"redact": {"nonsense": "drop"}}, "nonsense"),
         ({"redact": {"inputs": "hash"}}, "key"),
         ({"redact": {"inputs": "shred"}}, "shred"),
+        ({"redact": "None"}, "redact"),
+        ({"redact": "email or card"}, "names of patterns"),
+        ({"redact": "[0-9]{16}"}, "names of patterns"),
+        ({"redact": '{"inputs": "drop"'}, "names of patterns"),
+        ({"redact": "email, mail"}, "no pattern 'mail'"),
         ({"schema_changes": "ignore"}, "schema_changes"),
     ],
 )
