@@ -66,7 +66,7 @@ def whole(value: int | str, name: str) -> int:
     try:
         return int(str(value))  # neither 3.9 nor True is a whole number
     except ValueError:
-        raise _wrong(name, value, "a whole number") from None
+        raise _wrong(name, value, "a whole number", optional=False) from None
 
 
 def names(value: str | Iterable[str] | None, name: str) -> tuple[str, ...] | None:
@@ -121,8 +121,9 @@ def rules(value: object, name: str) -> Any:
     raise _wrong(name, value, "rules like {'inputs.user': 'drop'}, a list of such, or names of patterns")
 
 
-def _wrong(name: str, value: object, wanted: str) -> ConfigurationError:
+def _wrong(name: str, value: object, wanted: str, *, optional: bool = True) -> ConfigurationError:
+    wanted += ", or empty for not given" if optional else ""
     return ConfigurationError(
-        f"{name} is {value!r}; it has to be {wanted}, or empty for not given. A retry will not help: correct the DAG, "
-        "or the template that gave this."
+        f"{name} is {value!r}; it has to be {wanted}. A retry will not help: correct the DAG, or the template that "
+        "gave this."
     )

@@ -126,9 +126,10 @@ def resolve(
     found = TimeWindow(start, end, source)
     moment = now or datetime.now(UTC)
     if found.end + waited > moment:
+        ago = f" {waited} ago" if waited else ""
         raise WindowNotClosedError(
-            f"The window {found} (from {source}) has to have closed {waited} ago and it is {moment.isoformat()}: runs "
-            "are still coming in. A retry after that will do: set retries and retry_delay, or put a "
+            f"The window {found} (from {source}) has to have closed{ago} and it is {moment.isoformat()}: runs are "
+            "still coming in. A retry after that will do: set retries and retry_delay, or put a "
             "LangSmithSettledSensor before this task, which waits for it."
         )
     return found

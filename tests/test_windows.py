@@ -239,6 +239,7 @@ def test_a_window_still_open_fails_in_a_way_that_a_retry_cures() -> None:
     for lag, moment in [(None, at("21T23:59")), ("30m", at("22T00:29")), (timedelta(hours=2), at("22T01:59"))]:
         with pytest.raises(WindowNotClosedError, match="set retries and retry_delay") as caught:
             resolve(context, lag=lag, now=moment)
+        assert (" ago " in str(caught.value)) is (lag is not None)
         assert caught.value.retriable
     assert resolve(context, lag="30m", now=at("22T00:30")).end == at("22T00:00")
     assert not WindowError.retriable

@@ -199,17 +199,21 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         return exported.summary()
 
     def _view(self) -> View:
-        with_feedback = self.with_feedback
-        if isinstance(with_feedback, str) and with_feedback.strip().lower() in ("true", "false", ""):
-            with_feedback = bool(arguments.flag(with_feedback, "with_feedback"))
         columns = arguments.names(self.columns, "columns")
         return view_of(
             self.view,
             columns and (*columns, *self._hidden(columns)),
             only_with_tools=bool(arguments.flag(self.only_with_tools, "only_with_tools")),
-            with_feedback=with_feedback,
+            with_feedback=self._with_feedback(),
             marks=self.payloads == "flag",
         )
+
+    def _with_feedback(self) -> bool | str:
+        """Read whether roots need feedback, or under which key; not given, they need some."""
+        given = self.with_feedback
+        if isinstance(given, str) and given.strip().lower() not in ("true", "false"):
+            return arguments.text(given, "with_feedback") or True
+        return arguments.flag(given, "with_feedback") is not False
 
     def _late(self, view: View) -> timedelta | None:
         """Read whether the export goes by feedback that came or changed in the window, and how far back it looks."""

@@ -194,6 +194,8 @@ def test_what_no_retry_cures_fails_at_once(shop: LangSmithStandIn, tmp_path: Pat
         {"columns": "[1, 2]"},
         {"start_time": "2026-03-01T00:00:00Z"},
         {"partition": "{ds}"},
+        {"view": ["runs", "traces"]},
+        {"view": "retrievals", "with_feedback": "None"},
     ]
     for wrong in hopeless:
         with pytest.raises(AirflowFailException):
@@ -207,6 +209,21 @@ def test_what_no_retry_cures_fails_at_once(shop: LangSmithStandIn, tmp_path: Pat
     assert not isinstance(caught.value, AirflowFailException)
     with pytest.raises(LangSmithException, match="set retries and retry_delay"):
         run(LangSmithExportOperator(task_id="export", lag=timedelta(days=3650), **good))
+
+
+@pytest.mark.parametrize(("given", "rows"), [("user_score", 1), ("True", 2), ("", 2), ("false", 3)])
+def test_feedback_as_a_template_has_it(
+    langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Run, given: str, rows: int
+) -> None:
+    """Traces with a retriever come with feedback of a key, of any, or none; not given, with any."""
+    monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection())
+    for key in ("user_score", "note", ""):
+        root = langsmith.add_run(project="shop", start_time=START)
+        langsmith.add_run(project="shop", start_time=START, parent_run_id=root, run_type="retriever")
+        if key:
+            langsmith.add_feedback(root, key=key, score=1)
+    where: Any = {"view": "retrievals", "project": "shop", "destination": f"file://{tmp_path}"}
+    assert run(LangSmithExportOperator(task_id="export", **where, with_feedback=given))["rows"] == rows
 
 
 def test_a_destination_that_cannot_be_written(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
