@@ -258,7 +258,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
 
     def _target(self) -> Target:
         return Target(
-            destination=self.destination,
+            destination=self.destination or "",
             format=format_of(self.format, arguments.text(self.compression, "compression")),
             partition=arguments.text(self.partition, "partition") or "auto",
             max_rows_per_file=arguments.whole(self.max_rows_per_file, "max_rows_per_file"),
@@ -291,6 +291,11 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         if manifest.attachments:
             size = _size(sum(file.bytes for file in manifest.attachments))
             self.log.info("Downloaded %s attachments, %s, beside them", f"{len(manifest.attachments):,}", size)
+        if manifest.misfits:
+            self.log.warning(
+                "%s values did not fit the type of their path; the column flatten_misfits keeps them",
+                f"{manifest.misfits:,}",
+            )
         if progress.missing:
             self.log.warning(
                 "%s payloads could not be had; the column missing_payloads tells which. The first are of %s %s",

@@ -195,6 +195,9 @@ def test_what_no_retry_cures_fails_at_once(shop: LangSmithStandIn, tmp_path: Pat
         {"start_time": "2026-03-01T00:00:00Z"},
         {"partition": "{ds}"},
         {"view": ["runs", "traces"]},
+        {"destination": None},
+        {"destination": "data/lake"},
+        {"destination": "file://data/lake"},
         {"view": "retrievals", "with_feedback": "None"},
     ]
     for wrong in hopeless:
@@ -235,11 +238,17 @@ def test_a_destination_that_cannot_be_written(shop: LangSmithStandIn, tmp_path: 
 
 def test_the_log_tells_the_story(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
     """The log names the window and its source, and closes with a line that a person can read."""
+    shop.add_run(project="shop", start_time=START, inputs={"n": "many"})
     with capture_logs() as logs:
-        run(LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{tmp_path}"))
+        run(
+            LangSmithExportOperator(
+                task_id="export", project="shop", destination=f"file://{tmp_path}", flatten=["inputs.n:int64"]
+            )
+        )
     told = "\n".join(entry["event"] % entry.get("positional_args", ()) for entry in logs)
     assert "from the data interval" in told
-    assert "Exported 40 rows (20 still pending) of project 'shop'" in told
+    assert "1 values did not fit the type of their path; the column flatten_misfits keeps them" in told
+    assert "Exported 41 rows (21 still pending) of project 'shop'" in told
     assert f"Manifest: file://{tmp_path}/runs" in told
     assert told.count("::group::") == told.count("::endgroup::") == 1
 
