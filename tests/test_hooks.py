@@ -254,6 +254,8 @@ def test_bounds_at_the_ends_of_the_calendar(
         assert hook.count_runs(project="shop", start_time=first, end_time=last) == 7
         feedback = hook.list_feedback(project="shop", created_after=first, created_before=last)
         assert len(list(feedback)) == len(list(hook.list_feedback(project="shop")))
+        with pytest.raises(ConfigurationError, match="created_before has no time zone"):
+            list(hook.list_feedback(project="shop", created_before=first.replace(tzinfo=None)))
 
 
 @VERSIONS

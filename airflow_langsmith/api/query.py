@@ -72,11 +72,7 @@ class RunQuery:
     def __post_init__(self) -> None:
         """Refuse what would be misread."""
         for name, bound in (("start", self.start), ("end", self.end)):
-            if bound.tzinfo is None:
-                raise ConfigurationError(
-                    f"The query's {name} has no time zone: {bound.isoformat()}. Add one, e.g. UTC."
-                )
-            object.__setattr__(self, name, bounded(bound))
+            object.__setattr__(self, name, bounded(bound, name))
         if self.start >= self.end:
             raise ConfigurationError(
                 f"The query's window is empty: {instant(self.start)} is not before {instant(self.end)}."
@@ -129,13 +125,17 @@ class RunQuery:
         return f"and({window}, {self.filter})" if self.filter else f"and({window})"
 
 
-def bounded(moment: datetime) -> datetime:
+def bounded(moment: datetime, name: str) -> datetime:
     """
     Bring a bound into the years that can be asked for.
 
-    >>> bounded(datetime.max.replace(tzinfo=UTC)).year
+    >>> bounded(datetime.max.replace(tzinfo=UTC), "end").year
     9000
+
+    :raises ConfigurationError: for one without a zone.
     """
+    if moment.tzinfo is None:
+        raise ConfigurationError(f"The query's {name} has no time zone: {moment.isoformat()}. Add one, e.g. UTC.")
     return min(max(moment, EARLIEST), LATEST)
 
 

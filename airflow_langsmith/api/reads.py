@@ -96,8 +96,8 @@ class FeedbackWalk:
             "session": project.id if project else None,
             "key": list(keys),
             # Whether LangSmith's edges are in is unknown.
-            "min_created_at": instant(bounded(after) - MARGIN) if after else None,
-            "max_created_at": instant(bounded(before) + MARGIN) if before else None,
+            "min_created_at": instant(bounded(after, "created_after") - MARGIN) if after else None,
+            "max_created_at": instant(bounded(before, "created_before") + MARGIN) if before else None,
             "limit": LARGEST_PAGE,
         }
         ids = list(run_ids or ())
