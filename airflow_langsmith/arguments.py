@@ -111,14 +111,34 @@ def rules(value: object, name: str) -> Any:
     named = [word.strip() for word in written.split(",")]
     if all(word.isidentifier() for word in named):
         return named
+    found = _printed(written)
+    if isinstance(found, dict | list | tuple):
+        return found
+    raise _wrong(name, value, "rules like {'inputs.user': 'drop'}, a list of such, or names of patterns")
+
+
+def exported(value: str | Mapping[str, Any] | None, name: str) -> str | Mapping[str, Any] | None:
+    """
+    Read what names an export: its manifest's URI, what its operator returned, or what a template prints of that.
+
+    >>> exported("{'manifest': 's3://lake/_manifest.json'}", "schema_manifest")
+    {'manifest': 's3://lake/_manifest.json'}
+    """
+    if not isinstance(value, str):
+        return value or None
+    written = text(value, name)
+    found = _printed(written) if written else None
+    return found if isinstance(found, dict) else written
+
+
+def _printed(written: str) -> Any:
+    """Read JSON, or a value as Python prints it; None for what is neither."""
     for read in (json.loads, ast.literal_eval):
         try:
-            found = read(written.strip())
+            return read(written.strip())
         except (ValueError, SyntaxError, TypeError):
             continue
-        if isinstance(found, dict | list | tuple):
-            return found
-    raise _wrong(name, value, "rules like {'inputs.user': 'drop'}, a list of such, or names of patterns")
+    return None
 
 
 def _wrong(name: str, value: object, wanted: str, *, optional: bool = True) -> ConfigurationError:

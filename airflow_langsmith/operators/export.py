@@ -264,7 +264,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             max_rows_per_file=arguments.whole(self.max_rows_per_file, "max_rows_per_file"),
             on_empty=self.on_empty,
             schema_changes=self.schema_changes,
-            schema_manifest=self.schema_manifest or None,
+            schema_manifest=arguments.exported(self.schema_manifest, "schema_manifest"),
             attachments=self.attachments,
         )
 

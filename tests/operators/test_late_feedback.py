@@ -169,7 +169,7 @@ def test_columns_compared_with_those_of_another_export(langsmith: LangSmithStand
     langsmith.add_run(project="shop", start_time=START, inputs={"a": 1})
     langsmith.add_run(project="shop", start_time=START + DAY, inputs={"a": 1, "b": 2})
     model = land(flatten="*")
-    for given in (model["manifest"], model):
+    for given in (model["manifest"], model, str(model), json.dumps(model)):
         with pytest.raises(AirflowFailException, match=r"of schema_manifest \(\+ inputs__b integer"):
             land(start=START + DAY, flatten="*", schema_changes="fail", schema_manifest=given)
     evolved = land(start=START + DAY, flatten="*", schema_manifest=model)
