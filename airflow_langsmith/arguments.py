@@ -8,6 +8,7 @@ value that is not there, and is never taken for one.
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -65,7 +66,7 @@ def whole(value: int | str, name: str) -> int:
     try:
         return int(str(value))  # neither 3.9 nor True is a whole number
     except ValueError:
-        raise _wrong(name, value, "a whole number") from None
+        raise _wrong(name, value, "a whole number", optional=False) from None
 
 
 def names(value: str | Iterable[str] | None, name: str) -> tuple[str, ...] | None:
@@ -93,8 +94,56 @@ def names(value: str | Iterable[str] | None, name: str) -> tuple[str, ...] | Non
     return found
 
 
-def _wrong(name: str, value: object, wanted: str) -> ConfigurationError:
+def rules(value: object, name: str) -> Any:
+    """
+    Read rules as they are, as JSON, as a template prints them, or as names of patterns with commas between them.
+
+    A text of another kind is refused: taken for a pattern, it would be found nowhere, and nothing would be redacted.
+
+    >>> rules('{"inputs.user": "drop"}', "redact"), rules("email, card", "redact")
+    ({'inputs.user': 'drop'}, ['email', 'card'])
+    """
+    if not isinstance(value, str):
+        return value
+    written = text(value, name)
+    if written is None:
+        return None
+    named = [word.strip() for word in written.split(",")]
+    if all(word.isidentifier() for word in named):
+        return named
+    found = _printed(written)
+    if isinstance(found, dict | list | tuple):
+        return found
+    raise _wrong(name, value, "rules like {'inputs.user': 'drop'}, a list of such, or names of patterns")
+
+
+def exported(value: str | Mapping[str, Any] | None, name: str) -> str | Mapping[str, Any] | None:
+    """
+    Read what names an export: its manifest's URI, what its operator returned, or what a template prints of that.
+
+    >>> exported("{'manifest': 's3://lake/_manifest.json'}", "schema_manifest")
+    {'manifest': 's3://lake/_manifest.json'}
+    """
+    if not isinstance(value, str):
+        return value or None
+    written = text(value, name)
+    found = _printed(written) if written else None
+    return found if isinstance(found, dict) else written
+
+
+def _printed(written: str) -> Any:
+    """Read JSON, or a value as Python prints it; None for what is neither."""
+    for read in (json.loads, ast.literal_eval):
+        try:
+            return read(written.strip())
+        except (ValueError, SyntaxError, TypeError):
+            continue
+    return None
+
+
+def _wrong(name: str, value: object, wanted: str, *, optional: bool = True) -> ConfigurationError:
+    wanted += ", or empty for not given" if optional else ""
     return ConfigurationError(
-        f"{name} is {value!r}; it has to be {wanted}, or empty for not given. A retry will not help: correct the DAG, "
-        "or the template that gave this."
+        f"{name} is {value!r}; it has to be {wanted}. A retry will not help: correct the DAG, or the template that "
+        "gave this."
     )

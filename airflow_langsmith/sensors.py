@@ -119,7 +119,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
             now = datetime.now(UTC)
             return Selection(project=project, start=BEGINNING, end=now, closes=now, narrowed=narrowed)
         window = self.resolve_window(context, now=_NEVER)
-        closes = window.end + (duration(self.lag, "lag", may_be_zero=True) or timedelta(0))
+        closes = window.end + (timedelta(0) if self.lag is None else duration(self.lag, "lag", may_be_zero=True))
         return Selection(project=project, start=window.start, end=window.end, closes=closes, narrowed=narrowed)
 
     def _remember(self, context: Context, watch: Watch) -> None:
@@ -225,8 +225,10 @@ class LangSmithSettledSensor(LangSmithSensor):
         """Make what is looked at."""
         return SettledWatch(
             selection,
-            quiet_for=duration(self.quiet_for, "quiet_for", may_be_zero=True) or timedelta(0),
-            pending_timeout=duration(self.pending_timeout or None, "pending_timeout"),
+            quiet_for=duration(self.quiet_for, "quiet_for", may_be_zero=True),
+            pending_timeout=None
+            if self.pending_timeout in (None, "")
+            else duration(self.pending_timeout, "pending_timeout"),
         )
 
     def trigger(self, **how: Any) -> LangSmithTrigger:

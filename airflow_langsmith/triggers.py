@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, ClassVar
 
@@ -200,7 +200,7 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
 
     def _selection(self) -> Selection:
         now = datetime.now(UTC)
-        length = duration(self.window, "window") or timedelta(days=1)
+        length = duration(self.window, "window")
         return Selection(project=self.project, start=now - length, end=now, closes=now, narrowed=self.narrowed)
 
     async def _remembered(self) -> bool:

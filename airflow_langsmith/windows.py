@@ -23,6 +23,8 @@ MissingWindow = Literal["fail", "run_after"]
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _DURATION = re.compile(r"(\d+)\s*([smhdw])")
 _DAY = timedelta(days=1)
+_LONGEST = timedelta(days=36_525)  # far from what would lead off the calendar
+_YEARS = range(1900, 9000)
 _NO_VALUE = ("", "None", "none", "null")  # what Jinja makes of a value that is not there
 
 
@@ -109,8 +111,8 @@ def resolve(
     :raises WindowError: where there is no window, or none that can be meant; the DAG has to change.
     :raises WindowNotClosedError: where the window has not closed yet; a retry later will do.
     """
-    length = duration(window, "window")
-    waited = duration(lag, "lag", may_be_zero=True) or timedelta(0)
+    length = None if window is None else duration(window, "window")
+    waited = timedelta(0) if lag is None else duration(lag, "lag", may_be_zero=True)
     if align not in (None, "hour", "day"):
         raise WindowError(f"align is {align!r}; it is 'hour', 'day' or left out.")
     if missing_window not in ("fail", "run_after"):
@@ -124,9 +126,10 @@ def resolve(
     found = TimeWindow(start, end, source)
     moment = now or datetime.now(UTC)
     if found.end + waited > moment:
+        ago = f" {waited} ago" if waited else ""
         raise WindowNotClosedError(
-            f"The window {found} (from {source}) has to have closed {waited} ago and it is {moment.isoformat()}: runs "
-            "are still coming in. A retry after that will do: set retries and retry_delay, or put a "
+            f"The window {found} (from {source}) has to have closed{ago} and it is {moment.isoformat()}: runs are "
+            "still coming in. A retry after that will do: set retries and retry_delay, or put a "
             "LangSmithSettledSensor before this task, which waits for it."
         )
     return found
@@ -143,8 +146,6 @@ def split(
     """
     whole = TimeWindow.of(window)
     step = duration(every, "every")
-    if step is None:
-        raise WindowError("split needs a length: every='6h'.")
     zone = _zone("UTC" if step % _DAY else window_timezone)  # hours are hours, whatever clocks do
     pieces: list[dict[str, str]] = []
     start = whole.start
@@ -182,15 +183,15 @@ def trailing(window: TimeWindow | Mapping[str, str], days: int, window_timezone:
     ]
 
 
-def duration(length: str | timedelta | None, name: str, *, may_be_zero: bool = False) -> timedelta | None:
+def duration(length: str | timedelta, name: str, *, may_be_zero: bool = False) -> timedelta:
     """
     Read a length of time, longer than nothing unless it ``may_be_zero``.
 
     >>> duration("6h", "window")
     datetime.timedelta(seconds=21600)
+
+    :raises WindowError: for anything else.
     """
-    if length is None:
-        return None
     if isinstance(length, str):
         spelled = _DURATION.fullmatch(length.strip().lower())
         if not spelled:
@@ -200,11 +201,13 @@ def duration(length: str | timedelta | None, name: str, *, may_be_zero: bool = F
         try:
             length = timedelta(**{_UNITS[spelled[2]]: int(spelled[1])})
         except OverflowError:
-            raise WindowError(f"{name} is {length!r}, longer than time is.") from None
+            length = timedelta.max
     if not isinstance(length, timedelta):
         raise WindowError(f"{name} is {length!r}; write a timedelta, or a number and a unit like '1d', '6h', '30m'.")
     if length < timedelta(0) or (length == timedelta(0) and not may_be_zero):
         raise WindowError(f"{name} is {length}; it has to be longer than nothing.")
+    if length > _LONGEST:
+        raise WindowError(f"{name} is over a hundred years; it has to be shorter.")
     return length
 
 
@@ -280,6 +283,8 @@ def _bound(value: str | datetime | None, name: str) -> datetime:
         raise WindowError(f"{name} is {value!r}; write a datetime, or a text like 2025-03-01T00:00:00+00:00.")
     if value.tzinfo is None:
         raise WindowError(f"{name} is {value.isoformat()}, without a time zone. Write one: 2025-03-01T00:00:00+00:00.")
+    if value.year not in _YEARS:
+        raise WindowError(f"{name} is {value.isoformat()}; no trace is from such a year. Write one nearer to now.")
     return value
 
 

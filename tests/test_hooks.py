@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import quote
 
@@ -239,6 +239,23 @@ def test_feedback_and_projects(langsmith: LangSmithStandIn, connect: Any, conver
         assert [project.name for project in hook.list_projects("an")] == ["many"]
         assert len(list(hook.list_projects())) == 2
         assert hook.project_id("shop") == langsmith.project_id("shop")
+
+
+@VERSIONS
+@pytest.mark.parametrize("hours", [-5, 0, 5])
+def test_bounds_at_the_ends_of_the_calendar(
+    langsmith: LangSmithStandIn, connect: Any, conversation: dict[str, str], version: str, hours: int
+) -> None:
+    """The first and the last moment there is leave nothing out, in whatever zone."""
+    zone = timezone(timedelta(hours=hours))
+    first, last = datetime.min.replace(tzinfo=zone), datetime.max.replace(tzinfo=zone)
+    with connect(langsmith.connection(api_version=version, requests_per_10s=1000)) as hook:
+        assert len(list(hook.query_runs(project="shop", start_time=first, end_time=last))) == 7
+        assert hook.count_runs(project="shop", start_time=first, end_time=last) == 7
+        feedback = hook.list_feedback(project="shop", created_after=first, created_before=last)
+        assert len(list(feedback)) == len(list(hook.list_feedback(project="shop")))
+        with pytest.raises(ConfigurationError, match="created_before has no time zone"):
+            list(hook.list_feedback(project="shop", created_before=first.replace(tzinfo=None)))
 
 
 @VERSIONS

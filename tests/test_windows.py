@@ -158,6 +158,8 @@ def test_explicit_times_win() -> None:
         (1767225600, "2026-11-02T00:00:00Z", "write a datetime"),
         ("2026-11-02T00:00:00Z", "2026-11-02T00:00:00Z", "empty"),
         ("2026-11-03T00:00:00Z", "2026-11-02T00:00:00Z", "empty"),
+        ("0001-01-01T00:00:00+01:00", "2026-11-02T00:00:00Z", "such a year"),
+        (at("02T00:00"), datetime.max.replace(tzinfo=UTC), "such a year"),
     ],
 )
 def test_bounds_that_cannot_be_meant(start: Any, end: Any, why: str) -> None:
@@ -178,7 +180,9 @@ def test_bounds_that_cannot_be_meant(start: Any, end: Any, why: str) -> None:
         ({"window_timezone": "../etc/passwd"}, "IANA"),
         ({"lag": "soon"}, "lag"),
         ({"lag": 3600}, "lag"),
-        ({"window": "999999999999d"}, "longer than time"),
+        ({"window": "999999999999d"}, "over a hundred years"),
+        ({"window": "999999d"}, "over a hundred years"),
+        ({"lag": timedelta.max}, "over a hundred years"),
     ],
 )
 def test_arguments_that_cannot_be_meant(arguments: dict[str, Any], why: str) -> None:
@@ -235,6 +239,7 @@ def test_a_window_still_open_fails_in_a_way_that_a_retry_cures() -> None:
     for lag, moment in [(None, at("21T23:59")), ("30m", at("22T00:29")), (timedelta(hours=2), at("22T01:59"))]:
         with pytest.raises(WindowNotClosedError, match="set retries and retry_delay") as caught:
             resolve(context, lag=lag, now=moment)
+        assert (" ago " in str(caught.value)) is (lag is not None)
         assert caught.value.retriable
     assert resolve(context, lag="30m", now=at("22T00:30")).end == at("22T00:00")
     assert not WindowError.retriable

@@ -18,6 +18,9 @@ MARGIN = timedelta(seconds=1)
 # Before any trace: an unbounded query says so, because v2 reads silence as "the last day".
 BEGINNING = datetime(1970, 1, 2, tzinfo=UTC)
 
+# Where bounds end: far from any trace, and from where the calendar ends, for they are moved and written in other zones.
+EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+
 # Where the runs of a trace are, seen from its root's start: some begin before it, by clocks that differ, and some long
 # after; traces are kept for 400 days at most.
 BEFORE_ROOT, AFTER_ROOT = timedelta(days=1), timedelta(days=400)
@@ -34,6 +37,7 @@ class RunQuery:
     """
     The runs of ``project`` whose ``start_time`` lies in ``[start, end)``, narrowed by the rest.
 
+    ``datetime.min`` and ``datetime.max``, with a zone, are bounds that leave nothing out.
     ``fields`` names the fields of :class:`Run` to fill; ``filter`` is about the run itself, ``trace_filter`` about its
     root, ``tree_filter`` about any run of its trace. ``below`` is the dotted order of a run: only it and what is below
     it are wanted. ``sample`` keeps a share of the traces, ``with_feedback`` the runs that have any; ``feedback_since``
@@ -68,10 +72,7 @@ class RunQuery:
     def __post_init__(self) -> None:
         """Refuse what would be misread."""
         for name, bound in (("start", self.start), ("end", self.end)):
-            if bound.tzinfo is None:
-                raise ConfigurationError(
-                    f"The query's {name} has no time zone: {bound.isoformat()}. Add one, e.g. UTC."
-                )
+            object.__setattr__(self, name, bounded(bound, name))
         if self.start >= self.end:
             raise ConfigurationError(
                 f"The query's window is empty: {instant(self.start)} is not before {instant(self.end)}."
@@ -122,6 +123,20 @@ class RunQuery:
         """The exact half-open window, and the user's filter beside it, never in place of it."""
         window = f'gte(start_time, "{instant(self.start)}"), lt(start_time, "{instant(self.end)}")'
         return f"and({window}, {self.filter})" if self.filter else f"and({window})"
+
+
+def bounded(moment: datetime, name: str) -> datetime:
+    """
+    Bring a bound into the years that can be asked for.
+
+    >>> bounded(datetime.max.replace(tzinfo=UTC), "end").year
+    9000
+
+    :raises ConfigurationError: for one without a zone.
+    """
+    if moment.tzinfo is None:
+        raise ConfigurationError(f"The query's {name} has no time zone: {moment.isoformat()}. Add one, e.g. UTC.")
+    return min(max(moment, EARLIEST), LATEST)
 
 
 def instant(moment: datetime) -> str:

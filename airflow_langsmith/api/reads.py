@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.flow import Backoff, Flow, Request, exchange
-from airflow_langsmith.api.query import MARGIN, instant
+from airflow_langsmith.api.query import MARGIN, bounded, instant
 from airflow_langsmith.api.records import Feedback, Info, Project
 from airflow_langsmith.api.wire import decode, moment
 
@@ -96,8 +96,8 @@ class FeedbackWalk:
             "session": project.id if project else None,
             "key": list(keys),
             # Whether LangSmith's edges are in is unknown.
-            "min_created_at": instant(after - MARGIN) if after else None,
-            "max_created_at": instant(before + MARGIN) if before else None,
+            "min_created_at": instant(bounded(after, "created_after") - MARGIN) if after else None,
+            "max_created_at": instant(bounded(before, "created_before") + MARGIN) if before else None,
             "limit": LARGEST_PAGE,
         }
         ids = list(run_ids or ())

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from airflow_langsmith.api.errors import PayloadError
 from airflow_langsmith.export.encoders import GZIP_LEVEL
 from airflow_langsmith.views import Column, ColumnType, Rows, View
 
@@ -98,7 +99,7 @@ class ParquetEncoder:
     def _build(self) -> None:
         """Turn waiting rows into Arrow's columns, which hold no page."""
         columns = zip(self._columns, *(rows.columns for rows in self._waiting), strict=True)
-        arrays = [_array(column, list(chain.from_iterable(values))) for column, *values in columns]
+        arrays = [_named(column, list(chain.from_iterable(values))) for column, *values in columns]
         self._waiting = []
         batch = pa.RecordBatch.from_arrays(arrays, schema=self._schema)
         size = ROW_OVERHEAD * batch.num_rows + sum(_content(batch[name]) for name in self._texts)
@@ -147,9 +148,20 @@ def _lengths(texts: pa.Array) -> Iterable[int]:
     return map(sub, offsets[1:], offsets)
 
 
-def _array(column: Column, values: list[Any]) -> pa.Array:
-    """Build a column; where there are nulls, ``build`` fails at once, and they are filled."""
-    build, blank = _BUILDERS[column.type]
+def _named(column: Column, values: list[Any]) -> pa.Array:
+    """Build a column, or name the one that cannot be: JSON has numbers of any length, a count of tokens too."""
+    try:
+        return _array(column.type, values)
+    except OverflowError as error:
+        raise PayloadError(
+            f"Column {column.name!r} has a value that is more than Parquet's {TYPES[column.type]} can hold. A retry "
+            "will not help: leave the column out of columns, or land jsonl or csv, which write it as it is."
+        ) from error
+
+
+def _array(type_: ColumnType, values: list[Any]) -> pa.Array:
+    """Build an array; where there are nulls, ``build`` fails at once, and they are filled."""
+    build, blank = _BUILDERS[type_]
     try:
         return build(values, None)
     except TypeError:

@@ -19,8 +19,10 @@ class Spool:
     """Takes rows and gives them back sorted by a text of theirs, with memory for these texts alone."""
 
     def __init__(self, directory: Path) -> None:
-        self._file = (directory / "spool").open("w+b")
+        self._directory = directory
+        self._file = (directory / "spool").open("w+b", buffering=0)
         self._index: list[tuple[str, int]] = []
+        self._end = 0
 
     def __enter__(self) -> Self:
         """Give the spool."""
@@ -33,10 +35,20 @@ class Spool:
         self._file.close()
 
     def add(self, rows: Rows, key: int | None = None) -> None:
-        """Take rows, to be sorted by the column at place ``key``, or kept in the order they come."""
+        """
+        Take rows, to be sorted by the column at place ``key``, or kept in the order they come.
+
+        :raises StorageError: where the local disk takes no more.
+        """
+        pickled = []
         for row in zip(*rows.columns, strict=True):
-            self._index.append(("" if key is None else row[key] or "", self._file.tell()))
-            pickle.dump(row, self._file)
+            pickled.append(pickle.dumps(row))
+            self._index.append(("" if key is None else row[key] or "", self._end))
+            self._end += len(pickled[-1])
+        with local_disk(
+            "keep rows until all are there on", self._directory, "name the paths of flatten, or leave columns out"
+        ):
+            _write(self._file, b"".join(pickled))
 
     def rows(self) -> Iterator[Rows]:
         """Give all rows back."""
@@ -50,7 +62,7 @@ class Spool:
 
 
 class Backlog:
-    """Takes batches of rows and gives them back in the order they came, with memory for one."""
+    """Takes rows and gives them back in the order they came, some at a time, with memory for these."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -59,7 +71,7 @@ class Backlog:
         self._end = 0
 
     def __len__(self) -> int:
-        """How many batches wait."""
+        """How often rows can be taken."""
         return len(self._waiting)
 
     @property
@@ -69,26 +81,27 @@ class Backlog:
 
     def add(self, rows: Rows) -> None:
         """
-        Take a batch.
+        Take rows.
 
         :raises StorageError: where the local disk takes no more.
         """
-        content = pickle.dumps(rows)
         with local_disk(
             "keep rows until their turn on", self._path.parent, "read with concurrency=1, which keeps none"
         ):
             if self._file is None:
                 self._file = self._path.open("w+b", buffering=0)
             self._file.seek(self._end)
-            self._file.write(content)
-        self._waiting.append(self._end)
-        self._end += len(content)
+            for start in range(0, rows.count, BATCH):  # pickling a page takes several times its memory
+                content = pickle.dumps(rows.part(start, min(start + BATCH, rows.count)))
+                _write(self._file, content)
+                self._waiting.append(self._end)
+                self._end += len(content)
 
     def take(self) -> Rows:
-        """Give back the oldest batch."""
+        """Give back the oldest rows."""
         place = self._waiting.popleft()
         if self._file is None:
-            raise RuntimeError("no batch waits")
+            raise RuntimeError("no rows wait")
         self._file.seek(place)
         rows: Rows = pickle.load(self._file)  # noqa: S301  # our own, of a moment ago
         return rows
@@ -98,3 +111,10 @@ class Backlog:
         if self._file is not None:
             self._file.close()
             self._path.unlink()
+
+
+def _write(file: BinaryIO, content: bytes) -> None:
+    """Write all of it: a disk that is nearly full takes the first part, and complains of the next."""
+    left = memoryview(content)
+    while left:
+        left = left[file.write(left) :]

@@ -60,9 +60,13 @@ def path_at(uri: str | StoragePath) -> StoragePath:
     # The one place below the surface that knows of Airflow: its connections are what makes a URI a place.
     from airflow.providers.common.compat.sdk import ObjectStoragePath  # noqa: PLC0415
 
-    try:
-        if "://" not in uri:
-            raise ValueError("it has no scheme")  # noqa: TRY301  # a relative path would be the worker's directory
+    scheme, mark, rest = uri.partition("://")
+    host = rest.partition("/")[0]
+    try:  # a relative path would be in the worker's directory, wherever that is
+        if not mark:
+            raise ValueError("it has no scheme")  # noqa: TRY301
+        if scheme.strip().lower() == "file" and host and not host.endswith("@"):
+            raise ValueError("it is no absolute path")  # noqa: TRY301
         path: StoragePath = ObjectStoragePath(uri)
         _ = path.fs
     except ValueError as error:

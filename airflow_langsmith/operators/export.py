@@ -75,7 +75,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     :param flatten: Paths into JSON columns, each for a column of its own: ``"inputs.question"``, with a type
         ``"outputs.score:float64"``; ``"*"`` for all that occur in the window. (templated)
     :param redact: What to do to columns, paths or all texts before anything touches a disk:
-        ``{"inputs.email": "hash", "*": {"patterns": ["email", "card"]}}``. (templated)
+        ``{"inputs.email": "hash", "*": {"patterns": ["email", "card"]}}``, or names of patterns. (templated)
     :param redact_conn_id: A connection whose password is the key of the hashes. (templated)
     :param schema_changes: Where the columns differ from those that this export replaces: ``evolve``, and say so in the
         manifest, or ``fail``. (templated)
@@ -139,7 +139,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         lookback: str | timedelta = LOOKBACK,
         sample: float | str | Mapping[str, Any] | None = None,
         flatten: Iterable[str] | str | None = None,
-        redact: Mapping[str, Any] | Iterable[Any] | None = None,
+        redact: Mapping[str, Any] | Iterable[Any] | str | None = None,
         redact_conn_id: str | None = None,
         schema_changes: SchemaChanges = "evolve",
         schema_manifest: str | Mapping[str, Any] | None = None,
@@ -209,17 +209,21 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         return exported.summary()
 
     def _view(self) -> View:
-        with_feedback = self.with_feedback
-        if isinstance(with_feedback, str) and with_feedback.strip().lower() in ("true", "false", ""):
-            with_feedback = bool(arguments.flag(with_feedback, "with_feedback"))
         columns = arguments.names(self.columns, "columns")
         return view_of(
             self.view,
             columns and (*columns, *self._hidden(columns)),
             only_with_tools=bool(arguments.flag(self.only_with_tools, "only_with_tools")),
-            with_feedback=with_feedback,
+            with_feedback=self._with_feedback(),
             marks=self.payloads == "flag",
         )
+
+    def _with_feedback(self) -> bool | str:
+        """Read whether roots need feedback, or under which key; not given, they need some."""
+        given = self.with_feedback
+        if isinstance(given, str) and given.strip().lower() not in ("true", "false"):
+            return arguments.text(given, "with_feedback") or True
+        return arguments.flag(given, "with_feedback") is not False
 
     def _late(self, view: View) -> timedelta | None:
         """Read whether the export goes by feedback that came or changed in the window, and how far back it looks."""
@@ -252,7 +256,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     def _shape(self) -> Shape:
         paths = self._paths()
         return Shape(
-            redact=self.redact,
+            redact=arguments.rules(self.redact, "redact"),
             redact_key=self._redact_key(),
             flatten="*" if paths == ("*",) else paths,
             hidden=frozenset(self._hidden(arguments.names(self.columns, "columns"))),
@@ -264,13 +268,13 @@ class LangSmithExportOperator(LangSmithRunsOperator):
 
     def _target(self) -> Target:
         return Target(
-            destination=self.destination,
+            destination=self.destination or "",
             format=format_of(self.format, arguments.text(self.compression, "compression")),
             partition=arguments.text(self.partition, "partition") or "auto",
             max_rows_per_file=arguments.whole(self.max_rows_per_file, "max_rows_per_file"),
             on_empty=self.on_empty,
             schema_changes=self.schema_changes,
-            schema_manifest=self.schema_manifest or None,
+            schema_manifest=arguments.exported(self.schema_manifest, "schema_manifest"),
             attachments=self.attachments,
         )
 
@@ -309,6 +313,11 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         if manifest.attachments:
             size = _size(sum(file.bytes for file in manifest.attachments))
             self.log.info("Downloaded %s attachments, %s, beside them", f"{len(manifest.attachments):,}", size)
+        if manifest.misfits:
+            self.log.warning(
+                "%s values did not fit the type of their path; the column flatten_misfits keeps them",
+                f"{manifest.misfits:,}",
+            )
         if progress.missing:
             self.log.warning(
                 "%s payloads could not be had; the column missing_payloads tells which. The first are of %s %s",

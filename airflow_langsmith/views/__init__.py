@@ -14,6 +14,9 @@ VIEWS: dict[str, View] = {
 }
 
 
+_INSTEAD = "A retry will not help: leave it out, and narrow the query by a filter."
+
+
 def view_of(
     name: str,
     columns: Iterable[str] | None = None,
@@ -28,11 +31,15 @@ def view_of(
     :param only_with_tools: Leave out the traces that called no tool; for the view ``traces``.
     :param with_feedback: Leave out the traces whose root has no feedback, or none under this key; for ``retrievals``.
     :param marks: Add the column that tells which payloads could not be had, if the view has payloads.
-    :raises ConfigurationError: for a view or a column that does not exist.
+    :raises ConfigurationError: for a view or a column that does not exist, and for what is about another view.
     """
-    if name not in VIEWS:
+    view = next((view for view in VIEWS.values() if view.name == name), None)
+    if view is None:
         raise ConfigurationError(f"There is no view {name!r}; there is {', '.join(VIEWS)}.")
-    view = VIEWS[name]
+    if only_with_tools and name != "traces":
+        raise ConfigurationError(f"only_with_tools is about the view traces, not {name}. {_INSTEAD}")
+    if isinstance(with_feedback, str) and name != "retrievals":
+        raise ConfigurationError(f"with_feedback names a key for the view retrievals, not {name}. {_INSTEAD}")
     if marks and view.marks:
         columns = list(columns) if columns is not None else [column.name for column in view.columns if column.default]
         columns += [] if view.marks.name in columns else [view.marks.name]

@@ -58,7 +58,10 @@ def actions(spec: Any, key: str | None, *, texts: bool) -> list[Action]:  # noqa
             return [Action(Turn.WHOLE, _drop)]
         case "hash":
             if not key:
-                raise ConfigurationError("Rule 'hash' needs a key, or anybody could hash guesses and compare.")
+                raise ConfigurationError(
+                    "Rule 'hash' needs a key, or anybody could hash guesses and compare: let redact_conn_id name a "
+                    "connection whose password is one."
+                )
             return [Action(Turn.WHOLE, _hashing(key.encode()))]
         case {"truncate": int(length), **rest} if not rest and length >= 0 and not isinstance(length, bool):
             return [Action(Turn.CUT, lambda value: value[:length] if isinstance(value, str) else value)]

@@ -59,7 +59,8 @@ class Rows:
         """Take the rows from ``start`` to before ``end``."""
         if start == 0 and end == self.count:
             return self
-        return Rows([values[start:end] for values in self.columns], end - start)
+        keys = self.keys and self.keys[start:end]
+        return Rows([values[start:end] for values in self.columns], end - start, keys)
 
 
 class Record(Protocol):

@@ -14,7 +14,7 @@ import pytest
 
 import airflow_langsmith
 from airflow_langsmith.api import LangSmithClient, RunQuery
-from airflow_langsmith.export import Target, export, format_of, read_manifest
+from airflow_langsmith.export import Shape, Target, export, format_of, read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.sample import PROJECT
 from airflow_langsmith.views import VIEWS, view_of
@@ -64,13 +64,13 @@ def client(langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient
 def exported(client: LangSmithClient, tmp_path: Path) -> Export:
     """Export the first day of a view, and give what its operator would return."""
 
-    def run(view: str, columns: list[str] | None = None) -> dict[str, Any]:
+    def run(view: str, columns: list[str] | None = None, flatten: tuple[str, ...] = ()) -> dict[str, Any]:
         chosen = view_of(view, columns)
         query = RunQuery(
             project=client.project(PROJECT), start=START, end=START + timedelta(days=1), fields=chosen.fields
         )
         target = Target(destination=f"file://{tmp_path}", format=format_of("parquet"), max_rows_per_file=40)
-        done = export(client, query, chosen, target)
+        done = export(client, query, chosen, target, Shape(flatten=flatten))
         assert done is not None
         return done.summary()
 
@@ -188,6 +188,18 @@ def test_a_new_column_comes_into_postgresql(exported: Export, load: Load) -> Non
     load(exported("runs", ["run_id", "name"]))
     whole = exported("runs")
     assert load(whole) == without_nul(landed(whole))
+
+
+def test_names_that_postgresql_takes_for_one_fail_the_load(
+    exported: Export, load: Load, postgres: psycopg.Connection
+) -> None:
+    """Columns that are alike for 63 bytes are one to PostgreSQL, which takes neither rather than one for the other."""
+    first = load(exported("runs", ["run_id", "metadata"]))
+    long = "metadata." + "x" * 63
+    with pytest.raises(psycopg.errors.DuplicateColumn):
+        load(exported("runs", ["run_id", "metadata"], (f"{long}a", f"{long}b")))
+    with postgres.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+        assert by_key(cursor.execute("select run_id, metadata from runs"), "runs") == first
 
 
 def test_loads_into_postgresql_may_share_a_transaction(

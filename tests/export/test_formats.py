@@ -17,11 +17,11 @@ import pyarrow.parquet as pq
 import pytest
 from msgspec import Raw
 
-from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.errors import ConfigurationError, PayloadError
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.export.arrow import ROW_GROUP, schema_of
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.views import View
+from airflow_langsmith.views import View, view_of
 
 MakeRun = Callable[..., Run]
 Write = Callable[..., Path]
@@ -233,6 +233,21 @@ def test_a_text_that_is_no_utf8_is_refused(make_run: MakeRun, write: Write) -> N
     """A payload that no reader could decode fails the export instead of poisoning the file."""
     with pytest.raises(pa.ArrowInvalid):
         write([make_run(inputs=Raw(b'"\xff"'))], "parquet")
+
+
+@pytest.mark.parametrize("tokens", [2**63, 2**64, -(2**63) - 1])
+def test_a_number_too_large_is_told_or_kept(make_run: MakeRun, tmp_path: Path, tokens: int) -> None:
+    """A count beyond 64 bits, for which Parquet has no column, fails by the column's name; elsewhere it is kept."""
+    view = view_of("runs", ["name", "prompt_tokens"])
+    rows = view.rows([make_run(prompt_tokens=1), make_run(prompt_tokens=tokens)])
+    encoder = format_of("parquet").open(tmp_path / "part", view)
+    with pytest.raises(PayloadError, match=r"Column 'prompt_tokens' .* leave the column out of columns, or land jsonl"):
+        encoder.write(rows)
+    for name in ("jsonl", "csv"):
+        encoder = format_of(name, "none").open(tmp_path / name, view)
+        encoder.write(rows)
+        encoder.close()
+        assert str(tokens) in (tmp_path / name).read_text().splitlines()[-1]
 
 
 @pytest.mark.parametrize("column", ["inputs", "error"])

@@ -144,7 +144,9 @@ def test_s3s_refusal_is_the_same_error() -> None:
         store_at(path_at("s3://lake@missing/runs")).write(b"", "part")
 
 
-@pytest.mark.parametrize("uri", ["tape://archive/runs", "gs://bucket/runs", "lake/runs", "None", ""])
+@pytest.mark.parametrize(
+    "uri", ["tape://archive/runs", "gs://bucket/runs", "lake/runs", "file://lake/runs", "None", ""]
+)
 def test_what_is_no_place_is_refused(uri: str) -> None:
     """A store that no installed provider knows, and a path without a scheme, fail at once: no retry, named."""
     with pytest.raises(ConfigurationError, match="A retry will not help") as caught:

@@ -30,6 +30,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 ReadRows = Callable[[str], list[dict[str, Any]]]
+Run = Callable[..., Any]
 
 
 @pytest.fixture
@@ -44,25 +45,7 @@ def shop(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> LangSm
     return langsmith
 
 
-def context(**more: Any) -> dict[str, Any]:
-    """Make the context of a scheduled run over the first day."""
-    return {
-        "data_interval_start": START,
-        "data_interval_end": START + DAY,
-        "dag_run": SimpleNamespace(run_type="scheduled", run_after=START + DAY),
-        "params": {},
-        **more,
-    }
-
-
-def run(operator: LangSmithExportOperator, given: Any = None) -> Any:
-    """Render and execute an operator as a worker does."""
-    given = given or context()
-    operator.render_template_fields(given)
-    return operator.execute(context=given)
-
-
-def test_what_it_returns(shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows) -> None:
+def test_what_it_returns(shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows, run: Run) -> None:
     """The result is a small dict that names the manifest and counts what landed."""
     result = run(LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{tmp_path}"))
     manifest = tmp_path / "runs/project=shop/date=2026-03-01/_manifest.json"
@@ -89,7 +72,7 @@ def test_every_argument_of_the_user_is_templated() -> None:
     assert not own & set(inspect.signature(BaseOperator.__init__).parameters)
 
 
-def test_a_dag_s_default_arguments_are_taken(shop: LangSmithStandIn, tmp_path: Path) -> None:
+def test_a_dag_s_default_arguments_are_taken(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
     """Arguments may come from the DAG's ``default_args``, as for any operator."""
     with DAG("d", schedule=None, default_args={"project": "shop", "format": "csv", "is_root": True}):
         operator = LangSmithExportOperator(task_id="export", destination=f"file://{tmp_path}")
@@ -97,7 +80,9 @@ def test_a_dag_s_default_arguments_are_taken(shop: LangSmithStandIn, tmp_path: P
     assert list(tmp_path.rglob("*.csv.gz"))
 
 
-def test_every_argument_works_as_a_template(shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows) -> None:
+def test_every_argument_works_as_a_template(
+    shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows, run: Run
+) -> None:
     """Rendered templates are text; every argument reads the text of its value as the value."""
     values: dict[str, Any] = {
         "project": "shop",
@@ -143,11 +128,11 @@ def test_every_argument_works_as_a_template(shop: LangSmithStandIn, tmp_path: Pa
     }
     assert set(values) == set(LangSmithExportOperator.template_fields)
     templates: Any = {name: f"{{{{ params.{name} }}}}" for name in values}
-    result = run(LangSmithExportOperator(task_id="export", **templates), context(params=values))
+    result = run(LangSmithExportOperator(task_id="export", **templates), params=values)
     assert (result["rows"], result["window_start"]) == (0, START.isoformat())
     assert result["manifest"] == f"file://{tmp_path}/runs/project=shop/day=01/_manifest.json"
     values |= {"run_ids": "", "partition": "all of day={start:%d}"}
-    result = run(LangSmithExportOperator(task_id="export", **templates), context(params=values))
+    result = run(LangSmithExportOperator(task_id="export", **templates), params=values)
     assert (result["rows"], result["files"]) == (20, 3)
     assert set(read_rows(result["manifest"])[0]) == {"run_id", "name", "missing_payloads", "inputs__q"}
     manifest = read_manifest(result["manifest"])
@@ -157,7 +142,7 @@ def test_every_argument_works_as_a_template(shop: LangSmithStandIn, tmp_path: Pa
 
 
 @pytest.mark.parametrize("format_", ["parquet", "jsonl", "csv"])
-def test_a_rerun_changes_nothing(shop: LangSmithStandIn, tmp_path: Path, format_: Any) -> None:
+def test_a_rerun_changes_nothing(shop: LangSmithStandIn, tmp_path: Path, format_: Any, run: Run) -> None:
     """Exporting an unchanged window again leaves the same objects, to the byte."""
     operator = LangSmithExportOperator(
         task_id="export", project="shop", destination=f"file://{tmp_path}", format=format_
@@ -168,7 +153,9 @@ def test_a_rerun_changes_nothing(shop: LangSmithStandIn, tmp_path: Path, format_
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
-def test_a_rerun_over_changed_data_replaces(shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows) -> None:
+def test_a_rerun_over_changed_data_replaces(
+    shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows, run: Run
+) -> None:
     """Exporting a window again after its runs changed leaves what is there now, and no stray of before."""
     operator = LangSmithExportOperator(
         task_id="export", project="shop", destination=f"file://{tmp_path}", max_rows_per_file=15
@@ -181,20 +168,20 @@ def test_a_rerun_over_changed_data_replaces(shop: LangSmithStandIn, tmp_path: Pa
     assert parts == {file.name for file in read_manifest(result["manifest"]).files}
 
 
-def test_an_empty_window(shop: LangSmithStandIn, tmp_path: Path) -> None:
+def test_an_empty_window(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
     """A window without runs is an export with none, a skipped task or a failed one, as asked."""
-    given = context(data_interval_start=START - DAY, data_interval_end=START)
+    before = {"data_interval_start": START - DAY, "data_interval_end": START}
     arguments: dict[str, Any] = {"project": "shop", "destination": f"file://{tmp_path}"}
     with pytest.raises(AirflowSkipException, match="No runs in project 'shop'"):
-        run(LangSmithExportOperator(task_id="export", on_empty="skip", **arguments), given)
+        run(LangSmithExportOperator(task_id="export", on_empty="skip", **arguments), **before)
     with pytest.raises(LangSmithException, match="14 days"):
-        run(LangSmithExportOperator(task_id="export", on_empty="fail", **arguments), given)
+        run(LangSmithExportOperator(task_id="export", on_empty="fail", **arguments), **before)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
-    result = run(LangSmithExportOperator(task_id="export", **arguments), given)
+    result = run(LangSmithExportOperator(task_id="export", **arguments), **before)
     assert (result["rows"], result["files"]) == (0, 1)
 
 
-def test_what_no_retry_cures_fails_at_once(shop: LangSmithStandIn, tmp_path: Path) -> None:
+def test_what_no_retry_cures_fails_at_once(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
     """A wrong project, filter, window, argument or key fails without retries; trouble that may pass does not."""
     good: dict[str, Any] = {"project": "shop", "destination": f"file://{tmp_path}"}
     hopeless: list[dict[str, Any]] = [
@@ -207,12 +194,17 @@ def test_what_no_retry_cures_fails_at_once(shop: LangSmithStandIn, tmp_path: Pat
         {"columns": "[1, 2]"},
         {"start_time": "2026-03-01T00:00:00Z"},
         {"partition": "{ds}"},
+        {"view": ["runs", "traces"]},
+        {"destination": None},
+        {"destination": "data/lake"},
+        {"destination": "file://data/lake"},
+        {"view": "retrievals", "with_feedback": "None"},
     ]
     for wrong in hopeless:
         with pytest.raises(AirflowFailException):
             run(LangSmithExportOperator(task_id="export", **{**good, **wrong}))
     with pytest.raises(AirflowFailException, match="CronDataIntervalTimetable"):
-        run(LangSmithExportOperator(task_id="export", **good), context(data_interval_start=START + DAY))
+        run(LangSmithExportOperator(task_id="export", **good), data_interval_start=START + DAY)
     shop.misbehave("status", times=None)
     with pytest.raises(LangSmithException, match="503") as caught:
         run(LangSmithExportOperator(task_id="export", **good))
@@ -222,20 +214,41 @@ def test_what_no_retry_cures_fails_at_once(shop: LangSmithStandIn, tmp_path: Pat
         run(LangSmithExportOperator(task_id="export", lag=timedelta(days=3650), **good))
 
 
-def test_a_destination_that_cannot_be_written(shop: LangSmithStandIn, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("given", "rows"), [("user_score", 1), ("True", 2), ("", 2), ("false", 3)])
+def test_feedback_as_a_template_has_it(
+    langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Run, given: str, rows: int
+) -> None:
+    """Traces with a retriever come with feedback of a key, of any, or none; not given, with any."""
+    monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection())
+    for key in ("user_score", "note", ""):
+        root = langsmith.add_run(project="shop", start_time=START)
+        langsmith.add_run(project="shop", start_time=START, parent_run_id=root, run_type="retriever")
+        if key:
+            langsmith.add_feedback(root, key=key, score=1)
+    where: Any = {"view": "retrievals", "project": "shop", "destination": f"file://{tmp_path}"}
+    assert run(LangSmithExportOperator(task_id="export", **where, with_feedback=given))["rows"] == rows
+
+
+def test_a_destination_that_cannot_be_written(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
     """A destination that does not work fails the task with its name, in a way that a retry may cure."""
     (tmp_path / "file").write_text("not a directory")
     with pytest.raises(LangSmithException, match="check the destination's connection"):
         run(LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{tmp_path}/file"))
 
 
-def test_the_log_tells_the_story(shop: LangSmithStandIn, tmp_path: Path) -> None:
+def test_the_log_tells_the_story(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
     """The log names the window and its source, and closes with a line that a person can read."""
+    shop.add_run(project="shop", start_time=START, inputs={"n": "many"})
     with capture_logs() as logs:
-        run(LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{tmp_path}"))
+        run(
+            LangSmithExportOperator(
+                task_id="export", project="shop", destination=f"file://{tmp_path}", flatten=["inputs.n:int64"]
+            )
+        )
     told = "\n".join(entry["event"] % entry.get("positional_args", ()) for entry in logs)
     assert "from the data interval" in told
-    assert "Exported 40 rows (20 still pending) of project 'shop'" in told
+    assert "1 values did not fit the type of their path; the column flatten_misfits keeps them" in told
+    assert "Exported 41 rows (21 still pending) of project 'shop'" in told
     assert f"Manifest: file://{tmp_path}/runs" in told
     assert told.count("::group::") == told.count("::endgroup::") == 1
 

@@ -154,6 +154,7 @@ def test_nothing_changed(langsmith: LangSmithStandIn, land: Land, read_rows: Rea
         ({"view": "feedback", "refresh": "feedback"}, "include_modified=True"),
         ({"include_modified": True}, "refresh='feedback'"),
         ({"refresh": "feedback", "lookback": "a while"}, "lookback"),
+        ({"refresh": "feedback", "lookback": None}, "lookback is None"),
     ],
 )
 def test_what_cannot_be_meant(langsmith: LangSmithStandIn, land: Land, arguments: Any, why: str) -> None:
@@ -168,7 +169,7 @@ def test_columns_compared_with_those_of_another_export(langsmith: LangSmithStand
     langsmith.add_run(project="shop", start_time=START, inputs={"a": 1})
     langsmith.add_run(project="shop", start_time=START + DAY, inputs={"a": 1, "b": 2})
     model = land(flatten="*")
-    for given in (model["manifest"], model):
+    for given in (model["manifest"], model, str(model), json.dumps(model)):
         with pytest.raises(AirflowFailException, match=r"of schema_manifest \(\+ inputs__b integer"):
             land(start=START + DAY, flatten="*", schema_changes="fail", schema_manifest=given)
     evolved = land(start=START + DAY, flatten="*", schema_manifest=model)

@@ -7,7 +7,6 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -24,6 +23,7 @@ DAY = timedelta(days=1)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
 
 ReadRows = Callable[[str], list[dict[str, Any]]]
+Run = Callable[..., Any]
 
 
 @pytest.fixture
@@ -35,18 +35,6 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(**extra))
 
     return put
-
-
-def run(operator: Any, **context: Any) -> Any:
-    """Render and execute an operator over the first day, as a worker does."""
-    given: Any = {
-        "data_interval_start": START,
-        "data_interval_end": START + DAY,
-        "dag_run": SimpleNamespace(run_type="scheduled", run_after=START + DAY),
-        **context,
-    }
-    operator.render_template_fields(given)
-    return operator.execute(context=given)
 
 
 def tree(langsmith: LangSmithStandIn) -> dict[str, str]:
@@ -69,7 +57,7 @@ def tree(langsmith: LangSmithStandIn) -> dict[str, str]:
 
 
 @BOTH
-def test_a_list_of_small_dicts(langsmith: LangSmithStandIn, connect: Any, version: str) -> None:
+def test_a_list_of_small_dicts(langsmith: LangSmithStandIn, connect: Any, version: str, run: Run) -> None:
     """A window's runs come as small dicts, newest first, in our columns, ready for JSON."""
     connect(langsmith, version)
     ids = tree(langsmith)
@@ -89,7 +77,7 @@ def test_a_list_of_small_dicts(langsmith: LangSmithStandIn, connect: Any, versio
     assert json.loads(json.dumps(listed)) == listed
 
 
-def test_more_than_the_limit_is_no_list(langsmith: LangSmithStandIn, connect: Any) -> None:
+def test_more_than_the_limit_is_no_list(langsmith: LangSmithStandIn, connect: Any, run: Run) -> None:
     """More runs than the limit fail the task and point at the export operator, after the pages it took to know."""
     connect(langsmith, "v1")
     for minute in range(500):
@@ -106,7 +94,7 @@ def test_more_than_the_limit_is_no_list(langsmith: LangSmithStandIn, connect: An
 
 
 @BOTH
-def test_one_run_by_id_or_address(langsmith: LangSmithStandIn, connect: Any, version: str) -> None:
+def test_one_run_by_id_or_address(langsmith: LangSmithStandIn, connect: Any, version: str, run: Run) -> None:
     """A run is read by its id, by its address in the UI, and by the address of a list it was opened in."""
     connect(langsmith, version)
     ids = tree(langsmith)
@@ -126,7 +114,7 @@ def test_one_run_by_id_or_address(langsmith: LangSmithStandIn, connect: Any, ver
 
 
 @BOTH
-def test_a_tree_in_its_order(langsmith: LangSmithStandIn, connect: Any, version: str) -> None:
+def test_a_tree_in_its_order(langsmith: LangSmithStandIn, connect: Any, version: str, run: Run) -> None:
     """Children come in the order of the tree, each below the run that called it, and only from the run down."""
     connect(langsmith, version)
     ids = tree(langsmith)
@@ -140,7 +128,7 @@ def test_a_tree_in_its_order(langsmith: LangSmithStandIn, connect: Any, version:
 
 @BOTH
 def test_a_tree_in_a_destination(
-    langsmith: LangSmithStandIn, connect: Any, version: str, tmp_path: Path, read_rows: ReadRows
+    langsmith: LangSmithStandIn, connect: Any, version: str, tmp_path: Path, read_rows: ReadRows, run: Run
 ) -> None:
     """With a destination the rows land there, in the order of the tree, as any export's do; again, the same."""
     connect(langsmith, version)
@@ -160,7 +148,7 @@ def test_a_tree_in_a_destination(
     assert read_manifest(run(alone)["manifest"]).rows == 1
 
 
-def test_a_run_too_large_for_xcom(langsmith: LangSmithStandIn, connect: Any, tmp_path: Path) -> None:
+def test_a_run_too_large_for_xcom(langsmith: LangSmithStandIn, connect: Any, tmp_path: Path, run: Run) -> None:
     """A run that is too large for XCom fails the task and names the destination, where it then lands."""
     connect(langsmith)
     run_id = langsmith.add_run(project="shop", start_time=START, inputs={"text": "x" * 600_000})
@@ -171,7 +159,7 @@ def test_a_run_too_large_for_xcom(langsmith: LangSmithStandIn, connect: Any, tmp
 
 
 @BOTH
-def test_a_run_that_is_not_there(langsmith: LangSmithStandIn, connect: Any, version: str) -> None:
+def test_a_run_that_is_not_there(langsmith: LangSmithStandIn, connect: Any, version: str, run: Run) -> None:
     """A run that is not there fails the task at once, or is None where that is fine."""
     connect(langsmith, version)
     langsmith.add_project("shop")
@@ -181,7 +169,7 @@ def test_a_run_that_is_not_there(langsmith: LangSmithStandIn, connect: Any, vers
     assert run(LangSmithReadRunOperator(task_id="read", run_id=nobody, project="shop", missing_ok=True)) is None
 
 
-def test_what_names_no_run(langsmith: LangSmithStandIn, connect: Any) -> None:
+def test_what_names_no_run(langsmith: LangSmithStandIn, connect: Any, run: Run) -> None:
     """What names no run is refused with the ways to name one, and v2 says that it needs the project."""
     connect(langsmith, "v2")
     ids = tree(langsmith)
@@ -195,7 +183,7 @@ def test_what_names_no_run(langsmith: LangSmithStandIn, connect: Any) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:share_run")  # v1's way, the one that the stand-in has
-def test_a_public_link(langsmith: LangSmithStandIn, connect: Any) -> None:
+def test_a_public_link(langsmith: LangSmithStandIn, connect: Any, run: Run) -> None:
     """A run that the SDK shared is read by its link, without the key, and the token is in no error."""
     connect(langsmith)
     ids = tree(langsmith)
@@ -222,7 +210,7 @@ def test_every_argument_of_the_user_is_templated(operator: Any) -> None:
     assert set(operator.template_fields) == own
 
 
-def test_the_link_to_the_project_is_narrowed(langsmith: LangSmithStandIn, connect: Any) -> None:
+def test_the_link_to_the_project_is_narrowed(langsmith: LangSmithStandIn, connect: Any, run: Run) -> None:
     """The button on a task leads to its project, narrowed to its window and filters; before it ran, nowhere."""
     connect(langsmith)
     langsmith.add_run(project="shop", start_time=START)

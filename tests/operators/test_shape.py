@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +20,7 @@ DAY = timedelta(days=1)
 EMAIL, CARD, KEY = "grace.hopper@example.com", "4111 1111 1111 1111", "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789"
 
 ReadRows = Callable[[Any], list[dict[str, Any]]]
+Export = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
@@ -42,21 +42,21 @@ def shop(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> LangSm
     return langsmith
 
 
-def export(destination: Path, **arguments: Any) -> dict[str, Any]:
+@pytest.fixture
+def export(run: Callable[..., Any]) -> Export:
     """Export the day."""
-    operator = LangSmithExportOperator(
-        task_id="export", project="shop", destination=f"file://{destination}", **arguments
-    )
-    context: Any = {
-        "data_interval_start": START,
-        "data_interval_end": START + DAY,
-        "dag_run": SimpleNamespace(run_type="scheduled", run_after=START + DAY),
-    }
-    operator.render_template_fields(context)
-    return operator.execute(context)
+
+    def export(destination: Path, **arguments: Any) -> dict[str, Any]:
+        where = f"file://{destination}"
+        result: dict[str, Any] = run(
+            LangSmithExportOperator(task_id="export", project="shop", destination=where, **arguments)
+        )
+        return result
+
+    return export
 
 
-def test_paths_become_columns(shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows) -> None:
+def test_paths_become_columns(shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows, export: Export) -> None:
     """Values inside payloads have columns of their own; what does not fit its type is kept aside and counted."""
     paths = [
         "inputs.user.n:int64",
@@ -87,7 +87,7 @@ def test_paths_become_columns(shop: LangSmithStandIn, tmp_path: Path, read_rows:
     assert read_manifest(result).misfits == 2
 
 
-def test_all_keys_of_a_window(shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows) -> None:
+def test_all_keys_of_a_window(shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows, export: Export) -> None:
     """With ``*`` all keys of the window have columns, the same in every part, though no page has them all."""
     result = export(tmp_path, flatten="*", max_rows_per_file=60)
     manifest = read_manifest(result)
@@ -105,7 +105,7 @@ def test_all_keys_of_a_window(shop: LangSmithStandIn, tmp_path: Path, read_rows:
 
 @pytest.mark.parametrize("format_", ["jsonl", "csv"])
 def test_what_is_redacted_is_in_no_byte(
-    shop: LangSmithStandIn, tmp_path: Path, format_: Any, read_rows: ReadRows
+    shop: LangSmithStandIn, tmp_path: Path, format_: Any, read_rows: ReadRows, export: Export
 ) -> None:
     """A planted address, key and card number appear in no file, in payloads, errors, metadata or feedback."""
     rules = {"inputs.user.email": "hash", "*": {"patterns": ["email", "card", "api_key"]}}
@@ -119,13 +119,39 @@ def test_what_is_redacted_is_in_no_byte(
     assert len(hashes.pop()) == 64
 
 
+@pytest.mark.parametrize(
+    "rules",
+    [
+        "{{ params.rules | tojson }}",
+        "{{ params.rules }}",
+        "{{ [params.rules] }}",
+        "email, card,api_key",
+        "{{ params.rules['*'].patterns | list }}",
+    ],
+)
+def test_rules_may_be_a_text(shop: LangSmithStandIn, tmp_path: Path, rules: Any, run: Callable[..., Any]) -> None:
+    """Rules that a template made a text of redact like the rules they are."""
+    given = {"rules": {"*": {"patterns": ["email", "card", "api_key"]}}}
+    operator = LangSmithExportOperator(
+        task_id="export",
+        project="shop",
+        destination=f"file://{tmp_path}",
+        format="jsonl",
+        compression="none",
+        redact=rules,
+    )
+    landed = content(run(operator, params=given))
+    assert b"[email]" in landed
+    assert not [secret for secret in (EMAIL, CARD, KEY) if secret.encode() in landed]
+
+
 def content(result: dict[str, Any]) -> bytes:
     """Read every byte of an export."""
     directory = Path(result["manifest"].removeprefix("file://")).parent
     return b"".join(path.read_bytes() for path in directory.iterdir())
 
 
-def test_columns_that_change(shop: LangSmithStandIn, tmp_path: Path) -> None:
+def test_columns_that_change(shop: LangSmithStandIn, tmp_path: Path, export: Export) -> None:
     """Columns that differ from those published are told in the manifest, or fail the export and leave it as it is."""
     export(tmp_path, columns=["run_id", "name"])
     with pytest.raises(AirflowFailException, match="schema_changes='fail'"):
@@ -149,10 +175,17 @@ def test_columns_that_change(shop: LangSmithStandIn, tmp_path: Path) -> None:
         ({"redact": {"nonsense": "drop"}}, "nonsense"),
         ({"redact": {"inputs": "hash"}}, "key"),
         ({"redact": {"inputs": "shred"}}, "shred"),
+        ({"redact": "None"}, "redact"),
+        ({"redact": "email or card"}, "names of patterns"),
+        ({"redact": "[0-9]{16}"}, "names of patterns"),
+        ({"redact": '{"inputs": "drop"'}, "names of patterns"),
+        ({"redact": "email, mail"}, "no pattern 'mail'"),
         ({"schema_changes": "ignore"}, "schema_changes"),
     ],
 )
-def test_shapes_that_cannot_be_meant(shop: LangSmithStandIn, tmp_path: Path, arguments: Any, why: str) -> None:
+def test_shapes_that_cannot_be_meant(
+    shop: LangSmithStandIn, tmp_path: Path, arguments: Any, why: str, export: Export
+) -> None:
     """A path or rule that cannot be meant fails the task by name, and nothing lands."""
     with pytest.raises(AirflowFailException, match=why):
         export(tmp_path, **arguments)

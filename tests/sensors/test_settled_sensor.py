@@ -153,7 +153,16 @@ def test_rescheduled_looks_remember(langsmith: LangSmithStandIn, connect: Connec
         run(sensor(**asked), ti=Instance())
 
 
-@pytest.mark.parametrize("arguments", [{"quiet_for": "soon"}, {"pending_timeout": "a while"}, {"lag": "-1h"}])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"quiet_for": "soon"},
+        {"quiet_for": None},
+        {"pending_timeout": "a while"},
+        {"pending_timeout": timedelta(0)},
+        {"lag": "-1h"},
+    ],
+)
 def test_what_cannot_be_meant(langsmith: LangSmithStandIn, connect: Connect, run: Run, arguments: Any) -> None:
     """A length of time that is none fails at once, by name."""
     connect(langsmith)

@@ -258,6 +258,9 @@ def test_a_watcher_belongs_to_an_asset(langsmith: LangSmithStandIn) -> None:
         LangSmithFeedbackEventTrigger(project="shop", condition="coverage(x) > 1")
     with pytest.raises(ConfigurationError, match="run_tpye"):
         LangSmithFeedbackEventTrigger(project="shop", condition="count(x) > 1", narrowed={"run_tpye": "llm"})
+    nothing: Any = None
+    with pytest.raises(ConfigurationError, match="window is None"):
+        LangSmithFeedbackEventTrigger(project="shop", condition="count(x) > 1", window=nothing)
 
 
 def test_waiting_longer_each_time() -> None:

@@ -223,9 +223,9 @@ def test_no_text_makes_a_pattern_slow(name: str) -> None:
     )
     for fragment in fragments:
         text = (fragment * 200_000)[:200_000]
-        begun = time.perf_counter()
+        begun = time.process_time()  # of ours alone, whatever else runs
         pattern(name).replace(text)
-        assert time.perf_counter() - begun < 2, fragment
+        assert time.process_time() - begun < 2, fragment
 
 
 def test_a_replacement_may_be_chosen() -> None:

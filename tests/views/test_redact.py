@@ -166,13 +166,23 @@ def test_what_is_planted_is_in_no_byte(planted: Any, name: str, tmp_path: Path) 
     assert b"[email]" in content
 
 
+def is_no_card(number: float) -> bool:
+    """Tell a number apart that a rule for cards may take for one: as long, and with the check digit of one."""
+    digits = json.dumps(number).lstrip("-").partition(".")[0]
+    doubled = (divmod(int(digit) * (1 + place % 2), 10) for place, digit in enumerate(reversed(digits)))
+    return not (13 <= len(digits) <= 19 and digits.isdigit() and sum(map(sum, doubled)) % 10 == 0)
+
+
+NUMBERS = st.integers() | st.floats(allow_nan=False, allow_infinity=False)
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=6),
+    st.none() | st.booleans() | NUMBERS.filter(is_no_card) | st.text(max_size=5),  # the shortest address has six
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=4), inner, max_size=3),
     max_leaves=10,
 )
+NO_BREAK = "".join(map(chr, range(0x0900, 0x0F00)))  # no letters all, but in words of scripts that an address may have
 TEXT = st.text(
-    st.characters(exclude_categories=["Cs", "L", "N", "M"], exclude_characters="+.@%\\_'-~*&$#!/()"), max_size=5
+    st.characters(exclude_categories=["Cs", "L", "N", "M"], exclude_characters=f"+.@%\\_'-~*&$#!/(){NO_BREAK}"),
+    max_size=5,
 )
 
 
@@ -298,7 +308,7 @@ def test_a_rule_that_cannot_be_meant_is_refused(rules: Any, why: str) -> None:
 @pytest.mark.parametrize("key", [None, ""])
 def test_a_hash_needs_a_key(key: str | None) -> None:
     """Without one, whoever has a list of names could find out who is who."""
-    with pytest.raises(ConfigurationError, match="needs a key"):
+    with pytest.raises(ConfigurationError, match=r"needs a key, .* redact_conn_id"):
         Redaction(COLUMNS, {"name": "hash"}, key)
 
 

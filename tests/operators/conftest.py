@@ -1,0 +1,26 @@
+"""Operators as a worker runs them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+@pytest.fixture
+def run() -> Callable[..., Any]:
+    """Render and execute an operator in a scheduled run over the first day, as a worker does."""
+
+    def run(operator: Any, **more: Any) -> Any:
+        dag_run = SimpleNamespace(run_type="scheduled", run_after=START + DAY)
+        context: Any = {"data_interval_start": START, "data_interval_end": START + DAY, "dag_run": dag_run, **more}
+        operator.render_template_fields(context)
+        return operator.execute(context=context)
+
+    return run
