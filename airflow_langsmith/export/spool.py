@@ -50,7 +50,7 @@ class Spool:
 
 
 class Backlog:
-    """Takes batches of rows and gives them back in the order they came, with memory for one."""
+    """Takes rows and gives them back in the order they came, some at a time, with memory for these."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -59,7 +59,7 @@ class Backlog:
         self._end = 0
 
     def __len__(self) -> int:
-        """How many batches wait."""
+        """How often rows can be taken."""
         return len(self._waiting)
 
     @property
@@ -69,26 +69,26 @@ class Backlog:
 
     def add(self, rows: Rows) -> None:
         """
-        Take a batch.
+        Take rows.
 
         :raises StorageError: where the local disk takes no more.
         """
-        content = pickle.dumps(rows.columns)
         with local_disk(
             "keep rows until their turn on", self._path.parent, "read with concurrency=1, which keeps none"
         ):
             if self._file is None:
                 self._file = self._path.open("w+b", buffering=0)
             self._file.seek(self._end)
-            self._file.write(content)
-        self._waiting.append((self._end, rows.count))
-        self._end += len(content)
+            for start in range(0, rows.count, BATCH):  # pickling a page takes several times its memory
+                part = rows.part(start, min(start + BATCH, rows.count))
+                self._waiting.append((self._end, part.count))
+                self._end += self._file.write(pickle.dumps(part.columns))
 
     def take(self) -> Rows:
-        """Give back the oldest batch."""
+        """Give back the oldest rows."""
         place, count = self._waiting.popleft()
         if self._file is None:
-            raise RuntimeError("no batch waits")
+            raise RuntimeError("no rows wait")
         self._file.seek(place)
         return Rows(pickle.load(self._file), count)  # noqa: S301  # our own, of a moment ago
 
