@@ -77,12 +77,14 @@ class Backlog:
             "keep rows until their turn on", self._path.parent, "read with concurrency=1, which keeps none"
         ):
             if self._file is None:
-                self._file = self._path.open("w+b", buffering=0)
+                self._file = self._path.open("w+b")
             self._file.seek(self._end)
             for start in range(0, rows.count, BATCH):  # pickling a page takes several times its memory
                 part = rows.part(start, min(start + BATCH, rows.count))
-                self._waiting.append((self._end, part.count))
-                self._end += self._file.write(pickle.dumps(part.columns))
+                self._waiting.append((self._file.tell(), part.count))
+                pickle.dump(part.columns, self._file)
+            self._file.flush()
+            self._end = self._file.tell()
 
     def take(self) -> Rows:
         """Give back the oldest rows."""
