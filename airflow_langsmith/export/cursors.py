@@ -156,13 +156,7 @@ class Cursors:
         """Read a stretch to its end; what goes wrong goes to whoever iterates."""
         try:
             while not stretch.walk.done:
-                waited, worked = time.monotonic(), time.thread_time()
-                page = self._client.drive(stretch.walk.next_page())
-                stretch.waited += time.monotonic() - waited
-                stretch.worked += time.thread_time() - worked
-                self._note(stretch, page)
-                for rows in self._make(self._client, stretch.walk, page):
-                    self._put(stretch, rows)
+                self._read_page(stretch)
         except StoppedError:
             pass
         except BaseException as error:  # noqa: BLE001  # any at all, or the reader would wait for ever
@@ -171,6 +165,15 @@ class Cursors:
         with self._changed:
             stretch.ended = True
             self._changed.notify_all()
+
+    def _read_page(self, stretch: Stretch) -> None:
+        waited, worked = time.monotonic(), time.thread_time()
+        page = self._client.drive(stretch.walk.next_page())
+        stretch.waited += time.monotonic() - waited
+        stretch.worked += time.thread_time() - worked
+        self._note(stretch, page)
+        for rows in self._make(self._client, stretch.walk, page):
+            self._put(stretch, rows)
 
     def _note(self, stretch: Stretch, page: Page) -> None:
         """Take note of a page, and share what is left if that is worth it."""

@@ -262,6 +262,16 @@ def test_rows_wait_in_order(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
+def test_a_page_waits_in_pieces(tmp_path: Path) -> None:
+    """What takes memory to be kept and given back is a piece, however large the page."""
+    backlog = Backlog(tmp_path / "rows")
+    backlog.add(Rows([list(range(250))], 250))
+    found = [backlog.take() for _ in range(len(backlog))]
+    assert [rows.count for rows in found] == [100, 100, 50]
+    assert [value for rows in found for value in rows.columns[0]] == list(range(250))
+    backlog.close()
+
+
 @pytest.mark.parametrize(
     ("pages", "others", "needed", "most", "parts"),
     [
