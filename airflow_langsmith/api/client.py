@@ -190,7 +190,7 @@ class LangSmithClient(_Driven):
 
     def _ask(self, request: Request) -> Answer:
         pacer = self._pacer(request.tier)
-        with pacer.line_up(self._owner) as place:
+        with pacer.line_up(self._owner, request.pages_left) as place:
             while wait := pacer.wait(place, time.monotonic()):
                 self._sleep(wait)
         return self._noted(self._transport.send(request), request, place)
@@ -260,7 +260,7 @@ class AsyncLangSmithClient(_Driven):
 
     async def _ask(self, request: Request) -> Answer:
         pacer = self._pacer(request.tier)
-        with pacer.line_up(self._owner) as place:
+        with pacer.line_up(self._owner, request.pages_left) as place:
             while wait := pacer.wait(place, time.monotonic()):  # noqa: ASYNC110  # others are threads, without events
                 await asyncio.sleep(wait)
         return self._noted(await self._transport.send(request), request, place)

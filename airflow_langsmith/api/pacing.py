@@ -56,9 +56,10 @@ def v1_tier(start: datetime, filters: str, now: datetime | None = None) -> str:
 
 @dataclass(eq=False)
 class Place:
-    """A place in the line: whose request it is for, and when that was let go."""
+    """A place in the line: whose request it is for, how much its cursor has to read, and when it was let go."""
 
     owner: int
+    pages_left: float = 0.0
     sent: float = float("-inf")
 
 
@@ -84,9 +85,9 @@ class Pacer:
         self._lock = threading.Lock()
 
     @contextmanager
-    def line_up(self, owner: int) -> Iterator[Place]:
+    def line_up(self, owner: int, pages_left: float = 0.0) -> Iterator[Place]:
         """Take a place in the line; who goes away before the turn comes leaves it."""
-        place = Place(owner)
+        place = Place(owner, pages_left)
         with self._lock:
             self._line.append(place)
         try:
@@ -144,9 +145,13 @@ class Pacer:
         return max(self._held_until, room, spaced)
 
     def _before(self, place: Place) -> int:
-        """Count who goes first: the next of the owner of whose requests the fewest went, then who came first."""
+        """
+        Count who goes first: the next of the owner of whose requests the fewest went, then who came first.
+
+        Of one owner's, first goes who has most to read: so its cursors end together, and none of them reads alone.
+        """
         turns, order = self._went.copy(), {}
-        for number, waiting in enumerate(self._line):
+        for number, waiting in enumerate(sorted(self._line, key=lambda one: -one.pages_left)):
             order[waiting] = turns[waiting.owner], number
             turns[waiting.owner] += 1
         return sum(turn < order[place] for turn in order.values())

@@ -19,6 +19,7 @@ from airflow_langsmith.api.records import Page, Run
 # Larger pages than this are asked for in halves, so that one page never decides how much memory an export takes.
 LARGEST_BODY = 16 * 1024 * 1024  # bytes; one that is more before it is unpacked is not even read to its end
 MOMENT = timedelta(microseconds=1)
+SHORT = 1.5  # runs that a share is less than whole pages: of a page that is full nobody knows whether it is the last
 GROW_AFTER = 8  # good pages in a row before a page that was made smaller is doubled again
 
 
@@ -48,7 +49,7 @@ class Walk:
         self._asked = query  # what every page repeats, whoever else reads a part of it
         self._end = query.end  # of what is left to read
         self._sorted = True  # newest first; only then it is known what is left
-        self._span = timedelta(0)  # from the oldest to the newest run of the last page
+        self._span = MOMENT  # what the last page took of the window
 
     def next_page(self) -> Flow[Page]:
         """Read the next page; the first one also settles which API version the server speaks."""
@@ -88,7 +89,7 @@ class Walk:
     @property
     def pages_left(self) -> float:
         """How many pages that may be, if runs are as close together as on the last page."""
-        return self.left / max(self._span, MOMENT) if self._sorted else 0.0
+        return self.left / self._span if self._sorted else 0.0
 
     @property
     def complete_since(self) -> datetime | None:
@@ -100,9 +101,14 @@ class Walk:
         return min(self._last + MOMENT, self.query.end) if self._last else self.query.end
 
     def share(self, parts: int) -> list[Walk]:
-        """Leave the older parts of what is left, all of one length, to other walks; these are given newest first."""
-        last, step = self.query.start + self.left, self.left // parts
-        edges = [last - part * step for part in range(1, parts)] + [self.query.start]
+        """Leave the older parts of what is left, about of one length, to other walks; these are given newest first."""
+        last, pages = self.query.start + self.left, self.pages_left / parts
+        if pages > 1:  # as many whole pages: where runs are evenly spread, none is read for a few runs then
+            short = self._span * min(0.5, SHORT / self._page_size)
+            steps = [int(part * pages + 0.5) * self._span - part * short for part in range(1, parts)]
+        else:
+            steps = [part * self.left / parts for part in range(1, parts)]
+        edges = [*(last - step for step in steps), self.query.start]
         queries = [replace(self.query, start=start, end=end) for end, start in pairwise(edges)]
         self.query = replace(self.query, start=edges[0])
         return [Walk(query, self._backend, self._page_size) for query in queries]
@@ -132,6 +138,7 @@ class Walk:
             tier=self.tier,
             json=dialect.body(replace(self._asked, end=self._end), self._page_size, self._cursor),
             about=self.about,
+            pages_left=self.pages_left,
             largest_packed=LARGEST_BODY if self._page_size > 1 else None,
         )
 
@@ -190,7 +197,11 @@ class Walk:
         return found
 
     def _go_on_from(self, last: datetime, unseen: list[Run]) -> None:
-        """Ask once more: a full page without a cursor is the last one by chance, or one whose cursor got lost."""
+        """
+        Ask once more: a full page without a cursor is the last one by chance, or one whose cursor got lost.
+
+        Nothing else in the answer tells these apart, so a window that just fills its pages takes one request more.
+        """
         if not unseen:
             raise CursorLoopError(
                 f"LangSmith gave no way on from a full page of runs that all started at {instant(last)} [{self.about}]"
@@ -205,7 +216,8 @@ class Walk:
         if not runs:
             return
         self._sorted &= all(run.start_time >= older.start_time for run, older in pairwise(runs))
-        self._span = runs[0].start_time - runs[-1].start_time
+        span = (runs[0].start_time - runs[-1].start_time) * len(runs) / max(1, len(runs) - 1)
+        self._span = max(MOMENT, span)
         if self._sorted and self._asked.start < self.query.start and runs[-1].start_time < self.query.start:
             self.done = True
 

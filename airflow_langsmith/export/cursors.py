@@ -16,8 +16,9 @@ from airflow_langsmith.api.walk import Walk
 from airflow_langsmith.export.spool import Backlog
 from airflow_langsmith.views import Rows
 
-MOST = 8  # cursors; beyond them threads only get in each other's way
-SPARE = 1.3  # times as many as are needed on average, for some answers are late
+MOST = 9  # cursors; with the page before them they use v1's budget of 10 up at once
+AT_FIRST = 3.0  # times as many as are needed on average, to ask early for what the budget allows
+SPARE = 1.3  # times as many as that at least, for some answers are late
 WORK = 3  # times what a page costs to read, until its rows are in a file; threads do not share that
 IN_FLIGHT = 32 * 1024 * 1024  # bytes of pages that are read at a time
 WORTH_SHARING = 4.0  # pages left; every share may waste most of one
@@ -36,11 +37,10 @@ def cursors_for(pages: float, others: list[float], needed: float, most: int) -> 
     :param others: How many pages are left of the other walks.
     :param needed: How many cursors there is use for, on average.
     """
-    wanted = min(most, math.ceil(SPARE * needed)) if needed > 1 else 1
-    free = wanted - 1 - len(others)
-    if free < 1 or pages < max([WORTH_SHARING, *others]):
+    if needed <= 1 or pages < max([WORTH_SHARING, *others]):
         return 1
-    return min(1 + free, int(2 * pages / WORTH_SHARING))
+    wanted = min(most, math.ceil((SPARE if others else AT_FIRST) * needed))
+    return max(1, min(wanted - len(others), int(2 * pages / WORTH_SHARING)))
 
 
 class Stretch:

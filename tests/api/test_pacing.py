@@ -55,6 +55,18 @@ def test_a_hold_holds_those_who_wait_already() -> None:
         assert [pacer.wait(place, 150.0) for place in (first, second)] == [0.0, 0.0]
 
 
+def test_who_has_most_to_read_goes_first() -> None:
+    """Of one owner's cursors the one with most pages left goes first; another owner has a turn of its own."""
+    pacer = Pacer(2)
+    sent(pacer, 100.0)
+    sent(pacer, 105.0)
+    with pacer.line_up(0, 2.0) as short, pacer.line_up(0, 9.0) as long, pacer.line_up(1) as another:
+        order: list[Place] = []
+        for now in (100 + PERIOD, 105 + PERIOD, 100 + 2 * PERIOD):
+            order += [place for place in (short, long, another) if place not in order and not pacer.wait(place, now)]
+    assert order == [another, long, short]
+
+
 def test_who_goes_away_leaves_the_line() -> None:
     """A request that is given up while it waits takes nobody's turn."""
     pacer = Pacer(1)

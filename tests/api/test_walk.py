@@ -80,8 +80,23 @@ def test_a_walk_that_is_shared_asks_as_before() -> None:
     assert isinstance(first, Request)
     assert isinstance(second, Request)
     assert first.json == second.json
-    assert [part.query.start for part in (walk, *older)] == [times[60], times[30], times[0]]
-    assert [part.query.end for part in older] == [times[60], times[30]]
+    edges = [times[60] + timedelta(seconds=1.5), times[30] + timedelta(seconds=3), times[0]]
+    assert [part.query.start for part in (walk, *older)] == edges
+    assert [part.query.end for part in older] == edges[:2]
+
+
+def test_shares_are_whole_pages() -> None:
+    """Where runs are evenly spread, shares take no request more than one walk, unless its last page is all but full."""
+    times = [simulation.DAY + timedelta(seconds=second + 0.5) for second in range(790)]
+    query = RunQuery(
+        project=simulation.SHOP, start=simulation.DAY, end=simulation.DAY + timedelta(seconds=790), page_size=20
+    )
+    walk, server = Walk(query, Backend(Settings(api_version="v2"))), simulation.Runs(times)
+    runs, pages = len(next_page(walk, server)), 1
+    for part in (walk, *walk.share(4)):
+        while not part.done:
+            runs, pages = runs + len(next_page(part, server)), pages + 1
+    assert (runs, pages) == (790, 40)
 
 
 def test_what_is_left_is_told_by_the_last_page() -> None:
@@ -92,7 +107,7 @@ def test_what_is_left_is_told_by_the_last_page() -> None:
     )
     walk = Walk(query, Backend(Settings(api_version="v2")))
     next_page(walk, simulation.Runs(at_noon))
-    assert walk.pages_left == (12 * 3600 + 90) / 10
+    assert walk.pages_left == (12 * 3600 + 90) / 11
     while not walk.done:
         next_page(walk, simulation.Runs(at_noon))
     assert walk.pages_left == 0

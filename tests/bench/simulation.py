@@ -17,6 +17,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from typing import TypeVar
 from uuid import UUID
 
@@ -157,7 +158,7 @@ class World:
             elif isinstance(step, Pause):
                 yield step.seconds
             elif isinstance(step, Request):
-                with self.pacer.line_up(owner) as place:
+                with self.pacer.line_up(owner, step.pages_left) as place:
                     while wait := self.pacer.wait(place, self.clock.now):
                         yield wait
                 way = self.chance.uniform(0, DRIFT)
@@ -234,6 +235,28 @@ def _back(time: datetime) -> float:
     return -time.timestamp()
 
 
+def even(count: int) -> list[datetime]:
+    """Spread runs evenly over the day."""
+    return [DAY + (number + 0.5) / count * timedelta(days=1) for number in range(count)]
+
+
+def diurnal(count: int) -> list[datetime]:
+    """Draw most of the runs about noon, few about midnight."""
+    chance = random.Random(1)
+    drawn = iter(lambda: (chance.random(), chance.random()), None)
+    times = (time for time, height in drawn if height < 0.1 + math.sin(math.pi * time) ** 2)
+    return [DAY + time * timedelta(days=1) for time in islice(times, count)]
+
+
+def bursty(count: int) -> list[datetime]:
+    """Draw a third of the runs at any time, and the others within a dozen bursts of some minutes."""
+    chance = random.Random(1)
+    bursts = [chance.random() for _ in range(12)]
+    drawn = iter(lambda: chance.random() if chance.random() < 0.3 else chance.gauss(chance.choice(bursts), 0.004), None)
+    return [DAY + time * timedelta(days=1) for time in islice((time for time in drawn if 0 <= time < 1), count)]
+
+
+SHAPES: dict[str, Callable[[int], list[datetime]]] = {"even": even, "diurnal": diurnal, "bursty": bursty}
 SHOP = Project(id=str(UUID(int=0)), name="shop")
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 BOUNDS = re.compile(r'gte\(start_time, "(.+?)"\), lt\(start_time, "(.+?)"\)')
@@ -255,6 +278,27 @@ def paced(server: str, pages: int, limit: int, latency: float, *, tells: bool, s
     return fastest(server, pages, limit, latency, CURSORS) / world.clock.now, len(world.refused)
 
 
+def shared(shape: str, server: str, runs: int, latency: float, *, tells: bool, spread: float = SPREAD) -> Shared:
+    """Export a day's runs of v1 with as many cursors as are worth it, at ten requests per ten seconds."""
+    world = World(SERVERS[server](10), Pacer(10), latency, tells, spread)
+    walks = world.read(SHAPES[shape](runs), 100)
+    world.clock.run()
+    found, requests = sum(walk.runs for walk in walks), sum(world.passed.values())
+    share = fastest(server, requests, 10, latency, MOST) / world.clock.now
+    return Shared(share, len(world.refused), len(walks), found, requests)
+
+
+@dataclass(frozen=True)
+class Shared:
+    """How several cursors did: the share of the fastest there is for as many requests, 429s, walks, runs, requests."""
+
+    efficiency: float
+    refused: int
+    walks: int
+    runs: int
+    requests: int
+
+
 def efficiency() -> bool:
     """Print how well 200 pages of v1 do, and a million runs of either version; tell whether all is well."""
     print(f"{'pages':>8}{'per 10 s':>10}{'window':>10}{'latency':>9}{'Retry-After':>13}{'efficiency':>12}{'429s':>6}")
@@ -267,6 +311,16 @@ def efficiency() -> bool:
                     told = "yes" if tells else "no"
                     print(f"{pages:8,}{limit:10}{server:>10}{latency:9}{told:>13}{share:12.3f}{refused:6}", flush=True)
                     well &= refused == 0 and share >= ENOUGH
+    print(
+        f"{'runs':>8}{'shape':>10}{'window':>10}{'latency':>9}{'cursors':>9}{'requests':>10}{'efficiency':>12}{'429s':>6}"
+    )
+    for shape in SHAPES:
+        for server in SERVERS:
+            for latency in (0.3, 3.0):
+                done = shared(shape, server, 19_950, latency, tells=True)
+                line = f"{done.walks:9}{done.requests:10}{done.efficiency:12.3f}{done.refused:6}"
+                print(f"{done.runs:8,}{shape:>10}{server:>10}{latency:9}{line}", flush=True)
+                well &= done.refused == 0
     return well
 
 

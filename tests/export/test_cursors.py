@@ -276,7 +276,10 @@ def test_a_page_waits_in_pieces(tmp_path: Path) -> None:
     ("pages", "others", "needed", "most", "parts"),
     [
         (100.0, [], 0.9, 8, 1),
-        (100.0, [], 3.0, 8, 4),
+        (100.0, [], 1.1, 8, 4),
+        (100.0, [], 3.0, 8, 8),
+        (100.0, [90.0, 90.0], 3.0, 8, 2),
+        (100.0, [90.0, 90.0, 90.0], 3.0, 8, 1),
         (100.0, [], 50.0, 8, 8),
         (100.0, [], 50.0, 2, 2),
         (100.0, [90.0, 50.0], 50.0, 8, 6),
@@ -299,16 +302,15 @@ def test_six_times_as_fast_as_one_by_one() -> None:
     assert world.clock.now <= 100 * 0.3 / 6
 
 
+@pytest.mark.parametrize("tells", [True, False], ids=["Retry-After", "silent"])
 @pytest.mark.parametrize("server", ["fixed", "sliding", "token"])
 @pytest.mark.parametrize("latency", [0.3, 3.0])
-def test_the_budget_is_used_by_cursors(server: str, latency: float) -> None:
-    """Over 195 pages at 10 per 10 s there is no 429, and nine tenths of the time are used for what is asked."""
-    world = simulation.World(simulation.SERVERS[server](10), simulation.Pacer(10), latency)
-    walks = world.read((simulation.DAY + number * timedelta(seconds=4.4) for number in range(19_450)), 100)
-    world.clock.run()
-    requests = sum(world.passed.values())
-    assert not world.refused
-    assert sum(walk.runs for walk in walks) == 19_450
-    assert requests <= 195 + len(walks) - 1
-    assert (len(walks) == 1) == (latency == 0.3)
-    assert simulation.fastest(server, requests, 10, latency, 8) / world.clock.now >= 0.9
+@pytest.mark.parametrize(("shape", "least"), [("even", 0.95), ("diurnal", 0.91), ("bursty", 0.9)])
+def test_the_budget_is_used_by_cursors(shape: str, least: float, server: str, latency: float, *, tells: bool) -> None:
+    """Over 200 pages at 10 per 10 s there is no 429 and one request a share at most, and hardly any time is lost."""
+    done = simulation.shared(shape, server, 19_950, latency, tells=tells, spread=0.1)
+    assert done.refused == 0
+    assert done.runs == 19_950
+    assert done.requests <= 200 + (done.walks - 1 if shape != "even" else 0)
+    assert (done.walks == 1) == (latency == 0.3)
+    assert done.efficiency >= (least if done.walks > 1 else 0.95)
