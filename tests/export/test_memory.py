@@ -71,7 +71,7 @@ def test_six_times_the_traces_take_no_more_memory(view: str) -> None:
 
 @pytest.mark.parametrize("format_", ["parquet", "jsonl", "csv"])
 def test_pandas_stays_out(format_: str, tmp_path: Path) -> None:
-    """Where pandas is installed an export does not load it, which would cost a second and 60 MB."""
+    """Where pandas and numpy are installed an export does not load pandas, which would cost a second and 60 MB."""
     package = tmp_path / "pandas"
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('pandas was loaded')\n")
