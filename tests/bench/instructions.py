@@ -21,7 +21,7 @@ from typing import Any
 
 import msgspec
 
-from tests.bench.pages import BLOCK, PROJECT_ID, START, end, page
+from tests.bench.pages import PROJECT_ID, START, end, page
 
 ROOT = Path(__file__).parent.parent.parent
 FEW, MANY = 2, 10  # pages
