@@ -2,8 +2,9 @@
 How many instructions a page takes, to the digit: ``python -m tests.bench.instructions``.
 
 Cachegrind counts what the processor would do for two pages and for ten; the eighth part of what the eight more take is
-what a page takes. It is the same on every run, so a change that makes pages dearer shows, however busy the machine is.
-Nothing is compressed, and nothing comes over a network: those libraries are not ours.
+what a page takes. It is the same on every run, so a change that makes pages dearer shows, however busy the machine is;
+``tests/contract/test_cost.py`` holds it. Nothing is compressed, and nothing comes over a network: those libraries are
+not ours.
 """
 
 from __future__ import annotations
