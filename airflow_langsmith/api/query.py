@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from typing import Literal, get_args
 
 from airflow_langsmith.api import syntax
@@ -98,7 +99,7 @@ class RunQuery:
             held = [run for run in held if run.feedback_stats is not None]
         return held
 
-    @property
+    @cached_property
     def needed(self) -> tuple[str, ...]:
         """The fields to ask for: those wanted, and those that :meth:`held` looks at."""
         more = {"id", "start_time"}
@@ -107,18 +108,18 @@ class RunQuery:
         more |= {"feedback_stats"} if self.with_feedback else set()
         return tuple(sorted({*self.fields, *more}))
 
-    @property
+    @cached_property
     def filters(self) -> dict[str, str]:
         """The filters that were given, by their names."""
         given = {"filter": self.filter, "trace_filter": self.trace_filter, "tree_filter": self.tree_filter}
         return {name: filter_ for name, filter_ in given.items() if filter_ is not None}
 
-    @property
+    @cached_property
     def about(self) -> str:
         """Name the query in logs and errors."""
         return f"project {self.project.name!r}, window [{instant(self.start)}, {instant(self.end)})"
 
-    @property
+    @cached_property
     def window_filter(self) -> str:
         """The exact half-open window, and the user's filter beside it, never in place of it."""
         window = f'gte(start_time, "{instant(self.start)}"), lt(start_time, "{instant(self.end)}")'

@@ -20,7 +20,7 @@ from airflow_langsmith.api.flow import Request
 from airflow_langsmith.api.payloads import Blob, payload
 from airflow_langsmith.api.query import MARGIN, RunQuery, instant
 from airflow_langsmith.api.records import Page, Project, Run
-from airflow_langsmith.api.wire import FORMS, NULL, WireRun, decode, mend, read_metadata
+from airflow_langsmith.api.wire import NULL, SPENT, WireRun, decode, mend, read_metadata, reader
 
 NAME = "v1"
 PATH = "/api/v1/runs/query"
@@ -95,7 +95,7 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
 def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
     """Read one run; a project that was not given has no name yet."""
     run = decode(_ONE, content, about)
-    for name in FORMS.keys() - set(fields):
+    for name in SPENT - set(fields):
         setattr(run, name, None)  # all are sent, whatever is asked for
     runs, elsewhere, attached = _runs([run], project or Project(id=run.session_id, name=""), fields)
     return Page(runs, None, len(content), elsewhere, attached)
@@ -115,7 +115,7 @@ _WireRun = msgspec.defstruct(
 )
 
 
-class _Extra(msgspec.Struct):
+class _Extra(msgspec.Struct, gc=False):
     metadata: Raw = NULL
 
 
@@ -129,7 +129,7 @@ _WirePage = msgspec.defstruct("PageV1", [("runs", _RUNS), ("cursors", dict[str, 
 _PAGE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WirePage)
 _ONE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WireRun)
 _ATTACHMENT = "attachment."
-_EXTRA = msgspec.json.Decoder(_Extra)
+_extras = reader(_Extra)
 _LINK = msgspec.json.Decoder(_Link)
 _INSIDE_EXTRA = frozenset(("metadata", "thread_id", "model"))
 
@@ -138,8 +138,7 @@ def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> tuple[l
     """Make runs of what was decoded, and list what is wanted of them and lies in blob storage."""
     wanted = {*fields, "extra", "metadata"} if _INSIDE_EXTRA & set(fields) else set(fields)
     if "metadata" in wanted:
-        for run in runs:
-            run.metadata = _metadata(run.extra)
+        _read_extra(runs)
     mend(runs, project, wanted)
     elsewhere: list[Blob] = []
     attached: list[Attached] = []
@@ -188,14 +187,11 @@ def _put(run: Run, name: str, payload: Raw) -> None:
         return
     setattr(run, name, None if payload == NULL else payload)
     if name == "extra":
-        run.metadata = _metadata(payload)
-        read_metadata(run)
+        _read_extra([run])
+        read_metadata([run])
 
 
-def _metadata(extra: Raw | None) -> Raw | None:
+def _read_extra(runs: list[Any]) -> None:
     """Find the metadata; an extra that is no object has none."""
-    try:
-        metadata = NULL if extra is None else _EXTRA.decode(extra).metadata
-    except msgspec.ValidationError:
-        return None
-    return None if metadata == NULL else metadata
+    for run, extra in zip(runs, _extras([run.extra for run in runs]), strict=True):
+        run.metadata = extra.metadata if extra and extra.metadata != NULL else None

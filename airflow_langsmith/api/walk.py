@@ -47,7 +47,6 @@ class Walk:
         self._first_page = page_size or query.page_size
         self._good_pages = 0
         self._asked = query  # what every page repeats, whoever else reads a part of it
-        self._end = query.end  # of what is left to read
         self._sorted = True  # newest first; only then it is known what is left
         self._span = MOMENT  # what the last page took of the window
 
@@ -136,7 +135,7 @@ class Walk:
             "POST",
             dialect.PATH,
             tier=self.tier,
-            json=dialect.body(replace(self._asked, end=self._end), self._page_size, self._cursor),
+            json=dialect.body(self._asked, self._page_size, self._cursor),
             about=self.about,
             pages_left=self.pages_left,
             largest_packed=LARGEST_BODY if self._page_size > 1 else None,
@@ -177,13 +176,13 @@ class Walk:
         self._look_ahead(page.runs)
         self._fit(page)
         self.runs += len(fresh)
-        kept = {run.id for run in fresh}
+        kept = {run.id for run in fresh} if page.attachments else ()
         attached = [one for one in page.attachments if one.run.id in kept]
         return Page(fresh, page.cursor, page.size, attachments=attached)
 
     def _unseen(self, runs: list[Run]) -> list[Run]:
         """Leave out what came before: on this page, on the two before it, or at the moment where the last one ended."""
-        ids = frozenset(run.id for run in runs)
+        ids = frozenset([run.id for run in runs])
         before = self._tied.union(*self._seam)
         if len(ids) == len(runs) and ids.isdisjoint(before):
             found = runs
@@ -207,17 +206,19 @@ class Walk:
                 f"LangSmith gave no way on from a full page of runs that all started at {instant(last)} [{self.about}]"
                 ". A retry may help; if it does not, tell LangSmith's support."
             )
-        self._end = last + MOMENT  # runs of that very microsecond may be on both sides of the seam
+        end = last + MOMENT  # runs of that very microsecond may be on both sides of the seam
         self._seen_cursors.clear()
-        self.done = self._end <= self._asked.start
+        self.done = end <= self._asked.start
+        if not self.done:
+            self._asked = replace(self._asked, end=end)
 
     def _look_ahead(self, runs: list[Run]) -> None:
         """See how close together runs are, and whether what others do not read has all been read."""
         if not runs:
             return
-        self._sorted &= all(run.start_time >= older.start_time for run, older in pairwise(runs))
-        span = (runs[0].start_time - runs[-1].start_time) * len(runs) / max(1, len(runs) - 1)
-        self._span = max(MOMENT, span)
+        starts = [run.start_time for run in runs]
+        self._sorted = self._sorted and starts == sorted(starts, reverse=True)
+        self._span = max(MOMENT, (starts[0] - starts[-1]) * len(runs) / max(1, len(runs) - 1))
         if self._sorted and self._asked.start < self.query.start and runs[-1].start_time < self.query.start:
             self.done = True
 

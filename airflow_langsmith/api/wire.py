@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from codecs import getincrementaldecoder
+from codecs import utf_8_decode
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from datetime import UTC, datetime
 from operator import attrgetter
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from msgspec import Raw
@@ -58,17 +59,17 @@ def _is_utf8(body: bytes) -> bool:
     """Check what the decoder leaves unchecked in raw payloads."""
     if body.isascii():
         return True
-    decoder = getincrementaldecoder("utf-8")()
+    # Piece by piece: the text of a whole page would be four times its size, and large texts leave holes in memory.
+    view, start = memoryview(body), 0
     try:
-        for start in range(0, len(body), _PIECE):  # the text of a whole page would be four times its size
-            decoder.decode(body[start : start + _PIECE])
-        decoder.decode(b"", final=True)
+        while start < len(body):
+            start += utf_8_decode(view[start : start + _PIECE], "strict", start + _PIECE >= len(body))[1]
     except UnicodeDecodeError:
         return False
     return True
 
 
-_PIECE = 64 * 1024
+_PIECE = 8 * 1024
 
 
 _JSON_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b', re.DOTALL)
@@ -106,9 +107,22 @@ def moment(text: str | None) -> datetime | None:
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _dollars(cost: float | str) -> float | None:
-    """Read a cost, which is a number in practice and text in the specification."""
-    return None if cost == "" else float(cost)
+def _moments(texts: list[str]) -> list[Any]:
+    """Read times: in one go, in a third of the time, where all tell microseconds; msgspec would round what is below."""
+    zone = "" if texts and texts[0].endswith("Z") else "Z"
+    printed = f'{zone}","'.join(texts) + zone
+    if printed.count("Z") == len(texts) and set(map(len, texts)) == {len("2024-04-29T00:49:12.090000Z") - len(zone)}:
+        with suppress(msgspec.ValidationError):  # another zone
+            return _MOMENTS.decode(f'["{printed}"]')
+    return list(map(moment, texts))
+
+
+_MOMENTS = msgspec.json.Decoder(list[datetime])
+
+
+def _dollars(cost: str) -> float | None:
+    """Read a cost that is text, as in the specification; in practice it is a number."""
+    return float(cost) if cost else None
 
 
 def _unwrapped(raw: Raw) -> Raw:
@@ -127,6 +141,7 @@ _TIMES = ("start_time", "end_time", "first_token_time")
 _TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _COSTS = ("prompt_cost", "completion_cost", "total_cost")
 _DETAILED = ("prompt_token_details", "completion_token_details", "prompt_cost_details", "completion_cost_details")
+SPENT = frozenset((*_TIMES[1:], *_COSTS, *_DETAILED))  # seconds and dollars
 _PAYLOADS = ("inputs", "outputs", "metadata", "extra", "events", "serialized", "feedback_stats", *_DETAILED)
 
 # The fields that come in another form than a Run has them in.
@@ -146,44 +161,61 @@ WireRun = msgspec.defstruct(
     gc=False,
 )
 
-# What each of them becomes where it is wanted, unless it is None; and what becomes of None where a Run has something.
-FORMS: dict[str, Callable[[Any], Any]] = {
-    **dict.fromkeys(_TIMES, moment),
-    **dict.fromkeys(_COSTS, _dollars),
-    **dict.fromkeys(_DETAILED, _unwrapped),
-}
-_BLANKS: dict[str, Callable[[], Any]] = {"tags": list, **dict.fromkeys(_TOKENS, int)}
 # Payloads that say nothing: null and, where it means the same, an empty object.
 _NOTHING = dict.fromkeys(_PAYLOADS, (NULL,)) | dict.fromkeys(("feedback_stats", *_DETAILED), (NULL, Raw(b"{}")))
 
 
 def mend(runs: list[Any], project: Project, fields: Collection[str]) -> list[Run]:
     """
-    Make runs of what was decoded, in place, field by field: those that ``fields`` names and those that are never None.
+    Make runs of what was decoded, in place.
 
-    No run is without its start, so whoever asks for any field asks for ``start_time`` too.
-    Whatever is done here is done to every run of an export, so what is not needed is not done.
+    Whatever is done here is done to every run of an export, so what is not needed is not done, and payloads are only
+    looked at where ``fields`` names them.
     """
     for run in runs:
         run.project = project
-    for name, blank in _BLANKS.items():
-        for run in _those(runs, name, (None,)):
-            setattr(run, name, blank())
-    for name in (name for name in FORMS if name in fields):
-        _reform(runs, name, FORMS[name])
+    _read_times(runs)
+    _read_numbers(runs)
+    for name in (name for name in _DETAILED if name in fields):
+        for run in runs:
+            if (raw := getattr(run, name)) is not None:
+                setattr(run, name, _unwrapped(raw))
     for name in (name for name in _NOTHING if name in fields):
         for run in _those(runs, name, _NOTHING[name]):
             setattr(run, name, None)
     if "thread_id" in fields or "model" in fields:
-        for run in runs:
-            read_metadata(run)
+        read_metadata(runs)
     return runs
 
 
-def _reform(runs: list[Any], name: str, form: Callable[[Any], Any]) -> None:
-    for run, value in zip(runs, map(attrgetter(name), runs), strict=True):
-        if value is not None:
-            setattr(run, name, form(value))
+def _read_times(runs: list[Any]) -> None:
+    for run, start in zip(runs, _moments([run.start_time for run in runs]), strict=True):
+        run.start_time = start
+    ended = [run for run in runs if run.end_time is not None]
+    for run, end in zip(ended, _moments([run.end_time for run in ended]), strict=True):
+        run.end_time = end
+    streamed = [run for run in runs if run.first_token_time is not None]
+    for run, first in zip(streamed, _moments([run.first_token_time for run in streamed]), strict=True):
+        run.first_token_time = first
+
+
+def _read_numbers(runs: list[Any]) -> None:
+    """Put nothing where null came for what a Run always has, and numbers where costs came as text."""
+    for run in runs:
+        if run.tags is None:
+            run.tags = []
+        if run.prompt_tokens is None:
+            run.prompt_tokens = 0
+        if run.completion_tokens is None:
+            run.completion_tokens = 0
+        if run.total_tokens is None:
+            run.total_tokens = 0
+        if run.prompt_cost.__class__ is str:
+            run.prompt_cost = _dollars(run.prompt_cost)
+        if run.completion_cost.__class__ is str:
+            run.completion_cost = _dollars(run.completion_cost)
+        if run.total_cost.__class__ is str:
+            run.total_cost = _dollars(run.total_cost)
 
 
 def _those(runs: list[Any], name: str, values: tuple[Any, ...]) -> list[Any]:
@@ -194,20 +226,28 @@ def _those(runs: list[Any], name: str, values: tuple[Any, ...]) -> list[Any]:
     return [run for run, value in zip(runs, column, strict=True) if value in values]
 
 
-def read_metadata(run: Run) -> None:
-    """Fill what the metadata's meaningful keys say; metadata that is no object has none."""
-    if run.metadata is None:
-        return
-    try:
-        metadata = _METADATA.decode(run.metadata)
-    except msgspec.ValidationError:
-        return
-    thread = run.thread_id or metadata.session_id or metadata.thread_id or metadata.conversation_id
-    run.thread_id = str(thread) if thread else None
-    run.model = str(metadata.ls_model_name) if metadata.ls_model_name else None
+def reader(type_: type[T]) -> Callable[[list[Raw | None]], list[T | None]]:
+    """Make a reader of payloads: all in one go, or, where one is of another shape, each alone; that one is None."""
+    many: Any = msgspec.json.Decoder(list[type_ | None])  # type: ignore[valid-type]  # it is one
+    one: Any = msgspec.json.Decoder(type_ | None)
+
+    def alone(raw: Raw) -> T | None:
+        try:
+            return cast("T | None", one.decode(raw))
+        except msgspec.ValidationError:
+            return None
+
+    def read(raws: list[Raw | None]) -> list[T | None]:
+        texts = [NULL if raw is None else raw for raw in raws]
+        try:
+            return cast("list[T | None]", many.decode(b"[%b]" % b",".join(texts)))
+        except msgspec.ValidationError:
+            return list(map(alone, texts))
+
+    return read
 
 
-class _Metadata(msgspec.Struct):
+class _Metadata(msgspec.Struct, gc=False):
     """LangSmith's keys for the thread, in its order, and for the model; their values may be of any type."""
 
     session_id: Any = None
@@ -216,4 +256,14 @@ class _Metadata(msgspec.Struct):
     ls_model_name: Any = None
 
 
-_METADATA: msgspec.json.Decoder[_Metadata] = msgspec.json.Decoder(_Metadata)
+_metadata = reader(_Metadata)
+
+
+def read_metadata(runs: list[Run]) -> None:
+    """Fill what the metadata's meaningful keys say; metadata that is no object has none."""
+    for run, metadata in zip(runs, _metadata([run.metadata for run in runs]), strict=True):
+        if metadata is None:
+            continue
+        thread = run.thread_id or metadata.session_id or metadata.thread_id or metadata.conversation_id
+        run.thread_id = str(thread) if thread else None
+        run.model = str(metadata.ls_model_name) if metadata.ls_model_name else None

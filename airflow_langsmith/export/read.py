@@ -146,9 +146,9 @@ def _count(progress: Progress, behind: float, part: float, page: Page, share: fl
 
 
 def _count_missing(progress: Progress, view: View, rows: Rows) -> None:
-    if view.marks not in view.columns:
-        return
     names = [column.name for column in view.columns]
+    if view.marks is None or view.marks.name not in names:
+        return
     key = next((name for name in names if name in ("run_id", "trace_id", "thread_id")), None)
     ids = rows.columns[names.index(key)] if key else repeat("a row without its id", rows.count)
-    progress.miss(ids, rows.columns[view.columns.index(view.marks)])
+    progress.miss(ids, rows.columns[names.index(view.marks.name)])

@@ -114,7 +114,8 @@ class View:
 
     def rows(self, records: Sequence[Any]) -> Rows:
         """Turn a page of records into rows."""
-        return Rows([column.read(list(records)) for column in self.columns], len(records))
+        records = list(records)
+        return Rows([column.read(records) for column in self.columns], len(records))
 
 
 def json_of(value: Any) -> Raw | None:

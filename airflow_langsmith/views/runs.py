@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import Any
 
 from airflow_langsmith.api.records import Run
@@ -13,10 +12,10 @@ def _field(
     name: str, type_: ColumnType, meaning: str, *, of: str | None = None, default: bool = True, repeats: bool = False
 ) -> Column:
     """Make a column that is a field of the run as it is."""
-    get = attrgetter(of or name)
-    return Column(
-        name, type_, meaning, ((of or name).split(".")[0],), lambda runs: list(map(get, runs)), default, repeats
-    )
+    of = of or name
+    # Compiled with the field's name in it: attrgetter takes twice as long, and this is done for every value there is.
+    read = eval(f"lambda runs: [run.{of} for run in runs]")  # noqa: S307  # of names written below
+    return Column(name, type_, meaning, (of.split(".")[0],), read, default, repeats)
 
 
 def _latency(runs: list[Run]) -> list[Any]:
@@ -24,7 +23,7 @@ def _latency(runs: list[Run]) -> list[Any]:
 
 
 def _attachments(runs: list[Run]) -> list[Any]:
-    return [json_of(run.attachments) for run in runs]
+    return [json_of(run.attachments) if run.attachments else None for run in runs]
 
 
 COLUMNS: tuple[Column, ...] = (

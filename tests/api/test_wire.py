@@ -248,3 +248,33 @@ def test_times(text: str | None, expected: datetime | None) -> None:
     found = moment(text)
     assert found == expected
     assert found is None or found.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["2024-04-29T00:49:12.090000", "2024-04-29T00:49:12.000001"],
+        ["2024-04-29T00:49:12.090000Z", "0001-01-01T00:00:00.000000Z"],
+        ["2024-04-29T23:59:59.9999999", "2024-04-29T00:49:12.0900001"],
+        ["2024-04-29T23:59:59.999999999Z", "2024-04-29T00:49:12.090000Z"],
+        ["2024-04-29T00:49:12.090000Z", "2024-04-29T02:49:12.0+02:00"],
+        ["2024-04-29T02:49:12.0+02:00", "2024-04-29T02:49:12.5-02:00"],
+        ["2024-04-29T00:49:12.090000Z", "2024-04-29T00:49:12.090000"],
+        ["2024-04-29T00:49:12.090000", "2024-04-29T00:49:12"],
+    ],
+)
+@pytest.mark.parametrize("read", [page_v1, page_v2])
+def test_times_that_come_together(read: Any, texts: list[str]) -> None:
+    """Times are read the same whatever is on the page beside them."""
+    runs = read(*({"id": text, "start_time": text, "end_time": text, "first_token_time": text} for text in texts)).runs
+    assert [run.start_time for run in runs] == [moment(text) for text in texts]
+    assert all(run.start_time == run.end_time == run.first_token_time for run in runs)
+    assert all(run.start_time.tzinfo is UTC for run in runs)
+
+
+def test_one_odd_extra_changes_no_other_run() -> None:
+    """Metadata is read the same whatever is on the page beside it."""
+    extras: tuple[Any, ...] = (None, [], "text", 7)
+    odd = [{**V1_RUN, "id": str(number), "extra": extra} for number, extra in enumerate(extras)]
+    *_, last = page_v1(*odd, V1_RUN).runs
+    assert (last.thread_id, last.model) == ("t1", "m")
