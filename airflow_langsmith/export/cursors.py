@@ -190,8 +190,8 @@ class Cursors:
     def _parts(self, stretch: Stretch, page: Page) -> int:
         others = [other.pages_left for other in self._stretches if other is not stretch and not other.ended]
         useful = stretch.waited / (WORK * stretch.worked) if stretch.worked else math.inf
-        needed = min(self._client.needed(stretch.walk.tier), useful)
-        return cursors_for(stretch.walk.pages_left, others, needed, min(self._most, IN_FLIGHT // max(page.size, 1)))
+        most = int(min(self._most, IN_FLIGHT // max(page.size, 1), SPARE * useful))
+        return cursors_for(stretch.walk.pages_left, others, self._client.needed(stretch.walk.tier), most)
 
     def _put(self, stretch: Stretch, rows: Rows) -> None:
         """Hand rows over when it is their turn; keep them until then."""
