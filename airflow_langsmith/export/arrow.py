@@ -54,7 +54,7 @@ def schema_of(view: View) -> pa.Schema:
 
 
 def zstd_file(path: Path) -> Any:
-    """Open a file that is compressed as it is written."""
+    """Open a file that is compressed as it is written, at zstd's first level: pyarrow's streams know no other."""
     return pa.CompressedOutputStream(pa.OSFile(str(path), "wb"), "zstd")
 
 
