@@ -112,7 +112,7 @@ def _moments(texts: list[str]) -> list[Any]:
     zone = "" if texts and texts[0].endswith("Z") else "Z"
     printed = f'{zone}","'.join(texts) + zone
     if printed.count("Z") == len(texts) and set(map(len, texts)) == {len("2024-04-29T00:49:12.090000Z") - len(zone)}:
-        with suppress(msgspec.ValidationError):  # another zone
+        with suppress(msgspec.DecodeError):  # another zone, or no time at all
             return _MOMENTS.decode(f'["{printed}"]')
     return list(map(moment, texts))
 
