@@ -56,7 +56,7 @@ def schema_of(view: View) -> pa.Schema:
 
 
 def compressed(path: Path, compression: str) -> Any:
-    """Open a file that is compressed as it is written: by ``lz4``, or ``zstd`` at its first level, the only one here."""
+    """Open a file that is compressed as it is written: by ``lz4``, or by ``zstd`` at the only level here, its first."""
     return pa.CompressedOutputStream(pa.OSFile(str(path), "wb"), compression)
 
 
