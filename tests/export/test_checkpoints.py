@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
@@ -175,6 +175,22 @@ def test_runs_of_one_moment_stay_together(
     done = exported(client_of(langsmith), f"file://{tmp_path}", LAST, format_="parquet")
     ids = [row["run_id"] for row in read_rows(done.uri)]
     assert len(ids) == len(set(ids)) == 16 * cut_off.PAGE
+
+
+def test_bounds_may_be_in_any_zone(
+    shop: LangSmithStandIn, client: LangSmithClient, tmp_path: Path, read_rows: ReadRows
+) -> None:
+    """A stretch is the same one wherever its clock is: nothing comes twice."""
+    where = f"file://{tmp_path}"
+    there = timezone(-timedelta(hours=5))
+    asked = {"start": cut_off.START.astimezone(there), "end": (cut_off.START + timedelta(hours=10)).astimezone(there)}
+    shop.misbehave("status", after=checkpoints.FEW, times=None)
+    with pytest.raises(ServerError):
+        exported(client, where, FIRST, "runs", "parquet", **asked)
+    shop.behave()
+    done = exported(client, where, LAST, "runs", "parquet", **asked)
+    ids = [row["run_id"] for row in read_rows(done.uri)]
+    assert len(ids) == len(set(ids)) == RUNS
 
 
 def test_cut_off_again_and_again(shop: LangSmithStandIn, client: LangSmithClient, place: StoragePath) -> None:
