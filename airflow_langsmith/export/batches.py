@@ -20,7 +20,7 @@ from airflow_langsmith.views import ColumnType, Rows, View
 
 ROWS = 100  # of a batch at most: it is in memory as bytes, too
 _LENGTH = 4  # bytes before each batch that say how long it is
-_END = bytes(_LENGTH)
+_END = b"\xff" * _LENGTH  # no zeros: of these are the files that a disk lost when its machine died
 
 _TYPES: dict[ColumnType, Any] = {
     "string": str | None,
@@ -43,7 +43,7 @@ class Batch:
 
 
 class Batches:
-    """Writes rows of a view into packed local files, and reads what is in these; ``codec`` is ``gzip`` or ``lz4``."""
+    """Writes rows of a view into packed local files, and reads what is in these; ``codec`` is ``lz4`` or ``none``."""
 
     def __init__(self, view: View, codec: str) -> None:
         self.codec = codec
@@ -69,11 +69,11 @@ class Batches:
         """
         Read what is in a file.
 
-        :raises OSError, EOFError, ValueError, zlib.error: where it is none, or cut short.
+        :raises OSError, EOFError, ValueError: where it is none, or cut short.
         """
         with decompressed(content, self.codec) as file:
             while (length := file.read(_LENGTH)) != _END:
-                if not length:
+                if len(length) < _LENGTH:
                     raise EOFError("it is cut short")
                 columns, starts, pending = self._decode(file.read(int.from_bytes(length)))
                 raw = [

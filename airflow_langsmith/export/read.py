@@ -55,17 +55,18 @@ def read(
         return
     threads = view.source == "threads"
     make: Make = partial(_redacted, redact, _threads(query, view) if threads else _runs(view, land))
-    pieces: Sequence[RunQuery | Checkpoint] = [query]
+    pieces: Sequence[tuple[RunQuery, Checkpoint | None]] = [(query, None)]
     if lookback is not None:
-        pieces = refreshed(client, query, lookback)
+        pieces = [(piece, None) for piece in refreshed(client, query, lookback)]
     elif not threads and not land:
-        pieces, make = checkpoints.pieces(query), checkpoints.keeping(make)
-    whole, behind = sum((piece.end - piece.start for piece in pieces), timedelta(0)), 0.0
-    for piece in pieces:
+        pieces, make = checkpoints.pieces(query), checkpoints.keeping(make, query.end - query.start)
+    whole, behind = sum((piece.end - piece.start for piece, _ in pieces), timedelta(0)), 0.0
+    for piece, checkpoint in pieces:
         part = (piece.end - piece.start) / whole
+        kept = checkpoint.rows(progress) if checkpoint else None
         reading = (
-            closing(piece.rows(progress))
-            if isinstance(piece, Checkpoint)
+            closing(kept)
+            if kept is not None
             else Cursors(
                 client,
                 client.walk(piece),
