@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import suppress
@@ -38,7 +39,7 @@ log = logging.getLogger(__name__)
 FEW = 20  # pages; to read so few again costs less than to keep them, unless they take long
 OFTEN = 60.0  # seconds of work that a cursor loses with its worker at most
 SPACING = 32  # and as a share of the pages it has read: one in so many
-LARGEST = 32 * 1024 * 1024  # bytes of rows in a checkpoint before they are packed, about
+LARGEST = 16 * 1024 * 1024  # bytes of rows in a checkpoint before they are packed, about
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,7 @@ class Checkpoints:
         self._whole = self._passed = timedelta(0)  # the window, and what was behind before it proved long
         self._is_long = False
         self._files = count()
+        self._uploading = threading.Lock()  # by one cursor at a time: a client of S3 has most of it in memory
         self._began = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -180,7 +182,8 @@ class Checkpoints:
         if since is None:
             log.warning("Runs do not come newest first; should this try fail, the next one has to begin anew")
             self._keeps = False
-            self._store.delete(self._kept)  # runs of stretches that seemed finished may come yet
+            with self._uploading:
+                self._store.delete(self._kept)  # runs of stretches that seemed finished may come yet
             return
         try:
             self._add(walk, since, runs, rows)
@@ -211,8 +214,10 @@ class Checkpoints:
     def _put(self, stretch: _Stretch, since: datetime) -> None:
         stretch.file.close()
         name = checkpoint_name(self._mark, since, stretch.end)
-        self._kept.append(name)
-        self._store.put(stretch.file.path, name)
+        with self._uploading:
+            if self._keeps:
+                self._kept.append(name)
+                self._store.put(stretch.file.path, name)
         stretch.file.path.unlink()
 
     def _is_worth_it(self, passed: timedelta, runs: list[Run]) -> bool:

@@ -81,7 +81,8 @@ def read(
             for rows in batches:
                 _count_missing(progress, view, rows)
                 yield rows
-        behind += part
+        progress.share = behind = behind + part
+        tell()
 
 
 def _redacted(

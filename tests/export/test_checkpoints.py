@@ -11,8 +11,9 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from threading import Event
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 import msgspec
@@ -356,6 +357,50 @@ def test_an_export_goes_on_where_nothing_can_be_kept(
     assert done.manifest.rows == RUNS
     assert pages_asked(shop) == PAGES
     assert caplog.text.count("names that begin like this are not for you") == 1
+
+
+class Narrow(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """An object store that tells how many checkpoints were on their way to it at a time."""
+
+    protocol = "memory"
+    cachable = False
+    under_way: ClassVar[list[str]] = []
+    at_a_time: ClassVar[list[int]] = []
+
+    def put_file(self, lpath: str, rpath: str, *args: Any, **kwargs: Any) -> None:
+        """Upload, in so long a time that all who want to are on their way."""
+        self.under_way.append(rpath)
+        Event().wait(0.01)
+        if "_checkpoint" in rpath:
+            self.at_a_time.append(len(self.under_way))
+        super().put_file(lpath, rpath, *args, **kwargs)
+        self.under_way.remove(rpath)
+
+
+def test_one_cursor_uploads_at_a_time(shop: LangSmithStandIn, client: LangSmithClient) -> None:
+    """However many cursors there are, one checkpoint at most is in memory as a whole."""
+    attach("memory", "narrow", fs=Narrow())
+    shop.misbehave("delay", seconds=0.02, times=None)
+    exported(client, "memory://narrow@lake", FIRST, cursors=4)
+    assert len(Narrow.at_a_time) > 10
+    assert set(Narrow.at_a_time) == {1}
+
+
+def test_progress_goes_on_too(shop: LangSmithStandIn, client: LangSmithClient, tmp_path: Path) -> None:
+    """What has been kept counts as done as soon as it is read, before LangSmith is asked for more."""
+    where = f"file://{tmp_path}"
+    cut_off_at(40, shop, client, where)
+    told: list[tuple[float, int]] = []
+    chosen, target = view_of("runs"), Target(destination=where, format=format_of("jsonl"))
+
+    def tell(progress: Progress) -> None:
+        told.append((progress.share, progress.pages))
+
+    export(client, cut_off.query(client, chosen.fields), chosen, target, on_page=tell, attempt=LAST)
+    assert told == sorted(told)
+    assert told[0][0] > 0.5
+    assert told[0][1] == 0
+    assert told[-1][0] == pytest.approx(1)
 
 
 def test_runs_out_of_order_are_not_kept(client: LangSmithClient, tmp_path: Path) -> None:
