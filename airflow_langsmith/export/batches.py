@@ -9,6 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from types import GenericAlias
 from typing import Any
+from zlib import crc32
 
 import msgspec
 from msgspec import Raw
@@ -19,8 +20,8 @@ from airflow_langsmith.export.errors import local_disk
 from airflow_langsmith.views import ColumnType, Rows, View
 
 ROWS = 100  # of a batch at most: it is in memory as bytes, too
-_LENGTH = 4  # bytes before each batch that say how long it is
-_END = bytes(_LENGTH)
+_NUMBER = 4  # bytes; before each batch two numbers, of how long it is and a sum of it
+_END = b"\xff" * 2 * _NUMBER  # no zeros: of these are the files that a disk lost when its machine died
 
 _TYPES: dict[ColumnType, Any] = {
     "string": str | None,
@@ -43,7 +44,7 @@ class Batch:
 
 
 class Batches:
-    """Writes rows of a view into packed local files, and reads what is in these; ``codec`` is ``gzip`` or ``lz4``."""
+    """Writes rows of a view into packed local files, and reads what is in these; ``codec`` is ``lz4`` or ``none``."""
 
     def __init__(self, view: View, codec: str) -> None:
         self.codec = codec
@@ -69,13 +70,14 @@ class Batches:
         """
         Read what is in a file.
 
-        :raises OSError, EOFError, ValueError, zlib.error: where it is none, or cut short.
+        :raises OSError, EOFError, ValueError: where it is none, or not whole.
         """
         with decompressed(content, self.codec) as file:
-            while (length := file.read(_LENGTH)) != _END:
-                if not length:
-                    raise EOFError("it is cut short")
-                columns, starts, pending = self._decode(file.read(int.from_bytes(length)))
+            while (head := file.read(2 * _NUMBER)) != _END:
+                batch = file.read(int.from_bytes(head[:_NUMBER]))
+                if head != _head(batch):
+                    raise EOFError("it is not whole")
+                columns, starts, pending = self._decode(batch)
                 raw = [
                     [None if value is None else Raw(value) for value in values] if json else values
                     for json, values in zip(self._json, columns, strict=True)
@@ -104,7 +106,7 @@ class BatchFile:
             content = self._batches.pack(runs[start:end], rows.part(start, end))
             self.size += len(content)
             with self._failing():
-                self._file.write(len(content).to_bytes(_LENGTH))
+                self._file.write(_head(content))
                 self._file.write(content)
 
     def close(self) -> None:
@@ -114,3 +116,7 @@ class BatchFile:
 
     def _failing(self) -> AbstractContextManager[None]:
         return local_disk("keep rows for a retry on", self.path.parent, "let the task have no retries")
+
+
+def _head(batch: bytes) -> bytes:
+    return len(batch).to_bytes(_NUMBER) + crc32(batch).to_bytes(_NUMBER)

@@ -11,8 +11,8 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
-import zlib
 from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -25,10 +25,10 @@ from typing import Any, Self
 
 from airflow_langsmith import __version__
 from airflow_langsmith.api import LangSmithClient, LangSmithError, Page, Run, RunQuery
-from airflow_langsmith.api.walk import Walk
+from airflow_langsmith.api.walk import MOMENT, Walk
 from airflow_langsmith.export.batches import Batches, BatchFile
 from airflow_langsmith.export.cursors import Make
-from airflow_langsmith.export.errors import CheckpointError, StorageError
+from airflow_langsmith.export.errors import StorageError
 from airflow_langsmith.export.layout import checkpoint_at, checkpoint_name
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.storage import StoragePath, store_at
@@ -39,7 +39,7 @@ log = logging.getLogger(__name__)
 FEW = 20  # pages; to read so few again costs less than to keep them, unless they take long
 OFTEN = 60.0  # seconds of work that a cursor loses with its worker at most
 SPACING = 32  # and as a share of the pages it has read: one in so many
-LARGEST = 32 * 1024 * 1024  # bytes of rows in a checkpoint before they are packed, about
+LARGEST = 16 * 1024 * 1024  # bytes of rows in a checkpoint before they are packed, about
 
 
 @dataclass(frozen=True)
@@ -63,26 +63,23 @@ class Checkpoint:
     end: datetime
     batches: Batches
 
-    def rows(self, progress: Progress) -> Generator[Rows]:
-        """
-        Give them back, and count them.
-
-        :raises CheckpointError: where they are gone or broken.
-        """
-        store, name = store_at(self.path.parent), self.path.name
+    def rows(self, progress: Progress) -> Generator[Rows] | None:
+        """Give them back, counted as they come; None where they are gone or broken, and are to be asked for again."""
+        content = store_at(self.path.parent).read(self.path.name)
         try:
-            content = store.read(name)
             if content is None:
                 raise EOFError("it is gone")  # noqa: TRY301  # as bad as one that is cut short
-            for batch in self.batches.unpack(content):
-                progress.count(batch.starts, batch.pending)
-                yield batch.rows
-        except (ValueError, OSError, EOFError, zlib.error) as error:
-            store.delete([name])
-            raise CheckpointError(
-                f"What an earlier try kept at {self.path} cannot be read: {error}. What was published before stands. "
-                "A retry will help: it reads these runs from LangSmith."
-            ) from error
+            for _ in self.batches.unpack(content):  # all or nothing: rows that were given cannot be taken back
+                pass
+        except (ValueError, OSError, EOFError) as error:
+            log.warning("What an earlier try kept at %s cannot be read, so LangSmith is asked: %s", self.path, error)
+            return None
+        return self._counted(content, progress)
+
+    def _counted(self, content: bytes, progress: Progress) -> Generator[Rows]:
+        for batch in self.batches.unpack(content):
+            progress.count(batch.starts, batch.pending)
+            yield batch.rows
 
 
 class Checkpoints:
@@ -116,7 +113,10 @@ class Checkpoints:
         self._kept: list[str] = []
         self._stretches: dict[Walk, _Stretch] = {}
         self._pages = 0
+        self._whole = self._passed = timedelta(0)  # the window, and what was behind before it proved long
+        self._is_long = False
         self._files = count()
+        self._uploading = threading.Lock()  # by one cursor at a time: a client of S3 has most of it in memory
         self._began = time.monotonic()
 
     def __enter__(self) -> Self:
@@ -129,6 +129,7 @@ class Checkpoints:
         self._found = sorted(found, key=lambda one: (one.end, one.end - one.start), reverse=True)
         if found:
             self._client.backend.settle()  # a change of API version now would mix two kinds of sums
+            self._is_long = True
         return self
 
     def __exit__(
@@ -149,23 +150,24 @@ class Checkpoints:
                 raise
             error.add_note(f"What was kept for a retry is still there; the next export removes it. {failure}")
 
-    def pieces(self, query: RunQuery) -> list[RunQuery | Checkpoint]:
-        """Cut the window of a query into what has been kept and what is to be asked, newest first."""
-        pieces: list[RunQuery | Checkpoint] = []
+    def pieces(self, query: RunQuery) -> list[tuple[RunQuery, Checkpoint | None]]:
+        """Cut the window of a query, newest first, into what has been kept, with its checkpoint, and what has not."""
+        pieces: list[tuple[RunQuery, Checkpoint | None]] = []
         end, kept = query.end, timedelta(0)
         for found in self._found:
             if found.end <= end:  # two tries at the same time may both have kept a moment
-                pieces += [replace(query, start=found.end, end=end)] if found.end < end else []
-                pieces += [found]
+                pieces += [(replace(query, start=found.end, end=end), None)] if found.end < end else []
+                pieces += [(replace(query, start=found.start, end=found.end), found)]
                 end, kept = found.start, kept + (found.end - found.start)
-        pieces += [replace(query, end=end)] if query.start < end else []
+        pieces += [(replace(query, end=end), None)] if query.start < end else []
         if self._found:
             share = kept / (query.end - query.start)
             log.info("Going on from an earlier try, which has kept %.0f %% of the window", 100 * share)
         return pieces
 
-    def keeping(self, make: Make) -> Make:
-        """Keep the rows that are made of pages, one for each run."""
+    def keeping(self, make: Make, whole: timedelta) -> Make:
+        """Keep the rows that are made of pages, one for each run, where the whole window is a long one to read."""
+        self._whole = whole
 
         def kept(client: LangSmithClient, walk: Walk, page: Page) -> Iterator[Rows]:
             for rows in make(client, walk, page):
@@ -180,7 +182,8 @@ class Checkpoints:
         if since is None:
             log.warning("Runs do not come newest first; should this try fail, the next one has to begin anew")
             self._keeps = False
-            self._store.delete(self._kept)  # runs of stretches that seemed finished may come yet
+            with self._uploading:
+                self._store.delete(self._kept)  # runs of stretches that seemed finished may come yet
             return
         try:
             self._add(walk, since, runs, rows)
@@ -195,21 +198,41 @@ class Checkpoints:
         stretch.pages += 1
         self._pages += 1
         finished = sum(run.start_time >= since for run in runs)  # others may have some beside them on the next page
-        stretch.add(runs[:finished], rows.part(0, finished))
-        if stretch.is_finished(since) and self._is_time(stretch, last=walk.done):
-            stretch.file.close()
-            name = checkpoint_name(self._mark, since, stretch.end)
-            self._kept.append(name)
-            self._store.put(stretch.file.path, name)
-            stretch.file.path.unlink()
+        is_finished = stretch.is_finished(since)
+        if is_finished and not self._is_worth_it(stretch.end - since, runs):
+            stretch.drop()
             stretch.begin(since, self._file())
+        else:
+            stretch.add(runs[:finished], rows.part(0, finished))
+            if is_finished and self._is_time(stretch, last=walk.done):
+                self._put(stretch, since)
+                stretch.begin(since, self._file())
         stretch.add(runs[finished:], rows.part(finished, rows.count))
         if walk.done:
-            self._stretches.pop(walk).file.close()
+            self._stretches.pop(walk).drop()
+
+    def _put(self, stretch: _Stretch, since: datetime) -> None:
+        stretch.file.close()
+        name = checkpoint_name(self._mark, since, stretch.end)
+        with self._uploading:
+            if self._keeps:
+                self._kept.append(name)
+                self._store.put(stretch.file.path, name)
+        stretch.file.path.unlink()
+
+    def _is_worth_it(self, passed: timedelta, runs: list[Run]) -> bool:
+        """Tell, by a page and by how much of the window is behind, whether it will be long to the end."""
+        if not self._is_long:
+            self._passed += passed
+            span = runs[0].start_time - runs[-1].start_time if runs else MOMENT
+            pages = self._pages + (self._whole - self._passed) / max(span, MOMENT)
+            seconds = (time.monotonic() - self._began) / self._pages * pages
+            self._is_long = pages >= FEW or seconds >= OFTEN
+        return self._is_long
 
     def _is_time(self, stretch: _Stretch, *, last: bool) -> bool:
         now = time.monotonic()
-        if self._pages < FEW and now < self._began + OFTEN and not self._found:
+        if self._pages < FEW and now < self._began + OFTEN and stretch.file.size < LARGEST and not self._found:
             return False
         return (
             last
@@ -239,6 +262,11 @@ class _Stretch:
         self.end, self.file = end, file
         self.pages_before, self.began = self.pages, time.monotonic()
         self._oldest = end
+
+    def drop(self) -> None:
+        """Let go of what no checkpoint is to hold."""
+        self.file.close()
+        self.file.path.unlink()
 
     def add(self, runs: list[Run], rows: Rows) -> None:
         """Take rows, newest run first."""

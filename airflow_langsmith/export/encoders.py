@@ -43,8 +43,8 @@ class Format:
 
     @property
     def codec(self) -> str:
-        """How to pack what is soon unpacked: fast, by lz4, where pyarrow is there in any case."""
-        return "lz4" if self.name == "parquet" or self.compression == "zstd" else "gzip"
+        """How to pack what is soon unpacked: by lz4, if pyarrow is there in any case; gzip takes six times as long."""
+        return "lz4" if self.name == "parquet" or self.compression == "zstd" else "none"
 
 
 def format_of(name: str, compression: str | None = None) -> Format:
@@ -152,10 +152,10 @@ def compressed(path: Path, compression: str) -> BinaryIO:
 
 
 def decompressed(content: bytes, compression: str) -> BinaryIO:
-    """Open what was compressed, by ``gzip`` or ``lz4``."""
+    """Open what was compressed, by ``lz4`` or ``none``."""
     if compression == "lz4":
         return _arrow().decompressed(content, compression)  # type: ignore[no-any-return]  # pyarrow has no types
-    return gzip.GzipFile(fileobj=io.BytesIO(content))  # type: ignore[return-value]  # typeshed
+    return io.BytesIO(content)
 
 
 class _Gzip(gzip.GzipFile):

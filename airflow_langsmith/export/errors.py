@@ -24,10 +24,6 @@ class ConcurrentExportError(ExportError):
     """Another export of the same partition was published, or cleaned up, at the same time."""
 
 
-class CheckpointError(ExportError):
-    """What an earlier try has kept is gone or broken; the next one does without."""
-
-
 class EmptyWindowError(ExportError):
     """The window holds no rows, and ``on_empty="fail"``."""
 

@@ -57,17 +57,18 @@ def read(
         return
     threads = _Threads(query, view) if view.source == "threads" else None
     make: Make = partial(_redacted, redact, threads.make if threads else _runs(view, land))
-    pieces: Sequence[RunQuery | Checkpoint] = [query]
+    pieces: Sequence[tuple[RunQuery, Checkpoint | None]] = [(query, None)]
     if lookback is not None:
-        pieces = refreshed(client, query, lookback)
+        pieces = [(piece, None) for piece in refreshed(client, query, lookback)]
     elif not threads and not land:
-        pieces, make = checkpoints.pieces(query), checkpoints.keeping(make)
-    whole, behind = sum((piece.end - piece.start for piece in pieces), timedelta(0)), 0.0
-    for piece in pieces:
+        pieces, make = checkpoints.pieces(query), checkpoints.keeping(make, query.end - query.start)
+    whole, behind = sum((piece.end - piece.start for piece, _ in pieces), timedelta(0)), 0.0
+    for piece, checkpoint in pieces:
         part = (piece.end - piece.start) / whole
+        kept = checkpoint.rows(progress) if checkpoint else None
         reading = (
-            closing(piece.rows(progress))
-            if isinstance(piece, Checkpoint)
+            closing(kept)
+            if kept is not None
             else Cursors(
                 client,
                 client.walk(piece),
@@ -82,7 +83,8 @@ def read(
             for rows in map(threads.once, batches) if threads else batches:
                 _count_missing(progress, view, rows)
                 yield rows
-        behind += part
+        progress.share = behind = behind + part
+        tell()
 
 
 def _redacted(

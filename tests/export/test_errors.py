@@ -13,7 +13,6 @@ RETRIABLE = {
     errors.ExportError: True,
     errors.StorageError: True,
     errors.ConcurrentExportError: True,
-    errors.CheckpointError: True,
     errors.EmptyWindowError: True,
     errors.DestinationConflictError: False,
     errors.SchemaChangeError: False,
