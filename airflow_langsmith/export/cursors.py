@@ -167,6 +167,7 @@ class Cursors:
             self._changed.notify_all()
 
     def _read_page(self, stretch: Stretch) -> None:
+        # On its own, so that the page and its rows are let go before the next page is waited for.
         waited, worked = time.monotonic(), time.thread_time()
         page = self._client.drive(stretch.walk.next_page())
         stretch.waited += time.monotonic() - waited

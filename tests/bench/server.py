@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import math
 import re
 import sys
 import threading
@@ -62,8 +63,8 @@ class Server(ThreadingHTTPServer):
         super(ThreadingHTTPServer, self).server_bind()
         self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
 
-    def admits(self) -> bool:
-        """Count a query, and tell whether the budget has room for it."""
+    def full_for(self) -> float:
+        """Count a query, and tell in how many seconds the budget has room for it; 0 lets it through."""
         now = time.monotonic()
         with self.lock:
             self.scene.requests += 1
@@ -71,9 +72,9 @@ class Server(ThreadingHTTPServer):
                 self.let_through.popleft()
             if self.scene.budget is not None and len(self.let_through) >= self.scene.budget:
                 self.scene.refused += 1
-                return False
+                return self.let_through[0] + 10 - now
             self.let_through.append(now)
-            return True
+            return 0.0
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -98,8 +99,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(b"{}")
             return
         version = "v2" if "/v2/" in self.path else "v1"
-        if not self.server.admits():
-            self._answer(b'{"detail":"Rate limit exceeded"}', 429)
+        if seconds := self.server.full_for():
+            self._answer(b'{"detail":"Rate limit exceeded"}', 429, again=math.ceil(seconds))
             return
         scene = self.server.scene
         time.sleep(scene.latency)
@@ -108,10 +109,10 @@ class _Handler(BaseHTTPRequestHandler):
         content = _page(scene.size, version, _wanted(asked, scene.runs // BLOCK), encoding, scene.gzip_level)
         self._answer(content, encoding=encoding)
 
-    def _answer(self, content: bytes, status: int = 200, encoding: str = "") -> None:
+    def _answer(self, content: bytes, status: int = 200, encoding: str = "", again: int = 0) -> None:
         coded = f"Content-Encoding: {encoding}\r\n" if encoding else ""
-        again = "Retry-After: 2\r\n" if status == 429 else ""
-        fields = f"Content-Type: application/json\r\n{coded}{again}Content-Length: {len(content)}"
+        later = f"Retry-After: {again}\r\n" if again else ""  # the truth: told less, the recipe gives up
+        fields = f"Content-Type: application/json\r\n{coded}{later}Content-Length: {len(content)}"
         self.wfile.write(f"HTTP/1.1 {status} X\r\n{fields}\r\n\r\n".encode() + content)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class names it so
