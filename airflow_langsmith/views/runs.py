@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from operator import attrgetter
 from typing import Any
 
 from airflow_langsmith.api.records import Run
@@ -13,10 +12,10 @@ def _field(
     name: str, type_: ColumnType, meaning: str, *, of: str | None = None, default: bool = True, repeats: bool = False
 ) -> Column:
     """Make a column that is a field of the run as it is."""
-    get = attrgetter(of or name)
-    return Column(
-        name, type_, meaning, ((of or name).split(".")[0],), lambda runs: list(map(get, runs)), default, repeats
-    )
+    of = of or name
+    # Compiled with the name in it, as dataclasses are: an attrgetter takes twice as long, for every value there is.
+    read = eval(f"lambda runs: [run.{of} for run in runs]")  # noqa: S307  # of the names below
+    return Column(name, type_, meaning, (of.split(".")[0],), read, default, repeats)
 
 
 def _latency(runs: list[Run]) -> list[Any]:
