@@ -22,6 +22,15 @@ SERVERS = pytest.mark.parametrize("server", ["fixed", "sliding", "token"])
 TELLS = pytest.mark.parametrize("tells", [True, False], ids=["Retry-After", "silent"])
 
 
+@pytest.fixture(autouse=True)
+def the_same_chance() -> Iterator[None]:
+    """Let the pauses of retries, which are left to chance, be the same in every run."""
+    before = random.getstate()
+    random.seed(1)
+    yield
+    random.setstate(before)
+
+
 def sent(pacer: Pacer, now: float) -> tuple[Place, float]:
     """Let one request go as early as it may, and tell when that was."""
     with pacer.line_up(0) as place:
