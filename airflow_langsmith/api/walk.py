@@ -166,7 +166,7 @@ class Walk:
                 )
             self._seen_cursors.add(mark)
         before, unseen = self._last, self._unseen(page.runs)
-        self._sorted &= before is None or all(run.start_time <= before for run in unseen)
+        self._sorted &= before is None or not unseen or unseen[0].start_time <= before  # within the page: below
         fresh = self.query.held(unseen)
         self._cursor = page.cursor
         if page.cursor is None and len(page.runs) >= self._page_size:
