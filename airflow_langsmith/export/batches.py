@@ -66,9 +66,9 @@ class Batches:
         starts, ends = [run.start_time for run in runs], [run.end_time for run in runs]
         return self._encode((columns, starts, ends.count(None)))
 
-    def unpack(self, content: bytes) -> Iterator[Batch]:
+    def whole(self, content: bytes) -> Iterator[bytes]:
         """
-        Read what is in a file.
+        Give the batches that are in a file, as they were packed.
 
         :raises OSError, EOFError, ValueError: where it is none, or not whole.
         """
@@ -77,12 +77,20 @@ class Batches:
                 batch = file.read(int.from_bytes(head[:_NUMBER]))
                 if head != _head(batch):
                     raise EOFError("it is not whole")
-                columns, starts, pending = self._decode(batch)
-                raw = [
-                    [None if value is None else Raw(value) for value in values] if json else values
-                    for json, values in zip(self._json, columns, strict=True)
-                ]
-                yield Batch(Rows(raw, len(starts)), starts, pending)
+                yield batch
+
+    def unpack(self, content: bytes) -> Iterator[Batch]:
+        """
+        Read what is in a file.
+
+        :raises OSError, EOFError, ValueError: as :meth:`whole` does.
+        """
+        for columns, starts, pending in map(self._decode, self.whole(content)):
+            raw = [
+                [None if value is None else Raw(value) for value in values] if json else values
+                for json, values in zip(self._json, columns, strict=True)
+            ]
+            yield Batch(Rows(raw, len(starts)), starts, pending)
 
 
 class BatchFile:

@@ -69,7 +69,7 @@ class Checkpoint:
         try:
             if content is None:
                 raise EOFError("it is gone")  # noqa: TRY301  # as bad as one that is cut short
-            for _ in self.batches.unpack(content):  # all or nothing: rows that were given cannot be taken back
+            for _ in self.batches.whole(content):  # all or nothing: rows that were given cannot be taken back
                 pass
         except (ValueError, OSError, EOFError) as error:
             log.warning("What an earlier try kept at %s cannot be read, so LangSmith is asked: %s", self.path, error)
