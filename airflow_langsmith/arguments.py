@@ -10,10 +10,27 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterable, Mapping
+from datetime import timedelta
 from typing import Any
 
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.sampling import Sample
+
+
+def is_literal(value: object) -> bool:
+    """
+    Tell whether a value is final when the DAG is parsed: it holds no template, and nothing that a task returns.
+
+    >>> is_literal({"inputs.email": "drop"}), is_literal(["{{ params.column }}"])
+    (True, False)
+    """
+    if isinstance(value, str):
+        return not any(mark in value for mark in ("{{", "{%", "{#"))
+    if isinstance(value, Mapping):
+        return all(is_literal(item) for pair in value.items() for item in pair)
+    if isinstance(value, list | tuple | set | frozenset):
+        return all(map(is_literal, value))
+    return value is None or isinstance(value, bool | int | float | timedelta)
 
 
 def text(value: object, name: str) -> str | None:
