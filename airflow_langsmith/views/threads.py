@@ -68,10 +68,10 @@ def _column(
 
 def _spent(name: str, type_: ColumnType, meaning: str) -> Column:
     def read(thread: Thread) -> Any:
-        told = [spent for turn in thread.turns if (spent := turn.spent(name)) is not None]
-        return sum(told) if told else None
+        spent = [total for turn in thread.turns if (total := turn.spending.total(name)) is not None]
+        return sum(spent) if spent else None
 
-    return _column(name, type_, f"{meaning}, added up from the leaves of all turns.", read)
+    return _column(name, type_, f"{meaning}: the sum of what each run of its turns spent itself.", read)
 
 
 def _duration(thread: Thread) -> float | None:
