@@ -127,9 +127,8 @@ class V1Rows:
         return {"trace_min_start_time": naive(min(starts)), "trace_max_start_time": naive(max(starts))}
 
     def _descendants(self, run: Run) -> list[str]:
-        prefix = run.dotted_order + "."
         others = self._workspace.traces[run.trace_id].runs.values()
-        return [other.id for other in others if other.dotted_order.startswith(prefix)]
+        return [other.id for other in others if run.id in other.parent_run_ids]
 
 
 def _rest(name: str) -> Callable[[Run], Any]:
