@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from operator import attrgetter
 from typing import Any, NamedTuple
 
 from airflow_langsmith.api.records import Run
@@ -24,6 +25,9 @@ from airflow_langsmith.api.records import Run
 TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
 COSTS = ("prompt_cost", "completion_cost", "total_cost")
 COLUMNS = (*TOKENS, *COSTS)
+
+_amounts = attrgetter(*COLUMNS)
+_NOTHING = (0, 0, 0, None, None, None)
 
 _TOLERANCE = 1e-9  # dollars are doubles: those of a parent differ from the sum of its children's in the last digits
 
@@ -47,9 +51,9 @@ class Spending:
 
     def add(self, run: Run) -> None:
         """Add a run, if it reports anything."""
-        tokens, costs = ([getattr(run, name) for name in names] for names in (TOKENS, COSTS))
-        if any(tokens) or any(cost is not None for cost in costs):
-            self._reports[run.id] = _Report(run.ancestor_ids, run.includes_children, (*tokens, *costs))
+        amounts = _amounts(run)
+        if amounts != _NOTHING:
+            self._reports[run.id] = _Report(run.ancestor_ids, run.includes_children, amounts)
             self._totals = None
 
     def total(self, name: str) -> Any:

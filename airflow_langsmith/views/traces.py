@@ -192,7 +192,7 @@ VIEW = View(
         of_root("inputs", "What the root was given."),
         of_root("outputs", "What the root gave; null if it failed or has not ended."),
         of_root("metadata", "The root's metadata."),
-        of_root("feedback_stats", "The root's feedback: per key the count, mean and values; null without."),
+        of_root("feedback_stats", "The root's feedback, as in the view runs; null without."),
         of_root("attachments", "The files logged with the root: a list of their names and types; null without."),
     ),
     BELOW,

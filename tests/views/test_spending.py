@@ -190,7 +190,7 @@ def pages(runs: list[dict[str, Any]]) -> dict[str, list[Run]]:
     ids = [str(UUID(int=run["number"] + 1)) for run in runs]
     v1_rows, v2_rows = [], []
     for run in runs:
-        above = []
+        above: list[int] = []
         number = run["parent"]
         while number is not None:
             above.insert(0, number)
