@@ -15,7 +15,9 @@ from typing import Self, TypeVar
 
 from airflow_langsmith.api import census, reads
 from airflow_langsmith.api.backend import Backend
+from airflow_langsmith.api.errors import LangSmithError
 from airflow_langsmith.api.flow import Answer, Flow, Pause, RateLimited, Reply, Request, Response, Together
+from airflow_langsmith.api.messages import MAX_LINE, shortened
 from airflow_langsmith.api.pacing import Pacer, Place, pacer_for
 from airflow_langsmith.api.query import FIELDS, RunQuery
 from airflow_langsmith.api.records import Feedback, Info, Page, Project, Run
@@ -55,7 +57,7 @@ class _Driven:
 
     def _wait_out(self, pause: Pause) -> float:
         """Give the seconds to wait; where all who share a budget have to, its pacer sees to it, for us too."""
-        log.warning("Waiting %.1f s: %s", pause.seconds, pause.why)
+        log.warning("%s", shortened(f"Waiting {pause.seconds:.1f} s {pause.why}", MAX_LINE))
         if isinstance(pause, RateLimited):
             self._pacer(pause.tier).hold(time.monotonic(), pause.seconds)
             return 0.0
@@ -178,6 +180,9 @@ class LangSmithClient(_Driven):
             except StopIteration as end:
                 result: T = end.value
                 return result
+            except LangSmithError as error:
+                error.where = self.settings.about
+                raise
             self._sleep(0.0)
             if isinstance(step, Together):
                 with ThreadPoolExecutor(len(step.requests)) as threads:
@@ -250,6 +255,9 @@ class AsyncLangSmithClient(_Driven):
             except StopIteration as end:
                 result: T = end.value
                 return result
+            except LangSmithError as error:
+                error.where = self.settings.about
+                raise
             if isinstance(step, Together):
                 reply = list(await asyncio.gather(*map(self._ask, step.requests)))
             elif isinstance(step, Request):

@@ -123,7 +123,7 @@ class Walk:
             if unknown := sorted(dialect.CANNOT_FILTER & set(syntax.attributes(filter_))):
                 raise ConfigurationError(
                     f"API {dialect.NAME} cannot filter by {', '.join(unknown)}, as {name} does; the other version may. "
-                    "A retry will not help: filter by something else (failed runs are error=True, or "
+                    "Filter by something else (failed runs are error=True, or "
                     "eq(status, \"error\")), or set 'api_version' in the connection's extra if this server has both."
                 )
         self._dialect = dialect

@@ -124,7 +124,7 @@ class LangSmithRunsOperator(BaseOperator):
         """
         name = arguments.text(self.project, "project")
         if name is None:
-            raise ConfigurationError("project is empty; it has to be the name or the id of one. A retry will not help.")
+            raise ConfigurationError("project is empty; it has to be the name or the id of one.")
         return name
 
     def resolve_window(self, context: Context, now: datetime | None = None) -> TimeWindow:

@@ -70,8 +70,7 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
             listed = _dicts(view, islice(client.runs(query), limit + 1), f"the runs of {query.about}", advice)
             if len(listed) > limit:
                 raise ConfigurationError(
-                    f"There are more than {limit} runs in {query.about}. A retry will not help: raise limit, or "
-                    f"{advice}."
+                    f"There are more than {limit} runs in {query.about}. Raise limit, or {advice}."
                 )
         self.log.info("%s runs of %s", len(listed), query.about)
         return listed
@@ -153,7 +152,7 @@ class LangSmithReadRunOperator(BaseOperator):
             if shared and (children or self.destination):
                 raise ConfigurationError(
                     "A public link gives its run and no more: load_children and destination need the run's id or its "
-                    "address in LangSmith. A retry will not help."
+                    "address in LangSmith."
                 )
             self.langsmith_url = "" if shared else run_url(hook.settings, run)
             if self.destination:
@@ -213,7 +212,7 @@ def _dicts(
         size += len(row)
         if size > LARGEST_XCOM:
             raise ConfigurationError(
-                f"Over {LARGEST_XCOM // 1024} KB for {what} are too much for XCom. A retry will not help: {advice}."
+                f"Over {LARGEST_XCOM // 1024} KB for {what} are too much for XCom. To do: {advice}."
             )
         found.append((run.dotted_order or "", json.loads(row)))
     if in_tree_order:
