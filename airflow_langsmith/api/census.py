@@ -20,12 +20,26 @@ from airflow_langsmith.api.walk import Walk
 from airflow_langsmith.api.wire import decode
 
 
-class Given(msgspec.Struct, frozen=True):
-    """What a run's ``feedback_stats`` say of one key: how many pieces, their mean score, how many of each label."""
+class Given(msgspec.Struct):
+    """
+    What a run's ``feedback_stats`` say of one key: how many pieces, their mean score, how many of each label.
 
-    n: int = 0
+    On v1 LangSmith counts the pieces with a score alone, so ``n`` becomes the number of labels where that is larger.
+    Pieces with neither a score nor a label, whose value is an object, show in no number there.
+    """
+
+    n: int | None = 0
     avg: float | None = None
     values: dict[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        """Count labels, too."""
+        self.n = max(self.n or 0, sum((self.values or {}).values()))
+
+    @property
+    def is_one_piece(self) -> bool:
+        """Whether this is one piece with a score, or one with a label: all else only the pieces themselves tell."""
+        return self.n == 1 and (self.avg is None) == bool(self.values)
 
 
 _STATS: msgspec.json.Decoder[dict[str, Given]] = msgspec.json.Decoder(dict[str, Given])

@@ -113,6 +113,7 @@ class _Threads:
 
     def __init__(self, whole: RunQuery, view: View) -> None:
         self._whole, self._view = whole, view
+        self._with_feedback = any(column.name == "feedback_stats" for column in view.columns)
         self._found: defaultdict[Walk, set[str]] = defaultdict(set)
         self._given: set[str] = set()
 
@@ -123,7 +124,9 @@ class _Threads:
         fresh = [thread for thread in here if thread not in found and thread not in self._given]
         found.update(fresh)
         for first in range(0, len(fresh), THREADS_AT_ONCE):
-            records = gather_threads(client, self._whole, fresh[first : first + THREADS_AT_ONCE])
+            records = gather_threads(
+                client, self._whole, fresh[first : first + THREADS_AT_ONCE], with_feedback=self._with_feedback
+            )
             yield replace(self._view.rows(records), keys=[record.thread_id for record in records])
 
     def once(self, rows: Rows) -> Rows:

@@ -16,6 +16,7 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.errors import ConfigurationError, RunNotFoundError
 from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery
 from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.tree import tree_order
 from airflow_langsmith.exceptions import airflow_errors
 from airflow_langsmith.export import Shape, Target, export, format_of
 from airflow_langsmith.hooks import LangSmithHook
@@ -141,7 +142,7 @@ class LangSmithReadRunOperator(BaseOperator):
             view = view_of("runs", arguments.names(self.columns, "columns"))
             try:
                 run_id, place = arguments.text(self.run_id, "run_id") or "", arguments.text(self.project, "project")
-                run = hook.read_run(run_id, place, (*view.fields, "trace_id", "dotted_order"))
+                run = hook.read_run(run_id, place, (*view.fields, "trace_id"))
             except RunNotFoundError:
                 if not arguments.flag(self.missing_ok, "missing_ok"):
                     raise
@@ -184,9 +185,7 @@ class LangSmithReadRunOperator(BaseOperator):
 
 def _below(run: Run, *, children: bool, fields: tuple[str, ...]) -> RunQuery:
     """Ask for a run alone, or for it and everything below it."""
-    narrowed: dict[str, Any] = (
-        {"trace_id": run.trace_id, "below": run.dotted_order} if children else {"run_ids": (run.id,)}
-    )
+    narrowed: dict[str, Any] = {"trace_id": run.trace_id, "below": run.id} if children else {"run_ids": (run.id,)}
     return RunQuery(
         project=run.project,
         start=run.start_time - BEFORE_ROOT,
@@ -216,5 +215,6 @@ def _dicts(
             )
         found.append((run.dotted_order or "", json.loads(row)))
     if in_tree_order:
-        found.sort(key=lambda one: one[0])
+        place = tree_order(dotted_order for dotted_order, _ in found)
+        found.sort(key=lambda one: place(one[0]))
     return [row for _, row in found]

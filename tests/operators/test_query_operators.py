@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
+from uuid import uuid4
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -147,6 +148,48 @@ def test_a_tree_in_a_destination(
         task_id="read", run_id=ids["b"], project="shop", destination=f"file://{tmp_path}", format="jsonl"
     )
     assert read_manifest(run(alone)["manifest"]).rows == 1
+
+
+def other_clocks(langsmith: LangSmithStandIn) -> dict[str, str]:
+    """
+    Log the same tree, in which each run spells the starts of the runs above it in a way of its own.
+
+    ``dotted_order`` puts ``root`` an hour later for ``b``, a year earlier for ``b1``, and ``b`` a second later for it.
+    """
+    ids = {name: str(uuid4()) for name in ("root", "b", "b1", "c")}
+    for name, parent, order in [
+        ("root", None, "20260301T000000000000Z{root}"),
+        ("b", "root", "20260301T010000000000Z{root}.20260301T000001000000Z{b}"),
+        ("b1", "b", "20250301T000000000000Z{root}.20260301T000002000000Z{b}.20260301T000003000000Z{b1}"),
+        ("c", "root", "20260301T000000000000Z{root}.20260301T000002000000Z{c}"),
+    ]:
+        langsmith.add_run(
+            id=ids[name],
+            project="shop",
+            name=name,
+            trace_id=ids["root"],
+            start_time=START,
+            end_time=START,
+            dotted_order=order.format(**ids),
+            **({"parent_run_id": ids[parent]} if parent else {}),
+        )
+    return ids
+
+
+@BOTH
+def test_a_tree_by_ids(
+    langsmith: LangSmithStandIn, connect: Any, version: str, tmp_path: Path, read_rows: ReadRows, run: Run
+) -> None:
+    """All runs below a run are there and in order, however they spell the starts of those above them."""
+    connect(langsmith, version)
+    ids = other_clocks(langsmith)
+    read: dict[str, Any] = {"task_id": "read", "project": "shop", "load_children": True}
+    whole = run(LangSmithReadRunOperator(run_id=ids["root"], **read))
+    assert [whole["name"], *(child["name"] for child in whole["child_runs"])] == ["root", "b", "b1", "c"]
+    part = run(LangSmithReadRunOperator(run_id=ids["b"], **read, columns=["name"]))
+    assert part == {"name": "b", "child_runs": [{"name": "b1"}]}
+    landed = run(LangSmithReadRunOperator(run_id=ids["root"], **read, destination=f"file://{tmp_path}"))
+    assert [row["name"] for row in read_rows(landed["manifest"])] == ["root", "b", "b1", "c"]
 
 
 def test_a_run_too_large_for_xcom(langsmith: LangSmithStandIn, connect: Any, tmp_path: Path, run: Run) -> None:
