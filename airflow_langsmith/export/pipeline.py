@@ -237,6 +237,6 @@ def _narrowed(query: RunQuery, lookback: timedelta | None) -> dict[str, Any]:
     names = ("run_type", "is_root", "error", "filter", "trace_filter", "tree_filter", "trace_id", "run_ids")
     asked = {name: getattr(query, name) for name in (*names, "reference_example_id")}
     asked |= {"sample": query.sample and asdict(query.sample), "with_feedback": query.with_feedback or None}
-    asked |= {"run_ids": query.run_ids and list(query.run_ids), "below": query.below}
+    asked |= {"run_ids": None if query.run_ids is None else list(query.run_ids), "below": query.below}
     asked |= {"feedback_lookback_seconds": lookback and lookback.total_seconds()}
     return {name: value for name, value in asked.items() if value is not None}

@@ -178,6 +178,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Resolve the window, export it, and say what landed."""
         began = time.monotonic()
+        self.use_defaults_for_blanks()
         with airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
             window = self.resolve_window(context)
             view, target, shape = self._view(), self._target(), self._shape()
