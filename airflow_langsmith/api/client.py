@@ -17,6 +17,7 @@ from airflow_langsmith.api import census, reads
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.errors import LangSmithError
 from airflow_langsmith.api.flow import Answer, Flow, Pause, RateLimited, Reply, Request, Response, Together
+from airflow_langsmith.api.ids import IdSet
 from airflow_langsmith.api.messages import MAX_LINE, shortened
 from airflow_langsmith.api.pacing import Pacer, Place, pacer_for
 from airflow_langsmith.api.query import FIELDS, RunQuery
@@ -142,9 +143,10 @@ class LangSmithClient(_Driven):
             yield self.drive(walk.next_page())
 
     def runs(self, query: RunQuery) -> Iterator[Run]:
-        """Read a query run by run."""
+        """Read a query run by run, each once."""
+        ids = IdSet()
         for page in self.pages(query):
-            yield from page.runs
+            yield from ids.new_of(page.runs)
 
     def count(self, query: RunQuery) -> int:
         """Count the runs of a query."""
@@ -241,9 +243,10 @@ class AsyncLangSmithClient(_Driven):
             yield await self.drive(walk.next_page())
 
     async def runs(self, query: RunQuery) -> AsyncIterator[Run]:
-        """Read a query run by run."""
+        """Read a query run by run, each once."""
+        ids = IdSet()
         async for page in self.pages(query):
-            for run in page.runs:
+            for run in ids.new_of(page.runs):
                 yield run
 
     async def drive(self, flow: Flow[T]) -> T:
