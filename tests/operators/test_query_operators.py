@@ -217,7 +217,9 @@ def test_what_names_no_run(langsmith: LangSmithStandIn, connect: Any, run: Run) 
     """What names no run is refused with the ways to name one, and v2 says that it needs the project."""
     connect(langsmith, "v2")
     ids = tree(langsmith)
-    for wrong in ("", "shop", "https://smith.langchain.com/o/x/projects", f"{ids['b']}x"):
+    with pytest.raises(AirflowFailException, match=says("run_id is empty")):
+        run(LangSmithReadRunOperator(task_id="read", run_id=""))
+    for wrong in ("shop", "https://smith.langchain.com/o/x/projects", f"{ids['b']}x"):
         with pytest.raises(AirflowFailException, match=says("names no run")):
             run(LangSmithReadRunOperator(task_id="read", run_id=wrong))
     with pytest.raises(AirflowFailException, match=says("give project=")):
