@@ -12,6 +12,7 @@ from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.errors import ApiError
 from airflow_langsmith.api.filters import added, eq, or_
 from airflow_langsmith.api.flow import Flow, exchange
+from airflow_langsmith.api.ids import IdSet
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.reads import FeedbackWalk
 from airflow_langsmith.api.records import Feedback, Run
@@ -51,8 +52,8 @@ def count(query: RunQuery, backend: Backend) -> Flow[int]:
 
     Self-hosted servers may have no stats; there all pages of ids are read.
     """
-    walk = Walk(replace(query, fields=("id",)), backend)
-    yield from walk.next_page()
+    walk, ids = Walk(replace(query, fields=("id",)), backend), IdSet()
+    total = len(ids.new_of((yield from walk.next_page()).runs))
     if not walk.done:
         try:
             return (yield from exchange(lambda: question(query), read, backend.backoff))
@@ -60,8 +61,8 @@ def count(query: RunQuery, backend: Backend) -> Flow[int]:
             if error.retriable:
                 raise
     while not walk.done:
-        yield from walk.next_page()
-    return walk.runs
+        total += len(ids.new_of((yield from walk.next_page()).runs))
+    return total
 
 
 def pending(query: RunQuery, backend: Backend) -> Flow[list[Run]]:
@@ -107,8 +108,8 @@ def _given(run: Run, wanted: frozenset[str]) -> dict[str, Given]:
 
 
 def _all(query: RunQuery, backend: Backend) -> Flow[list[Run]]:
-    walk = Walk(query, backend)
+    walk, ids = Walk(query, backend), IdSet()
     runs: list[Run] = []
     while not walk.done:
-        runs += (yield from walk.next_page()).runs
+        runs += ids.new_of((yield from walk.next_page()).runs)
     return runs

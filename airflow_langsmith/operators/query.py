@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from airflow.providers.common.compat.sdk import BaseOperator, Context
+from airflow.providers.common.compat.sdk import Context
 
 from airflow_langsmith import arguments
 from airflow_langsmith.api.addresses import named, project_url, run_url
@@ -21,7 +21,7 @@ from airflow_langsmith.exceptions import airflow_errors
 from airflow_langsmith.export import Shape, Target, export, format_of
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithRunLink
-from airflow_langsmith.operators.base import UI_COLOR, LangSmithRunsOperator
+from airflow_langsmith.operators.base import LangSmithOperator, LangSmithRunsOperator
 from airflow_langsmith.views import View, view_of
 
 if TYPE_CHECKING:
@@ -59,6 +59,7 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Resolve the window and list its runs."""
+        self.use_defaults_for_blanks()
         with airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
             window = self.resolve_window(context)
             view, limit = view_of("runs", arguments.names(self.select, "select")), arguments.whole(self.limit, "limit")
@@ -71,14 +72,13 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
             listed = _dicts(view, islice(client.runs(query), limit + 1), f"the runs of {query.about}", advice)
             if len(listed) > limit:
                 raise ConfigurationError(
-                    f"There are more than {limit} runs in {query.about}. A retry will not help: raise limit, or "
-                    f"{advice}."
+                    f"There are more than {limit} runs in {query.about}. Raise limit, or {advice}."
                 )
         self.log.info("%s runs of %s", len(listed), query.about)
         return listed
 
 
-class LangSmithReadRunOperator(BaseOperator):
+class LangSmithReadRunOperator(LangSmithOperator):
     """
     Read one run, or a whole trace from one run down.
 
@@ -106,10 +106,9 @@ class LangSmithReadRunOperator(BaseOperator):
         "destination",
         "format",
         "compression",
-        "langsmith_conn_id",
+        *LangSmithOperator.template_fields,
     )
     operator_extra_links = (LangSmithRunLink(),)
-    ui_color = UI_COLOR
 
     def __init__(
         self,
@@ -122,7 +121,6 @@ class LangSmithReadRunOperator(BaseOperator):
         destination: str | ObjectStoragePath | None = None,
         format: str = "parquet",  # noqa: A002  # what it is called everywhere
         compression: str | None = None,
-        langsmith_conn_id: str = LangSmithHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -134,11 +132,10 @@ class LangSmithReadRunOperator(BaseOperator):
         self.destination = destination
         self.format = format
         self.compression = compression
-        self.langsmith_conn_id = langsmith_conn_id
-        self.langsmith_url = ""
 
     def execute(self, context: Context) -> dict[str, Any] | None:  # noqa: ARG002  # Airflow's contract
         """Read the run, and what is below it if asked."""
+        self.use_defaults_for_blanks()
         with airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
             view = view_of("runs", arguments.names(self.columns, "columns"))
             try:
@@ -154,7 +151,7 @@ class LangSmithReadRunOperator(BaseOperator):
             if shared and (children or self.destination):
                 raise ConfigurationError(
                     "A public link gives its run and no more: load_children and destination need the run's id or its "
-                    "address in LangSmith. A retry will not help."
+                    "address in LangSmith."
                 )
             self.langsmith_url = "" if shared else run_url(hook.settings, run)
             if self.destination:
@@ -212,7 +209,7 @@ def _dicts(
         size += len(row)
         if size > LARGEST_XCOM:
             raise ConfigurationError(
-                f"Over {LARGEST_XCOM // 1024} KB for {what} are too much for XCom. A retry will not help: {advice}."
+                f"Over {LARGEST_XCOM // 1024} KB for {what} are too much for XCom. To do: {advice}."
             )
         found.append((run.dotted_order or "", json.loads(row)))
     if in_tree_order:

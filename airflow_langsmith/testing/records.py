@@ -172,4 +172,5 @@ class Feedback:
     extra: dict[str, Any] | None = None
     feedback_group_id: str | None = None
     comparative_experiment_id: str | None = None
+    feedback_thread_id: str | None = None
     error: bool = False

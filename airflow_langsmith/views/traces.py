@@ -73,7 +73,7 @@ def asked(query: RunQuery, *, only_with_tools: bool) -> RunQuery:
 def about_roots(query: RunQuery) -> RunQuery:
     """Make a query one about roots, which is what stands for a trace."""
     if query.is_root is False:
-        raise ConfigurationError("is_root=False leaves no traces: a trace is found by its root. A retry will not help.")
+        raise ConfigurationError("is_root=False leaves no traces: a trace is found by its root.")
     return replace(query, is_root=True)
 
 

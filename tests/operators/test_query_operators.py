@@ -18,6 +18,7 @@ from langsmith import Client
 from airflow_langsmith.export import read_manifest
 from airflow_langsmith.operators import LangSmithListRunsOperator, LangSmithReadRunOperator
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.wording import says
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -88,9 +89,9 @@ def test_more_than_the_limit_is_no_list(langsmith: LangSmithStandIn, connect: An
     with pytest.raises(AirflowFailException, match="LangSmithExportOperator"):
         run(LangSmithListRunsOperator(task_id="list", project="shop", limit=150))
     assert len(langsmith.requests_to("/runs/query")) == 2
-    with pytest.raises(AirflowFailException, match="too much for XCom"):
+    with pytest.raises(AirflowFailException, match=says("too much for XCom")):
         run(LangSmithListRunsOperator(task_id="list", project="shop", select=["outputs"]))
-    with pytest.raises(AirflowFailException, match="no column cost"):
+    with pytest.raises(AirflowFailException, match=says("no column cost")):
         run(LangSmithListRunsOperator(task_id="list", project="shop", select=["cost"]))
 
 
@@ -195,7 +196,7 @@ def test_a_run_too_large_for_xcom(langsmith: LangSmithStandIn, connect: Any, tmp
     """A run that is too large for XCom fails the task and names the destination, where it then lands."""
     connect(langsmith)
     run_id = langsmith.add_run(project="shop", start_time=START, inputs={"text": "x" * 600_000})
-    with pytest.raises(AirflowFailException, match="give the task a destination"):
+    with pytest.raises(AirflowFailException, match=says("give the task a destination")):
         run(LangSmithReadRunOperator(task_id="read", run_id=run_id, project="shop"))
     landed = LangSmithReadRunOperator(task_id="read", run_id=run_id, project="shop", destination=f"file://{tmp_path}")
     assert run(landed)["rows"] == 1
@@ -216,10 +217,12 @@ def test_what_names_no_run(langsmith: LangSmithStandIn, connect: Any, run: Run) 
     """What names no run is refused with the ways to name one, and v2 says that it needs the project."""
     connect(langsmith, "v2")
     ids = tree(langsmith)
-    for wrong in ("", "shop", "https://smith.langchain.com/o/x/projects", f"{ids['b']}x"):
-        with pytest.raises(AirflowFailException, match="names no run"):
+    with pytest.raises(AirflowFailException, match=says("run_id is empty")):
+        run(LangSmithReadRunOperator(task_id="read", run_id=""))
+    for wrong in ("shop", "https://smith.langchain.com/o/x/projects", f"{ids['b']}x"):
+        with pytest.raises(AirflowFailException, match=says("names no run")):
             run(LangSmithReadRunOperator(task_id="read", run_id=wrong))
-    with pytest.raises(AirflowFailException, match="give project="):
+    with pytest.raises(AirflowFailException, match=says("give project=")):
         run(LangSmithReadRunOperator(task_id="read", run_id=ids["b"]))
     connect(langsmith, "v1")
     assert run(LangSmithReadRunOperator(task_id="read", run_id=ids["b"]))["project_name"] == "shop"
@@ -237,7 +240,7 @@ def test_a_public_link(langsmith: LangSmithStandIn, connect: Any, run: Run) -> N
     (request,) = langsmith.requests_to(f"/public/{token}/run")
     assert "x-api-key" not in request.headers
     assert operator.langsmith_url == ""
-    with pytest.raises(AirflowFailException, match="and no more"):
+    with pytest.raises(AirflowFailException, match=says("and no more")):
         run(LangSmithReadRunOperator(task_id="read", run_id=link, load_children=True))
     langsmith.misbehave("status", path=f"/public/{token}/run", status=404)
     with pytest.raises(AirflowFailException) as caught:
