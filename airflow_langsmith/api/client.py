@@ -124,11 +124,9 @@ class LangSmithClient(_Driven):
 
     def projects(self, name_contains: str | None = None) -> Iterator[Project]:
         """List projects."""
-        for offset in range(0, 1_000_000_000, reads.LARGEST_PAGE):
-            page = self.drive(reads.list_projects(name_contains, offset, self.backend.backoff))
-            yield from page
-            if len(page) < reads.LARGEST_PAGE:
-                return
+        listing = reads.list_projects(name_contains, self.backend.backoff)
+        while not listing.done:
+            yield from self.drive(listing.next_page())
 
     def walk(self, query: RunQuery) -> Walk:
         """Prepare to read a query page by page: ``client.drive(walk.next_page())`` until ``walk.done``."""

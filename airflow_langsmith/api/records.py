@@ -131,6 +131,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True):
     feedback_source: dict[str, Any] | None = None
     feedback_group_id: str | None = None
     comparative_experiment_id: str | None = None
+    feedback_thread_id: str | None = None
     extra: Any = None
 
 

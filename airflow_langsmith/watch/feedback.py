@@ -26,8 +26,8 @@ class FeedbackWatch(Watch):
 
     A look takes one request for the number of runs (two if they are more than a page), one for each 1000 runs that have
     feedback under the condition's keys (100 on v1), and one for each 50 of these that have several pieces under one
-    key. On v2 later looks ask for what changed since the last one, and for all again every tenth time, and before they
-    say that it is met or failed.
+    key, and one more (:class:`~airflow_langsmith.api.listing.Listing`). On v2 later looks ask for what changed since
+    the last one, and for all again every tenth time, and before they say that it is met or failed.
     """
 
     def __init__(
