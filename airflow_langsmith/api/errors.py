@@ -76,6 +76,7 @@ class ApiError(LangSmithError):
         self.detail = detail
         self.about = about
         self.retry_after = retry_after
+        self.is_deprecated = False  # whether the answer said that this address will be removed
 
     def __str__(self) -> str:
         """Say what happened, where, in whose words, and what to do."""

@@ -15,11 +15,18 @@ from msgspec import UNSET, Raw, UnsetType
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
-    """A project; the API calls it a session."""
+    """
+    A project; the API calls it a session.
+
+    ``trace_tier`` is ``shortlived`` or ``longlived``, and ``longlived_ttl_days`` how many days the latter is, if the
+    project says.
+    """
 
     id: str
     name: str
     tenant_id: str | None = None
+    trace_tier: str | None = None
+    longlived_ttl_days: int | None = None
 
 
 class Attachment(msgspec.Struct, kw_only=True):

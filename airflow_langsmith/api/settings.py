@@ -33,7 +33,8 @@ class Settings:
     One way to one LangSmith workspace.
 
     ``api_url`` is the root before ``/api/v1``. ``timeout`` is in seconds, for a read. ``requests_per_10s`` replaces
-    the documented budget of the run queries. ``verify`` is TLS: true, false, or the path of a CA bundle.
+    the documented budget of the run queries. ``verify`` is TLS: true, false, or the path of a CA bundle. ``conn_id`` is
+    the Airflow connection that said so, for messages.
     """
 
     api_url: str = REGIONS["us"][0]
@@ -45,6 +46,12 @@ class Settings:
     max_retries: int = DEFAULT_MAX_RETRIES
     verify: bool | str = True
     ui_url: str = REGIONS["us"][1]
+    conn_id: str = ""
+
+    @property
+    def named(self) -> str:
+        """The connection, as messages name it."""
+        return f"connection {self.conn_id}" if self.conn_id else "the connection"
 
     @property
     def is_saas(self) -> bool:
@@ -52,7 +59,7 @@ class Settings:
         return self.api_url in _API_TO_UI
 
     @classmethod
-    def parse(cls, *, host: str | None, api_key: str | None, extra: dict[str, Any]) -> Settings:
+    def parse(cls, *, host: str | None, api_key: str | None, extra: dict[str, Any], conn_id: str = "") -> Settings:
         """
         Read the fields of a connection, whose values may all be text.
 
@@ -74,6 +81,7 @@ class Settings:
             timeout=_seconds(extra, "timeout") or DEFAULT_TIMEOUT,
             max_retries=_or(_whole(extra, "max_retries", least=0), DEFAULT_MAX_RETRIES),
             verify=_verify(extra),
+            conn_id=conn_id,
             ui_url=_with_scheme(ui_host).rstrip("/") if ui_host else _API_TO_UI.get(api_url, api_url),
         )
 
