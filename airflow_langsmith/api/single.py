@@ -12,8 +12,10 @@ from msgspec.structs import replace
 from airflow_langsmith.api import v1, v2
 from airflow_langsmith.api.backend import Backend, Dialect
 from airflow_langsmith.api.errors import (
+    ApiError,
     AuthenticationError,
     ConfigurationError,
+    InvalidQueryError,
     LangSmithError,
     NotFoundError,
     RateLimitError,
@@ -77,7 +79,8 @@ def read_shared(share_token: str, run_id: str | None, backend: Backend) -> Flow[
     try:
         return (yield from _one(request, lambda body: v1.read_one(body, None, FIELDS, about), backend))
     except (RunNotFoundError, UnsupportedError, ServerError, RateLimitError) as error:
-        run = yield from _shared_on_v2(share_token, run_id, backend)
+        is_unknown = isinstance(error, RunNotFoundError) and not _is_no_address(error)
+        run = None if is_unknown else (yield from _shared_on_v2(share_token, run_id, backend))
         if run is None:
             raise error from None
     return (yield from _with_key(run, backend))
@@ -87,17 +90,24 @@ def _shared_on_v2(share_token: str, run_id: str | None, backend: Backend) -> Flo
     """Read a run by its public link on v2; None if there is no such run or no such address."""
     for path in v2.SHARED_PATHS:
         request = v2.shared_question(share_token, path)
+        read = partial(v2.read_shared, share_token=share_token, run_id=run_id, about=request.about)
         try:
-            runs = yield from exchange(partial(_same, request), partial(_read_shared, request), backend.backoff)
-        except (NotFoundError, UnsupportedError):
+            return (yield from exchange(partial(_same, request), read, backend.backoff))
+        except (NotFoundError, UnsupportedError, InvalidQueryError):
             continue
-        return next((run for run in runs if (run.id == run_id if run_id else run.is_root)), None)
     return None
+
+
+def _is_no_address(error: ApiError) -> bool:
+    """Tell a 404 of an address that is gone, by a router or a proxy, from LangSmith's own about a run."""
+    return error.detail.lower() in ("not found", "404 page not found") or error.detail.startswith("<")
 
 
 def _with_key(run: Run, backend: Backend) -> Flow[Run]:
     """Read a shared run again with the key, if the key can see it."""
     try:
+        if not run.project.id:
+            raise ConfigurationError("The public link does not say which project its run is in.")  # noqa: TRY301
         project = yield from find_project(run.project.id, backend.backoff)
         return (yield from read_run(run.id, project, FIELDS, backend))
     except (ConfigurationError, AuthenticationError, NotFoundError) as error:
@@ -115,10 +125,6 @@ def _ask(
 
 def _same(request: Request) -> Request:
     return request
-
-
-def _read_shared(request: Request, content: bytes) -> list[Run]:
-    return v2.read_shared(content, request.about)
 
 
 def _one(request: Request, read: Callable[[bytes], Page], backend: Backend) -> Flow[Run]:

@@ -7,7 +7,7 @@ newest first.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Raw
@@ -95,20 +95,29 @@ def shared_question(share_token: str, path: str) -> Request:
     return Request(
         "POST",
         f"/api/v2/public/{share_token}{path}",
-        json={"selects": [select for select in _selects(FIELDS) if select not in NOT_SHARED]},
+        json={"selects": [*(select for select in _selects(FIELDS) if select not in NOT_SHARED), "SHARE_URL"]},
         about="a run by its public link",
         needs_key=False,
         shown=f"/api/v2/public/...{path}",
     )
 
 
-def read_shared(content: bytes, about: str) -> list[Run]:
-    """Read the runs of a public link, which come without payloads; their project has an id and no name."""
+def read_shared(content: bytes, share_token: str, run_id: str | None, about: str) -> Run | None:
+    """
+    Read the run of a public link, or another one, of all runs of its trace; None if it is not among them.
+
+    If no run says that it is the shared one, that is the root. Payloads are missing, and its project has no name.
+    """
     runs = decode(_SHARED, content, about).items
-    for run in runs:
-        _runs([run], Project(id=run.project_id, name=""), FIELDS)
+    shared = [run for run in runs if run.share_url and share_token in run.share_url]
+    roots = [run for run in runs if not run.parent_run_ids]
+    wanted = [run for run in runs if run.id == run_id] if run_id else shared or roots
+    for run in wanted[:1]:
+        run.share_url = None  # a secret
         run.missing_payloads = list(MISSING_OF_SHARED)
-    return list(runs)
+        _runs([run], Project(id=run.project_id, name=""), FIELDS)
+        return cast("Run", run)
+    return None
 
 
 def _selects(fields: tuple[str, ...]) -> list[str]:
@@ -132,7 +141,9 @@ _WirePage = msgspec.defstruct("PageV2", [("items", _RUNS), ("next_cursor", str |
 _PAGE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WirePage)
 _ONE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WireRun)
 _LINK = msgspec.json.Decoder(str)
-_SharedRun = msgspec.defstruct("SharedRunV2", [("project_id", str, "")], bases=(_WireRun,), kw_only=True)
+_SharedRun = msgspec.defstruct(
+    "SharedRunV2", [("project_id", str, ""), ("share_url", str | None, None)], bases=(_WireRun,), kw_only=True
+)
 _SHARED_RUNS = list[_SharedRun]  # type: ignore[valid-type]
 _SHARED: msgspec.json.Decoder[Any] = msgspec.json.Decoder(msgspec.defstruct("SharedV2", [("items", _SHARED_RUNS)]))
 
