@@ -109,7 +109,7 @@ class LangSmithHook(BaseHook):
                 ", ".join(EXTRAS),
             )
         host = _address(connection.host, connection.port, connection.schema)
-        return Settings.parse(host=host, api_key=connection.password, extra=extra, name=self.langsmith_conn_id)
+        return Settings.parse(host=host, api_key=connection.password, extra=extra, conn_id=self.langsmith_conn_id)
 
     async def aget_conn(self) -> AsyncLangSmithClient:
         """Make a client that does not block, for triggers; whoever asks for it closes it."""

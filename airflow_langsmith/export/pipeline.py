@@ -20,6 +20,7 @@ from airflow_langsmith.export.checkpoints import Attempt, Checkpoints
 from airflow_langsmith.export.conflicts import refuse_another
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.errors import EmptyWindowError, SchemaChangeError
+from airflow_langsmith.export.expired import warn_if_expired
 from airflow_langsmith.export.layout import partition
 from airflow_langsmith.export.manifest import Manifest, ManifestColumn, read_manifest
 from airflow_langsmith.export.parts import Parts
@@ -167,6 +168,7 @@ def export(
             for batch in shaped:
                 for part in parts.add(batch):
                     publication.upload(part)
+            warn_if_expired(client, query, is_empty=progress.runs == 0)
             if progress.runs == 0 and target.on_empty == "skip":
                 return None
             if progress.runs == 0 and target.on_empty == "fail":

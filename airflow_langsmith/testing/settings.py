@@ -31,6 +31,7 @@ class Settings:
     retry_after: bool = True
     feedback_order: FeedbackOrder = "newest"
     largest_list: int = 100
+    retention_days: int | None = None
 
     @property
     def release(self) -> tuple[int, ...]:

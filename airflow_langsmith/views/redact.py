@@ -19,7 +19,7 @@ EVERYWHERE = "*"
 # Not texts but names of things: rows are found and joined by them.
 IDS = frozenset(
     "run_id trace_id parent_run_id project_id thread_id dotted_order reference_example_id retriever_run_ids "
-    "feedback_id feedback_group_id comparative_experiment_id".split()
+    "feedback_id feedback_group_id comparative_experiment_id feedback_thread_id".split()
 )
 _TEXTS = ("string", "strings", "json")
 _BARE = frozenset(("pattern", "patterns", "truncate", "call"))  # actions that, without a target, are for all texts
