@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from datetime import datetime
@@ -31,7 +32,7 @@ class _WireFeedback(msgspec.Struct, kw_only=True):
     key: str
     created_at: str | None = None
     modified_at: str | None = None
-    score: float | bool | None = None
+    score: float | bool | str | None = None  # text where it was NaN or infinite
     value: Any = None
     comment: str | None = None
     correction: Any = None
@@ -47,7 +48,15 @@ class _WireFeedback(msgspec.Struct, kw_only=True):
 
 
 _TIMES = ("created_at", "modified_at", "start_time")
-_FEEDBACK = msgspec.json.Decoder(list[_WireFeedback])
+
+
+def _finite(digits: str) -> float | str:
+    """Read a number with a fraction or exponent; one that no float holds stays its digits, as text."""
+    number = float(digits)
+    return number if math.isfinite(number) else digits
+
+
+_FEEDBACK = msgspec.json.Decoder(list[_WireFeedback], float_hook=_finite)
 
 
 def read_info(backoff: Backoff) -> Flow[Info]:
@@ -112,7 +121,9 @@ class FeedbackWalk:
         about = f"feedback from {self._offset}"
         params = _given({**self._asked, "run": self._groups[0], "offset": self._offset})
         request = Request("GET", "/api/v1/feedback", params=params, about=about)
-        wires = yield from exchange(lambda: request, lambda body: decode(_FEEDBACK, body, about), self._backoff)
+        wires = yield from exchange(
+            lambda: request, lambda body: decode(_FEEDBACK, body, about, levels=2), self._backoff
+        )
         self._offset += LARGEST_PAGE
         if len(wires) < LARGEST_PAGE:
             self._groups.popleft()
@@ -125,7 +136,8 @@ class FeedbackWalk:
 
 
 def _piece(wire: _WireFeedback) -> Feedback:
-    return Feedback(**{**asdict(wire), **{name: moment(getattr(wire, name)) for name in _TIMES}})
+    score = None if isinstance(wire.score, str) else wire.score
+    return Feedback(**{**asdict(wire), "score": score, **{name: moment(getattr(wire, name)) for name in _TIMES}})
 
 
 def _given_in(piece: Feedback, after: datetime | None, before: datetime | None) -> bool:

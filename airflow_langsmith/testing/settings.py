@@ -31,6 +31,7 @@ class Settings:
     retry_after: bool = True
     feedback_order: FeedbackOrder = "newest"
     largest_list: int = 100
+    self_hosted: bool = False
 
     @property
     def release(self) -> tuple[int, ...]:
