@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -33,7 +34,7 @@ class _WireFeedback(msgspec.Struct, kw_only=True):
     key: str
     created_at: str | None = None
     modified_at: str | None = None
-    score: float | bool | None = None
+    score: float | bool | str | None = None  # text where it was NaN or infinite
     value: Any = None
     comment: str | None = None
     correction: Any = None
@@ -50,7 +51,15 @@ class _WireFeedback(msgspec.Struct, kw_only=True):
 
 
 _TIMES = ("created_at", "modified_at", "start_time")
-_FEEDBACK = msgspec.json.Decoder(list[_WireFeedback])
+
+
+def _finite(digits: str) -> float | str:
+    """Read a number with a fraction or exponent; one that no float holds stays its digits, as text."""
+    number = float(digits)
+    return number if math.isfinite(number) else digits
+
+
+_FEEDBACK = msgspec.json.Decoder(list[_WireFeedback], float_hook=_finite)
 
 
 def read_info(backoff: Backoff) -> Flow[Info]:
@@ -134,11 +143,14 @@ class FeedbackWalk:
         about = f"feedback from {offset}"
         params = _given({**self._asked, "run": self._groups[0], "offset": offset})
         request = Request("GET", "/api/v1/feedback", params=params, about=about)
-        return (yield from exchange(lambda: request, lambda body: decode(_FEEDBACK, body, about), self._backoff))
+        return (
+            yield from exchange(lambda: request, lambda body: decode(_FEEDBACK, body, about, levels=2), self._backoff)
+        )
 
 
 def _piece(wire: _WireFeedback) -> Feedback:
-    return Feedback(**{**asdict(wire), **{name: moment(getattr(wire, name)) for name in _TIMES}})
+    score = None if isinstance(wire.score, str) else wire.score
+    return Feedback(**{**asdict(wire), "score": score, **{name: moment(getattr(wire, name)) for name in _TIMES}})
 
 
 def _given_in(piece: Feedback, after: datetime | None, before: datetime | None) -> bool:

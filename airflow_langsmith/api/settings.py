@@ -63,6 +63,21 @@ class Settings:
         """Whether this is one of LangSmith's own clouds."""
         return self.api_url in _API_TO_UI
 
+    def address(self, path: str) -> str:
+        """
+        Write the whole address of a path of the API, or of a link that LangSmith gave.
+
+        A link without a host is relative to the API: the root of the host on LangSmith's clouds, ``/api`` on other
+        servers, whose root is the UI.
+
+        >>> Settings(api_url="https://langsmith.example.com").address("/public/download?jwt=x")
+        'https://langsmith.example.com/api/public/download?jwt=x'
+        """
+        if not is_relative(path):
+            return path
+        step = path.removeprefix("/")
+        return f"{self.api_url}/{step}" if self.is_saas or step.startswith("api/") else f"{self.api_url}/api/{step}"
+
     @classmethod
     def parse(cls, *, host: str | None, api_key: str | None, extra: dict[str, Any], conn_id: str = "") -> Settings:
         """
@@ -92,6 +107,11 @@ class Settings:
 
 
 FIELDS = ("workspace_id", "api_version", "requests_per_10s", "timeout", "max_retries", "verify", "ui_host")
+
+
+def is_relative(link: str) -> bool:
+    """Tell whether a link names no host, and so leads to LangSmith's own."""
+    return not link.startswith(("http://", "https://", "//"))
 
 
 def api_root(host: str | None) -> str:

@@ -67,7 +67,7 @@ def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
 
 def read(content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:
     """Read a page."""
-    answer = decode(_PAGE, content, about)
+    answer = decode(_PAGE, content, about, levels=3)
     runs, attached = _runs(answer.items, project, fields)
     return Page(runs, answer.next_cursor or None, len(content), attachments=attached)
 

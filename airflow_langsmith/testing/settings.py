@@ -32,6 +32,7 @@ class Settings:
     feedback_order: FeedbackOrder = "newest"
     largest_list: int = 100
     retention_days: int | None = None
+    self_hosted: bool = False
 
     @property
     def release(self) -> tuple[int, ...]:

@@ -55,6 +55,8 @@ class LangSmithStandIn:
     :param largest_list: How many pieces of feedback, or projects, one page has at most, even if more are asked for.
     :param retention_days: How many days the workspace says that it keeps traces of projects that are ``longlived``; it
         says so, and deletes nothing.
+    :param self_hosted: Whether it is a server of your own behind nginx: the API is below ``/api``, and every other
+        address answers 200 with the page of the UI.
     :param port: Port on 127.0.0.1; 0 takes a free one.
     :param seed: From which all ids are drawn.
     :param now: A clock; by default the real one.
@@ -76,6 +78,7 @@ class LangSmithStandIn:
         feedback_order: FeedbackOrder = "newest",
         largest_list: int = 100,
         retention_days: int | None = None,
+        self_hosted: bool = False,
         port: int = 0,
         seed: int = 0,
         now: Callable[[], datetime] | None = None,
@@ -94,6 +97,7 @@ class LangSmithStandIn:
             feedback_order=feedback_order,
             largest_list=largest_list,
             retention_days=retention_days,
+            self_hosted=self_hosted,
         )
         self._workspace = Workspace(workspace_id=workspace_id, seed=seed, now=now)
         self._faults = FaultScript()
@@ -135,10 +139,10 @@ class LangSmithStandIn:
 
     @property
     def url(self) -> str:
-        """The root of the API, before ``/api/v1``: what the SDK takes as ``api_url`` and a connection as host."""
+        """What the SDK takes as ``api_url`` and a connection as host; of a self-hosted server it ends in ``/api``."""
         if self._server is None:
             raise RuntimeError("The stand-in has no address: start it, or use it in a 'with' block.")
-        return self._server.url
+        return f"{self._server.url}/api" if self._settings.self_hosted else self._server.url
 
     @property
     def api_key(self) -> str:
