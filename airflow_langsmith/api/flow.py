@@ -24,6 +24,7 @@ from airflow_langsmith.api.errors import (
     ServerError,
     error_for,
 )
+from airflow_langsmith.api.wire import DECODE_ERRORS
 
 T = TypeVar("T")
 
@@ -153,7 +154,7 @@ def _reading(asked: Request, read: Callable[[bytes], T], body: bytes) -> T:
         return read(body)
     except LangSmithError:
         raise
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+    except (*DECODE_ERRORS, TypeError, OverflowError, RecursionError) as error:
         raise PayloadError(
             f"LangSmith's answer to {asked.named} [{asked.about}] has a value that cannot be read: {error}. A retry "
             "will not help: leave the column out, and tell us."

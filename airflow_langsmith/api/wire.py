@@ -18,6 +18,9 @@ from airflow_langsmith.api.records import Project, Run
 
 T = TypeVar("T")
 
+# What reading JSON raises. Before msgspec 0.21 its own errors are no ValueErrors.
+DECODE_ERRORS = (ValueError, msgspec.MsgspecError)
+
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str) -> T:
     """
@@ -48,7 +51,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str) -> T:
                 f"LangSmith's answer is nested too deep to be read {begins}. A retry will not help: leave inputs and "
                 "outputs out of columns."
             ) from refusal
-        except ValueError:
+        except DECODE_ERRORS:
             raise TransportError(
                 f"LangSmith's answer is no JSON, or was cut short ({refusal}) {begins}. A retry may help; if it does "
                 "not, host may not be LangSmith's API."

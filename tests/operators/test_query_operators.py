@@ -11,9 +11,9 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 from langsmith import Client
 
+from airflow_langsmith.airflow_sdk import AirflowFailException
 from airflow_langsmith.export import read_manifest
 from airflow_langsmith.operators import LangSmithListRunsOperator, LangSmithReadRunOperator
 from airflow_langsmith.testing import LangSmithStandIn
