@@ -171,6 +171,5 @@ def _printed(written: str) -> Any:
 def _wrong(name: str, value: object, wanted: str, *, optional: bool = True) -> ConfigurationError:
     wanted += ", or empty for not given" if optional else ""
     return ConfigurationError(
-        f"{name} is {value!r}; it has to be {wanted}. A retry will not help: correct the DAG, or the template that "
-        "gave this."
+        f"{name} is {value!r}; it has to be {wanted}. Correct the DAG, or the template that gave this."
     )

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
-
+from airflow_langsmith.airflow_sdk import AirflowException, AirflowFailException
 from airflow_langsmith.api.errors import LangSmithError
 
 
@@ -25,4 +24,7 @@ def airflow_errors() -> Iterator[None]:
     try:
         yield
     except LangSmithError as error:
-        raise (LangSmithException if error.retriable else AirflowFailException)(str(error)) from error
+        message = "\n".join([str(error), *getattr(error, "__notes__", ())])
+        if error.retriable:
+            raise LangSmithException(message) from error
+        raise AirflowFailException(message) from None  # the way here helps nobody, and shows the message twice

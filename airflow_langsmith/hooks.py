@@ -8,8 +8,7 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Required, Self, TypedDict, Unpack, cast
 
-from airflow.providers.common.compat.sdk import BaseHook
-
+from airflow_langsmith.airflow_sdk import BaseHook
 from airflow_langsmith.api.addresses import named
 from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
 from airflow_langsmith.api.filters import Expression, thread
@@ -17,10 +16,11 @@ from airflow_langsmith.api.query import BEGINNING, FIELDS, RunQuery
 from airflow_langsmith.api.records import Feedback, Project, Run
 from airflow_langsmith.api.settings import FIELDS as EXTRAS
 from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.api.tree import tree_order
 from airflow_langsmith.provider_info import CONNECTION_TYPE
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
+    from airflow_langsmith.airflow_sdk import Connection
 
 _SMALL = 100  # a page of either version
 _COUNTED = 1000  # projects that "Test connection" counts before it says "more than"
@@ -90,14 +90,10 @@ class LangSmithHook(BaseHook):
         return self._read(connection, connection.extra_dejson)
 
     async def asettings(self) -> Settings:
-        """Read what the connection says, without blocking."""
-        from airflow.providers.common.compat.connection import (  # noqa: PLC0415  # triggers alone need it
-            get_async_connection,
-            get_async_extra_dejson,
-        )
+        """Read what the connection says, without blocking: in a thread, where every Airflow 3 may wait for it."""
+        from asgiref.sync import sync_to_async  # noqa: PLC0415  # triggers alone need it
 
-        connection = await get_async_connection(self.langsmith_conn_id, hook=self)
-        return self._read(connection, await get_async_extra_dejson(connection))
+        return await sync_to_async(lambda: self.settings)()
 
     def _read(self, connection: Connection, extra: dict[str, Any]) -> Settings:
         if unknown := sorted(set(extra) - set(EXTRAS)):
@@ -108,7 +104,7 @@ class LangSmithHook(BaseHook):
                 ", ".join(EXTRAS),
             )
         host = _address(connection.host, connection.port, connection.schema)
-        return Settings.parse(host=host, api_key=connection.password, extra=extra)
+        return Settings.parse(host=host, api_key=connection.password, extra=extra, conn_id=self.langsmith_conn_id)
 
     async def aget_conn(self) -> AsyncLangSmithClient:
         """Make a client that does not block, for triggers; whoever asks for it closes it."""
@@ -181,10 +177,9 @@ class LangSmithHook(BaseHook):
 
     def read_trace(self, trace_id: str, project: str, select: Iterable[str] = FIELDS) -> list[Run]:
         """Read all runs of a trace, in the order of the tree: each before what it called, and that in order."""
-        fields = (*select, "dotted_order")
-        return sorted(
-            self._runs(fields, {"project": project, "trace_id": trace_id}), key=lambda run: str(run.dotted_order)
-        )
+        runs = list(self._runs((*select, "dotted_order"), {"project": project, "trace_id": trace_id}))
+        place = tree_order(run.dotted_order or "" for run in runs)
+        return sorted(runs, key=lambda run: place(run.dotted_order or ""))
 
     def read_thread(self, thread_id: str, project: str, select: Iterable[str] = FIELDS) -> list[Run]:
         """Read the turns of a thread: the roots that bear its id under any of the three metadata keys, oldest first."""

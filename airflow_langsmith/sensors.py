@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import (
+from airflow_langsmith import arguments
+from airflow_langsmith.airflow_sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     BaseSensorOperator,
@@ -15,8 +16,7 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
     conf,
 )
-
-from airflow_langsmith import arguments
+from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import BEGINNING
 from airflow_langsmith.exceptions import LangSmithException, airflow_errors
 from airflow_langsmith.hooks import LangSmithHook
@@ -84,7 +84,8 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
             if self.deferrable:
                 self._wait_elsewhere(watch)
             if self.reschedule:
-                self._remember(context, watch)
+                with airflow_errors():
+                    self._remember(context, watch)
         return PokeReturnValue(outcome.state == "met", result if outcome.state == "met" else None)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None, **_: Any) -> Any:  # noqa: ARG002
@@ -128,9 +129,9 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         if store is not None:
             store.set(_MEMORY, watch.serialize())
         elif watch.remembers:
-            raise AirflowFailException(
-                "Before Airflow 3.3, mode='reschedule' forgets between two looks what this sensor has to remember. A "
-                "retry will not help: use deferrable=True or mode='poke'."
+            raise ConfigurationError(
+                "Before Airflow 3.3, mode='reschedule' forgets between two looks what this sensor has to remember. Use "
+                "deferrable=True or mode='poke'."
             )
 
     def _wait_elsewhere(self, watch: Watch) -> None:

@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow.providers.common.compat.sdk import BaseOperator, Context
-
 from airflow_langsmith import arguments
+from airflow_langsmith.airflow_sdk import BaseOperator, Context
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.filters import Expression
 from airflow_langsmith.api.query import RunQuery
@@ -165,7 +164,7 @@ class LangSmithRunsOperator(LangSmithOperator):
         """
         name = arguments.text(self.project, "project")
         if name is None:
-            raise ConfigurationError("project is empty; it has to be the name or the id of one. A retry will not help.")
+            raise ConfigurationError("project is empty; it has to be the name or the id of one.")
         return name
 
     def resolve_window(self, context: Context, now: datetime | None = None) -> TimeWindow:

@@ -8,14 +8,15 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from airflow.providers.common.compat.sdk import Context
 
 from airflow_langsmith import arguments
+from airflow_langsmith.airflow_sdk import Context
 from airflow_langsmith.api.addresses import named, project_url, run_url
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.errors import ConfigurationError, RunNotFoundError
 from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery
 from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.tree import tree_order
 from airflow_langsmith.exceptions import airflow_errors
 from airflow_langsmith.export import Shape, Target, export, format_of
 from airflow_langsmith.hooks import LangSmithHook
@@ -24,7 +25,7 @@ from airflow_langsmith.operators.base import LangSmithOperator, LangSmithRunsOpe
 from airflow_langsmith.views import View, view_of
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
+    from airflow.sdk import ObjectStoragePath
 
 # Bytes of JSON: XComs lie in Airflow's database, and every task that reads one loads it whole.
 LARGEST_XCOM = 512 * 1024
@@ -71,8 +72,7 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
             listed = _dicts(view, islice(client.runs(query), limit + 1), f"the runs of {query.about}", advice)
             if len(listed) > limit:
                 raise ConfigurationError(
-                    f"There are more than {limit} runs in {query.about}. A retry will not help: raise limit, or "
-                    f"{advice}."
+                    f"There are more than {limit} runs in {query.about}. Raise limit, or {advice}."
                 )
         self.log.info("%s runs of %s", len(listed), query.about)
         return listed
@@ -140,7 +140,7 @@ class LangSmithReadRunOperator(LangSmithOperator):
             view = view_of("runs", arguments.names(self.columns, "columns"))
             try:
                 run_id, place = arguments.text(self.run_id, "run_id") or "", arguments.text(self.project, "project")
-                run = hook.read_run(run_id, place, (*view.fields, "trace_id", "dotted_order"))
+                run = hook.read_run(run_id, place, (*view.fields, "trace_id"))
             except RunNotFoundError:
                 if not arguments.flag(self.missing_ok, "missing_ok"):
                     raise
@@ -151,7 +151,7 @@ class LangSmithReadRunOperator(LangSmithOperator):
             if shared and (children or self.destination):
                 raise ConfigurationError(
                     "A public link gives its run and no more: load_children and destination need the run's id or its "
-                    "address in LangSmith. A retry will not help."
+                    "address in LangSmith."
                 )
             self.langsmith_url = "" if shared else run_url(hook.settings, run)
             if self.destination:
@@ -183,9 +183,7 @@ class LangSmithReadRunOperator(LangSmithOperator):
 
 def _below(run: Run, *, children: bool, fields: tuple[str, ...]) -> RunQuery:
     """Ask for a run alone, or for it and everything below it."""
-    narrowed: dict[str, Any] = (
-        {"trace_id": run.trace_id, "below": run.dotted_order} if children else {"run_ids": (run.id,)}
-    )
+    narrowed: dict[str, Any] = {"trace_id": run.trace_id, "below": run.id} if children else {"run_ids": (run.id,)}
     return RunQuery(
         project=run.project,
         start=run.start_time - BEFORE_ROOT,
@@ -211,9 +209,10 @@ def _dicts(
         size += len(row)
         if size > LARGEST_XCOM:
             raise ConfigurationError(
-                f"Over {LARGEST_XCOM // 1024} KB for {what} are too much for XCom. A retry will not help: {advice}."
+                f"Over {LARGEST_XCOM // 1024} KB for {what} are too much for XCom. To do: {advice}."
             )
         found.append((run.dotted_order or "", json.loads(row)))
     if in_tree_order:
-        found.sort(key=lambda one: one[0])
+        place = tree_order(dotted_order for dotted_order, _ in found)
+        found.sort(key=lambda one: place(one[0]))
     return [row for _, row in found]
