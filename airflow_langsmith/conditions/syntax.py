@@ -161,7 +161,7 @@ class _Reader:
         written = Comparison(measure, operator, self._number(f"expected the number that {measure} is compared with"))
         if written.foregone is not None:
             always = "always" if written.foregone else "never"
-            raise _Misplaced(f"{written} {always} holds, for {measure} is {measure.kind}", place)
+            raise _Misplaced(f"{written} {always} holds, because {measure} is {measure.kind}", place)
         return Comparison(measure, OPPOSITE[operator], written.number) if opposite else written
 
     def _measure(self) -> Measure:

@@ -28,8 +28,20 @@ MAY_IMPORT = {
     "hooks": {"api", "provider_info"},
     "links": set(),
     "watch": {"watch", "api", "conditions"},
-    "sensors": {"arguments", "watch", "hooks", "exceptions", "operators.base", "api.query", "windows", "triggers"},
-    "triggers": {"watch", "conditions", "hooks", "api", "windows"},
+    "sensors": {
+        "arguments",
+        "watch",
+        "conditions",
+        "hooks",
+        "links",
+        "exceptions",
+        "operators.base",
+        "api.query",
+        "api.errors",
+        "windows",
+        "triggers",
+    },
+    "triggers": {"arguments", "watch", "conditions", "hooks", "operators.base", "api", "windows"},
     "operators": {"operators", "hooks", "links", "exceptions", "arguments", "api", "views", "export", "windows"},
 }
 

@@ -6,7 +6,6 @@ import json
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -133,11 +132,10 @@ def test_rescheduled_looks_need_no_memory(langsmith: LangSmithStandIn, connect: 
     """With ``mode="reschedule"`` each look is a process of its own, on any Airflow 3."""
     connect(langsmith)
     runs = scored(langsmith, 1, None)
-    instance = SimpleNamespace(get_first_reschedule_date=lambda _: None)
     with pytest.raises(AirflowRescheduleException):
-        run(sensor(mode="reschedule"), ti=instance)
+        run(sensor(mode="reschedule"))
     langsmith.add_feedback(runs[1], score=0)
-    assert run(sensor(mode="reschedule"), ti=instance)["figures"] == {"coverage(user_score)": 1.0}
+    assert run(sensor(mode="reschedule"))["figures"] == {"coverage(user_score)": 1.0}
 
 
 @WAYS
