@@ -21,6 +21,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_langsmith import arguments
+from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.errors import LangSmithError
 from airflow_langsmith.api.query import BEGINNING
 from airflow_langsmith.conditions import Condition, parse
@@ -70,6 +71,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         super().__init__(**kwargs)
         self.deferrable = deferrable
         self._watch: Watch | None = None
+        self._backend: Backend | None = None
         self._throttle = LogThrottle()
         self._times_out_at = self._deadline = _NEVER
 
@@ -98,8 +100,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Go on after the trigger. Airflow's sensors would skip more here than they do in a worker."""
-        # Airflow stores the link that the operator holds when the task ends.
-        self.langsmith_url = context["ti"].xcom_pull(key=LangSmithProjectLink().xcom_key) or ""
+        self._recall_link(context)
         try:
             try:
                 return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
@@ -117,7 +118,8 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         with airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
             self._watch = watch = self._watch or self._begin(context)
             client = hook.get_conn()
-            outcome = client.drive(watch.look(client.backend))
+            self._backend = self._backend or client.backend  # which asks for the API's version, and logs it, once
+            outcome = client.drive(watch.look(self._backend))
             result = watch.result(outcome, client.settings)
         if result["url"] != self.langsmith_url:
             self.show_link(context, result["url"])
@@ -187,7 +189,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         remembered: Any = store.get(_MEMORY) if store is not None else None
         asked = {name: value for name, value in watch.serialize().items() if value is not None}
         if remembered and asked.items() <= remembered.items():  # else the DAG asks for something else by now
-            if remembered.get("try_number") == context["ti"].try_number:  # each try has a log of its own
+            if remembered.get("try_number") == _try_number(context):  # each try has a log of its own
                 self._throttle = LogThrottle.of(remembered["log"])
             return watch.of(watch.selection, remembered, self._clock)
         return watch
@@ -205,7 +207,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
     def _remember(self, context: Context, watch: Watch) -> None:
         store = context.get("task_state_store")
         if store is not None:
-            log = {"log": self._throttle.serialize(), "try_number": context["ti"].try_number}
+            log = {"log": self._throttle.serialize(), "try_number": _try_number(context)}
             store.set(_MEMORY, watch.serialize() | log)
         elif watch.remembers:
             raise AirflowFailException(
@@ -244,6 +246,13 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
             return f"{self.project}, {selection.start:%Y-%m-%d %H:%M} to {selection.end:%Y-%m-%d %H:%M} UTC"
         return str(self.project)
 
+    def _recall_link(self, context: Context) -> None:
+        """Take the link from before the deferral: when the task ends, Airflow stores what the operator holds."""
+        ti: Any = context.get("ti")
+        if hasattr(ti, "xcom_pull"):
+            key = LangSmithProjectLink().xcom_key
+            self.langsmith_url = ti.xcom_pull(key=key, map_indexes=ti.map_index) or ""
+
     def _check_literals(self) -> None:
         """Read every argument that is final when the DAG is parsed, so that a wrong one is an import error."""
         with airflow_errors():
@@ -253,6 +262,10 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
 
     def _read(self, name: str) -> Any:
         return self.readers[name](getattr(self, name), name)
+
+
+def _try_number(context: Context) -> int:
+    return getattr(context.get("ti"), "try_number", 1)
 
 
 def _not_met(seconds: float, last_check: str) -> str:

@@ -44,8 +44,9 @@ class TaskInstance:
         """Store a value."""
         self.xcoms[key] = value
 
-    def xcom_pull(self, key: str) -> Any:
-        """Return it."""
+    def xcom_pull(self, key: str, *, map_indexes: int) -> Any:
+        """Return it; without an index, Airflow returns a list of those of all mapped tasks."""
+        assert map_indexes == self.map_index
         return self.xcoms.get(key)
 
     def get_first_reschedule_date(self, _: Any) -> datetime | None:
