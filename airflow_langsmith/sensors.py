@@ -22,7 +22,7 @@ from airflow.providers.common.compat.sdk import (
 
 from airflow_langsmith import arguments
 from airflow_langsmith.api.backend import Backend
-from airflow_langsmith.api.errors import LangSmithError
+from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
 from airflow_langsmith.api.query import BEGINNING
 from airflow_langsmith.conditions import Condition, parse
 from airflow_langsmith.exceptions import FailWhenError, LangSmithException, airflow_errors
@@ -135,7 +135,8 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         if self.deferrable:
             self._wait_elsewhere(watch)
         if self.reschedule:
-            self._remember(context, watch)
+            with airflow_errors():
+                self._remember(context, watch)
         return PokeReturnValue(is_done=False)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None, **_: Any) -> Any:  # noqa: ARG002
@@ -184,6 +185,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
 
     def _begin(self, context: Context) -> Watch:
         """Make what is looked at, and go on from the last look if that was in another process."""
+        self.use_defaults_for_blanks()
         watch = self.watch(self._selection(context))
         store = context.get("task_state_store") if self.reschedule else None
         remembered: Any = store.get(_MEMORY) if store is not None else None
@@ -210,7 +212,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
             log = {"log": self._throttle.serialize(), "try_number": _try_number(context)}
             store.set(_MEMORY, watch.serialize() | log)
         elif watch.remembers:
-            raise AirflowFailException(
+            raise ConfigurationError(
                 "mode='reschedule' of this sensor needs Airflow 3.3, which keeps its state between two looks. Use "
                 "deferrable=True or mode='poke'."
             )
@@ -239,7 +241,8 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
 
     def _map_name(self, context: Context) -> str:
         """Name the project, and the window or how many runs, unless an argument is wrong."""
-        with suppress(LangSmithError):
+        with suppress(LangSmithError, AirflowFailException):
+            self.use_defaults_for_blanks()
             selection = self._selection(context)
             if selection.start == BEGINNING:
                 return f"{self.project}, {len(selection.narrowed['run_ids'])} runs"
@@ -257,7 +260,8 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         """Read every argument that is final when the DAG is parsed, so that a wrong one is an import error."""
         with airflow_errors():
             for name in self.readers:
-                if arguments.is_literal(getattr(self, name)):
+                value = getattr(self, name)
+                if arguments.is_literal(value) and value != "":  # which stands for the default
                     self._read(name)
 
     def _read(self, name: str) -> Any:
@@ -282,7 +286,7 @@ def _length_or_zero(value: str | timedelta, name: str) -> timedelta:
 
 
 def _optional_length(value: str | timedelta | None, name: str) -> timedelta | None:
-    return None if value is None or value == "" else duration(value, name)
+    return None if value is None else duration(value, name)
 
 
 class LangSmithFeedbackSensor(LangSmithSensor):
@@ -346,7 +350,7 @@ class LangSmithSettledSensor(LangSmithSensor):
     as no more than a page of runs is pending; before the window is over, one request finds the project.
 
     :param quiet_for: How long the number of runs has to stay the same; ``"0s"`` for not at all. (templated)
-    :param pending_timeout: After how long a run that has not ended is given up, and named; ``""`` for never. A day by
+    :param pending_timeout: After how long a run that has not ended is given up, and named; None for never. A day by
         default: LangSmith's cloud takes no end of a run that started longer ago. (templated)
 
     Which runs, and of which window: the arguments of

@@ -262,8 +262,8 @@ def _no_window(context: Mapping[str, Any], length: timedelta | None, missing_win
     if missing_window == "fail" and context.get("data_interval_end") is None:
         ways.append("for manual and asset-triggered runs, window='1d' with missing_window='run_after'")
     return (
-        f"This {run_type} run (timetable {timetable}) says nothing of a time window: {lacks}. Nothing was read. A "
-        f"retry will not help; {'; or '.join(ways)}."
+        f"This {run_type} run (timetable {timetable}) says nothing of a time window: {lacks}. "
+        f"To do: {'; or '.join(ways)}. Nothing was read."
     )
 
 

@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_langsmith.windows import TimeWindow, WindowError, WindowNotClosedError, resolve, split, trailing
+from tests.wording import says
 
 NOW = datetime(2026, 11, 22, 10, 2, 34, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -93,7 +94,7 @@ def test_every_interval_airflow_gives(
     context = run(interval, run_type=run_type)
     assert bounds(resolve(context, window="1d", now=NOW)) == tuple(map(at, with_window))
     if alone is None:
-        with pytest.raises(WindowError, match="zero length") as caught:
+        with pytest.raises(WindowError, match=says("zero length")) as caught:
             resolve(context, now=NOW)
         assert "schedule=CronDataIntervalTimetable(" in str(caught.value)
         assert "window='1d'" in str(caught.value)
@@ -125,7 +126,7 @@ def test_a_partitioned_run() -> None:
     """A partition date starts the window, and ``window`` is its length."""
     context = run(partition_key="2026-11-21", partition_date=at("21T00:00"))
     assert bounds(resolve(context, window=DAY, now=NOW)) == (at("21T00:00"), at("22T00:00"))
-    with pytest.raises(WindowError, match="partition date 2026-11-21"):
+    with pytest.raises(WindowError, match=says("partition date 2026-11-21")):
         resolve(context, now=NOW)
 
 
@@ -198,7 +199,7 @@ def test_align_makes_a_late_manual_run_the_same_partition() -> None:
     assert bounds(resolve(manual, window="1h", align="hour", now=NOW)) == (at("22T09:00"), at("22T10:00"))
     in_berlin = resolve(manual, window="1d", align="day", window_timezone="Europe/Berlin", now=NOW)
     assert bounds(in_berlin) == (at("20T23:00"), at("21T23:00"))
-    with pytest.raises(WindowError, match="shorter than that"):
+    with pytest.raises(WindowError, match=says("shorter than that")):
         resolve(run(("22T10:00", "22T10:30")), align="hour", now=NOW)
 
 
@@ -237,7 +238,7 @@ def test_a_window_still_open_fails_in_a_way_that_a_retry_cures() -> None:
     """A window that has not closed, or not long enough ago, is no window yet; a later try finds it."""
     context = run(("21T00:00", "22T00:00"))
     for lag, moment in [(None, at("21T23:59")), ("30m", at("22T00:29")), (timedelta(hours=2), at("22T01:59"))]:
-        with pytest.raises(WindowNotClosedError, match="set retries and retry_delay") as caught:
+        with pytest.raises(WindowNotClosedError, match=says("set retries and retry_delay")) as caught:
             resolve(context, lag=lag, now=moment)
         assert (" ago " in str(caught.value)) is (lag is not None)
         assert caught.value.retriable
@@ -301,9 +302,9 @@ def test_trailing_hours() -> None:
     assert found[-1] == hour.arguments()
     across_a_change_of_clocks = TimeWindow(datetime(2026, 3, 8, 7, tzinfo=UTC), datetime(2026, 3, 8, 8, tzinfo=UTC))
     assert len(trailing(across_a_change_of_clocks, 1, "America/New_York")) == 24
-    with pytest.raises(WindowError, match="do not fill days"):
+    with pytest.raises(WindowError, match=says("do not fill days")):
         trailing(TimeWindow(at("21T00:00"), at("21T07:00")), 2)
-    with pytest.raises(WindowError, match="1 or more"):
+    with pytest.raises(WindowError, match=says("1 or more")):
         trailing(hour, 0)
 
 

@@ -71,7 +71,7 @@ def path_at(uri: str | StoragePath) -> StoragePath:
         _ = path.fs
     except ValueError as error:
         raise ConfigurationError(
-            f"{uri!r} is no place to write to or read from: {error}. A retry will not help; write it like "
+            f"{uri!r} is no place to write to or read from: {error}. Write it like "
             "s3://conn_id@bucket/key or file:///directory, and install the provider of that store."
         ) from error
     return path

@@ -61,7 +61,11 @@ COLUMNS: tuple[Column, ...] = (
     _field("inputs", "json", "What it was given."),
     _field("outputs", "json", "What it gave; null if it failed or has not ended."),
     _field("metadata", "json", "Its metadata."),
-    _field("feedback_stats", "json", "Per feedback key the count, mean and values when it was read; null without."),
+    _field(
+        "feedback_stats",
+        "json",
+        "Per feedback key the count (v1: of scores alone), mean and labels when it was read; null without.",
+    ),
     Column(
         "attachments",
         "json",

@@ -17,12 +17,12 @@ PACKAGE = Path(airflow_langsmith.__file__).parent
 # Room -> the rooms of the house it may import. `__version__` is everybody's.
 MAY_IMPORT = {
     "api": {"api"},
-    "windows": {"api.errors"},
-    "views": {"views", "api.errors", "api.filters", "api.query", "api.records", "api.wire"},
+    "windows": {"api.errors", "api.messages"},
+    "views": {"views", "api.errors", "api.filters", "api.messages", "api.query", "api.records", "api.wire"},
     "export": {"export", "api", "views", "windows"},
-    "conditions": {"conditions", "api.errors"},
+    "conditions": {"conditions", "api.errors", "api.messages"},
     "testing": {"testing"},
-    "arguments": {"api.errors", "api.sampling"},
+    "arguments": {"api.errors", "api.messages", "api.sampling"},
     "exceptions": {"api.errors"},
     "provider_info": {"api.settings"},
     "hooks": {"api", "provider_info"},

@@ -163,6 +163,6 @@ def test_a_run_that_hangs(langsmith: LangSmithStandIn, connect: Connect, run: Ru
     connect(langsmith)
     hangs = langsmith.add_run(project="shop", start_time=START)
     with pytest.raises(AirflowSensorTimeout):
-        run(sensor(pending_timeout="", timeout=0.3, quiet_for="0s", deferrable=deferrable))
+        run(sensor(pending_timeout=None, timeout=0.3, quiet_for="0s", deferrable=deferrable))
     result = run(sensor(quiet_for="0s", deferrable=deferrable))
     assert (result["pending"], result["given_up_runs"]) == (0, [hangs])
