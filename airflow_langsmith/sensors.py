@@ -29,7 +29,7 @@ from airflow_langsmith.exceptions import FailWhenError, LangSmithException, airf
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithProjectLink
 from airflow_langsmith.operators.base import LangSmithRunsOperator
-from airflow_langsmith.watch import CLOCK, Clock, FeedbackWatch, LogThrottle, Selection, SettledWatch, Watch
+from airflow_langsmith.watch import CLOCK, Clock, FeedbackWatch, LogThrottle, Outcome, Selection, SettledWatch, Watch
 from airflow_langsmith.windows import duration
 
 try:
@@ -119,7 +119,12 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
             self._watch = watch = self._watch or self._begin(context)
             client = hook.get_conn()
             self._backend = self._backend or client.backend  # which asks for the API's version, and logs it, once
-            outcome = client.drive(watch.look(self._backend))
+            try:
+                outcome = client.drive(watch.look(self._backend))
+            except LangSmithError as error:
+                if not (self.silent_fail and error.retriable):
+                    raise
+                outcome = Outcome("waiting", f"Look failed: {error.cause}")
             result = watch.result(outcome, client.settings)
         if result["url"] != self.langsmith_url:
             self.show_link(context, result["url"])
@@ -261,7 +266,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         with airflow_errors():
             for name in self.readers:
                 value = getattr(self, name)
-                if arguments.is_literal(value) and value != "":  # which stands for the default
+                if arguments.is_literal(value) and (not isinstance(value, str) or value.strip()):  # blank: the default
                     self._read(name)
 
     def _read(self, name: str) -> Any:

@@ -113,9 +113,9 @@ class LangSmithTrigger(BaseTrigger):
                 failures += 1
                 if not error.retriable or (self.max_failures is not None and (failures > self.max_failures or is_last)):
                     raise
-                line = str(error)
+                line = f"Look failed: {error.cause}"
                 if throttle.is_due(line, now):
-                    self.log.warning("Look failed, %s in a row: %s", failures, line)
+                    self.log.warning(line)
             else:
                 failures, line = 0, outcome.line
                 if throttle.is_due(outcome.reason, now):
@@ -212,8 +212,8 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
                 except LangSmithError as error:
                     if not error.retriable:
                         raise
-                    if throttle.is_due(str(error), now):
-                        self.log.warning("Look failed: %s", error)
+                    if throttle.is_due(error.cause, now):
+                        self.log.warning("Look failed: %s", error.cause)
                 else:
                     if throttle.is_due(outcome.reason, now):
                         self.log.info(outcome.line)

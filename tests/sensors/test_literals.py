@@ -29,7 +29,6 @@ HEAD = (
     ("sensor", "why"),
     [
         (FEEDBACK.format("condition='coverage(x) > 1'"), "never holds"),
-        (FEEDBACK.format("condition=' '"), "it is empty"),
         (FEEDBACK.format("condition='medain(x) > 1'"), "medain"),
         (FEEDBACK.format("condition='count(x) > 1', fail_when='count(x) < 0'"), "fail_when"),
         (FEEDBACK.format("condition='count(x) > 1', min_runs='many'"), "min_runs"),

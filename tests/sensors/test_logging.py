@@ -70,6 +70,12 @@ def test_a_worker_logs_what_changed(
     assert looks(1) == 1
     assert looks(9) == 0
     assert looks(1) == 1
+    langsmith.misbehave("status", status=503, times=None)
+    sensor.silent_fail = True
+    for _ in range(21):
+        sensor.poke(context)
+        clock.time += MINUTE
+    assert len(logged("Look failed: 503")) == 3
     assert ["using API" in line for line in caplog.messages].count(True) == 1
 
 
