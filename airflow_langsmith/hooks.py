@@ -8,8 +8,7 @@ from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Required, Self, TypedDict, Unpack, cast
 
-from airflow.providers.common.compat.sdk import BaseHook
-
+from airflow_langsmith.airflow_sdk import BaseHook
 from airflow_langsmith.api.addresses import named
 from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
 from airflow_langsmith.api.filters import Expression, thread
@@ -21,7 +20,7 @@ from airflow_langsmith.api.tree import tree_order
 from airflow_langsmith.provider_info import CONNECTION_TYPE
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
+    from airflow_langsmith.airflow_sdk import Connection
 
 _SMALL = 100  # a page of either version
 _COUNTED = 1000  # projects that "Test connection" counts before it says "more than"
@@ -91,14 +90,10 @@ class LangSmithHook(BaseHook):
         return self._read(connection, connection.extra_dejson)
 
     async def asettings(self) -> Settings:
-        """Read what the connection says, without blocking."""
-        from airflow.providers.common.compat.connection import (  # noqa: PLC0415  # triggers alone need it
-            get_async_connection,
-            get_async_extra_dejson,
-        )
+        """Read what the connection says, without blocking: in a thread, where every Airflow 3 may wait for it."""
+        from asgiref.sync import sync_to_async  # noqa: PLC0415  # triggers alone need it
 
-        connection = await get_async_connection(self.langsmith_conn_id, hook=self)
-        return self._read(connection, await get_async_extra_dejson(connection))
+        return await sync_to_async(lambda: self.settings)()
 
     def _read(self, connection: Connection, extra: dict[str, Any]) -> Settings:
         if unknown := sorted(set(extra) - set(EXTRAS)):
@@ -109,7 +104,7 @@ class LangSmithHook(BaseHook):
                 ", ".join(EXTRAS),
             )
         host = _address(connection.host, connection.port, connection.schema)
-        return Settings.parse(host=host, api_key=connection.password, extra=extra, name=self.langsmith_conn_id)
+        return Settings.parse(host=host, api_key=connection.password, extra=extra, conn_id=self.langsmith_conn_id)
 
     async def aget_conn(self) -> AsyncLangSmithClient:
         """Make a client that does not block, for triggers; whoever asks for it closes it."""

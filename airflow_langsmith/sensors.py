@@ -8,7 +8,8 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import (
+from airflow_langsmith import arguments
+from airflow_langsmith.airflow_sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
@@ -17,10 +18,9 @@ from airflow.providers.common.compat.sdk import (
     BaseSensorOperator,
     Context,
     PokeReturnValue,
+    TaskDeferralTimeout,
     conf,
 )
-
-from airflow_langsmith import arguments
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
 from airflow_langsmith.api.query import BEGINNING
@@ -31,11 +31,6 @@ from airflow_langsmith.links import LangSmithProjectLink
 from airflow_langsmith.operators.base import LangSmithRunsOperator
 from airflow_langsmith.watch import CLOCK, Clock, FeedbackWatch, LogThrottle, Outcome, Selection, SettledWatch, Watch
 from airflow_langsmith.windows import duration
-
-try:
-    from airflow.sdk.exceptions import TaskDeferralTimeout
-except ImportError:  # Airflow 3.0
-    from airflow.exceptions import TaskDeferralTimeout  # type: ignore[no-redef]
 
 if TYPE_CHECKING:
     from airflow_langsmith.triggers import LangSmithTrigger

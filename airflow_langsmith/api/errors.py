@@ -20,6 +20,7 @@ Everything that can go wrong, sorted by what cures it.
     ├── LocalDiskError                    the worker's own disk takes no more        a retry may
     └── PayloadError                      an answer outside the documented shape     only you can
         ├── CursorLoopError               the same page twice                        a retry may
+        ├── ListChangedError              a list that changed whenever it was read   a retry may
         ├── MissingPayloadError           a payload is not where its link leads      a retry may
         └── LargePayloadError             a body over the size that is taken here    only you can
 
@@ -95,6 +96,7 @@ class ApiError(LangSmithError):
         self.detail = detail
         self.about = about
         self.retry_after = retry_after
+        self.is_deprecated = False  # whether the answer said that this address will be removed
 
     @property
     def message(self) -> str:
@@ -209,6 +211,12 @@ class PayloadError(LangSmithError):
 
 class CursorLoopError(PayloadError):
     """A page pointed at a page already read; going on would never end."""
+
+    retriable = True
+
+
+class ListChangedError(PayloadError):
+    """A list changed whenever it was read, or has no order."""
 
     retriable = True
 

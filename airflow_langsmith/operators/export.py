@@ -8,9 +8,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.common.compat.sdk import AirflowSkipException, Context
-
 from airflow_langsmith import arguments
+from airflow_langsmith.airflow_sdk import AirflowSkipException, Context
 from airflow_langsmith.api.addresses import project_url
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import Payloads
@@ -35,9 +34,10 @@ from airflow_langsmith.views.paths import column_of
 from airflow_langsmith.windows import duration
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
+    from airflow.sdk import ObjectStoragePath
 
 LOOKBACK = "30d"  # twice LangSmith's base retention; a trace that gets feedback is kept for longer
+EMPTY_COLUMNS_TOLD = 10
 PROGRESS_EVERY = 10.0  # seconds between progress lines in the task log
 
 
@@ -72,8 +72,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         default: all feedback since then is listed, 100 a request. (templated)
     :param sample: A share of the traces, ``0.1`` or ``{"rate": 0.1, "key": "thread_id"}``: a trace (or thread) is in as
         a whole or not at all, and the same ones every time. (templated)
-    :param flatten: Paths into JSON columns, each for a column of its own: ``"inputs.question"``, with a type
-        ``"outputs.score:float64"``; ``"*"`` for all that occur in the window. (templated)
+    :param flatten: Paths into JSON columns, each for a column of its own: ``"inputs.customer.id"``, with a type
+        ``"inputs.turn:int64"``; ``"*"`` for all that occur in the window. (templated)
     :param redact: What to do to columns, paths or all texts before anything touches a disk:
         ``{"inputs.email": "hash", "*": {"patterns": ["email", "card"]}}``, or names of patterns. (templated)
     :param redact_conn_id: A connection whose password is the key of the hashes. (templated)
@@ -325,6 +325,17 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 manifest.view,
                 ", ".join(progress.missing_from),
             )
+        self._tell_empty(exported)
+
+    def _tell_empty(self, exported: Exported) -> None:
+        """Warn of flat columns without any value, and of paths to be redacted that are nowhere."""
+        told, rows = exported.empty[:EMPTY_COLUMNS_TOLD], f"{exported.manifest.rows:,}"
+        for column in told:
+            self.log.warning("%s is null in all %s rows\n  %s", column.name, rows, column.hint)
+        if more := len(exported.empty) - len(told):
+            self.log.warning("%s more flat columns are null in all rows: see nulls in the manifest", more)
+        for path in exported.unmet:
+            self.log.warning("redact: no row of %s has %s", rows, path)
 
 
 def _size(count: float) -> str:

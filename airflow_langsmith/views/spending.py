@@ -70,23 +70,23 @@ class Spending:
         below = self._nearest_below()
         subtrees: dict[str, Amounts] = {}  # what a run and all runs below it spent
         for run_id in reversed(_parents_first(below)):
-            children = [child for child in below[run_id] if child in subtrees]
-            own = _numbers(self._reports[run_id])
-            if self._reports[run_id].includes_children:
-                own = tuple(map(_less, own, _sum([_numbers(self._reports[child]) for child in children])))
-            spent_below = _sum([subtrees[child] for child in children])
-            if _repeats(own, spent_below):
-                own = tuple([0 if known else amount for amount, known in zip(own, spent_below, strict=True)])
-            subtrees[run_id] = _sum([own, spent_below])
+            own = subtrees[run_id] = _numbers(self._reports[run_id])
+            if children := [child for child in below[run_id] if child in subtrees]:
+                if self._reports[run_id].includes_children:
+                    own = tuple(map(_less, own, _sum([_numbers(self._reports[child]) for child in children])))
+                spent_below = _sum([subtrees[child] for child in children])
+                if _repeats(own, spent_below):
+                    own = tuple([0 if known else amount for amount, known in zip(own, spent_below, strict=True)])
+                subtrees[run_id] = _sum([own, spent_below])
             yield own
 
     def _nearest_below(self) -> dict[str, list[str]]:
         """Return for each run the runs next below it, among those that report anything."""
         below: dict[str, list[str]] = {run_id: [] for run_id in self._reports}
         for run_id, report in self._reports.items():
-            above = next((ancestor for ancestor in reversed(report.above) if ancestor in below), None)
-            if above is not None:
-                below[above].append(run_id)
+            above = (ancestor for ancestor in reversed(report.above) if ancestor in below and ancestor != run_id)
+            if (parent := next(above, None)) is not None:
+                below[parent].append(run_id)
         return below
 
 

@@ -9,9 +9,9 @@ from unittest.mock import ANY
 from uuid import UUID
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, TaskDeferred
 from airflow.sdk import DAG
 
+from airflow_langsmith.airflow_sdk import AirflowFailException, TaskDeferred
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
 from airflow_langsmith.testing import LangSmithStandIn
 

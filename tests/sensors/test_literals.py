@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.dag_processing.dagbag import DagBag
-from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import DAG, task
 
+from airflow_langsmith.airflow_sdk import AirflowFailException
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
 from airflow_langsmith.testing import LangSmithStandIn
 
@@ -37,10 +36,10 @@ HEAD = (
         (SETTLED.format("pending_timeout=timedelta(0)"), "pending_timeout"),
     ],
 )
-def test_it_is_an_import_error(tmp_path: Path, sensor: str, why: str) -> None:
+def test_it_is_an_import_error(tmp_path: Path, parse_dags: Callable[[Path], Any], sensor: str, why: str) -> None:
     """Airflow lists a DAG with a wrong literal among its import errors, before anything waits."""
     (tmp_path / "waits.py").write_text(HEAD + sensor)
-    (error,) = DagBag(tmp_path).import_errors.values()
+    (error,) = parse_dags(tmp_path).import_errors.values()
     assert why in error
 
 

@@ -9,9 +9,9 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
-from airflow.sdk.exceptions import AirflowRescheduleException
+from airflow.exceptions import AirflowRescheduleException
 
+from airflow_langsmith.airflow_sdk import TaskDeferred
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.triggers import (

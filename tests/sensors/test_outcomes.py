@@ -8,18 +8,22 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
+from airflow.exceptions import AirflowRescheduleException, TaskDeferralError
+
+from airflow_langsmith.airflow_sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
     AirflowTaskTimeout,
     TaskDeferred,
 )
-from airflow.sdk.exceptions import AirflowRescheduleException, TaskDeferralError
-from airflow.sdk.execution_time.timeout import timeout
-
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSensor
 from airflow_langsmith.testing import LangSmithStandIn
+
+try:
+    from airflow.sdk.execution_time.timeout import timeout
+except ImportError:  # Airflow 3.0
+    from airflow.utils.timeout import timeout  # type: ignore[import-not-found, no-redef]
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -1,0 +1,63 @@
+"""
+Airflow's names, from the module where the installed release keeps them.
+
+Airflow 3.0, 3.1 and 3.2 each moved some of these. ``common-compat`` knows the way from version 1.12 on; the constraints
+of Airflow 3.0 and of the first 3.1 releases hold an older one.
+"""
+
+from __future__ import annotations
+
+try:
+    from airflow.providers.common.compat.sdk import (
+        AirflowException,
+        AirflowFailException,
+        AirflowSensorTimeout,
+        AirflowSkipException,
+        BaseHook,
+        BaseOperator,
+        BaseOperatorLink,
+        BaseSensorOperator,
+        Connection,
+        Context,
+        PokeReturnValue,
+        TaskDeferred,
+        conf,
+    )
+except ImportError:
+    from airflow.configuration import conf
+    from airflow.exceptions import (  # type: ignore[attr-defined, no-redef]  # where they were
+        AirflowException,
+        AirflowFailException,
+        AirflowSensorTimeout,
+        AirflowSkipException,
+        TaskDeferred,
+    )
+    from airflow.sdk import BaseOperator, BaseOperatorLink, BaseSensorOperator, Connection, Context, PokeReturnValue
+
+    try:
+        from airflow.sdk import BaseHook
+    except ImportError:  # Airflow 3.0
+        from airflow.hooks.base import BaseHook  # type: ignore[attr-defined, no-redef]
+
+try:
+    from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralTimeout
+except ImportError:  # Airflow 3.0 and 3.1
+    from airflow.exceptions import AirflowTaskTimeout, TaskDeferralTimeout  # type: ignore[no-redef]
+
+__all__ = [
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowSensorTimeout",
+    "AirflowSkipException",
+    "AirflowTaskTimeout",
+    "BaseHook",
+    "BaseOperator",
+    "BaseOperatorLink",
+    "BaseSensorOperator",
+    "Connection",
+    "Context",
+    "PokeReturnValue",
+    "TaskDeferralTimeout",
+    "TaskDeferred",
+    "conf",
+]
