@@ -12,10 +12,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
+from airflow_langsmith.api.messages import one_of
 
 Align = Literal["hour", "day"]
 MissingWindow = Literal["fail", "run_after"]
@@ -114,9 +115,9 @@ def resolve(
     length = None if window is None else duration(window, "window")
     waited = timedelta(0) if lag is None else duration(lag, "lag", may_be_zero=True)
     if align not in (None, "hour", "day"):
-        raise WindowError(f"align is {align!r}; it is 'hour', 'day' or left out.")
+        raise WindowError(f"align is {align!r}. {one_of(align, get_args(Align))}")
     if missing_window not in ("fail", "run_after"):
-        raise WindowError(f"missing_window is {missing_window!r}; it is 'fail' or 'run_after'.")
+        raise WindowError(f"missing_window is {missing_window!r}. {one_of(missing_window, get_args(MissingWindow))}")
     zone = _zone(window_timezone)
     start, end, source = _found(context, start_time, end_time, length, missing_window, zone)
     if align:

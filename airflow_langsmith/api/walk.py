@@ -9,7 +9,7 @@ from itertools import pairwise
 
 from airflow_langsmith.api import syntax
 from airflow_langsmith.api.backend import Backend, Dialect
-from airflow_langsmith.api.errors import ConfigurationError, CursorLoopError, LangSmithError
+from airflow_langsmith.api.errors import ConfigurationError, CursorLoopError, InvalidQueryError, LangSmithError
 from airflow_langsmith.api.flow import Flow, Request, exchange
 from airflow_langsmith.api.pacing import v1_tier
 from airflow_langsmith.api.payloads import fetch
@@ -59,6 +59,9 @@ class Walk:
             self._speak((yield from self._backend.choose()))
         try:
             page = yield from exchange(self._request, self._read, self._backend.backoff, self._shrink)
+        except InvalidQueryError as error:
+            error.hint = syntax.hint(self.query.filters.values(), error.detail)
+            raise
         except LangSmithError as error:
             other = self._backend.switch(error)
             if other is None:
