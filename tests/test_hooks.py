@@ -399,7 +399,7 @@ def test_a_connection_survives_airflows_own_spellings(
         extra=json.dumps(extra),
     )
     written = {"conn_type": "langsmith", "host": host, "port": port, "schema": schema, "password": key, "extra": extra}
-    read = []
+    read: list[Any] = []
     for spelling in (connection.get_uri(), json.dumps(written)):
         with pytest.MonkeyPatch.context() as environment:
             environment.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", spelling)

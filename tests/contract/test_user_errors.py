@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException, Context
+from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from airflow.sdk.io import attach
-from fsspec.implementations.memory import MemoryFileSystem
+from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
 from airflow_langsmith.operators.export import LangSmithExportOperator
 from airflow_langsmith.operators.query import LangSmithListRunsOperator, LangSmithReadRunOperator
@@ -41,7 +41,7 @@ class ReadOnly(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
 
 
 @pytest.fixture
-def shop(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[LangSmithStandIn]:
+def shop(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LangSmithStandIn:
     """A project of one run, a connection to it, one with a wrong key, one with a region that is none."""
     langsmith.add_run(project="shop-assistant", start_time=START, run_type="llm", inputs={"question": "why?"})
     written = langsmith.connection(max_retries=0)
@@ -58,7 +58,7 @@ def run(operator: Any, **more: Any) -> Any:
     dag_run = SimpleNamespace(run_type="scheduled", run_after=START + DAY)
     context: Any = {"data_interval_start": START, "data_interval_end": START + DAY, "dag_run": dag_run, **more}
     operator.render_template_fields(context)
-    return operator.execute(context=Context(context))
+    return operator.execute(context=context)
 
 
 def export(place: Path, **arguments: Any) -> LangSmithExportOperator:
