@@ -1,8 +1,8 @@
 """
 What templates make of arguments: text. Read back here, the same way for every operator and sensor.
 
-An empty text means "not given", so ``"{{ params.filter or '' }}"`` does. ``"None"`` is what a template makes of a
-value that is not there, and is never taken for one.
+An empty text means "not given", so ``"{{ params.filter or '' }}"`` does; only of run ids an empty list means none.
+``"None"`` is what a template makes of a value that is not there, and is never taken for one.
 """
 
 from __future__ import annotations
@@ -109,6 +109,16 @@ def names(value: str | Iterable[str] | None, name: str) -> tuple[str, ...] | Non
     if not all(isinstance(item, str) and item for item in found):
         raise _wrong(name, found, "a list of texts")
     return found
+
+
+def ids(value: str | Iterable[str] | None, name: str) -> tuple[str, ...] | None:
+    """
+    Read a list of ids as :func:`names` does, but an empty one is a list of nothing.
+
+    >>> ids("", "run_ids"), ids([], "run_ids"), ids(None, "run_ids")
+    ((), (), None)
+    """
+    return None if value is None else names(value, name) or ()
 
 
 def rules(value: object, name: str) -> Any:

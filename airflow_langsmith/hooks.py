@@ -24,6 +24,7 @@ from airflow_langsmith.api.query import BEGINNING, FIELDS, RunQuery
 from airflow_langsmith.api.records import Feedback, Project, Run
 from airflow_langsmith.api.settings import FIELDS as EXTRAS
 from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.api.tree import tree_order
 from airflow_langsmith.provider_info import CONNECTION_TYPE
 
 if TYPE_CHECKING:
@@ -118,7 +119,9 @@ class LangSmithHook(BaseHook):
         try:
             extra = _extra(connection.extra)
             host = address_of(connection.host, connection.port, connection.schema)
-            settings = Settings.parse(host=host, api_key=connection.password, extra=extra, name=self.langsmith_conn_id)
+            settings = Settings.parse(
+                host=host, api_key=connection.password, extra=extra, conn_id=self.langsmith_conn_id
+            )
         except ConfigurationError as error:
             error.where = f"Connection {self.langsmith_conn_id}."
             raise
@@ -199,10 +202,9 @@ class LangSmithHook(BaseHook):
 
     def read_trace(self, trace_id: str, project: str, select: Iterable[str] = FIELDS) -> list[Run]:
         """Read all runs of a trace, in the order of the tree: each before what it called, and that in order."""
-        fields = (*select, "dotted_order")
-        return sorted(
-            self._runs(fields, {"project": project, "trace_id": trace_id}), key=lambda run: str(run.dotted_order)
-        )
+        runs = list(self._runs((*select, "dotted_order"), {"project": project, "trace_id": trace_id}))
+        place = tree_order(run.dotted_order or "" for run in runs)
+        return sorted(runs, key=lambda run: place(run.dotted_order or ""))
 
     def read_thread(self, thread_id: str, project: str, select: Iterable[str] = FIELDS) -> list[Run]:
         """Read the turns of a thread: the roots that bear its id under any of the three metadata keys, oldest first."""

@@ -65,6 +65,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Look until it is so; what a wrong argument fails is not softened by ``soft_fail``."""
         self._deadline = datetime.now(UTC) + timedelta(seconds=self.timeout)
+        self.use_defaults_for_blanks()
         with airflow_errors():
             self._watch = self._begin(context)
         return super().execute(context)
@@ -207,7 +208,7 @@ class LangSmithSettledSensor(LangSmithSensor):
     as no more than a page of runs is pending; none while the window is not over.
 
     :param quiet_for: How long the number of runs has to stay the same; ``"0s"`` for not at all. (templated)
-    :param pending_timeout: After how long a run that has not ended is given up, and named; ``""`` for never. A day by
+    :param pending_timeout: After how long a run that has not ended is given up, and named; None for never. A day by
         default: LangSmith's cloud takes no end of a run that started longer ago. (templated)
 
     Which runs, and of which window: the arguments of
@@ -228,9 +229,7 @@ class LangSmithSettledSensor(LangSmithSensor):
         return SettledWatch(
             selection,
             quiet_for=duration(self.quiet_for, "quiet_for", may_be_zero=True),
-            pending_timeout=None
-            if self.pending_timeout in (None, "")
-            else duration(self.pending_timeout, "pending_timeout"),
+            pending_timeout=None if self.pending_timeout is None else duration(self.pending_timeout, "pending_timeout"),
         )
 
     def trigger(self, **how: Any) -> LangSmithTrigger:

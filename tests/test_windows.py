@@ -174,6 +174,14 @@ def test_bounds_that_cannot_be_meant(start: Any, end: Any, why: str) -> None:
     [
         ({"window": "a day"}, "write a timedelta"),
         ({"window": "0d"}, "longer than nothing"),
+        ({"window": "1M"}, "m is minutes"),
+        ({"window": "1D"}, "a number and a unit"),
+        ({"window": "1d12h"}, "a number and a unit"),
+        ({"window": "P1D"}, "a number and a unit"),
+        ({"window": "None"}, "a number and a unit"),
+        ({"window": pendulum.duration(months=1)}, "months and years differ in length"),
+        ({"lag": pendulum.duration(years=1)}, "months and years differ in length"),
+        ({"window": pendulum.duration(days=-1)}, "longer than nothing"),
         ({"window": timedelta(hours=-1)}, "longer than nothing"),
         ({"align": "week"}, "align"),
         ({"missing_window": "guess"}, "missing_window"),
@@ -190,6 +198,71 @@ def test_arguments_that_cannot_be_meant(arguments: dict[str, Any], why: str) -> 
     """A window argument that is not understood fails by name."""
     with pytest.raises(WindowError, match=why):
         resolve(run(("21T00:00", "22T00:00")), now=NOW, **arguments)
+
+
+@pytest.mark.parametrize(
+    ("length", "start"),
+    [
+        (pendulum.duration(days=1), "21T00:00"),
+        (pendulum.duration(weeks=1), "15T00:00"),
+        (pendulum.duration(hours=6, minutes=30), "21T17:30"),
+        (pendulum.interval(pendulum.datetime(2026, 1, 1), pendulum.datetime(2026, 1, 3)), "20T00:00"),
+        (timedelta(days=1), "21T00:00"),
+        (" 2w ", "08T00:00"),
+        ("90m", "21T22:30"),
+    ],
+    ids=str,
+)
+def test_lengths_of_windows(length: Any, start: str) -> None:
+    """A length is a timedelta, pendulum's too, or a number and a unit, and the bounds are plain datetimes in UTC."""
+    found = resolve(run(("22T00:00", "22T00:00")), window=length, lag=length, now=NOW + timedelta(days=60))
+    assert bounds(found) == (at(start), at("22T00:00"))
+    assert type(found.start) is type(found.end) is datetime
+    assert found.start.tzinfo is found.end.tzinfo is UTC
+    assert type(found.length) is timedelta
+
+
+def test_lists_of_windows_take_the_task_s_context() -> None:
+    """What a task knows of its run is enough, and where that says nothing of a window it fails as a task does."""
+    context = run(("21T00:00", "22T00:00"))
+    whole = TimeWindow(at("21T00:00"), at("22T00:00"))
+    assert trailing(context, days=2) == trailing(whole, days=2)
+    assert split(context, every="12h") == split(whole, every="12h")
+    for lists in (lambda: trailing(run(run_type="manual"), days=3), lambda: split(run(run_type="manual"), every="1h")):
+        with pytest.raises(WindowError, match="this manual run has no data interval"):
+            lists()
+
+
+# The run, what its DAG says, and the remedy that is named first.
+REMEDIES = [
+    (run(("22T00:00", "22T00:00")), "@daily", {}, "schedule=CronDataIntervalTimetable('0 0 * * *', timezone='UTC')"),
+    (run(run_type="manual"), "data intervals", {}, "give the run a logical date in the trigger form, or window='1d'"),
+    (run(run_type="manual"), "data intervals", {"window": "1d"}, "give the run a logical date in the trigger form"),
+    (run(run_type="manual"), "@daily", {}, "give the run a logical date in the trigger form, and the task window='1d'"),
+    (run(run_type="asset_triggered"), None, {}, "window='1d' and missing_window='run_after'"),
+    (run(run_type="asset_triggered"), None, {"window": "1d"}, "missing_window='run_after'"),
+    (run(partition_date=at("21T00:00")), None, {}, "window='1d'"),
+]
+
+
+@pytest.mark.parametrize(("context", "schedule", "arguments", "remedy"), REMEDIES)
+def test_the_remedy_fits_the_run(
+    context: dict[str, Any], schedule: Any, arguments: Any, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first remedy is one that this run lacks, not what its DAG has already."""
+    from airflow.sdk import DAG  # noqa: PLC0415  # slow to import
+    from airflow.timetables.interval import CronDataIntervalTimetable  # noqa: PLC0415
+
+    monkeypatch.setenv("AIRFLOW__SCHEDULER__CREATE_CRON_DATA_INTERVALS", "False")
+    intervals = CronDataIntervalTimetable("@daily", timezone="UTC")
+    dag = DAG("d", schedule=intervals if schedule == "data intervals" else schedule)
+    ti = SimpleNamespace(task_id="runs", dag_id="d", run_id="r1")
+    with pytest.raises(WindowError) as caught:
+        resolve({**context, "dag": dag, "ti": ti}, now=NOW, **arguments)
+    first, fix, where = str(caught.value).replace(" Fix: ", "\n").replace(" Task runs", "\nTask runs").split("\n")
+    assert first.startswith(f"No time window: this {context['dag_run'].run_type} run has ")
+    assert fix.startswith(remedy)
+    assert where == "Task runs of DAG d, run r1."
 
 
 def test_align_makes_a_late_manual_run_the_same_partition() -> None:

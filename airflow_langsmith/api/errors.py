@@ -10,15 +10,17 @@ Everything that can go wrong, sorted by what cures it.
     │   ├── NotFoundError                 404: no such project or address            only you can
     │   │   └── RunNotFoundError          404: no such run                           only you can
     │   ├── InvalidQueryError             400, 422: the query or its filter          only you can
-    │   ├── UnsupportedError              405, 501: not on this server               only you can
+    │   ├── UnsupportedError              405, 410, 501: not on this server           only you can
     │   ├── ProxyError                    401, 403 that is not LangSmith's JSON      a retry may
     │   ├── PageTooLargeError             413: the page has to shrink                a retry may
     │   ├── RateLimitError                429                                        a retry may
     │   └── ServerError                   408, 425, 5xx                              a retry may
     ├── TransportError                    no answer: refused, reset, cut short       a retry may
     │   └── ReadTimeoutError              no answer in time                          a retry may
+    ├── LocalDiskError                    the worker's own disk takes no more        a retry may
     └── PayloadError                      an answer outside the documented shape     only you can
         ├── CursorLoopError               the same page twice                        a retry may
+        ├── ListChangedError              a list that changed whenever it was read   a retry may
         ├── MissingPayloadError           a payload is not where its link leads      a retry may
         └── LargePayloadError             a body over the size that is taken here    only you can
 
@@ -95,6 +97,7 @@ class ApiError(LangSmithError):
         self.detail = detail
         self.about = about
         self.retry_after = retry_after
+        self.is_deprecated = False  # whether the answer said that this address will be removed
 
     @property
     def message(self) -> str:
@@ -200,12 +203,24 @@ class ReadTimeoutError(TransportError):
     """The answer did not come in time; a smaller page may."""
 
 
+class LocalDiskError(LangSmithError):
+    """The local disk takes no more."""
+
+    retriable = True
+
+
 class PayloadError(LangSmithError):
     """A success whose body is not of the shape LangSmith documents."""
 
 
 class CursorLoopError(PayloadError):
     """A page pointed at a page already read; going on would never end."""
+
+    retriable = True
+
+
+class ListChangedError(PayloadError):
+    """A list changed whenever it was read, or has no order."""
 
     retriable = True
 
@@ -227,6 +242,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     404: NotFoundError,
     405: UnsupportedError,
     408: ServerError,
+    410: UnsupportedError,
     413: PageTooLargeError,
     422: InvalidQueryError,
     425: ServerError,

@@ -69,6 +69,11 @@ class Response:
     headers: dict[str, str]
     body: bytes
 
+    @property
+    def is_deprecated(self) -> bool:
+        """Whether LangSmith says that it will remove this address."""
+        return "sunset" in self.headers or "deprecation" in self.headers
+
 
 @dataclass(frozen=True)
 class Pause:
@@ -166,7 +171,7 @@ def _success(asked: Request, reply: Reply) -> bytes:
     if not isinstance(reply, Response):
         raise TypeError(f"a request is answered by a Response, not {reply!r}")
     if not 200 <= reply.status < 300:  # noqa: PLR2004
-        raise error_for(
+        error = error_for(
             reply.status,
             asked.method,
             asked.shown or asked.path,
@@ -174,6 +179,8 @@ def _success(asked: Request, reply: Reply) -> bytes:
             asked.about,
             reply.headers.get("retry-after"),
         )
+        error.is_deprecated = reply.is_deprecated
+        raise error
     return reply.body
 
 

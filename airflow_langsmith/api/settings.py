@@ -26,8 +26,8 @@ class Settings:
     One way to one LangSmith workspace.
 
     ``api_url`` is the root before ``/api/v1``. ``timeout`` is in seconds, for a read. ``requests_per_10s`` replaces
-    the documented budget of the run queries. ``verify`` is TLS: true, false, or the path of a CA bundle. ``name`` is
-    what the user calls this connection, for messages.
+    the documented budget of the run queries. ``verify`` is TLS: true, false, or the path of a CA bundle. ``conn_id`` is
+    the Airflow connection that says so, for messages.
     """
 
     api_url: str = REGIONS["us"][0]
@@ -39,20 +39,40 @@ class Settings:
     max_retries: int = DEFAULT_MAX_RETRIES
     verify: bool | str = True
     ui_url: str = REGIONS["us"][1]
-    name: str = field(default="", compare=False)
+    conn_id: str = field(default="", compare=False)
 
     @property
     def about(self) -> str:
-        """The connection, as an error names it."""
-        return f"Connection {self.name}: {self.api_url}." if self.name else f"LangSmith at {self.api_url}."
+        """The connection and its server, as an error names them."""
+        return f"Connection {self.conn_id}: {self.api_url}." if self.conn_id else f"LangSmith at {self.api_url}."
+
+    @property
+    def named(self) -> str:
+        """The connection, as advice names it."""
+        return f"connection {self.conn_id}" if self.conn_id else "the connection"
 
     @property
     def is_saas(self) -> bool:
         """Whether this is one of LangSmith's own clouds."""
         return is_langsmiths(self.api_url)
 
+    def address(self, path: str) -> str:
+        """
+        Write the whole address of a path of the API, or of a link that LangSmith gave.
+
+        A link without a host is relative to the API: the root of the host on LangSmith's clouds, ``/api`` on other
+        servers, whose root is the UI.
+
+        >>> Settings(api_url="https://langsmith.example.com").address("/public/download?jwt=x")
+        'https://langsmith.example.com/api/public/download?jwt=x'
+        """
+        if not is_relative(path):
+            return path
+        step = path.removeprefix("/")
+        return f"{self.api_url}/{step}" if self.is_saas or step.startswith("api/") else f"{self.api_url}/api/{step}"
+
     @classmethod
-    def parse(cls, *, host: str | None, api_key: str | None, extra: dict[str, Any], name: str = "") -> Settings:
+    def parse(cls, *, host: str | None, api_key: str | None, extra: dict[str, Any], conn_id: str = "") -> Settings:
         """
         Read the fields of a connection, whose values may all be text.
 
@@ -84,12 +104,17 @@ class Settings:
             timeout=timeout or DEFAULT_TIMEOUT,
             max_retries=DEFAULT_MAX_RETRIES if max_retries is None else max_retries,
             verify=_verify(extra),
+            conn_id=conn_id,
             ui_url=with_scheme(ui_host).rstrip("/") if ui_host else ui_of(api_url),
-            name=name,
         )
 
 
 FIELDS = ("workspace_id", "api_version", "requests_per_10s", "timeout", "max_retries", "verify", "ui_host")
+
+
+def is_relative(link: str) -> bool:
+    """Tell whether a link names no host, and so leads to LangSmith's own."""
+    return not link.startswith(("http://", "https://", "//"))
 
 
 def _key(api_key: str | None) -> str:

@@ -21,6 +21,7 @@ from airflow_langsmith.export.checkpoints import Attempt, Checkpoints
 from airflow_langsmith.export.conflicts import refuse_another
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.errors import EmptyWindowError, SchemaChangeError
+from airflow_langsmith.export.expired import warn_if_expired
 from airflow_langsmith.export.layout import partition
 from airflow_langsmith.export.manifest import Manifest, ManifestColumn, read_manifest
 from airflow_langsmith.export.parts import Parts
@@ -30,6 +31,7 @@ from airflow_langsmith.export.read import read
 from airflow_langsmith.export.shape import Shape, Shaped
 from airflow_langsmith.export.storage import StoragePath, path_at
 from airflow_langsmith.views import View
+from airflow_langsmith.views.empty import EmptyColumn
 from airflow_langsmith.windows import TimeWindow
 
 OnEmpty = Literal["write", "skip", "fail"]
@@ -69,12 +71,18 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """A published export: its manifest, where that lies, and how many requests it took."""
+    """
+    A published export: its manifest, where that lies, and how many requests it took.
+
+    ``empty`` lists the flat columns that are null in all rows, ``unmet`` the paths of ``redact`` that no row has.
+    """
 
     uri: str
     manifest: Manifest
     progress: Progress
     requests: int = field(compare=False)
+    empty: tuple[EmptyColumn, ...] = ()
+    unmet: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """Tell it in a few words and numbers, for XCom."""
@@ -144,6 +152,7 @@ def export(
     ):
         refuse_another(publication.previous, view, query, narrowed, path)
         schema = read_manifest(target.schema_manifest) if target.schema_manifest else publication.previous
+        redaction = shape.redaction(view)
         attachments = Attachments(publication, Path(directory), flag=query.payloads == "flag")
         rows = read(
             client,
@@ -151,7 +160,7 @@ def export(
             view,
             lookback=lookback,
             land=attachments.land if target.attachments == "download" else None,
-            redact=shape.redaction(view),
+            redact=redaction.apply,
             progress=progress,
             tell=partial(on_page, progress),
             directory=Path(directory),
@@ -166,6 +175,7 @@ def export(
             for batch in shaped:
                 for part in parts.add(batch):
                     publication.upload(part)
+            warn_if_expired(client, query, is_empty=progress.runs == 0)
             if progress.runs == 0 and target.on_empty == "skip":
                 return None
             if progress.runs == 0 and target.on_empty == "fail":
@@ -194,13 +204,21 @@ def export(
             bytes=sum(file.bytes for file in publication.files),
             pending=progress.pending,
             misfits=shaped.misfits,
+            nulls=shaped.nulls,
             missing_payloads=progress.missing,
             attachments=tuple(sorted(publication.attachments.values(), key=lambda one: one.name)),
             min_start_time=progress.first,
             max_start_time=progress.last,
         )
         uri = publication.commit(manifest)
-    return Exported(uri=uri, manifest=manifest, progress=progress, requests=client.requests - before)
+    return Exported(
+        uri=uri,
+        manifest=manifest,
+        progress=progress,
+        requests=client.requests - before,
+        empty=shaped.empty,
+        unmet=redaction.unmet(manifest.rows),
+    )
 
 
 def _changes(previous: Manifest | None, columns: tuple[ManifestColumn, ...], target: Target) -> tuple[str, ...]:
@@ -236,6 +254,6 @@ def _narrowed(query: RunQuery, lookback: timedelta | None) -> dict[str, Any]:
     names = ("run_type", "is_root", "error", "filter", "trace_filter", "tree_filter", "trace_id", "run_ids")
     asked = {name: getattr(query, name) for name in (*names, "reference_example_id")}
     asked |= {"sample": query.sample and asdict(query.sample), "with_feedback": query.with_feedback or None}
-    asked |= {"run_ids": query.run_ids and list(query.run_ids), "below": query.below}
+    asked |= {"run_ids": None if query.run_ids is None else list(query.run_ids), "below": query.below}
     asked |= {"feedback_lookback_seconds": lookback and lookback.total_seconds()}
     return {name: value for name, value in asked.items() if value is not None}

@@ -17,6 +17,23 @@ def parse(host: str | None = None, key: str | None = KEY, **extra: Any) -> Setti
     return Settings.parse(host=host, api_key=key, extra=extra)
 
 
+@pytest.mark.parametrize(
+    ("host", "link", "address"),
+    [
+        ("us", "/public/download?jwt=x", "https://api.smith.langchain.com/public/download?jwt=x"),
+        ("https://ls.example.com", "/public/download?jwt=x", "https://ls.example.com/api/public/download?jwt=x"),
+        ("https://ls.example.com/api/v1", "public/download", "https://ls.example.com/api/public/download"),
+        ("https://ls.example.com/x/api", "/public/download", "https://ls.example.com/x/api/public/download"),
+        ("https://ls.example.com/api", "/api/v1/public/download", "https://ls.example.com/api/v1/public/download"),
+        ("https://ls.example.com", "https://s3.example.com/key?x=/api/", "https://s3.example.com/key?x=/api/"),
+        ("us", "/api/v1/info", "https://api.smith.langchain.com/api/v1/info"),
+    ],
+)
+def test_a_link_without_a_host_belongs_to_the_api(host: str, link: str, address: str) -> None:
+    """A relative link is below the API's own path, which only LangSmith's clouds have at the root of the host."""
+    assert parse(host).address(link) == address
+
+
 def test_what_is_left_out_has_defaults() -> None:
     """A connection with only a key is the US cloud, with everything left to the documentation."""
     settings = parse()

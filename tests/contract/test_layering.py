@@ -17,7 +17,9 @@ PACKAGE = Path(airflow_langsmith.__file__).parent
 # Room -> the rooms of the house it may import. `__version__` is everybody's.
 MAY_IMPORT = {
     "api": {"api"},
-    "windows": {"api.errors", "api.messages"},
+    "clocks": set(),
+    "schedules": {"clocks"},
+    "windows": {"api.errors", "api.messages", "clocks", "schedules"},
     "views": {"views", "api.errors", "api.filters", "api.messages", "api.query", "api.records", "api.wire"},
     "export": {"export", "api", "views", "windows"},
     "conditions": {"conditions", "api.errors", "api.messages"},

@@ -463,7 +463,8 @@ def test_rows_come_back_as_they_were(drawn: dict[ColumnType, list[Any]], codec: 
     batches = Batches(view, codec)
     with TemporaryDirectory() as directory:
         file = BatchFile(Path(directory) / "batches", batches)
-        file.write(runs, Rows(list(values.values()), count))
+        ids, pending = [run.id for run in runs], [end is None for end in values["timestamp"]]
+        file.write(runs, Rows(list(values.values()), count, ids, pending))
         file.close()
         found = list(batches.unpack(file.path.read_bytes()))
     for place, type_ in enumerate(values):
@@ -471,7 +472,8 @@ def test_rows_come_back_as_they_were(drawn: dict[ColumnType, list[Any]], codec: 
             map(plain, values[type_])
         )
     assert [start for batch in found for start in batch.starts] == [run.start_time for run in runs]
-    assert sum(batch.pending for batch in found) == values["timestamp"].count(None)
+    assert [id_ for batch in found for id_ in batch.rows.keys or ()] == ids
+    assert [is_pending for batch in found for is_pending in batch.rows.pending or ()] == pending
 
 
 def plain(value: Any) -> Any:
