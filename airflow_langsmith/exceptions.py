@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
-
+from airflow_langsmith.airflow_sdk import AirflowException, AirflowFailException
 from airflow_langsmith.api.errors import LangSmithError
 
 

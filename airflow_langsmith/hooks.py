@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
@@ -12,8 +11,8 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Required, Self, TypedDict, Unpack, cast
 
 import msgspec
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook, mask_secret
 
+from airflow_langsmith.airflow_sdk import AirflowNotFoundException, BaseHook, mask_secret
 from airflow_langsmith.api.addresses import named
 from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
 from airflow_langsmith.api.errors import ConfigurationError
@@ -28,7 +27,7 @@ from airflow_langsmith.api.tree import tree_order
 from airflow_langsmith.provider_info import CONNECTION_TYPE
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
+    from airflow_langsmith.airflow_sdk import Connection
 
 _SMALL = 100  # a page of either version
 _PATIENCE = 10.0  # seconds that "Test connection" waits for an answer: somebody waits for it
@@ -102,16 +101,10 @@ class LangSmithHook(BaseHook):
         return self._read(connection)
 
     async def asettings(self) -> Settings:
-        """Read what the connection says, without blocking."""
-        from airflow.providers.common.compat.connection import (  # noqa: PLC0415  # triggers alone need it
-            get_async_connection,
-        )
+        """Read what the connection says, without blocking: in a thread, where every Airflow 3 may wait for it."""
+        from asgiref.sync import sync_to_async  # noqa: PLC0415  # triggers alone need it
 
-        try:
-            connection = await get_async_connection(self.langsmith_conn_id, hook=self)
-        except AirflowNotFoundException:
-            raise undefined(self.langsmith_conn_id, "of type LangSmith, with the API key as its password") from None
-        return await asyncio.to_thread(self._read, connection)  # to mask the key asks the supervisor, and waits for it
+        return await sync_to_async(lambda: self.settings)()
 
     def _read(self, connection: Connection) -> Settings:
         if connection.password:

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.providers.common.compat.sdk import (
+from airflow_langsmith import arguments
+from airflow_langsmith.airflow_sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     BaseSensorOperator,
@@ -15,8 +16,6 @@ from airflow.providers.common.compat.sdk import (
     PokeReturnValue,
     conf,
 )
-
-from airflow_langsmith import arguments
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import BEGINNING
 from airflow_langsmith.exceptions import LangSmithException, airflow_errors

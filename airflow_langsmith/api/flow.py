@@ -24,6 +24,7 @@ from airflow_langsmith.api.errors import (
     ServerError,
     error_for,
 )
+from airflow_langsmith.api.wire import DECODE_ERRORS
 
 T = TypeVar("T")
 
@@ -158,7 +159,7 @@ def _reading(asked: Request, read: Callable[[bytes], T], body: bytes) -> T:
         return read(body)
     except LangSmithError:
         raise
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+    except (*DECODE_ERRORS, TypeError, OverflowError, RecursionError) as error:
         raise PayloadError(
             f"LangSmith's answer to {asked.named} [{asked.about}] has a value that cannot be read: {error}. "
             "Leave the column out, and tell us."

@@ -19,6 +19,9 @@ from airflow_langsmith.api.records import Project, Run
 
 T = TypeVar("T")
 
+# What reading JSON raises. Before msgspec 0.21 its own errors are no ValueErrors.
+DECODE_ERRORS = (ValueError, msgspec.MsgspecError)
+
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str, *, levels: int = 1) -> T:
     """

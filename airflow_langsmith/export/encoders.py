@@ -15,6 +15,7 @@ import msgspec
 
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.messages import one_of
+from airflow_langsmith.extras import pip_install
 from airflow_langsmith.views import Column, Rows, View
 
 # Level 1 writes three times as fast as zlib's default 6, for files a fifth larger; at 6 compressing would cost more
@@ -175,7 +176,7 @@ def _arrow() -> Any:
         from airflow_langsmith.export import arrow  # noqa: PLC0415  # heavy, and an extra
     except ImportError as error:
         raise ConfigurationError(
-            "Parquet files and zstd compression need pyarrow: pip install 'airflow-provider-langsmith[parquet]'. "
+            f"Parquet files and zstd compression need pyarrow: {pip_install('parquet')}. "
             "format='jsonl' with gzip needs nothing."
         ) from error
     return arrow

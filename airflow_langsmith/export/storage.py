@@ -20,6 +20,7 @@ from uuid import uuid4
 
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.export.errors import StorageError
+from airflow_langsmith.extras import STORES, pip_install
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp$")  # ending of files that were never finished, on local disks
 AT_ONCE = 8  # objects that are removed at a time; each is a request
@@ -58,23 +59,31 @@ def path_at(uri: str | StoragePath) -> StoragePath:
     if not isinstance(uri, str):
         return uri
     # The one place below the surface that knows of Airflow: its connections are what makes a URI a place.
-    from airflow.providers.common.compat.sdk import ObjectStoragePath  # noqa: PLC0415
+    from airflow.sdk import ObjectStoragePath  # noqa: PLC0415
 
     scheme, mark, rest = uri.partition("://")
+    scheme = scheme.strip().lower()
     host = rest.partition("/")[0]
-    try:  # a relative path would be in the worker's directory, wherever that is
-        if not mark:
-            raise ValueError("it has no scheme")  # noqa: TRY301
-        if scheme.strip().lower() == "file" and host and not host.endswith("@"):
-            raise ValueError("it is no absolute path")  # noqa: TRY301
+    if not mark:
+        raise _no_place(uri, "it has no scheme", _SPELLING)
+    if scheme == "file" and host and not host.endswith("@"):  # in the worker's directory, wherever that is
+        raise _no_place(uri, "it is no absolute path", _SPELLING)
+    try:
         path: StoragePath = ObjectStoragePath(uri)
         _ = path.fs
-    except ValueError as error:
-        raise ConfigurationError(
-            f"{uri!r} is no place to write to or read from: {error}. Write it like "
-            "s3://conn_id@bucket/key or file:///directory, and install the provider of that store."
-        ) from error
+    except (ValueError, ImportError) as error:
+        extra = STORES.get(scheme)
+        cure = f"Install what opens {scheme}: {pip_install(extra)}" if extra else _SPELLING
+        raise _no_place(uri, error, cure) from error
     return path
+
+
+def _no_place(uri: str, why: object, cure: str) -> ConfigurationError:
+    why = str(why).rstrip(".")
+    return ConfigurationError(f"{uri!r} is no place to write to or read from: {why}. {cure}.")
+
+
+_SPELLING = "Write it like s3://conn_id@bucket/key or file:///directory, and install the provider of that store"
 
 
 class Store(Protocol):

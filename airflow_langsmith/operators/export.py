@@ -8,9 +8,8 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, AirflowSkipException, Context
-
 from airflow_langsmith import arguments
+from airflow_langsmith.airflow_sdk import AirflowNotFoundException, AirflowSkipException, Context
 from airflow_langsmith.api.addresses import project_url
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import Payloads
@@ -35,7 +34,7 @@ from airflow_langsmith.views.paths import column_of
 from airflow_langsmith.windows import duration
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
+    from airflow.sdk import ObjectStoragePath
 
 LOOKBACK = "30d"  # twice LangSmith's base retention; a trace that gets feedback is kept for longer
 EMPTY_COLUMNS_TOLD = 10

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.wire import DECODE_ERRORS
 from airflow_langsmith.views.actions import Action, ActionError, Turn, actions
 from airflow_langsmith.views.columns import Column, ColumnType, Rows
 from airflow_langsmith.views.paths import ANY, Step, parse, place_of
@@ -84,7 +85,7 @@ class Redaction:
                 redacted.append(None if value is None else _redacted(value, rules, column.type))
             except ActionError as error:
                 problem = str(error)
-            except (ValueError, RecursionError) as error:
+            except (*DECODE_ERRORS, RecursionError) as error:
                 problem = f"its JSON cannot be read or written ({type(error).__name__})"
             else:
                 continue

@@ -25,10 +25,10 @@ class FeedbackWatch(Watch):
     Before the window is complete nothing is met, but it may fail. With fewer than ``min_runs`` runs it does neither.
 
     A look takes one request for the number of runs (two if they are more than a page), one for each 1000 runs that have
-    feedback under the condition's keys (100 on v1), and a listing of the pieces for each 50 of these with several pieces
-    under one key, or any under a key of ``count`` or ``share`` (:class:`~airflow_langsmith.api.listing.Listing`). On v2
-    later looks ask for what changed since the last one, and for all again every tenth time, and before they say that it
-    is met or failed.
+    feedback under the condition's keys (100 on v1), and a :class:`~airflow_langsmith.api.listing.Listing` for each 50
+    of these whose pieces count one by one: several under one key, or any under a key of ``count`` or ``share``. On v2
+    later looks ask for what changed since the last one; every tenth look, and each before it is met or failed, asks for
+    all again.
     """
 
     def __init__(

@@ -99,7 +99,10 @@ def landed(exported: dict[str, Any]) -> Rows:
     """Read the rows of an export by their key."""
     import pyarrow.parquet as pq  # noqa: PLC0415  # where it is needed
 
-    return by_key((row for part in parts(exported) for row in pq.read_table(part).to_pylist()), exported["view"])
+    return by_key(
+        (row for part in parts(exported) for row in pq.read_table(part, partitioning=None).to_pylist()),
+        exported["view"],
+    )
 
 
 def by_key(rows: Iterable[dict[str, Any]], view: str) -> Rows:

@@ -11,10 +11,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
+from airflow_langsmith.airflow_sdk import AirflowException, AirflowFailException
 from airflow_langsmith.operators.export import LangSmithExportOperator
 from airflow_langsmith.operators.query import LangSmithListRunsOperator, LangSmithReadRunOperator
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor

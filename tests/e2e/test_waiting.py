@@ -14,7 +14,7 @@ import sysconfig
 import time
 import venv
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -135,7 +135,7 @@ class Airflow:
         """Make the database and start everything, the API server first: tasks fail where it does not answer yet."""
         migrate = [self.python, "-m", "airflow", "db", "migrate"]
         subprocess.run(migrate, cwd=self.home, env=self.environment, check=True, capture_output=True)
-        with sqlite3.connect(self.home / "airflow.db") as database:
+        with closing(sqlite3.connect(self.home / "airflow.db")) as database:
             database.execute("pragma journal_mode=wal")  # four processes write to it
         self.start("api-server")
         self.start("dag-processor")

@@ -13,10 +13,10 @@ from uuid import UUID
 
 import langsmith as sdk
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from langsmith.schemas import Attachment
 from structlog.testing import capture_logs
 
+from airflow_langsmith.airflow_sdk import AirflowException, AirflowFailException
 from airflow_langsmith.api import LangSmithClient
 from airflow_langsmith.api.attachments import LARGEST
 from airflow_langsmith.export import read_manifest

@@ -11,15 +11,14 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import (
+from airflow.sdk import DAG
+
+from airflow_langsmith.airflow_sdk import (
     AirflowException,
     AirflowFailException,
     AirflowSkipException,
     BaseOperator,
 )
-from airflow.sdk import DAG
-from structlog.testing import capture_logs
-
 from airflow_langsmith.exceptions import LangSmithException
 from airflow_langsmith.export import Progress, read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
@@ -30,6 +29,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 ReadRows = Callable[[str], list[dict[str, Any]]]
+TaskLog = Callable[[], list[tuple[str, str]]]
 Run = Callable[..., Any]
 
 
@@ -236,16 +236,15 @@ def test_a_destination_that_cannot_be_written(shop: LangSmithStandIn, tmp_path: 
         run(LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{tmp_path}/file"))
 
 
-def test_the_log_tells_the_story(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
+def test_the_log_tells_the_story(shop: LangSmithStandIn, tmp_path: Path, run: Run, task_log: TaskLog) -> None:
     """The log names the window and its source, and closes with a line that a person can read."""
     shop.add_run(project="shop", start_time=START, inputs={"n": "many"})
-    with capture_logs() as logs:
-        run(
-            LangSmithExportOperator(
-                task_id="export", project="shop", destination=f"file://{tmp_path}", flatten=["inputs.n:int64"]
-            )
+    run(
+        LangSmithExportOperator(
+            task_id="export", project="shop", destination=f"file://{tmp_path}", flatten=["inputs.n:int64"]
         )
-    told = "\n".join(entry["event"] % entry.get("positional_args", ()) for entry in logs)
+    )
+    told = "\n".join(line for _, line in task_log())
     assert "from the data interval" in told
     assert "1 values did not fit the type of their path; the column flatten_misfits keeps them" in told
     assert "Exported 41 rows (21 still pending) of project 'shop'" in told

@@ -13,9 +13,9 @@ from urllib.parse import parse_qs
 from uuid import uuid4
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 from langsmith import Client
 
+from airflow_langsmith.airflow_sdk import AirflowFailException
 from airflow_langsmith.export import read_manifest
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.operators import LangSmithListRunsOperator, LangSmithReadRunOperator

@@ -11,12 +11,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, XCom
 from airflow.sdk import DAG
+from airflow.sdk.execution_time.xcom import XCom
 from airflow.serialization import serialized_objects
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_langsmith.airflow_sdk import AirflowFailException, BaseOperator
 from airflow_langsmith.api.filters import Filter, and_, eq, tag
 from airflow_langsmith.operators import LangSmithExportOperator, LangSmithListRunsOperator, LangSmithReadRunOperator
 from airflow_langsmith.operators.base import LangSmithOperator

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 from structlog.testing import capture_logs
 
+from airflow_langsmith.airflow_sdk import AirflowFailException
 from airflow_langsmith.export import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn

@@ -10,8 +10,8 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
 
+from airflow_langsmith.airflow_sdk import TaskDeferred
 from airflow_langsmith.testing import LangSmithStandIn
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

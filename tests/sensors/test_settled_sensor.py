@@ -8,12 +8,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from airflow.providers.common.compat.sdk import (
+from airflow.exceptions import AirflowRescheduleException
+
+from airflow_langsmith.airflow_sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
 )
-from airflow.sdk.exceptions import AirflowRescheduleException
-
 from airflow_langsmith.api import LangSmithClient
 from airflow_langsmith.sensors import LangSmithSettledSensor
 from airflow_langsmith.testing import LangSmithStandIn
