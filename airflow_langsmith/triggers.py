@@ -108,7 +108,7 @@ class LangSmithTrigger(BaseTrigger):
                 failures += 1
                 if not error.retriable or (self.max_failures is not None and failures > self.max_failures):
                     raise
-                self.log.warning("Look failed, %s in a row: %s", failures, error)
+                self.log.warning("Look failed, %s in a row: %s", failures, error.cause)
             else:
                 failures, line = 0, outcome.line
                 self.log.info(line)
@@ -187,7 +187,7 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
                 except LangSmithError as error:
                     if not error.retriable:
                         raise
-                    self.log.warning("Look failed: %s", error)
+                    self.log.warning("Look failed: %s", error.cause)
                 else:
                     self.log.info(outcome.line)
                     holds = outcome.state == "met"
