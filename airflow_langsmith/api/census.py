@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
@@ -9,9 +10,10 @@ from datetime import datetime
 import msgspec
 
 from airflow_langsmith.api.backend import Backend
-from airflow_langsmith.api.errors import ApiError
+from airflow_langsmith.api.errors import ApiError, NotFoundError, UnsupportedError
 from airflow_langsmith.api.filters import added, eq, or_
 from airflow_langsmith.api.flow import Flow, exchange
+from airflow_langsmith.api.ids import IdSet
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.reads import FeedbackWalk
 from airflow_langsmith.api.records import Feedback, Run
@@ -19,13 +21,31 @@ from airflow_langsmith.api.stats import question, read
 from airflow_langsmith.api.walk import Walk
 from airflow_langsmith.api.wire import decode
 
+log = logging.getLogger(__name__)
 
-class Given(msgspec.Struct, frozen=True):
-    """What a run's ``feedback_stats`` say of one key: how many pieces, their mean score, how many of each label."""
+STATS_RETRIES = 3  # at most, because pages of ids count as well
 
-    n: int = 0
+
+class Given(msgspec.Struct):
+    """
+    What a run's ``feedback_stats`` say of one key: how many pieces, their mean score, how many of each label.
+
+    On v1 LangSmith counts the pieces with a score alone, so ``n`` becomes the number of labels where that is larger.
+    Pieces with neither a score nor a label, whose value is an object, show in no number there.
+    """
+
+    n: int | None = 0
     avg: float | None = None
     values: dict[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        """Count labels, too."""
+        self.n = max(self.n or 0, sum((self.values or {}).values()))
+
+    @property
+    def is_one_piece(self) -> bool:
+        """Whether this is one piece with a score, or one with a label: all else only the pieces themselves tell."""
+        return self.n == 1 and (self.avg is None) == bool(self.values)
 
 
 _STATS: msgspec.json.Decoder[dict[str, Given]] = msgspec.json.Decoder(dict[str, Given])
@@ -33,21 +53,26 @@ _STATS: msgspec.json.Decoder[dict[str, Given]] = msgspec.json.Decoder(dict[str, 
 
 def count(query: RunQuery, backend: Backend) -> Flow[int]:
     """
-    Count runs: by one page of ids and, where there are more, by one question for their stats.
+    Count runs: by one page of ids and, if there are more, by one question for their stats.
 
-    Self-hosted servers may have no stats; there all pages of ids are read.
+    A server without stats, or whose stats fail, is counted by all pages of ids. Stats may go with v1, and v2 has none.
     """
-    walk = Walk(replace(query, fields=("id",)), backend)
-    yield from walk.next_page()
-    if not walk.done:
+    walk, ids = Walk(replace(query, fields=("id",)), backend), IdSet()
+    total = len(ids.new_of((yield from walk.next_page()).runs))
+    if not walk.done and backend.has_stats:
         try:
-            return (yield from exchange(lambda: question(query), read, backend.backoff))
+            backoff = replace(backend.backoff, retries=min(backend.backoff.retries, STATS_RETRIES))
+            found = yield from exchange(lambda: question(query), read, backoff)
+        except (NotFoundError, UnsupportedError):
+            backend.has_stats, found = False, None
         except ApiError as error:
-            if error.retriable:
-                raise
+            log.warning("Counting runs by their pages, because their stats failed: %s", error)
+            found = None
+        if found is not None:
+            return found
     while not walk.done:
-        yield from walk.next_page()
-    return walk.runs
+        total += len(ids.new_of((yield from walk.next_page()).runs))
+    return total
 
 
 def pending(query: RunQuery, backend: Backend) -> Flow[list[Run]]:
@@ -93,8 +118,8 @@ def _given(run: Run, wanted: frozenset[str]) -> dict[str, Given]:
 
 
 def _all(query: RunQuery, backend: Backend) -> Flow[list[Run]]:
-    walk = Walk(query, backend)
+    walk, ids = Walk(query, backend), IdSet()
     runs: list[Run] = []
     while not walk.done:
-        runs += (yield from walk.next_page()).runs
+        runs += ids.new_of((yield from walk.next_page()).runs)
     return runs

@@ -70,6 +70,11 @@ class Response:
     headers: dict[str, str]
     body: bytes
 
+    @property
+    def is_deprecated(self) -> bool:
+        """Whether LangSmith says that it will remove this address."""
+        return "sunset" in self.headers or "deprecation" in self.headers
+
 
 @dataclass(frozen=True)
 class Pause:
@@ -145,7 +150,7 @@ def exchange(
                 raise
             seconds = backoff.seconds(failures, getattr(error, "retry_after", None))
             failures += 1
-            why = f"try {failures} of {backoff.retries} failed: {error}"
+            why = f"before retry {failures} of {backoff.retries}: {error.cause}"
             yield RateLimited(seconds, why, asked.tier) if isinstance(error, RateLimitError) else Pause(seconds, why)
 
 
@@ -156,8 +161,8 @@ def _reading(asked: Request, read: Callable[[bytes], T], body: bytes) -> T:
         raise
     except (*DECODE_ERRORS, TypeError, OverflowError, RecursionError) as error:
         raise PayloadError(
-            f"LangSmith's answer to {asked.named} [{asked.about}] has a value that cannot be read: {error}. A retry "
-            "will not help: leave the column out, and tell us."
+            f"LangSmith's answer to {asked.named} [{asked.about}] has a value that cannot be read: {error}. "
+            "Leave the column out, and tell us."
         ) from error
 
 
@@ -167,7 +172,7 @@ def _success(asked: Request, reply: Reply) -> bytes:
     if not isinstance(reply, Response):
         raise TypeError(f"a request is answered by a Response, not {reply!r}")
     if not 200 <= reply.status < 300:  # noqa: PLR2004
-        raise error_for(
+        error = error_for(
             reply.status,
             asked.method,
             asked.shown or asked.path,
@@ -175,6 +180,8 @@ def _success(asked: Request, reply: Reply) -> bytes:
             asked.about,
             reply.headers.get("retry-after"),
         )
+        error.is_deprecated = reply.is_deprecated
+        raise error
     return reply.body
 
 

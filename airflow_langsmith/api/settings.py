@@ -33,7 +33,8 @@ class Settings:
     One way to one LangSmith workspace.
 
     ``api_url`` is the root before ``/api/v1``. ``timeout`` is in seconds, for a read. ``requests_per_10s`` replaces
-    the documented budget of the run queries. ``verify`` is TLS: true, false, or the path of a CA bundle.
+    the documented budget of the run queries. ``verify`` is TLS: true, false, or the path of a CA bundle. ``conn_id`` is
+    the Airflow connection that says so, for messages.
     """
 
     api_url: str = REGIONS["us"][0]
@@ -45,14 +46,40 @@ class Settings:
     max_retries: int = DEFAULT_MAX_RETRIES
     verify: bool | str = True
     ui_url: str = REGIONS["us"][1]
+    conn_id: str = field(default="", compare=False)
+
+    @property
+    def about(self) -> str:
+        """The connection and its server, as an error names them."""
+        return f"Connection {self.conn_id}: {self.api_url}." if self.conn_id else f"LangSmith at {self.api_url}."
+
+    @property
+    def named(self) -> str:
+        """The connection, as advice names it."""
+        return f"connection {self.conn_id}" if self.conn_id else "the connection"
 
     @property
     def is_saas(self) -> bool:
         """Whether this is one of LangSmith's own clouds."""
         return self.api_url in _API_TO_UI
 
+    def address(self, path: str) -> str:
+        """
+        Write the whole address of a path of the API, or of a link that LangSmith gave.
+
+        A link without a host is relative to the API: the root of the host on LangSmith's clouds, ``/api`` on other
+        servers, whose root is the UI.
+
+        >>> Settings(api_url="https://langsmith.example.com").address("/public/download?jwt=x")
+        'https://langsmith.example.com/api/public/download?jwt=x'
+        """
+        if not is_relative(path):
+            return path
+        step = path.removeprefix("/")
+        return f"{self.api_url}/{step}" if self.is_saas or step.startswith("api/") else f"{self.api_url}/api/{step}"
+
     @classmethod
-    def parse(cls, *, host: str | None, api_key: str | None, extra: dict[str, Any]) -> Settings:
+    def parse(cls, *, host: str | None, api_key: str | None, extra: dict[str, Any], conn_id: str = "") -> Settings:
         """
         Read the fields of a connection, whose values may all be text.
 
@@ -74,11 +101,17 @@ class Settings:
             timeout=_seconds(extra, "timeout") or DEFAULT_TIMEOUT,
             max_retries=_or(_whole(extra, "max_retries", least=0), DEFAULT_MAX_RETRIES),
             verify=_verify(extra),
+            conn_id=conn_id,
             ui_url=_with_scheme(ui_host).rstrip("/") if ui_host else _API_TO_UI.get(api_url, api_url),
         )
 
 
 FIELDS = ("workspace_id", "api_version", "requests_per_10s", "timeout", "max_retries", "verify", "ui_host")
+
+
+def is_relative(link: str) -> bool:
+    """Tell whether a link names no host, and so leads to LangSmith's own."""
+    return not link.startswith(("http://", "https://", "//"))
 
 
 def api_root(host: str | None) -> str:

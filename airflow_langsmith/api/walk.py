@@ -9,7 +9,13 @@ from itertools import pairwise
 
 from airflow_langsmith.api import syntax
 from airflow_langsmith.api.backend import Backend, Dialect
-from airflow_langsmith.api.errors import ConfigurationError, CursorLoopError, LangSmithError
+from airflow_langsmith.api.errors import (
+    ConfigurationError,
+    CursorLoopError,
+    LangSmithError,
+    NotFoundError,
+    UnsupportedError,
+)
 from airflow_langsmith.api.flow import Flow, Request, exchange
 from airflow_langsmith.api.pacing import v1_tier
 from airflow_langsmith.api.payloads import fetch
@@ -28,8 +34,9 @@ class Walk:
     All pages of one query, newest run first.
 
     Every page repeats the whole question. A run the server repeats at the seam of two pages comes once, one outside
-    ``[start, end)`` does not come, and a cursor that comes twice is an error. What is left to read can be shared with
-    other walks, at any time between two pages.
+    ``[start, end)`` does not come, and a cursor that comes twice is an error. A run whose start LangSmith changes
+    meanwhile may come again, at its new start: only the reader of all walks can tell (:class:`IdSet`). What is left to
+    read can be shared with other walks, at any time between two pages.
     """
 
     def __init__(self, query: RunQuery, backend: Backend, page_size: int | None = None) -> None:
@@ -40,8 +47,8 @@ class Walk:
         self._dialect: Dialect | None = None
         self._cursor: str | None = None
         self._seen_cursors: set[int] = set()
-        self._seam: deque[frozenset[str]] = deque(maxlen=2)
-        self._tied: set[str] = set()  # runs that started when the last one did, however many pages they fill
+        self._seam: deque[dict[str, datetime]] = deque(maxlen=2)
+        self._tied: dict[str, datetime] = {}  # runs that started when the last one did, however many pages they fill
         self._last: datetime | None = None
         self._page_size = 0
         self._first_page = page_size or query.page_size
@@ -58,14 +65,10 @@ class Walk:
         if self._dialect is None:
             self._speak((yield from self._backend.choose()))
         try:
-            page = yield from exchange(self._request, self._read, self._backend.backoff, self._shrink)
+            page = yield from self._exchange()
         except LangSmithError as error:
-            other = self._backend.switch(error)
-            if other is None:
-                raise
-            self._speak(other)
-            page = yield from exchange(self._request, self._read, self._backend.backoff, self._shrink)
-        self._backend.settle()
+            page = yield from self._ask_other_version(error)
+        self._backend.settle(self._dialect)
         yield from fetch(page.elsewhere, self._backend.backoff, flag=self.query.payloads == "flag")
         return self._accept(page)
 
@@ -112,6 +115,23 @@ class Walk:
         self.query = replace(self.query, start=edges[0])
         return [Walk(query, self._backend, self._page_size) for query in queries]
 
+    def _exchange(self) -> Flow[Page]:
+        return (yield from exchange(self._request, self._read, self._backend.backoff, self._shrink))
+
+    def _ask_other_version(self, error: LangSmithError) -> Flow[Page]:
+        """Ask the same of the other version, if this one may be gone and nothing was read yet."""
+        this, other = self._spoken(), self._backend.other(error)
+        if other is None:
+            raise self._backend.with_advice(error)
+        self._speak(other)
+        try:
+            return (yield from self._exchange())
+        except (NotFoundError, UnsupportedError):
+            if not error.retriable:
+                raise
+            self._speak(this)  # an outage: there is no other version
+            raise error from None
+
     def _speak(self, dialect: Dialect) -> None:
         asked = self.query.page_size
         if asked is not None and not 1 <= asked <= dialect.LARGEST_PAGE:
@@ -123,7 +143,7 @@ class Walk:
             if unknown := sorted(dialect.CANNOT_FILTER & set(syntax.attributes(filter_))):
                 raise ConfigurationError(
                     f"API {dialect.NAME} cannot filter by {', '.join(unknown)}, as {name} does; the other version may. "
-                    "A retry will not help: filter by something else (failed runs are error=True, or "
+                    "Filter by something else (failed runs are error=True, or "
                     "eq(status, \"error\")), or set 'api_version' in the connection's extra if this server has both."
                 )
         self._dialect = dialect
@@ -181,18 +201,28 @@ class Walk:
         return Page(fresh, page.cursor, page.size, attachments=attached)
 
     def _unseen(self, runs: list[Run]) -> list[Run]:
-        """Leave out what came before: on this page, on the two before it, or at the moment where the last one ended."""
-        ids = frozenset([run.id for run in runs])
-        before = self._tied.union(*self._seam)
-        if len(ids) == len(runs) and ids.isdisjoint(before):
-            found = runs
-        else:
-            found = list({run.id: run for run in reversed(runs) if run.id not in before}.values())[::-1]
+        """
+        Leave out what came before: on this page, on the two before it, or at the moment where the last one ended.
+
+        A run with another start than before stays. Its first place may be one that is read again after a failure, where
+        the run is no longer.
+        """
+        starts = {run.id: run.start_time for run in runs}
+        before = {**self._tied}
+        for page in self._seam:
+            before |= page
+        found = runs
+        if len(starts) < len(runs) or not starts.keys().isdisjoint(before):
+            found = []
+            for run in runs:
+                if before.get(run.id) != run.start_time:
+                    before[run.id] = run.start_time
+                    found.append(run)
         if runs:
             if runs[-1].start_time != self._last:
-                self._last, self._tied = runs[-1].start_time, set()
-            self._tied |= {run.id for run in runs if run.start_time == self._last}
-        self._seam.append(ids)
+                self._last, self._tied = runs[-1].start_time, {}
+            self._tied |= {run.id: run.start_time for run in runs if run.start_time == self._last}
+        self._seam.append(starts)
         return found
 
     def _go_on_from(self, last: datetime, unseen: list[Run]) -> None:

@@ -14,12 +14,13 @@ from typing import Any, Literal, get_args
 from airflow_langsmith import __version__
 from airflow_langsmith.api import LangSmithClient, RunQuery
 from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.query import instant
 from airflow_langsmith.export.attachments import Attachments
 from airflow_langsmith.export.batches import Batches
 from airflow_langsmith.export.checkpoints import Attempt, Checkpoints
+from airflow_langsmith.export.conflicts import refuse_another
 from airflow_langsmith.export.encoders import Format
-from airflow_langsmith.export.errors import DestinationConflictError, EmptyWindowError, SchemaChangeError
+from airflow_langsmith.export.errors import EmptyWindowError, SchemaChangeError
+from airflow_langsmith.export.expired import warn_if_expired
 from airflow_langsmith.export.layout import partition
 from airflow_langsmith.export.manifest import Manifest, ManifestColumn, read_manifest
 from airflow_langsmith.export.parts import Parts
@@ -29,6 +30,7 @@ from airflow_langsmith.export.read import read
 from airflow_langsmith.export.shape import Shape, Shaped
 from airflow_langsmith.export.storage import StoragePath, path_at
 from airflow_langsmith.views import View
+from airflow_langsmith.views.empty import EmptyColumn
 from airflow_langsmith.windows import TimeWindow
 
 OnEmpty = Literal["write", "skip", "fail"]
@@ -70,12 +72,18 @@ class Target:
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
-    """A published export: its manifest, where that lies, and how many requests it took."""
+    """
+    A published export: its manifest, where that lies, and how many requests it took.
+
+    ``empty`` lists the flat columns that are null in all rows, ``unmet`` the paths of ``redact`` that no row has.
+    """
 
     uri: str
     manifest: Manifest
     progress: Progress
     requests: int = field(compare=False)
+    empty: tuple[EmptyColumn, ...] = ()
+    unmet: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """Tell it in a few words and numbers, for XCom."""
@@ -143,8 +151,9 @@ def export(
         Publication(path) as publication,
         Checkpoints(path, client, attempt, asked, Batches(view, target.format.codec), Path(directory)) as checkpoints,
     ):
-        _refuse_another(publication, view, query, narrowed, path)
+        refuse_another(publication.previous, view, query, narrowed, path)
         schema = read_manifest(target.schema_manifest) if target.schema_manifest else publication.previous
+        redaction = shape.redaction(view)
         attachments = Attachments(publication, Path(directory), flag=query.payloads == "flag")
         rows = read(
             client,
@@ -152,7 +161,7 @@ def export(
             view,
             lookback=lookback,
             land=attachments.land if target.attachments == "download" else None,
-            redact=shape.redaction(view),
+            redact=redaction.apply,
             progress=progress,
             tell=partial(on_page, progress),
             directory=Path(directory),
@@ -167,6 +176,7 @@ def export(
             for batch in shaped:
                 for part in parts.add(batch):
                     publication.upload(part)
+            warn_if_expired(client, query, is_empty=progress.runs == 0)
             if progress.runs == 0 and target.on_empty == "skip":
                 return None
             if progress.runs == 0 and target.on_empty == "fail":
@@ -195,13 +205,21 @@ def export(
             bytes=sum(file.bytes for file in publication.files),
             pending=progress.pending,
             misfits=shaped.misfits,
+            nulls=shaped.nulls,
             missing_payloads=progress.missing,
             attachments=tuple(sorted(publication.attachments.values(), key=lambda one: one.name)),
             min_start_time=progress.first,
             max_start_time=progress.last,
         )
         uri = publication.commit(manifest)
-    return Exported(uri=uri, manifest=manifest, progress=progress, requests=client.requests - before)
+    return Exported(
+        uri=uri,
+        manifest=manifest,
+        progress=progress,
+        requests=client.requests - before,
+        empty=shaped.empty,
+        unmet=redaction.unmet(manifest.rows),
+    )
 
 
 def _changes(previous: Manifest | None, columns: tuple[ManifestColumn, ...], target: Target) -> tuple[str, ...]:
@@ -218,7 +236,7 @@ def _changes(previous: Manifest | None, columns: tuple[ManifestColumn, ...], tar
         other = "of schema_manifest" if target.schema_manifest else "published before"
         raise SchemaChangeError(
             f"The columns differ from those {other} ({'; '.join(changes)}), and schema_changes='fail'. What was "
-            "published stands. A retry will not help: use schema_changes='evolve', or correct columns and flatten."
+            "published stands. Use schema_changes='evolve', or correct columns and flatten."
         )
     return changes
 
@@ -227,27 +245,8 @@ def _refuse_download(view: View) -> None:
     if view.name != "runs" or not any(column.name == "attachments" for column in view.columns):
         raise ConfigurationError(
             "attachments='download' is for the view runs with its column attachments, which tells whose each file is. "
-            "A retry will not help: add the column, or use attachments='list' here and download them with an export of "
+            "Add the column, or use attachments='list' here and download them with an export of "
             "the runs."
-        )
-
-
-def _refuse_another(
-    publication: Publication, view: View, query: RunQuery, narrowed: dict[str, Any], path: StoragePath
-) -> None:
-    """Fail rather than replace another export: of another window, where a partition pattern is too coarse, or query."""
-    previous = publication.previous
-    if previous is None:
-        return
-    there = (previous.view, previous.window_start, previous.window_end, previous.project_id, previous.query)
-    if there != (view.name, query.start, query.end, query.project.id, narrowed):
-        raise DestinationConflictError(
-            f"{path} holds view {previous.view!r} of project {previous.project_id}, window "
-            f"[{instant(previous.window_start)}, {instant(previous.window_end)}), narrowed by {previous.query}; this "
-            f"export is of {view.name!r}, project {query.project.id}, window [{instant(query.start)}, "
-            f"{instant(query.end)}), narrowed by {narrowed}. To go on would lose the one there. A retry will "
-            "not help: use another destination, let partition= tell windows apart, or remove the one there, if this is "
-            "to replace it."
         )
 
 
@@ -256,6 +255,6 @@ def _narrowed(query: RunQuery, lookback: timedelta | None) -> dict[str, Any]:
     names = ("run_type", "is_root", "error", "filter", "trace_filter", "tree_filter", "trace_id", "run_ids")
     asked = {name: getattr(query, name) for name in (*names, "reference_example_id")}
     asked |= {"sample": query.sample and asdict(query.sample), "with_feedback": query.with_feedback or None}
-    asked |= {"run_ids": query.run_ids and list(query.run_ids), "below": query.below}
+    asked |= {"run_ids": None if query.run_ids is None else list(query.run_ids), "below": query.below}
     asked |= {"feedback_lookback_seconds": lookback and lookback.total_seconds()}
     return {name: value for name, value in asked.items() if value is not None}

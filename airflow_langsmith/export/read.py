@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -12,13 +13,16 @@ from itertools import islice, repeat
 from pathlib import Path
 
 from airflow_langsmith.api import Feedback, LangSmithClient, Page, RunQuery
+from airflow_langsmith.api.ids import IdSet
 from airflow_langsmith.api.walk import Walk
 from airflow_langsmith.export.checkpoints import Checkpoint, Checkpoints
 from airflow_langsmith.export.cursors import Cursors, Make
 from airflow_langsmith.export.gather import gather, gather_threads
-from airflow_langsmith.export.late import refreshed, touched
+from airflow_langsmith.export.late import IDS_AT_ONCE, refreshed, touched
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.views import Rows, View
+
+log = logging.getLogger(__name__)
 
 FEEDBACK_AT_ONCE = 1000  # rows
 THREADS_AT_ONCE = 50  # whole conversations held at a time, with the payloads of their turns
@@ -56,35 +60,64 @@ def read(
         yield from map(redact, _feedback(given, view, progress, tell))
         return
     threads = _Threads(query, view) if view.source == "threads" else None
+    ids = IdSet()
+    once = threads.once if threads else partial(_once, ids, progress)
     make: Make = partial(_redacted, redact, threads.make if threads else _runs(view, land))
+    make_and_keep = make
     pieces: Sequence[tuple[RunQuery, Checkpoint | None]] = [(query, None)]
     if lookback is not None:
         pieces = [(piece, None) for piece in refreshed(client, query, lookback)]
     elif not threads and not land:
-        pieces, make = checkpoints.pieces(query), checkpoints.keeping(make, query.end - query.start)
+        pieces, make_and_keep = checkpoints.pieces(query), checkpoints.keeping(make, query.end - query.start)
+
+    def cursors(piece: RunQuery, make: Make, behind: float, part: float) -> Cursors:
+        count, most = partial(_count, progress, behind, part), 1 if land else concurrency
+        return Cursors(client, client.walk(piece), make, count, tell, directory=directory, most=most)
+
+    def landing(reading: AbstractContextManager[Iterable[Rows]]) -> Iterator[Rows]:
+        with reading as batches:
+            for rows in map(once, batches):
+                _count_missing(progress, view, rows)
+                yield rows
+
     whole, behind = sum((piece.end - piece.start for piece, _ in pieces), timedelta(0)), 0.0
     for piece, checkpoint in pieces:
         part = (piece.end - piece.start) / whole
         kept = checkpoint.rows(progress) if checkpoint else None
-        reading = (
-            closing(kept)
-            if kept is not None
-            else Cursors(
-                client,
-                client.walk(piece),
-                make,
-                partial(_count, progress, behind, part),
-                tell,
-                directory=directory,
-                most=1 if land else concurrency,
-            )
-        )
-        with reading as batches:
-            for rows in map(threads.once, batches) if threads else batches:
-                _count_missing(progress, view, rows)
-                yield rows
+        yield from landing(cursors(piece, make_and_keep, behind, part) if kept is None else closing(kept))
         progress.share = behind = behind + part
         tell()
+    if progress.repeated and lookback is None:
+        for piece in _missed(client, query, ids, progress):
+            yield from landing(cursors(piece, make, 1.0, 0.0))
+
+
+def _missed(client: LangSmithClient, query: RunQuery, ids: IdSet, progress: Progress) -> Iterator[RunQuery]:
+    """
+    Look again for the runs of a window, and write the queries for those that have no row.
+
+    If runs come twice, start times change at the moment. Then other runs may have been moved the other way, out of what
+    was still to be read.
+    """
+    log.warning("%s runs came more than once; the first copy of each is exported", f"{progress.repeated:,}")
+    log.warning("Start times seem to change at the moment: looking for runs that were missed")
+    missed = (run.id for run in client.runs(replace(query, fields=("id",), page_size=None)) if run.id not in ids)
+    while some := tuple(islice(missed, IDS_AT_ONCE)):
+        yield replace(query, run_ids=some)
+
+
+def _once(ids: IdSet, progress: Progress, rows: Rows) -> Rows:
+    """
+    Leave out the rows whose run has a row already, in whichever part of the window, of this try or an earlier one.
+
+    A run whose start is changed while the window is read comes at its old place and at its new one.
+    """
+    places = ids.add(rows.keys or ())
+    if len(places) == rows.count:
+        return rows
+    first = rows.at(places)
+    progress.leave_out(rows.count - first.count, sum(rows.pending or ()) - sum(first.pending or ()))
+    return first
 
 
 def _redacted(
@@ -99,7 +132,9 @@ def _runs(view: View, land: Land | None) -> Make:
     def make(client: LangSmithClient, walk: Walk, page: Page) -> Iterator[Rows]:
         if land:
             land(client, page)
-        yield view.rows(gather(client, view.below, walk.query, page.runs) if view.below else page.runs)
+        runs = page.runs
+        rows = view.rows(gather(client, view.below, walk.query, runs) if view.below else runs)
+        yield replace(rows, keys=[run.id for run in runs], pending=[run.end_time is None for run in runs])
 
     return make
 
@@ -113,6 +148,7 @@ class _Threads:
 
     def __init__(self, whole: RunQuery, view: View) -> None:
         self._whole, self._view = whole, view
+        self._with_feedback = any(column.name == "feedback_stats" for column in view.columns)
         self._found: defaultdict[Walk, set[str]] = defaultdict(set)
         self._given: set[str] = set()
 
@@ -123,14 +159,16 @@ class _Threads:
         fresh = [thread for thread in here if thread not in found and thread not in self._given]
         found.update(fresh)
         for first in range(0, len(fresh), THREADS_AT_ONCE):
-            records = gather_threads(client, self._whole, fresh[first : first + THREADS_AT_ONCE])
+            records = gather_threads(
+                client, self._whole, fresh[first : first + THREADS_AT_ONCE], with_feedback=self._with_feedback
+            )
             yield replace(self._view.rows(records), keys=[record.thread_id for record in records])
 
     def once(self, rows: Rows) -> Rows:
         """Leave out what was given before; called in the order of the rows."""
         fresh = [place for place, key in enumerate(rows.keys or ()) if key not in self._given]
         self._given.update(rows.keys or ())
-        return Rows([[values[place] for place in fresh] for values in rows.columns], len(fresh))
+        return rows.at(fresh)
 
 
 def _feedback(pieces: Iterator[Feedback], view: View, progress: Progress, tell: Callable[[], None]) -> Iterator[Rows]:

@@ -81,7 +81,7 @@ def path_at(uri: str | StoragePath) -> StoragePath:
 
 def _no_place(uri: str, why: object, cure: str) -> ConfigurationError:
     why = str(why).rstrip(".")
-    return ConfigurationError(f"{uri!r} is no place to write to or read from: {why}. {cure}. A retry will not help.")
+    return ConfigurationError(f"{uri!r} is no place to write to or read from: {why}. {cure}.")
 
 
 _SPELLING = "Write it like s3://conn_id@bucket/key or file:///directory, and install the provider of that store"

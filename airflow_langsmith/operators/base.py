@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +13,8 @@ from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.filters import Expression
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Project
+from airflow_langsmith.api.templates import render
+from airflow_langsmith.exceptions import airflow_errors
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithProjectLink
 from airflow_langsmith.windows import Align, MissingWindow, TimeWindow, resolve
@@ -19,7 +22,49 @@ from airflow_langsmith.windows import Align, MissingWindow, TimeWindow, resolve
 UI_COLOR = "#e3f0ec"
 
 
-class LangSmithRunsOperator(BaseOperator):
+class LangSmithOperator(BaseOperator):
+    """
+    Base of all operators: it renders their arguments so that a text stays the text that the user wrote.
+
+    :param langsmith_conn_id: The connection's id. (templated)
+    """
+
+    template_fields: Sequence[str] = ("langsmith_conn_id",)
+    ui_color = UI_COLOR
+
+    def __init__(self, *, langsmith_conn_id: str = LangSmithHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.langsmith_conn_id = langsmith_conn_id
+        self.langsmith_url = ""
+
+    def render_template(
+        self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
+    ) -> Any:
+        """Render a text so that it stays a text, also with ``render_template_as_native_obj=True``."""
+        if isinstance(content, str) and id(content) not in (seen_oids or ()):
+            return render(content, context, jinja_env or self.get_template_env())
+        return super().render_template(content, context, jinja_env, seen_oids)
+
+    def use_defaults_for_blanks(self) -> None:
+        """
+        Read blank text as "not given": put the default of the argument in its place.
+
+        ``run_ids`` is the exception, because no ids mean no runs.
+
+        :raises AirflowFailException: naming a blank argument that has no default.
+        """
+        parameters = [inspect.signature(base).parameters for base in type(self).__mro__[:-1]]
+        for name in self.template_fields:
+            value = getattr(self, name)
+            if name != "run_ids" and isinstance(value, str) and not value.strip():
+                default = next(found[name].default for found in parameters if name in found)
+                with airflow_errors():
+                    if default is inspect.Parameter.empty:
+                        raise ConfigurationError(f"{name} is empty. Give it a value, or correct its template.")
+                setattr(self, name, default)
+
+
+class LangSmithRunsOperator(LangSmithOperator):
     """
     Base of the operators that ask for the runs of a project in a window.
 
@@ -33,7 +78,7 @@ class LangSmithRunsOperator(BaseOperator):
     :param trace_filter: One about the root of its trace. (templated)
     :param tree_filter: One about any run of its trace. (templated)
     :param trace_id: Only runs of this trace. (templated)
-    :param run_ids: Only these runs. (templated)
+    :param run_ids: Only these runs; an empty list or text means no runs. (templated)
     :param reference_example_id: Only runs on this dataset example. (templated)
     :param start_time: Start of the window, inside it; with a time zone. Give both bounds or none. (templated)
     :param end_time: End of the window, outside it. (templated)
@@ -45,7 +90,6 @@ class LangSmithRunsOperator(BaseOperator):
         it closed. (templated)
     :param missing_window: What to do where the run gives no moment at all: ``fail``, or take its ``run_after``.
         (templated)
-    :param langsmith_conn_id: The connection's id. (templated)
     """
 
     template_fields: Sequence[str] = (
@@ -66,10 +110,9 @@ class LangSmithRunsOperator(BaseOperator):
         "window_timezone",
         "lag",
         "missing_window",
-        "langsmith_conn_id",
+        *LangSmithOperator.template_fields,
     )
     operator_extra_links = (LangSmithProjectLink(),)
-    ui_color = UI_COLOR
 
     def __init__(
         self,
@@ -91,7 +134,6 @@ class LangSmithRunsOperator(BaseOperator):
         window_timezone: str = "UTC",
         lag: str | timedelta | None = None,
         missing_window: MissingWindow = "fail",
-        langsmith_conn_id: str = LangSmithHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -112,8 +154,6 @@ class LangSmithRunsOperator(BaseOperator):
         self.window_timezone = window_timezone
         self.lag = lag
         self.missing_window = missing_window
-        self.langsmith_conn_id = langsmith_conn_id
-        self.langsmith_url = ""
 
     def project_named(self) -> str:
         """
@@ -123,7 +163,7 @@ class LangSmithRunsOperator(BaseOperator):
         """
         name = arguments.text(self.project, "project")
         if name is None:
-            raise ConfigurationError("project is empty; it has to be the name or the id of one. A retry will not help.")
+            raise ConfigurationError("project is empty; it has to be the name or the id of one.")
         return name
 
     def resolve_window(self, context: Context, now: datetime | None = None) -> TimeWindow:
@@ -152,7 +192,7 @@ class LangSmithRunsOperator(BaseOperator):
             "trace_filter": arguments.text(self.trace_filter, "trace_filter"),
             "tree_filter": arguments.text(self.tree_filter, "tree_filter"),
             "trace_id": arguments.text(self.trace_id, "trace_id"),
-            "run_ids": arguments.names(self.run_ids, "run_ids"),
+            "run_ids": arguments.ids(self.run_ids, "run_ids"),
             "reference_example_id": arguments.text(self.reference_example_id, "reference_example_id"),
         }
 

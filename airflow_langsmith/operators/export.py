@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
 LOOKBACK = "30d"  # twice LangSmith's base retention; a trace that gets feedback is kept for longer
+EMPTY_COLUMNS_TOLD = 10
 PROGRESS_EVERY = 10.0  # seconds between progress lines in the task log
 
 
@@ -71,8 +72,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         default: all feedback since then is listed, 100 a request. (templated)
     :param sample: A share of the traces, ``0.1`` or ``{"rate": 0.1, "key": "thread_id"}``: a trace (or thread) is in as
         a whole or not at all, and the same ones every time. (templated)
-    :param flatten: Paths into JSON columns, each for a column of its own: ``"inputs.question"``, with a type
-        ``"outputs.score:float64"``; ``"*"`` for all that occur in the window. (templated)
+    :param flatten: Paths into JSON columns, each for a column of its own: ``"inputs.customer.id"``, with a type
+        ``"inputs.turn:int64"``; ``"*"`` for all that occur in the window. (templated)
     :param redact: What to do to columns, paths or all texts before anything touches a disk:
         ``{"inputs.email": "hash", "*": {"patterns": ["email", "card"]}}``, or names of patterns. (templated)
     :param redact_conn_id: A connection whose password is the key of the hashes. (templated)
@@ -177,6 +178,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Resolve the window, export it, and say what landed."""
         began = time.monotonic()
+        self.use_defaults_for_blanks()
         with airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
             window = self.resolve_window(context)
             view, target, shape = self._view(), self._target(), self._shape()
@@ -229,16 +231,15 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         modified = bool(arguments.flag(self.include_modified, "include_modified"))
         refresh = arguments.text(self.refresh, "refresh")
         if refresh not in (None, "feedback"):
-            raise ConfigurationError(f"refresh is {refresh!r}; it is 'feedback' or left out. A retry will not help.")
+            raise ConfigurationError(f"refresh is {refresh!r}; it is 'feedback' or left out.")
         if modified and view.name != "feedback":
             raise ConfigurationError(
-                f"include_modified is about the view feedback, not {view.name}. A retry will not help: to export rows "
+                f"include_modified is about the view feedback, not {view.name}. To export rows "
                 "again whose feedback changed, use refresh='feedback'."
             )
         if refresh and view.name == "feedback":
             raise ConfigurationError(
-                "refresh='feedback' is about rows that have feedback. A retry will not help: for feedback itself, use "
-                "include_modified=True."
+                "refresh='feedback' is about rows that have feedback. For feedback itself, use include_modified=True."
             )
         return duration(self.lookback, "lookback") if modified or refresh else None
 
@@ -324,6 +325,17 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 manifest.view,
                 ", ".join(progress.missing_from),
             )
+        self._tell_empty(exported)
+
+    def _tell_empty(self, exported: Exported) -> None:
+        """Warn of flat columns without any value, and of paths to be redacted that are nowhere."""
+        told, rows = exported.empty[:EMPTY_COLUMNS_TOLD], f"{exported.manifest.rows:,}"
+        for column in told:
+            self.log.warning("%s is null in all %s rows\n  %s", column.name, rows, column.hint)
+        if more := len(exported.empty) - len(told):
+            self.log.warning("%s more flat columns are null in all rows: see nulls in the manifest", more)
+        for path in exported.unmet:
+            self.log.warning("redact: no row of %s has %s", rows, path)
 
 
 def _size(count: float) -> str:

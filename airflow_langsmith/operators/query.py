@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from airflow_langsmith import arguments
-from airflow_langsmith.airflow_sdk import BaseOperator, Context
+from airflow_langsmith.airflow_sdk import Context
 from airflow_langsmith.api.addresses import named, project_url, run_url
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.errors import ConfigurationError, RunNotFoundError
 from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery
 from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.tree import tree_order
 from airflow_langsmith.exceptions import airflow_errors
 from airflow_langsmith.export import Shape, Target, export, format_of
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithRunLink
-from airflow_langsmith.operators.base import UI_COLOR, LangSmithRunsOperator
+from airflow_langsmith.operators.base import LangSmithOperator, LangSmithRunsOperator
 from airflow_langsmith.views import View, view_of
 
 if TYPE_CHECKING:
@@ -58,6 +59,7 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Resolve the window and list its runs."""
+        self.use_defaults_for_blanks()
         with airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
             window = self.resolve_window(context)
             view, limit = view_of("runs", arguments.names(self.select, "select")), arguments.whole(self.limit, "limit")
@@ -70,14 +72,13 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
             listed = _dicts(view, islice(client.runs(query), limit + 1), f"the runs of {query.about}", advice)
             if len(listed) > limit:
                 raise ConfigurationError(
-                    f"There are more than {limit} runs in {query.about}. A retry will not help: raise limit, or "
-                    f"{advice}."
+                    f"There are more than {limit} runs in {query.about}. Raise limit, or {advice}."
                 )
         self.log.info("%s runs of %s", len(listed), query.about)
         return listed
 
 
-class LangSmithReadRunOperator(BaseOperator):
+class LangSmithReadRunOperator(LangSmithOperator):
     """
     Read one run, or a whole trace from one run down.
 
@@ -105,10 +106,9 @@ class LangSmithReadRunOperator(BaseOperator):
         "destination",
         "format",
         "compression",
-        "langsmith_conn_id",
+        *LangSmithOperator.template_fields,
     )
     operator_extra_links = (LangSmithRunLink(),)
-    ui_color = UI_COLOR
 
     def __init__(
         self,
@@ -121,7 +121,6 @@ class LangSmithReadRunOperator(BaseOperator):
         destination: str | ObjectStoragePath | None = None,
         format: str = "parquet",  # noqa: A002  # what it is called everywhere
         compression: str | None = None,
-        langsmith_conn_id: str = LangSmithHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -133,16 +132,15 @@ class LangSmithReadRunOperator(BaseOperator):
         self.destination = destination
         self.format = format
         self.compression = compression
-        self.langsmith_conn_id = langsmith_conn_id
-        self.langsmith_url = ""
 
     def execute(self, context: Context) -> dict[str, Any] | None:  # noqa: ARG002  # Airflow's contract
         """Read the run, and what is below it if asked."""
+        self.use_defaults_for_blanks()
         with airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
             view = view_of("runs", arguments.names(self.columns, "columns"))
             try:
                 run_id, place = arguments.text(self.run_id, "run_id") or "", arguments.text(self.project, "project")
-                run = hook.read_run(run_id, place, (*view.fields, "trace_id", "dotted_order"))
+                run = hook.read_run(run_id, place, (*view.fields, "trace_id"))
             except RunNotFoundError:
                 if not arguments.flag(self.missing_ok, "missing_ok"):
                     raise
@@ -153,7 +151,7 @@ class LangSmithReadRunOperator(BaseOperator):
             if shared and (children or self.destination):
                 raise ConfigurationError(
                     "A public link gives its run and no more: load_children and destination need the run's id or its "
-                    "address in LangSmith. A retry will not help."
+                    "address in LangSmith."
                 )
             self.langsmith_url = "" if shared else run_url(hook.settings, run)
             if self.destination:
@@ -185,9 +183,7 @@ class LangSmithReadRunOperator(BaseOperator):
 
 def _below(run: Run, *, children: bool, fields: tuple[str, ...]) -> RunQuery:
     """Ask for a run alone, or for it and everything below it."""
-    narrowed: dict[str, Any] = (
-        {"trace_id": run.trace_id, "below": run.dotted_order} if children else {"run_ids": (run.id,)}
-    )
+    narrowed: dict[str, Any] = {"trace_id": run.trace_id, "below": run.id} if children else {"run_ids": (run.id,)}
     return RunQuery(
         project=run.project,
         start=run.start_time - BEFORE_ROOT,
@@ -213,9 +209,10 @@ def _dicts(
         size += len(row)
         if size > LARGEST_XCOM:
             raise ConfigurationError(
-                f"Over {LARGEST_XCOM // 1024} KB for {what} are too much for XCom. A retry will not help: {advice}."
+                f"Over {LARGEST_XCOM // 1024} KB for {what} are too much for XCom. To do: {advice}."
             )
         found.append((run.dotted_order or "", json.loads(row)))
     if in_tree_order:
-        found.sort(key=lambda one: one[0])
+        place = tree_order(dotted_order for dotted_order, _ in found)
+        found.sort(key=lambda one: place(one[0]))
     return [row for _, row in found]

@@ -18,8 +18,8 @@ def asked(query: RunQuery) -> RunQuery:
     given = [*query.filters, *(name for name in _OTHERS if getattr(query, name) is not None)]
     if given:
         raise ConfigurationError(
-            f"The view feedback cannot be narrowed by {', '.join(given)}, only by project, window and run_ids. A retry "
-            "will not help: leave these out, and join the feedback to runs or traces where it lands."
+            f"The view feedback cannot be narrowed by {', '.join(given)}, only by project, window and run_ids. "
+            "Leave these out, and join the feedback to runs or traces where it lands."
         )
     return query
 
@@ -67,6 +67,12 @@ VIEW = View(
             "string",
             "The comparison it was given in.",
             lambda piece: piece.comparative_experiment_id,
+        ),
+        _column(
+            "feedback_thread_id",
+            "string",
+            "The conversation, of feedback that is about one as a whole.",
+            lambda piece: piece.feedback_thread_id,
         ),
         _column("extra", "json", "Whatever else came with it.", lambda piece: json_of(piece.extra)),
     ),

@@ -1,4 +1,4 @@
-"""The paths that users write into a row: ``inputs.question``, ``outputs.documents[0].page_content:string``."""
+"""The paths that users write into a row: ``inputs.customer.id``, ``outputs.documents[0].page_content:string``."""
 
 from __future__ import annotations
 
@@ -64,8 +64,8 @@ def parse(text: str) -> Path:
     if not steps or not isinstance(steps[0], str) or rest[0] == "." or colon not in ("", ":"):
         raise ConfigurationError(
             f"{text!r} is no path at character {end + 1}. A path is a column and keys or indices, such as "
-            "inputs.question or outputs.documents[0].page_content; a key with dots, colons, brackets or quotes goes in "
-            'double quotes: metadata."key.with.dots".'
+            "inputs.customer.id or outputs.documents[0].page_content; a key with dots, colons, brackets or quotes goes "
+            'in double quotes: metadata."key.with.dots".'
         )
     if colon and type_ not in TYPES:
         raise ConfigurationError(

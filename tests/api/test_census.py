@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from airflow_langsmith.api import LangSmithClient, RunQuery, census
-from airflow_langsmith.api.errors import LangSmithError
+from airflow_langsmith.api.errors import ApiError
 from airflow_langsmith.api.records import Project
 from airflow_langsmith.testing import LangSmithStandIn
 
@@ -56,14 +58,36 @@ def test_a_count_without_stats(client_of: ClientOf) -> None:
         assert [len(langsmith.requests_to(path)) for path in ("/runs/query", "/runs/stats")] == [3, 1]
 
 
-def test_a_count_that_fails(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
-    """A server that is out of order is no server without stats."""
+@pytest.mark.parametrize("status", [404, 405, 410, 501])
+def test_a_count_after_the_end_of_stats(langsmith: LangSmithStandIn, client_of: ClientOf, status: int) -> None:
+    """When the address that counts is gone, pages of ids count, and it is not asked again."""
+    langsmith.load(some(2500))
+    langsmith.misbehave("status", status=status, path="/runs/stats", times=None)
+    client = client_of(langsmith, "v2")
+    assert [client.count(day(client)) for _ in range(3)] == [2500, 2500, 2500]
+    assert len(langsmith.requests_to("/runs/stats")) == 1
+
+
+@pytest.mark.parametrize(("fault", "status"), [("status", 503), ("rate_limit", 429)])
+def test_a_count_while_stats_fail(langsmith: LangSmithStandIn, client_of: ClientOf, fault: Any, status: int) -> None:
+    """Stats that fail or are limited for long are not needed, but a server that fails altogether is an error."""
     langsmith.load(some(1500))
-    langsmith.misbehave("status", status=503, path="/runs/stats", times=None)
-    client = client_of(langsmith, "v2", max_retries=0)
-    with pytest.raises(LangSmithError) as caught:
+    langsmith.misbehave(fault, path="/runs/stats", times=None)
+    client = client_of(langsmith, "v2", max_retries=1)
+    assert client.count(day(client)) == 1500
+    langsmith.behave()
+    langsmith.misbehave(fault, times=None)
+    with pytest.raises(ApiError) as caught:
         client.count(day(client))
-    assert caught.value.retriable
+    assert (caught.value.status, caught.value.retriable) == (status, True)
+
+
+def test_a_count_that_is_null(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
+    """Stats may say null for the count, as their schema allows; pages of ids count then."""
+    langsmith.load(some(1500))
+    langsmith.misbehave("status", status=200, body={"run_count": None}, path="/runs/stats")
+    client = client_of(langsmith, "v2")
+    assert client.count(day(client)) == 1500
 
 
 @BOTH
@@ -102,6 +126,25 @@ def test_what_was_given(langsmith: LangSmithStandIn, client_of: ClientOf, versio
     assert (found[one]["user_score"].avg, found[one]["label"].values) == (1.0, {"good": 1})
     pieces = client.drive(census.pieces(query, [two], ["user_score"], client.backend))
     assert sorted(piece.score or 0 for piece in pieces) == [0.25, 0.75]
+
+
+@pytest.mark.parametrize(
+    ("stats", "pieces", "tells"),
+    [
+        ({"n": 1, "avg": 0.0, "show_feedback_arrow": True, "values": {}}, 1, True),
+        ({"n": 0, "avg": None, "show_feedback_arrow": True, "values": {"CONCEPTUAL": 1}}, 1, True),  # v1
+        ({"n": 1, "avg": None, "values": {"CONCEPTUAL": 1}, "sources": ["api"]}, 1, True),  # v2
+        ({"n": 9, "avg": 0.6666666666666666, "values": {"CORRECT": 6, "INCORRECT": 3}}, 9, False),
+        ({"n": 1, "avg": 1, "values": {"CORRECT": 1}}, 1, False),  # v1: one piece or two
+        ({"n": 0, "avg": None, "values": {}}, 0, False),  # v1: an object
+        ({"n": None, "avg": None, "values": None}, 0, False),
+        ({"n": 2, "avg": 0.5, "values": {}, "sources": ['{"type":"api","metadata":{}}']}, 2, False),
+    ],
+)
+def test_what_stats_tell(stats: dict[str, Any], pieces: int, *, tells: bool) -> None:
+    """Stats count their labels, too, and tell all of one score or one label, but nothing certain of anything else."""
+    found = msgspec.json.decode(json.dumps(stats), type=census.Given)
+    assert (found.n, found.is_one_piece) == (pieces, tells)
 
 
 def test_only_what_changed_is_asked_for(client_of: ClientOf, langsmith: LangSmithStandIn) -> None:

@@ -53,6 +53,23 @@ def test_every_spelling_of_a_host(host: str | None, root: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("host", "link", "address"),
+    [
+        ("us", "/public/download?jwt=x", "https://api.smith.langchain.com/public/download?jwt=x"),
+        ("https://ls.example.com", "/public/download?jwt=x", "https://ls.example.com/api/public/download?jwt=x"),
+        ("https://ls.example.com/api/v1", "public/download", "https://ls.example.com/api/public/download"),
+        ("https://ls.example.com/x/api", "/public/download", "https://ls.example.com/x/api/public/download"),
+        ("https://ls.example.com/api", "/api/v1/public/download", "https://ls.example.com/api/v1/public/download"),
+        ("https://ls.example.com", "https://s3.example.com/key?x=/api/", "https://s3.example.com/key?x=/api/"),
+        ("us", "/api/v1/info", "https://api.smith.langchain.com/api/v1/info"),
+    ],
+)
+def test_a_link_without_a_host_belongs_to_the_api(host: str, link: str, address: str) -> None:
+    """A relative link is below the API's own path, which only LangSmith's clouds have at the root of the host."""
+    assert parse(host).address(link) == address
+
+
+@pytest.mark.parametrize(
     "host", ["ftp://x", "https://", "https://a b", "https://x:port", "https://x?y=1", "//", "http://:80"]
 )
 def test_hosts_that_are_none(host: str) -> None:

@@ -17,13 +17,15 @@ PACKAGE = Path(airflow_langsmith.__file__).parent
 # Room -> the rooms of the house it may import. `__version__` is everybody's.
 MAY_IMPORT = {
     "api": {"api"},
-    "windows": {"api.errors"},
-    "views": {"views", "api.errors", "api.filters", "api.query", "api.records", "api.wire"},
+    "clocks": set(),
+    "schedules": {"clocks"},
+    "windows": {"api.errors", "api.messages", "clocks", "schedules"},
+    "views": {"views", "api.errors", "api.filters", "api.messages", "api.query", "api.records", "api.wire"},
     "export": {"export", "api", "extras", "views", "windows"},
     "extras": set(),
-    "conditions": {"conditions", "api.errors"},
+    "conditions": {"conditions", "api.errors", "api.messages"},
     "testing": {"testing"},
-    "arguments": {"api.errors", "api.sampling"},
+    "arguments": {"api.errors", "api.messages", "api.sampling"},
     "airflow_sdk": set(),
     "exceptions": {"airflow_sdk", "api.errors"},
     "provider_info": {"api.settings"},
@@ -32,6 +34,7 @@ MAY_IMPORT = {
     "watch": {"watch", "api", "conditions"},
     "sensors": {
         "airflow_sdk",
+        "api.errors",
         "arguments",
         "watch",
         "hooks",

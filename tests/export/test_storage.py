@@ -13,6 +13,7 @@ import pytest
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.export.errors import StorageError
 from airflow_langsmith.export.storage import S3_CHUNK, StoragePath, Store, path_at, store_at
+from tests.wording import says
 
 
 @pytest.fixture
@@ -101,7 +102,7 @@ def test_a_write_that_fails_halfway_changes_nothing(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        with pytest.raises(StorageError, match="File too large"):
+        with pytest.raises(StorageError, match=says("File too large")):
             store.put(local, "part")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -131,7 +132,7 @@ def test_a_refusal_names_the_place(tmp_path: Path, doing: str) -> None:
     """What the disk refuses becomes one error: it says what and where, may be retried, and pickles."""
     (tmp_path / "file").touch()
     place = path_at(f"file://{tmp_path}/file/below")
-    with pytest.raises(StorageError, match=f"Could not {doing} .*{place}.* A retry may help") as caught:
+    with pytest.raises(StorageError, match=says(f"Could not {doing} .*{place}.* A retry may help")) as caught:
         CALLS[doing](store_at(place))
     assert caught.value.retriable
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
@@ -140,7 +141,7 @@ def test_a_refusal_names_the_place(tmp_path: Path, doing: str) -> None:
 @pytest.mark.usefixtures("lake")
 def test_s3s_refusal_is_the_same_error() -> None:
     """What the store has to say is in the message, and the bucket, too."""
-    with pytest.raises(StorageError, match=r"write part to s3://lake@missing/runs: .* bucket does not exist"):
+    with pytest.raises(StorageError, match=says(r"write part to s3://lake@missing/runs: .* bucket does not exist")):
         store_at(path_at("s3://lake@missing/runs")).write(b"", "part")
 
 
@@ -149,6 +150,6 @@ def test_s3s_refusal_is_the_same_error() -> None:
 )
 def test_what_is_no_place_is_refused(uri: str) -> None:
     """A store that no installed provider knows, and a path without a scheme, fail at once: no retry, named."""
-    with pytest.raises(ConfigurationError, match="A retry will not help") as caught:
+    with pytest.raises(ConfigurationError, match=says("A retry will not help")) as caught:
         path_at(uri)
     assert repr(uri) in str(caught.value)
