@@ -12,11 +12,12 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import pendulum
 
 from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
+from airflow_langsmith.api.messages import one_of
 from airflow_langsmith.clocks import DAY, Clock, Zone, changes, plain
 from airflow_langsmith.schedules import Schedule
 
@@ -123,9 +124,9 @@ def resolve(
     length = None if window is None else duration(window, "window")
     waited = timedelta(0) if lag is None else duration(lag, "lag", may_be_zero=True)
     if align not in (None, "hour", "day"):
-        raise WindowError(f"align is {align!r}; it is 'hour', 'day' or left out.")
+        raise WindowError(f"align is {align!r}. {one_of(align, get_args(Align))}")
     if missing_window not in ("fail", "run_after"):
-        raise WindowError(f"missing_window is {missing_window!r}; it is 'fail' or 'run_after'.")
+        raise WindowError(f"missing_window is {missing_window!r}. {one_of(missing_window, get_args(MissingWindow))}")
     clock, schedule = Clock(_zone(window_timezone)), Schedule.of(context.get("dag"))
     if start_time is not None or end_time is not None:
         found = TimeWindow(_bound(start_time, "start_time"), _bound(end_time, "end_time"), "start_time and end_time")
@@ -325,7 +326,7 @@ def _bound(value: str | datetime | None, name: str) -> datetime:
     if not isinstance(value, datetime):
         raise WindowError(f"{name} is {value!r}; write a datetime, or a text like 2025-03-01T00:00:00+00:00.")
     if value.tzinfo is None:
-        raise WindowError(f"{name} is {value.isoformat()}, without a time zone. Write one: 2025-03-01T00:00:00+00:00.")
+        raise WindowError(f"{name} is {value.isoformat()}, without a time zone. Write one: {value.isoformat()}+00:00.")
     if value.year not in _YEARS:
         raise WindowError(f"{name} is {value.isoformat()}; no trace is from such a year. Write one nearer to now.")
     return value
