@@ -97,13 +97,15 @@ class ApiError(LangSmithError):
         self.about = about
         self.retry_after = retry_after
         self.is_deprecated = False  # whether the answer said that this address will be removed
+        self.better_advice = ""  # in place of the kind's own, if more is known
 
     @property
     def message(self) -> str:
         """What happened, in the server's words, what to do, and what was asked."""
         about = f" [{self.about}]" if self.about else ""
         said = f"{self.summary}: {self.detail.rstrip('. ')}." if self.detail else f"{self.summary}."
-        return f"{said} {self.advice}\nLangSmith answered {self.status} to {self.method} {self.path}{about}."
+        advice = self.better_advice or self.advice
+        return f"{said} {advice}\nLangSmith answered {self.status} to {self.method} {self.path}{about}."
 
     @property
     def cause(self) -> str:

@@ -52,7 +52,8 @@ def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], back
     except LangSmithError as error:
         other = backend.other(error) if project else None  # v2 has to know the project
         if other is None:
-            raise backend.with_advice(error) from None
+            backend.advise(error)
+            raise
         try:
             run = yield from _ask(other, run_id, project, fields, backend)
         except (NotFoundError, UnsupportedError):
@@ -112,7 +113,7 @@ def _with_key(run: Run, backend: Backend) -> Flow[Run]:
         return (yield from read_run(run.id, project, FIELDS, backend))
     except (ConfigurationError, AuthenticationError, NotFoundError) as error:
         log.warning("A public link gives no inputs and outputs on API v2, and the key cannot see the run")
-        log.info("Reading the run with the key: %s", error)
+        log.info("Reading the run with the key: %s", error.cause)
         return run
 
 
