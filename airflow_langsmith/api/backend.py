@@ -88,7 +88,7 @@ class Backend:
             except (ApiError, PayloadError) as error:
                 if error.retriable:
                     raise  # the next run would find another version, and that has other sums in parents
-                log.warning("The server does not say which version it is: %s", error)
+                log.warning("The server does not say which version it is: %s", error.cause)
                 self.info = Info()
         return self.info
 
