@@ -79,10 +79,11 @@ class _Driven:
     def _announce(self, request: Request, reply: Response) -> None:
         """Say that an address will be removed, and what to do about it."""
         if self.settings.api_version == "v1":
-            todo = f"Set api_version to auto or v2 in {self.settings.named}."
+            todo = f"Set api_version to auto or v2 in {self.settings.named}"
         else:
-            todo = "Nothing to do: this package changes to what takes its place."
-        log.warning("LangSmith removes %s on %s. %s", request.named, reply.headers.get("sunset", "a later day"), todo)
+            todo = "There is nothing to do: this package changes to what takes its place"
+        log.warning("LangSmith removes %s on %s", request.named, reply.headers.get("sunset", "a later day"))
+        log.warning(todo)
 
 
 class StoppedError(Exception):
