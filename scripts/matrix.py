@@ -57,7 +57,7 @@ def main() -> None:
     """Run the tests on the pairs that are asked for, and print what came of it."""
     parser = argparse.ArgumentParser(prog="make matrix", description=__doc__)
     parser.add_argument("pairs", nargs="*", help="all, or names of pairs; without any, the oldest and the newest")
-    parser.add_argument("--tests", default="", help="what to run of the tests, instead of all")
+    parser.add_argument("--tests", default="", help="what to run of the tests, with spaces between; all by default")
     given = parser.parse_args()
     by_name = {pair.name: pair for pair in PAIRS}
     names = list(by_name) if given.pairs == ["all"] else given.pairs or [PAIRS[0].name, PAIRS[-1].name]

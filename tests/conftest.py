@@ -62,7 +62,11 @@ def task_log(caplog: pytest.LogCaptureFixture) -> Iterator[TaskLog]:
     with capture_logs() as entries:
         yield lambda: [
             *((entry["log_level"], entry["event"] % entry.get("positional_args", ())) for entry in entries),
-            *((record.levelname.lower(), record.getMessage()) for record in caplog.records),
+            *(
+                (record.levelname.lower(), record.getMessage())
+                for record in caplog.records
+                if record.name.startswith("airflow.task")
+            ),
         ]
 
 

@@ -72,7 +72,8 @@ def path_at(uri: str | StoragePath) -> StoragePath:
         path: StoragePath = ObjectStoragePath(uri)
         _ = path.fs
     except (ValueError, ImportError) as error:
-        extra = STORES.get(scheme)
+        missing = isinstance(error, ImportError) or f"registered for scheme {scheme}" in str(error)
+        extra = STORES.get(scheme) if missing else None
         cure = f"Install what opens {scheme}: {pip_install(extra)}" if extra else _SPELLING
         raise _no_place(uri, error, cure) from error
     return path

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from structlog.testing import capture_logs
 
 from airflow_langsmith.airflow_sdk import AirflowFailException
 from airflow_langsmith.export import read_manifest
@@ -22,6 +21,8 @@ EMAIL, CARD, KEY = "grace.hopper@example.com", "4111 1111 1111 1111", "sk-proj-a
 
 ReadRows = Callable[[Any], list[dict[str, Any]]]
 Export = Callable[..., dict[str, Any]]
+TaskLog = Callable[[], list[tuple[str, str]]]
+Warned = Callable[[], list[str]]
 
 
 @pytest.fixture
@@ -193,16 +194,18 @@ def test_shapes_that_cannot_be_meant(
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
 
 
-def warnings_of(logs: list[Any]) -> list[str]:
-    """Write the warnings of a log as they are read."""
-    return [line["event"] % line.get("positional_args", ()) for line in logs if line["log_level"] == "warning"]
+@pytest.fixture
+def warned(task_log: TaskLog) -> Callable[[], list[str]]:
+    """List the warnings of a task's log as they are read."""
+    return lambda: [line for level, line in task_log() if level == "warning"]
 
 
-def test_a_path_that_finds_nothing_is_told(shop: LangSmithStandIn, tmp_path: Path, export: Export) -> None:
+def test_a_path_that_finds_nothing_is_told(
+    shop: LangSmithStandIn, tmp_path: Path, export: Export, warned: Warned
+) -> None:
     """A flat column that is null in all rows is warned of, with the keys there are; the manifest counts all nulls."""
-    with capture_logs() as logs:
-        result = export(tmp_path, flatten=["inputs.qestion", "inputs.question", "outputs.score", "inputs.user.mail"])
-    assert warnings_of(logs) == [
+    result = export(tmp_path, flatten=["inputs.qestion", "inputs.question", "outputs.score", "inputs.user.mail"])
+    assert warned() == [
         "inputs__qestion is null in all 250 rows\n  keys of inputs seen: question, user",
         "inputs__user__mail is null in all 250 rows\n  keys of inputs.user seen: email, n",
     ]
@@ -210,11 +213,12 @@ def test_a_path_that_finds_nothing_is_told(shop: LangSmithStandIn, tmp_path: Pat
     assert read_manifest(result).nulls == nulls
 
 
-def test_many_paths_that_find_nothing_take_few_lines(shop: LangSmithStandIn, tmp_path: Path, export: Export) -> None:
+def test_many_paths_that_find_nothing_take_few_lines(
+    shop: LangSmithStandIn, tmp_path: Path, export: Export, warned: Warned
+) -> None:
     """The log names ten of them, counts the others, and no line is too long for Airflow's log view."""
-    with capture_logs() as logs:
-        export(tmp_path, flatten=[f"inputs.{'x' * 70}{number}" for number in range(25)])
-    told = warnings_of(logs)
+    export(tmp_path, flatten=[f"inputs.{'x' * 70}{number}" for number in range(25)])
+    told = warned()
     assert len(told) == 11
     assert told[-1] == "15 more flat columns are null in all rows: see nulls in the manifest"
     assert max(len(line) for warning in told for line in warning.splitlines()) < 90
@@ -222,21 +226,21 @@ def test_many_paths_that_find_nothing_take_few_lines(shop: LangSmithStandIn, tmp
 
 @pytest.mark.parametrize("arguments", [{}, {"flatten": "*"}, {"flatten": ["inputs.question"]}])
 def test_paths_that_find_something_are_not_told(
-    shop: LangSmithStandIn, tmp_path: Path, export: Export, arguments: Any
+    shop: LangSmithStandIn, tmp_path: Path, export: Export, warned: Warned, arguments: Any
 ) -> None:
     """There is no warning if there is nothing to warn of, and no count without flat columns."""
-    with capture_logs() as logs:
-        result = export(tmp_path, **arguments)
-    assert warnings_of(logs) == []
+    result = export(tmp_path, **arguments)
+    assert warned() == []
     assert bool(read_manifest(result).nulls) == bool(arguments)
 
 
-def test_a_path_to_be_redacted_that_is_nowhere_is_told(shop: LangSmithStandIn, tmp_path: Path, export: Export) -> None:
+def test_a_path_to_be_redacted_that_is_nowhere_is_told(
+    shop: LangSmithStandIn, tmp_path: Path, export: Export, warned: Warned
+) -> None:
     """A rule for a path that no row has is warned of, for what it was to hide has another name; others are not."""
     rules = {"inputs.user.emial": "drop", "inputs.user.email": "drop", "outputs.other": "drop", "error": "drop"}
-    with capture_logs() as logs:
-        export(tmp_path, redact=rules)
-    assert warnings_of(logs) == ["redact: no row of 250 has inputs.user.emial"]
+    export(tmp_path, redact=rules)
+    assert warned() == ["redact: no row of 250 has inputs.user.emial"]
 
 
 def test_two_days_have_one_meaning_of_a_name(
