@@ -189,7 +189,7 @@ def test_no_triggerer(instance: Any) -> None:
     for soft in SOFT:
         with pytest.raises(AirflowTaskTimeout):
             resume(late, soft, execution_timeout=timedelta(seconds=1))
-    with pytest.raises(AirflowException, match="^Trigger failure$"):
+    with pytest.raises(AirflowException, match=r"^Trigger failure$"):
         resume(crashed, "soft_fail")
     with pytest.raises(AirflowSkipException):
         resume(crashed, "never_fail")
