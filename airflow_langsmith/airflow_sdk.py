@@ -11,6 +11,7 @@ try:
     from airflow.providers.common.compat.sdk import (
         AirflowException,
         AirflowFailException,
+        AirflowNotFoundException,
         AirflowSensorTimeout,
         AirflowSkipException,
         BaseHook,
@@ -28,6 +29,7 @@ except ImportError:
     from airflow.exceptions import (  # type: ignore[attr-defined, no-redef]  # where they were
         AirflowException,
         AirflowFailException,
+        AirflowNotFoundException,
         AirflowSensorTimeout,
         AirflowSkipException,
         TaskDeferred,
@@ -39,11 +41,23 @@ except ImportError:
     except ImportError:  # Airflow 3.0
         from airflow.hooks.base import BaseHook  # type: ignore[attr-defined, no-redef]
 
+try:
+    from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralTimeout
+except ImportError:  # Airflow 3.0 and 3.1
+    from airflow.exceptions import AirflowTaskTimeout, TaskDeferralTimeout  # type: ignore[no-redef]
+
+try:
+    from airflow.sdk.log import mask_secret
+except ImportError:  # Airflow 3.0
+    from airflow.sdk.execution_time.secrets_masker import mask_secret  # type: ignore[no-redef]
+
 __all__ = [
     "AirflowException",
     "AirflowFailException",
+    "AirflowNotFoundException",
     "AirflowSensorTimeout",
     "AirflowSkipException",
+    "AirflowTaskTimeout",
     "BaseHook",
     "BaseOperator",
     "BaseOperatorLink",
@@ -51,6 +65,8 @@ __all__ = [
     "Connection",
     "Context",
     "PokeReturnValue",
+    "TaskDeferralTimeout",
     "TaskDeferred",
     "conf",
+    "mask_secret",
 ]

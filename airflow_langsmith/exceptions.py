@@ -13,13 +13,17 @@ class LangSmithException(AirflowException):  # Airflow's own name for its kind
     """Something that a retry may cure: the task fails and Airflow tries it again."""
 
 
+class FailWhenError(AirflowFailException):
+    """A sensor's ``fail_when`` holds: no retry changes what people said, but ``soft_fail`` may skip the task for it."""
+
+
 @contextmanager
 def airflow_errors() -> Iterator[None]:
     """
     Let a task fail as its error asks for.
 
     What no retry cures (a wrong key, an unknown project, a refused filter, an impossible window) fails at once, as
-    ``AirflowFailException``; the rest as :class:`LangSmithException`, which retries and a sensor's ``soft_fail`` see.
+    ``AirflowFailException``; the rest as :class:`LangSmithException`, which Airflow tries again.
     """
     try:
         yield

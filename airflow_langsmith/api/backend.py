@@ -88,7 +88,7 @@ class Backend:
             except (ApiError, PayloadError) as error:
                 if error.retriable:
                     raise  # the next run would find another version, and that has other sums in parents
-                log.warning("The server does not say which version it is: %s", error)
+                log.warning("The server does not say which version it is: %s", error.cause)
                 self.info = Info()
         return self.info
 
@@ -104,7 +104,7 @@ class Backend:
         if not isinstance(error, _GONE) and not (self._dialect is v1 and isinstance(error, _FAILING)):
             return None
         other = DIALECTS["v1" if self._dialect is v2 else "v2"]
-        log.warning("Asking API %s instead: %s", other.NAME, error)
+        log.warning("Asking API %s instead: %s", other.NAME, error.cause)
         return other
 
     def with_advice(self, error: LangSmithError) -> LangSmithError:

@@ -66,7 +66,7 @@ def count(query: RunQuery, backend: Backend) -> Flow[int]:
         except (NotFoundError, UnsupportedError):
             backend.has_stats, found = False, None
         except ApiError as error:
-            log.warning("Counting runs by their pages, because their stats failed: %s", error)
+            log.warning("Counting runs by their pages, because their stats failed: %s", error.cause)
             found = None
         if found is not None:
             return found

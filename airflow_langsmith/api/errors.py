@@ -85,6 +85,7 @@ class ApiError(LangSmithError):
 
     summary: ClassVar[str] = "LangSmith answered with an error"
     advice: ClassVar[str] = ""
+    hint: str = ""  # what is wrong, in better words than the server's, where somebody knows them
 
     def __init__(
         self, status: int, method: str, path: str, detail: str, about: str = "", retry_after: float | None = None
@@ -102,8 +103,11 @@ class ApiError(LangSmithError):
     def message(self) -> str:
         """What happened, in the server's words, what to do, and what was asked."""
         about = f" [{self.about}]" if self.about else ""
-        said = f"{self.summary}: {self.detail.rstrip('. ')}." if self.detail else f"{self.summary}."
-        return f"{said} {self.advice}\nLangSmith answered {self.status} to {self.method} {self.path}{about}."
+        detail = self.detail.rstrip(". ")
+        reason = self.hint or (f"{detail}." if detail else "")
+        said = f"{self.summary}: {reason}" if reason else f"{self.summary}."
+        quoted = f": {detail}." if self.hint and detail else "."
+        return f"{said} {self.advice}\nLangSmith answered {self.status} to {self.method} {self.path}{about}{quoted}"
 
     @property
     def cause(self) -> str:

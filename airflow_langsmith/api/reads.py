@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
@@ -12,9 +13,10 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import asdict
 
-from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
 from airflow_langsmith.api.flow import Backoff, Flow, Request, exchange
 from airflow_langsmith.api.listing import Listing
+from airflow_langsmith.api.messages import did_you_mean
 from airflow_langsmith.api.query import MARGIN, bounded, instant
 from airflow_langsmith.api.records import Feedback, Info, Project
 from airflow_langsmith.api.wire import decode, moment
@@ -22,6 +24,7 @@ from airflow_langsmith.api.wire import decode, moment
 T = TypeVar("T")
 
 LARGEST_PAGE = 100  # of projects and of feedback; more is refused
+LISTED = 10  # names of projects in the error about one that is not there
 CLOCKS = timedelta(minutes=1)  # by which LangSmith's clock may be ahead of ours
 MOST_RUNS = 50  # ids in one question about feedback: they go into the address, which must not get too long
 
@@ -78,10 +81,29 @@ def find_project(name_or_id: str, backoff: Backoff) -> Flow[Project]:
         found = yield from _projects({key: name_or_id, "limit": 1}, f"project {name_or_id!r}", backoff)
         if found:
             return found[0]
+    names = yield from _project_names(backoff)
     raise ConfigurationError(
-        f"LangSmith has no project {name_or_id!r} that this key can see. Check the name (it is matched exactly, "
-        "capitals too), the connection's workspace_id, and that host is the project's region."
+        f"LangSmith has no project {name_or_id!r} that this key can see. {did_you_mean(name_or_id, names)} Check the "
+        "name (it is matched exactly, capitals too), the connection's workspace_id, and that host is the project's "
+        f"region. {_listed(names)}"
     )
+
+
+def _project_names(backoff: Backoff) -> Flow[list[str]]:
+    """Ask for the names of projects that may be meant; where that fails too, there are none."""
+    try:
+        page = yield from _projects(
+            {"limit": LARGEST_PAGE, "reference_free": "true"}, "names of projects", replace(backoff, retries=0)
+        )
+    except LangSmithError:
+        return []
+    return [project.name for project in page]
+
+
+def _listed(names: list[str]) -> str:
+    """Write the first of the names."""
+    more = ", ..." if len(names) > LISTED else ""
+    return f"It can see {', '.join(map(repr, names[:LISTED]))}{more}." if names else ""
 
 
 def list_projects(name_contains: str | None, backoff: Backoff) -> Listing[Project]:

@@ -112,7 +112,7 @@ def _with_key(run: Run, backend: Backend) -> Flow[Run]:
         return (yield from read_run(run.id, project, FIELDS, backend))
     except (ConfigurationError, AuthenticationError, NotFoundError) as error:
         log.warning("A public link gives no inputs and outputs on API v2, and the key cannot see the run")
-        log.info("Reading the run with the key: %s", error)
+        log.info("Reading the run with the key: %s", error.cause)
         return run
 
 

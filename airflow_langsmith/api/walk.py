@@ -12,6 +12,7 @@ from airflow_langsmith.api.backend import Backend, Dialect
 from airflow_langsmith.api.errors import (
     ConfigurationError,
     CursorLoopError,
+    InvalidQueryError,
     LangSmithError,
     NotFoundError,
     UnsupportedError,
@@ -66,6 +67,9 @@ class Walk:
             self._speak((yield from self._backend.choose()))
         try:
             page = yield from self._exchange()
+        except InvalidQueryError as error:
+            error.hint = syntax.hint(self.query.filters.values(), error.detail)
+            raise
         except LangSmithError as error:
             page = yield from self._ask_other_version(error)
         self._backend.settle(self._dialect)

@@ -14,6 +14,7 @@ from typing import Any, Literal, get_args
 from airflow_langsmith import __version__
 from airflow_langsmith.api import LangSmithClient, RunQuery
 from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.messages import one_of
 from airflow_langsmith.export.attachments import Attachments
 from airflow_langsmith.export.batches import Batches
 from airflow_langsmith.export.checkpoints import Attempt, Checkpoints
@@ -60,12 +61,10 @@ class Target:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        if self.on_empty not in get_args(OnEmpty):
-            raise ConfigurationError(f"on_empty is {self.on_empty!r}; it is 'write', 'skip' or 'fail'.")
-        if self.schema_changes not in get_args(SchemaChanges):
-            raise ConfigurationError(f"schema_changes is {self.schema_changes!r}; it is 'evolve' or 'fail'.")
-        if self.attachments not in get_args(AttachmentMode):
-            raise ConfigurationError(f"attachments is {self.attachments!r}; it is 'list' or 'download'.")
+        for name, known in (("on_empty", OnEmpty), ("schema_changes", SchemaChanges), ("attachments", AttachmentMode)):
+            value = getattr(self, name)
+            if value not in get_args(known):
+                raise ConfigurationError(f"{name} is {value!r}. {one_of(value, get_args(known))}")
         if self.max_rows_per_file < 1:
             raise ConfigurationError(f"max_rows_per_file is {self.max_rows_per_file}; it is 1 or more.")
 

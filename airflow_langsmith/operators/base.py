@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow_langsmith import arguments
 from airflow_langsmith.airflow_sdk import BaseOperator, Context
@@ -20,6 +20,9 @@ from airflow_langsmith.links import LangSmithProjectLink
 from airflow_langsmith.windows import Align, MissingWindow, TimeWindow, resolve
 
 UI_COLOR = "#e3f0ec"
+
+_MAX_MAP_NAME = 250  # characters; the column in Airflow's database takes no more
+_MAP_NAME = "langsmith_map_name"
 
 
 class LangSmithOperator(BaseOperator):
@@ -82,10 +85,11 @@ class LangSmithRunsOperator(LangSmithOperator):
     :param reference_example_id: Only runs on this dataset example. (templated)
     :param start_time: Start of the window, inside it; with a time zone. Give both bounds or none. (templated)
     :param end_time: End of the window, outside it. (templated)
-    :param window: How long the window is, where Airflow's run gives a moment only: a timedelta or like ``"1d"``,
-        ``"6h"``. (templated)
+    :param window: How long the window is, where Airflow's run gives a moment only: a timedelta, pendulum's too, or like
+        ``"1d"``, ``"6h"``. It counts by the clock of the schedule. (templated)
     :param align: Floor both bounds to the ``hour`` or the ``day``. (templated)
-    :param window_timezone: The time zone of those hours and days. (templated)
+    :param window_timezone: The time zone of those hours and days, and of ``window`` if the schedule has none.
+        (templated)
     :param lag: How long before now the window has to have closed; if it has not, the task fails and a retry may find
         it closed. (templated)
     :param missing_window: What to do where the run gives no moment at all: ``fail``, or take its ``run_after``.
@@ -113,6 +117,18 @@ class LangSmithRunsOperator(LangSmithOperator):
         *LangSmithOperator.template_fields,
     )
     operator_extra_links = (LangSmithProjectLink(),)
+
+    NARROWING: ClassVar[Mapping[str, Callable[[Any, str], Any]]] = {
+        "run_type": arguments.text,
+        "is_root": arguments.flag,
+        "error": arguments.flag,
+        "filter": arguments.text,
+        "trace_filter": arguments.text,
+        "tree_filter": arguments.text,
+        "trace_id": arguments.text,
+        "run_ids": arguments.ids,
+        "reference_example_id": arguments.text,
+    }
 
     def __init__(
         self,
@@ -155,6 +171,28 @@ class LangSmithRunsOperator(LangSmithOperator):
         self.lag = lag
         self.missing_window = missing_window
 
+    def show_link(self, context: Context, url: str) -> None:
+        """Show the link to LangSmith's UI on the task's page from now on: Airflow itself shows it at the end."""
+        self.langsmith_url = url
+        push = getattr(context.get("ti"), "xcom_push", None)
+        if push is None or not url:  # somebody's test
+            return
+        for link in self.operator_extra_links:
+            try:
+                push(key=link.xcom_key, value=url)
+            except Exception as error:  # noqa: BLE001  # no task fails for want of a link
+                self.log.warning("The link to LangSmith is shown at the end only: %s", error)
+
+    def name_map_index(self, context: Context, name: str) -> None:
+        """Name a mapped task in Airflow's UI, unless the user did by ``map_index_template``."""
+        index: Any = getattr(context.get("ti"), "map_index", None)
+        names: Any = context  # a typed dict, which takes no keys of ours
+        is_named = context.get("map_index_template") is not None and _MAP_NAME not in names
+        if not isinstance(index, int) or index < 0 or is_named:
+            return
+        names[_MAP_NAME] = name[:_MAX_MAP_NAME]
+        names["map_index_template"] = f"{{{{ {_MAP_NAME} }}}}"  # not the name: it may look like a template
+
     def project_named(self) -> str:
         """
         Read the project's name or id.
@@ -184,17 +222,7 @@ class LangSmithRunsOperator(LangSmithOperator):
 
     def narrowing(self) -> dict[str, Any]:
         """Read the arguments that say which runs of the window are meant."""
-        return {
-            "run_type": arguments.text(self.run_type, "run_type"),
-            "is_root": arguments.flag(self.is_root, "is_root"),
-            "error": arguments.flag(self.error, "error"),
-            "filter": arguments.text(self.filter, "filter"),
-            "trace_filter": arguments.text(self.trace_filter, "trace_filter"),
-            "tree_filter": arguments.text(self.tree_filter, "tree_filter"),
-            "trace_id": arguments.text(self.trace_id, "trace_id"),
-            "run_ids": arguments.ids(self.run_ids, "run_ids"),
-            "reference_example_id": arguments.text(self.reference_example_id, "reference_example_id"),
-        }
+        return {name: read(getattr(self, name), name) for name, read in self.NARROWING.items()}
 
     def query(self, project: Project, window: TimeWindow, fields: tuple[str, ...]) -> RunQuery:
         """Write the query for a window of a project."""

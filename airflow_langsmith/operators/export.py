@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Literal
 
 from airflow_langsmith import arguments
-from airflow_langsmith.airflow_sdk import AirflowSkipException, Context
+from airflow_langsmith.airflow_sdk import AirflowNotFoundException, AirflowSkipException, Context
 from airflow_langsmith.api.addresses import project_url
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import Payloads
@@ -27,7 +27,7 @@ from airflow_langsmith.export import (
     export,
     format_of,
 )
-from airflow_langsmith.hooks import LangSmithHook
+from airflow_langsmith.hooks import LangSmithHook, undefined
 from airflow_langsmith.operators.base import LangSmithRunsOperator
 from airflow_langsmith.views import View, view_of
 from airflow_langsmith.views.paths import column_of
@@ -231,7 +231,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         modified = bool(arguments.flag(self.include_modified, "include_modified"))
         refresh = arguments.text(self.refresh, "refresh")
         if refresh not in (None, "feedback"):
-            raise ConfigurationError(f"refresh is {refresh!r}; it is 'feedback' or left out.")
+            raise ConfigurationError(f"refresh is {refresh!r}. It is 'feedback' or left out.")
         if modified and view.name != "feedback":
             raise ConfigurationError(
                 f"include_modified is about the view feedback, not {view.name}. To export rows "
@@ -264,7 +264,12 @@ class LangSmithExportOperator(LangSmithRunsOperator):
 
     def _redact_key(self) -> str | None:
         conn_id = arguments.text(self.redact_conn_id, "redact_conn_id")
-        return LangSmithHook.get_connection(conn_id).password if conn_id else None
+        if conn_id is None:
+            return None
+        try:
+            return LangSmithHook.get_connection(conn_id).password
+        except AirflowNotFoundException:
+            raise undefined(conn_id, "of any type, e.g. generic, with the key of the hashes as its password") from None
 
     def _target(self) -> Target:
         return Target(

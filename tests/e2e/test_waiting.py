@@ -33,7 +33,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 KEY = "lsv2_pt_this_key_must_be_seen_nowhere"
 REVIEWED = "langsmith_reviewed_traces"
-WAITING = ("survives", "alarmed", "overdue", "locked_out", "wrong_key")
+WAITING = ("survives", "alarmed", "overdue", "stopped", "locked_out", "wrong_key")
 LONG = ("killed", "cleared")
 PAGES = 80  # of v1
 RUNS = 100 * PAGES - 50
@@ -143,7 +143,7 @@ class Airflow:
         self.start("scheduler", "--skip-serve-logs")
         self.start("triggerer", "--skip-serve-logs")
         self.api.headers["Authorization"] = f"Bearer {self.api.get('/auth/token').json()['access_token']}"
-        wanted = {REVIEWED, "watched", *WAITING, *LONG}
+        wanted = {REVIEWED, "watched", "mapped", *WAITING, *LONG}
         self.until(lambda: wanted <= {dag["dag_id"] for dag in self.get("/dags")["dags"]})
 
     def _is_up(self) -> bool:
@@ -282,7 +282,7 @@ def airflow(
 
 
 def test_a_wrong_key_fails_at_once(airflow: Airflow) -> None:
-    """A key that is wrong from the start fails the task before it defers; no retry is tried."""
+    """A key that is wrong from the start fails the task before it defers; no retry is tried, ``soft_fail`` or not."""
     ended = airflow.ended("wrong_key")
     assert (ended["state"], ended["try_number"]) == ("failed", 1)
     assert "Check the connection" in airflow.log("wrong_key")
@@ -290,7 +290,7 @@ def test_a_wrong_key_fails_at_once(airflow: Airflow) -> None:
 
 
 def test_a_key_that_becomes_wrong_fails_from_the_trigger(airflow: Airflow, changing: LangSmithStandIn) -> None:
-    """A key that is changed while a sensor is deferred fails the task at once; no retry is tried."""
+    """A key that is changed while a sensor is deferred fails the task at once; no retry is tried, nothing skips it."""
     airflow.deferred("locked_out")
     changing.misbehave("status", status=401, body={"detail": "Invalid token"}, times=None)
     ended = airflow.ended("locked_out")
@@ -312,6 +312,34 @@ def test_a_timeout_skips_what_fails_softly(airflow: Airflow) -> None:
     assert airflow.ended("overdue")["state"] == "skipped"
     _, _, resumed = airflow.log("overdue").partition("Pausing task as DEFERRED")
     assert "waiting: coverage(user_score) 0 (needs >= 1: 2 more of 2 runs)" in resumed
+
+
+def test_an_execution_timeout_is_retried(airflow: Airflow) -> None:
+    """``execution_timeout`` ends a deferral, and Airflow tries the task again until its retries are used up."""
+    ended = airflow.ended("stopped")
+    assert (ended["state"], ended["try_number"]) == ("failed", 2)
+    assert "AirflowTaskTimeout" in airflow.log("stopped")
+    assert "Condition not met within 10 s. Last check: waiting: " in airflow.log("stopped")
+
+
+def test_mapped_tasks_have_names_and_links_while_they_wait(airflow: Airflow, langsmith: LangSmithStandIn) -> None:
+    """A mapped sensor that is deferred is named by its project and window, and leads to LangSmith."""
+    airflow.trigger("mapped", datetime(2026, 3, 2, tzinfo=UTC))
+    path = "/dags/mapped/dagRuns/tested/taskInstances/wait/listMapped"
+
+    def waiting() -> list[Any]:
+        tasks = airflow.get(path)["task_instances"]
+        return tasks if [task["state"] for task in tasks] == ["deferred"] * 2 else []
+
+    tasks = sorted(airflow.until(waiting), key=lambda task: int(task["map_index"]))
+    assert [task["rendered_map_index"].partition(", ")[0] for task in tasks] == ["survives", "overdue"]
+    assert all(task["rendered_map_index"].endswith(" UTC") for task in tasks)
+    links = [
+        airflow.get(f"/dags/mapped/dagRuns/tested/taskInstances/wait/links?map_index={index}")["extra_links"]
+        for index in range(2)
+    ]
+    assert langsmith.project_id("survives") in links[0]["LangSmith project"]
+    assert langsmith.project_id("overdue") in links[1]["LangSmith project"]
 
 
 def test_feedback_schedules_a_dag_once(airflow: Airflow, langsmith: LangSmithStandIn) -> None:

@@ -131,8 +131,8 @@ def test_every_argument_works_as_a_template(
     result = run(LangSmithExportOperator(task_id="export", **templates), params=values)
     assert (result["rows"], result["window_start"]) == (0, START.isoformat())
     assert result["manifest"] == f"file://{tmp_path}/runs/project=shop/day=01/_manifest.json"
-    values |= {"run_ids": "", "partition": "all of day={start:%d}"}
-    result = run(LangSmithExportOperator(task_id="export", **templates), params=values)
+    values |= {"partition": "all of day={start:%d}"}
+    result = run(LangSmithExportOperator(task_id="export", **{**templates, "run_ids": None}), params=values)
     assert (result["rows"], result["files"]) == (20, 3)
     assert set(read_rows(result["manifest"])[0]) == {"run_id", "name", "missing_payloads", "inputs__q"}
     manifest = read_manifest(result["manifest"])

@@ -6,8 +6,6 @@ import json
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from importlib import metadata
-from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
@@ -30,8 +28,6 @@ BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
 WAYS = pytest.mark.parametrize("deferrable", [False, True], ids=["in the worker", "deferred"])
 
 Run = Callable[..., Any]
-AIRFLOW = tuple(map(int, metadata.version("apache-airflow").split(".")[:2]))
-
 Connect = Callable[..., None]
 
 
@@ -161,11 +157,10 @@ def test_rescheduled_looks_need_no_memory(langsmith: LangSmithStandIn, connect: 
     """With ``mode="reschedule"`` each look is a process of its own, on any Airflow 3."""
     connect(langsmith)
     runs = scored(langsmith, 1, None)
-    instance = SimpleNamespace(get_first_reschedule_date=lambda _: None)
     with pytest.raises(AirflowRescheduleException):
-        run(sensor(mode="reschedule"), ti=instance)
+        run(sensor(mode="reschedule"))
     langsmith.add_feedback(runs[1], score=0)
-    assert run(sensor(mode="reschedule"), ti=instance)["figures"] == {"coverage(user_score)": 1.0}
+    assert run(sensor(mode="reschedule"))["figures"] == {"coverage(user_score)": 1.0}
 
 
 @WAYS
@@ -239,8 +234,6 @@ def test_a_failure_that_is_softened(
     langsmith: LangSmithStandIn, connect: Connect, run: Run, deferrable: bool, soft: str
 ) -> None:
     """With ``soft_fail`` or ``never_fail`` what ``fail_when`` finds skips the task, before and after it deferred."""
-    if soft == "never_fail" and deferrable and AIRFLOW < (3, 2):
-        pytest.skip("before Airflow 3.2 a sensor that has deferred knows soft_fail alone")
     connect(langsmith)
     runs = scored(langsmith, 1, None)
     person = when(langsmith, 4, lambda: langsmith.add_feedback(runs[1], score=0))
