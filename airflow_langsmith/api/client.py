@@ -22,6 +22,7 @@ from airflow_langsmith.api.records import Feedback, Info, Page, Project, Run
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.api.single import read_run, read_shared
 from airflow_langsmith.api.transport import AsyncTransport, Transport
+from airflow_langsmith.api.waits import WaitClock
 from airflow_langsmith.api.walk import Walk
 
 log = logging.getLogger(__name__)
@@ -38,6 +39,7 @@ class _Driven:
         self.settings = settings
         self.backend = Backend(settings)
         self._asked: list[str] = []  # the tier of every request; a list, for threads share it
+        self._waits = WaitClock()
         self._owner = id(self)
         self._projects: dict[str, Project] = {}
 
@@ -45,6 +47,11 @@ class _Driven:
     def requests(self) -> int:
         """How many requests were made."""
         return len(self._asked)
+
+    @property
+    def waited_seconds(self) -> float:
+        """How long it waited for the rate limit, and before it asked again."""
+        return self._waits.seconds
 
     def needed(self, tier: str) -> float:
         """How many requests have to be under way at a time to use a budget up."""
@@ -185,14 +192,16 @@ class LangSmithClient(_Driven):
             elif isinstance(step, Request):
                 reply = self._ask(step)
             else:
-                self._sleep(self._wait_out(step))
+                with self._waits:
+                    self._sleep(self._wait_out(step))
                 reply = None
 
     def _ask(self, request: Request) -> Answer:
         pacer = self._pacer(request.tier)
         with pacer.line_up(self._owner, request.pages_left) as place:
             while wait := pacer.wait(place, time.monotonic()):
-                self._sleep(wait)
+                with self._waits:
+                    self._sleep(wait)
         return self._noted(self._transport.send(request), request, place)
 
     def _sleep(self, seconds: float) -> None:

@@ -1,10 +1,11 @@
-"""What operators that query runs have in common: which runs, of which window, over which connection."""
+"""What operators have in common: the connection, which runs, of which window, and how they appear in Airflow's UI."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from datetime import datetime, timedelta
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any, ClassVar
 
 from airflow.providers.common.compat.sdk import BaseOperator, Context
 
@@ -15,12 +16,70 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Project
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithProjectLink
+from airflow_langsmith.operators.killing import KillSwitch
+from airflow_langsmith.operators.literals import check_literals
 from airflow_langsmith.windows import Align, MissingWindow, TimeWindow, resolve
 
 UI_COLOR = "#e3f0ec"
 
+_MAX_MAP_NAME = 250  # characters; the column in Airflow's database takes no more
+_MAP_NAME = "langsmith_map_name"
+# A run to check arguments by, whichever it will be.
+_DAY = {
+    "data_interval_start": datetime(2026, 1, 1, tzinfo=UTC),
+    "data_interval_end": datetime(2026, 1, 2, tzinfo=UTC),
+}
+_WINDOW = ("window", "align", "window_timezone", "lag", "missing_window")  # each is right or wrong by itself
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
-class LangSmithRunsOperator(BaseOperator):
+
+class LangSmithOperator(BaseOperator):
+    """
+    Base of all operators.
+
+    :param langsmith_conn_id: The connection's id. (templated)
+    """
+
+    ui_color = UI_COLOR
+
+    def __init__(self, *, langsmith_conn_id: str = LangSmithHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.langsmith_conn_id = langsmith_conn_id
+        self.langsmith_url = ""
+        self.kill_switch = KillSwitch()
+
+    def on_kill(self) -> None:
+        """
+        End the task, as Airflow calls it for: what is under way is let go, what was begun is taken back.
+
+        :raises Killed: in the middle of ``execute``, which ends it.
+        """
+        self.kill_switch.press()
+
+    def show_link(self, context: Context, url: str) -> None:
+        """Show the link to LangSmith's UI on the task's page from now on: Airflow itself shows it at the end."""
+        self.langsmith_url = url
+        push = getattr(context.get("ti"), "xcom_push", None)
+        if push is None or not url:  # somebody's test
+            return
+        for link in self.operator_extra_links:
+            try:
+                push(key=link.xcom_key, value=url)
+            except Exception as error:  # noqa: BLE001  # no task fails for want of a link
+                self.log.warning("The link to LangSmith is shown at the end only: %s", error)
+
+    def name_map_index(self, context: Context, name: str) -> None:
+        """Name a mapped task in Airflow's UI, unless the user did by ``map_index_template``."""
+        index: Any = getattr(context.get("ti"), "map_index", None)
+        names: Any = context  # a typed dict, which takes no keys of ours
+        is_named = context.get("map_index_template") is not None and _MAP_NAME not in names
+        if not isinstance(index, int) or index < 0 or is_named:
+            return
+        names[_MAP_NAME] = name[:_MAX_MAP_NAME]
+        names["map_index_template"] = f"{{{{ {_MAP_NAME} }}}}"  # not the name: it may look like a template
+
+
+class LangSmithRunsOperator(LangSmithOperator):
     """
     Base of the operators that ask for the runs of a project in a window.
 
@@ -46,7 +105,6 @@ class LangSmithRunsOperator(BaseOperator):
         it closed. (templated)
     :param missing_window: What to do where the run gives no moment at all: ``fail``, or take its ``run_after``.
         (templated)
-    :param langsmith_conn_id: The connection's id. (templated)
     """
 
     template_fields: Sequence[str] = (
@@ -70,7 +128,18 @@ class LangSmithRunsOperator(BaseOperator):
         "langsmith_conn_id",
     )
     operator_extra_links = (LangSmithProjectLink(),)
-    ui_color = UI_COLOR
+
+    NARROWING: ClassVar[Mapping[str, Callable[[Any, str], Any]]] = {
+        "run_type": arguments.text,
+        "is_root": arguments.flag,
+        "error": arguments.flag,
+        "filter": arguments.text,
+        "trace_filter": arguments.text,
+        "tree_filter": arguments.text,
+        "trace_id": arguments.text,
+        "run_ids": arguments.names,
+        "reference_example_id": arguments.text,
+    }
 
     def __init__(
         self,
@@ -92,7 +161,6 @@ class LangSmithRunsOperator(BaseOperator):
         window_timezone: str = "UTC",
         lag: str | timedelta | None = None,
         missing_window: MissingWindow = "fail",
-        langsmith_conn_id: str = LangSmithHook.default_conn_name,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -113,8 +181,13 @@ class LangSmithRunsOperator(BaseOperator):
         self.window_timezone = window_timezone
         self.lag = lag
         self.missing_window = missing_window
-        self.langsmith_conn_id = langsmith_conn_id
-        self.langsmith_url = ""
+        cls = type(self)
+        check_literals(
+            self,
+            *(partial(cls._check_narrowing, name=name) for name in self.NARROWING),
+            *(partial(cls._check_window, name=name) for name in _WINDOW),
+            cls._check_bounds,
+        )
 
     def project_named(self) -> str:
         """
@@ -145,18 +218,23 @@ class LangSmithRunsOperator(BaseOperator):
 
     def narrowing(self) -> dict[str, Any]:
         """Read the arguments that say which runs of the window are meant."""
-        return {
-            "run_type": arguments.text(self.run_type, "run_type"),
-            "is_root": arguments.flag(self.is_root, "is_root"),
-            "error": arguments.flag(self.error, "error"),
-            "filter": arguments.text(self.filter, "filter"),
-            "trace_filter": arguments.text(self.trace_filter, "trace_filter"),
-            "tree_filter": arguments.text(self.tree_filter, "tree_filter"),
-            "trace_id": arguments.text(self.trace_id, "trace_id"),
-            "run_ids": arguments.names(self.run_ids, "run_ids"),
-            "reference_example_id": arguments.text(self.reference_example_id, "reference_example_id"),
-        }
+        return {name: read(getattr(self, name), name) for name, read in self.NARROWING.items()}
+
+    def _check_narrowing(self, name: str) -> None:
+        any_query(**{name: self.NARROWING[name](getattr(self, name), name)})
+
+    def _check_window(self, name: str) -> None:
+        resolve(_DAY, **{name: getattr(self, name)}, now=_NEVER)
+
+    def _check_bounds(self) -> None:
+        resolve(_DAY, start_time=self.start_time, end_time=self.end_time, now=_NEVER)
 
     def query(self, project: Project, window: TimeWindow, fields: tuple[str, ...]) -> RunQuery:
         """Write the query for a window of a project."""
         return RunQuery(project=project, start=window.start, end=window.end, fields=fields, **self.narrowing())
+
+
+def any_query(**asked: Any) -> RunQuery:
+    """Write a query of whatever project and window, to see whether the rest of it can be asked."""
+    day = TimeWindow(_DAY["data_interval_start"], _DAY["data_interval_end"])
+    return RunQuery(project=Project(id="", name=""), start=day.start, end=day.end, fields=(), **asked)

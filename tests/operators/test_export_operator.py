@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from airflow.providers.common.compat.sdk import (
@@ -23,7 +24,7 @@ from structlog.testing import capture_logs
 from airflow_langsmith.exceptions import LangSmithException
 from airflow_langsmith.export import Progress, read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
-from airflow_langsmith.operators.export import _Reporter
+from airflow_langsmith.operators.report import ProgressReporter
 from airflow_langsmith.testing import LangSmithStandIn
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -53,13 +54,21 @@ def test_what_it_returns(shop: LangSmithStandIn, tmp_path: Path, read_rows: Read
         "manifest": f"file://{manifest}",
         "view": "runs",
         "project": "shop",
+        "project_id": shop.project_id("shop"),
         "window_start": "2026-03-01T00:00:00+00:00",
         "window_end": "2026-03-02T00:00:00+00:00",
         "rows": 40,
         "files": 1,
         "bytes": sum(part.stat().st_size for part in manifest.parent.glob("part-*")),
+        "pending": 20,
+        "misfits": 0,
+        "missing_payloads": 0,
+        "schema_changes": 0,
         "requests": 2,
+        "seconds": result["seconds"],
+        "waited_seconds": result["waited_seconds"],
     }
+    assert 0 <= result["waited_seconds"] < result["seconds"] < 60
     assert len(read_rows(result["manifest"])) == 40
     assert len(json.dumps(result)) < 2048
 
@@ -149,7 +158,7 @@ def test_a_rerun_changes_nothing(shop: LangSmithStandIn, tmp_path: Path, format_
     )
     first = run(operator)
     before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert run(operator) == {**first, "requests": first["requests"]}
+    assert run(operator) == {**first, "seconds": ANY, "waited_seconds": ANY}
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
@@ -248,9 +257,9 @@ def test_the_log_tells_the_story(shop: LangSmithStandIn, tmp_path: Path, run: Ru
     told = "\n".join(entry["event"] % entry.get("positional_args", ()) for entry in logs)
     assert "from the data interval" in told
     assert "1 values did not fit the type of their path; the column flatten_misfits keeps them" in told
-    assert "Exported 41 rows (21 still pending) of project 'shop'" in told
+    assert "Exported 41 rows (21 pending) of shop, 2026-03-01 to 2026-03-02 UTC" in told
     assert f"Manifest: file://{tmp_path}/runs" in told
-    assert told.count("::group::") == told.count("::endgroup::") == 1
+    assert "::group::" not in told  # Airflow shows groups collapsed
 
 
 def test_progress_every_ten_seconds() -> None:
@@ -258,7 +267,7 @@ def test_progress_every_ten_seconds() -> None:
     clock = iter([0.0, *(second / 4 for second in range(1, 101))])
     told: list[str] = []
     log = SimpleNamespace(info=lambda text, *values: told.append(text % values))
-    reporter = _Reporter(log, lambda: next(clock))
+    reporter = ProgressReporter(log, lambda: next(clock))
     for page in range(1, 101):
         reporter(Progress(runs=1000 * page, pages=page, share=page / 100))
     assert told == [
