@@ -123,7 +123,7 @@ def rules(value: object, name: str) -> Any:
     >>> rules('{"inputs.user": "drop"}', "redact"), rules("email, card", "redact")
     ({'inputs.user': 'drop'}, ['email', 'card'])
     """
-    if not isinstance(value, str):
+    if value is None or (isinstance(value, Iterable) and not isinstance(value, str)):
         return value
     written = text(value, name)
     if written is None:

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime
 from http import HTTPStatus
 from typing import Self, TypeVar
@@ -187,7 +188,7 @@ class LangSmithClient(_Driven):
                 return result
             self._sleep(0.0)
             if isinstance(step, Together):
-                with ThreadPoolExecutor(len(step.requests)) as threads:
+                with ThreadPoolExecutor(len(step.requests)) as threads, self._ending_them():
                     reply = list(threads.map(self._ask, step.requests))
             elif isinstance(step, Request):
                 reply = self._ask(step)
@@ -195,6 +196,16 @@ class LangSmithClient(_Driven):
                 with self._waits:
                     self._sleep(self._wait_out(step))
                 reply = None
+
+    @contextmanager
+    def _ending_them(self) -> Iterator[None]:
+        """End what is under way in other threads when this one is interrupted, for it waits for them."""
+        try:
+            yield
+        except BaseException:
+            self._stop.set()
+            self.interrupt()
+            raise
 
     def _ask(self, request: Request) -> Answer:
         pacer = self._pacer(request.tier)

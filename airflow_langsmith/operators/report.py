@@ -123,14 +123,16 @@ def period(start: datetime, end: datetime) -> str:
     """
     Write a window as shortly as it is exact.
 
-    >>> period(datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 3, 1, 9, 30, tzinfo=UTC))
-    '2026-03-01 to 2026-03-01 09:30 UTC'
+    >>> day = datetime(2026, 3, 1, tzinfo=UTC)
+    >>> period(day, day.replace(day=2)), period(day, day.replace(hour=9, minute=30))
+    ('2026-03-01 to 2026-03-02 UTC', '2026-03-01 00:00 to 09:30 UTC')
     """
-    return f"{_moment(start)} to {_moment(end)} UTC"
+    days = [f"{moment.astimezone(UTC):%Y-%m-%d}" for moment in (start, end)]
+    times = [_time(moment.astimezone(UTC)) for moment in (start, end)]
+    if times == ["00:00", "00:00"]:
+        return f"{days[0]} to {days[1]} UTC"
+    return f"{days[0]} {times[0]} to {f'{days[1]} ' * (days[0] != days[1])}{times[1]} UTC"
 
 
-def _moment(moment: datetime) -> str:
-    moment = moment.astimezone(UTC)
-    if moment.second or moment.microsecond:
-        return f"{moment.replace(tzinfo=None)}"
-    return f"{moment:%Y-%m-%d %H:%M}".removesuffix(" 00:00")
+def _time(moment: datetime) -> str:
+    return f"{moment.time()}" if moment.second or moment.microsecond else f"{moment:%H:%M}"

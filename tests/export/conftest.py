@@ -92,7 +92,7 @@ class Guarded:
 @pytest.fixture
 def guarded(lake: str, monkeypatch: pytest.MonkeyPatch) -> Guarded:
     """A user without any right yet; until the test ends the server refuses what nobody granted."""
-    import boto3  # noqa: PLC0415  # for this alone
+    import boto3  # type: ignore[import-untyped]  # noqa: PLC0415  # for this alone
 
     connection = json.loads(os.environ["AIRFLOW_CONN_LAKE"])
     conn_id = f"guarded_{uuid4().hex}"  # Airflow keeps file systems by it

@@ -4,18 +4,31 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
+import signal
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from threading import Event, Thread
+from threading import enumerate as enumerate_threads
+from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
+from structlog.testing import capture_logs
 
-from airflow_langsmith.export import read_manifest
-from airflow_langsmith.operators import LangSmithExportOperator
+from airflow_langsmith.exceptions import LangSmithException
+from airflow_langsmith.export import checkpoints, read_manifest
+from airflow_langsmith.operators import (
+    LangSmithExportOperator,
+    LangSmithListRunsOperator,
+    LangSmithReadRunOperator,
+)
 from airflow_langsmith.testing import LangSmithStandIn
 
 KILLED = str(Path(__file__).with_name("killed.py"))
@@ -89,3 +102,110 @@ def test_killed_at_any_moment(shop: LangSmithStandIn, tmp_path: Path, run: Run, 
                 run(export(death / "lake"))
             assert not list((death / "tmp").iterdir())
             assert published(death / "lake") == changed == set(objects(death / "lake")) - {"_manifest.json"}
+
+
+@pytest.fixture
+def slow(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> LangSmithStandIn:
+    """A day of forty pages of v1, that come slowly."""
+    monkeypatch.setattr(checkpoints, "FEW", 1)
+    connection = langsmith.connection(max_retries=0, api_version="v1", requests_per_10s=100_000)
+    monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", connection)
+    for minute in range(4000):
+        start = START + timedelta(seconds=20 * minute)
+        langsmith.add_run(id=str(UUID(int=minute)), project="shop", start_time=start, end_time=start)
+    langsmith.misbehave("delay", seconds=0.1, times=None)
+    return langsmith
+
+
+def killed_after(operator: Any, langsmith: LangSmithStandIn, requests: int, state: str = "failed") -> list[str]:
+    """Kill a task after some requests, as Airflow does by a signal; give what it logs, and see that it is quick."""
+    states = {"r": {"task": state}}
+    ti = SimpleNamespace(dag_id="d", run_id="r", task_id="task", map_index=-1, try_number=1, max_tries=2)
+    ti.get_task_states = lambda **_: states
+    over = Event()
+    killed_at = []
+
+    def kill() -> None:
+        while len(langsmith.requests) < requests and not over.wait(0.01):
+            pass
+        killed_at.append(time.monotonic())
+        os.kill(os.getpid(), signal.SIGUSR1)
+
+    context: Any = {"ti": ti, "dag_run": SimpleNamespace(start_date=START, clear_number=0)}
+    before = signal.signal(signal.SIGUSR1, lambda *_: operator.on_kill())
+    thread = Thread(target=kill)
+    thread.start()
+    try:
+        with capture_logs() as logs, pytest.raises(LangSmithException, match="killed this task"):
+            operator.execute(context)
+    finally:
+        over.set()
+        thread.join()
+        signal.signal(signal.SIGUSR1, before)
+    assert time.monotonic() - killed_at[0] < 4  # Airflow waits for five seconds
+    asked = len(langsmith.requests)
+    assert not [thread for thread in enumerate_threads() if thread.name.startswith("langsmith-cursor")]
+    assert asked == len(langsmith.requests)
+    operator.on_kill()  # once more, as after an execution_timeout: nothing is left to be ended
+    return [str(entry["event"]) % entry.get("positional_args", ()) for entry in logs]
+
+
+WINDOW: dict[str, Any] = {"task_id": "task", "project": "shop", "start_time": START, "end_time": START + timedelta(1)}
+
+
+@pytest.mark.parametrize("cursors", [1, 4])
+@pytest.mark.parametrize("state", ["failed", "running"])
+def test_what_was_read_is_kept_for_a_retry_alone(
+    slow: LangSmithStandIn, tmp_path: Path, caplog: pytest.LogCaptureFixture, state: str, cursors: int
+) -> None:
+    """
+    A user who marks or clears a task has nothing of it left in the lake; if its worker has to stop, a retry goes on.
+
+    The log says which.
+    """
+    caplog.set_level("INFO")
+    where: Any = {"destination": f"file://{tmp_path}/lake", "concurrency": cursors, "retries": 2}
+    killed_after(LangSmithExportOperator(**WINDOW, **where), slow, 12, state)
+    left = [path.name for path in tmp_path.rglob("*") if path.is_file()]
+    assert all(name.startswith("_checkpoint-") for name in left)
+    if state == "failed":
+        assert not left
+        assert "Kept nothing of what was read: a retry or a clear begins anew." in caplog.text
+    else:
+        assert left
+        assert re.search(r"Kept [1-4]\d % of the window: a retry goes on from there, a clear begins anew", caplog.text)
+
+
+def test_every_operator_ends(slow: LangSmithStandIn, tmp_path: Path) -> None:
+    """Lists and reads end as exports do, with a destination and without, whatever they are waiting for."""
+    root = slow.add_run(project="tree", start_time=START, end_time=START)
+    for _ in range(2000):
+        slow.add_run(project="tree", parent_run_id=root, start_time=START, end_time=START)
+    read: Any = {"task_id": "task", "run_id": root, "project": "tree", "load_children": True}
+    for operator in (
+        LangSmithListRunsOperator(**WINDOW, limit=10_000, select=["run_id"]),
+        LangSmithReadRunOperator(**read),
+        LangSmithReadRunOperator(**read, destination=f"file://{tmp_path}/lake"),
+        LangSmithExportOperator(**WINDOW, view="traces", destination=f"file://{tmp_path}/lake"),
+    ):
+        slow.requests.clear()
+        killed_after(operator, slow, 6)
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_requests_under_way_together_end(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Payloads that are fetched side by side are let go at once, though each may take a minute."""
+    connection = langsmith.connection(max_retries=0, api_version="v1", requests_per_10s=100_000)
+    monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", connection)
+    for _ in range(10):
+        run_id = langsmith.add_run(project="shop", start_time=START, inputs={"q": 1})
+        langsmith.offload(run_id, "inputs")
+    langsmith.misbehave("delay", path="/inputs", seconds=5, times=None)
+    listed = LangSmithListRunsOperator(**WINDOW, select=["run_id", "inputs"])
+    killed_after(listed, langsmith, 4)
+
+
+def test_a_task_that_does_not_run_is_not_killed() -> None:
+    """Airflow calls ``on_kill`` after an ``execution_timeout`` too, when nothing is left to be ended."""
+    LangSmithExportOperator(**WINDOW, destination="file:///lake").on_kill()
+    LangSmithReadRunOperator(task_id="read", run_id="x").on_kill()

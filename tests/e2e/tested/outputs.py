@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -23,8 +24,8 @@ with DAG("outputs", schedule=None) as dag:
         """Name projects, one of which looks like a template, and one of which is not there."""
         return ["shop", "{{ bar }}", "missing"]
 
-    one = LangSmithExportOperator(task_id="one", project="shop", **where)
-    mapped = LangSmithExportOperator.partial(task_id="mapped", view="traces", **where).expand(project=projects())
+    one: Any = LangSmithExportOperator(task_id="one", project="shop", **where)
+    mapped: Any = LangSmithExportOperator.partial(task_id="mapped", view="traces", **where).expand(project=projects())
     theirs = LangSmithExportOperator.partial(
         task_id="theirs", view="threads", map_index_template="mine: {{ task.project }}", **where
     ).expand(project=["shop"])
@@ -45,7 +46,7 @@ with DAG("outputs", schedule=None) as dag:
         """Take one value of what each mapped export returned."""
         return list(of)
 
-    both(one.output["manifest"], one.output)  # type: ignore[arg-type]  # they stand for what they will be
+    both(one.output["manifest"], one.output)
     manifests(mapped.output["manifest"])
 
 if __name__ == "__main__":
@@ -56,4 +57,4 @@ if __name__ == "__main__":
         "states": {f"{ti.task_id} {ti.map_index}": ti.state for ti in instances},
         **{ti.task_id: ti.xcom_pull(task_ids=ti.task_id) for ti in instances if ti.task_id in ("both", "manifests")},
     }
-    print("TOLD", json.dumps(told))
+    sys.stdout.write(f"TOLD {json.dumps(told)}\n")
