@@ -1,8 +1,8 @@
 """
 What templates make of arguments: text. Read back here, the same way for every operator and sensor.
 
-An empty text means "not given", so ``"{{ params.filter or '' }}"`` does. ``"None"`` is what a template makes of a
-value that is not there, and is never taken for one.
+An empty text means "not given", so ``"{{ params.filter or '' }}"`` does; only of run ids an empty list means none.
+``"None"`` is what a template makes of a value that is not there, and is never taken for one.
 """
 
 from __future__ import annotations
@@ -114,6 +114,16 @@ def names(value: str | Iterable[str] | None, name: str) -> tuple[str, ...] | Non
     return found
 
 
+def ids(value: str | Iterable[str] | None, name: str) -> tuple[str, ...] | None:
+    """
+    Read a list of ids as :func:`names` does, but an empty one is a list of nothing.
+
+    >>> ids("", "run_ids"), ids([], "run_ids"), ids(None, "run_ids")
+    ((), (), None)
+    """
+    return None if value is None else names(value, name) or ()
+
+
 def rules(value: object, name: str) -> Any:
     """
     Read rules as they are, as JSON, as a template prints them, or as names of patterns with commas between them.
@@ -164,6 +174,5 @@ def _printed(written: str) -> Any:
 def _wrong(name: str, value: object, wanted: str, *, optional: bool = True) -> ConfigurationError:
     wanted += ", or empty for not given" if optional else ""
     return ConfigurationError(
-        f"{name} is {value!r}; it has to be {wanted}. A retry will not help: correct the DAG, or the template that "
-        "gave this."
+        f"{name} is {value!r}; it has to be {wanted}. Correct the DAG, or the template that gave this."
     )

@@ -25,4 +25,7 @@ def airflow_errors() -> Iterator[None]:
     try:
         yield
     except LangSmithError as error:
-        raise (LangSmithException if error.retriable else AirflowFailException)(str(error)) from error
+        message = "\n".join([str(error), *getattr(error, "__notes__", ())])
+        if error.retriable:
+            raise LangSmithException(message) from error
+        raise AirflowFailException(message) from None  # the way here helps nobody, and shows the message twice

@@ -17,6 +17,7 @@ from airflow_langsmith.api.query import BEGINNING, FIELDS, RunQuery
 from airflow_langsmith.api.records import Feedback, Project, Run
 from airflow_langsmith.api.settings import FIELDS as EXTRAS
 from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.api.tree import tree_order
 from airflow_langsmith.provider_info import CONNECTION_TYPE
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class LangSmithHook(BaseHook):
                 ", ".join(EXTRAS),
             )
         host = _address(connection.host, connection.port, connection.schema)
-        return Settings.parse(host=host, api_key=connection.password, extra=extra)
+        return Settings.parse(host=host, api_key=connection.password, extra=extra, name=self.langsmith_conn_id)
 
     async def aget_conn(self) -> AsyncLangSmithClient:
         """Make a client that does not block, for triggers; whoever asks for it closes it."""
@@ -181,10 +182,9 @@ class LangSmithHook(BaseHook):
 
     def read_trace(self, trace_id: str, project: str, select: Iterable[str] = FIELDS) -> list[Run]:
         """Read all runs of a trace, in the order of the tree: each before what it called, and that in order."""
-        fields = (*select, "dotted_order")
-        return sorted(
-            self._runs(fields, {"project": project, "trace_id": trace_id}), key=lambda run: str(run.dotted_order)
-        )
+        runs = list(self._runs((*select, "dotted_order"), {"project": project, "trace_id": trace_id}))
+        place = tree_order(run.dotted_order or "" for run in runs)
+        return sorted(runs, key=lambda run: place(run.dotted_order or ""))
 
     def read_thread(self, thread_id: str, project: str, select: Iterable[str] = FIELDS) -> list[Run]:
         """Read the turns of a thread: the roots that bear its id under any of the three metadata keys, oldest first."""

@@ -17,6 +17,7 @@ from airflow.providers.common.compat.sdk import (
 )
 
 from airflow_langsmith import arguments
+from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import BEGINNING
 from airflow_langsmith.exceptions import LangSmithException, airflow_errors
 from airflow_langsmith.hooks import LangSmithHook
@@ -64,6 +65,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
     def execute(self, context: Context) -> Any:
         """Look until it is so; what a wrong argument fails is not softened by ``soft_fail``."""
         self._deadline = datetime.now(UTC) + timedelta(seconds=self.timeout)
+        self.use_defaults_for_blanks()
         with airflow_errors():
             self._watch = self._begin(context)
         return super().execute(context)
@@ -83,7 +85,8 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
             if self.deferrable:
                 self._wait_elsewhere(watch)
             if self.reschedule:
-                self._remember(context, watch)
+                with airflow_errors():
+                    self._remember(context, watch)
         return PokeReturnValue(outcome.state == "met", result if outcome.state == "met" else None)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None, **_: Any) -> Any:  # noqa: ARG002
@@ -127,9 +130,9 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         if store is not None:
             store.set(_MEMORY, watch.serialize())
         elif watch.remembers:
-            raise AirflowFailException(
-                "Before Airflow 3.3, mode='reschedule' forgets between two looks what this sensor has to remember. A "
-                "retry will not help: use deferrable=True or mode='poke'."
+            raise ConfigurationError(
+                "Before Airflow 3.3, mode='reschedule' forgets between two looks what this sensor has to remember. Use "
+                "deferrable=True or mode='poke'."
             )
 
     def _wait_elsewhere(self, watch: Watch) -> None:
@@ -205,7 +208,7 @@ class LangSmithSettledSensor(LangSmithSensor):
     as no more than a page of runs is pending; none while the window is not over.
 
     :param quiet_for: How long the number of runs has to stay the same; ``"0s"`` for not at all. (templated)
-    :param pending_timeout: After how long a run that has not ended is given up, and named; ``""`` for never. A day by
+    :param pending_timeout: After how long a run that has not ended is given up, and named; None for never. A day by
         default: LangSmith's cloud takes no end of a run that started longer ago. (templated)
 
     Which runs, and of which window: the arguments of
@@ -226,9 +229,7 @@ class LangSmithSettledSensor(LangSmithSensor):
         return SettledWatch(
             selection,
             quiet_for=duration(self.quiet_for, "quiet_for", may_be_zero=True),
-            pending_timeout=None
-            if self.pending_timeout in (None, "")
-            else duration(self.pending_timeout, "pending_timeout"),
+            pending_timeout=None if self.pending_timeout is None else duration(self.pending_timeout, "pending_timeout"),
         )
 
     def trigger(self, **how: Any) -> LangSmithTrigger:

@@ -11,18 +11,19 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Any, ClassVar, Literal, Self
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import pendulum
 
 from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
+from airflow_langsmith.clocks import DAY, Align, Clock, changes, plain
+from airflow_langsmith.schedules import Schedule
 
-Align = Literal["hour", "day"]
 MissingWindow = Literal["fail", "run_after"]
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
-_DURATION = re.compile(r"(\d+)\s*([smhdw])")
-_DAY = timedelta(days=1)
+_LENGTH = re.compile(r"(\d+)\s*([smhdw])")
 _LONGEST = timedelta(days=36_525)  # far from what would lead off the calendar
 _YEARS = range(1900, 9000)
 _NO_VALUE = ("", "None", "none", "null")  # what Jinja makes of a value that is not there
@@ -55,8 +56,8 @@ class TimeWindow:
         for name, bound in (("start", self.start), ("end", self.end)):
             if bound.tzinfo is None:
                 raise WindowError(f"The window's {name} has no time zone: {bound.isoformat()}. Write one, e.g. +00:00.")
-        object.__setattr__(self, "start", _plain(self.start))
-        object.__setattr__(self, "end", _plain(self.end))
+        object.__setattr__(self, "start", plain(self.start))
+        object.__setattr__(self, "end", plain(self.end))
         if self.start >= self.end:
             raise WindowError(f"The window is empty: its start {self.start} is not before its end {self.end}.")
 
@@ -75,8 +76,10 @@ class TimeWindow:
         return {"start_time": self.start.isoformat(), "end_time": self.end.isoformat()}
 
     @classmethod
-    def of(cls, window: TimeWindow | Mapping[str, str]) -> Self:
-        """Read a window, or the arguments of one, as they come back through XCom."""
+    def of(cls, window: TimeWindow | Mapping[str, Any]) -> Self:
+        """Read a window, the arguments of one as they come back through XCom, or the task's context."""
+        if isinstance(window, Mapping) and not {"start_time", "end_time"} & window.keys():
+            window = resolve(window)
         if isinstance(window, Mapping):
             return cls(_bound(window.get("start_time"), "start_time"), _bound(window.get("end_time"), "end_time"))
         return cls(window.start, window.end, window.source)
@@ -106,8 +109,12 @@ def resolve(
     ``run_after``, minus ``window``. Then both ends are floored to ``align`` in ``window_timezone``, and the window has
     to have closed at least ``lag`` ago.
 
+    ``window`` counts by the clocks of the schedule: a day is 23 or 25 hours long when they change, and so the windows
+    of two runs lie edge to edge. Where they would not, no run of the schedule has a window.
+
     :param context: Airflow's task context.
     :param window: How long, as a timedelta or like ``"1d"``, ``"6h"``, ``"30m"``.
+    :param window_timezone: The zone of ``align``, and of ``window`` where the schedule has none.
     :raises WindowError: where there is no window, or none that can be meant; the DAG has to change.
     :raises WindowNotClosedError: where the window has not closed yet; a retry later will do.
     """
@@ -117,69 +124,79 @@ def resolve(
         raise WindowError(f"align is {align!r}; it is 'hour', 'day' or left out.")
     if missing_window not in ("fail", "run_after"):
         raise WindowError(f"missing_window is {missing_window!r}; it is 'fail' or 'run_after'.")
-    zone = _zone(window_timezone)
-    start, end, source = _found(context, start_time, end_time, length, missing_window, zone)
+    clock, schedule = Clock(_zone(window_timezone)), Schedule.of(context.get("dag"))
+    if start_time is not None or end_time is not None:
+        found = TimeWindow(_bound(start_time, "start_time"), _bound(end_time, "end_time"), "start_time and end_time")
+    else:
+        if length is not None or schedule.own_length:
+            _refuse_lost_hours(context, schedule, length, align)
+        found = _of_run(context, length, missing_window, schedule.clock or clock)
     if align:
-        start, end, source = _floor(start, align, zone), _floor(end, align, zone), f"{source}, aligned to the {align}"
+        start, end, source = clock.floor(found.start, align), clock.floor(found.end, align), found.source
         if start == end:
             raise WindowError(f"Aligned to the {align}, the window from {source} is empty: it is shorter than that.")
-    found = TimeWindow(start, end, source)
+        found = TimeWindow(start, end, f"{source}, aligned to the {align}")
     moment = now or datetime.now(UTC)
     if found.end + waited > moment:
         ago = f" {waited} ago" if waited else ""
         raise WindowNotClosedError(
-            f"The window {found} (from {source}) has to have closed{ago} and it is {moment.isoformat()}: runs are "
-            "still coming in. A retry after that will do: set retries and retry_delay, or put a "
+            f"The window {found} (from {found.source}) has to have closed{ago} and it is {moment.isoformat()}: runs "
+            "are still coming in. A retry after that will do: set retries and retry_delay, or put a "
             "LangSmithSettledSensor before this task, which waits for it."
         )
     return found
 
 
 def split(
-    window: TimeWindow | Mapping[str, str], every: str | timedelta, window_timezone: str = "UTC"
+    window: TimeWindow | Mapping[str, Any], every: str | timedelta, window_timezone: str | None = None
 ) -> list[dict[str, str]]:
     """
     Cut a window into stretches of ``every``, the last one perhaps shorter, as arguments for ``expand_kwargs``.
 
     Whole days are days of ``window_timezone``, 23 or 25 hours long where its clocks change. Airflow maps over at most
     ``[core] max_map_length`` (1024) stretches.
+
+    :param window: A window, its arguments, or the task's context.
+    :param window_timezone: By default the zone of the schedule in that context, else UTC.
     """
-    whole = TimeWindow.of(window)
-    step = duration(every, "every")
-    zone = _zone("UTC" if step % _DAY else window_timezone)  # hours are hours, whatever clocks do
+    whole, step, clock = TimeWindow.of(window), duration(every, "every"), _clock(window, window_timezone)
+    clock = Clock(clock.zone)  # hours are hours, whatever clocks do
     pieces: list[dict[str, str]] = []
     start = whole.start
     while start < whole.end:
         # Counted from the start: a midnight that does not exist, where clocks change at night, must not move the next.
-        end = min(_moved(whole.start, (len(pieces) + 1) * step, zone), whole.end)
+        end = min(clock.moved(whole.start, (len(pieces) + 1) * step), whole.end)
         pieces.append(TimeWindow(start, end).arguments())
         start = end
     return pieces
 
 
-def trailing(window: TimeWindow | Mapping[str, str], days: int, window_timezone: str = "UTC") -> list[dict[str, str]]:
+def trailing(
+    window: TimeWindow | Mapping[str, Any], days: int, window_timezone: str | None = None
+) -> list[dict[str, str]]:
     """
     List the windows of the last ``days`` days up to this one, oldest first, as arguments for ``expand_kwargs``.
 
     They lie edge to edge with this one and are as long, in days of ``window_timezone`` where they are whole days of
     it. So each is the same partition as when it was new: exporting them again picks up what came late.
+
+    :param window: A window, its arguments, or the task's context.
+    :param window_timezone: By default the zone of the schedule in that context, else UTC.
     """
-    last = TimeWindow.of(window)
-    zone = _zone(window_timezone)
+    last, clock = TimeWindow.of(window), _clock(window, window_timezone)
     if days < 1:
         raise WindowError(f"trailing goes back a whole number of days, 1 or more, not {days}.")
-    start, end = (bound.astimezone(zone).replace(tzinfo=None) for bound in (last.start, last.end))
-    length = last.length if (end - start) % _DAY or end <= start else end - start  # days by the wall clock
-    if _DAY % length and length % _DAY:
+    length = clock.wall(last.end) - clock.wall(last.start)
+    if not clock.by_wall and (length % DAY or length <= timedelta(0)):
+        length = last.length
+    if length <= timedelta(0) or (DAY % length and length % DAY):
         raise WindowError(
-            f"Windows of {length} do not fill days of {window_timezone}, so earlier ones cannot be told from this one. "
+            f"Windows of {length} do not fill days of {clock.zone}, so earlier ones cannot be told from this one. "
             "Use windows of whole days, or that divide a day."
         )
-    count = max(1, _DAY * days // length)
-    zone = _zone("UTC" if length % _DAY else window_timezone)
     return [
-        TimeWindow(_moved(last.start, -back * length, zone), _moved(last.end, -back * length, zone)).arguments()
-        for back in reversed(range(count))
+        TimeWindow(clock.moved(last.start, -back * length), clock.moved(last.end, -back * length)).arguments()
+        for back in reversed(range(max(1, DAY * days // length)))
     ]
 
 
@@ -192,18 +209,23 @@ def duration(length: str | timedelta, name: str, *, may_be_zero: bool = False) -
 
     :raises WindowError: for anything else.
     """
-    if isinstance(length, str):
-        spelled = _DURATION.fullmatch(length.strip().lower())
-        if not spelled:
-            raise WindowError(
-                f"{name} is {length!r}; write a timedelta, or a number and a unit like '1d', '6h', '30m'."
-            )
+    if isinstance(length, str) and (spelled := _LENGTH.fullmatch(length.strip())):
         try:
             length = timedelta(**{_UNITS[spelled[2]]: int(spelled[1])})
         except OverflowError:
             length = timedelta.max
     if not isinstance(length, timedelta):
-        raise WindowError(f"{name} is {length!r}; write a timedelta, or a number and a unit like '1d', '6h', '30m'.")
+        raise WindowError(
+            f"{name} is {length!r}; write a timedelta, or a number and a unit: '1w', '1d', '6h', '30m', '10s' (m is "
+            "minutes)."
+        )
+    if isinstance(length, pendulum.Duration):
+        if not isinstance(length, pendulum.Interval) and (length.years or length.months):
+            raise WindowError(
+                f"{name} is {length!r}; months and years differ in length. Write days, or use "
+                "schedule=CronDataIntervalTimetable('@monthly', timezone='UTC'), whose data intervals are months."
+            )
+        length = length.as_timedelta()
     if length < timedelta(0) or (length == timedelta(0) and not may_be_zero):
         raise WindowError(f"{name} is {length}; it has to be longer than nothing.")
     if length > _LONGEST:
@@ -211,60 +233,83 @@ def duration(length: str | timedelta, name: str, *, may_be_zero: bool = False) -
     return length
 
 
-def _found(
-    context: Mapping[str, Any],
-    start_time: str | datetime | None,
-    end_time: str | datetime | None,
-    length: timedelta | None,
-    missing_window: MissingWindow,
-    zone: ZoneInfo,
-) -> tuple[datetime, datetime, str]:
-    if start_time is not None or end_time is not None:
-        return _bound(start_time, "start_time"), _bound(end_time, "end_time"), "start_time and end_time"
-    dag_run = context.get("dag_run")
+def _clock(window: TimeWindow | Mapping[str, Any], window_timezone: str | None) -> Clock:
+    """Take the clock that a list of windows goes by."""
+    if window_timezone is not None:
+        return Clock(_zone(window_timezone))
+    dag = window.get("dag") if isinstance(window, Mapping) else None
+    return Schedule.of(dag).clock or Clock(pendulum.UTC)
+
+
+def _of_run(
+    context: Mapping[str, Any], length: timedelta | None, missing_window: MissingWindow, clock: Clock
+) -> TimeWindow:
+    """Find the window that Airflow's run speaks of."""
     partition_date = context.get("partition_date")
     if partition_date is not None and length is not None:
-        return _bound(partition_date, "the partition date"), _moved(partition_date, length, zone), "the partition date"
+        start = _bound(partition_date, "the partition date")
+        return TimeWindow(start, clock.moved(start, length), "the partition date")
     start, end = context.get("data_interval_start"), context.get("data_interval_end")
     if start is not None and end is not None:
         if start < end:
-            return _plain(start), _plain(end), "the data interval"
+            return TimeWindow(start, end, "the data interval")
         if length is not None:
-            return _moved(end, -length, zone), _plain(end), "the end of a zero-length data interval, minus window"
-    if missing_window == "run_after" and length is not None:
-        run_after = getattr(dag_run, "run_after", None)
-        if run_after is not None:
-            return _moved(run_after, -length, zone), _plain(run_after), "run_after, minus window"
+            source = "the end of a zero-length data interval, minus window"
+            return TimeWindow(clock.moved(end, -length), end, source)
+    run_after = getattr(context.get("dag_run"), "run_after", None)
+    if missing_window == "run_after" and length is not None and run_after is not None:
+        return TimeWindow(clock.moved(run_after, -length), run_after, "run_after, minus window")
     raise WindowError(_no_window(context, length, missing_window))
 
 
+def _refuse_lost_hours(
+    context: Mapping[str, Any], schedule: Schedule, length: timedelta | None, align: Align | None
+) -> None:
+    """Refuse every run of a schedule whose windows would not lie edge to edge when clocks change."""
+    start, end, clock = context.get("data_interval_start"), context.get("data_interval_end"), schedule.clock
+    tick = context.get("partition_date") or end
+    if clock is None or not clock.by_wall or tick is None or _run_type(context) not in ("scheduled", "backfill"):
+        return
+    lost = also = ""
+    if start is not None and start < end:
+        lost = "an hour" if schedule.own_length and changes(clock.zone, tick.year) else ""
+    elif not (by_days := length is not None and not length % DAY) or align != "day":  # it is one day, at any time
+        at = clock.lost_time(tick, length or DAY)
+        lost = f"{at:%H:%M}" if at else ""
+        also = f", or align='day' and window_timezone='{clock.zone}'" if by_days else ""
+    if lost:
+        raise WindowError(
+            f"No safe window: clocks in {clock.zone} skip or repeat {lost} when they change. The windows of {schedule} "
+            f"would leave out an hour, or read it twice. Fix: {schedule.with_intervals}{also}."
+        )
+
+
 def _no_window(context: Mapping[str, Any], length: timedelta | None, missing_window: MissingWindow) -> str:
-    """Say what the run lacks, whose doing that is, and the ways out."""
-    dag_run = context.get("dag_run")
-    run_type = str(getattr(getattr(dag_run, "run_type", None), "value", getattr(dag_run, "run_type", "unknown")))
-    timetable = getattr(getattr(context.get("dag"), "timetable", None), "summary", None)
-    timetable = f"{type(getattr(context.get('dag'), 'timetable', None)).__name__} {timetable or ''}".strip()
+    """Say what the run lacks and what to do about it, the nearest remedy first."""
+    run_type, schedule = _run_type(context), Schedule.of(context.get("dag"))
+    own = f"timetable {schedule}"
+    needs = "" if length is not None else "window='1d'"
     if context.get("partition_date") is not None:
-        lacks = f"partition date {context['partition_date']}, and no length to go with it"
-    elif context.get("partition_key") is not None:
-        lacks = f"partition key {context['partition_key']!r}, which is no date"
+        lacks, fixes = f"partition date {context['partition_date']} and no length", [needs]
     elif context.get("data_interval_end") is not None:
-        lacks = f"data interval of zero length, at {context['data_interval_end']}"
+        lacks, fixes = "a data interval of zero length", [f"{schedule.with_intervals}", needs]
     else:
-        lacks = "no data interval (no logical date)"
-    ways = [
-        (
-            "schedule the DAG with schedule=CronDataIntervalTimetable('0 0 * * *', timezone='UTC') (a plain cron "
-            "string or '@daily' gives intervals of zero length in Airflow 3)"
-        ),
-        "give the operator window='1d'" if length is None else "give start_time and end_time",
-    ]
-    if missing_window == "fail" and context.get("data_interval_end") is None:
-        ways.append("for manual and asset-triggered runs, window='1d' with missing_window='run_after'")
-    return (
-        f"This {run_type} run (timetable {timetable}) says nothing of a time window: {lacks}. Nothing was read. A "
-        f"retry will not help; {'; or '.join(ways)}."
-    )
+        key = context.get("partition_key")
+        lacks = "no data interval" if key is None else f"partition key {key!r}, which is no date"
+        after = "" if missing_window == "run_after" else "missing_window='run_after'"
+        fixes = [" and ".join(filter(None, (needs, after)))]
+        if run_type == "manual" and key is None:
+            dated = "give the run a logical date in the trigger form"
+            fixes.insert(0, dated if schedule.gives_intervals or not needs else f"{dated}, and the task {needs}")
+    fix = ", or ".join([*filter(None, fixes), "start_time and end_time"])
+    ti = context.get("ti")
+    where = f" Task {ti.task_id} of DAG {ti.dag_id}, run {ti.run_id}." if hasattr(ti, "dag_id") else ""
+    return f"No time window: this {run_type} run has {lacks} ({own}). Fix: {fix}.{where}"
+
+
+def _run_type(context: Mapping[str, Any]) -> str:
+    run_type = getattr(context.get("dag_run"), "run_type", "unknown")
+    return str(getattr(run_type, "value", run_type))
 
 
 def _bound(value: str | datetime | None, name: str) -> datetime:
@@ -288,24 +333,10 @@ def _bound(value: str | datetime | None, name: str) -> datetime:
     return value
 
 
-def _moved(moment: datetime, by: timedelta, zone: ZoneInfo) -> datetime:
-    """Move a moment: whole days by the wall clock of a time zone, anything else by the clock that never changes."""
-    return _plain(moment) + by if by % _DAY else (_plain(moment).astimezone(zone) + by).astimezone(UTC)
-
-
-def _plain(moment: datetime) -> datetime:
-    """Make any datetime, pendulum's too, a plain one in UTC."""
-    moment = moment.astimezone(UTC)
-    return datetime.combine(moment.date(), moment.timetz().replace(tzinfo=UTC))
-
-
-def _floor(moment: datetime, align: Align, zone: ZoneInfo) -> datetime:
-    local = moment.astimezone(zone).replace(minute=0, second=0, microsecond=0)
-    return (local.replace(hour=0, fold=0) if align == "day" else local).astimezone(UTC)
-
-
-def _zone(name: str) -> ZoneInfo:
+def _zone(name: str) -> tzinfo:
     try:
-        return ZoneInfo(name)
-    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError):
-        raise WindowError(f"window_timezone is {name!r}; write an IANA name like 'Europe/Berlin'.") from None
+        if isinstance(name, str):
+            return pendulum.timezone(name)
+    except ValueError:
+        pass
+    raise WindowError(f"window_timezone is {name!r}; write an IANA name like 'Europe/Berlin'.")

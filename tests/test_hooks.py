@@ -6,6 +6,7 @@ import json
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import quote
+from uuid import UUID
 
 import pytest
 from airflow.sdk import Connection
@@ -188,6 +189,17 @@ def conversation(langsmith: LangSmithStandIn) -> dict[str, str]:
 
 
 VERSIONS = pytest.mark.parametrize("version", ["v1", "v2"])
+
+
+@VERSIONS
+def test_a_trace_by_ids(langsmith: LangSmithStandIn, connect: Any, version: str) -> None:
+    """A trace is in the order of its tree, however a run spells the start of the run above it."""
+    root, child = (str(UUID(int=number)) for number in (1, 2))
+    first, second = "20260301T000000000000Z", "20260301T000001000000Z"
+    for run, order in ((root, f"{second}{root}"), (child, f"{first}{root}.{second}{child}")):
+        langsmith.add_run(id=run, project="shop", trace_id=root, start_time=START, name=run, dotted_order=order)
+    with connect(langsmith.connection(api_version=version, requests_per_10s=1000)) as hook:
+        assert [run.id for run in hook.read_trace(root, "shop", ["name"])] == [root, child]
 
 
 @VERSIONS

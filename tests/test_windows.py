@@ -15,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_langsmith.windows import TimeWindow, WindowError, WindowNotClosedError, resolve, split, trailing
+from tests.wording import says
 
 NOW = datetime(2026, 11, 22, 10, 2, 34, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -93,7 +94,7 @@ def test_every_interval_airflow_gives(
     context = run(interval, run_type=run_type)
     assert bounds(resolve(context, window="1d", now=NOW)) == tuple(map(at, with_window))
     if alone is None:
-        with pytest.raises(WindowError, match="zero length") as caught:
+        with pytest.raises(WindowError, match=says("zero length")) as caught:
             resolve(context, now=NOW)
         assert "schedule=CronDataIntervalTimetable(" in str(caught.value)
         assert "window='1d'" in str(caught.value)
@@ -125,7 +126,7 @@ def test_a_partitioned_run() -> None:
     """A partition date starts the window, and ``window`` is its length."""
     context = run(partition_key="2026-11-21", partition_date=at("21T00:00"))
     assert bounds(resolve(context, window=DAY, now=NOW)) == (at("21T00:00"), at("22T00:00"))
-    with pytest.raises(WindowError, match="partition date 2026-11-21"):
+    with pytest.raises(WindowError, match=says("partition date 2026-11-21")):
         resolve(context, now=NOW)
 
 
@@ -173,6 +174,14 @@ def test_bounds_that_cannot_be_meant(start: Any, end: Any, why: str) -> None:
     [
         ({"window": "a day"}, "write a timedelta"),
         ({"window": "0d"}, "longer than nothing"),
+        ({"window": "1M"}, "m is minutes"),
+        ({"window": "1D"}, "a number and a unit"),
+        ({"window": "1d12h"}, "a number and a unit"),
+        ({"window": "P1D"}, "a number and a unit"),
+        ({"window": "None"}, "a number and a unit"),
+        ({"window": pendulum.duration(months=1)}, "months and years differ in length"),
+        ({"lag": pendulum.duration(years=1)}, "months and years differ in length"),
+        ({"window": pendulum.duration(days=-1)}, "longer than nothing"),
         ({"window": timedelta(hours=-1)}, "longer than nothing"),
         ({"align": "week"}, "align"),
         ({"missing_window": "guess"}, "missing_window"),
@@ -191,6 +200,71 @@ def test_arguments_that_cannot_be_meant(arguments: dict[str, Any], why: str) -> 
         resolve(run(("21T00:00", "22T00:00")), now=NOW, **arguments)
 
 
+@pytest.mark.parametrize(
+    ("length", "start"),
+    [
+        (pendulum.duration(days=1), "21T00:00"),
+        (pendulum.duration(weeks=1), "15T00:00"),
+        (pendulum.duration(hours=6, minutes=30), "21T17:30"),
+        (pendulum.interval(pendulum.datetime(2026, 1, 1), pendulum.datetime(2026, 1, 3)), "20T00:00"),
+        (timedelta(days=1), "21T00:00"),
+        (" 2w ", "08T00:00"),
+        ("90m", "21T22:30"),
+    ],
+    ids=str,
+)
+def test_lengths_of_windows(length: Any, start: str) -> None:
+    """A length is a timedelta, pendulum's too, or a number and a unit, and the bounds are plain datetimes in UTC."""
+    found = resolve(run(("22T00:00", "22T00:00")), window=length, lag=length, now=NOW + timedelta(days=60))
+    assert bounds(found) == (at(start), at("22T00:00"))
+    assert type(found.start) is type(found.end) is datetime
+    assert found.start.tzinfo is found.end.tzinfo is UTC
+    assert type(found.length) is timedelta
+
+
+def test_lists_of_windows_take_the_task_s_context() -> None:
+    """What a task knows of its run is enough, and where that says nothing of a window it fails as a task does."""
+    context = run(("21T00:00", "22T00:00"))
+    whole = TimeWindow(at("21T00:00"), at("22T00:00"))
+    assert trailing(context, days=2) == trailing(whole, days=2)
+    assert split(context, every="12h") == split(whole, every="12h")
+    for lists in (lambda: trailing(run(run_type="manual"), days=3), lambda: split(run(run_type="manual"), every="1h")):
+        with pytest.raises(WindowError, match="this manual run has no data interval"):
+            lists()
+
+
+# The run, what its DAG says, and the remedy that is named first.
+REMEDIES = [
+    (run(("22T00:00", "22T00:00")), "@daily", {}, "schedule=CronDataIntervalTimetable('0 0 * * *', timezone='UTC')"),
+    (run(run_type="manual"), "data intervals", {}, "give the run a logical date in the trigger form, or window='1d'"),
+    (run(run_type="manual"), "data intervals", {"window": "1d"}, "give the run a logical date in the trigger form"),
+    (run(run_type="manual"), "@daily", {}, "give the run a logical date in the trigger form, and the task window='1d'"),
+    (run(run_type="asset_triggered"), None, {}, "window='1d' and missing_window='run_after'"),
+    (run(run_type="asset_triggered"), None, {"window": "1d"}, "missing_window='run_after'"),
+    (run(partition_date=at("21T00:00")), None, {}, "window='1d'"),
+]
+
+
+@pytest.mark.parametrize(("context", "schedule", "arguments", "remedy"), REMEDIES)
+def test_the_remedy_fits_the_run(
+    context: dict[str, Any], schedule: Any, arguments: Any, remedy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first remedy is one that this run lacks, not what its DAG has already."""
+    from airflow.sdk import DAG  # noqa: PLC0415  # slow to import
+    from airflow.timetables.interval import CronDataIntervalTimetable  # noqa: PLC0415
+
+    monkeypatch.setenv("AIRFLOW__SCHEDULER__CREATE_CRON_DATA_INTERVALS", "False")
+    intervals = CronDataIntervalTimetable("@daily", timezone="UTC")
+    dag = DAG("d", schedule=intervals if schedule == "data intervals" else schedule)
+    ti = SimpleNamespace(task_id="runs", dag_id="d", run_id="r1")
+    with pytest.raises(WindowError) as caught:
+        resolve({**context, "dag": dag, "ti": ti}, now=NOW, **arguments)
+    first, fix, where = str(caught.value).replace(" Fix: ", "\n").replace(" Task runs", "\nTask runs").split("\n")
+    assert first.startswith(f"No time window: this {context['dag_run'].run_type} run has ")
+    assert fix.startswith(remedy)
+    assert where == "Task runs of DAG d, run r1."
+
+
 def test_align_makes_a_late_manual_run_the_same_partition() -> None:
     """A manual run in the middle of a day, aligned, has the window of the scheduled one."""
     manual = run(("22T10:02", "22T10:02"), run_type="manual")
@@ -198,7 +272,7 @@ def test_align_makes_a_late_manual_run_the_same_partition() -> None:
     assert bounds(resolve(manual, window="1h", align="hour", now=NOW)) == (at("22T09:00"), at("22T10:00"))
     in_berlin = resolve(manual, window="1d", align="day", window_timezone="Europe/Berlin", now=NOW)
     assert bounds(in_berlin) == (at("20T23:00"), at("21T23:00"))
-    with pytest.raises(WindowError, match="shorter than that"):
+    with pytest.raises(WindowError, match=says("shorter than that")):
         resolve(run(("22T10:00", "22T10:30")), align="hour", now=NOW)
 
 
@@ -237,7 +311,7 @@ def test_a_window_still_open_fails_in_a_way_that_a_retry_cures() -> None:
     """A window that has not closed, or not long enough ago, is no window yet; a later try finds it."""
     context = run(("21T00:00", "22T00:00"))
     for lag, moment in [(None, at("21T23:59")), ("30m", at("22T00:29")), (timedelta(hours=2), at("22T01:59"))]:
-        with pytest.raises(WindowNotClosedError, match="set retries and retry_delay") as caught:
+        with pytest.raises(WindowNotClosedError, match=says("set retries and retry_delay")) as caught:
             resolve(context, lag=lag, now=moment)
         assert (" ago " in str(caught.value)) is (lag is not None)
         assert caught.value.retriable
@@ -301,9 +375,9 @@ def test_trailing_hours() -> None:
     assert found[-1] == hour.arguments()
     across_a_change_of_clocks = TimeWindow(datetime(2026, 3, 8, 7, tzinfo=UTC), datetime(2026, 3, 8, 8, tzinfo=UTC))
     assert len(trailing(across_a_change_of_clocks, 1, "America/New_York")) == 24
-    with pytest.raises(WindowError, match="do not fill days"):
+    with pytest.raises(WindowError, match=says("do not fill days")):
         trailing(TimeWindow(at("21T00:00"), at("21T07:00")), 2)
-    with pytest.raises(WindowError, match="1 or more"):
+    with pytest.raises(WindowError, match=says("1 or more")):
         trailing(hour, 0)
 
 

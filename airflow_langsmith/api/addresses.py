@@ -51,7 +51,7 @@ def named(text: str) -> Named:
         shown = "This public link" if "/public/" in pasted else repr(pasted[:200])
         raise ConfigurationError(
             f"{shown} names no run: give a run's id, its address in LangSmith's UI (.../projects/p/.../r/...) "
-            "or a public link to it (.../public/.../r). A retry will not help."
+            "or a public link to it (.../public/.../r)."
         )
     return Named(run[1], project[1] if project else None)
 

@@ -12,6 +12,7 @@ from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.errors import ApiError
 from airflow_langsmith.api.filters import added, eq, or_
 from airflow_langsmith.api.flow import Flow, exchange
+from airflow_langsmith.api.ids import IdSet
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.reads import FeedbackWalk
 from airflow_langsmith.api.records import Feedback, Run
@@ -20,12 +21,26 @@ from airflow_langsmith.api.walk import Walk
 from airflow_langsmith.api.wire import decode
 
 
-class Given(msgspec.Struct, frozen=True):
-    """What a run's ``feedback_stats`` say of one key: how many pieces, their mean score, how many of each label."""
+class Given(msgspec.Struct):
+    """
+    What a run's ``feedback_stats`` say of one key: how many pieces, their mean score, how many of each label.
 
-    n: int = 0
+    On v1 LangSmith counts the pieces with a score alone, so ``n`` becomes the number of labels where that is larger.
+    Pieces with neither a score nor a label, whose value is an object, show in no number there.
+    """
+
+    n: int | None = 0
     avg: float | None = None
     values: dict[str, int] | None = None
+
+    def __post_init__(self) -> None:
+        """Count labels, too."""
+        self.n = max(self.n or 0, sum((self.values or {}).values()))
+
+    @property
+    def is_one_piece(self) -> bool:
+        """Whether this is one piece with a score, or one with a label: all else only the pieces themselves tell."""
+        return self.n == 1 and (self.avg is None) == bool(self.values)
 
 
 _STATS: msgspec.json.Decoder[dict[str, Given]] = msgspec.json.Decoder(dict[str, Given])
@@ -37,8 +52,8 @@ def count(query: RunQuery, backend: Backend) -> Flow[int]:
 
     Self-hosted servers may have no stats; there all pages of ids are read.
     """
-    walk = Walk(replace(query, fields=("id",)), backend)
-    yield from walk.next_page()
+    walk, ids = Walk(replace(query, fields=("id",)), backend), IdSet()
+    total = len(ids.new_of((yield from walk.next_page()).runs))
     if not walk.done:
         try:
             return (yield from exchange(lambda: question(query), read, backend.backoff))
@@ -46,8 +61,8 @@ def count(query: RunQuery, backend: Backend) -> Flow[int]:
             if error.retriable:
                 raise
     while not walk.done:
-        yield from walk.next_page()
-    return walk.runs
+        total += len(ids.new_of((yield from walk.next_page()).runs))
+    return total
 
 
 def pending(query: RunQuery, backend: Backend) -> Flow[list[Run]]:
@@ -93,8 +108,8 @@ def _given(run: Run, wanted: frozenset[str]) -> dict[str, Given]:
 
 
 def _all(query: RunQuery, backend: Backend) -> Flow[list[Run]]:
-    walk = Walk(query, backend)
+    walk, ids = Walk(query, backend), IdSet()
     runs: list[Run] = []
     while not walk.done:
-        runs += (yield from walk.next_page()).runs
+        runs += ids.new_of((yield from walk.next_page()).runs)
     return runs

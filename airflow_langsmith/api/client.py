@@ -16,7 +16,10 @@ from typing import Self, TypeVar
 
 from airflow_langsmith.api import census, reads
 from airflow_langsmith.api.backend import Backend
+from airflow_langsmith.api.errors import LangSmithError
 from airflow_langsmith.api.flow import Answer, Flow, Pause, RateLimited, Reply, Request, Response, Together
+from airflow_langsmith.api.ids import IdSet
+from airflow_langsmith.api.messages import MAX_LINE, shortened
 from airflow_langsmith.api.pacing import Pacer, Place, pacer_for
 from airflow_langsmith.api.query import FIELDS, RunQuery
 from airflow_langsmith.api.records import Feedback, Info, Page, Project, Run
@@ -63,7 +66,7 @@ class _Driven:
 
     def _wait_out(self, pause: Pause) -> float:
         """Give the seconds to wait; where all who share a budget have to, its pacer sees to it, for us too."""
-        log.warning("Waiting %.1f s: %s", pause.seconds, pause.why)
+        log.warning("%s", shortened(f"Waiting {pause.seconds:.1f} s {pause.why}", MAX_LINE))
         if isinstance(pause, RateLimited):
             self._pacer(pause.tier).hold(time.monotonic(), pause.seconds)
             return 0.0
@@ -148,9 +151,10 @@ class LangSmithClient(_Driven):
             yield self.drive(walk.next_page())
 
     def runs(self, query: RunQuery) -> Iterator[Run]:
-        """Read a query run by run."""
+        """Read a query run by run, each once."""
+        ids = IdSet()
         for page in self.pages(query):
-            yield from page.runs
+            yield from ids.new_of(page.runs)
 
     def count(self, query: RunQuery) -> int:
         """Count the runs of a query."""
@@ -186,6 +190,9 @@ class LangSmithClient(_Driven):
             except StopIteration as end:
                 result: T = end.value
                 return result
+            except LangSmithError as error:
+                error.where = self.settings.about
+                raise
             self._sleep(0.0)
             if isinstance(step, Together):
                 with ThreadPoolExecutor(len(step.requests)) as threads, self._ending_them():
@@ -256,9 +263,10 @@ class AsyncLangSmithClient(_Driven):
             yield await self.drive(walk.next_page())
 
     async def runs(self, query: RunQuery) -> AsyncIterator[Run]:
-        """Read a query run by run."""
+        """Read a query run by run, each once."""
+        ids = IdSet()
         async for page in self.pages(query):
-            for run in page.runs:
+            for run in ids.new_of(page.runs):
                 yield run
 
     async def drive(self, flow: Flow[T]) -> T:
@@ -270,6 +278,9 @@ class AsyncLangSmithClient(_Driven):
             except StopIteration as end:
                 result: T = end.value
                 return result
+            except LangSmithError as error:
+                error.where = self.settings.about
+                raise
             if isinstance(step, Together):
                 reply = list(await asyncio.gather(*map(self._ask, step.requests)))
             elif isinstance(step, Request):

@@ -10,13 +10,14 @@ Everything that can go wrong, sorted by what cures it.
     │   ├── NotFoundError                 404: no such project or address            only you can
     │   │   └── RunNotFoundError          404: no such run                           only you can
     │   ├── InvalidQueryError             400, 422: the query or its filter          only you can
-    │   ├── UnsupportedError              405, 501: not on this server               only you can
+    │   ├── UnsupportedError              405, 410, 501: not on this server           only you can
     │   ├── ProxyError                    401, 403 that is not LangSmith's JSON      a retry may
     │   ├── PageTooLargeError             413: the page has to shrink                a retry may
     │   ├── RateLimitError                429                                        a retry may
     │   └── ServerError                   408, 425, 5xx                              a retry may
     ├── TransportError                    no answer: refused, reset, cut short       a retry may
     │   └── ReadTimeoutError              no answer in time                          a retry may
+    ├── LocalDiskError                    the worker's own disk takes no more        a retry may
     └── PayloadError                      an answer outside the documented shape     only you can
         ├── CursorLoopError               the same page twice                        a retry may
         ├── MissingPayloadError           a payload is not where its link leads      a retry may
@@ -35,23 +36,42 @@ import json
 import time
 from typing import Any, ClassVar
 
-DETAIL_LIMIT = 500  # characters of the server's own words; proxies answer with whole pages
+from airflow_langsmith.api.messages import lay_out, shortened
+
+DETAIL_LIMIT = 500  # characters of the server's own words
+PAGE_LIMIT = 150  # characters of a page that is not LangSmith's JSON; proxies answer with whole pages
+
+NEVER = "A retry will not help."
 
 
 class LangSmithError(Exception):
-    """Root of the tree."""
+    """
+    Root of the tree.
+
+    ``where`` names the connection on which it happened; the client sets it. ``str`` lays the message out for Airflow's
+    log view: what happened and what to do, then where, then that a retry will not help, if that is so.
+    """
 
     retriable: ClassVar[bool] = False
+    where: str = ""
+
+    @property
+    def message(self) -> str:
+        """What happened and what to do, in sentences."""
+        return super().__str__()
+
+    @property
+    def cause(self) -> str:
+        """What happened, in one sentence, for a log that goes on."""
+        return self.message.partition(". ")[0]
+
+    def __str__(self) -> str:
+        """Lay the message out."""
+        return lay_out(self.message, self.where, "" if self.retriable else NEVER)
 
 
 class ConfigurationError(LangSmithError, ValueError):
     """A connection field or an argument that no retry makes right."""
-
-
-def marked(text: str, place: int) -> str:
-    """Show the line of a text with a mark under one of its characters, for the error about it."""
-    before, after = text[:place].rpartition("\n")[2], text[place:].partition("\n")[0]
-    return f"  {before}{after}\n  {' ' * len(before)}^"
 
 
 class ApiError(LangSmithError):
@@ -62,6 +82,7 @@ class ApiError(LangSmithError):
     most), ``about`` says what was asked: project, window, position. ``retry_after`` is in seconds where given.
     """
 
+    summary: ClassVar[str] = "LangSmith answered with an error"
     advice: ClassVar[str] = ""
 
     def __init__(
@@ -75,48 +96,59 @@ class ApiError(LangSmithError):
         self.about = about
         self.retry_after = retry_after
 
-    def __str__(self) -> str:
-        """Say what happened, where, in whose words, and what to do."""
+    @property
+    def message(self) -> str:
+        """What happened, in the server's words, what to do, and what was asked."""
         about = f" [{self.about}]" if self.about else ""
-        detail = self.detail or "(no text)"
-        return f"LangSmith answered {self.status} to {self.method} {self.path}{about}: {detail} {self.advice}".rstrip()
+        said = f"{self.summary}: {self.detail.rstrip('. ')}." if self.detail else f"{self.summary}."
+        return f"{said} {self.advice}\nLangSmith answered {self.status} to {self.method} {self.path}{about}."
+
+    @property
+    def cause(self) -> str:
+        """Which answer it was to what."""
+        return f"{self.status} to {self.method} {self.path}"
 
 
 class AuthenticationError(ApiError):
     """The key was refused, or it needs a workspace."""
 
+    summary = "LangSmith refused the API key"
     advice = (
-        "-- A retry will not help. Check the connection: the API key in its password, 'workspace_id' in its extra "
-        "(a key for several workspaces needs one), and that host is the region the key was made in "
-        "(us, eu, apac, aws or your own server)."
+        "Check the connection: the API key in its password, 'workspace_id' in its extra (a key for several workspaces "
+        "needs one), and that host is the region the key was made in (us, eu, apac, aws or your own server)."
     )
 
 
 class NotFoundError(ApiError):
     """There is no such project, run or address."""
 
+    summary = "LangSmith does not find what was asked for"
     advice = (
-        "-- A retry will not help. Check that host is LangSmith's API (not another server or a wrong path) and that "
-        "what was asked for is in this workspace and not yet past its retention."
+        "Check that host is LangSmith's API (not another server or a wrong path) and that what was asked for is in "
+        "this workspace and not yet past its retention."
     )
 
 
 class RunNotFoundError(NotFoundError):
     """There is no such run."""
 
+    summary = "LangSmith has no such run"
+
 
 class InvalidQueryError(ApiError):
     """The query was refused."""
 
-    advice = "-- A retry will not help. Correct the query or its filter; the text above is LangSmith's own."
+    summary = "LangSmith refused the query"
+    advice = "Correct the query or its filter."
 
 
 class UnsupportedError(ApiError):
     """This server does not have what was asked for."""
 
+    summary = "This server does not offer that address"
     advice = (
-        "-- A retry will not help. This server does not offer that address: set 'api_version' in the connection's "
-        "extra to 'auto' (or 'v2' for servers on SmithDB, 'v1' for self-hosted ones before 0.16)."
+        "Set 'api_version' in the connection's extra to 'auto' (or 'v2' for servers on SmithDB, 'v1' for self-hosted "
+        "ones before 0.16)."
     )
 
 
@@ -124,26 +156,26 @@ class ProxyError(ApiError):
     """A 401 or 403 that is not LangSmith's: it always answers JSON, proxies and firewalls answer pages."""
 
     retriable = True
-    advice = (
-        "-- This answer is not LangSmith's own JSON: a proxy or firewall in between gave it. A retry may help; if "
-        "it does not, let the worker reach the host."
-    )
+    summary = "A proxy or firewall refused the request"
+    advice = "This answer is not LangSmith's own JSON. A retry may help; if it does not, let the worker reach the host."
 
 
 class PageTooLargeError(ApiError):
     """The answer or the question was too big for something on the way."""
 
     retriable = True
-    advice = "-- Not even a page of one run passed. Ask for fewer columns (leave out inputs and outputs)."
+    summary = "Not even a page of one run passed"
+    advice = "Ask for fewer columns (leave out inputs and outputs)."
 
 
 class RateLimitError(ApiError):
     """The budget is used up, by this process or by another one with the same key."""
 
     retriable = True
+    summary = "LangSmith's rate limit is used up"
     advice = (
-        "-- A retry will help once the budget is free. Lower 'requests_per_10s' in the connection's extra, or share "
-        "an Airflow pool among the tasks that use this key."
+        "A retry will help once the budget is free. Lower 'requests_per_10s' in the connection's extra, or share an "
+        "Airflow pool among the tasks that use this key."
     )
 
 
@@ -151,7 +183,8 @@ class ServerError(ApiError):
     """LangSmith could not answer this time."""
 
     retriable = True
-    advice = "-- A retry may help."
+    summary = "LangSmith could not answer"
+    advice = "A retry may help."
 
 
 class TransportError(LangSmithError):
@@ -162,6 +195,12 @@ class TransportError(LangSmithError):
 
 class ReadTimeoutError(TransportError):
     """The answer did not come in time; a smaller page may."""
+
+
+class LocalDiskError(LangSmithError):
+    """The local disk takes no more."""
+
+    retriable = True
 
 
 class PayloadError(LangSmithError):
@@ -191,6 +230,7 @@ _BY_STATUS: dict[int, type[ApiError]] = {
     404: NotFoundError,
     405: UnsupportedError,
     408: ServerError,
+    410: UnsupportedError,
     413: PageTooLargeError,
     422: InvalidQueryError,
     425: ServerError,
@@ -207,10 +247,13 @@ def error_for(
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else InvalidQueryError)  # noqa: PLR2004
     if kind is AuthenticationError and document is None:
         kind = ProxyError
-    detail = _detail(document) if document is not None else " ".join(body.decode("utf-8", "replace").split())
+    if document is not None:
+        detail = " ".join(_detail(document).split())[:DETAIL_LIMIT]
+    else:
+        detail = shortened(body.decode("utf-8", "replace"), PAGE_LIMIT)
     if 300 <= status < 400:  # noqa: PLR2004
         detail = "a redirect; host must be LangSmith's API, not its UI"
-    return kind(status, method, path, detail[:DETAIL_LIMIT], about, seconds_from(retry_after))
+    return kind(status, method, path, detail, about, seconds_from(retry_after))
 
 
 def seconds_from(retry_after: str | None) -> float | None:

@@ -8,19 +8,23 @@ read as anything else than a value::
 
 As an operator's argument a filter may hold templates in its values: they are rendered first and escaped then. Plain
 strings stand for expressions wherever a filter does; templates in those are rendered as they are, with no escaping.
+
+A filter is the text of its expression. So Airflow stores it as it is in a serialised DAG and in an XCom.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable
+import re
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, Self
 
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import instant
+from airflow_langsmith.api.templates import render
 
 Value = str | int | float | bool | datetime | timedelta | None
 
@@ -37,35 +41,42 @@ class _Any:
 ANY: Any = _Any()
 
 
-@dataclass(frozen=True)
-class Filter:
+# Where Jinja would begin a template. Jinja passes over the same brace in JSON's own spelling, so a value that is text
+# stays text in any field that Airflow renders.
+_OPENING = re.compile(r"\{(?=[{%#])")
+
+
+class Filter(str):
     """
     An expression: a function of LangSmith's language and what stands in its brackets.
 
-    Filters print themselves, compare by what they say, and join with ``&`` and ``|``.
+    Filters compare by what they say, and join with ``&`` and ``|``.
     """
+
+    __slots__ = ("arguments", "function")
 
     function: str
     arguments: tuple[Any, ...]
 
-    def __str__(self) -> str:
-        return self._print(lambda text: text)
+    def __new__(cls, function: str, arguments: tuple[Any, ...]) -> Self:
+        """Print the expression; templates stay as they are."""
+        made = super().__new__(cls, _print_call(function, arguments, lambda text: text))
+        made.function, made.arguments = function, arguments
+        return made
+
+    def __reduce__(self) -> tuple[type[Filter], tuple[str, tuple[Any, ...]]]:
+        """Copy and pickle it by its parts; Airflow copies the arguments of operators."""
+        return Filter, (self.function, self.arguments)
 
     def __call__(self, context: Any, jinja_env: Any) -> str:
         """Render the templates in it and print it; Airflow calls this for a template field."""
-        return self._print(lambda text: jinja_env.from_string(text).render(context))
+        return _print_call(self.function, self.arguments, lambda text: str(render(text, context, jinja_env)))
 
     def __and__(self, other: Expression) -> Filter:
         return and_(self, other)
 
     def __or__(self, other: Expression) -> Filter:
         return or_(self, other)
-
-    def _print(self, render: Any) -> str:
-        printed = [_print(argument, render) for argument in self.arguments]
-        if self.function in ("and", "or"):  # a template that gives nothing is no condition
-            printed = [expression for expression in printed if expression.strip()]
-        return f"{self.function}({', '.join(printed)})" if printed else ""
 
 
 Expression = Filter | str
@@ -79,16 +90,23 @@ class _Word:
     templated: bool = False
 
 
-def _print(argument: Any, render: Any) -> str:
+def _print_call(function: str, arguments: tuple[Any, ...], rendered: Callable[[str], str]) -> str:
+    printed = [_print(argument, rendered) for argument in arguments]
+    if function in ("and", "or"):  # a template that gives nothing is no condition
+        printed = [expression for expression in printed if expression.strip()]
+    return f"{function}({', '.join(printed)})" if printed else ""
+
+
+def _print(argument: Any, rendered: Callable[[str], str]) -> str:
     match argument:
         case Filter():
-            return argument._print(render)  # noqa: SLF001  # the other half of it
+            return _print_call(argument.function, argument.arguments, rendered)
         case _Word():
-            return str(render(argument.text)) if argument.templated else argument.text
+            return rendered(argument.text) if argument.templated else argument.text
         case tuple():
-            return f"[{', '.join(_print(item, render) for item in argument)}]"
+            return f"[{', '.join(_print(item, rendered) for item in argument)}]"
         case str():
-            return json.dumps(render(argument), ensure_ascii=False)
+            return _OPENING.sub(r"\\u007b", json.dumps(rendered(argument), ensure_ascii=False))
         case _:
             return json.dumps(argument)
 
@@ -274,7 +292,7 @@ def _compare(function: str, attribute: str, value: Value) -> Filter:
 def _join(function: str, filters: tuple[Expression, ...]) -> Filter:
     if not filters:
         raise ConfigurationError(f"{function}_() needs at least one filter.")
-    return Filter(function, tuple(_Word(f, templated=True) if isinstance(f, str) else f for f in filters))
+    return Filter(function, tuple(f if isinstance(f, Filter) else _Word(f, templated=True) for f in filters))
 
 
 def _attribute(name: str) -> _Word:
@@ -291,7 +309,7 @@ def _value(value: Value) -> str | int | float | bool | None:
             return instant(value)
         case timedelta():
             return f"{value.total_seconds():f}".rstrip("0").rstrip(".") + "s"
-        case str() | bool() | int() | None:
+        case str() | bool() | int() | None if not isinstance(value, Filter):
             return value
         case float() if math.isfinite(value):
             return value

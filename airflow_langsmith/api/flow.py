@@ -144,7 +144,7 @@ def exchange(
                 raise
             seconds = backoff.seconds(failures, getattr(error, "retry_after", None))
             failures += 1
-            why = f"try {failures} of {backoff.retries} failed: {error}"
+            why = f"before retry {failures} of {backoff.retries}: {error.cause}"
             yield RateLimited(seconds, why, asked.tier) if isinstance(error, RateLimitError) else Pause(seconds, why)
 
 
@@ -155,8 +155,8 @@ def _reading(asked: Request, read: Callable[[bytes], T], body: bytes) -> T:
         raise
     except (ValueError, TypeError, OverflowError, RecursionError) as error:
         raise PayloadError(
-            f"LangSmith's answer to {asked.named} [{asked.about}] has a value that cannot be read: {error}. A retry "
-            "will not help: leave the column out, and tell us."
+            f"LangSmith's answer to {asked.named} [{asked.about}] has a value that cannot be read: {error}. "
+            "Leave the column out, and tell us."
         ) from error
 
 

@@ -94,8 +94,9 @@ def fetch(blobs: Sequence[Blob], backoff: Backoff, *, flag: bool = False) -> Flo
         again = [blob for blob, error in failed if patient and isinstance(error, TransportError)]
         lost += [_lose(blob, error, flag) for blob, error in failed if blob not in again]
         if again:
-            yield Pause(backoff.seconds(failures, None), str(failed[0][1]))
+            seconds = backoff.seconds(failures, None)
             failures += 1
+            yield Pause(seconds, f"before retry {failures} of {backoff.retries}: {failed[0][1].cause}")
         elif not failed:
             failures = 0
         waiting = again + rest
@@ -106,9 +107,9 @@ def fetch(blobs: Sequence[Blob], backoff: Backoff, *, flag: bool = False) -> Flo
 def _lose(blob: Blob, error: LangSmithError, flag: bool) -> str:
     """Fail, or flag what cannot be had."""
     if not flag:
-        raise type(error)(f"{error} {blob.advice}") from None
+        raise type(error)(f"{error.message} {blob.advice}") from None
     blob.run.missing_payloads.append(blob.name)
-    return str(error)
+    return error.cause
 
 
 def _question(blob: Blob) -> Request:
@@ -129,11 +130,13 @@ def _take(blob: Blob, reply: Reply) -> PayloadError | TransportError | None:
 def _received(blob: Blob, reply: Reply) -> Response:
     """Tell a whole answer from one that may come yet, and from one that never will."""
     if isinstance(reply, TransportError):
-        raise TransportError(f"The {blob.what} did not come from blob storage: {reply}")
+        raise TransportError(f"The {blob.what} did not come from blob storage. {reply.message}")
     if isinstance(reply, LargePayloadError):
         raise reply
+    if isinstance(reply, LangSmithError):
+        raise MissingPayloadError(f"The link to the {blob.what} leads nowhere. {reply.message}")
     if not isinstance(reply, Response):
-        raise MissingPayloadError(f"The link to the {blob.what} leads nowhere: {reply}")
+        raise TypeError(f"a request is answered by a Response, not {reply!r}")
     if not 200 <= reply.status < 300:  # noqa: PLR2004
         may_come = error_for(reply.status, "GET", "blob storage", b"{}").retriable
         kind = TransportError if may_come else MissingPayloadError

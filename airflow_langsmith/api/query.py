@@ -40,8 +40,8 @@ class RunQuery:
 
     ``datetime.min`` and ``datetime.max``, with a zone, are bounds that leave nothing out.
     ``fields`` names the fields of :class:`Run` to fill; ``filter`` is about the run itself, ``trace_filter`` about its
-    root, ``tree_filter`` about any run of its trace. ``below`` is the dotted order of a run: only it and what is below
-    it are wanted. ``sample`` keeps a share of the traces, ``with_feedback`` the runs that have any; ``feedback_since``
+    root, ``tree_filter`` about any run of its trace. ``below`` is the id of a run: only it and the runs below it are
+    wanted. ``sample`` keeps a share of the traces, ``with_feedback`` the runs that have any; ``feedback_since``
     makes conditions on feedback in ``filter`` count only what changed since then, which v1 does not know. ``page_size``
     is runs a page, None for the version's largest. ``payloads`` says what becomes of payloads in blob storage that
     cannot be had: they fail the query, or are flagged in their runs.
@@ -92,7 +92,7 @@ class RunQuery:
         start, end, below, sample = self.start, self.end, self.below, self.sample
         held = [run for run in runs if start <= run.start_time < end]
         if below is not None:
-            held = [run for run in held if (run.dotted_order or "").startswith(below)]
+            held = [run for run in held if run.id == below or below in run.ancestor_ids]
         if sample is not None:
             held = [run for run in held if sample.keeps(run)]
         if self.with_feedback:
@@ -103,7 +103,7 @@ class RunQuery:
     def needed(self) -> tuple[str, ...]:
         """The fields to ask for: those wanted, and those that :meth:`held` looks at."""
         more = {"id", "start_time"}
-        more |= {"dotted_order"} if self.below is not None else set()
+        more |= {"dotted_order", "parent_run_id"} if self.below is not None else set()
         more |= {"trace_id", self.sample.key} if self.sample is not None else set()
         more |= {"feedback_stats"} if self.with_feedback else set()
         return tuple(sorted({*self.fields, *more}))

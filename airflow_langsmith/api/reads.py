@@ -67,8 +67,8 @@ def find_project(name_or_id: str, backoff: Backoff) -> Flow[Project]:
         if found:
             return found[0]
     raise ConfigurationError(
-        f"LangSmith has no project {name_or_id!r} that this key can see. A retry will not help. Check the name (it is "
-        "matched exactly, capitals too), the connection's workspace_id, and that host is the project's region."
+        f"LangSmith has no project {name_or_id!r} that this key can see. Check the name (it is matched exactly, "
+        "capitals too), the connection's workspace_id, and that host is the project's region."
     )
 
 

@@ -8,10 +8,12 @@ every digit of every number.
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
+
+from airflow_langsmith.api import tree
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,8 +44,11 @@ class Run(msgspec.Struct, kw_only=True):
 
     Times are UTC, costs US dollars, enumerations lower case. A field that was not asked for is None, as is a field
     without a value; payload fields are raw JSON. ``missing_payloads`` names what was wanted and could not be had.
+    ``includes_children`` says whether its tokens and costs count the runs below it, as v1's do.
     Pages are decoded into runs as they stand (:mod:`airflow_langsmith.api.wire`), for there are many.
     """
+
+    includes_children: ClassVar[bool] = False
 
     id: str
     trace_id: str | None = None
@@ -86,6 +91,14 @@ class Run(msgspec.Struct, kw_only=True):
     def is_root(self) -> bool:
         """Whether this run began its trace."""
         return self.parent_run_id is None
+
+    @property
+    def ancestor_ids(self) -> list[str]:
+        """The ids of the runs above this one, from the root down, as far as dotted order and parent tell."""
+        above = tree.ids(self.dotted_order)[:-1] if self.dotted_order else []
+        if self.parent_run_id and self.parent_run_id not in above[-1:]:
+            above.append(self.parent_run_id)
+        return above
 
     @property
     def is_pending(self) -> bool:

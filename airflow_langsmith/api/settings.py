@@ -33,7 +33,8 @@ class Settings:
     One way to one LangSmith workspace.
 
     ``api_url`` is the root before ``/api/v1``. ``timeout`` is in seconds, for a read. ``requests_per_10s`` replaces
-    the documented budget of the run queries. ``verify`` is TLS: true, false, or the path of a CA bundle.
+    the documented budget of the run queries. ``verify`` is TLS: true, false, or the path of a CA bundle. ``name`` is
+    what the user calls this connection, for messages.
     """
 
     api_url: str = REGIONS["us"][0]
@@ -45,6 +46,12 @@ class Settings:
     max_retries: int = DEFAULT_MAX_RETRIES
     verify: bool | str = True
     ui_url: str = REGIONS["us"][1]
+    name: str = field(default="", compare=False)
+
+    @property
+    def about(self) -> str:
+        """The connection, as an error names it."""
+        return f"Connection {self.name}: {self.api_url}." if self.name else f"LangSmith at {self.api_url}."
 
     @property
     def is_saas(self) -> bool:
@@ -52,7 +59,7 @@ class Settings:
         return self.api_url in _API_TO_UI
 
     @classmethod
-    def parse(cls, *, host: str | None, api_key: str | None, extra: dict[str, Any]) -> Settings:
+    def parse(cls, *, host: str | None, api_key: str | None, extra: dict[str, Any], name: str = "") -> Settings:
         """
         Read the fields of a connection, whose values may all be text.
 
@@ -75,6 +82,7 @@ class Settings:
             max_retries=_or(_whole(extra, "max_retries", least=0), DEFAULT_MAX_RETRIES),
             verify=_verify(extra),
             ui_url=_with_scheme(ui_host).rstrip("/") if ui_host else _API_TO_UI.get(api_url, api_url),
+            name=name,
         )
 
 

@@ -27,7 +27,7 @@ def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], back
     try:
         run_id = str(UUID(run_id))
     except ValueError:
-        raise ConfigurationError(f"{run_id!r} is no run id; ids are UUIDs. A retry will not help.") from None
+        raise ConfigurationError(f"{run_id!r} is no run id; ids are UUIDs.") from None
     fields = tuple({"id", "start_time", *fields})  # which no run is without
     dialect = yield from backend.choose()
     request = dialect.question(run_id, project, fields)

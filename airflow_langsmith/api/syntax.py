@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from airflow_langsmith.api.errors import ConfigurationError, marked
+from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.messages import marked
 
 _TOKEN = re.compile(
     r"""
@@ -40,7 +41,7 @@ def check(filter_: str, name: str = "filter") -> None:
         what, place = error.args
         raise ConfigurationError(
             f"{name} is no expression of LangSmith's filter language: {what}\n{marked(filter_, place)}\n"
-            'A retry will not help. Expressions look like and(eq(run_type, "llm"), gt(latency, "5s")); '
+            'Expressions look like and(eq(run_type, "llm"), gt(latency, "5s")); '
             "airflow_langsmith.api.filters writes them."
         ) from None
 

@@ -141,7 +141,7 @@ class _Body:
         if self._largest is not None and self._size > self._largest:
             raise LargePayloadError(
                 f"The answer to {_named(self._request)} is over {self._largest / 2**20:.3g} MB, which is the "
-                "most that is taken here. A retry will not help."
+                "most that is taken here."
             )
         self._file.write(piece)
 
@@ -231,14 +231,20 @@ def _failure(error: Exception, request: Request) -> LangSmithError:
     if isinstance(error, httpx.InvalidURL | UnicodeError):
         why = type(error).__name__ + ("" if request.shown else f" {error}")  # which may quote the address
         return ConfigurationError(
-            f"{_named(request)} cannot be sent: {why}. A retry will not help: check the connection's host, and the "
-            "texts of the query."
+            f"{_named(request)} cannot be sent: {why}. Check the connection's host, and the texts of the query."
         )
     kind = ReadTimeoutError if isinstance(error, httpx.ReadTimeout) else TransportError
+    why = " ".join(f"{type(error).__name__} {error}".split())
     return kind(
-        f"No whole answer to {_named(request)}: {type(error).__name__} {error}. A retry may help; "
-        "if it does not, check the connection's host and the worker's way to it."
+        f"No whole answer from {_asked_host(error)}: {why}. A retry may help; if it does not, check the connection's "
+        f"host and the worker's way to it.\nAsked: {_named(request)}."
     )
+
+
+def _asked_host(error: Exception) -> str:
+    """Name the server that was asked; its name is no secret where the rest of the address is one."""
+    request = getattr(error, "_request", None)
+    return str(request.url.host) if request is not None else "the server"
 
 
 def _named(request: Request) -> str:

@@ -110,6 +110,7 @@ _WireRun = msgspec.defstruct(
         ("s3_urls", dict[str, Raw] | None, None),
     ],
     bases=(WireRun,),
+    namespace={"includes_children": True},
     kw_only=True,
     gc=False,
 )

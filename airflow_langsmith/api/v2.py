@@ -71,7 +71,7 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
     """Ask for one run, which v2 finds by its project."""
     if project is None:
         raise ConfigurationError(
-            f"API v2 finds a run by its project, and none is given for run {run_id}. A retry will not help: give "
+            f"API v2 finds a run by its project, and none is given for run {run_id}. Give "
             "project=, or the run's link in LangSmith, which names it."
         )
     params = {"project_id": project.id, "selects": _selects(fields)}

@@ -28,8 +28,9 @@ class Walk:
     All pages of one query, newest run first.
 
     Every page repeats the whole question. A run the server repeats at the seam of two pages comes once, one outside
-    ``[start, end)`` does not come, and a cursor that comes twice is an error. What is left to read can be shared with
-    other walks, at any time between two pages.
+    ``[start, end)`` does not come, and a cursor that comes twice is an error. A run whose start LangSmith changes
+    meanwhile may come again, at its new start: only the reader of all walks can tell (:class:`IdSet`). What is left to
+    read can be shared with other walks, at any time between two pages.
     """
 
     def __init__(self, query: RunQuery, backend: Backend, page_size: int | None = None) -> None:
@@ -40,8 +41,8 @@ class Walk:
         self._dialect: Dialect | None = None
         self._cursor: str | None = None
         self._seen_cursors: set[int] = set()
-        self._seam: deque[frozenset[str]] = deque(maxlen=2)
-        self._tied: set[str] = set()  # runs that started when the last one did, however many pages they fill
+        self._seam: deque[dict[str, datetime]] = deque(maxlen=2)
+        self._tied: dict[str, datetime] = {}  # runs that started when the last one did, however many pages they fill
         self._last: datetime | None = None
         self._page_size = 0
         self._first_page = page_size or query.page_size
@@ -123,7 +124,7 @@ class Walk:
             if unknown := sorted(dialect.CANNOT_FILTER & set(syntax.attributes(filter_))):
                 raise ConfigurationError(
                     f"API {dialect.NAME} cannot filter by {', '.join(unknown)}, as {name} does; the other version may. "
-                    "A retry will not help: filter by something else (failed runs are error=True, or "
+                    "Filter by something else (failed runs are error=True, or "
                     "eq(status, \"error\")), or set 'api_version' in the connection's extra if this server has both."
                 )
         self._dialect = dialect
@@ -181,18 +182,28 @@ class Walk:
         return Page(fresh, page.cursor, page.size, attachments=attached)
 
     def _unseen(self, runs: list[Run]) -> list[Run]:
-        """Leave out what came before: on this page, on the two before it, or at the moment where the last one ended."""
-        ids = frozenset([run.id for run in runs])
-        before = self._tied.union(*self._seam)
-        if len(ids) == len(runs) and ids.isdisjoint(before):
-            found = runs
-        else:
-            found = list({run.id: run for run in reversed(runs) if run.id not in before}.values())[::-1]
+        """
+        Leave out what came before: on this page, on the two before it, or at the moment where the last one ended.
+
+        A run with another start than before stays. Its first place may be one that is read again after a failure, where
+        the run is no longer.
+        """
+        starts = {run.id: run.start_time for run in runs}
+        before = {**self._tied}
+        for page in self._seam:
+            before |= page
+        found = runs
+        if len(starts) < len(runs) or not starts.keys().isdisjoint(before):
+            found = []
+            for run in runs:
+                if before.get(run.id) != run.start_time:
+                    before[run.id] = run.start_time
+                    found.append(run)
         if runs:
             if runs[-1].start_time != self._last:
-                self._last, self._tied = runs[-1].start_time, set()
-            self._tied |= {run.id for run in runs if run.start_time == self._last}
-        self._seam.append(ids)
+                self._last, self._tied = runs[-1].start_time, {}
+            self._tied |= {run.id: run.start_time for run in runs if run.start_time == self._last}
+        self._seam.append(starts)
         return found
 
     def _go_on_from(self, last: datetime, unseen: list[Run]) -> None:

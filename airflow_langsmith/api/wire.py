@@ -40,13 +40,12 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str) -> T:
             return decoder.decode(_JSON_TOKEN.sub(_mended, body))
         except msgspec.ValidationError:
             raise PayloadError(
-                f"LangSmith's answer is not of the shape its API documents ({refusal}) {begins}. A retry will not "
-                "help: if host is LangSmith's API, tell us which version it is."
+                f"LangSmith's answer is not of the shape its API documents ({refusal}) {begins}. If host "
+                "is LangSmith's API, tell us which version it is."
             ) from refusal
         except RecursionError:
             raise PayloadError(
-                f"LangSmith's answer is nested too deep to be read {begins}. A retry will not help: leave inputs and "
-                "outputs out of columns."
+                f"LangSmith's answer is nested too deep to be read {begins}. Leave inputs and outputs out of columns."
             ) from refusal
         except ValueError:
             raise TransportError(

@@ -13,7 +13,8 @@ import re
 from collections.abc import Iterator
 from typing import Final
 
-from airflow_langsmith.api.errors import ConfigurationError, marked
+from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.messages import marked
 from airflow_langsmith.conditions.comparing import OPERATORS, OPPOSITE
 from airflow_langsmith.conditions.tree import (
     BARE_KEY,
@@ -60,15 +61,13 @@ def parse(text: str, name: str = "condition") -> Condition:
     """
     text = str(text)
     if len(text) > LONGEST:
-        raise ConfigurationError(
-            f"{name} is too long: {len(text)} characters, of {LONGEST} at most. A retry will not help: shorten it."
-        )
+        raise ConfigurationError(f"{name} is too long: {len(text)} characters, of {LONGEST} at most. Shorten it.")
     try:
         return Condition(_Reader(text).read())
     except _Misplaced as error:
         what, place = error.args
         raise ConfigurationError(
-            f"{name} cannot be read: {what}\n{marked(text, place)}\nA retry will not help: correct it. Conditions look "
+            f"{name} cannot be read: {what}\n{marked(text, place)}\nConditions look "
             "like coverage(user_score) >= 0.9 and avg(user_score) >= 0.8."
         ) from None
 

@@ -157,8 +157,8 @@ def _fitting(name: str) -> Iterator[None]:
         yield
     except (OverflowError, struct.error) as error:
         raise PayloadError(
-            f"Column {name!r} has a value that is more than the 64 bits that Parquet can hold. A retry will not help: "
-            "leave the column out of columns, or land jsonl or csv, which write it as it is."
+            f"Column {name!r} has a value that is more than the 64 bits that Parquet can hold. "
+            "Leave the column out of columns, or land jsonl or csv, which write it as it is."
         ) from error
 
 

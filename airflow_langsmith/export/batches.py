@@ -36,11 +36,10 @@ _TYPES: dict[ColumnType, Any] = {
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows, the moments that their runs started at, and how many of these had not ended."""
+    """Rows, with their keys, and the moments that their runs started at."""
 
     rows: Rows
     starts: list[datetime]
-    pending: int
 
 
 class Batches:
@@ -50,7 +49,9 @@ class Batches:
         self.codec = codec
         self._json = [column.type == "json" for column in view.columns]
         columns = GenericAlias(tuple, tuple(GenericAlias(list, (_TYPES[column.type],)) for column in view.columns))
-        self._decode = msgspec.msgpack.Decoder(GenericAlias(tuple, (columns, list[datetime], int))).decode
+        self._decode = msgspec.msgpack.Decoder(
+            GenericAlias(tuple, (columns, list[str], list[datetime], list[bool]))
+        ).decode
         self._encode = msgspec.msgpack.Encoder().encode
 
     def pack(self, runs: Sequence[Run], rows: Rows) -> bytes:
@@ -63,8 +64,7 @@ class Batches:
             [None if value is None else bytes(value) for value in values] if json else values
             for json, values in zip(self._json, rows.columns, strict=True)
         ]
-        starts, ends = [run.start_time for run in runs], [run.end_time for run in runs]
-        return self._encode((columns, starts, ends.count(None)))
+        return self._encode((columns, rows.keys, [run.start_time for run in runs], rows.pending))
 
     def whole(self, content: bytes) -> Iterator[bytes]:
         """
@@ -85,12 +85,12 @@ class Batches:
 
         :raises OSError, EOFError, ValueError: as :meth:`whole` does.
         """
-        for columns, starts, pending in map(self._decode, self.whole(content)):
+        for columns, keys, starts, pending in map(self._decode, self.whole(content)):
             raw = [
                 [None if value is None else Raw(value) for value in values] if json else values
                 for json, values in zip(self._json, columns, strict=True)
             ]
-            yield Batch(Rows(raw, len(starts)), starts, pending)
+            yield Batch(Rows(raw, len(starts), keys, pending), starts)
 
 
 class BatchFile:

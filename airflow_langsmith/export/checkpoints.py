@@ -78,7 +78,7 @@ class Checkpoint:
 
     def _counted(self, content: bytes, progress: Progress) -> Generator[Rows]:
         for batch in self.batches.unpack(content):
-            progress.count(batch.starts, batch.pending)
+            progress.count(batch.starts, sum(batch.rows.pending or ()))
             yield batch.rows
 
 

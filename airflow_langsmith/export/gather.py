@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import timedelta
@@ -41,8 +42,14 @@ def gather(client: LangSmithClient, below: Below, query: RunQuery, roots: Sequen
     return _folded(client, below, whole, roots)
 
 
-def gather_threads(client: LangSmithClient, query: RunQuery, thread_ids: Sequence[str]) -> list[Thread]:
-    """Make the records of some threads: all their turns up to the end of the window, whenever they began."""
+def gather_threads(
+    client: LangSmithClient, query: RunQuery, thread_ids: Sequence[str], *, with_feedback: bool
+) -> list[Thread]:
+    """
+    Make the records of some threads: all their turns up to the end of the window, whenever they began.
+
+    Feedback is counted piece by piece, because ``feedback_stats`` does not count every piece.
+    """
     if not thread_ids:
         return []
     these = str(and_(in_("metadata_key", THREAD_KEYS), in_("metadata_value", thread_ids)))
@@ -63,7 +70,18 @@ def gather_threads(client: LangSmithClient, query: RunQuery, thread_ids: Sequenc
     for root, record in zip(roots, _folded(client, TURNS, below, roots), strict=True):
         if isinstance(record, Trace) and root.thread_id:
             turns[root.thread_id].append(record)
-    return [Thread(thread_id, found) for thread_id, found in turns.items() if found]
+    scores = _scores(client, query, roots) if with_feedback else {}
+    return [Thread(thread_id, found, scores.get(thread_id, {})) for thread_id, found in turns.items() if found]
+
+
+def _scores(client: LangSmithClient, query: RunQuery, roots: Sequence[Run]) -> dict[str, dict[str, list[float | None]]]:
+    """List the feedback on roots: thread -> key -> the score of each piece."""
+    threads = {root.id: root.thread_id for root in roots if root.feedback_stats is not None}
+    scores: dict[str, dict[str, list[float | None]]] = defaultdict(lambda: defaultdict(list))
+    for piece in client.feedback(project=query.project, run_ids=tuple(threads)):
+        if thread_id := threads.get(piece.run_id or ""):
+            scores[thread_id][piece.key].append(None if piece.score is None else float(piece.score))
+    return scores
 
 
 def _folded(client: LangSmithClient, below: Below, query: RunQuery, roots: Sequence[Run]) -> list[Record]:

@@ -96,14 +96,13 @@ def decode(content: bytes, about: str) -> Manifest:
         version = msgspec.json.decode(content, type=_Version).schema_version
         if version > SCHEMA_VERSION:
             raise ManifestError(
-                f"The manifest at {about} has schema version {version}, this package knows {SCHEMA_VERSION}. A retry "
-                "will not help: upgrade airflow-provider-langsmith to read or replace it."
+                f"The manifest at {about} has schema version {version}, this package knows {SCHEMA_VERSION}. "
+                "Upgrade airflow-provider-langsmith to read or replace it."
             )
         return msgspec.json.decode(content, type=Manifest)
     except msgspec.DecodeError as error:
         raise BrokenManifestError(
-            f"The {NAME} at {about} is no manifest of this package: {error}. A retry will not help; exporting the "
-            "window again replaces it."
+            f"The {NAME} at {about} is no manifest of this package: {error}. Exporting the window again replaces it."
         ) from error
 
 

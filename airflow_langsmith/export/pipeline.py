@@ -14,12 +14,12 @@ from typing import Any, Literal, get_args
 from airflow_langsmith import __version__
 from airflow_langsmith.api import LangSmithClient, RunQuery
 from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.query import instant
 from airflow_langsmith.export.attachments import Attachments
 from airflow_langsmith.export.batches import Batches
 from airflow_langsmith.export.checkpoints import Attempt, Checkpoints
+from airflow_langsmith.export.conflicts import refuse_another
 from airflow_langsmith.export.encoders import Format
-from airflow_langsmith.export.errors import DestinationConflictError, EmptyWindowError, SchemaChangeError
+from airflow_langsmith.export.errors import EmptyWindowError, SchemaChangeError
 from airflow_langsmith.export.layout import partition
 from airflow_langsmith.export.manifest import Manifest, ManifestColumn, read_manifest
 from airflow_langsmith.export.parts import Parts
@@ -172,7 +172,7 @@ def export(
         Publication(path) as publication,
         Checkpoints(path, client, attempt, asked, Batches(view, target.format.codec), directory) as checkpoints,
     ):
-        _refuse_another(publication, view, query, narrowed, path)
+        refuse_another(publication.previous, view, query, narrowed, path)
         publication.probe()
         schema = read_manifest(target.schema_manifest) if target.schema_manifest else publication.previous
         attachments = Attachments(publication, directory, flag=query.payloads == "flag")
@@ -257,7 +257,7 @@ def _changes(previous: Manifest | None, columns: tuple[ManifestColumn, ...], tar
         other = "of schema_manifest" if target.schema_manifest else "published before"
         raise SchemaChangeError(
             f"The columns differ from those {other} ({'; '.join(changes)}), and schema_changes='fail'. What was "
-            "published stands. A retry will not help: use schema_changes='evolve', or correct columns and flatten."
+            "published stands. Use schema_changes='evolve', or correct columns and flatten."
         )
     return changes
 
@@ -266,27 +266,8 @@ def _refuse_download(view: View) -> None:
     if view.name != "runs" or not any(column.name == "attachments" for column in view.columns):
         raise ConfigurationError(
             "attachments='download' is for the view runs with its column attachments, which tells whose each file is. "
-            "A retry will not help: add the column, or use attachments='list' here and download them with an export of "
+            "Add the column, or use attachments='list' here and download them with an export of "
             "the runs."
-        )
-
-
-def _refuse_another(
-    publication: Publication, view: View, query: RunQuery, narrowed: dict[str, Any], path: StoragePath
-) -> None:
-    """Fail rather than replace another export: of another window, where a partition pattern is too coarse, or query."""
-    previous = publication.previous
-    if previous is None:
-        return
-    there = (previous.view, previous.window_start, previous.window_end, previous.project_id, previous.query)
-    if there != (view.name, query.start, query.end, query.project.id, narrowed):
-        raise DestinationConflictError(
-            f"{path} holds view {previous.view!r} of project {previous.project_id}, window "
-            f"[{instant(previous.window_start)}, {instant(previous.window_end)}), narrowed by {previous.query}; this "
-            f"export is of {view.name!r}, project {query.project.id}, window [{instant(query.start)}, "
-            f"{instant(query.end)}), narrowed by {narrowed}. To go on would lose the one there. A retry will "
-            "not help: use another destination, let partition= tell windows apart, or remove the one there, if this is "
-            "to replace it."
         )
 
 
@@ -295,6 +276,6 @@ def _narrowed(query: RunQuery, lookback: timedelta | None) -> dict[str, Any]:
     names = ("run_type", "is_root", "error", "filter", "trace_filter", "tree_filter", "trace_id", "run_ids")
     asked = {name: getattr(query, name) for name in (*names, "reference_example_id")}
     asked |= {"sample": query.sample and asdict(query.sample), "with_feedback": query.with_feedback or None}
-    asked |= {"run_ids": query.run_ids and list(query.run_ids), "below": query.below}
+    asked |= {"run_ids": None if query.run_ids is None else list(query.run_ids), "below": query.below}
     asked |= {"feedback_lookback_seconds": lookback and lookback.total_seconds()}
     return {name: value for name, value in asked.items() if value is not None}

@@ -15,6 +15,7 @@ class Progress:
     How far an export is. ``share`` is the part of the window behind, 0 to 1.
 
     ``missing`` counts the payloads that could not be had, ``missing_from`` names the first runs (threads) without.
+    ``repeated`` counts the runs that came again and were left out.
     """
 
     runs: int = 0
@@ -25,6 +26,7 @@ class Progress:
     last: datetime | None = None
     missing: int = 0
     missing_from: list[str] = field(default_factory=list)
+    repeated: int = 0
 
     def add(self, starts: list[datetime], share: float, pending: int = 0) -> None:
         """Count a page: of the moments its records have in the window, and of how many runs had not ended."""
@@ -38,6 +40,12 @@ class Progress:
         self.pending += pending
         self.first = min([*starts, self.first] if self.first else starts, default=None)
         self.last = max([*starts, self.last] if self.last else starts, default=None)
+
+    def leave_out(self, repeated: int, pending: int) -> None:
+        """Take back runs that were counted before, ``pending`` of which had not ended."""
+        self.repeated += repeated
+        self.runs -= repeated
+        self.pending -= pending
 
     def miss(self, ids: Iterable[str], marks: Iterable[list[str]]) -> None:
         """Count what is missing from some rows, by their marks."""

@@ -119,7 +119,7 @@ class Publication:
     def _concurrent(self, what: str) -> ConcurrentExportError:
         return ConcurrentExportError(
             f"{what}: another export of the same partition runs at the same time. A retry will "
-            "help; let no two tasks write the same partition (max_active_runs=1, or a destination for each)."
+            "help. Let no two tasks write the same partition (max_active_runs=1, or a destination for each)."
         )
 
     def _published(self) -> Manifest | None:

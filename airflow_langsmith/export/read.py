@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
@@ -12,6 +13,7 @@ from itertools import islice, repeat
 from pathlib import Path
 
 from airflow_langsmith.api import Feedback, LangSmithClient, Page, RunQuery
+from airflow_langsmith.api.ids import IdSet
 from airflow_langsmith.api.walk import Walk
 from airflow_langsmith.export.checkpoints import Checkpoint, Checkpoints
 from airflow_langsmith.export.cursors import Cursors, Make
@@ -19,6 +21,8 @@ from airflow_langsmith.export.gather import gather, gather_threads
 from airflow_langsmith.export.late import refreshed, touched
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.views import Rows, View
+
+log = logging.getLogger(__name__)
 
 FEEDBACK_AT_ONCE = 1000  # rows
 THREADS_AT_ONCE = 50  # whole conversations held at a time, with the payloads of their turns
@@ -56,6 +60,7 @@ def read(
         yield from map(redact, _feedback(given, view, progress, tell))
         return
     threads = _Threads(query, view) if view.source == "threads" else None
+    once = threads.once if threads else partial(_once, IdSet(), progress)
     make: Make = partial(_redacted, redact, threads.make if threads else _runs(view, land))
     pieces: Sequence[tuple[RunQuery, Checkpoint | None]] = [(query, None)]
     if lookback is not None:
@@ -80,11 +85,28 @@ def read(
             )
         )
         with reading as batches:
-            for rows in map(threads.once, batches) if threads else batches:
+            for rows in map(once, batches):
                 _count_missing(progress, view, rows)
                 yield rows
         progress.share = behind = behind + part
         tell()
+    if progress.repeated:
+        log.warning("%s runs came more than once; the first copy of each is exported", f"{progress.repeated:,}")
+        log.warning("If start times change at the moment, a run may be missing: export this window again later")
+
+
+def _once(ids: IdSet, progress: Progress, rows: Rows) -> Rows:
+    """
+    Leave out the rows whose run has a row already, in whichever part of the window, of this try or an earlier one.
+
+    A run whose start is changed while the window is read comes at its old place and at its new one.
+    """
+    places = ids.add(rows.keys or ())
+    if len(places) == rows.count:
+        return rows
+    first = rows.at(places)
+    progress.leave_out(rows.count - first.count, sum(rows.pending or ()) - sum(first.pending or ()))
+    return first
 
 
 def _redacted(
@@ -99,7 +121,9 @@ def _runs(view: View, land: Land | None) -> Make:
     def make(client: LangSmithClient, walk: Walk, page: Page) -> Iterator[Rows]:
         if land:
             land(client, page)
-        yield view.rows(gather(client, view.below, walk.query, page.runs) if view.below else page.runs)
+        runs = page.runs
+        rows = view.rows(gather(client, view.below, walk.query, runs) if view.below else runs)
+        yield replace(rows, keys=[run.id for run in runs], pending=[run.end_time is None for run in runs])
 
     return make
 
@@ -113,6 +137,7 @@ class _Threads:
 
     def __init__(self, whole: RunQuery, view: View) -> None:
         self._whole, self._view = whole, view
+        self._with_feedback = any(column.name == "feedback_stats" for column in view.columns)
         self._found: defaultdict[Walk, set[str]] = defaultdict(set)
         self._given: set[str] = set()
 
@@ -123,14 +148,16 @@ class _Threads:
         fresh = [thread for thread in here if thread not in found and thread not in self._given]
         found.update(fresh)
         for first in range(0, len(fresh), THREADS_AT_ONCE):
-            records = gather_threads(client, self._whole, fresh[first : first + THREADS_AT_ONCE])
+            records = gather_threads(
+                client, self._whole, fresh[first : first + THREADS_AT_ONCE], with_feedback=self._with_feedback
+            )
             yield replace(self._view.rows(records), keys=[record.thread_id for record in records])
 
     def once(self, rows: Rows) -> Rows:
         """Leave out what was given before; called in the order of the rows."""
         fresh = [place for place, key in enumerate(rows.keys or ()) if key not in self._given]
         self._given.update(rows.keys or ())
-        return Rows([[values[place] for place in fresh] for values in rows.columns], len(fresh))
+        return rows.at(fresh)
 
 
 def _feedback(pieces: Iterator[Feedback], view: View, progress: Progress, tell: Callable[[], None]) -> Iterator[Rows]:

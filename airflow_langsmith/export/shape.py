@@ -21,8 +21,8 @@ class Shape:
     How rows are to look.
 
     ``redact`` holds rules (:mod:`airflow_langsmith.views.redact`) and ``redact_key`` the key of their hashes.
-    ``order_by`` names a text column to sort by. ``flatten`` holds paths into JSON columns, or ``*`` for all that are
-    found in the window. ``hidden`` names columns that are read for that and not written.
+    ``order_by`` names the column of dotted orders to sort by. ``flatten`` holds paths into JSON columns, or ``*`` for
+    all that are found in the window. ``hidden`` names columns that are read for that and not written.
     """
 
     redact: Any = None

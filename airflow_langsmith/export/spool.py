@@ -9,6 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
+from airflow_langsmith.api.tree import tree_order
 from airflow_langsmith.export.errors import local_disk
 from airflow_langsmith.views import Rows
 
@@ -16,7 +17,7 @@ BATCH = 100  # rows given at a time
 
 
 class Spool:
-    """Takes rows and gives them back sorted by a text of theirs, with memory for these texts alone."""
+    """Takes rows and gives them back in the order of their trees, with memory for their dotted orders alone."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
@@ -36,7 +37,7 @@ class Spool:
 
     def add(self, rows: Rows, key: int | None = None) -> None:
         """
-        Take rows, to be sorted by the column at place ``key``, or kept in the order they come.
+        Take rows, to be sorted by the dotted order at place ``key``, or kept in the order they come.
 
         :raises StorageError: where the local disk takes no more.
         """
@@ -52,7 +53,8 @@ class Spool:
 
     def rows(self) -> Iterator[Rows]:
         """Give all rows back."""
-        self._index.sort()
+        in_tree = tree_order(dotted_order for dotted_order, _ in self._index)
+        self._index.sort(key=lambda entry: (in_tree(entry[0]), entry[1]))
         for start in range(0, len(self._index), BATCH):
             found = []
             for _, place in self._index[start : start + BATCH]:

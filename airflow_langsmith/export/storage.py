@@ -99,7 +99,7 @@ def check_uri(uri: str) -> None:
 
 def _no_place(uri: str, why: str) -> ConfigurationError:
     return ConfigurationError(
-        f"{uri!r} is no place to write to or read from: {why}. A retry will not help; write it like "
+        f"{uri!r} is no place to write to or read from: {why}. Write it like "
         "s3://conn_id@bucket/key or file:///directory, and install the provider of that store."
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -14,6 +15,8 @@ from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.filters import Expression
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Project
+from airflow_langsmith.api.templates import render
+from airflow_langsmith.exceptions import airflow_errors
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithProjectLink
 from airflow_langsmith.operators.killing import KillSwitch
@@ -35,11 +38,12 @@ _NEVER = datetime.max.replace(tzinfo=UTC)
 
 class LangSmithOperator(BaseOperator):
     """
-    Base of all operators.
+    Base of all operators: it renders their arguments so that a text stays the text that the user wrote.
 
     :param langsmith_conn_id: The connection's id. (templated)
     """
 
+    template_fields: Sequence[str] = ("langsmith_conn_id",)
     ui_color = UI_COLOR
 
     def __init__(self, *, langsmith_conn_id: str = LangSmithHook.default_conn_name, **kwargs: Any) -> None:
@@ -78,6 +82,40 @@ class LangSmithOperator(BaseOperator):
         names[_MAP_NAME] = name[:_MAX_MAP_NAME]
         names["map_index_template"] = f"{{{{ {_MAP_NAME} }}}}"  # not the name: it may look like a template
 
+    def render_template(
+        self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
+    ) -> Any:
+        """Render a text so that it stays a text, also with ``render_template_as_native_obj=True``."""
+        if isinstance(content, str) and id(content) not in (seen_oids or ()):
+            return render(content, context, jinja_env or self.get_template_env())
+        return super().render_template(content, context, jinja_env, seen_oids)
+
+    def given(self, name: str) -> Any:
+        """
+        Return an argument. Blank text is as if it was not given, so the argument's default stands for it.
+
+        ``run_ids`` is the exception, because no ids mean no runs. A blank argument without a default stays blank.
+        """
+        value = getattr(self, name)
+        if name == "run_ids" or not isinstance(value, str) or value.strip():
+            return value
+        parameters = [inspect.signature(base).parameters for base in type(self).__mro__[:-1]]
+        default = next(found[name].default for found in parameters if name in found)
+        return value if default is inspect.Parameter.empty else default
+
+    def use_defaults_for_blanks(self) -> None:
+        """
+        Read blank text as "not given": put the default of the argument in its place.
+
+        :raises AirflowFailException: naming a blank argument that has no default.
+        """
+        for name in self.template_fields:
+            value = self.given(name)
+            if name != "run_ids" and isinstance(value, str) and not value.strip():
+                with airflow_errors():
+                    raise ConfigurationError(f"{name} is empty. Give it a value, or correct its template.")
+            setattr(self, name, value)
+
 
 class LangSmithRunsOperator(LangSmithOperator):
     """
@@ -93,7 +131,7 @@ class LangSmithRunsOperator(LangSmithOperator):
     :param trace_filter: One about the root of its trace. (templated)
     :param tree_filter: One about any run of its trace. (templated)
     :param trace_id: Only runs of this trace. (templated)
-    :param run_ids: Only these runs. (templated)
+    :param run_ids: Only these runs; an empty list or text means no runs. (templated)
     :param reference_example_id: Only runs on this dataset example. (templated)
     :param start_time: Start of the window, inside it; with a time zone. Give both bounds or none. (templated)
     :param end_time: End of the window, outside it. (templated)
@@ -125,7 +163,7 @@ class LangSmithRunsOperator(LangSmithOperator):
         "window_timezone",
         "lag",
         "missing_window",
-        "langsmith_conn_id",
+        *LangSmithOperator.template_fields,
     )
     operator_extra_links = (LangSmithProjectLink(),)
 
@@ -137,7 +175,7 @@ class LangSmithRunsOperator(LangSmithOperator):
         "trace_filter": arguments.text,
         "tree_filter": arguments.text,
         "trace_id": arguments.text,
-        "run_ids": arguments.names,
+        "run_ids": arguments.ids,
         "reference_example_id": arguments.text,
     }
 
@@ -197,7 +235,7 @@ class LangSmithRunsOperator(LangSmithOperator):
         """
         name = arguments.text(self.project, "project")
         if name is None:
-            raise ConfigurationError("project is empty; it has to be the name or the id of one. A retry will not help.")
+            raise ConfigurationError("project is empty; it has to be the name or the id of one.")
         return name
 
     def resolve_window(self, context: Context, now: datetime | None = None) -> TimeWindow:

@@ -211,6 +211,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     def execute(self, context: Context) -> dict[str, Any]:
         """Resolve the window, export it, and say what landed."""
         self.name_map_index(context, str(self.project))
+        self.use_defaults_for_blanks()
         with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
             window = self.resolve_window(context)
             self.name_map_index(context, f"{self.project}, {period(window.start, window.end)}")
@@ -263,16 +264,15 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         modified = bool(arguments.flag(self.include_modified, "include_modified"))
         refresh = arguments.text(self.refresh, "refresh")
         if refresh not in (None, "feedback"):
-            raise ConfigurationError(f"refresh is {refresh!r}; it is 'feedback' or left out. A retry will not help.")
+            raise ConfigurationError(f"refresh is {refresh!r}; it is 'feedback' or left out.")
         if modified and view.name != "feedback":
             raise ConfigurationError(
-                f"include_modified is about the view feedback, not {view.name}. A retry will not help: to export rows "
+                f"include_modified is about the view feedback, not {view.name}. To export rows "
                 "again whose feedback changed, use refresh='feedback'."
             )
         if refresh and view.name == "feedback":
             raise ConfigurationError(
-                "refresh='feedback' is about rows that have feedback. A retry will not help: for feedback itself, use "
-                "include_modified=True."
+                "refresh='feedback' is about rows that have feedback. For feedback itself, use include_modified=True."
             )
         return duration(self.lookback, "lookback") if modified or refresh else None
 
@@ -344,7 +344,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         any_query(payloads=self.payloads)
 
     def _check_destination(self) -> None:
-        check_uri(str(self.destination or ""))
+        if self.destination and str(self.destination).strip():
+            check_uri(str(self.destination))
 
     def _check_late(self) -> None:
         self._late(self._view())

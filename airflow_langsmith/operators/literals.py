@@ -25,10 +25,13 @@ class _Literals:
 
     def __getattr__(self, name: str) -> Any:
         """Read an attribute; an argument with a template is refused."""
-        value = getattr(self._operator, name)
-        if name in self._operator.template_fields and not arguments.is_literal(value):
+        if name not in self._operator.template_fields:
+            value = getattr(self._operator, name)
+            return MethodType(value.__func__, self) if isinstance(value, MethodType) else value
+        value = self._operator.given(name)
+        if not arguments.is_literal(value):
             raise _TemplateError
-        return MethodType(value.__func__, self) if isinstance(value, MethodType) else value
+        return value
 
 
 def check_literals(operator: Any, *checks: Check) -> None:

@@ -17,6 +17,7 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.errors import ConfigurationError, RunNotFoundError
 from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery
 from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.tree import tree_order
 from airflow_langsmith.exceptions import airflow_errors
 from airflow_langsmith.export import Shape, Target, check_uri, export, format_of
 from airflow_langsmith.export.encoders import Format
@@ -67,6 +68,7 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Resolve the window and list its runs."""
         self.name_map_index(context, str(self.project))
+        self.use_defaults_for_blanks()
         with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
             window = self.resolve_window(context)
             self.name_map_index(context, f"{self.project}, {period(window.start, window.end)}")
@@ -78,8 +80,7 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
             listed = _dicts(view, islice(client.runs(query), limit + 1), f"the runs of {query.about}", advice).rows
             if len(listed) > limit:
                 raise ConfigurationError(
-                    f"There are more than {limit} runs in {query.about}. A retry will not help: raise limit, or "
-                    f"{advice}."
+                    f"There are more than {limit} runs in {query.about}. Raise limit, or {advice}."
                 )
         self.log.info("%s of %s", number(len(listed), "run"), query.about)
         if names := [str(run["name"]) for run in listed[:_NAMED] if run.get("name")]:
@@ -121,7 +122,7 @@ class LangSmithReadRunOperator(LangSmithOperator):
         "destination",
         "format",
         "compression",
-        "langsmith_conn_id",
+        *LangSmithOperator.template_fields,
     )
     operator_extra_links = (LangSmithRunLink(),)
 
@@ -153,11 +154,12 @@ class LangSmithReadRunOperator(LangSmithOperator):
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Read the run, and what is below it if asked."""
         self.name_map_index(context, _run_name(str(self.run_id)))
+        self.use_defaults_for_blanks()
         with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
             view, children = self._view(), self._children()
             try:
                 run_id, place = arguments.text(self.run_id, "run_id") or "", arguments.text(self.project, "project")
-                run = hook.read_run(run_id, place, (*view.fields, "name", "trace_id", "dotted_order"))
+                run = hook.read_run(run_id, place, (*view.fields, "name", "trace_id"))
             except RunNotFoundError:
                 if not self._missing_ok():
                     raise
@@ -169,7 +171,7 @@ class LangSmithReadRunOperator(LangSmithOperator):
             if shared and (children or self.destination):
                 raise ConfigurationError(
                     "A public link gives its run and no more: load_children and destination need the run's id or its "
-                    "address in LangSmith. A retry will not help."
+                    "address in LangSmith."
                 )
             self.show_link(context, "" if shared else run_url(hook.settings, run))
             if self.destination:
@@ -223,7 +225,7 @@ class LangSmithReadRunOperator(LangSmithOperator):
         return bool(arguments.flag(self.missing_ok, "missing_ok"))
 
     def _check_destination(self) -> None:
-        if self.destination:
+        if self.destination and str(self.destination).strip():
             check_uri(str(self.destination))
 
 
@@ -237,9 +239,7 @@ def _run_name(text: str) -> str:
 
 def _below(run: Run, *, children: bool, fields: tuple[str, ...]) -> RunQuery:
     """Ask for a run alone, or for it and everything below it."""
-    narrowed: dict[str, Any] = (
-        {"trace_id": run.trace_id, "below": run.dotted_order} if children else {"run_ids": (run.id,)}
-    )
+    narrowed: dict[str, Any] = {"trace_id": run.trace_id, "below": run.id} if children else {"run_ids": (run.id,)}
     return RunQuery(
         project=run.project,
         start=run.start_time - BEFORE_ROOT,
@@ -273,9 +273,10 @@ def _dicts(
         total += len(row)
         if total > LARGEST_XCOM:
             raise ConfigurationError(
-                f"Over {LARGEST_XCOM // 1024} KB for {what} are too much for XCom. A retry will not help: {advice}."
+                f"Over {LARGEST_XCOM // 1024} KB for {what} are too much for XCom. To do: {advice}."
             )
         found.append((run.dotted_order or "", json.loads(row)))
     if in_tree_order:
-        found.sort(key=lambda one: one[0])
+        place = tree_order(dotted_order for dotted_order, _ in found)
+        found.sort(key=lambda one: place(one[0]))
     return _Dicts([row for _, row in found], total)

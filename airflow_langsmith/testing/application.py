@@ -32,6 +32,9 @@ class Application:
         fault = self.context.faults.strike(call)
         if fault is None:
             return self._serve(call)
+        if fault.action is not None:
+            fault.action()
+            return self._serve(call)
         if fault.kind == "delay":
             self.closing.wait(fault.seconds)
             return self._serve(call)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Literal, get_args
@@ -23,6 +23,7 @@ FaultKind = Literal[
     "repeat_cursor",
     "lose_cursor",
     "too_large",
+    "meanwhile",
 ]
 
 _STATUS: dict[str, int] = {"status": 503, "rate_limit": 429, "html": 502, "too_large": 413}
@@ -64,6 +65,7 @@ class Fault:
     seconds: float = 0.0
     largest_page: int = 0
     clean: bool = False
+    action: Callable[[], object] | None = None
     happened: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
@@ -72,6 +74,8 @@ class Fault:
             raise ValueError(f"{self.kind!r} is no misbehaviour; known are {', '.join(get_args(FaultKind))}")
         if self.kind == "too_large" and self.largest_page < 1:
             raise ValueError("'too_large' needs largest_page: how many runs a page may still have")
+        if (self.kind == "meanwhile") is (self.action is None):
+            raise ValueError("'meanwhile', and nothing else, needs an action: what to call before the answer")
 
     @property
     def is_of_pages(self) -> bool:

@@ -17,10 +17,20 @@ _IDENTIFIERS = ("id", "run_id", "trace_id", "session_id", "feedback_group_id", "
 _READERS: dict[str, Reader] = {
     **dict.fromkeys(_IDENTIFIERS, identifier),
     **dict.fromkeys(("created_at", "modified_at"), instant),
-    **dict.fromkeys(("key", "comment"), str),
+    **dict.fromkeys(("key", "comment", "feedback_thread_id"), str),
     "error": bool,
 }
-_REST = ("score", "value", "correction", "feedback_source", "extra", *_IDENTIFIERS[1:], "comment", "error")
+_REST = (
+    "score",
+    "value",
+    "correction",
+    "feedback_source",
+    "extra",
+    *_IDENTIFIERS[1:],
+    "feedback_thread_id",
+    "comment",
+    "error",
+)
 _CHANGEABLE = ("score", "value", "comment", "correction")
 
 

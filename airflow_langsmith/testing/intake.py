@@ -160,7 +160,7 @@ def _with(run: Run, known: Mapping[str, Any]) -> Run:
     changed = replace(run, **fields)
     if "status" not in fields:
         changed.status = _status(changed)
-    changed.usage = logged_usage(changed.run_type, changed.outputs, changed.extra)
+    changed.usage = logged_usage(changed.outputs, changed.extra)
     changed.first_token_time = known.get("first_token_time") or _first_token(changed.events) or run.first_token_time
     return changed
 

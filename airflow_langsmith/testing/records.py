@@ -134,9 +134,9 @@ class Trace:
 
     def rolled_up(self, run_id: str) -> tuple[Usage, datetime | None]:
         """
-        Total what a run and everything below it spent, and its earliest first token.
+        Total what a run and everything below it logged, and its earliest first token.
 
-        A run that logged usage of its own speaks for its subtree: its children are the same tokens seen closer.
+        Usage is added up as it was logged, so what a wrapper repeats counts twice.
         """
         if self._totals is None:
             self._totals = self._roll_up()
@@ -147,7 +147,7 @@ class Trace:
         totals: dict[str, tuple[Usage, datetime | None]] = {}
         for run in sorted(self.runs.values(), key=lambda run: run.dotted_order.count("."), reverse=True):
             below = [totals[child.id] for child in children.get(run.id, ()) if child.id in totals]
-            usage = run.usage if run.usage is not NOTHING else Usage.sum(total for total, _ in below)
+            usage = Usage.sum([run.usage, *(total for total, _ in below)])
             tokens = [time for time in (run.first_token_time, *(time for _, time in below)) if time is not None]
             totals[run.id] = usage, min(tokens, default=None)
         return totals
@@ -172,4 +172,5 @@ class Feedback:
     extra: dict[str, Any] | None = None
     feedback_group_id: str | None = None
     comparative_experiment_id: str | None = None
+    feedback_thread_id: str | None = None
     error: bool = False

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Backend", "CostForm", "Edges", "Settings", "V1EndTime"]
+__all__ = ["Backend", "CostForm", "Edges", "FeedbackOrder", "Settings", "V1EndTime"]
 
 Backend = Literal["clickhouse", "smithdb", "dual"]
 Edges = Literal["half_open", "inclusive", "exclusive"]
 V1EndTime = Literal["end", "start"]
 CostForm = Literal["number", "string"]
+FeedbackOrder = Literal["newest", "oldest", "modified", "id", "none"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,8 @@ class Settings:
     v1_costs: CostForm = "number"
     rate_limits: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     retry_after: bool = True
+    feedback_order: FeedbackOrder = "newest"
+    largest_list: int = 100
 
     @property
     def release(self) -> tuple[int, ...]:

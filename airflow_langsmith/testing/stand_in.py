@@ -12,11 +12,11 @@ from airflow_langsmith.testing.application import Application
 from airflow_langsmith.testing.context import Context
 from airflow_langsmith.testing.exchange import RecordedRequest
 from airflow_langsmith.testing.faults import Fault, FaultKind, FaultScript
-from airflow_langsmith.testing.feedback_intake import take_feedback
+from airflow_langsmith.testing.feedback_intake import change_feedback, take_feedback
 from airflow_langsmith.testing.intake import change_run, identifier, take_run
 from airflow_langsmith.testing.sample import PROJECT, sample_feedback, sample_runs
 from airflow_langsmith.testing.server import Server
-from airflow_langsmith.testing.settings import Backend, CostForm, Edges, Settings, V1EndTime
+from airflow_langsmith.testing.settings import Backend, CostForm, Edges, FeedbackOrder, Settings, V1EndTime
 from airflow_langsmith.testing.storage import offloaded
 from airflow_langsmith.testing.workspace import Workspace
 
@@ -50,6 +50,9 @@ class LangSmithStandIn:
     :param v1_costs: How v1 writes dollars: as a ``number``, as it does, or as a ``string``, as it documents.
     :param rate_limits: End of a path -> (requests, seconds): 429 for more requests than that in a fixed window.
     :param retry_after: Whether such a 429 says how long to wait.
+    :param feedback_order: How feedback is sorted, which LangSmith leaves open: by when it was given (``newest`` or
+        ``oldest`` first), by when it was ``modified``, by ``id``, or in another order for each request (``none``).
+    :param largest_list: How many pieces of feedback, or projects, one page has at most, even if more are asked for.
     :param port: Port on 127.0.0.1; 0 takes a free one.
     :param seed: From which all ids are drawn.
     :param now: A clock; by default the real one.
@@ -68,6 +71,8 @@ class LangSmithStandIn:
         v1_costs: CostForm = "number",
         rate_limits: Mapping[str, tuple[int, float]] | None = None,
         retry_after: bool = True,
+        feedback_order: FeedbackOrder = "newest",
+        largest_list: int = 100,
         port: int = 0,
         seed: int = 0,
         now: Callable[[], datetime] | None = None,
@@ -83,6 +88,8 @@ class LangSmithStandIn:
             v1_costs=v1_costs,
             rate_limits=dict(rate_limits or {}),
             retry_after=retry_after,
+            feedback_order=feedback_order,
+            largest_list=largest_list,
         )
         self._workspace = Workspace(workspace_id=workspace_id, seed=seed, now=now)
         self._faults = FaultScript()
@@ -181,6 +188,16 @@ class LangSmithStandIn:
         with self._workspace.lock:
             return take_feedback(self._workspace, {**fields, "run_id": run_id, "key": key}).id
 
+    def update_feedback(self, feedback_id: str, **fields: Any) -> None:
+        """Change feedback, as the SDK's ``update_feedback`` does."""
+        with self._workspace.lock:
+            change_feedback(self._workspace, self._workspace.feedback[feedback_id], fields)
+
+    def withdraw_feedback(self, feedback_id: str) -> None:
+        """Delete feedback."""
+        with self._workspace.lock:
+            self._workspace.remove_feedback(self._workspace.feedback[feedback_id])
+
     def load(self, runs: Iterable[Mapping[str, Any]], feedback: Iterable[Mapping[str, Any]] = ()) -> None:
         """Put in many runs and feedback, in the form of the SDK's ``create_run`` and ``create_feedback``."""
         with self._workspace.lock:
@@ -245,6 +262,7 @@ class LangSmithStandIn:
         seconds: float = 0.0,
         largest_page: int = 0,
         clean: bool = False,
+        action: Callable[[], object] | None = None,
     ) -> None:
         """
         Add a fault to the script; faults are used up in the order they were added, those without end last.
@@ -259,6 +277,7 @@ class LangSmithStandIn:
         ``repeat_cursor``   gives the cursor of this page for the next one; a first page gets a second of itself
         ``lose_cursor``     gives no cursor although there are more runs
         ``too_large``       answers ``status`` (413) for every page of more than ``largest_page`` runs
+        ``meanwhile``       calls ``action`` first, which may change what is there, and then answers properly
         ==================  ======================================================================================
 
         :param path: End of the path it happens to, whatever the version.
@@ -278,6 +297,7 @@ class LangSmithStandIn:
                 seconds=seconds,
                 largest_page=largest_page,
                 clean=clean,
+                action=action,
             )
         )
 

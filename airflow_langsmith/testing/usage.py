@@ -11,8 +11,6 @@ __all__ = ["NOTHING", "Usage", "cost", "cost_details", "logged_usage", "token_de
 
 Number = TypeVar("Number", int, Decimal)
 
-_SPENDERS = frozenset({"llm", "embedding", "retriever", "tool"})  # a chain only repeats what its children spent
-
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -54,10 +52,8 @@ class Usage:
 NOTHING = Usage()
 
 
-def logged_usage(run_type: str, outputs: object, extra: object) -> Usage:
-    """Find the usage an SDK logged with a run: in its outputs, or in its metadata."""
-    if run_type not in _SPENDERS:
-        return NOTHING
+def logged_usage(outputs: object, extra: object) -> Usage:
+    """Find the usage an SDK logged with a run of any type: in its outputs, or in its metadata."""
     metadata = extra.get("metadata") if isinstance(extra, dict) else None
     for holder in (outputs, metadata):
         found = holder.get("usage_metadata") if isinstance(holder, dict) else None

@@ -46,6 +46,10 @@ class Workspace:
         """Draw the next id."""
         return str(UUID(int=self._random.getrandbits(128), version=4))
 
+    def shuffle(self, items: list[Any]) -> None:
+        """Bring items into the next order that is drawn."""
+        self._random.shuffle(items)
+
     def project_named(self, name: str) -> Project | None:
         """Find a project by its exact name."""
         return next((project for project in self.projects.values() if project.name == name), None)

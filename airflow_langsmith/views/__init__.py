@@ -14,7 +14,7 @@ VIEWS: dict[str, View] = {
 }
 
 
-_INSTEAD = "A retry will not help: leave it out, and narrow the query by a filter."
+_INSTEAD = "Leave it out, and narrow the query by a filter."
 
 
 def view_of(

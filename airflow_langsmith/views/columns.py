@@ -48,19 +48,27 @@ class Rows:
     """
     The rows of one page, held column by column in the order of the view's columns.
 
-    ``keys`` tells them apart where several pages may give the same row.
+    ``keys`` are their ids, of runs or of threads, by which a row that comes again is known; ``pending`` says of each
+    whether its run had not ended. Both are there until that is sorted out, whichever columns are wanted.
     """
 
     columns: list[list[Any]]
     count: int
     keys: list[str] | None = None
+    pending: list[bool] | None = None
 
     def part(self, start: int, end: int) -> Rows:
         """Take the rows from ``start`` to before ``end``."""
         if start == 0 and end == self.count:
             return self
-        keys = self.keys and self.keys[start:end]
-        return Rows([values[start:end] for values in self.columns], end - start, keys)
+        keys, pending = self.keys and self.keys[start:end], self.pending and self.pending[start:end]
+        return Rows([values[start:end] for values in self.columns], end - start, keys, pending)
+
+    def at(self, places: Sequence[int]) -> Rows:
+        """Take the rows at some places."""
+        keys = self.keys and [self.keys[place] for place in places]
+        pending = self.pending and [self.pending[place] for place in places]
+        return Rows([[values[place] for place in places] for values in self.columns], len(places), keys, pending)
 
 
 class Record(Protocol):

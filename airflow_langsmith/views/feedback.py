@@ -18,8 +18,8 @@ def asked(query: RunQuery) -> RunQuery:
     given = [*query.filters, *(name for name in _OTHERS if getattr(query, name) is not None)]
     if given:
         raise ConfigurationError(
-            f"The view feedback cannot be narrowed by {', '.join(given)}, only by project, window and run_ids. A retry "
-            "will not help: leave these out, and join the feedback to runs or traces where it lands."
+            f"The view feedback cannot be narrowed by {', '.join(given)}, only by project, window and run_ids. "
+            "Leave these out, and join the feedback to runs or traces where it lands."
         )
     return query
 

@@ -79,8 +79,8 @@ class Redaction:
             else:
                 continue
             raise ConfigurationError(  # outside of the handlers: what they caught may quote the value
-                f"Column {column.name!r} cannot be redacted in {self._which(rows, row)}: {problem}. A retry will not "
-                "help: correct the rule, or drop what it cannot handle."
+                f"Column {column.name!r} cannot be redacted in {self._which(rows, row)}: {problem}. "
+                "Correct the rule, or drop what it cannot handle."
             )
         return redacted
 

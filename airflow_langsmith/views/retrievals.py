@@ -60,7 +60,7 @@ VIEW = View(
         of_root("inputs", "What the root was given."),
         of_root("outputs", "What the root gave, whatever it is; null if it failed or has not ended."),
         of_root("metadata", "The root's metadata."),
-        of_root("feedback_stats", "The root's feedback: per key the count, mean and values; null without."),
+        of_root("feedback_stats", "The root's feedback, as in the view runs; null without."),
         _calls("retriever_run_ids", "strings", "The retriever runs", lambda run: run.id),
         _calls("retriever_names", "strings", "Their names", lambda run: run.name or ""),
         _calls("retriever_inputs", "json", "A list of what each was given", lambda run: run.inputs),

@@ -56,12 +56,21 @@ COLUMNS: tuple[Column, ...] = (
     _field("prompt_cost", "number", "US dollars for the tokens read; parents as above."),
     _field("completion_cost", "number", "US dollars for the tokens written; parents as above."),
     _field("total_cost", "number", "US dollars in all; parents as above."),
-    _field("dotted_order", "string", "Its place in the trace: sorts as the runs were called."),
+    _field(
+        "dotted_order",
+        "string",
+        "Its place in the trace: start and id of each run above it and of itself. Go by the ids; starts can be spelt "
+        "differently by each run.",
+    ),
     _field("reference_example_id", "string", "The dataset example it was run on, in an experiment."),
     _field("inputs", "json", "What it was given."),
     _field("outputs", "json", "What it gave; null if it failed or has not ended."),
     _field("metadata", "json", "Its metadata."),
-    _field("feedback_stats", "json", "Per feedback key the count, mean and values when it was read; null without."),
+    _field(
+        "feedback_stats",
+        "json",
+        "Per feedback key the count (v1: of scores alone), mean and labels when it was read; null without.",
+    ),
     Column(
         "attachments",
         "json",

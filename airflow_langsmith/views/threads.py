@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
-
-import msgspec
 
 from airflow_langsmith.api.filters import THREAD_KEYS, added, in_
 from airflow_langsmith.api.query import RunQuery
@@ -17,10 +16,15 @@ from airflow_langsmith.views.traces import VIEW as TRACES
 
 
 class Thread:
-    """A conversation: its turns, each a trace, oldest first."""
+    """
+    A conversation: its turns, each a trace, oldest first.
 
-    def __init__(self, thread_id: str, turns: list[Trace]) -> None:
+    ``scores`` has the feedback on the turns, by key: the score of each piece, None for a piece without.
+    """
+
+    def __init__(self, thread_id: str, turns: list[Trace], scores: Mapping[str, Sequence[float | None]]) -> None:
         self.thread_id = thread_id
+        self.scores = scores
         self.turns = sorted(turns, key=lambda turn: (turn.root.start_time, turn.root.dotted_order or ""))
 
     @property
@@ -29,28 +33,13 @@ class Thread:
         return max((turn.root.end_time for turn in self.turns if turn.root.end_time), default=None)
 
     def feedback(self) -> dict[str, dict[str, Any]] | None:
-        """Add up the feedback of the turns: per key how much there is, and the mean of the scores."""
-        found: dict[str, list[tuple[int, float | None]]] = {}
-        for turn in self.turns:
-            if turn.root.feedback_stats is not None:
-                for key, stats in _STATS.decode(turn.root.feedback_stats).items():
-                    found.setdefault(key, []).append((stats.n, stats.avg))
-        return {key: _mean(parts) for key, parts in sorted(found.items())} or None
+        """Sum up the feedback on the turns: per key how many pieces there are, and the mean of the scores."""
+        return {key: {"n": len(scores), "avg": _mean(scores)} for key, scores in sorted(self.scores.items())} or None
 
 
-class _Stats(msgspec.Struct):
-    n: int = 0
-    avg: float | None = None
-
-
-_STATS = msgspec.json.Decoder(dict[str, _Stats])
-
-
-def _mean(parts: list[tuple[int, float | None]]) -> dict[str, Any]:
-    scored = [(n, avg) for n, avg in parts if avg is not None]
-    weight = sum(n for n, _ in scored)
-    mean = sum(n * avg for n, avg in scored) / weight if weight else None
-    return {"n": sum(n for n, _ in parts), "avg": mean}
+def _mean(scores: Sequence[float | None]) -> float | None:
+    known = [score for score in scores if score is not None]
+    return math.fsum(known) / len(known) if known else None
 
 
 def asked(query: RunQuery) -> RunQuery:
@@ -68,10 +57,10 @@ def _column(
 
 def _spent(name: str, type_: ColumnType, meaning: str) -> Column:
     def read(thread: Thread) -> Any:
-        told = [spent for turn in thread.turns if (spent := turn.spent(name)) is not None]
-        return sum(told) if told else None
+        spent = [total for turn in thread.turns if (total := turn.spending.total(name)) is not None]
+        return sum(spent) if spent else None
 
-    return _column(name, type_, f"{meaning}, added up from the leaves of all turns.", read)
+    return _column(name, type_, f"{meaning}: the sum of what each run of its turns spent itself.", read)
 
 
 def _duration(thread: Thread) -> float | None:
@@ -115,7 +104,7 @@ VIEW = View(
         _column(
             "feedback_stats",
             "json",
-            "Per key how much feedback its turns have and the mean of the scores; null without.",
+            "Per key how many pieces of feedback its turns have and the mean of the scores; null without.",
             lambda thread: json_of(thread.feedback()),
         ),
     ),

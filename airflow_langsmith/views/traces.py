@@ -14,8 +14,8 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.views.columns import Below, Column, ColumnType, View, json_of
 from airflow_langsmith.views.runs import COLUMNS as RUNS
-
-_SPENT = tuple(f"{kind}_{unit}" for unit in ("tokens", "cost") for kind in ("prompt", "completion", "total"))
+from airflow_langsmith.views.spending import COLUMNS as SPENDING_FIELDS
+from airflow_langsmith.views.spending import Spending
 
 
 class _Use:
@@ -39,8 +39,7 @@ class Trace:
         self.models: dict[str, tuple[datetime, str]] = {}
         self.first_token_time: datetime | None = None
         self.missing = set(root.missing_payloads)
-        self._parents: set[str] = set()
-        self._spent: dict[str, dict[str, Any]] = {}
+        self.spending = Spending()
 
     def add(self, run: Run) -> None:
         """Take in a run of the trace, the root too, in whatever order they come."""
@@ -58,21 +57,7 @@ class Trace:
             self.models[model] = min(self.models.get(model, first), first)
         if run.first_token_time is not None:
             self.first_token_time = min(self.first_token_time or run.first_token_time, run.first_token_time)
-        if run.parent_run_id:
-            self._parents.add(run.parent_run_id)
-        if run.total_tokens or run.total_cost is not None or run.prompt_tokens or run.completion_tokens:
-            # The numbers alone: a run kept would keep its metadata, and with that the whole page it came on.
-            self._spent[run.id] = {name: getattr(run, name) for name in _SPENT}
-
-    def spent(self, name: str) -> Any:
-        """
-        Add up what the leaves spent: tokens, or dollars, None if none told of any.
-
-        In v1 a parent counts its children in, in v2 it does not; the leaves say the same in both.
-        """
-        told = [numbers[name] for run_id, numbers in self._spent.items() if run_id not in self._parents]
-        known = [value for value in told if value is not None]
-        return sum(known) if known or name.endswith("tokens") else None
+        self.spending.add(run)
 
     def used(self) -> dict[str, _Use]:
         """List the tools in order of their first use."""
@@ -88,7 +73,7 @@ def asked(query: RunQuery, *, only_with_tools: bool) -> RunQuery:
 def about_roots(query: RunQuery) -> RunQuery:
     """Make a query one about roots, which is what stands for a trace."""
     if query.is_root is False:
-        raise ConfigurationError("is_root=False leaves no traces: a trace is found by its root. A retry will not help.")
+        raise ConfigurationError("is_root=False leaves no traces: a trace is found by its root.")
     return replace(query, is_root=True)
 
 
@@ -121,7 +106,9 @@ def _to_first_token(trace: Trace) -> float | None:
 
 
 def _spent(name: str, type_: ColumnType, meaning: str) -> Column:
-    return _whole(name, type_, f"{meaning}, added up from the trace's leaves.", lambda trace: trace.spent(name))
+    return _whole(
+        name, type_, f"{meaning}: the sum of what each run spent itself.", lambda trace: trace.spending.total(name)
+    )
 
 
 # What every view of traces says of the root first.
@@ -147,7 +134,7 @@ BELOW = Below(
         "dotted_order",
         "model",
         "first_token_time",
-        *_SPENT,
+        *SPENDING_FIELDS,
     ),
 )
 
@@ -205,7 +192,7 @@ VIEW = View(
         of_root("inputs", "What the root was given."),
         of_root("outputs", "What the root gave; null if it failed or has not ended."),
         of_root("metadata", "The root's metadata."),
-        of_root("feedback_stats", "The root's feedback: per key the count, mean and values; null without."),
+        of_root("feedback_stats", "The root's feedback, as in the view runs; null without."),
         of_root("attachments", "The files logged with the root: a list of their names and types; null without."),
     ),
     BELOW,

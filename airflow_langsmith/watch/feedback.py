@@ -25,9 +25,9 @@ class FeedbackWatch(Watch):
     Before the window is complete nothing is met, but it may fail. With fewer than ``min_runs`` runs it does neither.
 
     A look takes one request for the number of runs (two if they are more than a page), one for each 1000 runs that have
-    feedback under the condition's keys (100 on v1), and one for each 50 of these that have several pieces under one
-    key. On v2 later looks ask for what changed since the last one, and for all again every tenth time, and before they
-    say that it is met or failed.
+    feedback under the condition's keys (100 on v1), and one for each 50 of these whose pieces are listed: those with
+    several pieces under one key, and all that have any under a key of ``count`` or ``share``. On v2 later looks ask for
+    what changed since the last one, and for all again every tenth time, and before they say that it is met or failed.
     """
 
     def __init__(
@@ -44,6 +44,9 @@ class FeedbackWatch(Watch):
         self.fail_when = parse(fail_when, "fail_when") if fail_when else None
         self.min_runs = min_runs
         self.keys = self.condition.keys | (self.fail_when.keys if self.fail_when else frozenset())
+        self._counted_keys = self.condition.counted_keys | (
+            self.fail_when.counted_keys if self.fail_when else frozenset()
+        )
         self._clock = clock
         self._looks = 0
         self._seen: dict[str, dict[str, Tally]] = {}  # run -> key -> what it has of it
@@ -79,21 +82,29 @@ class FeedbackWatch(Watch):
         self, query: RunQuery, total: int, since: datetime | None, backend: Backend
     ) -> Flow[tuple[Figures, Verdict]]:
         given = yield from census.judged(query, self.keys, backend, since)
-        several = [run for run, keys in given.items() if any(one.n > 1 for one in keys.values())]
-        pieces = yield from census.pieces(query, several, self.keys, backend)
+        told = {run: {key: _told(one) for key, one in keys.items()} for run, keys in given.items() if self._tell(keys)}
+        unclear = given.keys() - told.keys()
+        pieces = yield from census.pieces(query, unclear, self.keys, backend)
         if since is None:
             self._seen = {}
-        self._seen |= {run: {key: _told(one) for key, one in keys.items()} for run, keys in given.items()}
-        self._seen |= _listed(pieces)
+        self._seen |= told | {run: {} for run in unclear} | _listed(pieces)
         tallies = {key: _added(keys[key] for keys in self._seen.values() if key in keys) for key in self.keys}
         figures = Figures(total, tallies)
         return figures, judge(self.condition, self.fail_when, figures, self.min_runs)
 
+    def _tell(self, stats: Mapping[str, census.Given]) -> bool:
+        """
+        Whether the stats of a run say all that is asked about its feedback.
+
+        They do not count a piece whose value is an object, which matters where pieces are counted.
+        """
+        return bool(stats) and all(one.is_one_piece and key not in self._counted_keys for key, one in stats.items())
+
 
 def _told(given: census.Given) -> Tally:
-    """Tell what one piece was from the stats of its key, where it is the only one."""
+    """Make the tally of the only piece under a key from the key's stats."""
     return Tally(
-        pieces=given.n,
+        pieces=1,
         runs=1,
         scores={} if given.avg is None else {given.avg: 1},
         labels={label: count for label, count in (given.values or {}).items() if count},

@@ -64,7 +64,7 @@ class Selection:
         try:
             return RunQuery(project=project, start=self.start, end=self.end, **self.narrowed)
         except TypeError as error:
-            raise ConfigurationError(f"Runs cannot be narrowed so: {error}. A retry will not help.") from error
+            raise ConfigurationError(f"Runs cannot be narrowed so: {error}.") from error
 
     def left(self, now: datetime) -> timedelta:
         """Tell how long it is until the window is complete; not positive once it is."""

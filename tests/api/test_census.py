@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
+import msgspec
 import pytest
 
 from airflow_langsmith.api import LangSmithClient, RunQuery, census
@@ -102,6 +104,25 @@ def test_what_was_given(langsmith: LangSmithStandIn, client_of: ClientOf, versio
     assert (found[one]["user_score"].avg, found[one]["label"].values) == (1.0, {"good": 1})
     pieces = client.drive(census.pieces(query, [two], ["user_score"], client.backend))
     assert sorted(piece.score or 0 for piece in pieces) == [0.25, 0.75]
+
+
+@pytest.mark.parametrize(
+    ("stats", "pieces", "tells"),
+    [
+        ({"n": 1, "avg": 0.0, "show_feedback_arrow": True, "values": {}}, 1, True),
+        ({"n": 0, "avg": None, "show_feedback_arrow": True, "values": {"CONCEPTUAL": 1}}, 1, True),  # v1
+        ({"n": 1, "avg": None, "values": {"CONCEPTUAL": 1}, "sources": ["api"]}, 1, True),  # v2
+        ({"n": 9, "avg": 0.6666666666666666, "values": {"CORRECT": 6, "INCORRECT": 3}}, 9, False),
+        ({"n": 1, "avg": 1, "values": {"CORRECT": 1}}, 1, False),  # v1: one piece or two
+        ({"n": 0, "avg": None, "values": {}}, 0, False),  # v1: an object
+        ({"n": None, "avg": None, "values": None}, 0, False),
+        ({"n": 2, "avg": 0.5, "values": {}, "sources": ['{"type":"api","metadata":{}}']}, 2, False),
+    ],
+)
+def test_what_stats_tell(stats: dict[str, Any], pieces: int, *, tells: bool) -> None:
+    """Stats count their labels, too, and tell all of one score or one label, but nothing certain of anything else."""
+    found = msgspec.json.decode(json.dumps(stats), type=census.Given)
+    assert (found.n, found.is_one_piece) == (pieces, tells)
 
 
 def test_only_what_changed_is_asked_for(client_of: ClientOf, langsmith: LangSmithStandIn) -> None:

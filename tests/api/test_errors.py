@@ -14,6 +14,7 @@ import airflow_langsmith.export.errors
 import airflow_langsmith.windows
 from airflow_langsmith.api import errors
 from airflow_langsmith.api.errors import ApiError, LangSmithError, error_for, seconds_from
+from tests.wording import words
 
 CURABLE = {408, 413, 425, 429, 500, 502, 503, 504, 520, 529}
 STATUSES = [*CURABLE, 400, 401, 403, 404, 405, 409, 422, 501, 301]
@@ -59,10 +60,13 @@ def test_a_refusal_that_is_no_json_is_a_proxy_s() -> None:
 
 def test_a_message_says_what_where_and_what_to_do() -> None:
     """A message names the request, the place in the export and the cure, and quotes at most 500 characters."""
-    error = error_for(400, "POST", "/api/v1/runs/query", b"x" * 2000, "project 'shop', after 200 runs")
-    assert "400 to POST /api/v1/runs/query [project 'shop', after 200 runs]" in str(error)
+    error = error_for(
+        400, "POST", "/api/v1/runs/query", b'{"detail": "%s"}' % (b"x" * 2000), "project 'shop', after 200 runs"
+    )
+    assert "400 to POST /api/v1/runs/query [project 'shop', after 200 runs]" in words(error)
     assert "A retry will not help" in str(error)
     assert len(error.detail) == 500
+    assert len(error_for(502, "GET", "/x", b"<p>" + b"sorry " * 99).detail) < 160  # a page of somebody else
 
 
 def test_a_redirect_is_explained() -> None:

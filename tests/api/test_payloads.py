@@ -21,6 +21,7 @@ from airflow_langsmith.api.errors import (
 from airflow_langsmith.api.payloads import LARGEST
 from airflow_langsmith.api.query import FIELDS
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.wording import says
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 PAYLOADS = ("inputs", "outputs", "extra", "events", "error", "serialized")
@@ -93,7 +94,7 @@ def test_trouble_with_storage_is_waited_out(langsmith: LangSmithStandIn, client_
     assert not langsmith.unspent_faults
     assert len([request for request in langsmith.requests if request.path.startswith("/storage/")]) == 63
     langsmith.misbehave("status", path="/inputs", times=None)
-    with pytest.raises(TransportError, match="Blob storage answered 503"):
+    with pytest.raises(TransportError, match=says("Blob storage answered 503")):
         list(client_of(langsmith, "v1", max_retries=0).runs(query(client)))
 
 
@@ -101,7 +102,7 @@ def test_a_link_that_expired(langsmith: LangSmithStandIn, client_of: ClientOf) -
     """A link that leads nowhere any more fails at once; a later try has new links."""
     client = client_of(langsmith, "v1")
     langsmith.misbehave("status", status=403, path="/inputs")
-    with pytest.raises(MissingPayloadError, match="inputs of run") as caught:
+    with pytest.raises(MissingPayloadError, match=says("inputs of run")) as caught:
         list(client.runs(query(client)))
     assert caught.value.retriable
     assert len(list(client.runs(query(client)))) == 30
@@ -127,7 +128,7 @@ def test_what_cannot_be_had_fails_or_is_flagged(
     fault, error = TROUBLE[trouble]
     client = client_of(langsmith, "v1", max_retries=1)
     langsmith.misbehave(path="/outputs", times=None, **fault)
-    with pytest.raises(error, match=r"of run .*payloads='flag'") as caught:
+    with pytest.raises(error, match=says(r"of run .*payloads='flag'")) as caught:
         list(client.runs(query(client)))
     assert type(caught.value) is error
     runs = list(client.runs(query(client, payloads="flag")))

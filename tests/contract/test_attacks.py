@@ -15,6 +15,7 @@ from airflow_langsmith.export import Exported
 from airflow_langsmith.export.errors import DestinationConflictError
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.wording import says
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -41,7 +42,7 @@ def test_another_query_does_not_replace(langsmith: LangSmithStandIn, client_of: 
     client = client_of(langsmith)
     export_runs(client, "shop", START, START + DAY)
     for query in ({"run_type": "tool"}, {"filter": 'eq(name, "x")'}, {"is_root": True}):
-        with pytest.raises(DestinationConflictError, match="use another destination"):
+        with pytest.raises(DestinationConflictError, match=says("use another destination")):
             export_runs(client, "shop", START, START + DAY, query=query)
     with LangSmithStandIn(seed=7) as elsewhere:
         elsewhere.add_run(project="shop", start_time=START)
@@ -59,7 +60,7 @@ def test_cursors_lost_among_runs_of_one_moment(
         langsmith.add_run(project="shop", start_time=START, name=str(number))
     client = client_of(langsmith, version)
     langsmith.misbehave("lose_cursor", times=None)
-    with pytest.raises(LangSmithError, match="no way on from a full page"):
+    with pytest.raises(LangSmithError, match=says("no way on from a full page")):
         export_runs(client, "shop", START, START + DAY, query={"page_size": 100})
     langsmith.behave()
     langsmith.misbehave("lose_cursor", after=1)

@@ -15,6 +15,7 @@ from airflow_langsmith.api.errors import LangSmithError
 from airflow_langsmith.export import Exported
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.settings import Edges
+from tests.wording import says
 
 # The SDK announces the end of v1, which it still reads in.
 pytestmark = pytest.mark.filterwarnings("ignore::langsmith._internal._beta_decorator.LangSmithDeprecationWarning")
@@ -174,7 +175,7 @@ def test_a_cursor_that_comes_back_is_an_error(
     for minute in range(250):
         langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=minute))
     langsmith.misbehave("repeat_cursor", times=None)
-    with pytest.raises(LangSmithError, match="going on would never end"):
+    with pytest.raises(LangSmithError, match=says("going on would never end")):
         export_runs(client_of(langsmith, version), "shop", FIRST, FIRST + DAY, query={"page_size": 100})
     assert len(langsmith.requests_to("/runs/query")) <= 3
 
@@ -197,7 +198,7 @@ def test_a_page_that_keeps_failing_publishes_nothing(
     for minute in range(350):
         langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=minute, seconds=30))
     langsmith.misbehave("status", after=2, times=None)
-    with pytest.raises(LangSmithError, match="answered 503"):
+    with pytest.raises(LangSmithError, match=says("answered 503")):
         export_runs(client, "shop", FIRST, FIRST + DAY, max_rows_per_file=50, query={"page_size": 100})
     assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
     assert len(read_rows(uri)) == 350

@@ -23,6 +23,7 @@ from airflow_langsmith.api.errors import (
 )
 from airflow_langsmith.export import Exported
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.wording import says, words
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -34,7 +35,7 @@ Export = Callable[..., Exported]
 
 def refused(error: type[LangSmithError], cure: str, ask: Callable[[], Any]) -> LangSmithError:
     """Ask for something that is refused, for good, with words that help."""
-    with pytest.raises(error, match=cure) as caught:
+    with pytest.raises(error, match=says(cure)) as caught:
         ask()
     assert caught.value.retriable is error.retriable
     return caught.value
@@ -90,7 +91,7 @@ def test_a_bad_filter(
         InvalidQueryError, "Correct the query", lambda: export_runs(client, "shop", START, START + DAY, query=query)
     )
     assert len(langsmith.requests_to("/runs/query")) == 1
-    assert "project 'shop', window [2026-03-01" in str(error)
+    assert "project 'shop', window [2026-03-01" in words(error)
 
 
 @BOTH

@@ -11,6 +11,7 @@ from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.conditions import Figures, Tally, judge, parse
 from airflow_langsmith.conditions.syntax import DEEPEST, LONGEST
 from airflow_langsmith.conditions.tree import KINDS
+from tests.wording import says
 
 PAGE = (Path(__file__).parents[2] / "docs" / "conditions.md").read_text()
 (EXAMPLE,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
@@ -58,7 +59,7 @@ def test_failures(figures: Figures, fail_when: str, line: str) -> None:
 @pytest.mark.parametrize(("condition", "because"), REFUSALS)
 def test_refusals(condition: str, because: str) -> None:
     """What the page calls refused is, for that reason."""
-    with pytest.raises(ConfigurationError, match=re.escape(f"cannot be read: {because}")):
+    with pytest.raises(ConfigurationError, match=says(re.escape(f"cannot be read: {because}"))):
         parse(condition)
 
 

@@ -33,6 +33,7 @@ from airflow_langsmith.api.filters import (
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.wording import says
 
 # The SDK warns of whatever leads to v1, which is what its column of the table is about.
 pytestmark = pytest.mark.filterwarnings("ignore::langsmith._internal._beta_decorator.LangSmithDeprecationWarning")
@@ -270,5 +271,5 @@ def test_errors_are_not_compared_with_null(version: str, theirs: Ask, ours: Ask)
     with pytest.raises(sdk.utils.LangSmithError, match="not accepted"):
         theirs("client.list_runs(project_name=project, filter='neq(error, null)')")
     reason = {"v1": "cannot filter by error", "v2": "not supported on error"}[version]
-    with pytest.raises(LangSmithError, match=reason):
+    with pytest.raises(LangSmithError, match=says(reason)):
         ours("hook.query_runs(project=project, filter='neq(error, null)')")

@@ -56,12 +56,15 @@ def langsmith() -> Any:
 
 
 def comparable(row: dict[str, Any], *, leaf: bool) -> dict[str, Any]:
-    """Take from a row what both versions have to say alike; JSON as values."""
-    return {
+    """Take from a row what both versions have to say alike; JSON as values. Each has feedback figures of its own."""
+    found = {
         name: json.loads(value) if value is not None and VIEW_TYPES[name] == "json" else value
         for name, value in row.items()
         if name not in OWN and (leaf or name not in ROLLED_UP)
     }
+    stats = found["feedback_stats"] or {}
+    alike = {key: {name: one[name] for name in ("avg", "values", "comments")} for key, one in stats.items()}
+    return {**found, "feedback_stats": alike}
 
 
 VIEW_TYPES = {column.name: column.type for column in VIEWS["runs"].columns}

@@ -35,6 +35,7 @@ from airflow_langsmith.export.layout import CHECKPOINT
 from airflow_langsmith.export.storage import StoragePath, path_at, store_at
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import Column, ColumnType, Rows, View, view_of
+from tests.wording import words
 
 CUT_OFF = str(Path(__file__).with_name("cut_off.py"))
 cut_off = SimpleNamespace(**runpy.run_path(CUT_OFF))
@@ -359,7 +360,7 @@ def test_an_export_goes_on_where_nothing_can_be_kept(
     done = exported(client, "memory://stubborn@lake", FIRST)
     assert done.manifest.rows == RUNS
     assert pages_asked(shop) == PAGES
-    assert caplog.text.count("names that begin like this are not for you") == 1
+    assert words(caplog.text).count("names that begin like this are not for you") == 1
 
 
 class Narrow(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -466,7 +467,8 @@ def test_rows_come_back_as_they_were(drawn: dict[ColumnType, list[Any]], codec: 
     batches = Batches(view, codec)
     with TemporaryDirectory() as directory:
         file = BatchFile(Path(directory) / "batches", batches)
-        file.write(runs, Rows(list(values.values()), count))
+        ids, pending = [run.id for run in runs], [end is None for end in values["timestamp"]]
+        file.write(runs, Rows(list(values.values()), count, ids, pending))
         file.close()
         found = list(batches.unpack(file.path.read_bytes()))
     for place, type_ in enumerate(values):
@@ -474,7 +476,8 @@ def test_rows_come_back_as_they_were(drawn: dict[ColumnType, list[Any]], codec: 
             map(plain, values[type_])
         )
     assert [start for batch in found for start in batch.starts] == [run.start_time for run in runs]
-    assert sum(batch.pending for batch in found) == values["timestamp"].count(None)
+    assert [id_ for batch in found for id_ in batch.rows.keys or ()] == ids
+    assert [is_pending for batch in found for is_pending in batch.rows.pending or ()] == pending
 
 
 def plain(value: Any) -> Any:

@@ -22,6 +22,7 @@ from airflow_langsmith.api.records import Run
 from airflow_langsmith.export.arrow import ROW_GROUP, schema_of
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.views import View, view_of
+from tests.wording import says
 
 MakeRun = Callable[..., Run]
 Write = Callable[..., Path]
@@ -241,7 +242,9 @@ def test_a_number_too_large_is_told_or_kept(make_run: MakeRun, tmp_path: Path, t
     view = view_of("runs", ["name", "prompt_tokens"])
     rows = view.rows([make_run(prompt_tokens=1), make_run(prompt_tokens=tokens)])
     encoder = format_of("parquet").open(tmp_path / "part", view)
-    with pytest.raises(PayloadError, match=r"Column 'prompt_tokens' .* leave the column out of columns, or land jsonl"):
+    with pytest.raises(
+        PayloadError, match=says(r"Column 'prompt_tokens' .* leave the column out of columns, or land jsonl")
+    ):
         encoder.write(rows)
     for name in ("jsonl", "csv"):
         encoder = format_of(name, "none").open(tmp_path / name, view)

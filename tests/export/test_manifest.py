@@ -18,6 +18,7 @@ from airflow_langsmith.export.manifest import (
     read_manifest,
 )
 from airflow_langsmith.export.storage import StoragePath, path_at, store_at
+from tests.wording import says
 
 MakeManifest = Callable[..., Manifest]
 FILE = ManifestFile(name="part-00000-3f9a1c2b.parquet", rows=2, bytes=300, sha256="3f9a1c2b" + 56 * "0")
@@ -66,7 +67,7 @@ def test_it_is_read_by_its_own_uri_and_by_its_partitions(place: StoragePath, mak
 
 def test_a_missing_manifest_says_what_to_do(place: StoragePath) -> None:
     """Where nothing was published the error names the place and the way out."""
-    with pytest.raises(ManifestError, match="Run the export first") as caught:
+    with pytest.raises(ManifestError, match=says("Run the export first")) as caught:
         read_manifest(place / NAME)
     assert str(place) in str(caught.value)
     assert not caught.value.retriable
@@ -75,14 +76,14 @@ def test_a_missing_manifest_says_what_to_do(place: StoragePath) -> None:
 @pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b"[1]", b'{"schema_version": 1, "rows": 3}'])
 def test_another_file_is_no_manifest(content: bytes) -> None:
     """Whatever else lies there is told apart, with its place."""
-    with pytest.raises(ManifestError, match="at s3://lake/runs is no manifest"):
+    with pytest.raises(ManifestError, match=says("at s3://lake/runs is no manifest")):
         decode(content, "s3://lake/runs")
 
 
 def test_a_later_schema_asks_for_an_upgrade(make_manifest: MakeManifest) -> None:
     """A manifest of a schema yet to come is not guessed at."""
     content = encode(make_manifest([FILE], schema_version=SCHEMA_VERSION + 1))
-    with pytest.raises(ManifestError, match="upgrade airflow-provider-langsmith"):
+    with pytest.raises(ManifestError, match=says("upgrade airflow-provider-langsmith")):
         decode(content, "s3://lake/runs")
 
 

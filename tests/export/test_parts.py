@@ -24,6 +24,7 @@ from airflow_langsmith.export.layout import PART
 from airflow_langsmith.export.manifest import ManifestFile
 from airflow_langsmith.export.parts import Parts
 from airflow_langsmith.views import View
+from tests.wording import says
 
 MakeRun = Callable[..., Run]
 FORMATS = [("parquet", "zstd"), ("jsonl", "gzip"), ("jsonl", "zstd"), ("csv", "gzip"), ("csv", "none")]
@@ -134,7 +135,7 @@ def test_a_full_disk_is_named(runs: list[Run], whole_view: View, format_: tuple[
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
-        with pytest.raises(StorageError, match=f"to the local {tempfile.gettempdir()}.*A retry may help"):
+        with pytest.raises(StorageError, match=says(f"to the local {tempfile.gettempdir()}.*A retry may help")):
             written(runs, whole_view, format_, [], len(runs))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

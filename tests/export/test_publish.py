@@ -14,6 +14,7 @@ from airflow_langsmith.export.manifest import NAME, SCHEMA_VERSION, Manifest, en
 from airflow_langsmith.export.parts import Part
 from airflow_langsmith.export.publish import Publication
 from airflow_langsmith.export.storage import StoragePath, store_at
+from tests.wording import says
 
 Publish = Callable[..., dict[str, bytes]]
 MakePart = Callable[[int, str], Part]
@@ -186,7 +187,7 @@ def test_a_later_versions_manifest_is_not_replaced(
     """An old worker does not overwrite what a newer version of this package published: it fails, untouched."""
     content = encode(make_manifest([], schema_version=SCHEMA_VERSION + 1))
     store_at(place).write(content, NAME)
-    with pytest.raises(ManifestError, match="upgrade"):
+    with pytest.raises(ManifestError, match="Upgrade"):
         publish(place, "one")
     assert store_at(place).read(NAME) == content
     assert objects(place) == {}
@@ -201,7 +202,7 @@ def test_a_part_that_arrived_short_is_not_published(
     short = replace(part, file=msgspec.structs.replace(part.file, bytes=part.file.bytes + 1))
     with Publication(place) as publication:
         publication.upload(short)
-        with pytest.raises(ConcurrentExportError, match="not whole"):
+        with pytest.raises(ConcurrentExportError, match=says("not whole")):
             publication.commit(make_manifest(publication.files))
     assert objects(place) == before
 
@@ -210,7 +211,7 @@ def test_the_one_overtaken_fails_and_leaves_the_other_whole(
     place: StoragePath, publish: Publish, make_part: MakePart, make_manifest: MakeManifest
 ) -> None:
     """An export whose parts another one removed as strays does not publish: a retry does."""
-    with pytest.raises(ConcurrentExportError, match="A retry will help"), Publication(place) as slow:  # noqa: PT012
+    with pytest.raises(ConcurrentExportError, match=says("A retry will help")), Publication(place) as slow:  # noqa: PT012
         slow.upload(make_part(0, "slow"))
         parts = publish(place, "quick")
         slow.commit(make_manifest(slow.files))

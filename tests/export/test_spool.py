@@ -12,6 +12,7 @@ import pytest
 from airflow_langsmith.export.errors import StorageError
 from airflow_langsmith.export.spool import Backlog, Spool
 from airflow_langsmith.views import Rows
+from tests.wording import says
 
 BATCHES = [
     Rows([[f"{batch}-{row}" for row in range(50)], [b"%d" % row * 100 for row in range(50)]], 50) for batch in range(5)
@@ -41,10 +42,10 @@ def test_rows_come_back_sorted_or_as_they_came(tmp_path: Path) -> None:
 def test_a_full_disk_is_named(tmp_path: Path) -> None:
     """When the worker's disk takes no more, the error says that it was this disk, and may be retried."""
     told = rf"the local {tmp_path}: .*A retry may help; .* TMPDIR"
-    with Spool(tmp_path) as spool, pytest.raises(StorageError, match=rf"until all are there on {told}.*flatten"):
+    with Spool(tmp_path) as spool, pytest.raises(StorageError, match=says(rf"until all are there on {told}.*flatten")):
         list(map(spool.add, BATCHES))
     told = rf"until their turn on {told}.*concurrency=1"
-    with closing(Backlog(tmp_path / "backlog")) as backlog, pytest.raises(StorageError, match=told):
+    with closing(Backlog(tmp_path / "backlog")) as backlog, pytest.raises(StorageError, match=says(told)):
         list(map(backlog.add, BATCHES))
 
 

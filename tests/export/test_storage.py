@@ -19,6 +19,7 @@ from airflow_langsmith.export import read_manifest
 from airflow_langsmith.export.errors import StorageError
 from airflow_langsmith.export.publish import Publication
 from airflow_langsmith.export.storage import S3_CHUNK, StoragePath, Store, path_at, store_at
+from tests.wording import says, words
 
 
 @pytest.fixture
@@ -107,7 +108,7 @@ def test_a_write_that_fails_halfway_changes_nothing(tmp_path: Path) -> None:
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
     try:
-        with pytest.raises(StorageError, match="File too large"):
+        with pytest.raises(StorageError, match=says("File too large")):
             store.put(local, "part")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
@@ -137,7 +138,7 @@ def test_a_refusal_names_the_place(tmp_path: Path, doing: str) -> None:
     """What the disk refuses becomes one error: it says what and where, may be retried, and pickles."""
     (tmp_path / "file").touch()
     place = path_at(f"file://{tmp_path}/file/below")
-    with pytest.raises(StorageError, match=f"Could not {doing} .*{place}.* A retry may help") as caught:
+    with pytest.raises(StorageError, match=says(f"Could not {doing} .*{place}.* A retry may help")) as caught:
         CALLS[doing](store_at(place))
     assert caught.value.retriable
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
@@ -146,7 +147,7 @@ def test_a_refusal_names_the_place(tmp_path: Path, doing: str) -> None:
 @pytest.mark.usefixtures("lake")
 def test_a_bucket_that_does_not_exist_is_named() -> None:
     """What the store has to say is in the message, and the bucket, too; no retry makes one."""
-    with pytest.raises(StorageError, match=r"no bucket 'missing': The specified bucket does not exist") as caught:
+    with pytest.raises(StorageError, match=says("no bucket 'missing': The specified bucket does not exist")) as caught:
         store_at(path_at("s3://lake@missing/runs")).write(b"", "part")
     assert not caught.value.retriable
 
@@ -156,7 +157,7 @@ def test_a_bucket_that_does_not_exist_is_named() -> None:
 )
 def test_what_is_no_place_is_refused(uri: str) -> None:
     """A store that no installed provider knows, and a path without a scheme, fail at once: no retry, named."""
-    with pytest.raises(ConfigurationError, match="A retry will not help") as caught:
+    with pytest.raises(ConfigurationError, match=says("A retry will not help")) as caught:
         path_at(uri)
     assert repr(uri) in str(caught.value)
 
@@ -164,11 +165,11 @@ def test_what_is_no_place_is_refused(uri: str) -> None:
 @pytest.mark.parametrize("uri", ["s3://typo@traces/runs", "file://typo@/lake", "s3://typo@traces"])
 def test_a_connection_that_is_not_defined_is_named(uri: str) -> None:
     """Airflow would go on without credentials, in silence; here it fails at once, wherever a URI comes from."""
-    with pytest.raises(ConfigurationError, match="There is no connection 'typo'"):
+    with pytest.raises(ConfigurationError, match=says("There is no connection 'typo'")):
         path_at(uri)
-    with pytest.raises(ConfigurationError, match="There is no connection 'typo'"):
+    with pytest.raises(ConfigurationError, match=says("There is no connection 'typo'")):
         path_at(ObjectStoragePath(uri))
-    with pytest.raises(ConfigurationError, match="There is no connection 'typo'"):
+    with pytest.raises(ConfigurationError, match=says("There is no connection 'typo'")):
         read_manifest(uri)
 
 
@@ -187,9 +188,10 @@ def test_a_right_that_is_missing_is_named(guarded: Any, missing: str) -> None:
     with pytest.raises(StorageError) as caught:
         Publication(place).probe()
     assert not caught.value.retriable
-    assert f"has not the right to {'read' if missing == 'list' else missing} (" in str(caught.value)
-    assert POLICY[missing] in str(caught.value)
-    assert f"Connection {guarded.conn_id!r}" in str(caught.value)
+    said = words(caught.value)
+    assert said.startswith(f"Connection {guarded.conn_id!r} has not the right to ")
+    assert f"right to {'read' if missing == 'list' else missing} (" in said
+    assert POLICY[missing] in said
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
 
@@ -207,10 +209,10 @@ def plain_user() -> Iterator[None]:
 def test_a_disk_that_refuses_is_named(tmp_path: Path) -> None:
     """A local directory that refuses the worker, or a disk that is read-only, says so, and no retry is tried."""
     (tmp_path / "lake").mkdir(mode=0o500)
-    with plain_user(), pytest.raises(StorageError, match="The worker has not the right to write at") as caught:
+    with plain_user(), pytest.raises(StorageError, match=says("The worker has not the right to write at")) as caught:
         store_at(path_at(f"file://{tmp_path}/lake")).write(b"", "part")
     assert not caught.value.retriable
-    with pytest.raises(StorageError, match=r"is read-only|has not the right to write") as caught:
+    with pytest.raises(StorageError, match=says("is read-only|has not the right to write")) as caught:
         store_at(path_at("file:///sys/lake")).write(b"", "part")
     assert not caught.value.retriable
 

@@ -312,14 +312,14 @@ def rendered(context: dict[str, Any]) -> str | None:
 
 def test_a_destination_that_refuses_costs_no_page(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
     """Before the first page it is seen that the destination can be written; a refusal is no matter for a retry."""
-    with pytest.raises(AirflowFailException, match=r"has not the right to write|is read-only"):
+    with pytest.raises(AirflowFailException, match=says("has not the right to write|is read-only")):
         run(LangSmithExportOperator(task_id="export", project="shop", destination="file:///sys/lake"))
     good: dict[str, Any] = {"project": "shop", "destination": f"file://{tmp_path}"}
     for wrong in ({"destination": "s3://typo@traces"}, {"schema_manifest": "s3://typo@traces"}):
-        with pytest.raises(AirflowFailException, match="There is no connection 'typo'"):
+        with pytest.raises(AirflowFailException, match=says("There is no connection 'typo'")):
             run(LangSmithExportOperator(task_id="export", **{**good, **wrong}))
     hashed: dict[str, Any] = {"redact": {"inputs": "hash"}, "redact_conn_id": "salt"}
-    with pytest.raises(AirflowFailException, match="There is no connection 'salt', which redact_conn_id names"):
+    with pytest.raises(AirflowFailException, match=says("There is no connection 'salt', which redact_conn_id names")):
         run(LangSmithExportOperator(task_id="export", **good, **hashed))
     assert not shop.requests_to("/runs/query")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -35,7 +35,7 @@ SHARED: dict[str, list[Any]] = {
 }
 EXPORT: dict[str, list[Any]] = {
     **SHARED,
-    "destination": ["data/lake", "file://data/lake", None, ""],
+    "destination": ["data/lake", "file://data/lake"],
     "view": ["spans"],
     "format": ["orc"],
     "compression": ["lzma"],

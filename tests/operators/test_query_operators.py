@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import ANY
 from urllib.parse import parse_qs
+from uuid import uuid4
 
 import pytest
 from airflow.providers.common.compat.sdk import AirflowFailException
@@ -18,6 +19,7 @@ from langsmith import Client
 from airflow_langsmith.export import read_manifest
 from airflow_langsmith.operators import LangSmithListRunsOperator, LangSmithReadRunOperator
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.wording import says
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -88,9 +90,9 @@ def test_more_than_the_limit_is_no_list(langsmith: LangSmithStandIn, connect: An
     with pytest.raises(AirflowFailException, match="LangSmithExportOperator"):
         run(LangSmithListRunsOperator(task_id="list", project="shop", limit=150))
     assert len(langsmith.requests_to("/runs/query")) == 2
-    with pytest.raises(AirflowFailException, match="too much for XCom"):
+    with pytest.raises(AirflowFailException, match=says("too much for XCom")):
         run(LangSmithListRunsOperator(task_id="list", project="shop", select=["outputs"]))
-    with pytest.raises(AirflowFailException, match="no column cost"):
+    with pytest.raises(AirflowFailException, match=says("no column cost")):
         run(LangSmithListRunsOperator(task_id="list", project="shop", select=["cost"]))
 
 
@@ -149,11 +151,53 @@ def test_a_tree_in_a_destination(
     assert read_manifest(run(alone)["manifest"]).rows == 1
 
 
+def other_clocks(langsmith: LangSmithStandIn) -> dict[str, str]:
+    """
+    Log the same tree, in which each run spells the starts of the runs above it in a way of its own.
+
+    ``dotted_order`` puts ``root`` an hour later for ``b``, a year earlier for ``b1``, and ``b`` a second later for it.
+    """
+    ids = {name: str(uuid4()) for name in ("root", "b", "b1", "c")}
+    for name, parent, order in [
+        ("root", None, "20260301T000000000000Z{root}"),
+        ("b", "root", "20260301T010000000000Z{root}.20260301T000001000000Z{b}"),
+        ("b1", "b", "20250301T000000000000Z{root}.20260301T000002000000Z{b}.20260301T000003000000Z{b1}"),
+        ("c", "root", "20260301T000000000000Z{root}.20260301T000002000000Z{c}"),
+    ]:
+        langsmith.add_run(
+            id=ids[name],
+            project="shop",
+            name=name,
+            trace_id=ids["root"],
+            start_time=START,
+            end_time=START,
+            dotted_order=order.format(**ids),
+            **({"parent_run_id": ids[parent]} if parent else {}),
+        )
+    return ids
+
+
+@BOTH
+def test_a_tree_by_ids(
+    langsmith: LangSmithStandIn, connect: Any, version: str, tmp_path: Path, read_rows: ReadRows, run: Run
+) -> None:
+    """All runs below a run are there and in order, however they spell the starts of those above them."""
+    connect(langsmith, version)
+    ids = other_clocks(langsmith)
+    read: dict[str, Any] = {"task_id": "read", "project": "shop", "load_children": True}
+    whole = run(LangSmithReadRunOperator(run_id=ids["root"], **read))
+    assert [whole["name"], *(child["name"] for child in whole["child_runs"])] == ["root", "b", "b1", "c"]
+    part = run(LangSmithReadRunOperator(run_id=ids["b"], **read, columns=["name"]))
+    assert part == {"name": "b", "child_runs": [{"name": "b1"}]}
+    landed = run(LangSmithReadRunOperator(run_id=ids["root"], **read, destination=f"file://{tmp_path}"))
+    assert [row["name"] for row in read_rows(landed["manifest"])] == ["root", "b", "b1", "c"]
+
+
 def test_a_run_too_large_for_xcom(langsmith: LangSmithStandIn, connect: Any, tmp_path: Path, run: Run) -> None:
     """A run that is too large for XCom fails the task and names the destination, where it then lands."""
     connect(langsmith)
     run_id = langsmith.add_run(project="shop", start_time=START, inputs={"text": "x" * 600_000})
-    with pytest.raises(AirflowFailException, match="give the task a destination"):
+    with pytest.raises(AirflowFailException, match=says("give the task a destination")):
         run(LangSmithReadRunOperator(task_id="read", run_id=run_id, project="shop"))
     landed = LangSmithReadRunOperator(task_id="read", run_id=run_id, project="shop", destination=f"file://{tmp_path}")
     assert run(landed)["rows"] == 1
@@ -174,10 +218,12 @@ def test_what_names_no_run(langsmith: LangSmithStandIn, connect: Any, run: Run) 
     """What names no run is refused with the ways to name one, and v2 says that it needs the project."""
     connect(langsmith, "v2")
     ids = tree(langsmith)
-    for wrong in ("", "shop", "https://smith.langchain.com/o/x/projects", f"{ids['b']}x"):
-        with pytest.raises(AirflowFailException, match="names no run"):
+    with pytest.raises(AirflowFailException, match=says("run_id is empty")):
+        run(LangSmithReadRunOperator(task_id="read", run_id=""))
+    for wrong in ("shop", "https://smith.langchain.com/o/x/projects", f"{ids['b']}x"):
+        with pytest.raises(AirflowFailException, match=says("names no run")):
             run(LangSmithReadRunOperator(task_id="read", run_id=wrong))
-    with pytest.raises(AirflowFailException, match="give project="):
+    with pytest.raises(AirflowFailException, match=says("give project=")):
         run(LangSmithReadRunOperator(task_id="read", run_id=ids["b"]))
     connect(langsmith, "v1")
     assert run(LangSmithReadRunOperator(task_id="read", run_id=ids["b"]))["project_name"] == "shop"
@@ -195,7 +241,7 @@ def test_a_public_link(langsmith: LangSmithStandIn, connect: Any, run: Run) -> N
     (request,) = langsmith.requests_to(f"/public/{token}/run")
     assert "x-api-key" not in request.headers
     assert operator.langsmith_url == ""
-    with pytest.raises(AirflowFailException, match="and no more"):
+    with pytest.raises(AirflowFailException, match=says("and no more")):
         run(LangSmithReadRunOperator(task_id="read", run_id=link, load_children=True))
     langsmith.misbehave("status", path=f"/public/{token}/run", status=404)
     with pytest.raises(AirflowFailException) as caught:

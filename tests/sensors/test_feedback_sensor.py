@@ -86,6 +86,31 @@ def test_it_goes_on_with_the_figures(
     assert len(json.dumps(result)) < 2000
 
 
+@BOTH
+@WAYS
+def test_it_counts_labels_and_objects(
+    langsmith: LangSmithStandIn, connect: Connect, run: Run, version: str, deferrable: bool
+) -> None:
+    """A label alone is a piece, so is an object, and a piece with both a score and a label is one."""
+    connect(langsmith, version)
+    runs = scored(langsmith, *[None] * 4)
+    for value in ("good", "good", "bad", {"clarity": 3}):
+        langsmith.add_feedback(runs[0], key="category", value=value)
+    langsmith.add_feedback(runs[1], key="category", value="good")
+    langsmith.add_feedback(runs[2], key="category", score=1, value="good")
+    langsmith.add_feedback(runs[2], key="rubric", value={"clarity": 3})
+    langsmith.add_feedback(runs[3], key="rubric", score=1)
+    langsmith.add_feedback(runs[3], key="rubric", value={"clarity": 3})
+    condition = "count(category) >= 6 and share(category, 'good') > 0.6 and count(rubric) > 2 and runs(rubric) > 1"
+    result = run(sensor(condition=condition, deferrable=deferrable))
+    assert result["figures"] == {
+        "count(category)": 6,
+        'share(category, "good")': pytest.approx(4 / 6),
+        "count(rubric)": 3,
+        "runs(rubric)": 2,
+    }
+
+
 def when(langsmith: LangSmithStandIn, requests: int, do: Callable[[], object]) -> threading.Thread:
     """Do something, once, as soon as so many requests have come for runs."""
 

@@ -129,6 +129,35 @@ def test_parents_roll_up_what_their_children_spent(form: Any, cost: object) -> N
     assert [(run["total_tokens"], run["total_cost"]) for run in runs] == [(5, cost)] * 3
 
 
+def test_feedback_in_the_words_of_v1(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
+    """``n`` counts scores alone, an object shows in no number, and a source is a text that holds JSON."""
+    run = langsmith.add_run()
+    for given in (
+        {"key": "user_score", "score": 1, "comment": "Human verdict: PASS"},
+        {"key": "category", "value": "CONCEPTUAL"},
+        {"key": "rubric", "value": {"clarity": 3}},
+        {"key": "cot accuracy", "score": 1, "value": "CORRECT"},
+        {"key": "cot accuracy", "score": 0, "value": "INCORRECT"},
+        {"key": "cot accuracy", "score": 1, "value": "CORRECT"},
+    ):
+        langsmith.add_feedback(run, **given)
+    stats = http.get(f"/api/v1/runs/{run}").json()["feedback_stats"]
+    assert stats["user_score"] == {
+        "n": 1,
+        "avg": 1.0,
+        "show_feedback_arrow": True,
+        "values": {},
+        "comments": ["Human verdict: PASS"],
+        "sources": ['{"type":"api","metadata":{}}'],
+    }
+    numbers = {key: (one["n"], one["avg"], one["values"]) for key, one in stats.items() if key != "user_score"}
+    assert numbers == {
+        "category": (0, None, {"CONCEPTUAL": 1}),
+        "rubric": (0, None, {}),
+        "cot accuracy": (3, pytest.approx(2 / 3), {"CORRECT": 2, "INCORRECT": 1}),
+    }
+
+
 @pytest.mark.parametrize(("edges", "count"), [("half_open", 1), ("inclusive", 2), ("exclusive", 0)])
 def test_edges_are_a_setting(edges: Any, count: int) -> None:
     """Whether a bound holds a run exactly on it is not documented, so a deployment of each kind can be had."""

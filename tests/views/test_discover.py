@@ -14,6 +14,7 @@ from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.views import Column, ColumnType, Rows
 from airflow_langsmith.views.discover import Discovery
 from airflow_langsmith.views.flatten import Flattening
+from tests.wording import says
 
 
 def column(name: str, type_: ColumnType = "json") -> Column:
@@ -108,11 +109,11 @@ def test_too_many_keys_are_refused_with_what_to_do() -> None:
     """At the limit all is well; one more, over however many rows, names the two ways out."""
     rows = rows_of(*({f"key{number}": 1} for number in range(500)))
     assert len(discovered(rows)) == 500
-    with pytest.raises(ConfigurationError, match=r"more than 500 keys.*flatten=\[.*columns="):
+    with pytest.raises(ConfigurationError, match=says(r"more than 500 keys.*flatten=\[.*columns=")):
         discovered(rows, rows_of({"one more": 1}))
-    with pytest.raises(ConfigurationError, match="more than 2 keys"):
+    with pytest.raises(ConfigurationError, match=says("more than 2 keys")):
         discovered(rows_of({"a": 1, "b": {"c": 1, "d": 1}}), limit=2)
-    with pytest.raises(ConfigurationError, match="more than 2 keys"):
+    with pytest.raises(ConfigurationError, match=says("more than 2 keys")):
         discovered(rows_of(*({f"key{number}": {"inner": {}}} for number in range(3))), limit=2)
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.views import VIEWS
 from airflow_langsmith.views.paths import ANY, Step, matching, parse, place_of, spell
+from tests.wording import says
 
 COLUMNS = VIEWS["runs"].columns
 NAMES = [column.name for column in COLUMNS]
@@ -69,14 +70,14 @@ def test_a_type_follows_the_last_colon(spelled: str, type_: str) -> None:
 )
 def test_what_is_no_path_is_refused(text: str) -> None:
     """The refusal quotes it and shows how paths and quoted keys look."""
-    with pytest.raises(ConfigurationError, match=r'is no path at character \d+.*metadata."key.with.dots"'):
+    with pytest.raises(ConfigurationError, match=says(r'is no path at character \d+.*metadata."key.with.dots"')):
         parse(text)
 
 
 @pytest.mark.parametrize("text", ["outputs.score:flot64", "outputs.score:", "outputs.a:b:c"])
 def test_a_type_that_does_not_exist_is_refused(text: str) -> None:
     """The refusal lists the types, and tells how to write a colon that is part of a key."""
-    with pytest.raises(ConfigurationError, match=r"float64.*timestamp.*colon"):
+    with pytest.raises(ConfigurationError, match=says(r"float64.*timestamp.*colon")):
         parse(text)
 
 
@@ -97,13 +98,13 @@ def test_a_path_begins_with_a_column(text: str, column: str) -> None:
 
 def test_an_unknown_column_is_refused_with_those_there_are() -> None:
     """A typo in the column is told, not taken for a missing key."""
-    with pytest.raises(ConfigurationError, match=r"'input'.*no column.*inputs, outputs"):
+    with pytest.raises(ConfigurationError, match=says(r"'input'.*no column.*inputs, outputs")):
         place_of(parse("input.question"), COLUMNS)
 
 
 def test_a_path_into_a_column_that_is_no_json_is_refused() -> None:
     """The refusal lists the columns that have an inside."""
-    with pytest.raises(ConfigurationError, match=r"'error', which is string.*inputs, outputs, metadata"):
+    with pytest.raises(ConfigurationError, match=says(r"'error', which is string.*inputs, outputs, metadata")):
         place_of(parse("error.message"), COLUMNS)
 
 

@@ -19,6 +19,7 @@ from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.views import Column, ColumnType, Rows, View
 from airflow_langsmith.views.redact import Redaction
+from tests.wording import says
 
 EMAIL, CARD, KEY = "ada.lovelace+tag@example.com", "4111-1111-1111-1111", "sk-proj-abcDEF0123456789abcdef"
 SECRET = "a key of our own"
@@ -251,10 +252,12 @@ def test_a_function_that_fails_is_named_and_the_value_is_not(function: str, why:
     """The error tells the rule and the run, and neither it nor its traceback quotes what should be hidden."""
     rules = {"inputs.user": {"call": CALL + function}}
     if why is None:
-        with pytest.raises(ConfigurationError, match="cannot be imported"):
+        with pytest.raises(ConfigurationError, match=says("cannot be imported")):
             Redaction(COLUMNS, rules)
         return
-    with pytest.raises(ConfigurationError, match=rf"in run run-1: rule 'inputs.user': .*\.{function} {why}") as caught:
+    with pytest.raises(
+        ConfigurationError, match=says(rf"in run run-1: rule 'inputs.user': .*\.{function} {why}")
+    ) as caught:
         Redaction(COLUMNS, rules).apply(row_of(inputs={"user": EMAIL}))
     assert not caught.value.retriable
     assert EMAIL not in "".join(traceback.format_exception(caught.value))
@@ -264,14 +267,14 @@ def test_a_function_that_fails_is_named_and_the_value_is_not(function: str, why:
 def test_only_text_may_come_into_text() -> None:
     """A function for a text column, or for every text, that gives something else fails the export."""
     for rules in ({"error": {"call": "builtins.len"}}, {"*": {"call": "builtins.len"}}):
-        with pytest.raises(ConfigurationError, match="other than text"):
+        with pytest.raises(ConfigurationError, match=says("other than text")):
             Redaction(COLUMNS, rules).apply(row_of(error="boom"))
 
 
 @pytest.mark.parametrize("payload", [b'{"a":', b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}"])
 def test_json_that_cannot_be_read_fails_rather_than_passes(payload: bytes) -> None:
     """What a rule cannot look into is not let through, and the run is named."""
-    with pytest.raises(ConfigurationError, match=r"run run-1.*cannot be read"):
+    with pytest.raises(ConfigurationError, match=says(r"run run-1.*cannot be read")):
         Redaction(COLUMNS, ["email"]).apply(row_of(inputs=payload))
 
 
@@ -308,7 +311,7 @@ def test_a_rule_that_cannot_be_meant_is_refused(rules: Any, why: str) -> None:
 @pytest.mark.parametrize("key", [None, ""])
 def test_a_hash_needs_a_key(key: str | None) -> None:
     """Without one, whoever has a list of names could find out who is who."""
-    with pytest.raises(ConfigurationError, match=r"needs a key, .* redact_conn_id"):
+    with pytest.raises(ConfigurationError, match=says(r"needs a key, .* redact_conn_id")):
         Redaction(COLUMNS, {"name": "hash"}, key)
 
 

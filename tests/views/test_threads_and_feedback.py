@@ -101,6 +101,43 @@ def test_many_conversations_come_once(langsmith: LangSmithStandIn, version: str,
 
 
 @BOTH
+def test_a_conversation_counts_every_piece(langsmith: LangSmithStandIn, version: str, land: Land) -> None:
+    """Labels, objects, remarks, and pieces with a score and a label are counted; the mean is that of the scores."""
+    first, second = (turn(langsmith, START + hour * HOUR, "thread_id", "t") for hour in (0, 1))
+    pieces: list[tuple[str, dict[str, Any]]] = [
+        (first, {"key": "category", "value": "good"}),
+        (first, {"key": "category", "score": 1, "value": "good"}),
+        (second, {"key": "category", "score": 0}),
+        (second, {"key": "category", "value": {"clarity": 3}}),
+        (second, {"key": "a label", "value": "bad"}),
+        (second, {"key": "a remark", "comment": "fine"}),
+    ]
+    for run, given in pieces:
+        langsmith.add_feedback(run, **given)
+    (row,) = land(langsmith, version, "threads")
+    assert json.loads(row["feedback_stats"]) == {
+        "category": {"n": 4, "avg": 0.5},
+        "a label": {"n": 1, "avg": None},
+        "a remark": {"n": 1, "avg": None},
+    }
+
+
+@BOTH
+def test_conversations_without_their_feedback(
+    langsmith: LangSmithStandIn, version: str, client_of: Callable[..., LangSmithClient], tmp_path: Any
+) -> None:
+    """Where the column is not wanted, or no turn has feedback, nothing is asked about it."""
+    quiet = turn(langsmith, START, "thread_id", "t")
+    client = client_of(langsmith, version)
+    for columns in (None, ["thread_id"]):
+        view = view_of("threads", columns)
+        query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, fields=view.fields)
+        export(client, query, view, Target(destination=f"file://{tmp_path}", format=format_of("jsonl")))
+        langsmith.add_feedback(quiet, score=1)
+    assert langsmith.requests_to("/feedback") == []
+
+
+@BOTH
 def test_feedback_by_when_it_was_given(langsmith: LangSmithStandIn, version: str, land: Land) -> None:
     """Feedback of every kind has a row in the window it was given in, whenever its run was."""
     root = langsmith.add_run(project="shop", start_time=START - 30 * DAY)

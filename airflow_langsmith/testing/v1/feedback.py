@@ -25,6 +25,7 @@ from airflow_langsmith.testing.feedback_intake import change_feedback, take_feed
 from airflow_langsmith.testing.moments import micros, naive
 from airflow_langsmith.testing.records import Feedback
 from airflow_langsmith.testing.refusals import Refusal, invalid_field
+from airflow_langsmith.testing.settings import FeedbackOrder
 
 __all__ = ["create", "delete", "find", "read", "update"]
 
@@ -43,6 +44,7 @@ _FIND: dict[str, Check] = {
     "min_created_at": _moment,
     "max_created_at": _moment,
     "comparative_experiment_id": uuid,
+    "feedback_thread_id": text,
     "include_user_names": spelt(boolean),
     "offset": spelt(number(0)),
     "limit": spelt(number(1, 100)),
@@ -50,15 +52,25 @@ _FIND: dict[str, Check] = {
 
 
 def find(context: Context, call: Call) -> Answer:
-    """List feedback, the newest first."""
+    """List feedback, the newest first unless the stand-in was told otherwise."""
     asked = check_query(call, _FIND, _LISTS)
+    order = context.settings.feedback_order
     found = sorted(
         filter(_conditions(context, asked), context.workspace.feedback.values()),
-        key=lambda feedback: (micros(feedback.created_at), feedback.id),
-        reverse=True,
+        key=lambda feedback: _rank(feedback, order),
+        reverse=order in ("newest", "modified"),
     )
+    if order == "none":
+        context.workspace.shuffle(found)
     offset = asked.get("offset", 0)
-    return json_answer([_row(context, item) for item in found[offset : offset + asked.get("limit", 100)]])
+    limit = min(asked.get("limit", 100), context.settings.largest_list)
+    return json_answer([_row(context, item) for item in found[offset : offset + limit]])
+
+
+def _rank(feedback: Feedback, order: FeedbackOrder) -> tuple[int, str]:
+    if order == "id":
+        return 0, feedback.id
+    return micros(feedback.modified_at if order == "modified" else feedback.created_at), feedback.id
 
 
 def read(context: Context, call: Call, feedback_id: str) -> Answer:  # noqa: ARG001 (every endpoint is called alike)
@@ -105,6 +117,7 @@ def _conditions(context: Context, asked: dict[str, Any]) -> Callable[[Feedback],
             and ("level" not in asked or (asked["level"] == "session") is (feedback.run_id is None))
             and feedback.comparative_experiment_id
             == asked.get("comparative_experiment_id", feedback.comparative_experiment_id)
+            and feedback.feedback_thread_id == asked.get("feedback_thread_id", feedback.feedback_thread_id)
         )
 
     return passes
@@ -137,5 +150,5 @@ def _row(context: Context, feedback: Feedback) -> dict[str, Any]:
         "feedback_group_id": feedback.feedback_group_id,
         "comparative_experiment_id": feedback.comparative_experiment_id,
         "extra": feedback.extra,
-        "feedback_thread_id": None,
+        "feedback_thread_id": feedback.feedback_thread_id,
     }

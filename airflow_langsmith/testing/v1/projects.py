@@ -90,7 +90,7 @@ def find(context: Context, call: Call) -> Answer:
         reverse=asked.get("sort_by_desc", True),
     )
     offset = asked.get("offset", 0)
-    page = found[offset : offset + asked.get("limit", 100)]
+    page = found[offset : offset + min(asked.get("limit", 100), context.settings.largest_list)]
     return json_answer([_row(context, project) for project in page])
 
 

@@ -8,7 +8,7 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Any
 
-from airflow_langsmith.testing.feedback_stats import feedback_stats
+from airflow_langsmith.testing.feedback_stats import v1_feedback_stats
 from airflow_langsmith.testing.moments import naive
 from airflow_langsmith.testing.records import PAYLOADS, Run
 from airflow_langsmith.testing.settings import CostForm
@@ -82,7 +82,7 @@ class V1Rows:
             "trace_upgrade": lambda run: run.rest.get("trace_upgrade", False),
             "trace_tier": lambda run: run.rest.get("trace_tier", "longlived"),
             "app_path": lambda run: app_path(workspace.id, run),
-            "feedback_stats": lambda run: feedback_stats(workspace.feedback_of(run.id)),
+            "feedback_stats": lambda run: v1_feedback_stats(workspace.feedback_of(run.id)),
             "inputs_preview": lambda run: preview(run.inputs),
             "outputs_preview": lambda run: preview(run.outputs),
             **{name: _payload(name) for name in PAYLOADS},
@@ -127,9 +127,8 @@ class V1Rows:
         return {"trace_min_start_time": naive(min(starts)), "trace_max_start_time": naive(max(starts))}
 
     def _descendants(self, run: Run) -> list[str]:
-        prefix = run.dotted_order + "."
         others = self._workspace.traces[run.trace_id].runs.values()
-        return [other.id for other in others if other.dotted_order.startswith(prefix)]
+        return [other.id for other in others if run.id in other.parent_run_ids]
 
 
 def _rest(name: str) -> Callable[[Run], Any]:

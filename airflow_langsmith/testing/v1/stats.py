@@ -9,7 +9,7 @@ from typing import Any
 from airflow_langsmith.testing.bodies import Check, boolean, check_body, each, one_of, text, uuid
 from airflow_langsmith.testing.context import Context
 from airflow_langsmith.testing.exchange import Answer, Call, json_answer
-from airflow_langsmith.testing.feedback_stats import feedback_stats
+from airflow_langsmith.testing.feedback_stats import v1_feedback_stats
 from airflow_langsmith.testing.moments import naive
 from airflow_langsmith.testing.records import Run
 from airflow_langsmith.testing.refusals import Refusal, invalid_field
@@ -72,7 +72,7 @@ def _stats(context: Context, runs: list[Run]) -> dict[str, Any]:
         "last_run_start_time": naive(runs[0].start_time) if runs else None,
         "error_rate": _share(run.error is not None for run in runs),
         "streaming_rate": _share(run.first_token_time is not None for run in runs),
-        "feedback_stats": feedback_stats(feedback) or {},
+        "feedback_stats": v1_feedback_stats(feedback) or {},
         "run_facets": [],
     }
 

@@ -7,7 +7,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from airflow_langsmith.testing.feedback_stats import feedback_stats
+from airflow_langsmith.testing.feedback_stats import v2_feedback_stats
 from airflow_langsmith.testing.moments import zoned
 from airflow_langsmith.testing.records import Run
 from airflow_langsmith.testing.storage import storage_path
@@ -67,7 +67,7 @@ class V2Rows:
             "IS_IN_DATASET": lambda run: run.rest.get("in_dataset"),
             "LAST_QUEUED_AT": lambda run: _time(run.rest.get("last_queued_at")),
             "SHARE_URL": self._share_url,
-            "FEEDBACK_STATS": lambda run: feedback_stats(workspace.feedback_of(run.id)),
+            "FEEDBACK_STATS": lambda run: v2_feedback_stats(workspace.feedback_of(run.id)),
             "LS_USER_ID": lambda run: run.rest.get("ls_user_id"),
         }
 

@@ -1,0 +1,50 @@
+"""A set of ids: exact, whatever it is given, and small."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_langsmith.api.ids import IdSet
+
+MANY = """
+from uuid import UUID
+import random
+from airflow_langsmith.api.ids import IdSet
+
+def peak():
+    return int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))) / 1024
+
+ids, chance = IdSet(), random.Random(1)
+before = peak()
+for _ in range(300):
+    page = [str(UUID(int=chance.getrandbits(128))) for _ in range(1000)]
+    assert len(ids.add(page)) == 1000
+assert list(ids.add([page[7], "another", page[8]])) == [1]
+print(peak() - before)
+"""
+
+
+@given(st.lists(st.lists(st.text(max_size=3), max_size=20), max_size=10))
+def test_it_tells_what_is_new(batches: list[list[str]]) -> None:
+    """Whatever texts come, in whatever batches, each is new in its first place, and nowhere else."""
+    ids, known = IdSet(), set[str]()
+    for batch in batches:
+        expected = []
+        for place, text in enumerate(batch):
+            if text not in known:
+                expected.append(place)
+            known.add(text)
+        assert list(ids.add(batch)) == expected
+
+
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
+def test_it_takes_little_memory() -> None:
+    """300,000 ids, which a set of Python holds in 40 MB, take less than 3."""
+    told = subprocess.run([sys.executable, "-c", MANY], check=True, capture_output=True, text=True, timeout=120)
+    assert float(told.stdout) < 3

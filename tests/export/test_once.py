@@ -1,0 +1,211 @@
+"""Data move while they are read: no key lands twice, and what stays in its place lands."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_langsmith.api import LangSmithClient, RunQuery
+from airflow_langsmith.api.errors import ServerError
+from airflow_langsmith.export import Attempt, Exported, Target, checkpoints, export, format_of
+from airflow_langsmith.testing import LangSmithStandIn
+from airflow_langsmith.views import view_of
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
+BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
+KEYS = {
+    "runs": "run_id",
+    "traces": "trace_id",
+    "retrievals": "trace_id",
+    "threads": "thread_id",
+    "feedback": "feedback_id",
+}
+
+ClientOf = Callable[..., LangSmithClient]
+ReadRows = Callable[..., list[dict[str, Any]]]
+
+
+def exported(client: LangSmithClient, where: Path, view: str = "runs", page: int = 100, **more: Any) -> Exported:
+    """Export the day's roots, as Parquet."""
+    chosen = view_of(view, with_feedback=False)
+    narrowed: dict[str, Any] = {} if view == "feedback" else {"is_root": True, "page_size": page}
+    query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields, **narrowed)
+    done = export(client, query, chosen, Target(destination=f"file://{where}", format=format_of("parquet")), **more)
+    assert done is not None
+    return done
+
+
+def fill(langsmith: LangSmithStandIn, count: int) -> tuple[list[str], list[str]]:
+    """Put in roots, each a thread of its own, with a retriever and feedback; give the ids of both, oldest first."""
+    roots, pieces = [], []
+    for number in range(count):
+        start = START + number * (DAY / count)
+        thread = {"metadata": {"thread_id": f"thread {number}"}}
+        roots.append(langsmith.add_run(project="shop", start_time=start, end_time=start, extra=thread))
+        langsmith.add_run(project="shop", start_time=start, parent_run_id=roots[-1], run_type="retriever")
+        pieces.append(langsmith.add_feedback(roots[-1], score=1, created_at=start.isoformat()))
+    return roots, pieces
+
+
+@BOTH
+def test_a_run_that_is_corrected_meanwhile_lands_once(
+    langsmith: LangSmithStandIn,
+    client_of: ClientOf,
+    read_rows: ReadRows,
+    tmp_path: Path,
+    version: str,
+) -> None:
+    """If one of 500 runs is moved from the first page to the last one, 500 rows land, the first copy of each."""
+    runs = [langsmith.add_run(project="shop", start_time=START + number * MINUTE) for number in range(500)]
+    langsmith.misbehave(
+        "meanwhile",
+        action=lambda: langsmith.update_run(runs[-1], start_time=START + MINUTE / 2, end_time=START + DAY),
+        after=2,
+    )
+    done = exported(client_of(langsmith, version), tmp_path)
+    rows = read_rows(done.uri)
+    assert sorted(row["run_id"] for row in rows) == sorted(runs)
+    assert next(row["start_time"] for row in rows if row["run_id"] == runs[-1]) == START + 499 * MINUTE
+    assert (done.manifest.rows, done.progress.runs) == (500, 500)
+    assert done.manifest.pending == 500, "the copy that was left out had ended"
+    assert done.progress.repeated == 1
+
+
+@BOTH
+def test_a_page_that_comes_again_lands_once(
+    langsmith: LangSmithStandIn, client_of: ClientOf, read_rows: ReadRows, tmp_path: Path, version: str
+) -> None:
+    """Runs that a later page repeats, however long after, are left out, and counted once as pending."""
+    runs = [langsmith.add_run(project="shop", start_time=START + number * MINUTE) for number in range(60)]
+
+    def again() -> None:  # the newest ten come once more, as the oldest
+        for number, run in enumerate(runs[-10:]):
+            langsmith.update_run(run, start_time=START - number * MINUTE)
+
+    langsmith.misbehave("meanwhile", action=again, after=4)
+    done = exported(client_of(langsmith, version), tmp_path, page=10)
+    assert sorted(row["run_id"] for row in read_rows(done.uri)) == sorted(runs)
+    assert done.manifest.pending == done.progress.runs == 60
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("cursors", [1, 3])
+@pytest.mark.parametrize("view", KEYS)
+def test_whatever_moves_no_key_lands_twice(
+    langsmith: LangSmithStandIn,
+    client_of: ClientOf,
+    read_rows: ReadRows,
+    tmp_path: Path,
+    view: str,
+    cursors: int,
+    seed: int,
+) -> None:
+    """
+    Before each answer some runs are moved, anywhere in the window or out of it, and some feedback is withdrawn.
+
+    No key lands twice. Each run, thread and piece of feedback that stays in its place lands. One cursor reads newest
+    first, and so finds each run that is only moved to an earlier place in the window.
+    """
+    chance, lock = random.Random(seed), threading.Lock()
+    roots, pieces = fill(langsmith, 80)
+    moving = chance.sample(range(80), 20)
+    earlier, anywhere = moving[:10], moving[10:]
+    starts = {number: number * (DAY / 80) for number in earlier}
+    gone, withdrawn = chance.sample(pieces, 15), set[str]()
+
+    def move() -> None:
+        with lock:
+            for number in chance.sample(anywhere, 3):
+                langsmith.update_run(roots[number], start_time=START + chance.uniform(-0.2, 1.2) * DAY)
+            number = chance.choice(earlier)
+            starts[number] *= chance.random()
+            langsmith.update_run(roots[number], start_time=START + starts[number])
+            if gone and chance.random() < 0.5:
+                withdrawn.add(gone[-1])
+                langsmith.withdraw_feedback(gone.pop())
+
+    for path in ("/runs/query", "/feedback"):
+        langsmith.misbehave("meanwhile", action=move, path=path, times=None)
+    if cursors > 1:
+        langsmith.misbehave("delay", seconds=0.05, times=8)
+    client = client_of(langsmith, chance.choice(["v1", "v2"]))
+    done = exported(client, tmp_path, view, page=7, concurrency=cursors)
+    found = [row[KEYS[view]] for row in read_rows(done.uri)]
+    assert len(found) == len(set(found)) == done.manifest.rows
+    names = [f"thread {number}" for number in range(80)] if view == "threads" else roots
+    staying = set(pieces) - withdrawn if view == "feedback" else {names[n] for n in range(80) if n not in moving}
+    assert staying <= set(found)
+    if cursors == 1 and view in ("runs", "traces", "retrievals"):
+        assert {names[number] for number in earlier} <= set(found)
+
+
+@BOTH
+def test_a_retry_lands_no_run_twice(
+    langsmith: LangSmithStandIn,
+    client_of: ClientOf,
+    read_rows: ReadRows,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+) -> None:
+    """A run that an earlier try has kept, and that was moved to where the retry reads, lands as it was kept."""
+    monkeypatch.setattr(checkpoints, "FEW", 3)
+    runs = [langsmith.add_run(project="shop", start_time=START + number * MINUTE) for number in range(100)]
+    langsmith.misbehave("status", after=12, times=None)
+    with pytest.raises(ServerError):
+        exported(client_of(langsmith, version, max_retries=0), tmp_path, page=5, attempt=Attempt("task", again=True))
+    langsmith.behave()
+    assert list(tmp_path.rglob("_checkpoint-*"))
+    langsmith.update_run(runs[-1], start_time=START + MINUTE / 2)
+    done = exported(client_of(langsmith, version), tmp_path, page=5, attempt=Attempt("task", again=False))
+    rows = read_rows(done.uri)
+    assert sorted(row["run_id"] for row in rows) == sorted(runs)
+    assert next(row["start_time"] for row in rows if row["run_id"] == runs[-1]) == START + 99 * MINUTE
+    assert done.manifest.pending == done.progress.runs == 100
+
+
+@BOTH
+def test_what_was_read_before_a_failure_is_not_taken_for_read_by_the_retry(
+    langsmith: LangSmithStandIn,
+    client_of: ClientOf,
+    read_rows: ReadRows,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    version: str,
+) -> None:
+    """A run that moves from a page that is not kept to a page that is kept lands, though the first try saw it twice."""
+    monkeypatch.setattr(checkpoints, "FEW", 8)
+    starts = [number * MINUTE for number in range(95)] + [hours * 60 * MINUTE for hours in (4, 8, 12, 16, 20)]
+    runs = [langsmith.add_run(project="shop", start_time=START + start) for start in starts]  # looks short at first
+    moved = START + 92 * MINUTE + MINUTE / 2  # onto the second page
+    langsmith.misbehave("meanwhile", action=lambda: langsmith.update_run(runs[-1], start_time=moved), after=1)
+    langsmith.misbehave("status", after=16, times=None)
+    with pytest.raises(ServerError):
+        exported(client_of(langsmith, version, max_retries=0), tmp_path, page=5, attempt=Attempt("task", again=True))
+    langsmith.behave()
+    assert list(tmp_path.rglob("_checkpoint-*"))
+    done = exported(client_of(langsmith, version), tmp_path, page=5, attempt=Attempt("task", again=False))
+    assert sorted(row["run_id"] for row in read_rows(done.uri)) == sorted(runs)
+
+
+def test_a_run_that_moves_counts_once(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
+    """Lists, counts and traces take a run that moves meanwhile once, too."""
+    runs = [langsmith.add_run(project="shop", start_time=START + number * MINUTE) for number in range(500)]
+    client = client_of(langsmith, "v1")
+    query = RunQuery(project=client.project("shop"), start=START, end=START + DAY)
+    langsmith.misbehave("status", path="/runs/stats", status=501, times=None)
+
+    def move(place: int) -> None:
+        langsmith.update_run(runs[-place], start_time=START + MINUTE / 2)
+
+    for place, count in enumerate((lambda: len(list(client.runs(query))), lambda: client.count(query)), 1):
+        langsmith.misbehave("meanwhile", action=partial(move, place), after=2)
+        assert count() == 500

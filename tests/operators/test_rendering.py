@@ -1,0 +1,214 @@
+"""Rendering and serialisation: what Airflow makes of an argument is what the user wrote."""
+
+from __future__ import annotations
+
+import copy
+import inspect
+import json
+import pickle
+from datetime import timedelta
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, XCom
+from airflow.sdk import DAG
+from airflow.serialization import serialized_objects
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_langsmith.api.filters import Filter, and_, eq, tag
+from airflow_langsmith.operators import LangSmithExportOperator, LangSmithListRunsOperator, LangSmithReadRunOperator
+from airflow_langsmith.operators.base import LangSmithOperator
+from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
+from airflow_langsmith.testing.filters import parse
+
+# Texts that Python, and so Jinja's native environment, reads as something else.
+LITERALS = ["True", "1.0", "None", "1.10", "007", "1e5", "0x10", "1_000", "'a'", "(1, 2)", "[]", "{'a': 1}", "...", ""]
+ENDS = ["line\n", "line\r\n", " ", "\t1"]
+TEXTS = (st.text() | st.sampled_from([*LITERALS, *ENDS])).filter(
+    lambda text: not {"{{", "{%", "{#"} & set(_pairs(text))
+)
+OPERATORS: dict[type[Any], dict[str, Any]] = {
+    LangSmithExportOperator: {"project": "shop", "destination": "file:///lake"},
+    LangSmithListRunsOperator: {"project": "shop"},
+    LangSmithReadRunOperator: {"run_id": "0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b"},
+    LangSmithFeedbackSensor: {"project": "shop", "condition": "count(user_score) >= 1"},
+    LangSmithSettledSensor: {"project": "shop"},
+}
+NATIVE = pytest.mark.parametrize("native", [True, False])
+
+
+def _pairs(text: str) -> list[str]:
+    return [text[at : at + 2] for at in range(len(text))]
+
+
+def rendered(operator: BaseOperator, native: bool, **params: Any) -> Any:
+    """Render an operator in a DAG, as a worker does."""
+    operator.dag = DAG("rendering", schedule=None, render_template_as_native_obj=native)
+    task: Any = operator.prepare_for_execution()
+    task.render_template_fields({"params": params, "macros": SimpleNamespace(timedelta=timedelta)})
+    return task
+
+
+def listing(**arguments: Any) -> LangSmithListRunsOperator:
+    """Make an operator outside of any DAG."""
+    return LangSmithListRunsOperator(task_id="list", **{"project": "shop", **arguments})
+
+
+def serialized(dag: DAG) -> dict[str, dict[str, Any]]:
+    """Serialise a DAG as Airflow stores it, and give its tasks by their ids."""
+    serializer: Any = getattr(serialized_objects, "DagSerialization", None) or getattr(
+        serialized_objects, "SerializedDAG", None
+    )
+    stored = json.loads(json.dumps(serializer.to_dict(dag)))
+    return {task["__var"]["task_id"]: task["__var"] for task in stored["dag"]["tasks"]}
+
+
+@NATIVE
+@pytest.mark.parametrize("value", LITERALS)
+def test_a_filter_value_is_what_the_user_wrote(native: bool, value: str) -> None:
+    """A value stays the text that it is, written out or from a template, also where Airflow renders natively."""
+    for template in (value, "{{ params.value }}"):
+        task = rendered(listing(filter=and_(eq("name", template), tag("a"))), native, value=value)
+        assert task.filter == f'and(eq(name, {json.dumps(value)}), has(tags, "a"))'
+
+
+@given(text=TEXTS, native=st.booleans())
+def test_any_text_renders_to_itself(text: str, native: bool) -> None:
+    """Whatever text an argument or a filter's value is, and whatever text a template gives, stays that text."""
+    operator = listing(
+        project=text, trace_id="{{ params.text }}", filter=eq("name", text), tree_filter=eq("name", "{{ params.text }}")
+    )
+    task = rendered(operator, native, text=text)
+    assert (task.project, task.trace_id) == (text, text)
+    for filter_ in (task.filter, task.tree_filter):
+        assert getattr(parse(filter_).arguments[1], "value", None) == text
+
+
+@pytest.mark.parametrize(
+    "value", [{"rate": 0.5, "key": "thread_id"}, ["a", "b"], True, 5, None, timedelta(hours=6)], ids=str
+)
+def test_a_template_that_names_an_object_gives_it_natively(value: Any) -> None:
+    """Native rendering gives the objects that templates name, as everywhere in Airflow."""
+    assert rendered(listing(window="{{ params.value }}"), native=True, value=value).window == value
+    assert rendered(listing(select=["{{ params.value }}"]), native=True, value=value).select == [value]
+    assert rendered(listing(window="{{ macros.timedelta(hours=6) }}"), native=True).window == timedelta(hours=6)
+
+
+@NATIVE
+def test_an_undefined_value_fails_the_task(native: bool) -> None:
+    """A template of a value that is not there fails, rather than leave an argument out."""
+    for arguments in ({"trace_id": "{{ params.missing.more }}"}, {"filter": eq("name", "{{ missing }}")}):
+        with pytest.raises(Exception, match=r"undefined|no attribute"):
+            rendered(listing(**arguments), native)
+
+
+HOSTILE = '")),or(eq(is_root, true),eq(name, "'
+
+
+@NATIVE
+def test_a_templated_value_cannot_widen_a_query(native: bool) -> None:
+    """A value from a template is escaped after it is rendered, and what it says is never a template itself."""
+    for value in (HOSTILE, "{{ params.secret }}"):
+        operator = listing(filter=and_(eq("run_type", "llm"), eq("name", "{{ params.name }}")))
+        found = parse(rendered(operator, native, name=value, secret="s3cret").filter)
+        assert [part.operator for part in found.arguments] == ["eq", "eq"]  # type: ignore[union-attr]
+        assert found.arguments[1].arguments[1].value == value  # type: ignore[union-attr]
+
+
+def test_a_filter_in_a_field_of_another_operator_is_no_template() -> None:
+    """Where Airflow renders a filter as plain text, its values stay as they are: unescaped they could widen a query."""
+    written = str(eq("name", "{{ params.name }}{% if x %}{# y #}"))
+    passed = BaseOperator(task_id="other").render_template(written, {"params": {"name": HOSTILE}})
+    assert getattr(parse(passed).arguments[1], "value", None) == "{{ params.name }}{% if x %}{# y #}"
+
+
+def test_filters_serialise_as_themselves() -> None:
+    """A serialised DAG holds the text of a filter, of mapped tasks too, so another filter is another version."""
+
+    def stored(name: str) -> dict[str, dict[str, Any]]:
+        with DAG("d", schedule=None) as dag:
+            listing(filter=eq("name", name))
+            partial = LangSmithListRunsOperator.partial(task_id="mapped", project="shop", trace_filter=eq("name", name))
+            partial.expand(filter=[eq("name", name)])
+            more = LangSmithListRunsOperator.partial(task_id="more", project="shop")
+            more.expand_kwargs([{"filter": eq("name", name)}])
+        return serialized(dag)
+
+    tasks = stored("a")
+    assert tasks["list"]["filter"] == 'eq(name, "a")'
+    assert tasks["mapped"]["partial_kwargs"]["trace_filter"] == 'eq(name, "a")'
+    assert "callable" not in json.dumps(tasks)
+    assert tasks == stored("a")
+    for name, task in stored("b").items():
+        assert task != tasks[name]
+
+
+def test_filters_survive_xcom() -> None:
+    """A filter that a task returns comes to the next one as its text, and is the same filter there."""
+    returned = {"filter": and_(eq("name", "a"), "has(tags, 'b')"), "many": [tag("c")]}
+    stored = XCom.serialize_value(returned, key="k", task_id="t", dag_id="d", run_id="r")
+    found = XCom.deserialize_value(SimpleNamespace(value=stored))
+    assert found == {"filter": "and(eq(name, \"a\"), has(tags, 'b'))", "many": ['has(tags, "c")']}
+    assert rendered(listing(filter=found["filter"]), native=True).filter == returned["filter"]
+
+
+@NATIVE
+def test_mapped_filters_are_rendered_and_escaped(native: bool) -> None:
+    """The filters of a mapped task are rendered as those of any other."""
+    with DAG("mapped", schedule=None, render_template_as_native_obj=native, params={"name": HOSTILE}):
+        partial = LangSmithListRunsOperator.partial(task_id="list", project="1e5")
+        mapped: Any = partial.expand_kwargs([{"filter": eq("name", "{{ params.name }}")}])
+    ti = SimpleNamespace(map_index=0, run_id="r")
+    context: dict[str, Any] = {"ti": ti, "task": mapped, "dag": mapped.dag, "dag_run": SimpleNamespace(conf=None)}
+    context["params"] = {"name": HOSTILE}
+    mapped.render_template_fields(context)
+    assert context["task"].filter == f"eq(name, {json.dumps(HOSTILE)})"
+    assert context["task"].project == "1e5"
+
+
+def test_filters_copy_and_pickle() -> None:
+    """Airflow copies operators, and executors pickle what they hold."""
+    written = and_(eq("name", "{{ params.name }}"), "has(tags, 'b')")
+    for copied in (copy.copy(written), copy.deepcopy(written), pickle.loads(pickle.dumps(written))):
+        assert (copied, copied.arguments) == (written, written.arguments)
+        assert isinstance(copied, Filter)
+
+
+@pytest.mark.parametrize(
+    ("operator", "name"), [(kind, name) for kind in OPERATORS for name in kind.template_fields if name != "run_ids"]
+)
+@pytest.mark.parametrize("blank", ["", "  ", "{{ params.blank }}"])
+def test_blank_text_means_not_given(operator: type[Any], name: str, blank: str) -> None:
+    """Blank text, from a template too, stands for any argument's default; an argument that has none is refused."""
+    left_out = {key: value for key, value in OPERATORS[operator].items() if key != name}
+    task = rendered(operator(task_id="t", **left_out, **{name: blank}), native=False, blank="")
+    if name in OPERATORS[operator]:
+        with pytest.raises(AirflowFailException, match=f"^{name} is empty"):
+            task.use_defaults_for_blanks()
+        return
+    task.use_defaults_for_blanks()
+    assert getattr(task, name) == getattr(operator(task_id="t", **left_out), name)
+
+
+@pytest.mark.parametrize("operator", OPERATORS)
+def test_every_execution_begins_with_the_blanks(operator: type[Any]) -> None:
+    """Each operator and sensor reads blank text when it is executed, before it looks for its connection."""
+    required = dict.fromkeys(OPERATORS[operator], "")
+    with pytest.raises(AirflowFailException, match="is empty"):
+        operator(task_id="t", **required).execute({})
+
+
+def test_no_operator_is_left_out() -> None:
+    """The operators above are all there are, and all their own arguments are templated."""
+    from airflow_langsmith import operators, sensors  # noqa: PLC0415
+
+    found = [getattr(room, name) for room in (operators, sensors) for name in dir(room)]
+    ours = {kind for kind in found if isinstance(kind, type) and issubclass(kind, LangSmithOperator)}
+    bases = {base for kind in ours for base in kind.__mro__[1:]}
+    assert ours - bases == set(OPERATORS)
+    for kind in OPERATORS:
+        own = [base for base in kind.__mro__ if base.__module__.startswith("airflow_langsmith")]
+        named = {name for base in own for name in inspect.signature(base).parameters}
+        assert set(kind.template_fields) == named - {"kwargs", "deferrable"}

@@ -1,0 +1,199 @@
+"""Clocks that change: the windows of consecutive runs lie edge to edge, or the schedule is refused, with the remedy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import pairwise
+from types import SimpleNamespace
+from typing import Any
+
+import pendulum
+import pytest
+from airflow.sdk import DAG, Asset
+from airflow.timetables.assets import AssetOrTimeSchedule
+from airflow.timetables.base import TimeRestriction, Timetable
+from airflow.timetables.interval import CronDataIntervalTimetable, DeltaDataIntervalTimetable
+from airflow.timetables.trigger import CronTriggerTimetable, DeltaTriggerTimetable, MultipleCronTriggerTimetable
+
+from airflow_langsmith.windows import TimeWindow, WindowError, resolve, split, trailing
+
+DAY, HOUR = timedelta(days=1), timedelta(hours=1)
+LATER = datetime(2030, 1, 1, tzinfo=UTC)
+
+# Clocks change at 2, at 3 (New York at 2, back at 2), by half an hour, at midnight, at one to midnight, and never.
+ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Cairo", "America/Havana", "UTC"]
+WITHOUT_MIDNIGHTS = [zone for zone in ZONES if zone not in ("Africa/Cairo", "America/Havana")]
+WHOLE_HOURS = [zone for zone in ZONES if zone != "Australia/Lord_Howe"]
+
+# What a DAG says, and the window its tasks ask for. A text or a timedelta is Airflow's own choice of a timetable.
+SCHEDULES: dict[str, tuple[Any, str | None]] = {
+    "@daily": ("@daily", "1d"),
+    "@hourly": ("@hourly", "1h"),
+    "@weekly": ("@weekly", "7d"),
+    "at 2": ("0 2 * * *", "1d"),
+    "at half past 2": ("30 2 * * *", "1d"),
+    "at 3": ("0 3 * * *", "1d"),
+    "at noon": ("0 12 * * *", "1d"),
+    "on Mondays at 1": ("0 1 * * 1", "1w"),
+    "every 6 hours": ("0 */6 * * *", "6h"),
+    "every 2 hours": ("0 */2 * * *", "2h"),
+    "every half hour": ("*/30 * * * *", "30m"),
+    "twice a day": ("0 2,14 * * *", "12h"),
+    "two crons": (lambda zone: MultipleCronTriggerTimetable("0 5 * * *", "0 17 * * *", timezone=zone), "12h"),
+    "its own interval": (lambda zone: CronTriggerTimetable("0 4 * * *", timezone=zone, interval=DAY), None),
+    "of its own hour": (lambda zone: CronTriggerTimetable("@hourly", timezone=zone, interval=HOUR), None),
+    "data intervals": (lambda zone: CronDataIntervalTimetable("@daily", zone), None),
+    "data intervals at 2": (lambda zone: CronDataIntervalTimetable("0 2 * * *", zone), None),
+    "a timedelta": (DAY, "1d"),
+    "a timedelta of hours": (timedelta(hours=6), "6h"),
+    "data intervals of a timedelta": (lambda _: DeltaDataIntervalTimetable(DAY), None),
+}
+
+
+@pytest.fixture(autouse=True)
+def airflow_s_default(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a cron string mean what it means in production; Airflow's tests have it as it was in Airflow 2."""
+    monkeypatch.setenv("AIRFLOW__SCHEDULER__CREATE_CRON_DATA_INTERVALS", "False")
+
+
+def core(schedule: Any, zone: Any) -> Timetable:
+    """Give the timetable with which Airflow's scheduler makes the runs of a schedule."""
+    if callable(schedule):
+        return schedule(zone)  # type: ignore[no-any-return]
+    return (
+        CronTriggerTimetable(schedule, timezone=zone) if isinstance(schedule, str) else DeltaTriggerTimetable(schedule)
+    )
+
+
+def dag_of(schedule: Any, zone: Any) -> DAG:
+    """Make the DAG as a user writes it: in a time zone, by its start."""
+    start = pendulum.datetime(2025, 1, 1, tz=zone)
+    return DAG("d", schedule=schedule(zone) if callable(schedule) else schedule, start_date=start)
+
+
+def changes(zone: Any) -> list[datetime]:
+    """Find the days of a year before which the clocks of a zone change."""
+    days = [datetime(2026, 1, 1, tzinfo=UTC) + number * DAY for number in range(366)]
+    found = [
+        day for before, day in pairwise(days) if before.astimezone(zone).utcoffset() != day.astimezone(zone).utcoffset()
+    ]
+    return found or [datetime(2026, 3, 29, tzinfo=UTC)]
+
+
+def runs(schedule: Any, zone: Any, start: datetime, end: datetime) -> Iterator[dict[str, Any]]:
+    """Make the contexts of the scheduled runs between two moments, as Airflow's own timetables have them."""
+    timetable, dag = core(schedule, zone), dag_of(schedule, zone)
+    restriction, last = TimeRestriction(pendulum.instance(start), None, catchup=True), None
+    while (info := timetable.next_dagrun_info(last_automated_data_interval=last, restriction=restriction)) is not None:
+        if info.run_after > end:
+            return
+        last = info.data_interval
+        dag_run = SimpleNamespace(run_type="scheduled", run_after=info.run_after)
+        yield {"dag": dag, "dag_run": dag_run, "data_interval_start": last.start, "data_interval_end": last.end}
+
+
+def windows(
+    schedule: Any, zone: Any, start: datetime, end: datetime, **arguments: Any
+) -> list[TimeWindow | WindowError]:
+    """Resolve the window of each of those runs."""
+    found: list[TimeWindow | WindowError] = []
+    for context in runs(schedule, zone, start, end):
+        try:
+            found.append(resolve(context, now=LATER, **arguments))
+        except WindowError as error:
+            found.append(error)
+    return found
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize(
+    ("name", "align"),
+    [(name, None) for name in SCHEDULES]
+    + [(name, "day") for name, (_, window) in SCHEDULES.items() if window in ("1d", "7d", "1w")],
+)
+def test_windows_lie_edge_to_edge_or_are_refused(name: str, zone: str, align: Any) -> None:
+    """Over every change of clocks no hour is left out or read twice; a schedule that would is refused on any day."""
+    schedule, window = SCHEDULES[name]
+    place = pendulum.timezone(zone)
+    arguments = {"window": window, "align": align, "window_timezone": zone}
+    span = 22 * DAY if "w" in name or "on" in name else 3 * DAY
+    ordinary = windows(
+        schedule, place, datetime(2026, 1, 12, tzinfo=UTC), datetime(2026, 1, 22, tzinfo=UTC), **arguments
+    )
+    for change in changes(place):
+        found = windows(schedule, place, change - span, change + span, **arguments)
+        assert len(found) > 2
+        for before, after in pairwise(found):
+            if isinstance(before, TimeWindow) and isinstance(after, TimeWindow):
+                assert before.end == after.start
+        refused = [str(error) for error in found if isinstance(error, WindowError)]
+        assert all("Fix: schedule=CronDataIntervalTimetable(" in error and zone in error for error in refused)
+        assert bool(refused) == any(isinstance(one, WindowError) for one in ordinary)
+
+
+@pytest.mark.parametrize(
+    ("name", "zone", "align"),
+    [
+        *(("@daily", zone, None) for zone in WITHOUT_MIDNIGHTS),
+        *((name, zone, "day") for name in ("@daily", "at 2") for zone in ZONES),
+        *((name, zone, None) for name in ("@hourly", "every half hour", "of its own hour") for zone in WHOLE_HOURS),
+        *(
+            (name, zone, None)
+            for name in ("data intervals at 2", "a timedelta", "a timedelta of hours")
+            for zone in ZONES
+        ),
+        *((name, "Europe/Berlin", None) for name in ("@weekly", "at 3", "at noon", "every 6 hours", "two crons")),
+    ],
+)
+def test_what_loses_nothing_is_taken(name: str, zone: str, align: Any) -> None:
+    """A schedule whose windows lie edge to edge is never refused."""
+    schedule, window = SCHEDULES[name]
+    for change in changes(pendulum.timezone(zone)):
+        found = windows(
+            schedule,
+            pendulum.timezone(zone),
+            change - 15 * DAY,
+            change + 15 * DAY,
+            window=window,
+            align=align,
+            window_timezone=zone,
+        )
+        assert all(isinstance(one, TimeWindow) for one in found)
+
+
+def test_days_of_berlin() -> None:
+    """A day of Berlin at midnight is 25 hours long in autumn; at two in the morning it is refused on any day."""
+    berlin = pendulum.timezone("Europe/Berlin")
+    autumn = datetime(2026, 10, 24, tzinfo=UTC), datetime(2026, 10, 27, tzinfo=UTC)
+    lengths = [
+        window.length for window in windows("@daily", berlin, *autumn, window="1d") if isinstance(window, TimeWindow)
+    ]
+    assert lengths == [DAY, DAY + HOUR, DAY]
+    (refused, *_) = windows("0 2 * * *", berlin, *autumn, window="1d")
+    assert str(refused).startswith("No safe window: clocks in Europe/Berlin skip or repeat 02:00 when they change.")
+    assert "Fix: schedule=CronDataIntervalTimetable('0 2 * * *', timezone='Europe/Berlin'), or align='day'" in str(
+        refused
+    )
+
+
+@pytest.mark.parametrize("zone", [zone for zone in ZONES if zone != "UTC"])
+def test_trailing_windows_are_those_of_their_runs(zone: str) -> None:
+    """By the task's context, the windows that trail are the very windows that the runs before had."""
+    place, (schedule, _) = pendulum.timezone(zone), SCHEDULES["data intervals"]
+    for change in changes(place):
+        contexts = list(runs(schedule, place, change - 4 * DAY, change + 4 * DAY))
+        own = [resolve(context, now=LATER) for context in contexts]
+        found = [TimeWindow.of(piece) for piece in trailing(contexts[-1], days=3)]
+        assert found == own[-3:]
+        assert [TimeWindow.of(piece) for piece in split(contexts[-1], every="1d")] == own[-1:]
+
+
+def test_a_schedule_beside_assets() -> None:
+    """Runs by time of a DAG that assets trigger too go by the clock of its timetable."""
+    berlin = pendulum.timezone("Europe/Berlin")
+    timetable = CronTriggerTimetable("@daily", timezone=berlin)
+    mixed = AssetOrTimeSchedule(timetable=timetable, assets=[Asset("lake")])
+    midnight = pendulum.datetime(2026, 10, 26, tz="Europe/Berlin")
+    context = {**next(runs("@daily", berlin, midnight, midnight + DAY)), "dag": DAG("d", schedule=mixed)}
+    assert resolve(context, window="1d", now=LATER).length == DAY + HOUR

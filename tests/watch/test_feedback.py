@@ -1,0 +1,102 @@
+"""A watch measures what its feedback is, counted piece by piece."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from fractions import Fraction
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from airflow_langsmith.api import LangSmithClient, Settings
+from airflow_langsmith.conditions import parse
+from airflow_langsmith.testing import LangSmithStandIn
+from airflow_langsmith.watch import FeedbackWatch, Selection
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+KEYS = ("category", "cot accuracy", 'say "so"')
+
+PIECES = st.fixed_dictionaries(
+    {"key": st.sampled_from(KEYS)},
+    optional={
+        "score": st.sampled_from([0, 1, 0.5, 0.1, True, False]),
+        "value": st.sampled_from(["good", "bad", {"clarity": 3}, 7, True]),
+        "comment": st.just("so it is"),
+    },
+)
+RUNS = st.lists(st.lists(PIECES, max_size=4), min_size=1, max_size=6)
+MEASURES = [
+    f'{name}("{key}"{value})'.replace('say "so"', 'say \\"so\\"')
+    for key in KEYS
+    for name, value in [
+        ("count", ""),
+        ("runs", ""),
+        ("coverage", ""),
+        ("avg", ""),
+        ("min", ""),
+        ("max", ""),
+        ("share", ', "good"'),
+        ("share", ", 1"),
+    ]
+]
+
+
+@pytest.fixture(scope="module")
+def langsmith() -> Iterator[LangSmithStandIn]:
+    """A LangSmith for all examples, which have a project each."""
+    with LangSmithStandIn() as server:
+        yield server
+
+
+def measured(measure: str, runs: list[list[dict[str, Any]]]) -> float | None:
+    """Count the pieces of feedback by hand."""
+    (wanted,) = parse(f"{measure} >= 0.5").measures
+    pieces = [[piece for piece in run if piece["key"] == wanted.key] for run in runs]
+    everything = [piece for run in pieces for piece in run]
+    scores = [Fraction(str(float(piece["score"]))) for piece in everything if "score" in piece]
+    judged = sum(map(bool, pieces))
+    matching = sum(
+        piece.get("value") == wanted.value
+        if isinstance(wanted.value, str)
+        else "score" in piece and float(piece["score"]) == wanted.value
+        for piece in everything
+    )
+    figures: dict[str, Fraction | int | None] = {
+        "count": len(everything),
+        "runs": judged,
+        "coverage": Fraction(judged, len(runs)),
+        "avg": sum(scores, Fraction(0)) / len(scores) if scores else None,
+        "min": min(scores, default=None),
+        "max": max(scores, default=None),
+        "share": Fraction(matching, len(everything)) if everything else None,
+    }
+    figure = figures[wanted.name]
+    return None if figure is None else float(figure)
+
+
+@settings(max_examples=25, deadline=None)
+@given(runs=RUNS, measures=st.lists(st.sampled_from(MEASURES), min_size=1, max_size=4, unique=True))
+def test_figures_are_those_of_the_pieces(
+    langsmith: LangSmithStandIn, runs: list[list[dict[str, Any]]], measures: list[str]
+) -> None:
+    """Whatever people said, with scores, labels, both, objects or remarks, v1 and v2 give the figures of its pieces."""
+    project = str(uuid4())
+    for pieces in runs:
+        run = langsmith.add_run(project=project, start_time=START, end_time=START)
+        for piece in pieces:
+            langsmith.add_feedback(run, **piece)
+    selection = Selection(project=project, start=START, end=START + DAY, closes=START + DAY)
+    condition = " and ".join(f"{measure} > 0.3" for measure in measures)
+    expected = {str(parse(f"{measure} >= 0.5").measures[0]): measured(measure, runs) for measure in measures}
+    for version in ("v1", "v2"):
+        server: Any = {"api_url": langsmith.url, "api_key": langsmith.api_key, "api_version": version}
+        watch = FeedbackWatch(selection, condition=condition)
+        with LangSmithClient(Settings(**server, requests_per_10s=100_000)) as client:
+            for _ in range(2):  # the second look goes by what changed
+                found = client.drive(watch.look(client.backend)).figures["figures"]
+                assert found == pytest.approx(expected), version
