@@ -2,13 +2,16 @@
 # make test    all tests
 # make check   lint, format, types
 # make bench   figures for memory and speed
+# make matrix  the tests on the oldest and the newest Airflow and Python; PAIRS=all for each, TESTS=... for some
 
 PYTHON ?= python3
 PROJECT ?=
+PAIRS ?=
+TESTS ?=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check bench
+.PHONY: demo test check bench matrix
 
 demo: $(READY)
 	@$(BIN)/python scripts/demo.py $(PROJECT)
@@ -24,6 +27,9 @@ check: $(READY)
 bench: $(READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --group bench
 	$(BIN)/python -m tests.bench
+
+matrix: $(READY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/matrix.py $(PAIRS) --tests "$(TESTS)"
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'

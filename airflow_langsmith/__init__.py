@@ -12,6 +12,8 @@ encoded parts, a manifest::
     arguments       what templates make of arguments, read back
     exceptions      errors as Airflow acts on them
     windows         which stretch of time a task is about: [start, end), UTC          pure
+    schedules       the clock that a DAG's runs go by                                 pure
+    clocks          time zones, midnights and the days on which clocks change         pure, on pendulum
     api             LangSmith's HTTP API, both versions, as pages of run records      no Airflow, no files
     views           from runs to rows, and the column contract                        pure
     export          from rows to published files

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from datetime import UTC, date, datetime, time, timedelta
 from functools import cache
 from itertools import pairwise
 from typing import Literal
 
 import pendulum
 
-Align = Literal["hour", "day"]
+Zone = pendulum.Timezone | pendulum.FixedTimezone
 DAY = timedelta(days=1)
 
 
@@ -29,7 +29,7 @@ class Clock:
     ``by_wall``, else as time passes.
     """
 
-    zone: tzinfo
+    zone: Zone
     by_wall: bool = False
 
     def wall(self, moment: datetime) -> datetime:
@@ -50,9 +50,9 @@ class Clock:
             return plain(moment) + by
         return self.moment(self.wall(moment) + by)
 
-    def floor(self, moment: datetime, align: Align) -> datetime:
+    def floor(self, moment: datetime, unit: Literal["hour", "day"]) -> datetime:
         """Find the start of the hour or the day that a moment is in."""
-        if align == "day":
+        if unit == "day":
             return self.moment(datetime.combine(self.wall(moment).date(), time.min))
         return plain(pendulum.instance(moment).in_timezone(self.zone).start_of("hour"))
 
@@ -69,7 +69,7 @@ class Clock:
 
 
 @cache
-def changes(zone: tzinfo, year: int) -> dict[date, timedelta]:
+def changes(zone: Zone, year: int) -> dict[date, timedelta]:
     """
     Find the days of a year on which the clocks of a zone change, each with its neighbour, and by how much.
 

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Required, Self, TypedDict, Unpack, cast
 
-from airflow.providers.common.compat.sdk import BaseHook
+import msgspec
 
+from airflow_langsmith.airflow_sdk import AirflowNotFoundException, BaseHook, mask_secret
 from airflow_langsmith.api.addresses import named
 from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
+from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.filters import Expression, thread
+from airflow_langsmith.api.hosts import address_of
+from airflow_langsmith.api.messages import one_of
 from airflow_langsmith.api.query import BEGINNING, FIELDS, RunQuery
 from airflow_langsmith.api.records import Feedback, Project, Run
 from airflow_langsmith.api.settings import FIELDS as EXTRAS
@@ -21,9 +27,10 @@ from airflow_langsmith.api.tree import tree_order
 from airflow_langsmith.provider_info import CONNECTION_TYPE
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import Connection
+    from airflow_langsmith.airflow_sdk import Connection
 
 _SMALL = 100  # a page of either version
+_PATIENCE = 10.0  # seconds that "Test connection" waits for an answer: somebody waits for it
 _COUNTED = 1000  # projects that "Test connection" counts before it says "more than"
 
 
@@ -87,29 +94,35 @@ class LangSmithHook(BaseHook):
 
         :raises ConfigurationError: naming the field that is wrong.
         """
-        connection = self.get_connection(self.langsmith_conn_id)
-        return self._read(connection, connection.extra_dejson)
+        try:
+            connection = self.get_connection(self.langsmith_conn_id)
+        except AirflowNotFoundException:
+            raise undefined(self.langsmith_conn_id, "of type LangSmith, with the API key as its password") from None
+        return self._read(connection)
 
     async def asettings(self) -> Settings:
-        """Read what the connection says, without blocking."""
-        from airflow.providers.common.compat.connection import (  # noqa: PLC0415  # triggers alone need it
-            get_async_connection,
-            get_async_extra_dejson,
-        )
+        """Read what the connection says, without blocking: in a thread, where every Airflow 3 may wait for it."""
+        from asgiref.sync import sync_to_async  # noqa: PLC0415  # triggers alone need it
 
-        connection = await get_async_connection(self.langsmith_conn_id, hook=self)
-        return self._read(connection, await get_async_extra_dejson(connection))
+        return await sync_to_async(lambda: self.settings)()
 
-    def _read(self, connection: Connection, extra: dict[str, Any]) -> Settings:
-        if unknown := sorted(set(extra) - set(EXTRAS)):
-            self.log.warning(
-                "Connection %s: extra %s means nothing here and is ignored; known are %s.",
-                self.langsmith_conn_id,
-                ", ".join(unknown),
-                ", ".join(EXTRAS),
+    def _read(self, connection: Connection) -> Settings:
+        if connection.password:
+            mask_secret(connection.password)  # Airflow 3.0 does not, for connections of the environment
+        try:
+            extra = _extra(connection.extra)
+            host = address_of(connection.host, connection.port, connection.schema)
+            settings = Settings.parse(
+                host=host, api_key=connection.password, extra=extra, conn_id=self.langsmith_conn_id
             )
-        host = _address(connection.host, connection.port, connection.schema)
-        return Settings.parse(host=host, api_key=connection.password, extra=extra, name=self.langsmith_conn_id)
+        except ConfigurationError as error:
+            error.where = f"Connection {self.langsmith_conn_id}."
+            raise
+        for name in sorted(set(extra) - set(EXTRAS)):
+            self.log.warning(
+                "Connection %s: extra %r is unknown and ignored. %s", self.langsmith_conn_id, name, one_of(name, EXTRAS)
+            )
+        return settings
 
     async def aget_conn(self) -> AsyncLangSmithClient:
         """Make a client that does not block, for triggers; whoever asks for it closes it."""
@@ -213,6 +226,18 @@ class LangSmithHook(BaseHook):
         """List the projects that the key sees, all or those whose name contains a text."""
         return self.get_conn().projects(name_contains)
 
+    @staticmethod
+    def plain(records: Any) -> Any:
+        """
+        Return what this hook's methods return as plain values: a ``@task`` can return them, to XCom.
+
+        Runs, projects and feedback become dicts, an iterator becomes a list, times become ISO texts, and payloads the
+        values that their JSON holds::
+
+            return hook.plain(hook.query_runs(project="shop", select=["name", "inputs"], limit=10))
+        """
+        return json.loads(msgspec.json.encode(list(records) if isinstance(records, Iterator) else records))
+
     def project_id(self, name: str) -> str:
         """
         Find a project's id by its exact name.
@@ -272,24 +297,35 @@ class LangSmithHook(BaseHook):
     def test_connection(self) -> tuple[bool, str]:
         """Say which host, workspace and API version this is, and how many projects it sees."""
         try:
-            with self:
-                client = self.get_conn()
+            settings = replace(self.settings, timeout=min(self.settings.timeout, _PATIENCE), max_retries=0)
+            with LangSmithClient(settings) as client:
                 projects = list(islice(client.projects(), _COUNTED + 1))
                 version = client.api_version()
         except Exception as error:  # noqa: BLE001  # whatever it is belongs into the form, not into a traceback
-            return False, f"{type(error).__name__}: {error}"
+            return False, str(error)
         workspace = self.settings.workspace_id or next((project.tenant_id for project in projects), None) or "unknown"
         count = f"more than {_COUNTED}" if len(projects) > _COUNTED else str(len(projects))
         return True, f"{self.settings.api_url}, workspace {workspace}, API {version}: sees {count} projects."
 
 
-def _address(host: str | None, port: int | None, schema: str | None) -> str:
-    """
-    Put together again what a connection URI was taken apart into.
+def undefined(conn_id: str, what: str) -> ConfigurationError:
+    """Say that there is no such connection, and how to make it."""
+    return ConfigurationError(
+        f"Connection {conn_id!r} is not defined. Make it in Admin > Connections, {what}, or set "
+        f"AIRFLOW_CONN_{conn_id.upper()} for the scheduler, the workers and the triggerer."
+    )
 
-    >>> _address("http://127.0.0.1", 1984, "api/v1")
-    'http://127.0.0.1:1984/api/v1'
+
+def _extra(text: str | None) -> dict[str, Any]:
     """
-    scheme, mark, rest = (host or "").rpartition("://")
-    place, slash, path = rest.partition("/")
-    return f"{scheme}{mark}{place}{f':{port}' if port else ''}{slash}{path}{f'/{schema}' if schema else ''}"
+    Read a connection's extra. Airflow's own reading would mask each value: the workspace, and ``auto`` with a warning.
+
+    :raises ConfigurationError: for what is no JSON object.
+    """
+    try:
+        extra = json.loads(text) if text and text.strip() else {}
+    except ValueError:
+        extra = None
+    if not isinstance(extra, dict):
+        raise ConfigurationError('The connection\'s extra is no JSON object. Write it like {"timeout": 60}.')
+    return extra

@@ -13,8 +13,12 @@ CONNECTION_TYPE: dict[str, Any] = {
     "hook-name": "LangSmith",
     "hook-class-name": "airflow_langsmith.hooks.LangSmithHook",
     "ui-field-behaviour": {
-        "hidden-fields": ["login", "port", "schema"],
-        "relabeling": {"host": "Region or API URL", "password": "API key"},
+        "hidden-fields": ["login", "schema"],
+        "relabeling": {
+            "host": "Region or API URL",
+            "password": "API key",
+            "port": "Port (0 lets Airflow 3.3's test button work)",
+        },
         "placeholders": {
             "host": "us, eu, apac, aws or https://langsmith.example.com (empty: us)",
             "password": "lsv2_...",
@@ -28,8 +32,8 @@ CONNECTION_TYPE: dict[str, Any] = {
         },
         "api_version": {
             "label": "API version",
-            "description": "auto asks the server; v1 and v2 insist.",
-            "schema": {"type": ["string", "null"], "enum": ["auto", "v1", "v2"], "default": "auto"},
+            "description": "Empty or auto asks the server; v1 and v2 insist.",
+            "schema": {"type": ["string", "null"], "enum": ["auto", "v1", "v2"]},
         },
         "requests_per_10s": {
             "label": "Run queries per 10 s",

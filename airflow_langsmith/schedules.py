@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
 import pendulum
 
-from airflow_langsmith.clocks import Clock, changes
+from airflow_langsmith.clocks import Clock, Zone, changes
 
 
 @dataclass(frozen=True)
@@ -73,11 +73,12 @@ def _said(timetable: Any) -> Mapping[str, Any]:
     return {**said, "expressions": [getattr(part, "expression", None) for part in parts]}
 
 
-def _zone(said: Any) -> tzinfo | None:
+def _zone(said: Any) -> Zone | None:
     """Read a zone: itself, its name, or its offset in seconds."""
-    if isinstance(said, tzinfo):
+    if isinstance(said, Zone):
         return said
     try:
-        return pendulum.timezone(said)
+        found: Zone = pendulum.timezone(said)
     except (ValueError, AttributeError, TypeError):
         return None
+    return found

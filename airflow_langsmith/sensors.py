@@ -3,33 +3,40 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow.providers.common.compat.sdk import (
+from airflow_langsmith import arguments
+from airflow_langsmith.airflow_sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
+    AirflowSkipException,
+    AirflowTaskTimeout,
+    BaseOperator,
     BaseSensorOperator,
     Context,
     PokeReturnValue,
+    TaskDeferralTimeout,
     conf,
 )
-
-from airflow_langsmith import arguments
-from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.backend import Backend
+from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
 from airflow_langsmith.api.query import BEGINNING
-from airflow_langsmith.exceptions import LangSmithException, airflow_errors
+from airflow_langsmith.conditions import Condition, parse
+from airflow_langsmith.exceptions import FailWhenError, LangSmithException, airflow_errors
 from airflow_langsmith.hooks import LangSmithHook
+from airflow_langsmith.links import LangSmithProjectLink
 from airflow_langsmith.operators.base import LangSmithRunsOperator
-from airflow_langsmith.watch import FeedbackWatch, Selection, SettledWatch, Watch
+from airflow_langsmith.watch import CLOCK, Clock, FeedbackWatch, LogThrottle, Outcome, Selection, SettledWatch, Watch
 from airflow_langsmith.windows import duration
 
 if TYPE_CHECKING:
     from airflow_langsmith.triggers import LangSmithTrigger
 
 _NEVER = datetime.max.replace(tzinfo=UTC)  # a sensor waits for a window to close where an operator fails
-_GRACE = timedelta(minutes=2)  # the trigger tells of the timeout, with figures; Airflow does if no trigger runs
+_GRACE = timedelta(minutes=2)  # the trigger reports a timeout with figures; Airflow does if no trigger runs
 _MEMORY = "langsmith_watch"
 
 
@@ -42,9 +49,16 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
 
     :param deferrable: Wait on the triggerer; by default what ``[operators] default_deferrable`` says.
 
-    ``poke_interval``, ``timeout``, ``mode``, ``soft_fail``, ``never_fail``, ``silent_fail``, ``exponential_backoff``
-    and ``max_wait`` are those of all sensors, and mean the same on the triggerer.
+    ``poke_interval``, ``timeout``, ``mode``, ``soft_fail``, ``never_fail``, ``silent_fail``, ``exponential_backoff``,
+    ``max_wait`` and ``execution_timeout`` are those of all sensors, and mean the same on the triggerer.
+
+    ``soft_fail`` skips the task at the timeout and when ``fail_when`` holds. ``never_fail`` skips it when ``fail_when``
+    holds and when a look fails. What no retry cures (a wrong key, an unknown project) always fails the task.
     """
+
+    # How each argument of the sensor itself is read, by its name.
+    readers: ClassVar[Mapping[str, Callable[[Any, str], Any]]] = {}
+    _clock: ClassVar[Clock] = CLOCK
 
     def __init__(
         self, *, deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False), **kwargs: Any
@@ -52,7 +66,9 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         super().__init__(**kwargs)
         self.deferrable = deferrable
         self._watch: Watch | None = None
-        self._deadline = _NEVER
+        self._backend: Backend | None = None
+        self._throttle = LogThrottle()
+        self._times_out_at = self._deadline = _NEVER
 
     @abstractmethod
     def watch(self, selection: Selection) -> Watch:
@@ -63,63 +79,128 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         """Make the trigger that goes on looking at it."""
 
     def execute(self, context: Context) -> Any:
-        """Look until it is so; what a wrong argument fails is not softened by ``soft_fail``."""
-        self._deadline = datetime.now(UTC) + timedelta(seconds=self.timeout)
-        self.use_defaults_for_blanks()
-        with airflow_errors():
-            self._watch = self._begin(context)
-        return super().execute(context)
+        """Look until the condition holds."""
+        self._set_deadlines(context)
+        try:
+            with airflow_errors():
+                self._watch = self._begin(context)
+            return super().execute(context)
+        except AirflowSkipException as skip:
+            error = skip.__cause__
+            if error is None:
+                raise
+            if not self._may_skip(error):
+                raise error from error.__cause__
+            raise self._skip(error) from error
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after the trigger. Airflow's sensors would skip more here than they do in a worker."""
+        self._recall_link(context)
+        try:
+            try:
+                return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
+            except TaskDeferralTimeout:
+                raise self._overdue("none on the triggerer. Is one running?") from None
+        except AirflowSkipException:
+            raise
+        except Exception as error:
+            if not self._may_skip(error):
+                raise
+            raise self._skip(error) from error
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once: done, or failed, or to be looked at again, by a trigger if this sensor defers."""
         with airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
             self._watch = watch = self._watch or self._begin(context)
             client = hook.get_conn()
-            outcome = client.drive(watch.look(client.backend))
+            self._backend = self._backend or client.backend  # which asks for the API's version, and logs it, once
+            try:
+                outcome = client.drive(watch.look(self._backend))
+            except LangSmithError as error:
+                if not (self.silent_fail and error.retriable):
+                    raise
+                outcome = Outcome("waiting", f"Look failed: {error.cause}")
             result = watch.result(outcome, client.settings)
-        self.langsmith_url = result["url"]
-        self.log.info(outcome.line)
+        if result["url"] != self.langsmith_url:
+            self.show_link(context, result["url"])
         if outcome.state == "failed":
-            raise AirflowFailException(outcome.line)
-        if outcome.state == "waiting":
-            if self.deferrable:
-                self._wait_elsewhere(watch)
-            if self.reschedule:
-                with airflow_errors():
-                    self._remember(context, watch)
-        return PokeReturnValue(outcome.state == "met", result if outcome.state == "met" else None)
+            raise FailWhenError(outcome.line)
+        now = self._clock.now()
+        if outcome.state == "waiting" and now >= self._times_out_at:
+            raise AirflowSensorTimeout(_not_met(self.timeout, outcome.line))
+        if self._throttle.is_due(outcome.reason, now):
+            self.log.info(outcome.line)
+        if outcome.state == "met":
+            return PokeReturnValue(is_done=True, xcom_value=result)
+        if self.deferrable:
+            self._wait_elsewhere(watch)
+        if self.reschedule:
+            with airflow_errors():
+                self._remember(context, watch)
+        return PokeReturnValue(is_done=False)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None, **_: Any) -> Any:  # noqa: ARG002
-        """Go on where the trigger left off: with what was measured, or failing as it says."""
-        told = event or {}
-        state, line = told.get("state"), str(told.get("line", ""))
-        if state not in ("met", "failed", "timeout", "error"):
-            raise AirflowFailException(f"The trigger gave an event that means nothing here: {event!r}. Clear the task.")
-        self.log.info(line)  # where soft_fail skips, nothing else in this log says why
-        if state == "met":
-            self.langsmith_url = told["result"]["url"]
-            return told["result"]
-        if state == "timeout":
-            raise AirflowSensorTimeout(f"Not so within the timeout of {self.timeout:.0f} s. At last: {line}")
-        if state == "error" and told.get("retriable"):
-            raise LangSmithException(line)
-        raise AirflowFailException(line)
+        """Return what the trigger measured, or fail as a look in a worker would have."""
+        given = event or {}
+        line = str(given.get("line", ""))
+        match given.get("state"):
+            case "met":
+                self.log.info(line)
+                self.langsmith_url = given["result"]["url"]
+                return given["result"]
+            case "failed":
+                raise FailWhenError(line)
+            case "timeout":
+                raise self._overdue(line)
+            case "error" if given.get("retriable"):
+                raise LangSmithException(line)
+            case "error":
+                raise AirflowFailException(line)
+        raise AirflowFailException(f"The trigger sent an event of no known kind: {event!r}. Clear the task.")
+
+    def _set_deadlines(self, context: Context) -> None:
+        """Count ``timeout`` from the first look and ``execution_timeout`` from this process's start, like Airflow."""
+        now = self._clock.now()
+        first_look = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
+        self._times_out_at = (first_look or now) + timedelta(seconds=self.timeout)
+        self._deadline = min(self._times_out_at, now + self.execution_timeout if self.execution_timeout else _NEVER)
+
+    def _overdue(self, last_check: str) -> BaseException:
+        """Make the error of a deferral that is overdue: Airflow retries after ``execution_timeout`` alone."""
+        stops = self.execution_timeout
+        if stops and stops.total_seconds() <= self.timeout:
+            return AirflowTaskTimeout(_not_met(stops.total_seconds(), last_check))
+        return AirflowSensorTimeout(_not_met(self.timeout, last_check))
+
+    def _may_skip(self, error: BaseException) -> bool:
+        """Return whether an error becomes a skip, in a worker and after a deferral alike."""
+        if isinstance(error, FailWhenError):
+            return self.soft_fail or self.never_fail
+        if isinstance(error, AirflowSensorTimeout):
+            return self.soft_fail
+        return self.never_fail and not isinstance(error, AirflowFailException | AirflowTaskTimeout)
+
+    def _skip(self, error: BaseException) -> AirflowSkipException:
+        return AirflowSkipException(f"{'soft_fail' if self.soft_fail else 'never_fail'} is set. {error}")
 
     def _begin(self, context: Context) -> Watch:
         """Make what is looked at, and go on from the last look if that was in another process."""
+        self.use_defaults_for_blanks()
         watch = self.watch(self._selection(context))
         store = context.get("task_state_store") if self.reschedule else None
         remembered: Any = store.get(_MEMORY) if store is not None else None
         asked = {name: value for name, value in watch.serialize().items() if value is not None}
         if remembered and asked.items() <= remembered.items():  # else the DAG asks for something else by now
-            return watch.of(watch.selection, remembered)
+            if remembered.get("try_number") == _try_number(context):  # each try has a log of its own
+                self._throttle = LogThrottle.of(remembered["log"])
+            return watch.of(watch.selection, remembered, self._clock)
         return watch
 
     def _selection(self, context: Context) -> Selection:
         narrowed = self.narrowing()
         project = self.project_named()
         if narrowed["run_ids"] is not None and not self.start_time and not self.window:
-            now = datetime.now(UTC)
+            now = self._clock.now()
             return Selection(project=project, start=BEGINNING, end=now, closes=now, narrowed=narrowed)
         window = self.resolve_window(context, now=_NEVER)
         closes = window.end + (timedelta(0) if self.lag is None else duration(self.lag, "lag", may_be_zero=True))
@@ -128,10 +209,11 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
     def _remember(self, context: Context, watch: Watch) -> None:
         store = context.get("task_state_store")
         if store is not None:
-            store.set(_MEMORY, watch.serialize())
+            log = {"log": self._throttle.serialize(), "try_number": _try_number(context)}
+            store.set(_MEMORY, watch.serialize() | log)
         elif watch.remembers:
             raise ConfigurationError(
-                "Before Airflow 3.3, mode='reschedule' forgets between two looks what this sensor has to remember. Use "
+                "mode='reschedule' of this sensor needs Airflow 3.3, which keeps its state between two looks. Use "
                 "deferrable=True or mode='poke'."
             )
 
@@ -146,8 +228,65 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
             max_wait=self.max_wait.total_seconds() if self.max_wait else None,
             **({"max_failures": None} if self.silent_fail else {}),
         )
-        left = self._deadline - datetime.now(UTC)
+        left = self._deadline - self._clock.now()
         self.defer(trigger=trigger, method_name="execute_complete", timeout=max(left, timedelta(0)) + _GRACE)
+
+    def _do_render_template_fields(
+        self, parent: Any, template_fields: Any, context: Context, jinja_env: Any, seen_oids: set[int]
+    ) -> None:
+        """Name a mapped task with its arguments rendered: a name given later would not show while it is deferred."""
+        super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
+        if parent is self and getattr(context.get("ti"), "map_index", -1) != -1:
+            self.name_map_index(context, self._map_name(context))
+
+    def _map_name(self, context: Context) -> str:
+        """Name the project, and the window or how many runs, unless an argument is wrong."""
+        with suppress(LangSmithError, AirflowFailException):
+            self.use_defaults_for_blanks()
+            selection = self._selection(context)
+            if selection.start == BEGINNING:
+                return f"{self.project}, {len(selection.narrowed['run_ids'])} runs"
+            return f"{self.project}, {selection.start:%Y-%m-%d %H:%M} to {selection.end:%Y-%m-%d %H:%M} UTC"
+        return str(self.project)
+
+    def _recall_link(self, context: Context) -> None:
+        """Take the link from before the deferral: when the task ends, Airflow stores what the operator holds."""
+        ti: Any = context.get("ti")
+        if hasattr(ti, "xcom_pull"):
+            key = LangSmithProjectLink().xcom_key
+            self.langsmith_url = ti.xcom_pull(key=key, map_indexes=ti.map_index) or ""
+
+    def _check_literals(self) -> None:
+        """Read every argument that is final when the DAG is parsed, so that a wrong one is an import error."""
+        with airflow_errors():
+            for name in self.readers:
+                value = getattr(self, name)
+                if arguments.is_literal(value) and (not isinstance(value, str) or value.strip()):  # blank: the default
+                    self._read(name)
+
+    def _read(self, name: str) -> Any:
+        return self.readers[name](getattr(self, name), name)
+
+
+def _try_number(context: Context) -> int:
+    return getattr(context.get("ti"), "try_number", 1)
+
+
+def _not_met(seconds: float, last_check: str) -> str:
+    return f"Condition not met within {seconds:.0f} s. Last check: {last_check}"
+
+
+def _optional_condition(value: object, name: str) -> Condition | None:
+    text = arguments.text(value, name)
+    return None if text is None else parse(text, name)
+
+
+def _length_or_zero(value: str | timedelta, name: str) -> timedelta:
+    return duration(value, name, may_be_zero=True)
+
+
+def _optional_length(value: str | timedelta | None, name: str) -> timedelta | None:
+    return None if value is None else duration(value, name)
 
 
 class LangSmithFeedbackSensor(LangSmithSensor):
@@ -155,8 +294,8 @@ class LangSmithFeedbackSensor(LangSmithSensor):
     Wait until people have said enough about the runs of a window, or about given ``run_ids``.
 
     Returns ``figures`` (each measure of the conditions by its text), ``total``, ``feedback`` (per key the count, runs,
-    coverage, avg, min, max), ``project``, ``window_start``, ``window_end`` and ``url``. Each look logs one line with
-    every figure beside its bound.
+    coverage, avg, min, max), ``project``, ``window_start``, ``window_end`` and ``url``. The log has a line with every
+    figure beside its bound, when something changed and every ten minutes.
 
     A look takes one request for the number of runs (two if they are more than a page of 1000, on v1 100), one for each
     page of runs that have feedback under the condition's keys, and one for each 50 of these with several pieces. A
@@ -173,20 +312,23 @@ class LangSmithFeedbackSensor(LangSmithSensor):
     """
 
     template_fields: Sequence[str] = (*LangSmithRunsOperator.template_fields, "condition", "fail_when", "min_runs")
+    readers = {"condition": parse, "fail_when": _optional_condition, "min_runs": arguments.whole}  # noqa: RUF012  # the base declares it
 
     def __init__(self, *, condition: str, fail_when: str | None = None, min_runs: int | str = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.condition = condition
         self.fail_when = fail_when
         self.min_runs = min_runs
+        self._check_literals()
 
     def watch(self, selection: Selection) -> Watch:
         """Make what is looked at."""
         return FeedbackWatch(
             selection,
-            condition=self.condition,
-            fail_when=arguments.text(self.fail_when, "fail_when"),
-            min_runs=arguments.whole(self.min_runs, "min_runs"),
+            condition=self._read("condition"),
+            fail_when=self._read("fail_when"),
+            min_runs=self._read("min_runs"),
+            clock=self._clock,
         )
 
     def trigger(self, **how: Any) -> LangSmithTrigger:
@@ -205,7 +347,7 @@ class LangSmithSettledSensor(LangSmithSensor):
     ``project``, ``window_start``, ``window_end`` and ``url``.
 
     A look takes at most three requests on API v2 (pending runs, a page of ids, the stats), whatever the window, as long
-    as no more than a page of runs is pending; none while the window is not over.
+    as no more than a page of runs is pending; before the window is over, one request finds the project.
 
     :param quiet_for: How long the number of runs has to stay the same; ``"0s"`` for not at all. (templated)
     :param pending_timeout: After how long a run that has not ended is given up, and named; None for never. A day by
@@ -216,6 +358,7 @@ class LangSmithSettledSensor(LangSmithSensor):
     """
 
     template_fields: Sequence[str] = (*LangSmithRunsOperator.template_fields, "quiet_for", "pending_timeout")
+    readers = {"quiet_for": _length_or_zero, "pending_timeout": _optional_length}  # noqa: RUF012
 
     def __init__(
         self, *, quiet_for: str | timedelta = "10m", pending_timeout: str | timedelta | None = "1d", **kwargs: Any
@@ -223,13 +366,15 @@ class LangSmithSettledSensor(LangSmithSensor):
         super().__init__(**kwargs)
         self.quiet_for = quiet_for
         self.pending_timeout = pending_timeout
+        self._check_literals()
 
     def watch(self, selection: Selection) -> Watch:
         """Make what is looked at."""
         return SettledWatch(
             selection,
-            quiet_for=duration(self.quiet_for, "quiet_for", may_be_zero=True),
-            pending_timeout=None if self.pending_timeout is None else duration(self.pending_timeout, "pending_timeout"),
+            quiet_for=self._read("quiet_for"),
+            pending_timeout=self._read("pending_timeout"),
+            clock=self._clock,
         )
 
     def trigger(self, **how: Any) -> LangSmithTrigger:

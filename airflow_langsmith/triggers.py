@@ -7,20 +7,22 @@ connection by itself, and may run twice at the same time: it changes nothing any
 
 from __future__ import annotations
 
-import asyncio
+import difflib
 import json
 from collections.abc import AsyncIterator, Mapping
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
 from hashlib import sha256
 from typing import Any, ClassVar
 
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
+from airflow_langsmith import arguments
 from airflow_langsmith.api import AsyncLangSmithClient
-from airflow_langsmith.api.errors import LangSmithError
+from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
 from airflow_langsmith.conditions import parse
 from airflow_langsmith.hooks import LangSmithHook
-from airflow_langsmith.watch import FeedbackWatch, Selection, SettledWatch, Watch
+from airflow_langsmith.operators.base import LangSmithRunsOperator
+from airflow_langsmith.watch import CLOCK, Clock, FeedbackWatch, LogThrottle, Selection, SettledWatch, Watch
 from airflow_langsmith.windows import duration
 
 MAX_FAILURES = 5  # looks in a row that may fail before the task does; each has already tried again by itself
@@ -37,13 +39,15 @@ class LangSmithTrigger(BaseTrigger):
 
     :param selection: What :meth:`Selection.serialize` wrote.
     :param watched: What :meth:`Watch.serialize` wrote, of the kind of watch that the class is for.
-    :param deadline: ISO moment after which there is one more look and then a ``timeout``.
+    :param deadline: ISO moment of the last look; a sensor's ``timeout`` or ``execution_timeout``, whichever is earlier.
     :param poke_interval: Seconds before each look; twice as long each time with ``exponential_backoff``, up to
         ``max_wait`` seconds.
-    :param max_failures: How many looks in a row may fail by what a retry may cure; None for any number.
+    :param max_failures: How many looks in a row may fail by what a retry may cure, except the last look; None for any
+        number.
     """
 
     watch_type: ClassVar[type[Watch]]
+    clock: ClassVar[Clock] = CLOCK
 
     def __init__(
         self,
@@ -91,27 +95,31 @@ class LangSmithTrigger(BaseTrigger):
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow's own is
 
     async def _wait(self, client: AsyncLangSmithClient) -> dict[str, Any]:
-        watch = self.watch_type.of(Selection.of(self.selection), self.watched)
+        watch = self.watch_type.of(Selection.of(self.selection), self.watched, self.clock)
         deadline = datetime.fromisoformat(self.deadline)
+        throttle = LogThrottle()
         looks = failures = 0
-        line = ""
         while True:
-            left = deadline - datetime.now(UTC)
+            left = deadline - self.clock.now()
             # Also before the first look: the sensor has just looked, and Airflow fails a task whose trigger fires
             # before the scheduler has heard that it deferred.
-            await asyncio.sleep(min(self._pause(looks), max(left.total_seconds(), 0.0)))
+            await self.clock.sleep(min(self._pause(looks), max(left.total_seconds(), 0.0)))
             looks += 1
-            is_last = datetime.now(UTC) >= deadline
+            now = self.clock.now()
+            is_last = now >= deadline
             try:
                 outcome = await client.drive(watch.look(client.backend))
             except LangSmithError as error:
                 failures += 1
-                if not error.retriable or (self.max_failures is not None and failures > self.max_failures):
+                if not error.retriable or (self.max_failures is not None and (failures > self.max_failures or is_last)):
                     raise
-                self.log.warning("Look failed, %s in a row: %s", failures, error)
+                line = f"Look failed: {error.cause}"
+                if throttle.is_due(line, now):
+                    self.log.warning(line)
             else:
                 failures, line = 0, outcome.line
-                self.log.info(line)
+                if throttle.is_due(outcome.reason, now):
+                    self.log.info(line)
                 if outcome.state != "waiting":
                     return {"state": outcome.state, "line": line, "result": watch.result(outcome, client.settings)}
             if is_last:
@@ -134,72 +142,91 @@ class LangSmithSettledTrigger(LangSmithTrigger):
     watch_type = SettledWatch
 
 
+class EventTriggerError(ConfigurationError, TypeError):
+    """A wrong argument; as a ``TypeError`` it stops one trigger, as anything else Airflow's whole triggerer."""
+
+
 class LangSmithFeedbackEventTrigger(BaseEventTrigger):
     """
     Fires an asset event when people's feedback begins to fulfil a condition, for an ``AssetWatcher``.
 
-    It looks at the runs of the last ``window`` every ``poke_interval`` seconds, and fires when the condition becomes
-    true: once, until it has been false in between. From Airflow 3.3 on that is remembered with the asset, so a
-    restarted triggerer does not fire again; before, it may. The event holds what the sensor returns: ``figures``,
-    ``total``, ``feedback``, ``project``, ``window_start``, ``window_end``, ``url``.
+    It looks at the runs of the last ``window`` every ``poke_interval`` and fires when the condition becomes true: once,
+    until it has been false in between. From Airflow 3.3 on that is remembered with the asset, so a restarted triggerer
+    does not fire again; before, it may. The event holds what the sensor returns: ``figures``, ``total``, ``feedback``,
+    ``project``, ``window_start``, ``window_end``, ``url``.
 
-    What only a person can put right (a wrong key, an unknown project) ends the trigger with an error in the
-    triggerer's log; what may pass is tried again for ever.
+    Its arguments are those of the sensors, without templates, which Airflow renders for tasks alone. A wrong one is an
+    import error of the DAG.
+
+    What only a person can put right (a wrong key, an unknown project) ends the trigger with an error in the triggerer's
+    log. What may pass is tried again without end.
 
     :param condition: As for :class:`~airflow_langsmith.sensors.LangSmithFeedbackSensor`.
+    :param window: How far to look back: a timedelta or like ``"1d"``, ``"6h"``.
     :param narrowed: What narrows the query, by the names of the sensor's arguments: ``{"is_root": True}``.
+    :param min_runs: With fewer runs than this the condition does not hold.
+    :param poke_interval: The time between two looks: seconds, a timedelta or like ``"5m"``.
     """
+
+    clock: ClassVar[Clock] = CLOCK
 
     def __init__(
         self,
         *,
         project: str,
         condition: str,
-        window: str = "1d",
+        window: str | timedelta = "1d",
         narrowed: Mapping[str, Any] | None = None,
-        min_runs: int = 1,
-        poke_interval: float = 300.0,
+        min_runs: int | str = 1,
+        poke_interval: float | str | timedelta = 300.0,
         langsmith_conn_id: str = LangSmithHook.default_conn_name,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own is
-        self.project = project
-        self.condition = str(parse(condition))  # what is none is told where the DAG is written
-        self.window = window
-        self.narrowed = dict(narrowed or {})
-        self.min_runs = min_runs
-        self.poke_interval = poke_interval
-        self.langsmith_conn_id = langsmith_conn_id
-        self._selection()
+        try:
+            self.project = _final(project, "project")
+            self.condition = str(parse(_final(condition, "condition")))
+            self.window = _spelled(window, "window")
+            self.narrowed = _narrowing(narrowed or {})
+            self.min_runs = arguments.whole(min_runs, "min_runs")
+            self.poke_interval = _seconds(poke_interval, "poke_interval")
+            self.langsmith_conn_id = _final(langsmith_conn_id, "langsmith_conn_id")
+            self._selection()
+        except ConfigurationError as error:
+            raise EventTriggerError(*error.args) from None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Write the trigger down."""
+        """Write the trigger as plain JSON."""
         names = ("project", "condition", "window", "narrowed", "min_runs", "poke_interval", "langsmith_conn_id")
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look, and fire at each edge."""
+        condition, throttle = parse(self.condition), LogThrottle()
         async with await LangSmithHook(self.langsmith_conn_id).aget_conn() as client:
             held = await self._remembered()
             while True:
-                watch = FeedbackWatch(self._selection(), condition=self.condition, min_runs=self.min_runs)
+                now = self.clock.now()
+                watch = FeedbackWatch(self._selection(), condition=condition, min_runs=self.min_runs, clock=self.clock)
                 try:
                     outcome = await client.drive(watch.look(client.backend))
                 except LangSmithError as error:
                     if not error.retriable:
                         raise
-                    self.log.warning("Look failed: %s", error)
+                    if throttle.is_due(error.cause, now):
+                        self.log.warning("Look failed: %s", error.cause)
                 else:
-                    self.log.info(outcome.line)
+                    if throttle.is_due(outcome.reason, now):
+                        self.log.info(outcome.line)
                     holds = outcome.state == "met"
                     if holds and not held:
                         yield TriggerEvent(watch.result(outcome, client.settings))  # type: ignore[no-untyped-call]
                     if holds != held:
                         held = holds
                         await self._remember(held)
-                await asyncio.sleep(self.poke_interval)
+                await self.clock.sleep(self.poke_interval)
 
     def _selection(self) -> Selection:
-        now = datetime.now(UTC)
+        now = self.clock.now()
         length = duration(self.window, "window")
         return Selection(project=self.project, start=now - length, end=now, closes=now, narrowed=self.narrowed)
 
@@ -214,6 +241,53 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
 
     @property
     def _key(self) -> str:
-        """Tell this watcher's memory from that of another one of the same asset."""
+        """The key of this watcher's state, among those of other watchers of the asset."""
         what = json.dumps(self.serialize()[1], sort_keys=True)
         return f"langsmith_{sha256(what.encode()).hexdigest()[:16]}"
+
+
+def _final(value: object, name: str) -> str:
+    """Read a text that is needed, and holds no template."""
+    text = arguments.text(value, name)
+    if text is None:
+        raise ConfigurationError(f"{name} is empty. Write it in the event trigger.")
+    _refuse_templates(text, name)
+    return text
+
+
+def _refuse_templates(value: object, name: str) -> None:
+    if not arguments.is_literal(value):
+        raise ConfigurationError(
+            f"{name} has a template: {value!r}. Airflow renders templates for tasks, not for event triggers. Write the "
+            "value itself."
+        )
+
+
+def _narrowing(narrowed: Mapping[str, Any]) -> dict[str, Any]:
+    """Read what narrows the query as the sensors do, and write it as JSON, without what is not given."""
+    readers = LangSmithRunsOperator.NARROWING
+    if unknown := [name for name in narrowed if name not in readers]:
+        near = difflib.get_close_matches(unknown[0], readers, 1)
+        meant = f"Did you mean {near[0]!r}? " if near else ""
+        raise ConfigurationError(f"narrowed has no {unknown[0]!r}. {meant}It has {', '.join(readers)}.")
+    read = {name: readers[name](value, name) for name, value in narrowed.items()}
+    for name, value in read.items():
+        _refuse_templates(value, name)
+    written = {name: list(value) if isinstance(value, tuple) else value for name, value in read.items()}
+    return {name: value for name, value in written.items() if value is not None}
+
+
+def _spelled(length: str | timedelta, name: str) -> str:
+    """Write a length of time as text; a text stays as it is."""
+    read = duration(length, name)
+    if isinstance(length, str):
+        return length
+    if read % timedelta(seconds=1):
+        raise ConfigurationError(f"{name} is {length}. Write whole seconds.")
+    return f"{read // timedelta(seconds=1)}s"
+
+
+def _seconds(length: float | str | timedelta, name: str) -> float:
+    """Read a length of time, longer than nothing, as seconds."""
+    given = timedelta(seconds=length) if isinstance(length, int | float) else length
+    return duration(given, name).total_seconds()

@@ -11,15 +11,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, ClassVar, Literal, Self
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar, Literal, Self, get_args
 
 import pendulum
 
 from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
-from airflow_langsmith.clocks import DAY, Align, Clock, changes, plain
+from airflow_langsmith.api.messages import one_of
+from airflow_langsmith.clocks import DAY, Clock, Zone, changes, plain
 from airflow_langsmith.schedules import Schedule
 
+Align = Literal["hour", "day"]
 MissingWindow = Literal["fail", "run_after"]
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -121,9 +123,9 @@ def resolve(
     length = None if window is None else duration(window, "window")
     waited = timedelta(0) if lag is None else duration(lag, "lag", may_be_zero=True)
     if align not in (None, "hour", "day"):
-        raise WindowError(f"align is {align!r}; it is 'hour', 'day' or left out.")
+        raise WindowError(f"align is {align!r}. {one_of(align, get_args(Align))}")
     if missing_window not in ("fail", "run_after"):
-        raise WindowError(f"missing_window is {missing_window!r}; it is 'fail' or 'run_after'.")
+        raise WindowError(f"missing_window is {missing_window!r}. {one_of(missing_window, get_args(MissingWindow))}")
     clock, schedule = Clock(_zone(window_timezone)), Schedule.of(context.get("dag"))
     if start_time is not None or end_time is not None:
         found = TimeWindow(_bound(start_time, "start_time"), _bound(end_time, "end_time"), "start_time and end_time")
@@ -249,10 +251,10 @@ def _of_run(
     if partition_date is not None and length is not None:
         start = _bound(partition_date, "the partition date")
         return TimeWindow(start, clock.moved(start, length), "the partition date")
-    start, end = context.get("data_interval_start"), context.get("data_interval_end")
-    if start is not None and end is not None:
-        if start < end:
-            return TimeWindow(start, end, "the data interval")
+    begin, end = context.get("data_interval_start"), context.get("data_interval_end")
+    if begin is not None and end is not None:
+        if begin < end:
+            return TimeWindow(begin, end, "the data interval")
         if length is not None:
             source = "the end of a zero-length data interval, minus window"
             return TimeWindow(clock.moved(end, -length), end, source)
@@ -287,12 +289,11 @@ def _refuse_lost_hours(
 def _no_window(context: Mapping[str, Any], length: timedelta | None, missing_window: MissingWindow) -> str:
     """Say what the run lacks and what to do about it, the nearest remedy first."""
     run_type, schedule = _run_type(context), Schedule.of(context.get("dag"))
-    own = f"timetable {schedule}"
     needs = "" if length is not None else "window='1d'"
     if context.get("partition_date") is not None:
         lacks, fixes = f"partition date {context['partition_date']} and no length", [needs]
     elif context.get("data_interval_end") is not None:
-        lacks, fixes = "a data interval of zero length", [f"{schedule.with_intervals}", needs]
+        lacks, fixes = "a data interval of zero length", [schedule.with_intervals, needs]
     else:
         key = context.get("partition_key")
         lacks = "no data interval" if key is None else f"partition key {key!r}, which is no date"
@@ -301,10 +302,10 @@ def _no_window(context: Mapping[str, Any], length: timedelta | None, missing_win
         if run_type == "manual" and key is None:
             dated = "give the run a logical date in the trigger form"
             fixes.insert(0, dated if schedule.gives_intervals or not needs else f"{dated}, and the task {needs}")
-    fix = ", or ".join([*filter(None, fixes), "start_time and end_time"])
-    ti = context.get("ti")
-    where = f" Task {ti.task_id} of DAG {ti.dag_id}, run {ti.run_id}." if hasattr(ti, "dag_id") else ""
-    return f"No time window: this {run_type} run has {lacks} ({own}). Fix: {fix}.{where}"
+    fix = ", or ".join(filter(None, fixes)) or "give start_time and end_time"
+    ti: Any = context.get("ti")
+    where = f"Task {ti.task_id} of DAG {ti.dag_id}, run {ti.run_id}, t" if hasattr(ti, "dag_id") else "T"
+    return f"No time window: this {run_type} run has {lacks}. Fix: {fix}. {where}imetable {schedule}."
 
 
 def _run_type(context: Mapping[str, Any]) -> str:
@@ -327,13 +328,13 @@ def _bound(value: str | datetime | None, name: str) -> datetime:
     if not isinstance(value, datetime):
         raise WindowError(f"{name} is {value!r}; write a datetime, or a text like 2025-03-01T00:00:00+00:00.")
     if value.tzinfo is None:
-        raise WindowError(f"{name} is {value.isoformat()}, without a time zone. Write one: 2025-03-01T00:00:00+00:00.")
+        raise WindowError(f"{name} is {value.isoformat()}, without a time zone. Write one: {value.isoformat()}+00:00.")
     if value.year not in _YEARS:
         raise WindowError(f"{name} is {value.isoformat()}; no trace is from such a year. Write one nearer to now.")
     return value
 
 
-def _zone(name: str) -> tzinfo:
+def _zone(name: str) -> Zone:
     try:
         if isinstance(name, str):
             return pendulum.timezone(name)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import shutil
 import tempfile
@@ -34,6 +35,7 @@ from threading import Semaphore, Thread  # noqa: E402
 from typing import Any  # noqa: E402
 
 import pytest  # noqa: E402
+from structlog.testing import capture_logs  # noqa: E402
 
 from airflow_langsmith.api import LangSmithClient, RunQuery, Settings  # noqa: E402
 from airflow_langsmith.export import Exported, Target, export, format_of, read_manifest  # noqa: E402
@@ -43,6 +45,7 @@ from airflow_langsmith.views import view_of  # noqa: E402
 ClientOf = Callable[..., LangSmithClient]
 Export = Callable[..., Exported]
 ReadRows = Callable[[str | Path], list[dict[str, Any]]]
+TaskLog = Callable[[], list[tuple[str, str]]]
 
 
 @pytest.fixture
@@ -50,6 +53,31 @@ def langsmith() -> Iterator[LangSmithStandIn]:
     """A LangSmith of the test's own."""
     with LangSmithStandIn() as server:
         yield server
+
+
+@pytest.fixture
+def task_log(caplog: pytest.LogCaptureFixture) -> Iterator[TaskLog]:
+    """List what tasks and hooks log, as (level, line): by structlog from Airflow 3.1 on, before by Python's logging."""
+    caplog.set_level(logging.INFO)
+    with capture_logs() as entries:
+        yield lambda: [
+            *((entry["log_level"], entry["event"] % entry.get("positional_args", ())) for entry in entries),
+            *(
+                (record.levelname.lower(), record.getMessage())
+                for record in caplog.records
+                if record.name.startswith("airflow.task")
+            ),
+        ]
+
+
+@pytest.fixture
+def parse_dags() -> Callable[[Path], Any]:
+    """Parse the DAGs of a folder, as the DAG processor does."""
+    try:
+        from airflow.dag_processing.dagbag import DagBag  # noqa: PLC0415  # not every test needs it
+    except ImportError:  # before Airflow 3.2
+        from airflow.models.dagbag import DagBag  # type: ignore[no-redef]  # noqa: PLC0415
+    return DagBag
 
 
 @dataclass
@@ -154,6 +182,10 @@ def read_rows() -> ReadRows:
 
         manifest = read_manifest(str(uri))
         directory = Path(str(uri).removeprefix("file://").removesuffix("/_manifest.json"))
-        return [row for file in manifest.files for row in pq.read_table(directory / file.name).to_pylist()]
+        return [
+            row
+            for file in manifest.files
+            for row in pq.read_table(directory / file.name, partitioning=None).to_pylist()
+        ]
 
     return read

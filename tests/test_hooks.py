@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import quote
@@ -10,7 +15,8 @@ from uuid import UUID
 
 import pytest
 from airflow.sdk import Connection
-from structlog.testing import capture_logs
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from airflow_langsmith.api.errors import ConfigurationError, InvalidQueryError, LangSmithError
 from airflow_langsmith.api.filters import thread
@@ -19,6 +25,8 @@ from airflow_langsmith.testing import LangSmithStandIn
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
+
+TaskLog = Callable[[], list[tuple[str, str]]]
 
 
 @pytest.fixture
@@ -46,8 +54,9 @@ def test_json_and_uri_say_the_same(langsmith: LangSmithStandIn, connect: Any) ->
         f"langsmith://:{key}@127.0.0.1:{port}?{extra}",
         f"langsmith://:{key}@{quote(langsmith.url, safe='')}?{extra}",
         f"langsmith://:{key}@127.0.0.1:{port}?__extra__={quote(json.dumps(json.loads(written)['extra']))}",
-        Connection.from_uri(f"langsmith://http://:{key}@127.0.0.1:{port}/api?{extra}", "x").get_uri(),
     ]
+    given = connect(f"langsmith://http://:{key}@127.0.0.1:{port}/api?{extra}", "x")
+    spellings.append(given.get_connection("x").get_uri())  # as Airflow itself writes it
     first = connect(written).settings
     assert (first.api_url, first.workspace_id, first.api_version) == (langsmith.url, workspace, "v1")
     assert (first.verify, first.timeout) == (False, 7)
@@ -78,12 +87,11 @@ def test_a_connection_without_a_key(connect: Any) -> None:
         _ = connect("langsmith://eu").settings
 
 
-def test_unknown_extras_are_named(connect: Any) -> None:
+def test_unknown_extras_are_named(connect: Any, task_log: TaskLog) -> None:
     """An extra that means nothing is ignored with a warning that names it, and not its value."""
     hook = connect('{"conn_type": "langsmith", "password": "k", "extra": {"workspace": "secret-ish", "timeout": 5}}')
-    with capture_logs() as logs:
-        assert hook.settings.timeout == 5
-    said = [str(entry) for entry in logs]
+    assert hook.settings.timeout == 5
+    said = [line for _, line in task_log()]
     assert any("workspace" in line and "workspace_id" in line for line in said)
     assert not any("secret-ish" in line for line in said)
 
@@ -100,7 +108,7 @@ def test_the_test_button_tells_what_it_found(langsmith: LangSmithStandIn, connec
 @pytest.mark.parametrize(
     ("connection", "why"),
     [
-        ({"password": "wrong-key"}, "AuthenticationError"),
+        ({"password": "wrong-key"}, "refused the API key"),
         ({"password": ""}, "no API key"),
         ({"host": "ftp://x"}, "no API address"),
         ({"extra": {"timeout": "soon"}}, "'timeout'"),
@@ -295,3 +303,153 @@ def test_a_closed_hook_opens_again(langsmith: LangSmithStandIn, connect: Any) ->
     assert hook.get_conn() is not first
     assert hook.get_conn().project("a").name == "a"
     hook.close()
+
+
+def test_a_connection_that_is_not_defined_is_named_at_once(connect: Any) -> None:
+    """A connection that nobody made is for the user to make: the error names it and says how, in triggers too."""
+    hook = LangSmithHook("langsmith_prod")
+    with pytest.raises(ConfigurationError) as caught:
+        _ = hook.settings
+    assert str(caught.value).splitlines()[0] == "Connection 'langsmith_prod' is not defined."
+    assert "AIRFLOW_CONN_LANGSMITH_PROD" in str(caught.value)
+    assert not caught.value.retriable
+    with pytest.raises(ConfigurationError, match="'langsmith_prod' is not defined"):
+        asyncio.run(hook.asettings())
+
+
+def test_all_that_is_wrong_with_a_connection_is_told_at_once(connect: Any) -> None:
+    """Each field that is wrong has its line, so that one correction is enough; the connection is named."""
+    hook = connect(
+        json.dumps(
+            {
+                "conn_type": "langsmith",
+                "host": "europe",
+                "password": "",
+                "extra": {"timeout": "soon", "max_retries": 1.7, "api_version": "3", "workspace_id": "mine"},
+            }
+        )
+    )
+    with pytest.raises(ConfigurationError) as caught:
+        _ = hook.settings
+    message = str(caught.value)
+    for wrong in ("'europe'", "no API key", "'timeout'", "'max_retries'", "'api_version'", "'workspace_id'"):
+        assert wrong in message
+    assert "Connection langsmith_default." in message
+
+
+@pytest.mark.parametrize("extra", ["[1]", '"eu"', "{timeout: 5}"])
+def test_an_extra_that_is_no_object(monkeypatch: pytest.MonkeyPatch, extra: str) -> None:
+    """An extra that cannot be read is refused, where Airflow would take it for an empty one."""
+    monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", json.dumps({"password": "key", "extra": extra}))
+    with pytest.raises(ConfigurationError, match="extra is no JSON object"):
+        _ = LangSmithHook().settings
+
+
+def test_the_key_is_masked_and_nothing_else_is(langsmith: LangSmithStandIn) -> None:
+    """In a process of its own: Airflow masks the key, and warns of no secret that is too short to be masked."""
+    script = (
+        "from airflow_langsmith.hooks import LangSmithHook\n"
+        "try:\n    from airflow.sdk._shared.secrets_masker import redact\n"
+        "except ImportError:  # Airflow 3.0\n    from airflow.sdk.execution_time.secrets_masker import redact\n"
+        "settings = LangSmithHook().settings\n"
+        "print(redact(f'{settings.api_key} {settings.workspace_id}'))\n"
+    )
+    workspace = "0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b"
+    connection = langsmith.connection(api_version=None, verify=None, workspace_id=workspace)  # as our form has it
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        env=os.environ | {"AIRFLOW_CONN_LANGSMITH_DEFAULT": connection},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout.splitlines()[-1] == f"*** {workspace}"
+    assert "Skipping masking" not in done.stdout + done.stderr
+
+
+@settings(deadline=None)
+@given(
+    host=st.sampled_from(
+        [
+            *(
+                "",
+                "eu",
+                "AWS",
+                "langsmith.example.com",
+                "127.0.0.1",
+                "::1",
+                "http://::1",
+                "https://example.com/langsmith",
+            ),
+            *("http://backend", "https://langsmith.example.com/api/v1", "europe-west4.p.api.smith.langchain.com"),
+        ]
+    ),
+    port=st.sampled_from([None, 0, 1984]),
+    schema=st.sampled_from([None, "", "https", "http", "api/v1", "api"]),
+    key=st.text("abcXYZ019_-%/@:?#&=+", min_size=1, max_size=40),
+    extra=st.fixed_dictionaries(
+        {},
+        optional={
+            "workspace_id": st.uuids().map(str),
+            "api_version": st.sampled_from(["auto", "v1", "v2", None]),
+            "timeout": st.one_of(st.floats(0.1, 1e6), st.integers(1, 999)),
+            "max_retries": st.one_of(st.none(), st.integers(0, 99)),
+            "requests_per_10s": st.integers(1, 10_000).map(str),
+            "verify": st.sampled_from([True, False, "/etc/ssl/a b.pem", None]),
+            "ui_host": st.sampled_from(["", "https://ui.example.com/x?y=1&z=ü"]),
+        },
+    ),
+)
+def test_a_connection_survives_airflows_own_spellings(
+    host: str, port: int | None, schema: str | None, key: str, extra: dict[str, Any]
+) -> None:
+    """As fields, as Airflow's URI of them and as JSON in the environment, a connection means the same."""
+    connection = Connection(
+        conn_id="langsmith_default",
+        conn_type="langsmith",
+        host=host,
+        port=port,
+        schema=schema,
+        password=key,
+        extra=json.dumps(extra),
+    )
+    written = {"conn_type": "langsmith", "host": host, "port": port, "schema": schema, "password": key, "extra": extra}
+    read: list[Any] = []
+    for spelling in (connection.get_uri(), json.dumps(written)):
+        with pytest.MonkeyPatch.context() as environment:
+            environment.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", spelling)
+            try:
+                read.append(LangSmithHook().settings)
+            except ConfigurationError as error:
+                read.append(error.message)
+    assert read[0] == read[1]
+    if not isinstance(read[0], str):
+        assert read[0].api_key == key
+
+
+def test_the_test_button_does_not_wait(langsmith: LangSmithStandIn, connect: Any) -> None:
+    """Testing a connection asks once: a server that is down, or over its limit, is told without a wait."""
+    langsmith.misbehave("rate_limit", path="/sessions", retry_after=60, times=None)
+    hook = connect(langsmith.connection(max_retries=6))
+    worked, message = hook.test_connection()
+    assert (worked, len(langsmith.requests)) == (False, 1)
+    assert "rate limit" in message
+    langsmith.stop()
+    worked, message = hook.test_connection()
+    assert not worked
+    assert message.startswith("No whole answer from 127.0.0.1")
+
+
+def test_what_the_hook_returns_becomes_plain_values(langsmith: LangSmithStandIn, connect: Any) -> None:
+    """Runs, lists and iterators of them, projects and feedback become what JSON holds, payloads included."""
+    run = langsmith.add_run(project="shop", start_time=START, inputs={"question": "ü?", "n": [1, 2.5, None]})
+    langsmith.add_feedback(run, key="score", score=1)
+    with connect(langsmith.connection()) as hook:
+        one = hook.plain(hook.read_run(run, "shop", ["inputs", "start_time"]))
+        assert one["inputs"] == {"question": "ü?", "n": [1, 2.5, None]}
+        assert one["start_time"] == "2026-03-01T00:00:00Z"
+        assert [found["id"] for found in hook.plain(hook.query_runs(project="shop"))] == [run]
+        assert hook.plain(hook.read_trace(run, "shop"))[0]["project"]["name"] == "shop"
+        assert [piece["score"] for piece in hook.plain(hook.list_feedback(run_ids=[run]))] == [1]
+        assert [project["name"] for project in hook.plain(hook.list_projects())] == ["shop"]
+        assert hook.plain(hook.count_runs(project="shop")) == 1

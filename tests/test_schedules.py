@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pendulum
 import pytest
 from airflow.sdk import DAG, Asset
 from airflow.timetables.assets import AssetOrTimeSchedule
-from airflow.timetables.base import TimeRestriction, Timetable
+from airflow.timetables.base import DataInterval, TimeRestriction, Timetable
 from airflow.timetables.interval import CronDataIntervalTimetable, DeltaDataIntervalTimetable
 from airflow.timetables.trigger import CronTriggerTimetable, DeltaTriggerTimetable, MultipleCronTriggerTimetable
 
@@ -84,11 +84,11 @@ def changes(zone: Any) -> list[datetime]:
 def runs(schedule: Any, zone: Any, start: datetime, end: datetime) -> Iterator[dict[str, Any]]:
     """Make the contexts of the scheduled runs between two moments, as Airflow's own timetables have them."""
     timetable, dag = core(schedule, zone), dag_of(schedule, zone)
-    restriction, last = TimeRestriction(pendulum.instance(start), None, catchup=True), None
+    restriction, last = TimeRestriction(pendulum.instance(start), None, catchup=True), cast("DataInterval | None", None)
     while (info := timetable.next_dagrun_info(last_automated_data_interval=last, restriction=restriction)) is not None:
         if info.run_after > end:
             return
-        last = info.data_interval
+        last = cast("DataInterval", info.data_interval)
         dag_run = SimpleNamespace(run_type="scheduled", run_after=info.run_after)
         yield {"dag": dag, "dag_run": dag_run, "data_interval_start": last.start, "data_interval_end": last.end}
 
@@ -193,7 +193,7 @@ def test_a_schedule_beside_assets() -> None:
     """Runs by time of a DAG that assets trigger too go by the clock of its timetable."""
     berlin = pendulum.timezone("Europe/Berlin")
     timetable = CronTriggerTimetable("@daily", timezone=berlin)
-    mixed = AssetOrTimeSchedule(timetable=timetable, assets=[Asset("lake")])
+    mixed = AssetOrTimeSchedule(timetable=timetable, assets=cast("Any", [Asset("lake")]))
     midnight = pendulum.datetime(2026, 10, 26, tz="Europe/Berlin")
     context = {**next(runs("@daily", berlin, midnight, midnight + DAY)), "dag": DAG("d", schedule=mixed)}
     assert resolve(context, window="1d", now=LATER).length == DAY + HOUR

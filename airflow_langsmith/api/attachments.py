@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cache, partial
-from mimetypes import MimeTypes
+from functools import partial
 from pathlib import Path
 
+from airflow_langsmith.api.errors import TransportError
 from airflow_langsmith.api.flow import Backoff, Flow, Response
+from airflow_langsmith.api.media import told, type_of
 from airflow_langsmith.api.payloads import Blob, fetch
 from airflow_langsmith.api.records import Attachment, Run
 
@@ -42,10 +43,10 @@ def attach(run: Run, links: Mapping[str, Link]) -> list[Attached]:
     v2 does not say of what type they are. Their names say it, where they end like a file's; else it comes to light
     with the download.
     """
-    found = [
-        Attached(run, Attachment(name=name, type=link.type or _type_of(name)), link)
-        for name, link in sorted(links.items())
-    ]
+    found = []
+    for name, link in sorted(links.items()):
+        type_, size = told(link.type)
+        found.append(Attached(run, Attachment(name=name, type=type_ or type_of(name), size=size), link))
     run.attachments = [one.attachment for one in found] or None
     return found
 
@@ -70,6 +71,7 @@ def download(
                 f"attachments.{one.attachment.name}",
                 one.link.url,
                 partial(_taken, one.attachment, directory / f"attachment-{number}", land),
+                type=one.attachment.type,
                 largest=LARGEST,
                 into=directory / f"attachment-{number}",
                 advice=_ADVICE,
@@ -81,28 +83,10 @@ def download(
     )
 
 
-def extension(type_: str | None) -> str:
-    """
-    Name the ending that files of a type have.
-
-    >>> extension("image/png"), extension("text/plain; charset=utf-8"), extension(None)
-    ('png', 'txt', 'bin')
-    """
-    media, _, _ = (type_ or "").partition(";")
-    return (_types().guess_extension(media.strip(), strict=False) or ".bin").removeprefix(".")
-
-
 def _taken(attachment: Attachment, path: Path, land: Callable[[Attachment, Path], None], answer: Response) -> None:
-    attachment.size = path.stat().st_size
+    size = path.stat().st_size
+    if attachment.size not in (None, size):
+        raise TransportError(f"Attachment {attachment.name!r} has {attachment.size} bytes, and {size} came.")
+    attachment.size = size
     attachment.type = attachment.type or answer.headers.get("content-type") or None
     land(attachment, path)
-
-
-def _type_of(name: str) -> str | None:
-    type_, compression = _types().guess_type(name, strict=False)
-    return None if compression else type_
-
-
-@cache
-def _types() -> MimeTypes:
-    return MimeTypes()  # Python's own table: that of the machine would give other rows on another worker

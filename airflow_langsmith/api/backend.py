@@ -6,7 +6,15 @@ import logging
 from typing import Any, Protocol
 
 from airflow_langsmith.api import v1, v2
-from airflow_langsmith.api.errors import ApiError, LangSmithError, NotFoundError, PayloadError, UnsupportedError
+from airflow_langsmith.api.errors import (
+    ApiError,
+    LangSmithError,
+    NotFoundError,
+    PayloadError,
+    RateLimitError,
+    ServerError,
+    UnsupportedError,
+)
 from airflow_langsmith.api.flow import Backoff, Flow, Request
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.reads import read_info
@@ -38,6 +46,10 @@ class Dialect(Protocol):
         """Read its answer."""
 
 
+V1_GONE = (0, 18)  # the release of self-hosted servers that has no v1 any more
+_GONE = (NotFoundError, UnsupportedError)
+_FAILING = (ServerError, RateLimitError)
+
 DIALECTS: dict[str, Dialect] = {v1.NAME: v1, v2.NAME: v2}
 
 
@@ -45,8 +57,10 @@ class Backend:
     """
     Decides once, by the connection's ``api_version`` or by what the server says of itself.
 
-    With ``auto`` the choice may be wrong, for proxies and old servers say little: then the first query decides, by
-    one change to the other version.
+    With ``auto`` the choice may be wrong, because proxies and old servers say little. Then the first query decides: if
+    its address is gone, the other version is asked. v1 leaves LangSmith's cloud on 31 January 2027, and is slowed,
+    limited and failed before; so an answer of 5xx or 429 that outlasts all retries counts as gone, too, for v1. After
+    the first page nothing changes any more: parents have other sums in the other version.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -55,6 +69,7 @@ class Backend:
         self.info: Info | None = None
         self._dialect = DIALECTS.get(settings.api_version)
         self._settled = self._dialect is not None
+        self.has_stats = True  # until the address that counts runs proves to be gone
 
     def choose(self) -> Flow[Dialect]:
         """Find the version to speak."""
@@ -73,22 +88,34 @@ class Backend:
             except (ApiError, PayloadError) as error:
                 if error.retriable:
                     raise  # the next run would find another version, and that has other sums in parents
-                log.warning("The server does not say which version it is: %s", error)
+                log.warning("The server does not say which version it is: %s", error.cause)
                 self.info = Info()
         return self.info
 
-    def settle(self) -> None:
-        """Note that the version works; from here on an error is an error."""
+    def settle(self, dialect: Dialect | None = None) -> None:
+        """Note that a version works, by default the chosen one; from here on an error is an error."""
+        self._dialect = dialect or self._dialect
         self._settled = True
 
-    def switch(self, error: LangSmithError) -> Dialect | None:
-        """Change to the other version if this error may mean that; at most once."""
-        if self._settled or self._dialect is None or not isinstance(error, NotFoundError | UnsupportedError):
+    def other(self, error: LangSmithError) -> Dialect | None:
+        """Return the version to ask instead, if this error may mean that the chosen one is gone."""
+        if self._settled or self._dialect is None:
             return None
-        self._dialect = DIALECTS["v1" if self._dialect.NAME == "v2" else "v2"]
-        self._settled = True
-        log.warning("Changing to API %s, for: %s", self._dialect.NAME, error)
-        return self._dialect
+        if not isinstance(error, _GONE) and not (self._dialect is v1 and isinstance(error, _FAILING)):
+            return None
+        other = DIALECTS["v1" if self._dialect is v2 else "v2"]
+        log.warning("Asking API %s instead: %s", other.NAME, error.cause)
+        return other
+
+    def with_advice(self, error: LangSmithError) -> LangSmithError:
+        """Say what to do, if the connection insists on v1 and this error may come from its removal."""
+        if self.settings.api_version != "v1" or not isinstance(error, ApiError):
+            return error
+        if not isinstance(error, _GONE) and not (error.is_deprecated and isinstance(error, _FAILING)):
+            return error
+        advice = f"Set api_version to auto or v2 in {self.settings.named}, because LangSmith removes API v1"
+        detail = f"{advice}. Its answer: {error.detail}"
+        return type(error)(error.status, error.method, error.path, detail, error.about, error.retry_after)
 
     def _speaks_v2(self) -> bool:
         # Self-hosted servers have v2 from 0.16 on, whatever they store in; where ClickHouse still answers and
@@ -97,7 +124,8 @@ class Backend:
         flags = info.instance_flags or {}
         smithdb = bool(flags.get("sdb_query_enabled", False))
         clickhouse = bool(flags.get("ch_query_enabled", True))
-        return self.settings.is_saas or (_release(info.version or "") >= (0, 16) and (smithdb or not clickhouse))
+        release = _release(info.version or "")
+        return self.settings.is_saas or release >= V1_GONE or (release >= (0, 16) and (smithdb or not clickhouse))
 
 
 def _release(version: str) -> tuple[int, ...]:

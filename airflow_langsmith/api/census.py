@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import datetime
@@ -9,7 +10,7 @@ from datetime import datetime
 import msgspec
 
 from airflow_langsmith.api.backend import Backend
-from airflow_langsmith.api.errors import ApiError
+from airflow_langsmith.api.errors import ApiError, NotFoundError, UnsupportedError
 from airflow_langsmith.api.filters import added, eq, or_
 from airflow_langsmith.api.flow import Flow, exchange
 from airflow_langsmith.api.ids import IdSet
@@ -19,6 +20,10 @@ from airflow_langsmith.api.records import Feedback, Run
 from airflow_langsmith.api.stats import question, read
 from airflow_langsmith.api.walk import Walk
 from airflow_langsmith.api.wire import decode
+
+log = logging.getLogger(__name__)
+
+STATS_RETRIES = 3  # at most, because pages of ids count as well
 
 
 class Given(msgspec.Struct):
@@ -48,18 +53,23 @@ _STATS: msgspec.json.Decoder[dict[str, Given]] = msgspec.json.Decoder(dict[str, 
 
 def count(query: RunQuery, backend: Backend) -> Flow[int]:
     """
-    Count runs: by one page of ids and, where there are more, by one question for their stats.
+    Count runs: by one page of ids and, if there are more, by one question for their stats.
 
-    Self-hosted servers may have no stats; there all pages of ids are read.
+    A server without stats, or whose stats fail, is counted by all pages of ids. Stats may go with v1, and v2 has none.
     """
     walk, ids = Walk(replace(query, fields=("id",)), backend), IdSet()
     total = len(ids.new_of((yield from walk.next_page()).runs))
-    if not walk.done:
+    if not walk.done and backend.has_stats:
         try:
-            return (yield from exchange(lambda: question(query), read, backend.backoff))
+            backoff = replace(backend.backoff, retries=min(backend.backoff.retries, STATS_RETRIES))
+            found = yield from exchange(lambda: question(query), read, backoff)
+        except (NotFoundError, UnsupportedError):
+            backend.has_stats, found = False, None
         except ApiError as error:
-            if error.retriable:
-                raise
+            log.warning("Counting runs by their pages, because their stats failed: %s", error.cause)
+            found = None
+        if found is not None:
+            return found
     while not walk.done:
         total += len(ids.new_of((yield from walk.next_page()).runs))
     return total

@@ -10,19 +10,20 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Self, TypeVar
 
 from airflow_langsmith.api import census, reads
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.errors import LangSmithError
-from airflow_langsmith.api.flow import Answer, Flow, Pause, RateLimited, Reply, Request, Response, Together
+from airflow_langsmith.api.flow import Answer, Backoff, Flow, Pause, RateLimited, Reply, Request, Response, Together
 from airflow_langsmith.api.ids import IdSet
 from airflow_langsmith.api.messages import MAX_LINE, shortened
 from airflow_langsmith.api.pacing import Pacer, Place, pacer_for
 from airflow_langsmith.api.query import FIELDS, RunQuery
 from airflow_langsmith.api.records import Feedback, Info, Page, Project, Run
+from airflow_langsmith.api.retention import read_retention
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.api.single import read_run, read_shared
 from airflow_langsmith.api.transport import AsyncTransport, Transport
@@ -78,10 +79,18 @@ class _Driven:
             refused = reply.status == HTTPStatus.TOO_MANY_REQUESTS
             self._pacer(request.tier).answered(place, time.monotonic(), refused=refused)
             told = (self.settings.api_url, request.tier)
-            if (sunset := reply.headers.get("sunset")) and told not in _ANNOUNCED:
+            if reply.is_deprecated and told not in _ANNOUNCED:
                 _ANNOUNCED.add(told)
-                log.warning("LangSmith will remove %s on %s", request.named, sunset)
+                self._announce(request, reply)
         return reply
+
+    def _announce(self, request: Request, reply: Response) -> None:
+        """Say that an address will be removed, and what to do about it."""
+        if self.settings.api_version == "v1":
+            todo = f"Set api_version to auto or v2 in {self.settings.named}."
+        else:
+            todo = "Nothing to do: this package changes to what takes its place."
+        log.warning("LangSmith removes %s on %s. %s", request.named, reply.headers.get("sunset", "a later day"), todo)
 
 
 class StoppedError(Exception):
@@ -134,11 +143,13 @@ class LangSmithClient(_Driven):
 
     def projects(self, name_contains: str | None = None) -> Iterator[Project]:
         """List projects."""
-        for offset in range(0, 1_000_000_000, reads.LARGEST_PAGE):
-            page = self.drive(reads.list_projects(name_contains, offset, self.backend.backoff))
-            yield from page
-            if len(page) < reads.LARGEST_PAGE:
-                return
+        listing = reads.list_projects(name_contains, self.backend.backoff)
+        while not listing.done:
+            yield from self.drive(listing.next_page())
+
+    def retention(self, project: Project) -> timedelta:
+        """Tell how long the traces of a project are kept at most."""
+        return self.drive(read_retention(project, Backoff(retries=0)))
 
     def walk(self, query: RunQuery) -> Walk:
         """Prepare to read a query page by page: ``client.drive(walk.next_page())`` until ``walk.done``."""

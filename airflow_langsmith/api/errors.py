@@ -20,6 +20,7 @@ Everything that can go wrong, sorted by what cures it.
     ├── LocalDiskError                    the worker's own disk takes no more        a retry may
     └── PayloadError                      an answer outside the documented shape     only you can
         ├── CursorLoopError               the same page twice                        a retry may
+        ├── ListChangedError              a list that changed whenever it was read   a retry may
         ├── MissingPayloadError           a payload is not where its link leads      a retry may
         └── LargePayloadError             a body over the size that is taken here    only you can
 
@@ -84,6 +85,7 @@ class ApiError(LangSmithError):
 
     summary: ClassVar[str] = "LangSmith answered with an error"
     advice: ClassVar[str] = ""
+    hint: str = ""  # what is wrong, in better words than the server's, where somebody knows them
 
     def __init__(
         self, status: int, method: str, path: str, detail: str, about: str = "", retry_after: float | None = None
@@ -95,13 +97,17 @@ class ApiError(LangSmithError):
         self.detail = detail
         self.about = about
         self.retry_after = retry_after
+        self.is_deprecated = False  # whether the answer said that this address will be removed
 
     @property
     def message(self) -> str:
         """What happened, in the server's words, what to do, and what was asked."""
         about = f" [{self.about}]" if self.about else ""
-        said = f"{self.summary}: {self.detail.rstrip('. ')}." if self.detail else f"{self.summary}."
-        return f"{said} {self.advice}\nLangSmith answered {self.status} to {self.method} {self.path}{about}."
+        detail = self.detail.rstrip(". ")
+        reason = self.hint or (f"{detail}." if detail else "")
+        said = f"{self.summary}: {reason}" if reason else f"{self.summary}."
+        quoted = f": {detail}." if self.hint and detail else "."
+        return f"{said} {self.advice}\nLangSmith answered {self.status} to {self.method} {self.path}{about}{quoted}"
 
     @property
     def cause(self) -> str:
@@ -209,6 +215,12 @@ class PayloadError(LangSmithError):
 
 class CursorLoopError(PayloadError):
     """A page pointed at a page already read; going on would never end."""
+
+    retriable = True
+
+
+class ListChangedError(PayloadError):
+    """A list changed whenever it was read, or has no order."""
 
     retriable = True
 

@@ -24,6 +24,7 @@ from airflow_langsmith.api.errors import (
     ServerError,
     error_for,
 )
+from airflow_langsmith.api.wire import DECODE_ERRORS
 
 T = TypeVar("T")
 
@@ -68,6 +69,11 @@ class Response:
     status: int
     headers: dict[str, str]
     body: bytes
+
+    @property
+    def is_deprecated(self) -> bool:
+        """Whether LangSmith says that it will remove this address."""
+        return "sunset" in self.headers or "deprecation" in self.headers
 
 
 @dataclass(frozen=True)
@@ -153,7 +159,7 @@ def _reading(asked: Request, read: Callable[[bytes], T], body: bytes) -> T:
         return read(body)
     except LangSmithError:
         raise
-    except (ValueError, TypeError, OverflowError, RecursionError) as error:
+    except (*DECODE_ERRORS, TypeError, OverflowError, RecursionError) as error:
         raise PayloadError(
             f"LangSmith's answer to {asked.named} [{asked.about}] has a value that cannot be read: {error}. "
             "Leave the column out, and tell us."
@@ -166,7 +172,7 @@ def _success(asked: Request, reply: Reply) -> bytes:
     if not isinstance(reply, Response):
         raise TypeError(f"a request is answered by a Response, not {reply!r}")
     if not 200 <= reply.status < 300:  # noqa: PLR2004
-        raise error_for(
+        error = error_for(
             reply.status,
             asked.method,
             asked.shown or asked.path,
@@ -174,6 +180,8 @@ def _success(asked: Request, reply: Reply) -> bytes:
             asked.about,
             reply.headers.get("retry-after"),
         )
+        error.is_deprecated = reply.is_deprecated
+        raise error
     return reply.body
 
 

@@ -66,10 +66,14 @@ class IdSet:
             return range(len(ids))
         return [place for place, id_ in enumerate(ids) if self._place(id_) == first + place]
 
+    def __contains__(self, id_: str) -> bool:
+        """Tell whether an id was added."""
+        return self._place(id_) is not None
+
     def new_of(self, records: Sequence[R]) -> list[R]:
         """Add the ids of records, and return the records whose id is new."""
         return [records[place] for place in self.add([record.id for record in records])]
 
-    def _place(self, id_: str) -> int:
-        found: tuple[int] = self._table.execute("select place from ids where id = ?", (id_,)).fetchone()
-        return found[0]
+    def _place(self, id_: str) -> int | None:
+        found: tuple[int] | None = self._table.execute("select place from ids where id = ?", (id_,)).fetchone()
+        return found[0] if found else None

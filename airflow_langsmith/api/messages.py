@@ -85,7 +85,8 @@ def did_you_mean(written: object, known: Iterable[str]) -> str:
     by_plain = {_plain(name): name for name in reversed(names)}
     close = difflib.get_close_matches(plain, by_plain, n=1)
     if not close and len(plain) > 1:
-        close = [name for name in map(_plain, names) if plain in name.split("-")][:1]
+        close = [name for name in map(_plain, names) if plain in name.split("-")]
+        close += [name for name in map(_plain, names) if len(name) > 1 and plain.startswith(name)]
     return f"Did you mean {by_plain[close[0]]!r}?" if close else ""
 
 

@@ -19,7 +19,10 @@ from airflow_langsmith.api.errors import (
     error_for,
 )
 from airflow_langsmith.api.flow import Backoff, Flow, Pause, Reply, Request, Response, Together
+from airflow_langsmith.api.media import is_another
 from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.settings import is_relative
+from airflow_langsmith.api.wire import decode
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +36,15 @@ class Blob:
     Something of a run that lies in blob storage.
 
     ``name`` is what it is missing as. ``url`` is a link to it, a secret that stands in no message; empty where there is
-    none. ``take`` puts an answer where it belongs. ``largest`` bytes are taken at most, into the file ``into`` if there
-    is one. ``advice`` says what to do without it.
+    none. ``take`` puts an answer where it belongs. ``type`` is the media type that LangSmith says it has, if any.
+    ``largest`` bytes are taken at most, into the file ``into`` if there is one. ``advice`` says what to do without it.
     """
 
     run: Run
     name: str
     url: str = field(repr=False)
     take: Callable[[Response], None]
+    type: str | None = None
     largest: int = LARGEST
     into: Path | None = None
     advice: str = (
@@ -54,17 +58,42 @@ class Blob:
         return f"{self.name} of run {self.run.id}"
 
 
-def payload(run: Run, name: str, url: str, put: Callable[[Raw], None]) -> Blob:
-    """Make the blob of a payload, which is JSON."""
+def json_blob(run: Run, name: str, url: str, put: Callable[[Raw], None]) -> Blob:
+    """Make the blob of a payload that is JSON."""
 
     def take(answer: Response) -> None:
         try:
-            content = Raw(msgspec.json.format(answer.body, indent=-1))
-        except msgspec.DecodeError:
-            raise PayloadError(f"The {name} of run {run.id} in blob storage are no JSON.") from None
-        put(content)
+            payload = decode(_JSON, answer.body, name, levels=0)
+        except TransportError:
+            raise PayloadError(f"The {name} of run {run.id} in blob storage is no JSON.") from None
+        put(payload)
 
-    return Blob(run, name, url, take)
+    return Blob(run, name, url, take, type="application/json")
+
+
+def text_blob(run: Run, name: str, url: str, put: Callable[[str], None]) -> Blob:
+    r"""
+    Make the blob of a payload that is text, such as an error.
+
+    The SDKs send it as a JSON string, which is read as one. Anything else is the text itself::
+
+        "boom\nat line 1"    boom, at line 1 on the next line
+        {"code": 7}          {"code": 7}
+        boom                 boom
+    """
+
+    def take(answer: Response) -> None:
+        try:
+            text = decode(_JSON_STRING, answer.body, name, levels=0)
+        except (TransportError, PayloadError):
+            text = answer.body.decode("utf-8", "replace")
+        put(text)
+
+    return Blob(run, name, url, take, type="application/json")
+
+
+_JSON = msgspec.json.Decoder(Raw)
+_JSON_STRING = msgspec.json.Decoder(str)
 
 
 def fetch(blobs: Sequence[Blob], backoff: Backoff, *, flag: bool = False) -> Flow[None]:
@@ -75,7 +104,7 @@ def fetch(blobs: Sequence[Blob], backoff: Backoff, *, flag: bool = False) -> Flo
     waited out as often as any request's, counted anew once everything came: so a storage that is down for long does
     not cost as much again for every blob.
 
-    :raises MissingPayloadError: for one that is not where its link leads.
+    :raises MissingPayloadError: for one that is not where its link leads, and for something else in its place.
     :raises PayloadError: for one that is too large, or no JSON.
     :raises TransportError: for one that did not come, however often it was asked for.
     """
@@ -141,4 +170,10 @@ def _received(blob: Blob, reply: Reply) -> Response:
         may_come = error_for(reply.status, "GET", "blob storage", b"{}").retriable
         kind = TransportError if may_come else MissingPayloadError
         raise kind(f"Blob storage answered {reply.status} for the {blob.what}. A retry may help, for links expire.")
+    arrived = reply.headers.get("content-type", "")
+    if is_another(arrived, blob.type, own_host=is_relative(blob.url)):
+        raise MissingPayloadError(
+            f"Blob storage answered with {arrived[:80]!r} in place of the {blob.what} "
+            f"({blob.type or 'of unknown type'}). A retry may help, for links expire."
+        )
     return reply

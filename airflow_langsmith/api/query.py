@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 from airflow_langsmith.api import syntax
 from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.messages import one_of
 from airflow_langsmith.api.records import Project, Run
 from airflow_langsmith.api.sampling import Sample
 
@@ -79,11 +80,11 @@ class RunQuery:
                 f"The query's window is empty: {instant(self.start)} is not before {instant(self.end)}."
             )
         if self.run_type is not None and self.run_type.lower() not in RUN_TYPES:
-            raise ConfigurationError(f"There is no run type {self.run_type!r}; there are {', '.join(RUN_TYPES)}.")
+            raise ConfigurationError(f"There is no run type {self.run_type!r}. {one_of(self.run_type, RUN_TYPES)}")
         if unknown := sorted(set(self.fields) - set(FIELDS)):
-            raise ConfigurationError(f"A run has no field {', '.join(unknown)}; it has {', '.join(FIELDS)}.")
+            raise ConfigurationError(f"A run has no field {unknown[0]!r}. {one_of(unknown[0], FIELDS)}")
         if self.payloads not in get_args(Payloads):
-            raise ConfigurationError(f"payloads is {self.payloads!r}; it is 'fail' or 'flag'.")
+            raise ConfigurationError(f"payloads is {self.payloads!r}. {one_of(self.payloads, get_args(Payloads))}")
         for name, filter_ in self.filters.items():
             syntax.check(filter_, name)
 

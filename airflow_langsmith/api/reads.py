@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 from uuid import UUID
 
 import msgspec
 from msgspec.structs import asdict
 
-from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
 from airflow_langsmith.api.flow import Backoff, Flow, Request, exchange
+from airflow_langsmith.api.listing import Listing
+from airflow_langsmith.api.messages import did_you_mean
 from airflow_langsmith.api.query import MARGIN, bounded, instant
 from airflow_langsmith.api.records import Feedback, Info, Project
 from airflow_langsmith.api.wire import decode, moment
@@ -20,6 +24,8 @@ from airflow_langsmith.api.wire import decode, moment
 T = TypeVar("T")
 
 LARGEST_PAGE = 100  # of projects and of feedback; more is refused
+LISTED = 10  # names of projects in the error about one that is not there
+CLOCKS = timedelta(minutes=1)  # by which LangSmith's clock may be ahead of ours
 MOST_RUNS = 50  # ids in one question about feedback: they go into the address, which must not get too long
 
 _INFO = msgspec.json.Decoder(Info)
@@ -31,7 +37,7 @@ class _WireFeedback(msgspec.Struct, kw_only=True):
     key: str
     created_at: str | None = None
     modified_at: str | None = None
-    score: float | bool | None = None
+    score: float | bool | str | None = None  # text where it was NaN or infinite
     value: Any = None
     comment: str | None = None
     correction: Any = None
@@ -43,11 +49,20 @@ class _WireFeedback(msgspec.Struct, kw_only=True):
     feedback_source: dict[str, Any] | None = None
     feedback_group_id: str | None = None
     comparative_experiment_id: str | None = None
+    feedback_thread_id: str | None = None
     extra: Any = None
 
 
 _TIMES = ("created_at", "modified_at", "start_time")
-_FEEDBACK = msgspec.json.Decoder(list[_WireFeedback])
+
+
+def _finite(digits: str) -> float | str:
+    """Read a number with a fraction or exponent; one that no float holds stays its digits, as text."""
+    number = float(digits)
+    return number if math.isfinite(number) else digits
+
+
+_FEEDBACK = msgspec.json.Decoder(list[_WireFeedback], float_hook=_finite)
 
 
 def read_info(backoff: Backoff) -> Flow[Info]:
@@ -66,20 +81,47 @@ def find_project(name_or_id: str, backoff: Backoff) -> Flow[Project]:
         found = yield from _projects({key: name_or_id, "limit": 1}, f"project {name_or_id!r}", backoff)
         if found:
             return found[0]
+    names = yield from _project_names(backoff)
     raise ConfigurationError(
-        f"LangSmith has no project {name_or_id!r} that this key can see. Check the name (it is matched exactly, "
-        "capitals too), the connection's workspace_id, and that host is the project's region."
+        f"LangSmith has no project {name_or_id!r} that this key can see. {did_you_mean(name_or_id, names)} Check the "
+        "name (it is matched exactly, capitals too), the connection's workspace_id, and that host is the project's "
+        f"region. {_listed(names)}"
     )
 
 
-def list_projects(name_contains: str | None, offset: int, backoff: Backoff) -> Flow[list[Project]]:
-    """List one page of projects."""
-    asked = {"name_contains": name_contains, "offset": offset, "limit": LARGEST_PAGE}
-    return (yield from _projects(asked, f"projects from {offset}", backoff))
+def _project_names(backoff: Backoff) -> Flow[list[str]]:
+    """Ask for the names of projects that may be meant; where that fails too, there are none."""
+    try:
+        page = yield from _projects(
+            {"limit": LARGEST_PAGE, "reference_free": "true"}, "names of projects", replace(backoff, retries=0)
+        )
+    except LangSmithError:
+        return []
+    return [project.name for project in page]
+
+
+def _listed(names: list[str]) -> str:
+    """Write the first of the names."""
+    more = ", ..." if len(names) > LISTED else ""
+    return f"It can see {', '.join(map(repr, names[:LISTED]))}{more}." if names else ""
+
+
+def list_projects(name_contains: str | None, backoff: Backoff) -> Listing[Project]:
+    """Prepare to list projects, all or those whose name contains a text."""
+
+    def ask(offset: int) -> Flow[list[Project]]:
+        asked = {"name_contains": name_contains, "offset": offset, "limit": LARGEST_PAGE}
+        return (yield from _projects(asked, f"projects from {offset}", backoff))
+
+    return Listing(ask, "projects")
 
 
 class FeedbackWalk:
-    """All pages of some feedback: each piece once, created in ``[after, before)``; of no runs there is none."""
+    """
+    All pages of some feedback: each piece once, created in ``[after, before)``; of no runs there is none.
+
+    Feedback that is given after the walk began is left out: it would move the other pieces from page to page.
+    """
 
     def __init__(
         self,
@@ -92,40 +134,45 @@ class FeedbackWalk:
     ) -> None:
         self._backoff = backoff
         self._created = after, before = created
+        latest = datetime.now(UTC) + CLOCKS if before is None else bounded(before, "created_before") + MARGIN
         self._asked = {
             "session": project.id if project else None,
             "key": list(keys),
             # Whether LangSmith's edges are in is unknown.
             "min_created_at": instant(bounded(after, "created_after") - MARGIN) if after else None,
-            "max_created_at": instant(bounded(before, "created_before") + MARGIN) if before else None,
+            "max_created_at": instant(latest),
             "limit": LARGEST_PAGE,
         }
         ids = list(run_ids or ())
         groups = [ids[first : first + MOST_RUNS] for first in range(0, len(ids), MOST_RUNS)]
         self._groups = deque([[]] if run_ids is None else groups)
-        self._offset = 0
-        self._seen: set[str] = set()
+        self._listing = self._list(0)
         self.done = not self._groups
 
     def next_page(self) -> Flow[list[Feedback]]:
         """Read the next page."""
-        about = f"feedback from {self._offset}"
-        params = _given({**self._asked, "run": self._groups[0], "offset": self._offset})
-        request = Request("GET", "/api/v1/feedback", params=params, about=about)
-        wires = yield from exchange(lambda: request, lambda body: decode(_FEEDBACK, body, about), self._backoff)
-        self._offset += LARGEST_PAGE
-        if len(wires) < LARGEST_PAGE:
+        wires = yield from self._listing.next_page()
+        if self._listing.done:
             self._groups.popleft()
-            self._offset = 0
+            self._listing = self._list(self._listing.largest)
         self.done = not self._groups
-        unseen = {wire.id: wire for wire in reversed(wires) if wire.id not in self._seen}
-        self._seen |= unseen.keys()
-        pieces = map(_piece, reversed(unseen.values()))
-        return [piece for piece in pieces if _given_in(piece, *self._created)]
+        return [piece for piece in map(_piece, wires) if _given_in(piece, *self._created)]
+
+    def _list(self, largest: int) -> Listing[_WireFeedback]:
+        return Listing(self._ask, "feedback", largest)
+
+    def _ask(self, offset: int) -> Flow[list[_WireFeedback]]:
+        about = f"feedback from {offset}"
+        params = _given({**self._asked, "run": self._groups[0], "offset": offset})
+        request = Request("GET", "/api/v1/feedback", params=params, about=about)
+        return (
+            yield from exchange(lambda: request, lambda body: decode(_FEEDBACK, body, about, levels=2), self._backoff)
+        )
 
 
 def _piece(wire: _WireFeedback) -> Feedback:
-    return Feedback(**{**asdict(wire), **{name: moment(getattr(wire, name)) for name in _TIMES}})
+    score = None if isinstance(wire.score, str) else wire.score
+    return Feedback(**{**asdict(wire), "score": score, **{name: moment(getattr(wire, name)) for name in _TIMES}})
 
 
 def _given_in(piece: Feedback, after: datetime | None, before: datetime | None) -> bool:

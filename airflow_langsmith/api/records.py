@@ -17,11 +17,18 @@ from airflow_langsmith.api import tree
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
-    """A project; the API calls it a session."""
+    """
+    A project; the API calls it a session.
+
+    ``trace_tier`` is ``shortlived`` or ``longlived``, and ``longlived_ttl_days`` how many days the latter is, if the
+    project says.
+    """
 
     id: str
     name: str
     tenant_id: str | None = None
+    trace_tier: str | None = None
+    longlived_ttl_days: int | None = None
 
 
 class Attachment(msgspec.Struct, kw_only=True):
@@ -144,6 +151,7 @@ class Feedback(msgspec.Struct, frozen=True, kw_only=True):
     feedback_source: dict[str, Any] | None = None
     feedback_group_id: str | None = None
     comparative_experiment_id: str | None = None
+    feedback_thread_id: str | None = None
     extra: Any = None
 
 

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
+from functools import partial
 from uuid import UUID
 
 from msgspec.structs import replace
 
-from airflow_langsmith.api import v1
-from airflow_langsmith.api.backend import Backend
-from airflow_langsmith.api.errors import ConfigurationError, NotFoundError, RunNotFoundError
+from airflow_langsmith.api import v1, v2
+from airflow_langsmith.api.backend import Backend, Dialect
+from airflow_langsmith.api.errors import (
+    ApiError,
+    AuthenticationError,
+    ConfigurationError,
+    InvalidQueryError,
+    LangSmithError,
+    NotFoundError,
+    RateLimitError,
+    RunNotFoundError,
+    ServerError,
+    UnsupportedError,
+)
 from airflow_langsmith.api.flow import Flow, Request, exchange
 from airflow_langsmith.api.payloads import fetch
 from airflow_langsmith.api.query import FIELDS
 from airflow_langsmith.api.reads import find_project
 from airflow_langsmith.api.records import Page, Project, Run
+
+log = logging.getLogger(__name__)
 
 
 def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], backend: Backend) -> Flow[Run]:
@@ -30,8 +45,21 @@ def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], back
         raise ConfigurationError(f"{run_id!r} is no run id; ids are UUIDs.") from None
     fields = tuple({"id", "start_time", *fields})  # which no run is without
     dialect = yield from backend.choose()
-    request = dialect.question(run_id, project, fields)
-    run = yield from _one(request, lambda body: dialect.read_one(body, project, fields, request.about), backend)
+    try:
+        run = yield from _ask(dialect, run_id, project, fields, backend)
+    except RunNotFoundError:
+        raise  # or its address is gone, and then v1's other addresses are, too
+    except LangSmithError as error:
+        other = backend.other(error) if project else None  # v2 has to know the project
+        if other is None:
+            raise backend.with_advice(error) from None
+        try:
+            run = yield from _ask(other, run_id, project, fields, backend)
+        except (NotFoundError, UnsupportedError):
+            if error.retriable:  # an outage: there is no other version
+                raise error from None
+            raise
+        backend.settle(other)
     if project is None:
         run = replace(run, project=(yield from find_project(run.project.id, backend.backoff)))
     return run
@@ -41,13 +69,62 @@ def read_shared(share_token: str, run_id: str | None, backend: Backend) -> Flow[
     """
     Read the run of a public link, or another one of its trace.
 
-    Only v1 has an address for that which needs no more than the link; it needs no key. The run's project has an id
-    and no name, for the key may not see it.
+    v1 has an address for it that needs no key and gives all of the run. When that is gone, v2 gives the run without
+    its payloads, and says which project it is in: if the key can see that, the run is read with the key. Otherwise the
+    run's ``missing_payloads`` names what is missing. A run read without the key has a project without a name.
     """
     place = f"/api/v1/public/{share_token}/run" + (f"/{run_id}" if run_id else "")
     about = "a run by its public link"
     request = Request("GET", place, about=about, needs_key=False, shown="/api/v1/public/.../run")
-    return (yield from _one(request, lambda body: v1.read_one(body, None, FIELDS, about), backend))
+    try:
+        return (yield from _one(request, lambda body: v1.read_one(body, None, FIELDS, about), backend))
+    except (RunNotFoundError, UnsupportedError, ServerError, RateLimitError) as error:
+        is_unknown = isinstance(error, RunNotFoundError) and not _is_no_address(error)
+        run = None if is_unknown else (yield from _shared_on_v2(share_token, run_id, backend))
+        if run is None:
+            raise error from None
+    return (yield from _with_key(run, backend))
+
+
+def _shared_on_v2(share_token: str, run_id: str | None, backend: Backend) -> Flow[Run | None]:
+    """Read a run by its public link on v2; None if there is no such run or no such address."""
+    for path in v2.SHARED_PATHS:
+        request = v2.shared_question(share_token, path)
+        read = partial(v2.read_shared, share_token=share_token, run_id=run_id, about=request.about)
+        try:
+            return (yield from exchange(partial(_same, request), read, backend.backoff))
+        except (NotFoundError, UnsupportedError, InvalidQueryError):
+            continue
+    return None
+
+
+def _is_no_address(error: ApiError) -> bool:
+    """Tell a 404 of an address that is gone, by a router or a proxy, from LangSmith's own about a run."""
+    return error.detail.lower() in ("not found", "404 page not found") or error.detail.startswith("<")
+
+
+def _with_key(run: Run, backend: Backend) -> Flow[Run]:
+    """Read a shared run again with the key, if the key can see it."""
+    try:
+        if not run.project.id:
+            raise ConfigurationError("The public link does not say which project its run is in.")  # noqa: TRY301
+        project = yield from find_project(run.project.id, backend.backoff)
+        return (yield from read_run(run.id, project, FIELDS, backend))
+    except (ConfigurationError, AuthenticationError, NotFoundError) as error:
+        log.warning("A public link gives no inputs and outputs on API v2, and the key cannot see the run")
+        log.info("Reading the run with the key: %s", error.cause)
+        return run
+
+
+def _ask(
+    dialect: Dialect, run_id: str, project: Project | None, fields: tuple[str, ...], backend: Backend
+) -> Flow[Run]:
+    request = dialect.question(run_id, project, fields)
+    return (yield from _one(request, lambda body: dialect.read_one(body, project, fields, request.about), backend))
+
+
+def _same(request: Request) -> Request:
+    return request
 
 
 def _one(request: Request, read: Callable[[bytes], Page], backend: Backend) -> Flow[Run]:

@@ -1,4 +1,8 @@
-"""Numbers about all runs of a query in one answer: ``POST /api/v1/runs/stats``, which both versions' servers have."""
+"""
+Numbers about all runs of a query in one answer: ``POST /api/v1/runs/stats``.
+
+Servers of both versions have it, and v2 has nothing in its place when it goes with v1.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ PATH = "/api/v1/runs/stats"
 
 
 class _Stats(msgspec.Struct):
-    run_count: int
+    run_count: int | None = None
 
 
 _STATS = msgspec.json.Decoder(_Stats)
@@ -25,6 +29,6 @@ def question(query: RunQuery) -> Request:
     return Request("POST", PATH, tier="run stats", json=asked, about=query.about)
 
 
-def read(body: bytes) -> int:
-    """Read the answer."""
+def read(body: bytes) -> int | None:
+    """Read the answer, which may be null."""
     return decode(_STATS, body, "how many runs").run_count

@@ -8,10 +8,10 @@ lists. What it refuses no version of LangSmith can read; what a name means is th
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.messages import marked
+from airflow_langsmith.api.messages import did_you_mean, marked
 
 _TOKEN = re.compile(
     r"""
@@ -25,6 +25,14 @@ _TOKEN = re.compile(
     re.VERBOSE | re.DOTALL,
 )
 _DEEPEST = 100
+
+# What LangSmith's documentation says a filter can be about; to suggest from, not to refuse by.
+ATTRIBUTES = (
+    *("id", "name", "run_type", "status", "is_root", "start_time", "end_time", "latency", "error", "tags"),
+    *("trace_id", "parent_run_id", "thread_id", "total_tokens", "inputs", "outputs", "metadata"),
+    *("metadata_key", "metadata_value", "input_key", "input_value", "output_key", "output_value"),
+    *("feedback_key", "feedback_score", "feedback_value", "feedback_source"),
+)
 
 Token = tuple[str, str, int]  # its kind (a mark is its own), text and place
 
@@ -57,6 +65,18 @@ def attributes(filter_: str) -> Iterator[str]:
     for opening, name, after in zip(tokens, tokens[1:], tokens[2:], strict=False):
         if (opening[0], name[0], after[0]) == ("(", "name", ","):
             yield name[1]
+
+
+def hint(filters: Iterable[str], detail: str) -> str:
+    """
+    Say which attribute of a refused filter does not exist, if the server's words are about one.
+
+    >>> hint(['eq(runtype, "llm")'], "Unknown attribute: runtype")
+    "there is no attribute 'runtype'. Did you mean 'run_type'?"
+    """
+    unknown = (name for filter_ in filters for name in attributes(filter_) if name not in ATTRIBUTES)
+    name = next((name for name in unknown if re.search(rf"\b{re.escape(name)}\b", detail)), None)
+    return f"there is no attribute {name!r}. {did_you_mean(name, ATTRIBUTES)}".strip() if name else ""
 
 
 class _Misplaced(Exception):  # noqa: N818  # becomes a ConfigurationError above

@@ -41,7 +41,7 @@ class Transport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._http = httpx.Client(**_options(settings), event_hooks={"request": [self._watch]})
-        self._url = _urls(self._http)
+        self._url = _urls(self._http, settings)
         self._sockets: WeakSet[socket] = WeakSet()
         self._lock = Lock()
 
@@ -85,7 +85,7 @@ class AsyncTransport:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._http = httpx.AsyncClient(**_options(settings))
-        self._url = _urls(self._http)
+        self._url = _urls(self._http, settings)
 
     async def send(self, request: Request) -> Answer:
         """Ask once."""
@@ -201,9 +201,9 @@ def _trust(verify: bool | str) -> Any:
         raise ConfigurationError(f"The connection's extra 'verify' names no readable CA bundle: {verify!r}.") from error
 
 
-def _urls(http: httpx.Client | httpx.AsyncClient) -> Callable[[str], httpx.URL]:
+def _urls(http: httpx.Client | httpx.AsyncClient, settings: Settings) -> Callable[[str], httpx.URL]:
     """Make whole addresses of paths, and remember them, for httpx takes long to read one."""
-    return lru_cache(maxsize=32)(lambda path: http.build_request("GET", path).url)
+    return lru_cache(maxsize=32)(lambda path: http.build_request("GET", settings.address(path)).url)
 
 
 def _build(

@@ -17,7 +17,7 @@ from msgspec import Raw
 
 from airflow_langsmith.api.attachments import Attached, Link, attach
 from airflow_langsmith.api.flow import Request
-from airflow_langsmith.api.payloads import Blob, payload
+from airflow_langsmith.api.payloads import Blob, json_blob, text_blob
 from airflow_langsmith.api.query import MARGIN, RunQuery, instant
 from airflow_langsmith.api.records import Page, Project, Run
 from airflow_langsmith.api.wire import NULL, SPENT, WireRun, decode, mend, read_metadata, reader
@@ -80,7 +80,7 @@ def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
 
 def read(content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:
     """Read a page."""
-    answer = decode(_PAGE, content, about)
+    answer = decode(_PAGE, content, about, levels=3)
     cursor = (answer.cursors or {}).get("next") or None
     runs, elsewhere, attached = _runs(answer.runs, project, fields)
     return Page(runs, cursor, len(content), elsewhere, attached)
@@ -132,6 +132,8 @@ _ONE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WireRun)
 _ATTACHMENT = "attachment."
 _extras = reader(_Extra)
 _LINK = msgspec.json.Decoder(_Link)
+_IN_S3_URLS = frozenset(("error", "events", "extra", "serialized"))
+_NOT_SENT = (None, Raw(b"{}"), Raw(b"[]"), "")  # null, or a stub in its place
 _INSIDE_EXTRA = frozenset(("metadata", "thread_id", "model"))
 
 
@@ -152,21 +154,31 @@ def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> tuple[l
 
 
 def _elsewhere(run: Any, wanted: set[str]) -> Iterator[Blob]:
-    """Give the payloads of a run that were not sent."""
-    links = {"inputs": _link(run.inputs_s3_urls, "ROOT"), "outputs": _link(run.outputs_s3_urls, "ROOT")}
-    links |= {name: _link(run.s3_urls, name) for name in ("error", "events", "extra", "serialized")}
-    for name, url in links.items():
-        if url and name in wanted and getattr(run, name) is None:
-            yield payload(run, name, url, partial(_put, run, name))
+    """Give the payloads of a run that were not sent: those that its links name, be a link usable or not."""
+    links = {"inputs": _way(run.inputs_s3_urls, "ROOT"), "outputs": _way(run.outputs_s3_urls, "ROOT")}
+    links |= {name: _link(raw) for name, raw in (run.s3_urls or {}).items() if name in _IN_S3_URLS}
+    for name, link in links.items():
+        if link is None or name not in wanted or getattr(run, name) not in _NOT_SENT:
+            continue
+        setattr(run, name, None)
+        if name == "error":
+            yield text_blob(run, name, link.url, partial(setattr, run, name))
+        else:
+            yield json_blob(run, name, link.url, partial(_put, run, name))
 
 
 def _attached(run: Any) -> list[Attached]:
     """List the attachments of a run, which lie among its payloads."""
-    links = {name: link for name, link in (run.s3_urls or {}).items() if name.startswith(_ATTACHMENT)}
-    return attach(run, {name.removeprefix(_ATTACHMENT): _attachment(link) for name, link in links.items()})
+    links = {name: _link(raw) for name, raw in (run.s3_urls or {}).items() if name.startswith(_ATTACHMENT)}
+    return attach(run, {name.removeprefix(_ATTACHMENT): link for name, link in links.items()})
 
 
-def _attachment(raw: Raw) -> Link:
+def _way(links: dict[str, Raw] | None, name: str) -> Link | None:
+    """Find the way to a payload: None if it is not elsewhere, without an address if nothing says where."""
+    return _link(links.get(name, NULL)) if links else None
+
+
+def _link(raw: Raw) -> Link:
     try:
         link = _LINK.decode(raw)
     except msgspec.ValidationError:
@@ -174,18 +186,8 @@ def _attachment(raw: Raw) -> Link:
     return Link(link.presigned_url, link.mime_type)
 
 
-def _link(urls: dict[str, Raw] | None, name: str) -> str | None:
-    try:
-        return _LINK.decode(urls[name]).presigned_url if urls and name in urls else None
-    except msgspec.ValidationError:
-        return None
-
-
 def _put(run: Run, name: str, payload: Raw) -> None:
     """Put a payload that came late where it belongs, and what follows from it."""
-    if name == "error":
-        run.error = str(msgspec.json.decode(payload))
-        return
     setattr(run, name, None if payload == NULL else payload)
     if name == "extra":
         _read_extra([run])

@@ -7,7 +7,7 @@ newest first.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import msgspec
 from msgspec import Raw
@@ -15,7 +15,7 @@ from msgspec import Raw
 from airflow_langsmith.api.attachments import Attached, Link, attach
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.flow import Request
-from airflow_langsmith.api.query import MARGIN, RunQuery, instant
+from airflow_langsmith.api.query import FIELDS, MARGIN, RunQuery, instant
 from airflow_langsmith.api.records import Page, Project, Run
 from airflow_langsmith.api.wire import WireRun, decode, mend
 
@@ -23,6 +23,11 @@ NAME = "v2"
 PATH = "/api/v2/runs/query"
 LARGEST_PAGE = 1000
 CANNOT_FILTER: frozenset[str] = frozenset()
+
+# Where the runs of a public link are. The SDK asks the first address, the specification of mid-2026 has the second.
+SHARED_PATHS = ("/runs/query", "/runs/v2/query")
+NOT_SHARED = frozenset(("INPUTS", "OUTPUTS", "EVENTS", "ATTACHMENTS", "MANIFEST"))  # a public link has none of these
+MISSING_OF_SHARED = ("inputs", "outputs", "events", "serialized")
 
 # Field of a Run -> what to select.
 SELECT: dict[str, tuple[str, ...]] = {
@@ -62,7 +67,7 @@ def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
 
 def read(content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:
     """Read a page."""
-    answer = decode(_PAGE, content, about)
+    answer = decode(_PAGE, content, about, levels=3)
     runs, attached = _runs(answer.items, project, fields)
     return Page(runs, answer.next_cursor or None, len(content), attachments=attached)
 
@@ -83,6 +88,36 @@ def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], a
     run = decode(_ONE, content, about)
     runs, attached = _runs([run], project or Project(id="", name=""), fields)
     return Page(runs, None, len(content), attachments=attached)
+
+
+def shared_question(share_token: str, path: str) -> Request:
+    """Ask for all runs of a public link's trace; it needs no key."""
+    return Request(
+        "POST",
+        f"/api/v2/public/{share_token}{path}",
+        json={"selects": [*(select for select in _selects(FIELDS) if select not in NOT_SHARED), "SHARE_URL"]},
+        about="a run by its public link",
+        needs_key=False,
+        shown=f"/api/v2/public/...{path}",
+    )
+
+
+def read_shared(content: bytes, share_token: str, run_id: str | None, about: str) -> Run | None:
+    """
+    Read the run of a public link, or another one, of all runs of its trace; None if it is not among them.
+
+    If no run says that it is the shared one, that is the root. Payloads are missing, and its project has no name.
+    """
+    runs = decode(_SHARED, content, about).items
+    shared = [run for run in runs if run.share_url and share_token in run.share_url]
+    roots = [run for run in runs if not run.parent_run_ids]
+    wanted = [run for run in runs if run.id == run_id] if run_id else shared or roots
+    for run in wanted[:1]:
+        run.share_url = None  # a secret
+        run.missing_payloads = list(MISSING_OF_SHARED)
+        _runs([run], Project(id=run.project_id, name=""), FIELDS)
+        return cast("Run", run)
+    return None
 
 
 def _selects(fields: tuple[str, ...]) -> list[str]:
@@ -106,6 +141,11 @@ _WirePage = msgspec.defstruct("PageV2", [("items", _RUNS), ("next_cursor", str |
 _PAGE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WirePage)
 _ONE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WireRun)
 _LINK = msgspec.json.Decoder(str)
+_SharedRun = msgspec.defstruct(
+    "SharedRunV2", [("project_id", str, ""), ("share_url", str | None, None)], bases=(_WireRun,), kw_only=True
+)
+_SHARED_RUNS = list[_SharedRun]  # type: ignore[valid-type]
+_SHARED: msgspec.json.Decoder[Any] = msgspec.json.Decoder(msgspec.defstruct("SharedV2", [("items", _SHARED_RUNS)]))
 
 
 def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> tuple[list[Run], list[Attached]]:

@@ -9,7 +9,14 @@ from itertools import pairwise
 
 from airflow_langsmith.api import syntax
 from airflow_langsmith.api.backend import Backend, Dialect
-from airflow_langsmith.api.errors import ConfigurationError, CursorLoopError, LangSmithError
+from airflow_langsmith.api.errors import (
+    ConfigurationError,
+    CursorLoopError,
+    InvalidQueryError,
+    LangSmithError,
+    NotFoundError,
+    UnsupportedError,
+)
 from airflow_langsmith.api.flow import Flow, Request, exchange
 from airflow_langsmith.api.pacing import v1_tier
 from airflow_langsmith.api.payloads import fetch
@@ -59,14 +66,13 @@ class Walk:
         if self._dialect is None:
             self._speak((yield from self._backend.choose()))
         try:
-            page = yield from exchange(self._request, self._read, self._backend.backoff, self._shrink)
+            page = yield from self._exchange()
+        except InvalidQueryError as error:
+            error.hint = syntax.hint(self.query.filters.values(), error.detail)
+            raise
         except LangSmithError as error:
-            other = self._backend.switch(error)
-            if other is None:
-                raise
-            self._speak(other)
-            page = yield from exchange(self._request, self._read, self._backend.backoff, self._shrink)
-        self._backend.settle()
+            page = yield from self._ask_other_version(error)
+        self._backend.settle(self._dialect)
         yield from fetch(page.elsewhere, self._backend.backoff, flag=self.query.payloads == "flag")
         return self._accept(page)
 
@@ -112,6 +118,23 @@ class Walk:
         queries = [replace(self.query, start=start, end=end) for end, start in pairwise(edges)]
         self.query = replace(self.query, start=edges[0])
         return [Walk(query, self._backend, self._page_size) for query in queries]
+
+    def _exchange(self) -> Flow[Page]:
+        return (yield from exchange(self._request, self._read, self._backend.backoff, self._shrink))
+
+    def _ask_other_version(self, error: LangSmithError) -> Flow[Page]:
+        """Ask the same of the other version, if this one may be gone and nothing was read yet."""
+        this, other = self._spoken(), self._backend.other(error)
+        if other is None:
+            raise self._backend.with_advice(error)
+        self._speak(other)
+        try:
+            return (yield from self._exchange())
+        except (NotFoundError, UnsupportedError):
+            if not error.retriable:
+                raise
+            self._speak(this)  # an outage: there is no other version
+            raise error from None
 
     def _speak(self, dialect: Dialect) -> None:
         asked = self.query.page_size

@@ -1,12 +1,12 @@
-"""What both API versions' bodies share: decoding that never loses a page, and times, numbers and JSON made alike."""
+"""What all bodies share: decoding that never loses a page, and times, numbers and JSON made alike."""
 
 from __future__ import annotations
 
-import re
-from codecs import utf_8_decode
+import math
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar, cast
 
@@ -14,79 +14,51 @@ import msgspec
 from msgspec import Raw
 
 from airflow_langsmith.api.errors import PayloadError, TransportError
+from airflow_langsmith.api.mending import DEEPEST, as_json, as_shallow, as_utf8
 from airflow_langsmith.api.records import Project, Run
 
 T = TypeVar("T")
 
+# What reading JSON raises. Before msgspec 0.21 its own errors are no ValueErrors.
+DECODE_ERRORS = (ValueError, msgspec.MsgspecError)
 
-def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str) -> T:
+
+def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str, *, levels: int = 1) -> T:
     """
-    Decode a body, or say that it is not what LangSmith documents.
+    Decode JSON that LangSmith sent: a page, one run, a list, a payload from blob storage.
 
-    A lone surrogate or a NaN is enough for the decoder to refuse a page, and both occur in model output. They are
-    mended in place: the surrogate becomes U+FFFD, the NaN the text "NaN"; so do bytes that are no UTF-8.
+    What is almost JSON is mended (:mod:`airflow_langsmith.api.mending`), the same wherever it comes from.
 
+    :param levels: How many objects and lists of the body a payload lies in.
     :raises TransportError: for what is no JSON, as an answer cut short is.
     :raises PayloadError: for JSON of another shape.
     """
-    if not _is_utf8(body):
-        body = body.decode("utf-8", "replace").encode()
+    whole = as_utf8(body)
     try:
-        # Raw payloads go into lines of JSON as they are: a server that prints its JSON over lines is put on one.
-        return decoder.decode(msgspec.json.format(body, indent=-1) if b"\n" in body else body)
+        return decoder.decode(_on_one_line(whole))
     except (msgspec.DecodeError, RecursionError) as refusal:
-        begins = f"[{about}]; it begins {body[:120].decode('utf-8', 'replace')!r}"
+        error: Exception = refusal
+    for mend in (as_json, partial(as_shallow, levels=levels + DEEPEST)):
+        whole = mend(whole)
         try:
-            return decoder.decode(_JSON_TOKEN.sub(_mended, body))
-        except msgspec.ValidationError:
-            raise PayloadError(
-                f"LangSmith's answer is not of the shape its API documents ({refusal}) {begins}. If host "
-                "is LangSmith's API, tell us which version it is."
-            ) from refusal
-        except RecursionError:
-            raise PayloadError(
-                f"LangSmith's answer is nested too deep to be read {begins}. Leave inputs and outputs out of columns."
-            ) from refusal
-        except ValueError:
-            raise TransportError(
-                f"LangSmith's answer is no JSON, or was cut short ({refusal}) {begins}. A retry may help; if it does "
-                "not, host may not be LangSmith's API."
-            ) from refusal
+            return decoder.decode(_on_one_line(whole))
+        except (msgspec.DecodeError, RecursionError) as refusal:
+            error = refusal
+    begins = f"({error}) [{about}]; it begins {body[:120].decode('utf-8', 'replace')!r}"
+    if isinstance(error, msgspec.ValidationError):
+        raise PayloadError(
+            f"LangSmith's answer is not of the shape its API documents {begins}. "
+            "If host is LangSmith's API, tell us which version it is."
+        ) from error
+    raise TransportError(
+        f"LangSmith's answer is no JSON, or was cut short {begins}. A retry may help; if it does "
+        "not, host may not be LangSmith's API."
+    ) from error
 
 
-def _is_utf8(body: bytes) -> bool:
-    """Check what the decoder leaves unchecked in raw payloads."""
-    if body.isascii():
-        return True
-    # Piece by piece: the text of a whole page would be four times its size, and large texts leave holes in memory.
-    view, start = memoryview(body), 0
-    try:
-        while start < len(body):
-            start += utf_8_decode(view[start : start + _PIECE], "strict", start + _PIECE >= len(body))[1]
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-_PIECE = 8 * 1024
-
-
-_JSON_TOKEN = re.compile(rb'"(?:[^"\\]|\\.)*"|-?\b(?:NaN|Infinity)\b', re.DOTALL)
-_ESCAPE = re.compile(
-    rb"\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}"  # a whole pair
-    rb"|\\u[dD][89a-fA-F][0-9a-fA-F]{2}"  # half of one
-    rb"|\\.",
-    re.DOTALL,
-)
-_HALF = len(rb"\ud83d")
-
-
-def _mended(token: re.Match[bytes]) -> bytes:
-    """Mend one token of JSON, and leave every other byte of the page where it is."""
-    text = token[0]
-    if not text.startswith(b'"'):
-        return b'"' + text + b'"'
-    return _ESCAPE.sub(lambda escape: rb"\ufffd" if len(escape[0]) == _HALF else escape[0], text)
+def _on_one_line(body: bytes) -> bytes:
+    """Take the line breaks out of JSON printed over lines: raw payloads go into lines of JSON as they are."""
+    return msgspec.json.format(body, indent=-1) if b"\n" in body or b"\r" in body else body
 
 
 def moment(text: str | None) -> datetime | None:
@@ -120,8 +92,9 @@ _MOMENTS = msgspec.json.Decoder(list[datetime])
 
 
 def _dollars(cost: str) -> float | None:
-    """Read a cost that is text, as in the specification; in practice it is a number."""
-    return float(cost) if cost else None
+    """Read a cost that is text, as in the specification; in practice it is a number. NaN is none."""
+    dollars = float(cost) if cost else math.nan
+    return dollars if math.isfinite(dollars) else None
 
 
 def _unwrapped(raw: Raw) -> Raw:

@@ -7,14 +7,13 @@ a measure or a key.
 
 from __future__ import annotations
 
-import difflib
 import math
 import re
 from collections.abc import Iterator
 from typing import Final
 
 from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.messages import marked
+from airflow_langsmith.api.messages import did_you_mean, marked
 from airflow_langsmith.conditions.comparing import OPERATORS, OPPOSITE
 from airflow_langsmith.conditions.tree import (
     BARE_KEY,
@@ -160,7 +159,7 @@ class _Reader:
         written = Comparison(measure, operator, self._number(f"expected the number that {measure} is compared with"))
         if written.foregone is not None:
             always = "always" if written.foregone else "never"
-            raise _Misplaced(f"{written} {always} holds, for {measure} is {measure.kind}", place)
+            raise _Misplaced(f"{written} {always} holds, because {measure} is {measure.kind}", place)
         return Comparison(measure, OPPOSITE[operator], written.number) if opposite else written
 
     def _measure(self) -> Measure:
@@ -185,8 +184,8 @@ class _Reader:
         there_is = f"there is {', '.join(KINDS)}"
         if self._kind != "(":
             return f"{name!r} is no measure; a key stands in the brackets of one, such as avg(key) ({there_is})"
-        near = _MEANT.get(name) or "".join(difflib.get_close_matches(name, KINDS, 1))
-        return f"there is no measure {name!r}" + (f", did you mean {near!r}?" if near else "") + f" ({there_is})"
+        near = did_you_mean(_MEANT.get(name, name), KINDS).replace("Did", ", did")
+        return f"there is no measure {name!r}{near} ({there_is})"
 
     def _key(self, signature: str) -> str:
         if self._kind not in ("word", "text", "and", "or", "not"):

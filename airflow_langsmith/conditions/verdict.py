@@ -38,15 +38,15 @@ def judge(condition: Condition, fail_when: Condition | None, figures: Figures, m
     """
     Judge figures.
 
-    With fewer than ``min_runs`` selected there is nothing to judge yet. Else ``fail_when`` is looked at first.
+    With fewer than ``min_runs`` selected there is nothing to judge yet. Otherwise ``fail_when`` is looked at first.
 
-    :raises ValueError: for averages where single scores are needed, which would otherwise be waited for in vain.
+    :raises ValueError: for averages where single scores are needed, because the wait for those would never end.
     """
     measures = [*condition.measures, *(fail_when.measures if fail_when else ())]
     measured = {measure: figures.measure(measure) for measure in measures}
     plain = {str(measure): measure.plain(figure) for measure, figure in measured.items()}
     if figures.total < min_runs:
-        missing = f"{figures.total} of at least {min_runs} runs"
+        missing = f"{figures.total} runs (needs min_runs {min_runs})"
         return Verdict("waiting", plain, f"waiting: {missing}", missing)
     if blind := [str(m) for m in measures if measured[m] is None and figures.tallies.get(m.key, Tally()).averages]:
         raise ValueError(f"Averages were measured where {', '.join(blind)} needs every single score.")

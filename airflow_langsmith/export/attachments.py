@@ -6,7 +6,8 @@ import hashlib
 from pathlib import Path
 
 from airflow_langsmith.api import LangSmithClient, Page
-from airflow_langsmith.api.attachments import download, extension
+from airflow_langsmith.api.attachments import download
+from airflow_langsmith.api.media import extension
 from airflow_langsmith.api.records import Attachment
 from airflow_langsmith.export.errors import local_disk
 from airflow_langsmith.export.layout import attachment_name

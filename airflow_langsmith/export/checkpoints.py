@@ -26,6 +26,7 @@ from typing import Any, Self
 from airflow_langsmith import __version__
 from airflow_langsmith.api import LangSmithClient, LangSmithError, Page, Run, RunQuery
 from airflow_langsmith.api.walk import MOMENT, Walk
+from airflow_langsmith.api.wire import DECODE_ERRORS
 from airflow_langsmith.export.batches import Batches, BatchFile
 from airflow_langsmith.export.cursors import Make
 from airflow_langsmith.export.errors import StorageError
@@ -71,7 +72,7 @@ class Checkpoint:
                 raise EOFError("it is gone")  # noqa: TRY301  # as bad as one that is cut short
             for _ in self.batches.whole(content):  # all or nothing: rows that were given cannot be taken back
                 pass
-        except (ValueError, OSError, EOFError) as error:
+        except (*DECODE_ERRORS, OSError, EOFError) as error:
             log.warning("What an earlier try kept at %s cannot be read, so LangSmith is asked: %s", self.path, error)
             return None
         return self._counted(content, progress)

@@ -14,6 +14,8 @@ from typing import Any, BinaryIO, Protocol
 import msgspec
 
 from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.messages import one_of
+from airflow_langsmith.extras import pip_install
 from airflow_langsmith.views import Column, Rows, View
 
 # Level 1 writes three times as fast as zlib's default 6, for files a fifth larger; at 6 compressing would cost more
@@ -54,12 +56,10 @@ def format_of(name: str, compression: str | None = None) -> Format:
     :raises ConfigurationError: for one that does not exist.
     """
     if name not in _COMPRESSIONS:
-        raise ConfigurationError(f"There is no format {name!r}; there is {', '.join(_COMPRESSIONS)}.")
+        raise ConfigurationError(f"There is no format {name!r}. {one_of(name, _COMPRESSIONS)}")
     codec = compression or _COMPRESSIONS[name][0]
     if codec not in _COMPRESSIONS[name]:
-        raise ConfigurationError(
-            f"Format {name!r} has no compression {codec!r}; it has {', '.join(_COMPRESSIONS[name])}."
-        )
+        raise ConfigurationError(f"Format {name!r} has no compression {codec!r}. {one_of(codec, _COMPRESSIONS[name])}")
     if name == "parquet":
         return Format(name, codec, name, lambda path, view: _arrow().ParquetEncoder(path, view, codec))
     encoder: type[_JsonLines | _Csv] = _JsonLines if name == "jsonl" else _Csv
@@ -176,7 +176,7 @@ def _arrow() -> Any:
         from airflow_langsmith.export import arrow  # noqa: PLC0415  # heavy, and an extra
     except ImportError as error:
         raise ConfigurationError(
-            "Parquet files and zstd compression need pyarrow: pip install 'airflow-provider-langsmith[parquet]'. "
+            f"Parquet files and zstd compression need pyarrow: {pip_install('parquet')}. "
             "format='jsonl' with gzip needs nothing."
         ) from error
     return arrow

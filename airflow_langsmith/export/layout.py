@@ -7,6 +7,7 @@ import string
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
+from itertools import accumulate
 from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
@@ -14,7 +15,10 @@ from uuid import uuid4
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.windows import TimeWindow
 
-_LONGEST = 240  # bytes of a project's name in a path; file systems take 255 for a step
+# Bytes of a project's name in a path, and of one that was cut, which is longer than any that was not; with "project="
+# before it, file systems take 255.
+_LONGEST, _CUT = 240, 246
+_DIGITS = 11  # of the digest of a name that was cut, at least
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 # What is ours to clean up.
 PART = re.compile(r"part-\d{5,}-[0-9a-f]{8}\.[a-z.]+")
@@ -40,9 +44,18 @@ def partition(view: str, project: str, window: TimeWindow, pattern: str = "auto"
 
 
 def _safe(project: str) -> str:
-    """Percent-encode a name; one that is too long for a file system ends in its digest instead."""
-    safe = quote(project, safe="")
-    return safe if len(safe) <= _LONGEST else f"{safe[: _LONGEST - 9]}~{sha256(project.encode()).hexdigest()[:8]}"
+    """
+    Percent-encode a name; one that is too long for a file system ends in its digest instead.
+
+    It is cut between two characters. The digest fills it up, so that it is longer than any name that was not cut.
+    """
+    letters = [quote(letter, safe="") for letter in project]
+    safe = "".join(letters)
+    if len(safe) <= _LONGEST:
+        return safe
+    ends = accumulate(map(len, letters))
+    kept = "".join(letter for letter, end in zip(letters, ends, strict=True) if end < _CUT - _DIGITS)
+    return f"{kept}~{sha256(project.encode()).hexdigest()}"[:_CUT]
 
 
 def part_name(number: int, sha256: str, extension: str) -> str:

@@ -12,7 +12,7 @@ from airflow_langsmith.export.errors import BrokenManifestError, ManifestError
 from airflow_langsmith.export.storage import StoragePath, path_at, store_at
 
 NAME = "_manifest.json"
-SCHEMA_VERSION = 1  # of the manifest, the columns and the layout together; a breaking change counts up
+SCHEMA_VERSION = 2  # of the manifest, the columns and the layout together; a breaking change counts up
 
 
 class ManifestFile(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,10 +45,11 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     ``window_start`` is inside, ``window_end`` is not. ``pending`` counts the runs that had not ended when they were
     read; they change later in LangSmith, so the window is worth another export. ``misfits`` counts the values that did
-    not fit the type of their path in ``flatten``, ``missing_payloads`` the marks in the column of that name, and
-    ``schema_changes`` tells how the columns differ from those of the export this one replaced. ``bytes`` are those of
-    the parts; ``attachments`` lie beside them. ``query`` holds the arguments that narrowed it. Nothing in here depends
-    on when it was made: the same rows give the same manifest.
+    not fit the type of their path in ``flatten``, ``nulls`` the nulls in each column that ``flatten`` made,
+    ``missing_payloads`` the marks in the column of that name, and ``schema_changes`` tells how the columns differ from
+    those of the export this one replaced. ``bytes`` are those of the parts; ``attachments`` lie beside them. ``query``
+    holds the arguments that narrowed it. Nothing in here depends on when it was made: the same rows give the same
+    manifest.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -69,6 +70,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     bytes: int
     pending: int
     misfits: int = 0
+    nulls: dict[str, int] = {}
     missing_payloads: int = 0
     attachments: tuple[ManifestAttachment, ...] = ()
     min_start_time: datetime | None

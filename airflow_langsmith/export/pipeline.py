@@ -14,12 +14,14 @@ from typing import Any, Literal, get_args
 from airflow_langsmith import __version__
 from airflow_langsmith.api import LangSmithClient, RunQuery
 from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.messages import one_of
 from airflow_langsmith.export.attachments import Attachments
 from airflow_langsmith.export.batches import Batches
 from airflow_langsmith.export.checkpoints import Attempt, Checkpoints
 from airflow_langsmith.export.conflicts import refuse_another
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.errors import EmptyWindowError, SchemaChangeError
+from airflow_langsmith.export.expired import warn_if_expired
 from airflow_langsmith.export.layout import partition
 from airflow_langsmith.export.manifest import Manifest, ManifestColumn, read_manifest
 from airflow_langsmith.export.parts import Parts
@@ -30,6 +32,7 @@ from airflow_langsmith.export.shape import Shape, Shaped
 from airflow_langsmith.export.storage import StoragePath, path_at
 from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.views import View
+from airflow_langsmith.views.empty import EmptyColumn
 from airflow_langsmith.windows import TimeWindow
 
 OnEmpty = Literal["write", "skip", "fail"]
@@ -61,12 +64,10 @@ class Target:
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        if self.on_empty not in get_args(OnEmpty):
-            raise ConfigurationError(f"on_empty is {self.on_empty!r}; it is 'write', 'skip' or 'fail'.")
-        if self.schema_changes not in get_args(SchemaChanges):
-            raise ConfigurationError(f"schema_changes is {self.schema_changes!r}; it is 'evolve' or 'fail'.")
-        if self.attachments not in get_args(AttachmentMode):
-            raise ConfigurationError(f"attachments is {self.attachments!r}; it is 'list' or 'download'.")
+        for name, known in (("on_empty", OnEmpty), ("schema_changes", SchemaChanges), ("attachments", AttachmentMode)):
+            value = getattr(self, name)
+            if value not in get_args(known):
+                raise ConfigurationError(f"{name} is {value!r}. {one_of(value, get_args(known))}")
         if self.max_rows_per_file < 1:
             raise ConfigurationError(f"max_rows_per_file is {self.max_rows_per_file}; it is 1 or more.")
         partition("view", "project", _A_DAY, self.partition)  # a pattern that cannot be filled in for any window
@@ -79,6 +80,7 @@ class Exported:
 
     ``previous`` is the manifest that it replaced, written at ``previous_at`` as far as the store tells.
     ``waited_seconds`` of its ``seconds`` it waited for the rate limit, or to ask again.
+    ``empty`` lists the flat columns that are null in all rows, ``unmet`` the paths of ``redact`` that no row has.
     """
 
     uri: str
@@ -89,6 +91,8 @@ class Exported:
     requests: int = field(compare=False)
     seconds: float = field(compare=False)
     waited_seconds: float = field(compare=False)
+    empty: tuple[EmptyColumn, ...] = ()
+    unmet: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """Tell it in a few words and numbers, for XCom: under 2 KB, however long the project's name is."""
@@ -175,6 +179,7 @@ def export(
         refuse_another(publication.previous, view, query, narrowed, path)
         publication.probe()
         schema = read_manifest(target.schema_manifest) if target.schema_manifest else publication.previous
+        redaction = shape.redaction(view)
         attachments = Attachments(publication, directory, flag=query.payloads == "flag")
         rows = read(
             client,
@@ -182,7 +187,7 @@ def export(
             view,
             lookback=lookback,
             land=attachments.land if target.attachments == "download" else None,
-            redact=shape.redaction(view),
+            redact=redaction.apply,
             progress=progress,
             tell=partial(on_page, progress),
             directory=directory,
@@ -197,6 +202,7 @@ def export(
             for batch in shaped:
                 for part in parts.add(batch):
                     publication.upload(part)
+            warn_if_expired(client, query, is_empty=progress.runs == 0)
             if progress.runs == 0 and target.on_empty == "skip":
                 return None
             if progress.runs == 0 and target.on_empty == "fail":
@@ -225,6 +231,7 @@ def export(
             bytes=sum(file.bytes for file in publication.files),
             pending=progress.pending,
             misfits=shaped.misfits,
+            nulls=shaped.nulls,
             missing_payloads=progress.missing,
             attachments=tuple(sorted(publication.attachments.values(), key=lambda one: one.name)),
             min_start_time=progress.first,
@@ -240,6 +247,8 @@ def export(
         requests=client.requests - requests_before,
         seconds=time.monotonic() - began,
         waited_seconds=client.waited_seconds - waited_before,
+        empty=shaped.empty,
+        unmet=redaction.unmet(manifest.rows),
     )
 
 

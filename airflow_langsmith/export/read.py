@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -18,7 +18,7 @@ from airflow_langsmith.api.walk import Walk
 from airflow_langsmith.export.checkpoints import Checkpoint, Checkpoints
 from airflow_langsmith.export.cursors import Cursors, Make
 from airflow_langsmith.export.gather import gather, gather_threads
-from airflow_langsmith.export.late import refreshed, touched
+from airflow_langsmith.export.late import IDS_AT_ONCE, refreshed, touched
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.views import Rows, View
 
@@ -60,39 +60,50 @@ def read(
         yield from map(redact, _feedback(given, view, progress, tell))
         return
     threads = _Threads(query, view) if view.source == "threads" else None
-    once = threads.once if threads else partial(_once, IdSet(), progress)
+    ids = IdSet()
+    once = threads.once if threads else partial(_once, ids, progress)
     make: Make = partial(_redacted, redact, threads.make if threads else _runs(view, land))
+    make_and_keep = make
     pieces: Sequence[tuple[RunQuery, Checkpoint | None]] = [(query, None)]
     if lookback is not None:
         pieces = [(piece, None) for piece in refreshed(client, query, lookback)]
     elif not threads and not land:
-        pieces, make = checkpoints.pieces(query), checkpoints.keeping(make, query.end - query.start)
-    whole, behind = sum((piece.end - piece.start for piece, _ in pieces), timedelta(0)), 0.0
-    for piece, checkpoint in pieces:
-        part = (piece.end - piece.start) / whole
-        kept = checkpoint.rows(progress) if checkpoint else None
-        reading = (
-            closing(kept)
-            if kept is not None
-            else Cursors(
-                client,
-                client.walk(piece),
-                make,
-                partial(_count, progress, behind, part),
-                tell,
-                directory=directory,
-                most=1 if land else concurrency,
-            )
-        )
+        pieces, make_and_keep = checkpoints.pieces(query), checkpoints.keeping(make, query.end - query.start)
+
+    def cursors(piece: RunQuery, make: Make, behind: float, part: float) -> Cursors:
+        count, most = partial(_count, progress, behind, part), 1 if land else concurrency
+        return Cursors(client, client.walk(piece), make, count, tell, directory=directory, most=most)
+
+    def landing(reading: AbstractContextManager[Iterable[Rows]]) -> Iterator[Rows]:
         with reading as batches:
             for rows in map(once, batches):
                 _count_missing(progress, view, rows)
                 yield rows
+
+    whole, behind = sum((piece.end - piece.start for piece, _ in pieces), timedelta(0)), 0.0
+    for piece, checkpoint in pieces:
+        part = (piece.end - piece.start) / whole
+        kept = checkpoint.rows(progress) if checkpoint else None
+        yield from landing(cursors(piece, make_and_keep, behind, part) if kept is None else closing(kept))
         progress.share = behind = behind + part
         tell()
-    if progress.repeated:
-        log.warning("%s runs came more than once; the first copy of each is exported", f"{progress.repeated:,}")
-        log.warning("If start times change at the moment, a run may be missing: export this window again later")
+    if progress.repeated and lookback is None:
+        for piece in _missed(client, query, ids, progress):
+            yield from landing(cursors(piece, make, 1.0, 0.0))
+
+
+def _missed(client: LangSmithClient, query: RunQuery, ids: IdSet, progress: Progress) -> Iterator[RunQuery]:
+    """
+    Look again for the runs of a window, and write the queries for those that have no row.
+
+    If runs come twice, start times change at the moment. Then other runs may have been moved the other way, out of what
+    was still to be read.
+    """
+    log.warning("%s runs came more than once; the first copy of each is exported", f"{progress.repeated:,}")
+    log.warning("Start times seem to change at the moment: looking for runs that were missed")
+    missed = (run.id for run in client.runs(replace(query, fields=("id",), page_size=None)) if run.id not in ids)
+    while some := tuple(islice(missed, IDS_AT_ONCE)):
+        yield replace(query, run_ids=some)
 
 
 def _once(ids: IdSet, progress: Progress, rows: Rows) -> Rows:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import Any, Literal, Self
 
 from airflow_langsmith.export.spool import Spool
 from airflow_langsmith.views import Rows, View
+from airflow_langsmith.views.empty import EmptyColumn
 from airflow_langsmith.views.flatten import Discovery, Flattening
 from airflow_langsmith.views.redact import Redaction
 
@@ -41,21 +42,24 @@ class Shape:
         if self.flatten != "*":
             Flattening(view.columns, self.flatten)
 
-    def redaction(self, view: View) -> Callable[[Rows], Rows]:
+    def redaction(self, view: View) -> Redaction:
         """Make what is done to rows first of all, before any disk or other thread has them."""
-        return Redaction(view.columns, self.redact, self.redact_key).apply if self.redact else lambda rows: rows
+        return Redaction(view.columns, self.redact or (), self.redact_key)
 
 
 class Shaped:
     """
-    Rows in shape: ``view`` says which columns they have then, ``misfits`` how many values did not fit a path's type.
+    Rows in shape.
 
+    ``view`` says which columns they have then, ``misfits`` how many values did not fit a path's type, ``nulls`` how
+    many are null in each flat column, and ``empty`` which columns of named paths hold nothing else.
     They come redacted. Sorting and discovering need all rows first, and spool them.
     """
 
     def __init__(self, rows: Iterator[Rows], view: View, shape: Shape, directory: Path) -> None:
         self._stack = ExitStack()
         self._flattening: Flattening | None = None
+        self._named = shape.flatten != "*"
         try:
             self.view, self._rows = self._steps(rows, view, shape, directory)
         except BaseException:
@@ -80,6 +84,16 @@ class Shaped:
     def misfits(self) -> int:
         """How many values were kept aside so far."""
         return self._flattening.misfits if self._flattening else 0
+
+    @property
+    def nulls(self) -> dict[str, int]:
+        """How many values of each flat column are null so far."""
+        return dict(self._flattening.nulls) if self._flattening else {}
+
+    @property
+    def empty(self) -> tuple[EmptyColumn, ...]:
+        """The columns of named paths that are null in all rows so far; what was discovered is there."""
+        return self._flattening.empty() if self._flattening and self._named else ()
 
     def _steps(self, rows: Iterator[Rows], view: View, shape: Shape, directory: Path) -> tuple[View, Iterator[Rows]]:
         paths = shape.flatten

@@ -22,6 +22,7 @@ from uuid import uuid4
 
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.export.errors import StorageAccessError, StorageError
+from airflow_langsmith.extras import STORES, pip_install
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp$")  # ending of files that were never finished, on local disks
 AT_ONCE = 8  # objects that are removed at a time; each is a request
@@ -71,15 +72,19 @@ def path_at(uri: str | StoragePath) -> StoragePath:
         _refuse_undefined(getattr(uri, "conn_id", None), uri)
         return uri
     # The one place below the surface that knows of Airflow: its connections are what makes a URI a place.
-    from airflow.providers.common.compat.sdk import ObjectStoragePath  # noqa: PLC0415
+    from airflow.sdk import ObjectStoragePath  # noqa: PLC0415
 
     check_uri(uri)
     _refuse_undefined(_connection_id(uri), uri)
+    scheme = _scheme(uri)
     try:
         path: StoragePath = ObjectStoragePath(uri)
         _ = path.fs
-    except ValueError as error:
-        raise _no_place(uri, str(error)) from error
+    except (ValueError, ImportError) as error:
+        missing = isinstance(error, ImportError) or f"registered for scheme {scheme}" in str(error)
+        extra = STORES.get(scheme) if missing else None
+        cure = f"Install what opens {scheme}: {pip_install(extra)}" if extra else _SPELLING
+        raise _no_place(uri, error, cure) from error
     return path
 
 
@@ -89,19 +94,24 @@ def check_uri(uri: str) -> None:
 
     :raises ConfigurationError: where it has no scheme, or is relative to the worker's directory, wherever that is.
     """
-    scheme, mark, rest = uri.partition("://")
+    _, mark, rest = uri.partition("://")
     host = rest.partition("/")[0]
     if not mark:
-        raise _no_place(uri, "it has no scheme")
-    if scheme.strip().lower() == "file" and host and not host.endswith("@"):
-        raise _no_place(uri, "it is no absolute path")
+        raise _no_place(uri, "it has no scheme", _SPELLING)
+    if _scheme(uri) == "file" and host and not host.endswith("@"):
+        raise _no_place(uri, "it is no absolute path", _SPELLING)
 
 
-def _no_place(uri: str, why: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"{uri!r} is no place to write to or read from: {why}. Write it like "
-        "s3://conn_id@bucket/key or file:///directory, and install the provider of that store."
-    )
+def _scheme(uri: str) -> str:
+    return uri.partition("://")[0].strip().lower()
+
+
+def _no_place(uri: str, why: object, cure: str) -> ConfigurationError:
+    why = str(why).rstrip(".")
+    return ConfigurationError(f"{uri!r} is no place to write to or read from: {why}. {cure}.")
+
+
+_SPELLING = "Write it like s3://conn_id@bucket/key or file:///directory, and install the provider of that store"
 
 
 def _connection_id(uri: str) -> str | None:
@@ -118,13 +128,14 @@ def _refuse_undefined(conn_id: str | None, uri: str | StoragePath) -> None:
     """Refuse a connection that is not defined: Airflow would go on without credentials, and say nothing."""
     if conn_id is None:
         return
-    from airflow.providers.common.compat.sdk import AirflowNotFoundException, BaseHook  # noqa: PLC0415
+    from airflow_langsmith.airflow_sdk import AirflowNotFoundException, BaseHook  # noqa: PLC0415
 
     try:
         BaseHook.get_connection(conn_id)
     except AirflowNotFoundException:
         raise ConfigurationError(
-            f"There is no connection {conn_id!r}. Define it in Airflow, or correct the name in {str(uri)!r}."
+            f"Connection {conn_id!r} is not defined. Make it in Admin > Connections, or correct the name in "
+            f"{str(uri)!r}."
         ) from None
 
 

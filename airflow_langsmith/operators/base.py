@@ -8,9 +8,8 @@ from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
-from airflow.providers.common.compat.sdk import BaseOperator, Context
-
 from airflow_langsmith import arguments
+from airflow_langsmith.airflow_sdk import BaseOperator, Context
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.filters import Expression
 from airflow_langsmith.api.query import RunQuery
@@ -135,10 +134,11 @@ class LangSmithRunsOperator(LangSmithOperator):
     :param reference_example_id: Only runs on this dataset example. (templated)
     :param start_time: Start of the window, inside it; with a time zone. Give both bounds or none. (templated)
     :param end_time: End of the window, outside it. (templated)
-    :param window: How long the window is, where Airflow's run gives a moment only: a timedelta or like ``"1d"``,
-        ``"6h"``. (templated)
+    :param window: How long the window is, where Airflow's run gives a moment only: a timedelta, pendulum's too, or like
+        ``"1d"``, ``"6h"``. It counts by the clock of the schedule. (templated)
     :param align: Floor both bounds to the ``hour`` or the ``day``. (templated)
-    :param window_timezone: The time zone of those hours and days. (templated)
+    :param window_timezone: The time zone of those hours and days, and of ``window`` if the schedule has none.
+        (templated)
     :param lag: How long before now the window has to have closed; if it has not, the task fails and a retry may find
         it closed. (templated)
     :param missing_window: What to do where the run gives no moment at all: ``fail``, or take its ``run_after``.

@@ -8,9 +8,8 @@ from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from airflow.providers.common.compat.sdk import AirflowNotFoundException, AirflowSkipException, Context
-
 from airflow_langsmith import arguments
+from airflow_langsmith.airflow_sdk import AirflowNotFoundException, AirflowSkipException, Context
 from airflow_langsmith.api.addresses import project_url
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import Payloads
@@ -30,7 +29,7 @@ from airflow_langsmith.export import (
     format_of,
 )
 from airflow_langsmith.export.encoders import Format
-from airflow_langsmith.hooks import LangSmithHook
+from airflow_langsmith.hooks import LangSmithHook, undefined
 from airflow_langsmith.operators.base import LangSmithRunsOperator, any_query
 from airflow_langsmith.operators.literals import check_literals
 from airflow_langsmith.operators.report import ProgressReporter, closing_lines, period, warning_lines
@@ -39,7 +38,7 @@ from airflow_langsmith.views.paths import column_of
 from airflow_langsmith.windows import duration
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
+    from airflow.sdk import ObjectStoragePath
 
 LOOKBACK = "30d"  # twice LangSmith's base retention; a trace that gets feedback is kept for longer
 _PLAIN = format_of("parquet")
@@ -82,8 +81,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         default: all feedback since then is listed, 100 a request. (templated)
     :param sample: A share of the traces, ``0.1`` or ``{"rate": 0.1, "key": "thread_id"}``: a trace (or thread) is in as
         a whole or not at all, and the same ones every time. (templated)
-    :param flatten: Paths into JSON columns, each for a column of its own: ``"inputs.question"``, with a type
-        ``"outputs.score:float64"``; ``"*"`` for all that occur in the window. (templated)
+    :param flatten: Paths into JSON columns, each for a column of its own: ``"inputs.customer.id"``, with a type
+        ``"inputs.turn:int64"``; ``"*"`` for all that occur in the window. (templated)
     :param redact: What to do to columns, paths or all texts before anything touches a disk:
         ``{"inputs.email": "hash", "*": {"patterns": ["email", "card"]}}``, or names of patterns. (templated)
     :param redact_conn_id: A connection whose password is the key of the hashes. (templated)
@@ -264,7 +263,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         modified = bool(arguments.flag(self.include_modified, "include_modified"))
         refresh = arguments.text(self.refresh, "refresh")
         if refresh not in (None, "feedback"):
-            raise ConfigurationError(f"refresh is {refresh!r}; it is 'feedback' or left out.")
+            raise ConfigurationError(f"refresh is {refresh!r}. It is 'feedback' or left out.")
         if modified and view.name != "feedback":
             raise ConfigurationError(
                 f"include_modified is about the view feedback, not {view.name}. To export rows "
@@ -299,13 +298,12 @@ class LangSmithExportOperator(LangSmithRunsOperator):
 
     def _redact_key(self) -> str | None:
         conn_id = arguments.text(self.redact_conn_id, "redact_conn_id")
+        if conn_id is None:
+            return None
         try:
-            return LangSmithHook.get_connection(conn_id).password if conn_id else None
+            return LangSmithHook.get_connection(conn_id).password
         except AirflowNotFoundException:
-            raise ConfigurationError(
-                f"There is no connection {conn_id!r}, which redact_conn_id names. Define one of any type whose "
-                "password is the key of the hashes, or correct the name."
-            ) from None
+            raise undefined(conn_id, "of any type, e.g. generic, with the key of the hashes as its password") from None
 
     def _format(self) -> Format:
         return format_of(self.format, arguments.text(self.compression, "compression"))

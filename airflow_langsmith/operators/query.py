@@ -9,9 +9,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from airflow.providers.common.compat.sdk import Context
 
 from airflow_langsmith import arguments
+from airflow_langsmith.airflow_sdk import Context
 from airflow_langsmith.api.addresses import named, project_url, run_url
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.errors import ConfigurationError, RunNotFoundError
@@ -29,7 +29,7 @@ from airflow_langsmith.operators.report import closing_lines, number, period, si
 from airflow_langsmith.views import View, view_of
 
 if TYPE_CHECKING:
-    from airflow.providers.common.compat.sdk import ObjectStoragePath
+    from airflow.sdk import ObjectStoragePath
 
 # Bytes of JSON: XComs lie in Airflow's database, and every task that reads one loads it whole.
 LARGEST_XCOM = 512 * 1024

@@ -11,6 +11,7 @@ from airflow_langsmith.export import Exported, Manifest, Progress
 
 PROGRESS_EVERY = 10.0  # seconds between progress lines
 MAX_LINE = 90  # characters
+EMPTY_COLUMNS_TOLD = 10
 _MIN_NAME = 12  # characters of a project's name, however long the rest of its line
 
 
@@ -76,6 +77,18 @@ def warning_lines(exported: Exported) -> Iterator[str]:
             f"{progress.missing:,} payloads could not be had; the column missing_payloads tells which. The first are "
             f"of {manifest.view} {', '.join(progress.missing_from)}"
         )
+    yield from _empty_lines(exported)
+
+
+def _empty_lines(exported: Exported) -> Iterator[str]:
+    """Name flat columns without any value, and paths to be redacted that are nowhere."""
+    named, rows = exported.empty[:EMPTY_COLUMNS_TOLD], f"{exported.manifest.rows:,}"
+    for column in named:
+        yield f"{column.name} is null in all {rows} rows\n  {column.hint}"
+    if more := len(exported.empty) - len(named):
+        yield f"{more} more flat columns are null in all rows: see nulls in the manifest"
+    for path in exported.unmet:
+        yield f"redact: no row of {rows} has {path}"
 
 
 def _replaced(manifest: Manifest, previous: Manifest, at: datetime | None) -> str:

@@ -17,6 +17,8 @@ __all__ = ["Application"]
 
 log = logging.getLogger(__name__)
 
+_UI = Answer(200, b"<!doctype html>\n<html><head><title>LangSmith</title></head></html>\n", "text/html")
+
 
 class Application:
     """Misbehaves as told, lets in whom it may, and answers."""
@@ -29,6 +31,8 @@ class Application:
 
     def answer(self, call: Call) -> Answer:
         """Answer one request, whatever becomes of it."""
+        if self.context.settings.self_hosted and not call.below_api:
+            return _UI
         fault = self.context.faults.strike(call)
         if fault is None:
             return self._serve(call)

@@ -34,7 +34,11 @@ class RecordedRequest:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """A request on its way to an endpoint. ``path`` is the route without version prefix."""
+    """
+    A request on its way to an endpoint.
+
+    ``path`` is the route without version prefix, ``below_api`` tells whether ``/api`` was in front of it.
+    """
 
     method: str
     path: str
@@ -43,6 +47,7 @@ class Call:
     headers: Mapping[str, str]
     content: bytes = field(repr=False)
     base_url: str
+    below_api: bool = True
 
     def json(self) -> dict[str, Any]:
         """Read the body as a JSON object."""

@@ -156,7 +156,7 @@ class FaultScript:
     def _next(self, call: Call, limit: int | None) -> Fault | None:
         for fault in sorted(self._faults, key=lambda fault: fault.times is None):
             fits = fault.kind != "too_large" or limit is None or limit > fault.largest_page
-            if fits and call.path.endswith(fault.path):
+            if fits and f"/v{call.version}{call.path}".endswith(fault.path):
                 return fault
         return None
 

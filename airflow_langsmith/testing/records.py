@@ -28,6 +28,8 @@ class Project:
     extra: dict[str, Any] | None = None
     reference_dataset_id: str | None = None
     end_time: datetime | None = None
+    trace_tier: str = "longlived"
+    longlived_ttl_days: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from airflow_langsmith.testing.refusals import Refusal
 from airflow_langsmith.testing.v1 import feedback, info, ingest, projects, shares, stats
 from airflow_langsmith.testing.v1 import runs as v1_runs
 from airflow_langsmith.testing.v2 import runs as v2_runs
+from airflow_langsmith.testing.v2 import shares as v2_shares
 
 __all__ = ["Route", "find_route", "split_version"]
 
@@ -33,6 +34,7 @@ class Route:
 _ROUTES = (
     Route(1, "GET", "/info", info.read, is_open=True),
     Route(1, "GET", "/storage/{}/{}", storage.read, is_open=True),
+    Route(1, "GET", "/ttl-settings", info.ttl_settings),
     Route(1, "GET", "/sessions", projects.find),
     Route(1, "POST", "/sessions", projects.create),
     Route(1, "GET", "/sessions/{}", projects.read),
@@ -55,6 +57,7 @@ _ROUTES = (
     Route(1, "DELETE", "/feedback/{}", feedback.delete),
     Route(2, "POST", "/runs/query", v2_runs.query),
     Route(2, "GET", "/runs/{}", v2_runs.read),
+    Route(2, "POST", "/public/{}/runs/query", v2_shares.query, is_open=True),
 )
 
 _METHODS: dict[tuple[int, str], dict[str, Route]] = {}

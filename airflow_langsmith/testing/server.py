@@ -93,7 +93,9 @@ class _Handler(BaseHTTPRequestHandler):
         content = self._body()
         try:
             content = _decoded(content, headers.get("content-encoding", ""))
-            answer = self.server.answer(Call(self.command, path, version, query, headers, content, self.server.url))
+            below_api = url.path.startswith("/api/")
+            call = Call(self.command, path, version, query, headers, content, self.server.url, below_api)
+            answer = self.server.answer(call)
         except Refusal as refusal:
             answer = json_answer(refusal.as_v1(), refusal.status)
         flat = {name: values[0] if len(values) == 1 else values for name, values in query.items()}

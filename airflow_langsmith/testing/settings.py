@@ -31,6 +31,8 @@ class Settings:
     retry_after: bool = True
     feedback_order: FeedbackOrder = "newest"
     largest_list: int = 100
+    retention_days: int | None = None
+    self_hosted: bool = False
 
     @property
     def release(self) -> tuple[int, ...]:

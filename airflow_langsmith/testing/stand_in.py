@@ -53,6 +53,10 @@ class LangSmithStandIn:
     :param feedback_order: How feedback is sorted, which LangSmith leaves open: by when it was given (``newest`` or
         ``oldest`` first), by when it was ``modified``, by ``id``, or in another order for each request (``none``).
     :param largest_list: How many pieces of feedback, or projects, one page has at most, even if more are asked for.
+    :param retention_days: How many days the workspace says that it keeps traces of projects that are ``longlived``; it
+        says so, and deletes nothing.
+    :param self_hosted: Whether it is a server of your own behind nginx: the API is below ``/api``, and every other
+        address answers 200 with the page of the UI.
     :param port: Port on 127.0.0.1; 0 takes a free one.
     :param seed: From which all ids are drawn.
     :param now: A clock; by default the real one.
@@ -73,6 +77,8 @@ class LangSmithStandIn:
         retry_after: bool = True,
         feedback_order: FeedbackOrder = "newest",
         largest_list: int = 100,
+        retention_days: int | None = None,
+        self_hosted: bool = False,
         port: int = 0,
         seed: int = 0,
         now: Callable[[], datetime] | None = None,
@@ -90,6 +96,8 @@ class LangSmithStandIn:
             retry_after=retry_after,
             feedback_order=feedback_order,
             largest_list=largest_list,
+            retention_days=retention_days,
+            self_hosted=self_hosted,
         )
         self._workspace = Workspace(workspace_id=workspace_id, seed=seed, now=now)
         self._faults = FaultScript()
@@ -131,10 +139,10 @@ class LangSmithStandIn:
 
     @property
     def url(self) -> str:
-        """The root of the API, before ``/api/v1``: what the SDK takes as ``api_url`` and a connection as host."""
+        """What the SDK takes as ``api_url`` and a connection as host; of a self-hosted server it ends in ``/api``."""
         if self._server is None:
             raise RuntimeError("The stand-in has no address: start it, or use it in a 'with' block.")
-        return self._server.url
+        return f"{self._server.url}/api" if self._settings.self_hosted else self._server.url
 
     @property
     def api_key(self) -> str:
@@ -280,7 +288,7 @@ class LangSmithStandIn:
         ``meanwhile``       calls ``action`` first, which may change what is there, and then answers properly
         ==================  ======================================================================================
 
-        :param path: End of the path it happens to, whatever the version.
+        :param path: End of the path it happens to: ``/runs/query`` of both versions, ``/v1/runs/query`` of one.
         :param after: How many requests to that path still pass before.
         :param times: How often it happens; None means for ever.
         """

@@ -13,6 +13,7 @@ import msgspec
 from msgspec import Raw
 
 from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.messages import did_you_mean
 from airflow_langsmith.views.layers import first
 from airflow_langsmith.views.patterns import Pattern, pattern
 from airflow_langsmith.views.trees import DROPPED, grown, plain
@@ -75,8 +76,9 @@ def actions(spec: Any, key: str | None, *, texts: bool) -> list[Action]:  # noqa
         case [*several] if several:
             return [action for one in several for action in actions(one, key, texts=texts)]
     raise ConfigurationError(
-        f"{spec!r} is nothing that redact= can do; there is 'drop', 'hash', {{'truncate': 200}}, {{'pattern': 'email', "
-        "'with': '[email]'}, {'patterns': ['email', 'card']}, {'call': 'package.module.function'}, and lists of these."
+        f"{spec!r} is nothing that redact= can do. {did_you_mean(spec, ('drop', 'hash'))} It can do 'drop', 'hash', "
+        "{'truncate': 200}, {'pattern': 'email', 'with': '[email]'}, {'patterns': ['email', 'card']}, "
+        "{'call': 'package.module.function'}, and lists of these."
     )
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.api.wire import moment
+from airflow_langsmith.api.wire import DECODE_ERRORS, moment
 from airflow_langsmith.views.columns import ColumnType
 from airflow_langsmith.views.layers import NULL, is_whole
 
@@ -36,7 +36,7 @@ def cast(raw: Raw, type_: ColumnType) -> Any:
         return None
     try:
         return _CASTS[type_](raw)
-    except (ValueError, ArithmeticError):
+    except (*DECODE_ERRORS, ArithmeticError):
         raise MisfitError(type_) from None
 
 

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.messages import did_you_mean
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
 
@@ -142,7 +143,10 @@ def chosen(view: View, names: Iterable[str] | None) -> View:
         return replace(view, columns=tuple(column for column in offered.values() if column.default))
     wanted = list(names)
     if unknown := sorted(set(wanted) - set(offered)):
-        raise ConfigurationError(f"View {view.name!r} has no column {', '.join(unknown)}; it has {', '.join(offered)}.")
+        meant = " ".join(filter(None, (did_you_mean(name, offered) for name in unknown)))
+        raise ConfigurationError(
+            f"View {view.name!r} has no column {', '.join(map(repr, unknown))}. {meant} It has {', '.join(offered)}."
+        )
     if not wanted or len(set(wanted)) < len(wanted):
         raise ConfigurationError(f"columns has to name columns of view {view.name!r}, each once: {wanted}.")
     return replace(view, columns=tuple(offered[name] for name in wanted))

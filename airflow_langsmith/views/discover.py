@@ -70,7 +70,7 @@ class Discovery:
         if max(len(self._types), len(self._opened)) > self._limit:
             raise ConfigurationError(
                 f"flatten='*' finds more than {self._limit} keys, too many for a table; some are probably data, such "
-                "as ids. Name the paths you want, flatten=['inputs.question', ...], or leave "
+                "as ids. Name the paths you want, flatten=['inputs.customer.id', ...], or leave "
                 "out with columns= the JSON that has so many keys."
             )
 

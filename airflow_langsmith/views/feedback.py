@@ -68,6 +68,12 @@ VIEW = View(
             "The comparison it was given in.",
             lambda piece: piece.comparative_experiment_id,
         ),
+        _column(
+            "feedback_thread_id",
+            "string",
+            "The conversation, of feedback that is about one as a whole.",
+            lambda piece: piece.feedback_thread_id,
+        ),
         _column("extra", "json", "Whatever else came with it.", lambda piece: json_of(piece.extra)),
     ),
     ask=asked,

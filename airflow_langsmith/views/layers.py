@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import msgspec
 from msgspec import Raw
 
+from airflow_langsmith.api.wire import DECODE_ERRORS
 from airflow_langsmith.views.columns import Column
 from airflow_langsmith.views.paths import SHORT
 
@@ -18,7 +19,7 @@ def opened(raw: Raw) -> dict[str, Raw] | list[Raw] | None:
     """Open an object or a list; None for what has no inside, or is too deep or broken to have one."""
     try:
         return _CONTAINER.decode(raw)
-    except (ValueError, RecursionError):
+    except (*DECODE_ERRORS, RecursionError):
         return None
 
 

@@ -1,4 +1,4 @@
-"""The paths that users write into a row: ``inputs.question``, ``outputs.documents[0].page_content:string``."""
+"""The paths that users write into a row: ``inputs.customer.id``, ``outputs.documents[0].page_content:string``."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.messages import one_of
 from airflow_langsmith.views.columns import Column, ColumnType
 
 # A text is a key of an object; a number, as long as it is not in quotes, an index of a list or a key; None is any (*).
@@ -64,13 +65,13 @@ def parse(text: str) -> Path:
     if not steps or not isinstance(steps[0], str) or rest[0] == "." or colon not in ("", ":"):
         raise ConfigurationError(
             f"{text!r} is no path at character {end + 1}. A path is a column and keys or indices, such as "
-            "inputs.question or outputs.documents[0].page_content; a key with dots, colons, brackets or quotes goes in "
-            'double quotes: metadata."key.with.dots".'
+            "inputs.customer.id or outputs.documents[0].page_content; a key with dots, colons, brackets or quotes goes "
+            'in double quotes: metadata."key.with.dots".'
         )
     if colon and type_ not in TYPES:
         raise ConfigurationError(
-            f"Path {text!r} asks for type {type_!r}; there is {', '.join(TYPES)}. If the colon is part of a key, put "
-            "the key in double quotes."
+            f"Path {text!r} asks for type {type_!r}, which does not exist. {one_of(type_, TYPES)} If the colon is part "
+            "of a key, put the key in double quotes."
         )
     return Path(written, steps[0], tuple(steps[1:]), TYPES[type_] if colon else None)
 
@@ -116,8 +117,7 @@ def place_of(path: Path, columns: Sequence[Column]) -> int:
     name = path.column if path.column in names else SHORT.get(path.column, path.column)
     if name not in names:
         raise ConfigurationError(
-            f"Path {path.text!r} begins with {path.column!r}, which is no column of these rows; they have "
-            f"{', '.join(names)}."
+            f"Path {path.text!r} begins with {path.column!r}, which is no column here. {one_of(path.column, names)}"
         )
     place = names.index(name)
     if path.steps and columns[place].type != "json":

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Raw
 
 from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.wire import DECODE_ERRORS
 from airflow_langsmith.views.actions import Action, ActionError, Turn, actions
 from airflow_langsmith.views.columns import Column, ColumnType, Rows
 from airflow_langsmith.views.paths import ANY, Step, parse, place_of
@@ -19,7 +20,7 @@ EVERYWHERE = "*"
 # Not texts but names of things: rows are found and joined by them.
 IDS = frozenset(
     "run_id trace_id parent_run_id project_id thread_id dotted_order reference_example_id retriever_run_ids "
-    "feedback_id feedback_group_id comparative_experiment_id".split()
+    "feedback_id feedback_group_id comparative_experiment_id feedback_thread_id".split()
 )
 _TEXTS = ("string", "strings", "json")
 _BARE = frozenset(("pattern", "patterns", "truncate", "call"))  # actions that, without a target, are for all texts
@@ -43,6 +44,7 @@ class Redaction:
         self, columns: Sequence[Column], rules: Mapping[str, Any] | Iterable[Any], key: str | None = None
     ) -> None:
         self._columns = columns
+        self._rows: list[int] = []  # of each page; several threads add to it
         self._rules: dict[int, list[_Rule]] = {}
         for target, spec in _pairs(rules):
             for place, steps in _aims(target, columns):
@@ -58,11 +60,20 @@ class Redaction:
 
         :raises ConfigurationError: where a rule fails; names the rule and the run.
         """
+        self._rows.append(rows.count)
         redacted = [
             self._column(place, values, rows) if place in self._rules else values
             for place, values in enumerate(rows.columns)
         ]
         return replace(rows, columns=redacted)
+
+    def unmet(self, rows: int) -> tuple[str, ...]:
+        """List the paths that none of so many rows has; nothing, if not all of the rows came this way."""
+        if not 0 < rows <= sum(self._rows):  # some are from an earlier try, which redacted them
+            return ()
+        rules = [rule for of_column in self._rules.values() for rule in of_column if rule.steps]
+        met = {rule.target for rule in rules if rule.met}
+        return tuple(sorted({rule.target for rule in rules} - met))
 
     def _column(self, place: int, values: list[Any], rows: Rows) -> list[Any]:
         rules, column = self._rules[place], self._columns[place]
@@ -74,7 +85,7 @@ class Redaction:
                 redacted.append(None if value is None else _redacted(value, rules, column.type))
             except ActionError as error:
                 problem = str(error)
-            except (ValueError, RecursionError) as error:
+            except (*DECODE_ERRORS, RecursionError) as error:
                 problem = f"its JSON cannot be read or written ({type(error).__name__})"
             else:
                 continue
@@ -92,13 +103,18 @@ class Redaction:
         return f"row {row + 1} of a page"
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Rule:
-    """What is done, and where: ``steps`` into a column, or None for every text in it."""
+    """
+    What is done, and where: ``steps`` into a column, or None for every text in it.
+
+    ``met`` tells whether there was anything.
+    """
 
     target: str
     steps: tuple[Step, ...] | None
     action: Action
+    met: bool = False
 
     def apply(self, top: list[Any]) -> None:
         """Change the tree that ``top`` holds."""
@@ -107,6 +123,7 @@ class _Rule:
                 change_leaves(top, self.action.change if self.action.turn > Turn.WHOLE else self._change_text)
                 return
             for container, key in places(top, self.steps):
+                self.met = True
                 if self.action.turn > Turn.WHOLE:
                     inside = [container[key]]
                     change_leaves(inside, self.action.change)

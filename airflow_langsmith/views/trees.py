@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
+from airflow_langsmith.api.wire import DECODE_ERRORS
 from airflow_langsmith.views.paths import ANY, Step, matching
 
 DROPPED: Any = object()  # what a change returns for a value that has to go
@@ -20,7 +21,7 @@ def grown(raw: Raw | bytes) -> Any:
     """Read JSON as a tree. Of a key that is there twice the last one counts, as everywhere."""
     try:
         return _TREE.decode(raw)
-    except ValueError:  # bytes that are no UTF-8, or a whole number of thousands of digits
+    except DECODE_ERRORS:  # bytes that are no UTF-8, or a whole number of thousands of digits
         return json.loads(bytes(raw).decode("utf-8", "replace"), parse_int=_raw, parse_float=_raw)
 
 
@@ -29,7 +30,7 @@ def plain(tree: Any) -> Any:
     text = msgspec.json.encode(tree)
     try:
         return msgspec.json.decode(text)
-    except ValueError:
+    except DECODE_ERRORS:
         return json.loads(text, parse_int=str, parse_float=_float)
 
 

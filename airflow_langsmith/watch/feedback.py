@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from airflow_langsmith.api import Feedback, RunQuery, census
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.flow import Flow
-from airflow_langsmith.conditions import Figures, Tally, Verdict, judge, parse
-from airflow_langsmith.watch.looking import Outcome, Watch
+from airflow_langsmith.conditions import Condition, Figures, Tally, Verdict, judge, parse
+from airflow_langsmith.watch.looking import CLOCK, Clock, Outcome, Watch
 from airflow_langsmith.watch.selection import Selection
 
 OVERLAP = timedelta(minutes=5)  # clocks differ, and what was given a moment ago may not be found yet
@@ -25,37 +25,44 @@ class FeedbackWatch(Watch):
     Before the window is complete nothing is met, but it may fail. With fewer than ``min_runs`` runs it does neither.
 
     A look takes one request for the number of runs (two if they are more than a page), one for each 1000 runs that have
-    feedback under the condition's keys (100 on v1), and one for each 50 of these whose pieces are listed: those with
-    several pieces under one key, and all that have any under a key of ``count`` or ``share``. On v2 later looks ask for
-    what changed since the last one, and for all again every tenth time, and before they say that it is met or failed.
+    feedback under the condition's keys (100 on v1), and a :class:`~airflow_langsmith.api.listing.Listing` for each 50
+    of these whose pieces count one by one: several under one key, or any under a key of ``count`` or ``share``. On v2
+    later looks ask for what changed since the last one; every tenth look, and each before it is met or failed, asks for
+    all again.
     """
 
     def __init__(
         self,
         selection: Selection,
         *,
-        condition: str,
-        fail_when: str | None = None,
+        condition: Condition,
+        fail_when: Condition | None = None,
         min_runs: int = 1,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Clock = CLOCK,
     ) -> None:
-        super().__init__(selection)
-        self.condition = parse(condition, "condition")
-        self.fail_when = parse(fail_when, "fail_when") if fail_when else None
+        super().__init__(selection, clock)
+        self.condition = condition
+        self.fail_when = fail_when
         self.min_runs = min_runs
         self.keys = self.condition.keys | (self.fail_when.keys if self.fail_when else frozenset())
         self._counted_keys = self.condition.counted_keys | (
             self.fail_when.counted_keys if self.fail_when else frozenset()
         )
-        self._clock = clock
         self._looks = 0
         self._seen: dict[str, dict[str, Tally]] = {}  # run -> key -> what it has of it
         self._asked: datetime | None = None
 
     @classmethod
-    def of(cls, selection: Selection, written: Mapping[str, Any]) -> Self:
+    def of(cls, selection: Selection, written: Mapping[str, Any], clock: Clock = CLOCK) -> Self:
         """Read it back."""
-        return cls(selection, **{name: written[name] for name in ("condition", "fail_when", "min_runs")})
+        fail_when = written["fail_when"]
+        return cls(
+            selection,
+            condition=parse(written["condition"], "condition"),
+            fail_when=parse(fail_when, "fail_when") if fail_when else None,
+            min_runs=written["min_runs"],
+            clock=clock,
+        )
 
     def serialize(self) -> dict[str, Any]:
         """Write it down; what it saw is only there to save requests."""
@@ -64,7 +71,7 @@ class FeedbackWatch(Watch):
 
     def look(self, backend: Backend) -> Flow[Outcome]:
         """Ask how many runs there are and what feedback they have."""
-        now = self._clock()
+        now = self._clock.now()
         query = yield from self.query(backend)
         total = yield from census.count(query, backend)
         since = self._asked - OVERLAP if self._asked and self._looks % ALL_AGAIN_EVERY else None
@@ -75,7 +82,7 @@ class FeedbackWatch(Watch):
         measured = {"figures": verdict.figures, **figures.summary()}
         if verdict.state == "met" and self.selection.left(now) > timedelta(0):
             closes = self.selection.closes.isoformat()
-            return Outcome("waiting", f"waiting: the window is complete at {closes}; so far {verdict.line}", measured)
+            return Outcome("waiting", f"waiting: the window closes at {closes}; so far {verdict.line}", measured)
         return Outcome(verdict.state, verdict.line, measured)
 
     def _judge(

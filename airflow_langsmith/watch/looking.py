@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Literal, Self
 
 from airflow_langsmith.api import RunQuery, Settings
@@ -16,32 +18,89 @@ from airflow_langsmith.watch.selection import Selection
 State = Literal["waiting", "met", "failed"]
 
 
+LOG_EVERY = timedelta(minutes=10)
+
+
+class Clock:
+    """The time, and waiting for it; a test gives another one."""
+
+    def now(self) -> datetime:
+        """Return the time in UTC."""
+        return datetime.now(UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait without blocking the event loop."""
+        await asyncio.sleep(seconds)
+
+
+CLOCK = Clock()
+
+
 @dataclass(frozen=True)
 class Outcome:
-    """``state`` says how it stands, ``line`` says why, for people; ``figures`` are what was measured, as JSON."""
+    """
+    What a look found.
+
+    ``reason`` explains ``state`` to people, ``elapsed`` adds what changes with the clock alone, and ``figures`` are the
+    measurements as JSON::
+
+        Outcome("waiting", "waiting: 0 of 3 runs are pending", {"runs": 3}, "run count unchanged for 4 s (needs 600 s)")
+    """
 
     state: State
-    line: str
+    reason: str
     figures: dict[str, Any] = field(default_factory=dict)
+    elapsed: str = ""
+
+    @property
+    def line(self) -> str:
+        """The line for the log."""
+        return f"{self.reason}; {self.elapsed}" if self.elapsed else self.reason
+
+
+@dataclass
+class LogThrottle:
+    """Lets a line into the log when its reason changed, and otherwise once in ten minutes."""
+
+    reason: str = ""
+    logged_at: datetime | None = None
+
+    def is_due(self, reason: str, now: datetime) -> bool:
+        """Return whether the line belongs in the log now, and count it as logged if so."""
+        if reason == self.reason and self.logged_at is not None and now - self.logged_at < LOG_EVERY:
+            return False
+        self.reason, self.logged_at = reason, now
+        return True
+
+    def serialize(self) -> dict[str, Any]:
+        """Write it as JSON, for the next process of a rescheduled sensor."""
+        return {"reason": self.reason, "logged_at": self.logged_at and self.logged_at.isoformat()}
+
+    @classmethod
+    def of(cls, written: Mapping[str, Any]) -> Self:
+        """Read it back."""
+        logged_at = written.get("logged_at")
+        return cls(str(written.get("reason", "")), datetime.fromisoformat(logged_at) if logged_at else None)
 
 
 class Watch(ABC):
     """
     Something to look at until it is no longer ``waiting``.
 
-    It may remember between looks what makes the next one cheaper, or better. :meth:`serialize` writes down its
-    arguments and what must not be forgotten, as JSON, and :meth:`of` goes on from there in another process.
+    It may keep between looks what makes the next one cheaper or more exact. :meth:`serialize` writes its arguments and
+    the state that must not be lost as JSON; :meth:`of` continues from there in another process.
     """
 
-    remembers: ClassVar[bool] = False  # whether looks are worth less when another process forgets the last one
+    remembers: ClassVar[bool] = False  # whether the next look needs the state of the last one
 
-    def __init__(self, selection: Selection) -> None:
+    def __init__(self, selection: Selection, clock: Clock) -> None:
         self.selection = selection
+        self._clock = clock
         self._query: RunQuery | None = None
 
     @classmethod
     @abstractmethod
-    def of(cls, selection: Selection, written: Mapping[str, Any]) -> Self:
+    def of(cls, selection: Selection, written: Mapping[str, Any], clock: Clock = CLOCK) -> Self:
         """Read it back."""
 
     @abstractmethod

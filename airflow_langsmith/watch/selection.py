@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -11,6 +11,7 @@ from airflow_langsmith.api import Project, RunQuery
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.flow import Flow
+from airflow_langsmith.api.messages import one_of
 from airflow_langsmith.api.reads import find_project
 
 _MOMENTS = ("start", "end", "closes")
@@ -61,10 +62,10 @@ class Selection:
         return self._query((yield from find_project(self.project, backend.backoff)))
 
     def _query(self, project: Project) -> RunQuery:
-        try:
-            return RunQuery(project=project, start=self.start, end=self.end, **self.narrowed)
-        except TypeError as error:
-            raise ConfigurationError(f"Runs cannot be narrowed so: {error}.") from error
+        known = [one.name for one in fields(RunQuery) if one.name not in ("project", "start", "end")]
+        if unknown := next((name for name in self.narrowed if name not in known), None):
+            raise ConfigurationError(f"Runs cannot be narrowed by {unknown!r}. {one_of(unknown, known)}")
+        return RunQuery(project=project, start=self.start, end=self.end, **self.narrowed)
 
     def left(self, now: datetime) -> timedelta:
         """Tell how long it is until the window is complete; not positive once it is."""

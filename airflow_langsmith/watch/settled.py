@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime, timedelta
+from collections.abc import Mapping
+from datetime import datetime, timedelta
 from typing import Any, Self
+
+import pendulum
 
 from airflow_langsmith.api import Run, census
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.flow import Flow
-from airflow_langsmith.watch.looking import Outcome, State, Watch
+from airflow_langsmith.watch.looking import CLOCK, Clock, Outcome, State, Watch
 from airflow_langsmith.watch.selection import Selection
 
 _NAMED = 20  # runs named in a result: enough to look at, few enough for XCom
@@ -19,11 +21,12 @@ class SettledWatch(Watch):
     """
     Waits until no selected run is pending and their number has been the same for ``quiet_for``.
 
-    A run that has been pending for ``pending_timeout`` is given up. ``count`` and ``since`` say how many runs there
-    were at the last look, and since when.
+    A run that has been pending for ``pending_timeout`` is given up. ``count`` is the number of runs at the last look,
+    and ``since`` the moment since which it has been the same.
 
-    A look costs nothing while the window is not over, then at most four requests: the project, the pending runs (one
-    for each 1000 on v2, 100 on v1), a page of ids, and the stats where that page does not hold them all.
+    The first look takes a request for the project. While the window is not over, that is all. After that a look takes
+    at most three: the pending runs (one for each 1000 on v2, 100 on v1), a page of ids, and the stats if that page does
+    not hold them all.
     """
 
     remembers = True
@@ -36,17 +39,16 @@ class SettledWatch(Watch):
         pending_timeout: timedelta | None,
         count: int | None = None,
         since: datetime | None = None,
-        clock: Callable[[], datetime] = lambda: datetime.now(UTC),
+        clock: Clock = CLOCK,
     ) -> None:
-        super().__init__(selection)
+        super().__init__(selection, clock)
         self.quiet_for = quiet_for
         self.pending_timeout = pending_timeout
         self._count = count
         self._since = since
-        self._clock = clock
 
     @classmethod
-    def of(cls, selection: Selection, written: Mapping[str, Any]) -> Self:
+    def of(cls, selection: Selection, written: Mapping[str, Any], clock: Clock = CLOCK) -> Self:
         """Read it back."""
         timeout, since = written.get("pending_timeout"), written.get("since")
         return cls(
@@ -55,6 +57,7 @@ class SettledWatch(Watch):
             pending_timeout=None if timeout is None else timedelta(seconds=timeout),
             count=written.get("count"),
             since=since and datetime.fromisoformat(since),
+            clock=clock,
         )
 
     def serialize(self) -> dict[str, Any]:
@@ -68,10 +71,10 @@ class SettledWatch(Watch):
 
     def look(self, backend: Backend) -> Flow[Outcome]:
         """Ask who has not ended and how many there are."""
-        now = self._clock()
+        now = self._clock.now()
+        query = yield from self.query(backend)  # also before the window closes: a wrong project fails at once
         if self.selection.left(now) > timedelta(0):
-            return Outcome("waiting", f"waiting: the window is complete at {self.selection.closes.isoformat()}")
-        query = yield from self.query(backend)
+            return Outcome("waiting", f"waiting: the window closes at {self.selection.closes.isoformat()}")
         unfinished = yield from census.pending(query, backend)
         count = yield from census.count(query, backend)
         if count != self._count or self._since is None:
@@ -89,10 +92,18 @@ class SettledWatch(Watch):
         }
         parts = [
             f"{len(pending)} of {count} runs are pending{_oldest(pending)}",
-            f"{len(given_up)} are given up after {self.pending_timeout}{_named(given_up)}" if given_up else "",
-            f"as many as {figures['quiet_seconds']} s ago (needs {self.quiet_for.total_seconds():.0f} s)",
+            f"{len(given_up)} given up after {self._spelled_timeout}{_named(given_up)}" if given_up else "",
         ]
-        return Outcome(state, f"{state}: {'; '.join(part for part in parts if part)}", figures)
+        elapsed = (
+            f"run count unchanged for {int(quiet.total_seconds())} s (needs {self.quiet_for.total_seconds():.0f} s)"
+        )
+        return Outcome(state, f"{state}: {'; '.join(part for part in parts if part)}", figures, elapsed)
+
+    @property
+    def _spelled_timeout(self) -> str:
+        return (
+            pendulum.duration(seconds=self.pending_timeout.total_seconds()).in_words() if self.pending_timeout else ""
+        )
 
     def _is_given_up(self, run: Run, now: datetime) -> bool:
         return self.pending_timeout is not None and now - run.start_time >= self.pending_timeout
@@ -100,7 +111,7 @@ class SettledWatch(Watch):
 
 def _oldest(runs: list[Run]) -> str:
     run = min(runs, key=lambda run: run.start_time, default=None)
-    return f" (the oldest: {run.name!r} {run.id}, since {run.start_time.isoformat()})" if run else ""
+    return f" (oldest: {run.name!r} {run.id}, started {run.start_time.isoformat()})" if run else ""
 
 
 def _named(runs: list[Run]) -> str:

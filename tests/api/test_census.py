@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from airflow_langsmith.api import LangSmithClient, RunQuery, census
-from airflow_langsmith.api.errors import LangSmithError
+from airflow_langsmith.api.errors import ApiError
 from airflow_langsmith.api.records import Project
 from airflow_langsmith.testing import LangSmithStandIn
 
@@ -58,14 +58,36 @@ def test_a_count_without_stats(client_of: ClientOf) -> None:
         assert [len(langsmith.requests_to(path)) for path in ("/runs/query", "/runs/stats")] == [3, 1]
 
 
-def test_a_count_that_fails(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
-    """A server that is out of order is no server without stats."""
+@pytest.mark.parametrize("status", [404, 405, 410, 501])
+def test_a_count_after_the_end_of_stats(langsmith: LangSmithStandIn, client_of: ClientOf, status: int) -> None:
+    """When the address that counts is gone, pages of ids count, and it is not asked again."""
+    langsmith.load(some(2500))
+    langsmith.misbehave("status", status=status, path="/runs/stats", times=None)
+    client = client_of(langsmith, "v2")
+    assert [client.count(day(client)) for _ in range(3)] == [2500, 2500, 2500]
+    assert len(langsmith.requests_to("/runs/stats")) == 1
+
+
+@pytest.mark.parametrize(("fault", "status"), [("status", 503), ("rate_limit", 429)])
+def test_a_count_while_stats_fail(langsmith: LangSmithStandIn, client_of: ClientOf, fault: Any, status: int) -> None:
+    """Stats that fail or are limited for long are not needed, but a server that fails altogether is an error."""
     langsmith.load(some(1500))
-    langsmith.misbehave("status", status=503, path="/runs/stats", times=None)
-    client = client_of(langsmith, "v2", max_retries=0)
-    with pytest.raises(LangSmithError) as caught:
+    langsmith.misbehave(fault, path="/runs/stats", times=None)
+    client = client_of(langsmith, "v2", max_retries=1)
+    assert client.count(day(client)) == 1500
+    langsmith.behave()
+    langsmith.misbehave(fault, times=None)
+    with pytest.raises(ApiError) as caught:
         client.count(day(client))
-    assert caught.value.retriable
+    assert (caught.value.status, caught.value.retriable) == (status, True)
+
+
+def test_a_count_that_is_null(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
+    """Stats may say null for the count, as their schema allows; pages of ids count then."""
+    langsmith.load(some(1500))
+    langsmith.misbehave("status", status=200, body={"run_count": None}, path="/runs/stats")
+    client = client_of(langsmith, "v2")
+    assert client.count(day(client)) == 1500
 
 
 @BOTH

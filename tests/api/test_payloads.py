@@ -67,7 +67,7 @@ def test_they_are_as_if_they_had_been_sent(langsmith: LangSmithStandIn, client_o
     found = [plain(run) for run in v1.runs(query(v1))]
     assert found == [plain(run) for run in v2.runs(query(v2))]
     assert {run["thread_id"] for run in found} == {f"t{number}" for number in range(30)}
-    fetched = [request for request in langsmith.requests if request.path.startswith("/storage/")]
+    fetched = [request for request in langsmith.requests if "/storage/" in request.path]
     assert len(fetched) == 10 * len(PAYLOADS)
     one = v1.run(str(found[0]["id"]))
     assert plain(one) == found[0]
@@ -92,7 +92,7 @@ def test_trouble_with_storage_is_waited_out(langsmith: LangSmithStandIn, client_
     langsmith.misbehave("reset", path="/inputs")
     assert all(run.outputs and run.inputs for run in client.runs(query(client)))
     assert not langsmith.unspent_faults
-    assert len([request for request in langsmith.requests if request.path.startswith("/storage/")]) == 63
+    assert len([request for request in langsmith.requests if "/storage/" in request.path]) == 63
     langsmith.misbehave("status", path="/inputs", times=None)
     with pytest.raises(TransportError, match=says("Blob storage answered 503")):
         list(client_of(langsmith, "v1", max_retries=0).runs(query(client)))

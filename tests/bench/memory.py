@@ -85,7 +85,7 @@ def serve(count: str) -> None:
 
 def export(url: str, name: str, format_: str, count: str) -> None:
     """Export the project, and print seconds, and the peak over the start in MB."""
-    from airflow.providers.common.compat.sdk import ObjectStoragePath  # noqa: PLC0415  # only in this process
+    from airflow.sdk import ObjectStoragePath  # noqa: PLC0415  # only in this process
 
     from airflow_langsmith.api import LangSmithClient, RunQuery, Settings  # noqa: PLC0415
     from airflow_langsmith.export import Target, arrow, export, format_of  # noqa: PLC0415

@@ -262,8 +262,8 @@ def test_too_few_runs_decide_nothing(fail_when: str | None) -> None:
     """With fewer runs than asked for nothing is met or failed, though it would be with as many."""
     condition, danger = parse("total() < 10"), parse(fail_when) if fail_when else None
     verdict = judge(condition, danger, Figures(0))
-    assert (verdict.state, verdict.line) == ("waiting", "waiting: 0 of at least 1 runs")
-    assert verdict.missing == "0 of at least 1 runs"
+    assert (verdict.state, verdict.line) == ("waiting", "waiting: 0 runs (needs min_runs 1)")
+    assert verdict.missing == "0 runs (needs min_runs 1)"
     assert verdict.figures["total()"] == 0
     decided = "failed" if fail_when else "met"
     assert judge(condition, danger, Figures(4), min_runs=5).state == "waiting"

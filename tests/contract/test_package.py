@@ -22,5 +22,5 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
         points = archive.read(next(name for name in names if name.endswith("entry_points.txt"))).decode()
     info = f"airflow_provider_langsmith-{airflow_langsmith.__version__}.dist-info"
     assert {name.split("/")[0] for name in names} == {"airflow_langsmith", info}
-    assert {"airflow_langsmith/py.typed", f"{info}/licenses/LICENSE"} <= set(names)
+    assert {"airflow_langsmith/py.typed", f"{info}/licenses/LICENSE", f"{info}/licenses/NOTICE"} <= set(names)
     assert "provider_info = airflow_langsmith.provider_info:get_provider_info" in points

@@ -14,10 +14,10 @@ from typing import Any
 import airflow
 import jsonschema
 import pytest
-from airflow.providers.common.compat.sdk import BaseHook, BaseOperator, BaseSensorOperator
 from airflow.triggers.base import BaseTrigger
 
 import airflow_langsmith
+from airflow_langsmith.airflow_sdk import BaseHook, BaseOperator, BaseSensorOperator
 from airflow_langsmith.api import settings
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.provider_info import CONNECTION_TYPE, get_provider_info

@@ -14,7 +14,7 @@ import sysconfig
 import time
 import venv
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -33,8 +33,8 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 KEY = "lsv2_pt_this_key_must_be_seen_nowhere"
 REVIEWED = "langsmith_reviewed_traces"
-WAITING = ("survives", "alarmed", "overdue", "locked_out", "wrong_key")
-LONG = ("killed", "cleared", "stopped")
+WAITING = ("survives", "alarmed", "overdue", "stopped", "locked_out", "wrong_key")
+LONG = ("killed", "cleared", "marked")
 PAGES = 80  # of v1
 RUNS = 100 * PAGES - 50
 OVER = {"success", "failed", "skipped", "upstream_failed"}
@@ -142,7 +142,7 @@ class Airflow:
         """Make the database and start everything, the API server first: tasks fail where it does not answer yet."""
         migrate = [self.python, "-m", "airflow", "db", "migrate"]
         subprocess.run(migrate, cwd=self.home, env=self.environment, check=True, capture_output=True)
-        with sqlite3.connect(self.home / "airflow.db") as database:
+        with closing(sqlite3.connect(self.home / "airflow.db")) as database:
             database.execute("pragma journal_mode=wal")  # four processes write to it
         self.start("api-server")
         self.start("dag-processor")
@@ -150,7 +150,7 @@ class Airflow:
         self.start("scheduler", "--skip-serve-logs")
         self.start("triggerer", "--skip-serve-logs")
         self.api.headers["Authorization"] = f"Bearer {self.api.get('/auth/token').json()['access_token']}"
-        wanted = {REVIEWED, "watched", *WAITING, *LONG}
+        wanted = {REVIEWED, "watched", "mapped", *WAITING, *LONG}
         self.until(lambda: wanted <= {dag["dag_id"] for dag in self.get("/dags")["dags"]})
 
     def _is_up(self) -> bool:
@@ -289,7 +289,7 @@ def airflow(
 
 
 def test_a_wrong_key_fails_at_once(airflow: Airflow) -> None:
-    """A key that is wrong from the start fails the task before it defers; no retry is tried."""
+    """A key that is wrong from the start fails the task before it defers; no retry is tried, ``soft_fail`` or not."""
     ended = airflow.ended("wrong_key")
     assert (ended["state"], ended["try_number"]) == ("failed", 1)
     assert "Check the connection" in airflow.log("wrong_key")
@@ -297,7 +297,7 @@ def test_a_wrong_key_fails_at_once(airflow: Airflow) -> None:
 
 
 def test_a_key_that_becomes_wrong_fails_from_the_trigger(airflow: Airflow, changing: LangSmithStandIn) -> None:
-    """A key that is changed while a sensor is deferred fails the task at once; no retry is tried."""
+    """A key that is changed while a sensor is deferred fails the task at once; no retry is tried, nothing skips it."""
     airflow.deferred("locked_out")
     changing.misbehave("status", status=401, body={"detail": "Invalid token"}, times=None)
     ended = airflow.ended("locked_out")
@@ -319,6 +319,34 @@ def test_a_timeout_skips_what_fails_softly(airflow: Airflow) -> None:
     assert airflow.ended("overdue")["state"] == "skipped"
     _, _, resumed = airflow.log("overdue").partition("Pausing task as DEFERRED")
     assert "waiting: coverage(user_score) 0 (needs >= 1: 2 more of 2 runs)" in resumed
+
+
+def test_an_execution_timeout_is_retried(airflow: Airflow) -> None:
+    """``execution_timeout`` ends a deferral, and Airflow tries the task again until its retries are used up."""
+    ended = airflow.ended("stopped")
+    assert (ended["state"], ended["try_number"]) == ("failed", 2)
+    assert "AirflowTaskTimeout" in airflow.log("stopped")
+    assert "Condition not met within 10 s. Last check: waiting: " in airflow.log("stopped")
+
+
+def test_mapped_tasks_have_names_and_links_while_they_wait(airflow: Airflow, langsmith: LangSmithStandIn) -> None:
+    """A mapped sensor that is deferred is named by its project and window, and leads to LangSmith."""
+    airflow.trigger("mapped", datetime(2026, 3, 2, tzinfo=UTC))
+    path = "/dags/mapped/dagRuns/tested/taskInstances/wait/listMapped"
+
+    def waiting() -> list[Any]:
+        tasks = airflow.get(path)["task_instances"]
+        return tasks if [task["state"] for task in tasks] == ["deferred"] * 2 else []
+
+    tasks = sorted(airflow.until(waiting), key=lambda task: int(task["map_index"]))
+    assert [task["rendered_map_index"].partition(", ")[0] for task in tasks] == ["survives", "overdue"]
+    assert all(task["rendered_map_index"].endswith(" UTC") for task in tasks)
+    links = [
+        airflow.get(f"/dags/mapped/dagRuns/tested/taskInstances/wait/links?map_index={index}")["extra_links"]
+        for index in range(2)
+    ]
+    assert langsmith.project_id("survives") in links[0]["LangSmith project"]
+    assert langsmith.project_id("overdue") in links[1]["LangSmith project"]
 
 
 def test_feedback_schedules_a_dag_once(airflow: Airflow, langsmith: LangSmithStandIn) -> None:
@@ -397,29 +425,29 @@ def test_a_cleared_export_begins_anew(airflow: Airflow, long: LangSmithStandIn) 
 def test_an_export_marked_failed_ends(airflow: Airflow, long: LangSmithStandIn) -> None:
     """Marked failed, an export stops asking, publishes nothing, leaves nothing behind, and says what a clear does."""
     long.requests.clear()
-    airflow.trigger("stopped", None)
+    airflow.trigger("marked", None)
     airflow.until(lambda: len(long.requests_to("/runs/query")) >= PAGES * 3 // 5)
-    link = airflow.get("/dags/stopped/dagRuns/tested/taskInstances/export/links")  # while it runs
+    link = airflow.get("/dags/marked/dagRuns/tested/taskInstances/export/links")  # while it runs
     assert "/projects/p/" in link["extra_links"]["LangSmith project"]
-    assert list((airflow.home / "lake" / "runs" / "project=stopped").rglob("_checkpoint-*"))
+    assert list((airflow.home / "lake" / "runs" / "project=marked").rglob("_checkpoint-*"))
     assert list((airflow.home / "tmp").glob("langsmith-export-*"))
     long.misbehave("delay", seconds=1, times=None)  # so that it has not ended before it is killed
-    airflow.mark_failed("stopped", "export")
-    airflow.until(lambda: "Task killed!" in airflow.log("stopped", "export"))
+    airflow.mark_failed("marked", "export")
+    airflow.until(lambda: "Task killed!" in airflow.log("marked", "export"))
     asked = len(long.requests_to("/runs/query"))
     assert asked < PAGES
-    told = airflow.log("stopped", "export")
+    told = airflow.log("marked", "export")
     assert "Airflow killed this task before it was done. It published nothing." in told
     assert "Kept nothing of what was read: a retry or a clear begins anew." in told
-    assert not [path for path in (airflow.home / "lake" / "runs" / "project=stopped").rglob("*") if path.is_file()]
+    assert not [path for path in (airflow.home / "lake" / "runs" / "project=marked").rglob("*") if path.is_file()]
     assert not list((airflow.home / "tmp").glob("langsmith-export-*"))
-    ended = airflow.task("stopped", "export")
+    ended = airflow.task("marked", "export")
     assert (ended["state"], ended["try_number"]) == ("failed", 1)
     assert len(long.requests_to("/runs/query")) == asked
     long.behave()
-    airflow.clear("stopped", "export")
-    assert airflow.ended("stopped", "export")["state"] == "success"
-    assert airflow.xcom("stopped", "export")["rows"] == RUNS
+    airflow.clear("marked", "export")
+    assert airflow.ended("marked", "export")["state"] == "success"
+    assert airflow.xcom("marked", "export")["rows"] == RUNS
     assert len(long.requests_to("/runs/query")) == asked + PAGES
 
 

@@ -94,7 +94,25 @@ def test_names_too_long_for_a_path_are_told_apart() -> None:
     """Of a name that no file system takes the beginning is kept, and a digest tells it from others that begin so."""
     steps = {partition("runs", "日本語" * 30 + end, DAY).split("/")[1] for end in ("", "a", "b")}
     assert len(steps) == 3
-    assert {len(step) for step in steps} == {248}
+    assert {len(step) for step in steps} == {254}
+
+
+LETTERS = st.text(st.sampled_from("aB~.% /é日🛒"), min_size=15, max_size=400)
+
+
+@given(LETTERS, LETTERS, st.text(max_size=3))
+def test_long_names_are_cut_between_characters(start: str, other: str, end: str) -> None:
+    """A name that was cut can still be decoded, begins like the name, and is that of no other project."""
+    name = start * 9 + end
+    step = partition("runs", name, DAY).split("/")[1].removeprefix("project=")
+    kept, _, _ = step.rpartition("~")
+    assert len(step.encode()) < 255 - len("project=")
+    if len(quote(name, safe="")) > 240:
+        assert quote(unquote(kept, errors="strict"), safe="") == kept
+        assert name.startswith(unquote(kept))
+        assert len(kept) > 220
+    others = {name[:-1], name + "a", start + other, unquote(step), step} - {name}
+    assert step not in {partition("runs", one, DAY).split("/")[1].removeprefix("project=") for one in others}
 
 
 @pytest.mark.parametrize(

@@ -57,6 +57,13 @@ def test_fields_to_come_are_skipped(make_manifest: MakeManifest) -> None:
     assert decode(json.dumps(written).encode(), "here") == manifest
 
 
+def test_a_manifest_of_before_has_no_counts_of_nulls(make_manifest: MakeManifest) -> None:
+    """A manifest that an earlier version wrote is read, as if no column was flat."""
+    written = json.loads(encode(make_manifest([FILE], nulls={"inputs__question": 2})))
+    assert written.pop("nulls") == {"inputs__question": 2}
+    assert decode(json.dumps(written).encode(), "here") == make_manifest([FILE])
+
+
 def test_it_is_read_by_its_own_uri_and_by_its_partitions(place: StoragePath, make_manifest: MakeManifest) -> None:
     """What an operator returned, and the directory it is in, lead to the same manifest, as text or as a path."""
     manifest = make_manifest([FILE])

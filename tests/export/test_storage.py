@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import ObjectStoragePath
+from airflow.sdk import ObjectStoragePath
 
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.export import read_manifest
@@ -165,11 +165,11 @@ def test_what_is_no_place_is_refused(uri: str) -> None:
 @pytest.mark.parametrize("uri", ["s3://typo@traces/runs", "file://typo@/lake", "s3://typo@traces"])
 def test_a_connection_that_is_not_defined_is_named(uri: str) -> None:
     """Airflow would go on without credentials, in silence; here it fails at once, wherever a URI comes from."""
-    with pytest.raises(ConfigurationError, match=says("There is no connection 'typo'")):
+    with pytest.raises(ConfigurationError, match=says("Connection 'typo' is not defined")):
         path_at(uri)
-    with pytest.raises(ConfigurationError, match=says("There is no connection 'typo'")):
+    with pytest.raises(ConfigurationError, match=says("Connection 'typo' is not defined")):
         path_at(ObjectStoragePath(uri))
-    with pytest.raises(ConfigurationError, match=says("There is no connection 'typo'")):
+    with pytest.raises(ConfigurationError, match=says("Connection 'typo' is not defined")):
         read_manifest(uri)
 
 

@@ -13,15 +13,16 @@ from uuid import UUID
 
 import langsmith as sdk
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
 from langsmith.schemas import Attachment
 from structlog.testing import capture_logs
 
+from airflow_langsmith.airflow_sdk import AirflowException, AirflowFailException
 from airflow_langsmith.api import LangSmithClient
 from airflow_langsmith.api.attachments import LARGEST
 from airflow_langsmith.export import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.wording import says
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -317,3 +318,75 @@ def test_runs_outside_of_the_window_bring_no_files(langsmith: LangSmithStandIn, 
     langsmith.misbehave("status", status=200, body={"items": runs})
     assert len(rows(land(attachments="download"))) == 1
     assert [path for path, _ in storage.asked] == ["/inside"]
+
+
+@BOTH
+def test_attachments_of_a_self_hosted_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
+    """Files of a server behind nginx land as they are, and not as the page of its UI."""
+    with LangSmithStandIn(self_hosted=True) as server:
+        files = {"photo": ("image/jpeg", PNG), "page": ("text/html", b"<p>ours</p>")}
+        server.add_run(project="shop", start_time=START, attachments=files)
+        monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", server.connection(api_version=version, max_retries=0))
+        operator = LangSmithExportOperator(
+            task_id="export",
+            project="shop",
+            start_time=START,
+            end_time=START + DAY,
+            destination=f"file://{tmp_path}",
+            format="jsonl",
+            compression="none",
+            attachments="download",
+        )
+        result = operator.execute({})
+    (row,) = rows(result)
+    landed = {file["name"]: (place_of(result) / file["file"]).read_bytes() for file in row["attachments"]}
+    assert landed == {"photo": PNG, "page": b"<p>ours</p>"}
+
+
+HTML = b"<!doctype html><title>LangSmith</title>"
+
+
+@pytest.mark.parametrize(
+    ("said", "came", "lands"),
+    [
+        ("image/jpeg", "text/html; charset=utf-8", False),
+        ("image/jpeg", "application/json", False),
+        ("image/jpeg", "text/plain", False),
+        ("application/pdf", "text/html", False),
+        ("text/plain", "TEXT/HTML", False),
+        ("image/jpeg", "image/jpeg", True),
+        ("image/jpeg", "application/octet-stream", True),
+        ("image/jpeg", "", True),
+        ("image/svg+xml", "text/xml", True),
+        ("text/html", "text/html", True),
+        ("text/markdown", "text/plain", True),
+        ("application/x-yaml", "application/json", True),
+        ("image/jpeg; length=39", "image/jpeg", True),
+        ("image/jpeg; length=40", "image/jpeg", False),
+        (None, "text/html", True),
+    ],
+)
+def test_what_comes_is_what_was_said(
+    langsmith: LangSmithStandIn, storage: Any, land: Land, said: str | None, came: str, lands: bool
+) -> None:
+    """A file of another type or size than LangSmith says is not the file: it is flagged, and nothing of it lands."""
+    langsmith.add_project("shop")
+    link = {"presigned_url": storage.put("/file", HTML, content_type=came), "mime_type": said}
+    run = {"id": "r", "start_time": "2026-03-01T00:00:00Z", "s3_urls": {"attachment.file": link}}
+    langsmith.misbehave("status", status=200, body={"runs": [run]})
+    result = land("v1", attachments="download", payloads="flag")
+    (row,) = rows(result)
+    assert row["missing_payloads"] == ([] if lands else ["attachments.file"])
+    assert len(read_manifest(result).attachments) == lands
+    assert "length" not in (row["attachments"][0]["type"] or "")
+
+
+def test_a_page_of_langsmith_s_own_host_is_no_file(langsmith: LangSmithStandIn, land: Land) -> None:
+    """HTML from LangSmith's own host is its UI, where nothing says that the file is HTML; the task fails."""
+    langsmith.add_project("shop")
+    link = {"presigned_url": "/nowhere"}
+    run = {"id": "r", "start_time": "2026-03-01T00:00:00Z", "s3_urls": {"attachment.file": link}}
+    langsmith.misbehave("status", status=200, body={"runs": [run]})
+    langsmith.misbehave("html", status=200, path="/nowhere")
+    with pytest.raises(AirflowException, match=says(r"with 'text/html' in place of the attachments\.file of run r")):
+        land("v1", attachments="download")

@@ -12,24 +12,25 @@ from typing import Any
 from unittest.mock import ANY
 
 import pytest
-from airflow.providers.common.compat.sdk import (
+from airflow.sdk import DAG
+
+from airflow_langsmith.airflow_sdk import (
     AirflowException,
     AirflowFailException,
     AirflowSkipException,
     BaseOperator,
 )
-from airflow.sdk import DAG
-from structlog.testing import capture_logs
-
 from airflow_langsmith.exceptions import LangSmithException
 from airflow_langsmith.export import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.wording import says
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 ReadRows = Callable[[str], list[dict[str, Any]]]
+TaskLog = Callable[[], list[tuple[str, str]]]
 Run = Callable[..., Any]
 
 
@@ -139,8 +140,8 @@ def test_every_argument_works_as_a_template(
     result = run(LangSmithExportOperator(task_id="export", **templates), params=values)
     assert (result["rows"], result["window_start"]) == (0, START.isoformat())
     assert result["manifest"] == f"file://{tmp_path}/runs/project=shop/day=01/_manifest.json"
-    values |= {"run_ids": "", "partition": "all of day={start:%d}"}
-    result = run(LangSmithExportOperator(task_id="export", **templates), params=values)
+    values |= {"partition": "all of day={start:%d}"}
+    result = run(LangSmithExportOperator(task_id="export", **{**templates, "run_ids": None}), params=values)
     assert (result["rows"], result["files"]) == (20, 3)
     assert set(read_rows(result["manifest"])[0]) == {"run_id", "name", "missing_payloads", "inputs__q"}
     manifest = read_manifest(result["manifest"])
@@ -244,11 +245,12 @@ def test_a_destination_that_cannot_be_written(shop: LangSmithStandIn, tmp_path: 
         run(LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{tmp_path}/file"))
 
 
-def test_the_log_tells_where_the_window_is_from(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
+def test_the_log_tells_where_the_window_is_from(
+    shop: LangSmithStandIn, tmp_path: Path, run: Run, task_log: TaskLog
+) -> None:
     """The log names the window and its source."""
-    with capture_logs() as logs:
-        run(LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{tmp_path}"))
-    told = "\n".join(entry["event"] % entry.get("positional_args", ()) for entry in logs)
+    run(LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{tmp_path}"))
+    told = "\n".join(line for _, line in task_log())
     assert "from the data interval" in told
 
 
@@ -316,10 +318,10 @@ def test_a_destination_that_refuses_costs_no_page(shop: LangSmithStandIn, tmp_pa
         run(LangSmithExportOperator(task_id="export", project="shop", destination="file:///sys/lake"))
     good: dict[str, Any] = {"project": "shop", "destination": f"file://{tmp_path}"}
     for wrong in ({"destination": "s3://typo@traces"}, {"schema_manifest": "s3://typo@traces"}):
-        with pytest.raises(AirflowFailException, match=says("There is no connection 'typo'")):
+        with pytest.raises(AirflowFailException, match=says("Connection 'typo' is not defined")):
             run(LangSmithExportOperator(task_id="export", **{**good, **wrong}))
     hashed: dict[str, Any] = {"redact": {"inputs": "hash"}, "redact_conn_id": "salt"}
-    with pytest.raises(AirflowFailException, match=says("There is no connection 'salt', which redact_conn_id names")):
+    with pytest.raises(AirflowFailException, match=says("Connection 'salt' is not defined")):
         run(LangSmithExportOperator(task_id="export", **good, **hashed))
     assert not shop.requests_to("/runs/query")
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -10,8 +10,8 @@ from typing import Any
 
 import duckdb
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_langsmith.airflow_sdk import AirflowFailException
 from airflow_langsmith.export import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn

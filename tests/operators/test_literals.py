@@ -6,11 +6,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 from airflow.sdk import DAG, task
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_langsmith.airflow_sdk import AirflowFailException
 from airflow_langsmith.operators import (
     LangSmithExportOperator,
     LangSmithListRunsOperator,

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowSkipException
 
+from airflow_langsmith.airflow_sdk import AirflowSkipException
 from airflow_langsmith.exceptions import LangSmithException
 from airflow_langsmith.export import read_manifest
 from airflow_langsmith.hooks import LangSmithHook

@@ -8,19 +8,26 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException, AirflowFailException
-from structlog.testing import capture_logs
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
+from airflow_langsmith.airflow_sdk import AirflowException, AirflowFailException
 from airflow_langsmith.api.payloads import LARGEST
 from airflow_langsmith.export import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.defects import DOCUMENTS
+from tests.wording import says
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
 ReadRows = Callable[[str], list[dict[str, Any]]]
+TaskLog = Callable[[], list[tuple[str, str]]]
 
 
 @pytest.fixture
@@ -126,19 +133,16 @@ def test_the_column_comes_with_the_choice(shop: LangSmithStandIn, tmp_path: Path
         columns(columns=["run_id", "missing_payloads"])
 
 
-def test_the_log_tells_of_it(shop: LangSmithStandIn, tmp_path: Path) -> None:
+def test_the_log_tells_of_it(shop: LangSmithStandIn, tmp_path: Path, task_log: TaskLog) -> None:
     """The log warns with how many are missing, and from which of the rows, where their ids are columns."""
     shop.misbehave("status", status=404, path="/inputs", times=None)
-    with capture_logs() as logs:
-        export(tmp_path, payloads="flag", columns=["run_id", "inputs"])
-    told = [line["event"] % line.get("positional_args", ()) for line in logs if line["log_level"] == "warning"]
-    (found,) = [line for line in told if "could not be had" in line]
+    export(tmp_path, payloads="flag", columns=["run_id", "inputs"])
+    (found,) = [line for level, line in task_log() if level == "warning" and "could not be had" in line]
     assert found.startswith("4 payloads could not be had")
     assert {FIRST, CHILD} <= set(found.replace(",", "").split())
-    with capture_logs() as logs:
-        shop.behave()
-        export(tmp_path, payloads="flag")
-    assert not [line for line in logs if "could not be had" in line["event"]]
+    shop.behave()
+    export(tmp_path, payloads="flag")
+    assert len([line for _, line in task_log() if "could not be had" in line]) == 1
 
 
 def test_without_it_the_task_fails(shop: LangSmithStandIn, tmp_path: Path) -> None:
@@ -153,3 +157,197 @@ def test_without_it_the_task_fails(shop: LangSmithStandIn, tmp_path: Path) -> No
     assert not list(tmp_path.rglob("*.*"))
     with pytest.raises(AirflowFailException, match="it is 'fail' or 'flag'"):
         export(tmp_path, payloads="ignore")
+
+
+# Payloads as they are sent, with what Python programs and language models write in place of JSON.
+DEFECTS = {
+    "half an emoji": b'{"a":"cut \\ud83d"}',
+    "NaN": b'{"a":NaN,"b":[Infinity,-Infinity]}',
+    "NUL at the end": b'{"a":1}\x00',
+    "BOM at the end": b'{"a":1}\xef\xbb\xbf',
+    "BOM at the start": b'\xef\xbb\xbf{"a":1}',
+    "no UTF-8": b'{"a":"\xff"}',
+    "control characters": b'{"a":"x\ty\nz"}',
+    "lines": b'{\r\n  "a": NaN\n}',
+    "deep": b'{"a":' + b"[" * 100_000 + b"]" * 100_000 + b"}",
+    "fine": b'{"a":1.10}',
+}
+
+
+def page_of(defects: dict[str, bytes], links: dict[str, str]) -> bytes:
+    """Write a page of a run for each defect, with its inputs in it or, given links, elsewhere."""
+    runs = []
+    for number, (name, defect) in enumerate(defects.items()):
+        run = f'"id":"{number}","name":"{name}","start_time":"2026-03-01T00:00:{number:02d}Z"'
+        inputs = b'"inputs":' + defect
+        if links:
+            inputs = b'"inputs":null,"inputs_s3_urls":{"ROOT":{"presigned_url":"%b"}}' % links[name].encode()
+        runs.append(b"{%b,%b}" % (run.encode(), inputs))
+    return b'{"runs":[%b]}' % b",".join(reversed(runs))
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+def test_payloads_land_alike_by_page_and_by_blob_storage(
+    langsmith: LangSmithStandIn, storage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: Any
+) -> None:
+    """What is wrong with a payload is mended, by page and by blob storage alike, and strict readers take what lands."""
+    monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(api_version="v1", max_retries=0))
+    langsmith.add_project("shop")
+    values = landed(langsmith, storage, tmp_path, DEFECTS, format_)
+    assert values["half an emoji"] == {"a": "cut \ufffd"}
+    assert values["NaN"] == {"a": "NaN", "b": ["Infinity", "-Infinity"]}
+    assert values["NUL at the end"] == values["BOM at the end"] == values["BOM at the start"] == {"a": 1}
+    assert values["no UTF-8"] == {"a": "\ufffd"}
+    assert values["control characters"] == {"a": "x\ty\nz"}
+    assert values["lines"] == {"a": "NaN"}
+    assert values["fine"] == {"a": 1.10}
+
+
+@pytest.mark.parametrize("format_", ["jsonl", "parquet"])
+@settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(documents=st.lists(DOCUMENTS, min_size=10, max_size=30))
+def test_any_payloads_land_alike_by_page_and_by_blob_storage(
+    langsmith: LangSmithStandIn, storage: Any, tmp_path: Path, format_: Any, documents: list[bytes]
+) -> None:
+    """Whatever is wrong with payloads, rows are the same by both ways, and strict readers take every one."""
+    with pytest.MonkeyPatch.context() as environment:
+        connection = langsmith.connection(api_version="v1", max_retries=0, requests_per_10s=1000)
+        environment.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", connection)
+        langsmith.add_project("shop")
+        defects = {str(number): document for number, document in enumerate(documents)}
+        assert landed(langsmith, storage, tmp_path, defects, format_).keys() == defects.keys()
+
+
+def landed(
+    langsmith: LangSmithStandIn, storage: Any, tmp_path: Path, defects: dict[str, bytes], format_: str
+) -> dict[str, Any]:
+    """Land payloads by a page and by blob storage, and give what they are in both."""
+    links = {name: storage.put(f"/{name.replace(' ', '-')}", defect) for name, defect in defects.items()}
+    found: list[list[Any]] = []
+    for way, page in (("page", page_of(defects, {})), ("blob", page_of(defects, links))):
+        langsmith.misbehave("status", status=200, body=page)
+        result = export(tmp_path / way, format=format_, compression="zstd", columns=["run_id", "inputs"])
+        found.append(strict_rows(result, format_))
+    assert found[0] == found[1]
+    return dict(zip(defects, (row["inputs"] for row in reversed(found[0])), strict=True))
+
+
+def strict_rows(result: dict[str, Any], format_: str) -> list[dict[str, Any]]:
+    """Read rows by Python's strict reader, and see that other readers take the part, too."""
+    place = Path(result["manifest"].removeprefix("file://")).parent
+    (part,) = [place / file.name for file in read_manifest(result).files]
+    if format_ == "parquet":
+        rows = pq.read_table(part).to_pylist()
+        return [{**row, "inputs": strictly(row["inputs"] or "null")} for row in rows]
+    lines = pa.input_stream(part, compression="zstd").read()
+    with duckdb.connect() as database:
+        columns = "{run_id: 'varchar', inputs: 'json'}"
+        assert database.execute(f"select inputs from read_json('{part}', columns = {columns})").fetchall()
+    return [strictly(line) for line in lines.split(b"\n")[:-1]]
+
+
+def strictly(text: str | bytes) -> Any:
+    """Read JSON, and nothing that is only almost JSON."""
+
+    def refuse(constant: str) -> None:
+        raise ValueError(constant)
+
+    return json.loads(text.decode("utf-8") if isinstance(text, bytes) else text, parse_constant=refuse)
+
+
+@pytest.mark.parametrize(
+    "links",
+    [
+        {"inputs_s3_urls": {"ROOT": None}},
+        {"inputs_s3_urls": {"ROOT": {}}},
+        {"inputs_s3_urls": {"ROOT": {"presigned_url": None}}},
+        {"inputs_s3_urls": {"ROOT": {"presigned_url": ""}}},
+        {"inputs_s3_urls": {"ROOT": "s3://bucket/key"}},
+        {"inputs_s3_urls": {"s3_url": "key"}},
+        {"inputs_s3_urls": {"ROOT": {}}, "inputs": {}},
+        {"s3_urls": {"error": {}}},
+        {"s3_urls": {"error": None}, "error": ""},
+        {"s3_urls": {"extra": {"presigned_url": 7}}},
+    ],
+)
+def test_a_payload_without_a_usable_link_is_never_null_in_silence(
+    langsmith: LangSmithStandIn,
+    tmp_path: Path,
+    read_rows: ReadRows,
+    monkeypatch: pytest.MonkeyPatch,
+    links: dict[str, Any],
+) -> None:
+    """A payload that is said to be elsewhere, and nothing usable says where, fails the task or is marked."""
+    monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(api_version="v1", max_retries=0))
+    langsmith.add_project("shop")
+    page = {"runs": [{"id": "r", "start_time": "2026-03-01T00:00:00Z", **links}]}
+    langsmith.misbehave("status", status=200, body=page, times=None)
+    with pytest.raises(AirflowException, match=says(r"There is no link to the \w+ of run r")):
+        export(tmp_path)
+    (row,) = read_rows(export(tmp_path, payloads="flag")["manifest"])
+    (name,) = row["missing_payloads"]
+    assert name in ("inputs", "error", "extra")
+    assert row.get(name) is None
+
+
+@pytest.mark.parametrize("links", [{"inputs_s3_urls": {}}, {"inputs_s3_urls": None}, {"s3_urls": {}}])
+def test_no_links_mean_no_payloads(
+    langsmith: LangSmithStandIn,
+    tmp_path: Path,
+    read_rows: ReadRows,
+    monkeypatch: pytest.MonkeyPatch,
+    links: dict[str, Any],
+) -> None:
+    """A run whose payloads are not said to be elsewhere has none, and nothing is missing from it."""
+    monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(api_version="v1", max_retries=0))
+    langsmith.add_project("shop")
+    page = {"runs": [{"id": "r", "start_time": "2026-03-01T00:00:00Z", **links}]}
+    langsmith.misbehave("status", status=200, body=page)
+    (row,) = read_rows(export(tmp_path, payloads="flag")["manifest"])
+    assert (row["inputs"], row["missing_payloads"]) == (None, [])
+
+
+def test_an_error_in_blob_storage_is_its_text(shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows) -> None:
+    """An error lands as on a page, whether storage has it as a JSON string or as the text itself."""
+    for number, error in enumerate(("a\nb", '{"code": 7}')):
+        run = shop.add_run(project="shop", start_time=START + timedelta(hours=1, seconds=number), error=error)
+        shop.offload(run, "error")
+    plain = shop.add_run(project="shop", start_time=START + timedelta(hours=2), error="x")
+    shop.offload(plain, "error")
+    shop.misbehave("status", status=200, path=f"{plain}/error", body=b"Boom: <no> JSON")
+    rows = read_rows(export(tmp_path, columns=["start_time", "error"])["manifest"])
+    assert [row["error"] for row in rows if row["error"]] == ["Boom: <no> JSON", '{"code": 7}', "a\nb"]
+
+
+def test_links_of_a_self_hosted_server_are_below_its_api(
+    tmp_path: Path, read_rows: ReadRows, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link without a host belongs below ``/api``, whichever way the host is written: at the root is the UI."""
+    with LangSmithStandIn(self_hosted=True) as server:
+        run = server.add_run(project="shop", start_time=START, inputs={"q": 1}, error="boom")
+        server.offload(run, "inputs", "error")
+        for host in (server.url, server.url.removesuffix("/api"), f"{server.url}/v1"):
+            connection = {"conn_type": "langsmith", "host": host, "password": server.api_key}
+            extra = {"api_version": "v1", "max_retries": 0, "requests_per_10s": 1000}
+            monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", json.dumps({**connection, "extra": extra}))
+            (row,) = read_rows(export(tmp_path)["manifest"])
+            assert (json.loads(row["inputs"]), row["error"]) == ({"q": 1}, "boom")
+        assert {request.path.split("/")[1] for request in server.requests} == {"api"}
+
+
+@pytest.mark.parametrize("payload", ["inputs", "error"])
+def test_a_page_of_html_is_no_payload(
+    shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows, payload: str
+) -> None:
+    """A server's page, answered with status 200 in place of a payload, fails the task or is flagged."""
+    run = shop.add_run(project="shop", start_time=START + timedelta(hours=1), **{payload: "x"})
+    shop.offload(run, payload)
+    shop.misbehave("html", status=200, path=f"{run}/{payload}", times=None)
+    with pytest.raises(
+        AirflowException, match=says(f"with 'text/html' in place of the {payload} of run {run}")
+    ) as caught:
+        export(tmp_path)
+    assert not isinstance(caught.value, AirflowFailException)
+    rows = read_rows(export(tmp_path, payloads="flag")["manifest"])
+    (row,) = [row for row in rows if row["run_id"] == run]
+    assert (row["missing_payloads"], row[payload]) == ([payload], None)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import logging
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,10 +14,11 @@ from urllib.parse import parse_qs
 from uuid import uuid4
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 from langsmith import Client
 
+from airflow_langsmith.airflow_sdk import AirflowFailException
 from airflow_langsmith.export import read_manifest
+from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.operators import LangSmithListRunsOperator, LangSmithReadRunOperator
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.wording import says
@@ -247,6 +249,59 @@ def test_a_public_link(langsmith: LangSmithStandIn, connect: Any, run: Run) -> N
     with pytest.raises(AirflowFailException) as caught:
         run(LangSmithReadRunOperator(task_id="read", run_id=link))
     assert token not in str(caught.value)
+
+
+GONE = [("status", 404), ("status", 410), ("status", 501), ("rate_limit", 429)]
+
+
+@pytest.mark.filterwarnings("ignore:share_run")
+@pytest.mark.parametrize(("fault", "status"), GONE)
+def test_a_public_link_after_the_end_of_v1(
+    langsmith: LangSmithStandIn, connect: Any, run: Run, fault: Any, status: int
+) -> None:
+    """When v1's address of public links is gone, v2 says where the run is, and the key reads it, payloads and all."""
+    connect(langsmith)
+    ids = tree(langsmith)
+    link = Client(api_url=langsmith.url, api_key=langsmith.api_key).share_run(ids["b"])
+    token = link.removesuffix("/r").rpartition("/")[2]
+    whole = run(LangSmithReadRunOperator(task_id="read", run_id=ids["b"], project="shop"))
+    body = {"detail": "Not Found"}
+    langsmith.misbehave(fault, status=status, body=body, path=f"/v1/public/{token}/run", times=None)
+    langsmith.requests.clear()
+    found = run(LangSmithReadRunOperator(task_id="read", run_id=link))
+    assert found == whole
+    assert found["inputs"]
+    (request,) = langsmith.requests_to(f"/v2/public/{token}/runs/query")
+    assert "x-api-key" not in request.headers
+
+
+@pytest.mark.filterwarnings("ignore:share_run")
+def test_a_public_link_to_another_workspace_after_the_end_of_v1(
+    langsmith: LangSmithStandIn, connect: Any, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run that the key cannot see comes as v2 shares it: without payloads, which are named; the log says so."""
+    connect(langsmith)
+    ids = tree(langsmith)
+    link = Client(api_url=langsmith.url, api_key=langsmith.api_key).share_run(ids["root"])
+    token = link.removesuffix("/r").rpartition("/")[2]
+    langsmith.misbehave("status", status=410, path=f"/v1/public/{token}/run", times=None)
+    langsmith.misbehave("status", status=403, body={"error": "Forbidden"}, path="/sessions", times=None)
+    logging.getLogger("airflow_langsmith").addHandler(caplog.handler)
+    with LangSmithHook() as hook:
+        shared = hook.read_run(link)
+    assert (shared.id, shared.name, shared.trace_id) == (ids["root"], "root", ids["root"])
+    assert shared.project.id == langsmith.project_id("shop")
+    assert (shared.inputs, shared.outputs) == (None, None)
+    assert shared.missing_payloads == ["inputs", "outputs", "events", "serialized"]
+    logging.getLogger("airflow_langsmith").removeHandler(caplog.handler)
+    assert "no inputs and outputs" in caplog.text
+    assert token not in caplog.text
+    langsmith.misbehave("status", status=404, path=f"/v2/public/{token}/runs/query", times=None)
+    with pytest.raises(AirflowFailException) as caught:
+        run(LangSmithReadRunOperator(task_id="read", run_id=link))
+    assert token not in str(caught.value)
+    (second,) = langsmith.requests_to(f"/public/{token}/runs/v2/query")
+    assert second.path.startswith("/api/v2")
 
 
 @pytest.mark.parametrize("operator", [LangSmithListRunsOperator, LangSmithReadRunOperator])

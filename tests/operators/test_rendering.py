@@ -11,12 +11,13 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException, BaseOperator, XCom
 from airflow.sdk import DAG
+from airflow.sdk.execution_time.xcom import XCom
 from airflow.serialization import serialized_objects
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_langsmith.airflow_sdk import AirflowFailException, BaseOperator
 from airflow_langsmith.api.filters import Filter, and_, eq, tag
 from airflow_langsmith.operators import LangSmithExportOperator, LangSmithListRunsOperator, LangSmithReadRunOperator
 from airflow_langsmith.operators.base import LangSmithOperator
@@ -74,6 +75,7 @@ def test_a_filter_value_is_what_the_user_wrote(native: bool, value: str) -> None
         assert task.filter == f'and(eq(name, {json.dumps(value)}), has(tags, "a"))'
 
 
+@settings(deadline=None)  # each makes a DAG
 @given(text=TEXTS, native=st.booleans())
 def test_any_text_renders_to_itself(text: str, native: bool) -> None:
     """Whatever text an argument or a filter's value is, and whatever text a template gives, stays that text."""

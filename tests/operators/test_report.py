@@ -12,7 +12,6 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from structlog.testing import capture_logs
 
 from airflow_langsmith.export import Exported, Manifest, Progress
 from airflow_langsmith.export.manifest import ManifestColumn, ManifestFile
@@ -27,6 +26,7 @@ from airflow_langsmith.testing import LangSmithStandIn
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 Run = Callable[..., Any]
+Lines = Callable[[Any], list[str]]
 
 
 @pytest.fixture
@@ -40,11 +40,16 @@ def shop(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> LangSm
     return langsmith
 
 
-def lines(run: Run, operator: Any) -> list[str]:
+@pytest.fixture
+def lines(run: Run, task_log: Callable[[], list[tuple[str, str]]]) -> Callable[[Any], list[str]]:
     """Run an operator, and give the lines of its log."""
-    with capture_logs() as logs:
+
+    def lines(operator: Any) -> list[str]:
+        before = len(task_log())
         run(operator)
-    return [str(entry["event"]) % entry.get("positional_args", ()) for entry in logs]
+        return [line for _, line in task_log()[before:]]
+
+    return lines
 
 
 def export(lake: Path, **arguments: Any) -> LangSmithExportOperator:
@@ -52,32 +57,32 @@ def export(lake: Path, **arguments: Any) -> LangSmithExportOperator:
     return LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{lake}", **arguments)
 
 
-def test_three_closing_lines(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
+def test_three_closing_lines(shop: LangSmithStandIn, tmp_path: Path, lines: Lines) -> None:
     """The last lines say how many rows of what, what it took, and where the manifest is; nothing was replaced."""
-    *_, rows, took, manifest = lines(run, export(tmp_path))
+    *_, rows, took, manifest = lines(export(tmp_path))
     assert rows == "Exported 40 rows (20 pending) of shop, 2026-03-01 to 2026-03-02 UTC"
     assert took.startswith("1 part, ")
     assert "; 2 requests, " in took
     assert manifest == f"Manifest: file://{tmp_path}/runs/project=shop/date=2026-03-01/_manifest.json"
 
 
-def test_what_was_replaced(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
+def test_what_was_replaced(shop: LangSmithStandIn, tmp_path: Path, run: Run, lines: Lines) -> None:
     """A re-run says which export it replaced, when that was written, and how much changed."""
     run(export(tmp_path, max_rows_per_file=15))
     at = f"{datetime.now(UTC):%Y-%m-%d }"
-    *_, same = lines(run, export(tmp_path, max_rows_per_file=15))
+    *_, same = lines(export(tmp_path, max_rows_per_file=15))
     assert same.startswith(f"Replaced the export of {at}")
     assert same.endswith(" UTC: 40 -> 40 rows, 0 parts changed")
     shop.add_run(project="shop", start_time=START, end_time=START)
-    *_, more = lines(run, export(tmp_path, max_rows_per_file=15))
+    *_, more = lines(export(tmp_path, max_rows_per_file=15))
     assert more.endswith(" UTC: 40 -> 41 rows, 1 part changed")
 
 
-def test_nothing_is_hidden_in_a_group(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
+def test_nothing_is_hidden_in_a_group(shop: LangSmithStandIn, tmp_path: Path, lines: Lines) -> None:
     """Airflow shows groups collapsed: neither progress nor waits nor warnings are in one."""
     shop.misbehave("rate_limit", retry_after=0)
     shop.add_run(project="shop", start_time=START, inputs={"n": "many"})
-    told = lines(run, export(tmp_path, flatten=["inputs.n:int64"]))
+    told = lines(export(tmp_path, flatten=["inputs.n:int64"]))
     assert "1 values did not fit the type of their path; the column flatten_misfits keeps them" in told
     assert not [line for line in told if "group::" in line]
 
@@ -172,28 +177,28 @@ def test_a_usual_line_fits() -> None:
     assert rows.endswith(", 2026-03-01 09:00 to 10:00 UTC")
 
 
-def test_a_list_names_its_first_runs(shop: LangSmithStandIn, run: Run) -> None:
+def test_a_list_names_its_first_runs(shop: LangSmithStandIn, lines: Lines) -> None:
     """A list tells how many runs it has, and the names of the first five."""
-    *_, count, names = lines(run, LangSmithListRunsOperator(task_id="list", project="shop", is_root=True))
+    *_, count, names = lines(LangSmithListRunsOperator(task_id="list", project="shop", is_root=True))
     assert count.startswith("20 runs of project 'shop'")
     assert names == "ask 19, ask 18, ask 17, ask 16, ask 15, ..."
-    told = lines(run, LangSmithListRunsOperator(task_id="list", project="shop", filter='eq(name, "nobody")'))
+    told = lines(LangSmithListRunsOperator(task_id="list", project="shop", filter='eq(name, "nobody")'))
     assert told[-1].startswith("0 runs of project 'shop'")
     unnamed = LangSmithListRunsOperator(task_id="list", project="shop", is_root=True, select="run_id")
-    assert lines(run, unnamed)[-1].startswith("20 runs of")
+    assert lines(unnamed)[-1].startswith("20 runs of")
 
 
-def test_a_read_names_its_run(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
+def test_a_read_names_its_run(shop: LangSmithStandIn, tmp_path: Path, lines: Lines) -> None:
     """A read tells the name and id of its run, how many are below it, and how large it is; wherever it goes."""
     root = shop.add_run(project="shop", name="agent", start_time=START, inputs={"q": "x" * 2000})
     for _ in range(3):
         shop.add_run(project="shop", name="tool", start_time=START, parent_run_id=root)
     read: Any = {"task_id": "read", "run_id": root, "project": "shop", "columns": "run_id, dotted_order, inputs"}
-    assert lines(run, LangSmithReadRunOperator(**read))[-1] == f"Read run agent ({root}), 0 runs below, 2.14 KB"
-    whole = lines(run, LangSmithReadRunOperator(**read, load_children=True))[-1]
+    assert lines(LangSmithReadRunOperator(**read))[-1] == f"Read run agent ({root}), 0 runs below, 2.14 KB"
+    whole = lines(LangSmithReadRunOperator(**read, load_children=True))[-1]
     assert whole.startswith(f"Read run agent ({root}), 3 runs below, ")
     landed = LangSmithReadRunOperator(**read, load_children=True, destination=f"file://{tmp_path}")
-    *_, told, took, manifest = lines(run, landed)
+    *_, told, took, manifest = lines(landed)
     assert told.startswith(f"Read run agent ({root}), 3 runs below, ")
     assert took.startswith("1 part, ")
     assert manifest.startswith(f"Manifest: file://{tmp_path}/runs/project=shop/tree={root}/")

@@ -10,8 +10,8 @@ from typing import Any
 from unittest.mock import MagicMock
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowException
 
+from airflow_langsmith.airflow_sdk import AirflowException
 from airflow_langsmith.export import checkpoints
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import AirflowFailException
 
+from airflow_langsmith.airflow_sdk import AirflowFailException
 from airflow_langsmith.export import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn
@@ -21,6 +21,8 @@ EMAIL, CARD, KEY = "grace.hopper@example.com", "4111 1111 1111 1111", "sk-proj-a
 
 ReadRows = Callable[[Any], list[dict[str, Any]]]
 Export = Callable[..., dict[str, Any]]
+TaskLog = Callable[[], list[tuple[str, str]]]
+Warned = Callable[[], list[str]]
 
 
 @pytest.fixture
@@ -72,13 +74,13 @@ def test_paths_become_columns(shop: LangSmithStandIn, tmp_path: Path, read_rows:
         "outputs",
         "inputs__user__n",
         "outputs__score",
-        "metadata__a_b",
+        "metadata__a_b___14d83e13",
         "feedback__user_score",
         "inputs__question",
         "flatten_misfits",
     }
     for row in rows:
-        number = row["metadata__a_b"]
+        number = row["metadata__a_b___14d83e13"]
         assert row["inputs__question"] == f"q {number}"
         assert row["inputs__user__n"] == number % 3
         assert row["outputs__score"] == (number / 2 if number < 200 and number % 100 else None)
@@ -190,3 +192,78 @@ def test_shapes_that_cannot_be_meant(
     with pytest.raises(AirflowFailException, match=why):
         export(tmp_path, **arguments)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+@pytest.fixture
+def warned(task_log: TaskLog) -> Callable[[], list[str]]:
+    """List the warnings of a task's log as they are read."""
+    return lambda: [line for level, line in task_log() if level == "warning"]
+
+
+def test_a_path_that_finds_nothing_is_told(
+    shop: LangSmithStandIn, tmp_path: Path, export: Export, warned: Warned
+) -> None:
+    """A flat column that is null in all rows is warned of, with the keys there are; the manifest counts all nulls."""
+    result = export(tmp_path, flatten=["inputs.qestion", "inputs.question", "outputs.score", "inputs.user.mail"])
+    assert warned() == [
+        "inputs__qestion is null in all 250 rows\n  keys of inputs seen: question, user",
+        "inputs__user__mail is null in all 250 rows\n  keys of inputs.user seen: email, n",
+    ]
+    nulls = {"inputs__qestion": 250, "inputs__question": 0, "outputs__score": 50, "inputs__user__mail": 250}
+    assert read_manifest(result).nulls == nulls
+
+
+def test_many_paths_that_find_nothing_take_few_lines(
+    shop: LangSmithStandIn, tmp_path: Path, export: Export, warned: Warned
+) -> None:
+    """The log names ten of them, counts the others, and no line is too long for Airflow's log view."""
+    export(tmp_path, flatten=[f"inputs.{'x' * 70}{number}" for number in range(25)])
+    told = warned()
+    assert len(told) == 11
+    assert told[-1] == "15 more flat columns are null in all rows: see nulls in the manifest"
+    assert max(len(line) for warning in told for line in warning.splitlines()) < 90
+
+
+@pytest.mark.parametrize("arguments", [{}, {"flatten": "*"}, {"flatten": ["inputs.question"]}])
+def test_paths_that_find_something_are_not_told(
+    shop: LangSmithStandIn, tmp_path: Path, export: Export, warned: Warned, arguments: Any
+) -> None:
+    """There is no warning if there is nothing to warn of, and no count without flat columns."""
+    result = export(tmp_path, **arguments)
+    assert warned() == []
+    assert bool(read_manifest(result).nulls) == bool(arguments)
+
+
+def test_a_path_to_be_redacted_that_is_nowhere_is_told(
+    shop: LangSmithStandIn, tmp_path: Path, export: Export, warned: Warned
+) -> None:
+    """A rule for a path that no row has is warned of, for what it was to hide has another name; others are not."""
+    rules = {"inputs.user.emial": "drop", "inputs.user.email": "drop", "outputs.other": "drop", "error": "drop"}
+    export(tmp_path, redact=rules)
+    assert warned() == ["redact: no row of 250 has inputs.user.emial"]
+
+
+def test_two_days_have_one_meaning_of_a_name(
+    langsmith: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows, export: Export, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With ``*`` the column of a key is the same whatever keys the day has beside it."""
+    monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(requests_per_10s=1000))
+    holds: dict[str, set[str]] = {}
+    for day, keys in enumerate((["user_id"], ["user-id"], ["User_ID", "user_id"], ["user-id", "User_ID", "user_id"])):
+        project = f"shop {day}"
+        langsmith.add_run(project=project, start_time=START, extra={"metadata": {key: f"of {key}" for key in keys}})
+        result = LangSmithExportOperator(
+            task_id="export",
+            project=project,
+            start_time=START,
+            end_time=START + DAY,
+            destination=f"file://{tmp_path}",
+            columns=["metadata"],
+            flatten="*",
+        ).execute({})
+        (row,) = read_rows(result["manifest"])
+        for name, value in row.items():
+            if name != "metadata":
+                holds.setdefault(name, set()).add(value)
+    assert holds.pop("metadata__user_id") == {"of user_id"}
+    assert sorted(map(sorted, holds.values())) == [["of User_ID"], ["of user-id"]]

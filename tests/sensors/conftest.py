@@ -10,9 +10,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from airflow.providers.common.compat.sdk import TaskDeferred
 
+from airflow_langsmith.airflow_sdk import TaskDeferred
 from airflow_langsmith.testing import LangSmithStandIn
+from airflow_langsmith.watch import Clock
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -29,10 +30,63 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     return put
 
 
+class TaskInstance:
+    """What sensors use of Airflow's task instance: its XComs, and when it was rescheduled first."""
+
+    map_index = -1
+    try_number = 1
+
+    def __init__(self, first_reschedule: datetime | None = None) -> None:
+        self.xcoms: dict[str, Any] = {}
+        self.first_reschedule = first_reschedule
+
+    def xcom_push(self, key: str, value: Any) -> None:
+        """Store a value."""
+        self.xcoms[key] = value
+
+    def xcom_pull(self, key: str, *, map_indexes: int) -> Any:
+        """Return it; without an index, Airflow returns a list of those of all mapped tasks."""
+        assert map_indexes == self.map_index
+        return self.xcoms.get(key)
+
+    def get_first_reschedule_date(self, _: Any) -> datetime | None:
+        """Return when the first look was over."""
+        return self.first_reschedule
+
+
 def context(**more: Any) -> Any:
     """Make the context of a scheduled run of the first day."""
-    dag_run = SimpleNamespace(run_type="scheduled", run_after=START + DAY)
-    return {"data_interval_start": START, "data_interval_end": START + DAY, "dag_run": dag_run, **more}
+    dag_run = SimpleNamespace(run_type="scheduled", run_after=START + DAY, conf={})
+    bounds = {"data_interval_start": START, "data_interval_end": START + DAY}
+    return {**bounds, "dag_run": dag_run, "ti": TaskInstance(), **more}
+
+
+class TurnedClock(Clock):
+    """A clock that stands still until somebody sleeps by it, or turns it."""
+
+    def __init__(self, now: datetime) -> None:
+        self.time = now
+
+    def now(self) -> datetime:
+        """Return the time."""
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        """Turn the clock instead of waiting."""
+        self.time += timedelta(seconds=seconds)
+        await asyncio.sleep(0)
+
+
+@pytest.fixture
+def clock() -> TurnedClock:
+    """A clock that the test turns, long after the first day."""
+    return TurnedClock(START + 2 * DAY)
+
+
+@pytest.fixture
+def instance() -> TaskInstance:
+    """A task instance, to look at what a sensor left with it."""
+    return TaskInstance()
 
 
 @pytest.fixture
@@ -58,6 +112,12 @@ def run() -> Callable[..., Any]:
             return sensor.resume_execution(deferred.method_name, {"event": event}, given)
 
     return run
+
+
+@pytest.fixture
+def context_of() -> Callable[..., Any]:
+    """Make the context of a scheduled run of the first day."""
+    return context
 
 
 async def first(trigger: Any) -> Any:

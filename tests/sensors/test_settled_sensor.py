@@ -8,12 +8,12 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from airflow.providers.common.compat.sdk import (
+from airflow.exceptions import AirflowRescheduleException
+
+from airflow_langsmith.airflow_sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
 )
-from airflow.sdk.exceptions import AirflowRescheduleException
-
 from airflow_langsmith.api import LangSmithClient
 from airflow_langsmith.sensors import LangSmithSettledSensor
 from airflow_langsmith.testing import LangSmithStandIn
@@ -50,34 +50,24 @@ def test_a_window_at_rest(
     assert langsmith.project_id("shop") in result["url"]
 
 
-class Clock:
-    """A clock that the test turns."""
-
-    def __init__(self) -> None:
-        self.now = START + 2 * DAY
-
-    def __call__(self) -> datetime:
-        """Tell the time."""
-        return self.now
-
-
 @BOTH
 def test_one_look_after_the_other(
-    langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient], version: str
+    langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient], clock: Any, version: str
 ) -> None:
     """Runs that are pending or come late are waited for; those that hang for too long are given up, and named."""
-    client, clock = client_of(langsmith, version), Clock()
+    client = client_of(langsmith, version)
     selection = Selection(project="shop", start=START, end=START + DAY, closes=START + DAY + HOUR)
     watch = SettledWatch(selection, quiet_for=10 * MINUTE, pending_timeout=3 * DAY, clock=clock)
     hangs = langsmith.add_run(project="shop", start_time=START, name="hangs")
     slow = langsmith.add_run(project="shop", start_time=START + 23 * HOUR, name="slow")
 
     def look(minutes: int) -> tuple[str, str]:
-        clock.now += minutes * MINUTE
+        clock.time += minutes * MINUTE
         outcome = client.drive(watch.look(client.backend))
         return outcome.state, outcome.line
 
-    clock.now = START + DAY + 30 * MINUTE
+    clock.time = START + DAY + 30 * MINUTE
+    look(0)  # finds the project
     requests = client.requests
     state, line = look(29)
     assert (state, client.requests) == ("waiting", requests)
@@ -85,18 +75,17 @@ def test_one_look_after_the_other(
 
     state, line = look(1)
     assert state == "waiting"
-    assert f"2 of 2 runs are pending (the oldest: 'hangs' {hangs}" in line
-    langsmith.update_run(slow, end_time=clock.now)
+    assert f"2 of 2 runs are pending (oldest: 'hangs' {hangs}, started 2026-03-01" in line
+    langsmith.update_run(slow, end_time=clock.time)
     state, line = look(60)
     assert (state, "1 of 2 runs are pending" in line) == ("waiting", True)
     langsmith.add_run(project="shop", start_time=START + HOUR, end_time=START + HOUR, name="late")
-    clock.now = START + 3 * DAY
+    clock.time = START + 3 * DAY
     state, line = look(0)
-    assert (state, f"1 are given up after 3 days, 0:00:00 ({hangs})" in line) == ("waiting", True)
-    assert look(9)[0] == "waiting"
-    again = SettledWatch.of(selection, watch.serialize())
-    again._clock = clock
-    watch = again
+    assert (state, f"1 given up after 3 days ({hangs})" in line) == ("waiting", True)
+    state, line = look(9)
+    assert (state, line.rpartition("; ")[2]) == ("waiting", "run count unchanged for 540 s (needs 600 s)")
+    watch = SettledWatch.of(selection, watch.serialize(), clock)
     assert look(1)[0] == "met"
 
 
@@ -130,14 +119,8 @@ def test_rescheduled_looks_remember(langsmith: LangSmithStandIn, connect: Connec
     store = Store()
     asked: Any = {"mode": "reschedule", "poke_interval": 0.01}
 
-    class Instance:
-        """Airflow's record of when it was rescheduled first."""
-
-        def get_first_reschedule_date(self, _: Any) -> datetime:
-            return datetime.now(UTC)
-
     def look(**arguments: Any) -> Any:
-        return run(sensor(**asked, **arguments), task_state_store=store, ti=Instance())
+        return run(sensor(**asked, **arguments), task_state_store=store)
 
     with pytest.raises(AirflowRescheduleException):
         look(quiet_for="1h")
@@ -150,7 +133,7 @@ def test_rescheduled_looks_remember(langsmith: LangSmithStandIn, connect: Connec
     assert look(quiet_for="1h")["quiet_seconds"] >= 7200
     store.clear()
     with pytest.raises(AirflowFailException, match="deferrable=True"):
-        run(sensor(**asked), ti=Instance())
+        run(sensor(**asked))
 
 
 @pytest.mark.parametrize(
@@ -164,10 +147,13 @@ def test_rescheduled_looks_remember(langsmith: LangSmithStandIn, connect: Connec
     ],
 )
 def test_what_cannot_be_meant(langsmith: LangSmithStandIn, connect: Connect, run: Run, arguments: Any) -> None:
-    """A length of time that is none fails at once, by name."""
+    """A length of time that is none fails by name when the DAG is parsed, or once its template is rendered."""
     connect(langsmith)
-    with pytest.raises(AirflowFailException, match=next(iter(arguments))):
+    ((name, value),) = arguments.items()
+    with pytest.raises(AirflowFailException, match=name):
         run(sensor(**arguments))
+    with pytest.raises(AirflowFailException, match=name):
+        run(sensor(**{name: "{{ value }}"}), value=value)
     assert langsmith.requests == []
 
 
@@ -177,6 +163,6 @@ def test_a_run_that_hangs(langsmith: LangSmithStandIn, connect: Connect, run: Ru
     connect(langsmith)
     hangs = langsmith.add_run(project="shop", start_time=START)
     with pytest.raises(AirflowSensorTimeout):
-        run(sensor(pending_timeout="", timeout=0.3, quiet_for="0s", deferrable=deferrable))
+        run(sensor(pending_timeout=None, timeout=0.3, quiet_for="0s", deferrable=deferrable))
     result = run(sensor(quiet_for="0s", deferrable=deferrable))
     assert (result["pending"], result["given_up_runs"]) == (0, [hangs])

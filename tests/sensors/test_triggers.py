@@ -12,7 +12,6 @@ from typing import Any
 
 import pytest
 from airflow.sdk import Asset, AssetWatcher
-from airflow.sdk.serde import deserialize, serialize
 from langsmith import Client
 
 from airflow_langsmith.api.errors import ConfigurationError
@@ -90,6 +89,13 @@ WRITTEN: list[tuple[str, dict[str, Any]]] = [
 
 def rebuilt(written: tuple[str, dict[str, Any]]) -> Any:
     """Make a trigger from what is written, as the triggerer does."""
+    try:
+        from airflow.sdk.serde import deserialize, serialize  # noqa: PLC0415
+    except ImportError:  # before Airflow 3.2
+        from airflow.serialization.serde import (  # type: ignore[import-not-found, no-redef]  # noqa: PLC0415
+            deserialize,
+            serialize,
+        )
     module, _, name = written[0].rpartition(".")
     arguments: Any = deserialize(json.loads(json.dumps(serialize(written[1]))))
     return getattr(import_module(module), name)(**arguments)

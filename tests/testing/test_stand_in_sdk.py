@@ -366,3 +366,14 @@ def test_the_sample_is_the_same_logged_or_loaded(client: sdk.Client) -> None:
 def seen(run: Run) -> dict[str, Any]:
     """Give what a run says, without what depends on the project's address."""
     return run.model_dump(exclude={"session_id", "app_path"})
+
+
+def test_a_self_hosted_server_is_found_below_api() -> None:
+    """The SDK logs to a self-hosted server and reads attachments back through its relative links."""
+    with LangSmithStandIn(self_hosted=True) as server:
+        assert server.url.endswith("/api")
+        client = sdk.Client(api_url=server.url, api_key=server.api_key)
+        run = server.add_run(project="shop", attachments={"photo": ("image/png", b"png")})
+        found = client.read_run(run)
+        assert found.attachments["photo"]["reader"].read() == b"png"
+        client.close()

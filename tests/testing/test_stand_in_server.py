@@ -210,3 +210,16 @@ def test_an_airflow_connection_is_ready_to_use(langsmith: LangSmithStandIn) -> N
         "extra": {"api_version": "v2"},
     }
     assert langsmith.api_key not in repr(langsmith)
+
+
+@pytest.mark.parametrize("path", ["/", "/sessions", "/public/download?jwt=x", "/storage/x/inputs", "/apis"])
+def test_beside_the_api_a_self_hosted_server_answers_with_its_ui(path: str) -> None:
+    """Behind nginx every address but those below ``/api`` is the UI: 200, in HTML, with a key or without."""
+    with LangSmithStandIn(self_hosted=True) as server, httpx.Client() as client:
+        page = client.get(server.url.removesuffix("/api") + path)
+        assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html")
+        assert "<html>" in page.text
+        key = {"X-API-Key": server.api_key}
+        for prefix in ("", "/v1"):
+            assert client.get(f"{server.url}{prefix}/sessions", headers=key).json() == []
+        assert client.get(f"{server.url}/nowhere", headers=key).status_code == 404

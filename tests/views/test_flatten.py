@@ -16,8 +16,10 @@ from msgspec import Raw
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.views import Column, ColumnType, Rows, View
+from airflow_langsmith.views.empty import EmptyColumn
 from airflow_langsmith.views.flatten import Discovery, Flattening
 from airflow_langsmith.views.paths import spell
+from tests.wording import says
 
 
 def column(name: str, type_: ColumnType = "json") -> Column:
@@ -183,40 +185,30 @@ def test_there_is_no_column_of_misfits_without_types() -> None:
     [
         ("inputs.question", "inputs__question"),
         ("outputs.documents[0].page_content", "outputs__documents__0__page_content"),
-        ('metadata."key.with.dots"', "metadata__key_with_dots"),
-        ("metadata.user-id ²", "metadata__user_id__"),
-        ("metadata.größe", "metadata__größe"),
+        ('metadata."key.with.dots"', "metadata__key_with_dots___f34c8fbd"),
+        ("metadata.user-id ²", "metadata__user_id___eed27741"),
+        ("metadata.größe", "metadata__größe___622040b0"),
         ("feedback.user_score", "feedback__user_score"),
     ],
 )
 def test_a_column_is_named_by_its_path(path: str, name: str) -> None:
-    """What cannot be in a name becomes an underscore."""
+    """A plain path is its name; what cannot be in a name becomes an underscore, and a digest tells it apart."""
     assert Flattening(COLUMNS, [path]).columns[-1].name == name
 
 
-def test_a_name_that_is_taken_is_prefixed() -> None:
-    """Columns that came in keep their names, and of two paths alike, even but for case, neither is lost."""
-    columns = [*COLUMNS, column("inputs__a", "string"), column("flatten_misfits", "string")]
-    flattening = Flattening(columns, ["inputs.a:int", "inputs.A", 'metadata."x.y"', "metadata.x-y", "metadata.x.y"])
-    assert [one.name for one in flattening.columns[len(columns) :]] == [
-        "flat_inputs__a",
-        "flat_flat_inputs__A",
-        "metadata__x_y",
-        "flat_metadata__x_y",
-        "metadata__x__y",
-        "flat_flatten_misfits",
-    ]
-    rows = Rows([*rows_of({"a": 1, "A": 2}, into="inputs").columns, ["mine"], ["mine"]], 1)
-    assert flattening.apply(rows).columns[len(COLUMNS) :] == [
-        ["mine"],
-        ["mine"],
-        [1],
-        ["2"],
-        [None],
-        [None],
-        [None],
-        [None],
-    ]
+def test_keys_that_look_alike_have_columns_of_their_own() -> None:
+    """Keys that differ in capitals or signs are not one column, whichever of them the rows have."""
+    flattening = Flattening(COLUMNS, ["inputs.a:int", "inputs.A", 'inputs."x.y"', "inputs.x-y", "inputs.x.y"])
+    rows = rows_of({"a": 1, "A": 2, "x.y": 3, "x-y": 4, "x": {"y": 5}}, into="inputs")
+    assert len({one.name.casefold() for one in flattening.columns}) == len(COLUMNS) + 6
+    assert flattening.apply(rows).columns[len(COLUMNS) : -1] == [[1], ["2"], ["3"], ["4"], ["5"]]
+
+
+@pytest.mark.parametrize("paths", [["inputs.a", "inputs.a:int"], ["inputs.a[0]", "inputs.a.0"]])
+def test_a_place_has_one_column(paths: list[str]) -> None:
+    """Two paths to the same place are refused: their columns would have the same name."""
+    with pytest.raises(ConfigurationError, match=says("Two paths of flatten lead to the same place")):
+        Flattening(COLUMNS, paths)
 
 
 def test_columns_that_came_in_go_out_as_they_are() -> None:
@@ -331,3 +323,46 @@ def test_any_json_survives_all_the_way_to_a_file(tmp_path: Path, objects: list[t
 def test_flattening_adds_to_no_rows() -> None:
     """A page without rows has the columns, too."""
     assert Flattening(COLUMNS, ["outputs.a:int"]).apply(rows_of()).columns == [[]] * (len(COLUMNS) + 2)
+
+
+def test_nulls_are_counted() -> None:
+    """Each flat column counts its nulls, over all pages: what is missing, null, or does not fit."""
+    flattening = Flattening(COLUMNS, ["outputs.a:int", "outputs.b", "inputs.c"])
+    for _ in range(2):
+        flattening.apply(rows_of({"a": 1, "b": "x"}, {"a": "no", "b": None}, {"b": "y"}, None))
+    assert flattening.nulls == {"outputs__a": 6, "outputs__b": 4, "inputs__c": 8}
+    assert flattening.rows == 8
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("outputs.question", "keys of outputs seen: answer, turn, user"),
+        ("outputs.user.nam", "keys of outputs.user seen: name"),
+        ("outputs.turn.x", "no row has an object at outputs.turn"),
+        ("outputs.turn:bool", "outputs.turn has values, but nulls or of another type"),
+        ("outputs.user.name.first.x", "no row has an object at outputs.user.name"),
+        ("inputs.question", "no row has an object at inputs"),
+    ],
+)
+def test_a_column_without_values_tells_what_is_there(path: str, hint: str) -> None:
+    """Where a path finds nothing in any row, the keys at the place where it ends are told."""
+    flattening = Flattening(COLUMNS, [path, "outputs.answer"])
+    flattening.apply(rows_of({"turn": 1, "answer": "yes"}, {"user": {"name": None}}, None, "text"))
+    (empty,) = flattening.empty()
+    assert (empty.name, empty.hint) == (flattening.columns[len(COLUMNS)].name, hint)
+
+
+def test_without_rows_no_column_is_empty() -> None:
+    """A window without rows says nothing about paths."""
+    flattening = Flattening(COLUMNS, ["outputs.a"])
+    flattening.apply(rows_of())
+    assert (flattening.empty(), flattening.nulls) == ((), {"outputs__a": 0})
+
+
+@given(st.lists(st.text(max_size=60), min_size=1, max_size=200, unique=True), st.text(max_size=80))
+def test_a_hint_is_one_short_line(keys: list[str], place: str) -> None:
+    """However many keys there are, however long, and whatever is in them, a hint is a line that the log view shows."""
+    hint = EmptyColumn("name", place, tuple(sorted(keys))).hint
+    assert len(hint) <= 88
+    assert hint.isprintable()

@@ -319,3 +319,14 @@ def test_the_key_is_not_shown() -> None:
     """Neither a redaction nor its rules print it."""
     redaction = Redaction(COLUMNS, {"name": "hash", "*": "hash"}, SECRET)
     assert SECRET not in repr(vars(redaction))
+
+
+def test_paths_that_no_row_has_are_listed() -> None:
+    """A path without anything at it is listed, if all rows came by: an earlier try may have seen the others."""
+    redaction = Redaction(
+        COLUMNS, {"outputs.x": "drop", "outputs.y": "drop", "inputs": "drop", "*": {"patterns": ["email"]}}
+    )
+    redaction.apply(row_of(outputs={"x": 1}))
+    redaction.apply(row_of(outputs={"z": 1}))
+    assert redaction.unmet(2) == ("outputs.y",)
+    assert redaction.unmet(3) == redaction.unmet(0) == ()

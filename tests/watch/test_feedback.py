@@ -95,7 +95,7 @@ def test_figures_are_those_of_the_pieces(
     expected = {str(parse(f"{measure} >= 0.5").measures[0]): measured(measure, runs) for measure in measures}
     for version in ("v1", "v2"):
         server: Any = {"api_url": langsmith.url, "api_key": langsmith.api_key, "api_version": version}
-        watch = FeedbackWatch(selection, condition=condition)
+        watch = FeedbackWatch(selection, condition=parse(condition))
         with LangSmithClient(Settings(**server, requests_per_10s=100_000)) as client:
             for _ in range(2):  # the second look goes by what changed
                 found = client.drive(watch.look(client.backend)).figures["figures"]

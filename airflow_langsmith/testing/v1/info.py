@@ -1,11 +1,11 @@
-"""``GET /info``: what kind of deployment this is."""
+"""``GET /info`` and ``GET /ttl-settings``: what kind of deployment this is, and how long it keeps traces."""
 
 from __future__ import annotations
 
 from airflow_langsmith.testing.context import Context
 from airflow_langsmith.testing.exchange import Answer, Call, json_answer
 
-__all__ = ["read"]
+__all__ = ["read", "ttl_settings"]
 
 
 def read(context: Context, call: Call) -> Answer:  # noqa: ARG001 (every endpoint is called alike)
@@ -33,3 +33,10 @@ def read(context: Context, call: Call) -> Answer:  # noqa: ARG001 (every endpoin
             "customer_info": None,
         }
     )
+
+
+def ttl_settings(context: Context, call: Call) -> Answer:  # noqa: ARG001 (every endpoint is called alike)
+    """List how long traces are kept: what the organisation says, and then the workspace."""
+    days = context.settings.retention_days
+    organisation = {"default_trace_tier": "longlived", "longlived_ttl_days": None, "tenant_id": None}
+    return json_answer([organisation, {**organisation, "longlived_ttl_days": days, "tenant_id": context.workspace.id}])

@@ -139,7 +139,7 @@ def _conditions(asked: dict[str, Any]) -> Callable[[Project], bool]:
 
 
 def _assign(project: Project, body: dict[str, Any]) -> None:
-    for name in ("name", "description", "start_time", "end_time", "extra", "reference_dataset_id"):
+    for name in ("name", "description", "start_time", "end_time", "extra", "reference_dataset_id", "trace_tier"):
         if name in body:
             setattr(project, name, body[name])
 
@@ -160,7 +160,8 @@ def _row(context: Context, project: Project) -> dict[str, Any]:
         "start_time": naive(project.start_time),
         "end_time": None if project.end_time is None else naive(project.end_time),
         "extra": project.extra,
-        "trace_tier": "longlived",
+        "trace_tier": project.trace_tier,
+        "longlived_ttl_days": project.longlived_ttl_days,
         "default_dataset_id": None,
         "reference_dataset_id": project.reference_dataset_id,
         "test_run_number": None,

@@ -30,7 +30,7 @@ from airflow_langsmith.testing.refusals import Refusal
 from airflow_langsmith.testing.timeline import Bounds, Timeline, scan
 from airflow_langsmith.testing.v1.rows import DEFAULT_SELECT, SELECTABLE, V1Rows
 
-__all__ = ["CRITERIA", "matching", "query", "read", "refuse_without_clickhouse", "validate", "whole"]
+__all__ = ["CRITERIA", "deprecation", "matching", "query", "read", "refuse_without_clickhouse", "validate", "whole"]
 
 _DEPRECATED = {"Deprecation": "true", "Sunset": "Sun, 31 Jan 2027 00:00:00 GMT"}
 _SCOPES = ("session", "id", "parent_run", "trace", "reference_example")
@@ -95,7 +95,7 @@ def query(context: Context, call: Call) -> Answer:
             "search_cursors": None,
             "parsed_query": None,
         },
-        headers=_deprecation(context),
+        headers=deprecation(context),
     )
 
 
@@ -119,7 +119,7 @@ def read(context: Context, call: Call, run_id: str) -> Answer:
     run = context.workspace.runs.get(uuid_in_path(run_id, "run_id"))
     if run is None or asked.get("session_id", run.project_id) != run.project_id:
         raise Refusal(404, "Run not found")
-    return json_answer(whole(context, run), headers=_deprecation(context))
+    return json_answer(whole(context, run), headers=deprecation(context))
 
 
 def whole(context: Context, run: Run) -> dict[str, Any]:
@@ -209,5 +209,6 @@ def refuse_without_clickhouse(context: Context) -> None:
         raise Refusal(501, "This endpoint is not available on this deployment: use POST /v2/runs/query")
 
 
-def _deprecation(context: Context) -> dict[str, str]:
+def deprecation(context: Context) -> dict[str, str]:
+    """Write the headers of an address that will be removed, if there is something in its place."""
     return _DEPRECATED if context.settings.has_v2 else {}

@@ -7,9 +7,9 @@ from airflow_langsmith.testing.context import Context
 from airflow_langsmith.testing.exchange import Answer, Call, json_answer
 from airflow_langsmith.testing.records import Run
 from airflow_langsmith.testing.refusals import Refusal
-from airflow_langsmith.testing.v1.runs import whole
+from airflow_langsmith.testing.v1.runs import deprecation, whole
 
-__all__ = ["create", "read", "read_another"]
+__all__ = ["create", "read", "read_another", "shared"]
 
 
 def create(context: Context, call: Call, run_id: str) -> Answer:
@@ -24,18 +24,30 @@ def create(context: Context, call: Call, run_id: str) -> Answer:
 
 def read(context: Context, call: Call, share_token: str) -> Answer:  # noqa: ARG001  # an endpoint
     """Serve the shared run."""
-    return json_answer(whole(context, _shared(context, share_token)))
+    _refuse_after_v1(context)
+    return json_answer(whole(context, shared(context, share_token)), headers=deprecation(context))
 
 
 def read_another(context: Context, call: Call, share_token: str, run_id: str) -> Answer:  # noqa: ARG001
     """Serve another run of the shared run's trace."""
+    _refuse_after_v1(context)
     run = context.workspace.runs.get(uuid_in_path(run_id, "id"))
-    if run is None or run.trace_id != _shared(context, share_token).trace_id:
+    if run is None or run.trace_id != shared(context, share_token).trace_id:
         raise Refusal(404, "Run not found")
-    return json_answer(whole(context, run))
+    return json_answer(whole(context, run), headers=deprecation(context))
 
 
-def _shared(context: Context, share_token: str) -> Run:
+def _refuse_after_v1(context: Context) -> None:
+    if not context.settings.has_v1_queries:
+        raise Refusal(404, "Not Found")
+
+
+def shared(context: Context, share_token: str) -> Run:
+    """
+    Find the run that is shared by a token.
+
+    :raises Refusal: 404 if there is none.
+    """
     token = uuid_in_path(share_token, "share_token")
     for run in context.workspace.runs.values():
         if run.rest.get("share_token") == token:

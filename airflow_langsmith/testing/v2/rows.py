@@ -96,7 +96,7 @@ class V2Rows:
         return _time(run.first_token_time)
 
     def _attachments(self, run: Run) -> dict[str, str] | None:
-        return {name: self._base_url + storage_path(run, name) for name in run.attachments} or None
+        return {name: f"{self._base_url}/api{storage_path(run, name)}" for name in run.attachments} or None
 
     def _share_url(self, run: Run) -> str | None:
         token = run.rest.get("share_token")

@@ -29,7 +29,7 @@ from airflow_langsmith.testing.refusals import Refusal, invalid_field
 from airflow_langsmith.testing.timeline import Bounds, scan
 from airflow_langsmith.testing.v2.rows import SELECTABLE, V2Rows
 
-__all__ = ["query", "read"]
+__all__ = ["query", "read", "refuse_before_v2"]
 
 _DEFAULT_SELECTS = ("ID",)
 _DEFAULT_PAGE = 100
@@ -66,7 +66,7 @@ _READ: dict[str, Check] = {"project_id": uuid, "start_time": _moment, "selects":
 
 def query(context: Context, call: Call) -> Answer:
     """Serve one page of runs, the newest first."""
-    _refuse_before_v2(context)
+    refuse_before_v2(context)
     body = check_body(call.json(), _QUERY, nulls=False)
     _refuse_search(call, body)
     size = body.get("page_size", _DEFAULT_PAGE)
@@ -80,7 +80,7 @@ def query(context: Context, call: Call) -> Answer:
 
 def read(context: Context, call: Call, run_id: str) -> Answer:
     """Serve one run."""
-    _refuse_before_v2(context)
+    refuse_before_v2(context)
     asked = check_query(call, _READ, lists=("selects",))
     if "project_id" not in asked:
         raise invalid_field("project_id", "Field required", kind="missing", where="query")
@@ -155,7 +155,8 @@ def _conditions(context: Context, body: Mapping[str, Any]) -> tuple[list[Predica
     return found, demands.roots
 
 
-def _refuse_before_v2(context: Context) -> None:
+def refuse_before_v2(context: Context) -> None:
+    """Refuse everything of v2 on a release that has none."""
     if not context.settings.has_v2:
         raise Refusal(404, "Not Found", body={"detail": "Not Found"})
 

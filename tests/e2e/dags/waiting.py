@@ -24,13 +24,17 @@ ENDS: dict[str, dict[str, Any]] = {
     "survives": {},
     "alarmed": {"fail_when": "share(user_score, 0) > 0.4"},
     "overdue": {"timeout": 10.0, "soft_fail": True},
-    "locked_out": {"langsmith_conn_id": "changing"},
-    "wrong_key": {"langsmith_conn_id": "wrong"},
+    "stopped": {"execution_timeout": timedelta(seconds=10), "soft_fail": True, "retries": 1},
+    "locked_out": {"langsmith_conn_id": "changing", "soft_fail": True},
+    "wrong_key": {"langsmith_conn_id": "wrong", "soft_fail": True},
 }
 
 for name, how in ENDS.items():
     with DAG(dag_id=name, schedule=None):
         LangSmithFeedbackSensor(task_id="wait", project=name, **(WAITING | how))
+
+with DAG(dag_id="mapped", schedule=None):
+    LangSmithFeedbackSensor.partial(task_id="wait", **WAITING).expand(project=["survives", "overdue"])
 
 people = LangSmithFeedbackEventTrigger(project="watched", condition="count(user_score) >= 2", poke_interval=0.5)
 

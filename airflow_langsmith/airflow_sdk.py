@@ -1,0 +1,72 @@
+"""
+Airflow's names, from the module where the installed release keeps them.
+
+Airflow 3.0, 3.1 and 3.2 each moved some of these. ``common-compat`` knows the way from version 1.12 on; the constraints
+of Airflow 3.0 and of the first 3.1 releases hold an older one.
+"""
+
+from __future__ import annotations
+
+try:
+    from airflow.providers.common.compat.sdk import (
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowSensorTimeout,
+        AirflowSkipException,
+        BaseHook,
+        BaseOperator,
+        BaseOperatorLink,
+        BaseSensorOperator,
+        Connection,
+        Context,
+        PokeReturnValue,
+        TaskDeferred,
+        conf,
+    )
+except ImportError:
+    from airflow.configuration import conf
+    from airflow.exceptions import (  # type: ignore[attr-defined, no-redef]  # where they were
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowSensorTimeout,
+        AirflowSkipException,
+        TaskDeferred,
+    )
+    from airflow.sdk import BaseOperator, BaseOperatorLink, BaseSensorOperator, Connection, Context, PokeReturnValue
+
+    try:
+        from airflow.sdk import BaseHook
+    except ImportError:  # Airflow 3.0
+        from airflow.hooks.base import BaseHook  # type: ignore[attr-defined, no-redef]
+
+try:
+    from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralTimeout
+except ImportError:  # Airflow 3.0 and 3.1
+    from airflow.exceptions import AirflowTaskTimeout, TaskDeferralTimeout  # type: ignore[no-redef]
+
+try:
+    from airflow.sdk.log import mask_secret
+except ImportError:  # Airflow 3.0
+    from airflow.sdk.execution_time.secrets_masker import mask_secret  # type: ignore[no-redef]
+
+__all__ = [
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowNotFoundException",
+    "AirflowSensorTimeout",
+    "AirflowSkipException",
+    "AirflowTaskTimeout",
+    "BaseHook",
+    "BaseOperator",
+    "BaseOperatorLink",
+    "BaseSensorOperator",
+    "Connection",
+    "Context",
+    "PokeReturnValue",
+    "TaskDeferralTimeout",
+    "TaskDeferred",
+    "conf",
+    "mask_secret",
+]

@@ -1,0 +1,152 @@
+"""
+Which server a connection means, in all the ways people write it.
+
+::
+
+    eu                                         https://eu.api.smith.langchain.com
+    https://smith.langchain.com/o/...          https://api.smith.langchain.com
+    https://langsmith.example.com/api/v1       https://langsmith.example.com
+    langsmith.example.com, schema https        https://langsmith.example.com
+"""
+
+from __future__ import annotations
+
+import re
+from contextlib import suppress
+from ipaddress import IPv6Address
+from urllib.parse import SplitResult, urlsplit
+
+from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.messages import did_you_mean
+
+# LangSmith's own regions, as its documentation lists them: API root and UI.
+REGIONS: dict[str, tuple[str, str]] = {
+    "us": ("https://api.smith.langchain.com", "https://smith.langchain.com"),
+    "eu": ("https://eu.api.smith.langchain.com", "https://eu.smith.langchain.com"),
+    "apac": ("https://apac.api.smith.langchain.com", "https://apac.smith.langchain.com"),
+    "aws": ("https://aws.api.smith.langchain.com", "https://aws.smith.langchain.com"),
+}
+_UI_TO_API = {ui: api for api, ui in REGIONS.values()}
+_API_TO_UI = dict(REGIONS.values())
+_OWN_API = re.compile(r"(?:[\w.-]+\.)?api\.smith\.langchain\.com")  # private links have names of their own below it
+_OWN = re.compile(r"(?:[\w.-]+\.)?smith\.langchain\.com")
+# Private links are named by Google's regions.
+_UI_OF_PRIVATE = {"us": REGIONS["us"][1], "europe": REGIONS["eu"][1], "australia": REGIONS["apac"][1]}
+_LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
+_SCHEMES = ("http", "https")
+# What follows the API's root: the API itself, or a page of the UI, which self-hosted servers have on the same host.
+_BELOW_ROOT = re.compile(r"/(?:api/v\d+(?:/.*)?|api/?|o/.*|public/.*)$")
+
+
+def address_of(host: str | None, port: int | None, schema: str | None) -> str:
+    """
+    Put the address together from a connection's fields: what its URI was taken apart into, or what a form was given.
+
+    The schema is a path, or a scheme as other connections of Airflow have it. Port 0 is no port.
+
+    >>> address_of("http://127.0.0.1", 1984, "api/v1"), address_of("langsmith.example.com", 0, "https")
+    ('http://127.0.0.1:1984/api/v1', 'https://langsmith.example.com')
+    >>> address_of("::1", 1984, "http")
+    'http://[::1]:1984'
+    """
+    spelled = (host or "").strip().strip("'\"")
+    path = (schema or "").strip()
+    scheme, mark, rest = spelled.rpartition("://")
+    if path.lower().rstrip(":/") in _SCHEMES:
+        if rest and not mark and rest.lower() not in REGIONS:
+            scheme, mark = path.lower().rstrip(":/"), "://"
+        path = ""
+    place, slash, below = rest.partition("/")
+    with suppress(ValueError):
+        place = f"[{IPv6Address(place)}]"
+    default = {"https": 443, "http": 80}.get(scheme.lower(), 443)
+    known = f":{port}" if port and not (port == default and rest.lower() in {"", *REGIONS}) else ""
+    return f"{scheme}{mark}{place}{known}{slash}{below}{f'/{path}' if path else ''}"
+
+
+def api_root(host: str | None) -> str:
+    """
+    Turn any spelling of a LangSmith address into the root that ``/api/v1`` and ``/api/v2`` follow.
+
+    >>> api_root("eu")
+    'https://eu.api.smith.langchain.com'
+    >>> api_root("https://langsmith.example.com/api/v1/")
+    'https://langsmith.example.com'
+
+    :raises ConfigurationError: for what is no address, or none that a key should be sent to.
+    """
+    spelled = (host or "").strip().strip("'\"")
+    if not spelled:
+        return REGIONS["us"][0]
+    if spelled.lower() in REGIONS:
+        return REGIONS[spelled.lower()][0]
+    if re.fullmatch(r"[\w-]+", spelled) and spelled.lower() != "localhost":
+        suggestion = did_you_mean(spelled, REGIONS)
+        raise ConfigurationError(
+            f"The connection's host {spelled!r} is no region of LangSmith. {suggestion} Regions are "
+            f"{', '.join(REGIONS)}. A server of your own is written as a URL, like https://{spelled}."
+        )
+    url = _split(with_scheme(spelled))
+    if url is None or any(map(str.isspace, spelled)):
+        raise _no_address(spelled)
+    name = str(url.hostname)
+    if _OWN.fullmatch(name):
+        if url.scheme == "http":
+            raise ConfigurationError(
+                f"The connection's host {name} is asked by http://, which would send the API key for all to read. "
+                f"Write https://{name}."
+            )
+        return _UI_TO_API.get(f"https://{name}", f"https://{name}")  # which have no path of their own
+    path = _BELOW_ROOT.sub("", url.path).rstrip("/")
+    if (url.query or url.fragment) and path == url.path.rstrip("/"):
+        raise _no_address(spelled)
+    port = f":{url.port}" if url.port and (url.scheme, url.port) not in (("http", 80), ("https", 443)) else ""
+    return f"{url.scheme}://{f'[{name}]' if ':' in name else name}{port}{path}"
+
+
+def is_langsmiths(api_url: str) -> bool:
+    """
+    Tell whether an API root is one of LangSmith's own clouds, by a private link or not.
+
+    >>> is_langsmiths("https://us-central1.p.api.smith.langchain.com"), is_langsmiths("https://langsmith.example.com")
+    (True, False)
+    """
+    return bool(_OWN_API.fullmatch(urlsplit(api_url).hostname or ""))
+
+
+def ui_of(api_url: str) -> str:
+    """
+    Return where the UI of an API root is; a server of your own has it on the same host.
+
+    >>> ui_of("https://europe-west4.p.api.smith.langchain.com")
+    'https://eu.smith.langchain.com'
+    """
+    if not is_langsmiths(api_url):
+        return api_url
+    link = str(urlsplit(api_url).hostname).partition("-")[0]
+    return _API_TO_UI.get(api_url) or _UI_OF_PRIVATE.get(link, REGIONS["us"][1])
+
+
+def with_scheme(host: str) -> str:
+    """Write the scheme that an address without one has."""
+    if "://" in host:
+        return host
+    scheme = "http" if host.lower().startswith(_LOOPBACK) else "https"
+    return f"{scheme}://{host}"
+
+
+def _split(address: str) -> SplitResult | None:
+    """Take a URL apart; None for one that cannot be asked, or has credentials in it."""
+    try:
+        url = urlsplit(address)
+        usable = url.scheme in _SCHEMES and bool(url.hostname) and url.port != 0 and "@" not in url.netloc
+    except ValueError:
+        return None
+    return url if usable else None
+
+
+def _no_address(spelled: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"The connection's host is no API address: {spelled.rpartition('@')[2]!r}. Leave it empty for LangSmith's "
+        f"US cloud, name a region ({', '.join(REGIONS)}), or give a URL like https://langsmith.example.com."
+    )

@@ -1,0 +1,71 @@
+"""Lists that LangSmith pages by number, read whole though their items come and go meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Generic
+
+from airflow_langsmith.api.errors import ListChangedError
+from airflow_langsmith.api.flow import Flow
+from airflow_langsmith.api.ids import IdSet, R
+
+MAX_PASSES = 10
+
+
+class Listing(Generic[R]):
+    """
+    All items of a list, each once.
+
+    If an item goes away between two pages, those behind it move up, and the next page begins too far down. So each page
+    begins with the last item of the page before. If it does not, the list has changed, and is read from its beginning
+    again, until a whole pass saw no change::
+
+        offset  0: a b c d        offset 3: e f      (b is gone: the page had to begin with d)
+        offset  0: a c d e        offset 3: e f      (a whole pass; f is new)
+
+    The list may have any order that does not change by itself. A page that is shorter than an earlier one is the last:
+    a server, or a proxy, may have smaller pages than were asked for, but of one size.
+
+    :param ask: Reads the page that begins at a place.
+    :param about: What the list is of, for errors.
+    """
+
+    def __init__(self, ask: Callable[[int], Flow[list[R]]], about: str, largest: int = 0) -> None:
+        self.done = False
+        self.largest = largest  # items on the largest page so far
+        self._ask = ask
+        self._about = about
+        self._ids = IdSet()
+        self._passes = 0
+        self._begin()
+
+    def _begin(self) -> None:
+        self._passes += 1
+        self._offset = 0
+        self._page: list[str] = []  # the ids of the page before, if the next one overlaps it
+        self._has_changed = False
+
+    def next_page(self) -> Flow[list[R]]:
+        """Read the next page, and return the items of it that are new."""
+        items = yield from self._ask(self._offset)
+        ids = [item.id for item in items]
+        if self._page and ids[:1] != self._page[-1:]:
+            is_rest = len(ids) == 1 and ids[0] in self._page  # as many as before: nothing lies behind that page
+            self._has_changed |= not is_rest
+        if not ids or len(ids) < self.largest:
+            self._end_pass()
+        else:
+            self.largest = len(ids)
+            self._page = ids if len(ids) > 1 else []
+            self._offset += max(1, len(ids) - 1)
+        return self._ids.new_of(items)
+
+    def _end_pass(self) -> None:
+        self.done = not self._has_changed
+        if not self.done and self._passes == MAX_PASSES:
+            raise ListChangedError(
+                f"LangSmith's list of {self._about} changed each of the {MAX_PASSES} times that it was read. "
+                "Try again later, or ask for less: a shorter window, fewer runs."
+            )
+        if not self.done:
+            self._begin()

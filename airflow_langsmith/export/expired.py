@@ -1,0 +1,36 @@
+"""A window that is older than what LangSmith keeps: its export may be empty, and looks like a success."""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime
+
+from airflow_langsmith.api import LangSmithClient, LangSmithError, RunQuery
+from airflow_langsmith.api.retention import BASE, EXTENDED, certain_retention
+
+log = logging.getLogger(__name__)
+
+
+def warn_if_expired(client: LangSmithClient, query: RunQuery, *, is_empty: bool) -> None:
+    """
+    Warn if traces of a window may be deleted already.
+
+    Only an empty export of a window that is over 14 days old asks LangSmith how long traces are kept, and only if the
+    project does not say so itself.
+    """
+    age = datetime.now(UTC) - query.start
+    if age <= BASE or query.run_ids is not None or query.trace_id is not None:  # what is named is known to be there
+        return
+    kept = certain_retention(query.project)
+    if kept is None and age <= EXTENDED:
+        if not is_empty:
+            return
+        try:
+            kept = client.retention(query.project)
+        except LangSmithError as error:
+            log.debug("How long traces are kept is not known: %s", error)
+            return
+    kept = kept or EXTENDED
+    if age > kept:
+        log.warning("The window began %s days ago; traces of this project are kept for %s days", age.days, kept.days)
+        log.warning("LangSmith deletes older traces, so rows may be missing, and no rows may mean deleted ones")

@@ -1,0 +1,127 @@
+"""
+Run the tests on the pairs of Airflow and Python that are supported: ``python scripts/matrix.py``, or ``make matrix``.
+
+Each pair gets an environment of its own in ``.matrix``. Airflow's line comes with the packages that the index had on
+the day of its release, which is what its constraints hold; the test tools are today's. The oldest pair has the lowest
+versions of our own dependencies that ``pyproject.toml`` allows.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import subprocess
+import sys
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+ENVIRONMENTS = ROOT / ".matrix"
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+EXTRAS = ("parquet", "s3", "fast")
+SHOWN = ("common-compat", "msgspec", "httpx", "pendulum", "pyarrow")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A release of Airflow with the day of its index, and a Python."""
+
+    airflow: str
+    day: str
+    python: str
+    lowest: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the command line calls it."""
+        return "floors" if self.lowest else f"{self.airflow}-py{self.python}"
+
+
+_LINES = [
+    ("3.0.6", "2025-08-29", ("3.11", "3.12")),
+    ("3.1.8", "2026-03-11", ("3.11", "3.12", "3.13")),
+    ("3.2.2", "2026-05-29", ("3.11", "3.12", "3.13")),
+    ("3.3.2", "2026-09-17", ("3.11", "3.12", "3.13")),
+    ("3.4.0b2", "2026-11-27", ("3.11", "3.12", "3.13")),
+]
+PAIRS = [
+    Pair("3.0.0", "2025-04-22", "3.11", lowest=True),
+    *(Pair(airflow, day, python) for airflow, day, pythons in _LINES for python in pythons),
+]
+
+
+def main() -> None:
+    """Run the tests on the pairs that are asked for, and print what came of it."""
+    parser = argparse.ArgumentParser(prog="make matrix", description=__doc__)
+    parser.add_argument("pairs", nargs="*", help="all, or names of pairs; without any, the oldest and the newest")
+    parser.add_argument("--tests", default="", help="what to run of the tests, with spaces between; all by default")
+    given = parser.parse_args()
+    by_name = {pair.name: pair for pair in PAIRS}
+    names = list(by_name) if given.pairs == ["all"] else given.pairs or [PAIRS[0].name, PAIRS[-1].name]
+    if unknown := [name for name in names if name not in by_name]:
+        parser.error(f"there is no pair {', '.join(unknown)}; there is {', '.join(by_name)}")
+    results = [(by_name[name], *tried(by_name[name], given.tests.split())) for name in names]
+    print("\n| Airflow | Python | " + " | ".join(SHOWN) + " | tests |")
+    print("|---" * (len(SHOWN) + 3) + "|")
+    for pair, versions, verdict in results:
+        print(f"| {pair.airflow} | {pair.python} | " + " | ".join(versions) + f" | {verdict} |")
+    if not all("passed" in verdict and "failed" not in verdict and "error" not in verdict for *_, verdict in results):
+        sys.exit(1)
+
+
+def tried(pair: Pair, tests: Sequence[str]) -> tuple[list[str], str]:
+    """Make the environment of a pair and run the tests in it; give the versions in it and pytest's last line."""
+    print(f"\n== {pair.name}", flush=True)
+    python = environment(pair)
+    frozen = run("uv", "pip", "freeze", "--python", str(python))
+    versions = [re.findall(rf"^(?:\S*-)?{name}==(\S+)$", frozen, re.MULTILINE)[0] for name in SHOWN]
+    command = [str(python), "-m", "pytest", "-q", "-n", "auto", "--dist", "loadfile", *tests]
+    output = ENVIRONMENTS / f"{pair.name}.log"
+    with output.open("w") as log:
+        inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        subprocess.run(command, cwd=ROOT, env=inherited, stdout=log, stderr=subprocess.STDOUT, check=False)
+    verdict = re.sub(r" in .*", "", output.read_text().splitlines()[-1].strip("= "))
+    print(f"{verdict}; what pytest printed is in {output.relative_to(ROOT)}", flush=True)
+    return versions, verdict
+
+
+def environment(pair: Pair) -> Path:
+    """
+    Make an environment as a user of this line does, with constraints, and then add the test tools.
+
+    The tools may bring newer versions of what they share with Airflow; Airflow and our dependencies stay.
+    """
+    folder = ENVIRONMENTS / pair.name
+    python = folder / "bin" / "python"
+    constraints = folder.with_suffix(f"{folder.suffix}.txt")
+    wanted = [f"apache-airflow=={pair.airflow}", *(line for line in PROJECT["dependencies"] if "airflow>=" not in line)]
+    wanted += [line for extra in EXTRAS for line in PROJECT["optional-dependencies"][extra]]
+    if not python.exists():
+        run("uv", "venv", "--quiet", "--python", pair.python, str(folder))
+    resolution = ("--resolution", "lowest-direct") if pair.lowest else ()
+    index = ("--python-version", pair.python, "--exclude-newer", pair.day)
+    run("uv", "pip", "compile", "-q", "-", *index, *resolution, "-o", str(constraints), given="\n".join(wanted))
+    install = ("uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", str(python))
+    run(*install, "--constraint", str(constraints), "--editable", f".[{','.join(EXTRAS)}]")
+    kept = folder.with_suffix(f"{folder.suffix}.kept.txt")
+    ours = {re.split(r"[\[<>=]", line)[0] for line in wanted}
+    lines = constraints.read_text().splitlines()
+    names = ((line, line.partition("==")[0]) for line in lines)
+    kept.write_text("\n".join(line for line, name in names if name in ours or name.startswith("apache-airflow")))
+    run(*install, "--constraint", str(kept), "--editable", f".[{','.join(EXTRAS)},testing]", "--group", "dev")
+    return python
+
+
+def run(*command: str, given: str | None = None) -> str:
+    """Run a command and give what it prints; if it fails, so does the matrix."""
+    done = subprocess.run(command, cwd=ROOT, input=given, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        sys.exit(f"{done.stdout}\n{done.stderr}\n{' '.join(command)} failed; its output is above.")
+    return done.stdout
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,134 @@
+"""Which server a connection means, in every spelling, and what cannot be one."""
+
+from __future__ import annotations
+
+import pytest
+
+from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.hosts import address_of, api_root, is_langsmiths, ui_of
+
+
+@pytest.mark.parametrize(
+    ("host", "root"),
+    [
+        (None, "https://api.smith.langchain.com"),
+        ("", "https://api.smith.langchain.com"),
+        ("us", "https://api.smith.langchain.com"),
+        ("EU", "https://eu.api.smith.langchain.com"),
+        ("apac", "https://apac.api.smith.langchain.com"),
+        ("aws", "https://aws.api.smith.langchain.com"),
+        ("https://smith.langchain.com", "https://api.smith.langchain.com"),
+        ("https://eu.smith.langchain.com/", "https://eu.api.smith.langchain.com"),
+        ("eu.api.smith.langchain.com", "https://eu.api.smith.langchain.com"),
+        ("https://langsmith.example.com", "https://langsmith.example.com"),
+        ("https://langsmith.example.com/", "https://langsmith.example.com"),
+        ("https://langsmith.example.com/api", "https://langsmith.example.com"),
+        ("https://langsmith.example.com/api/v1", "https://langsmith.example.com"),
+        ("https://langsmith.example.com/api/v1/", "https://langsmith.example.com"),
+        ("https://langsmith.example.com/api/v2", "https://langsmith.example.com"),
+        ("https://example.com/langsmith/api/v1", "https://example.com/langsmith"),
+        ("HTTPS://LangSmith.Example.com:8443/api", "https://langsmith.example.com:8443"),
+        ("langsmith.example.com", "https://langsmith.example.com"),
+        (" 'https://langsmith.example.com' ", "https://langsmith.example.com"),
+        ("localhost:1984", "http://localhost:1984"),
+        ("127.0.0.1:1984/api/v1", "http://127.0.0.1:1984"),
+        ("http://langsmith.internal", "http://langsmith.internal"),
+        ("http://[::1]:1984/api", "http://[::1]:1984"),
+        ("https://api.smith.langchain.com:443", "https://api.smith.langchain.com"),
+        ("https://eu.smith.langchain.com/o/0f9f5a3e/projects?x=1", "https://eu.api.smith.langchain.com"),
+        ("https://smith.langchain.com/o/0f9f5a3e/projects/p/1/r/2?poll=true", "https://api.smith.langchain.com"),
+        ("https://api.smith.langchain.com/v1", "https://api.smith.langchain.com"),
+        ("https://api.smith.langchain.com/api/v1/runs/query", "https://api.smith.langchain.com"),
+        ("https://europe-west4.p.api.smith.langchain.com", "https://europe-west4.p.api.smith.langchain.com"),
+        ("https://langsmith.example.com/api/v1/sessions", "https://langsmith.example.com"),
+        ("https://langsmith.example.com/api/v2/runs/query", "https://langsmith.example.com"),
+        ("https://langsmith.example.com/o/0f9f5a3e/projects/p/1?tab=2#x", "https://langsmith.example.com"),
+        ("https://example.com/apis/langsmith", "https://example.com/apis/langsmith"),
+        ("http://langsmith-backend:1984/api", "http://langsmith-backend:1984"),
+        ("localhost", "http://localhost"),
+    ],
+)
+def test_every_spelling_of_a_host(host: str | None, root: str) -> None:
+    """Regions, UI addresses and self-hosted ones in any spelling lead to the API's root."""
+    assert api_root(host) == root
+
+
+@pytest.mark.parametrize(
+    "host", ["ftp://x", "https://", "https://a b", "https://x:port", "https://x?y=1", "//", "http://:80"]
+)
+def test_hosts_that_are_none(host: str) -> None:
+    """An address that cannot be one is refused with the ways to write it."""
+    with pytest.raises(ConfigurationError, match="name a region"):
+        api_root(host)
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [("europe", "eu"), ("us-east-1", "us"), ("APAC1", "apac"), ("eu-west", "eu"), ("production", None)],
+)
+def test_a_word_that_is_no_region(word: str, meant: str | None) -> None:
+    """One word that is no region is said to be none before anything is asked, with the region that may be meant."""
+    with pytest.raises(ConfigurationError) as caught:
+        api_root(word)
+    first, second, *_ = str(caught.value).splitlines()
+    assert first == f"The connection's host {word!r} is no region of LangSmith."
+    assert second == (f"  Did you mean {meant!r}?" if meant else "  Regions are us, eu, apac, aws.")
+
+
+@pytest.mark.parametrize(
+    "name", ["api.smith.langchain.com", "eu.smith.langchain.com", "us-central1.p.api.smith.langchain.com"]
+)
+def test_a_key_does_not_travel_in_the_open(name: str) -> None:
+    """LangSmith's own hosts are asked by https only."""
+    with pytest.raises(ConfigurationError, match=f"Write https://{name}"):
+        api_root(f"http://{name}/api/v1")
+
+
+@pytest.mark.parametrize(
+    ("api_url", "ui_url"),
+    [
+        ("https://aws.api.smith.langchain.com", "https://aws.smith.langchain.com"),
+        ("https://us-central1.p.api.smith.langchain.com", "https://smith.langchain.com"),
+        ("https://europe-west4.p.api.smith.langchain.com", "https://eu.smith.langchain.com"),
+        ("https://australia-southeast1.p.api.smith.langchain.com", "https://apac.smith.langchain.com"),
+    ],
+)
+def test_private_links_are_the_cloud(api_url: str, ui_url: str) -> None:
+    """LangSmith's clouds are known by their hosts, private links too, and so is the UI of each."""
+    assert is_langsmiths(api_url)
+    assert ui_of(api_url) == ui_url
+    assert not is_langsmiths("https://api.smith.langchain.com.example.com")
+    assert not is_langsmiths("https://myapi.smith.langchain.community")
+
+
+@pytest.mark.parametrize(
+    ("fields", "address"),
+    [
+        ((None, None, None), ""),
+        (("eu", None, "https"), "eu"),
+        (("eu", 443, "https"), "eu"),
+        (("eu", 0, ""), "eu"),
+        (("", 0, "https"), ""),
+        (("langsmith.example.com", None, "https"), "https://langsmith.example.com"),
+        (("langsmith.example.com", 8443, "HTTPS"), "https://langsmith.example.com:8443"),
+        (("langsmith.internal", 80, "http"), "http://langsmith.internal:80"),
+        (("https://langsmith.example.com", None, "https"), "https://langsmith.example.com"),
+        (("langsmith.example.com/ls", 8443, "https"), "https://langsmith.example.com:8443/ls"),
+        (("langsmith.example.com", None, "api/v1"), "langsmith.example.com/api/v1"),
+        (("::1", 1984, None), "[::1]:1984"),
+        (("http://::1", 1984, "api"), "http://[::1]:1984/api"),
+        (("[::1]", 1984, "http"), "http://[::1]:1984"),
+        (("2001:db8::7", None, "https"), "https://[2001:db8::7]"),
+    ],
+)
+def test_fields_of_a_connection(fields: tuple[str | None, int | None, str | None], address: str) -> None:
+    """Host, port and schema make one address: a schema is a scheme or a path, port 0 is none, IPv6 has brackets."""
+    assert address_of(*fields) == address
+    api_root(address)
+
+
+def test_a_password_in_the_host_is_not_repeated() -> None:
+    """A host with credentials in it is refused without repeating them."""
+    with pytest.raises(ConfigurationError) as caught:
+        api_root("https://me:hunter2@langsmith.example.com")
+    assert "hunter2" not in str(caught.value)

@@ -1,0 +1,218 @@
+"""What users get wrong, as Airflow's log view shows it: no wrapping, about 90 characters of each line in sight."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from airflow.sdk.io import attach
+from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
+
+from airflow_langsmith.airflow_sdk import AirflowException, AirflowFailException
+from airflow_langsmith.operators.export import LangSmithExportOperator
+from airflow_langsmith.operators.query import LangSmithListRunsOperator, LangSmithReadRunOperator
+from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
+from airflow_langsmith.testing import LangSmithStandIn
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+IN_SIGHT = 90  # characters
+
+
+class ReadOnly(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """An object store whose rights are to read."""
+
+    protocol = "memory"
+    cachable = False
+
+    def put_file(self, *_: Any, **__: Any) -> None:
+        """Refuse an upload."""
+        raise PermissionError("Access Denied")
+
+    def pipe_file(self, *_: Any, **__: Any) -> None:
+        """Refuse an object."""
+        raise PermissionError("Access Denied")
+
+
+@pytest.fixture
+def shop(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LangSmithStandIn:
+    """A project of one run, a connection to it, one with a wrong key, one with a region that is none."""
+    langsmith.add_run(project="shop-assistant", start_time=START, run_type="llm", inputs={"question": "why?"})
+    written = langsmith.connection(max_retries=0)
+    monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", written)
+    monkeypatch.setenv("AIRFLOW_CONN_WRONG_KEY", json.dumps(json.loads(written) | {"password": "lsv2_wrong"}))
+    monkeypatch.setenv("AIRFLOW_CONN_WRONG_REGION", json.dumps(json.loads(written) | {"host": "europe", "port": None}))
+    attach("memory", "readonly", fs=ReadOnly())
+    monkeypatch.chdir(tmp_path)
+    return langsmith
+
+
+def run(operator: Any, **more: Any) -> Any:
+    """Render and execute an operator in a scheduled run of the first day, as a worker does."""
+    dag_run = SimpleNamespace(run_type="scheduled", run_after=START + DAY)
+    context: Any = {"data_interval_start": START, "data_interval_end": START + DAY, "dag_run": dag_run, **more}
+    operator.render_template_fields(context)
+    return operator.execute(context=context)
+
+
+def export(place: Path, **arguments: Any) -> LangSmithExportOperator:
+    """Make an export that works, but for the arguments given."""
+    given = {"project": "shop-assistant", "destination": f"file://{place}", **arguments}
+    return LangSmithExportOperator(task_id="export", **given)
+
+
+def export_twice(place: Path) -> None:
+    """Export all runs of the day, then one kind of them to the same place."""
+    run(export(place))
+    run(export(place, run_type="llm"))
+
+
+# What the user does, and what is to be read in the first 90 characters: what is wrong, or what to do.
+ERRORS: dict[str, tuple[Callable[[Path], Any], str]] = {
+    "wrong key": (lambda place: run(export(place, langsmith_conn_id="wrong_key")), "refused the API key"),
+    "wrong region": (lambda place: run(export(place, langsmith_conn_id="wrong_region")), "'europe' is no region"),
+    "unknown project": (lambda place: run(export(place, project="Shop-Asistant")), "no project 'Shop-Asistant'"),
+    "filter typo": (lambda place: run(export(place, filter='eq(name "x")')), "filter is no expression"),
+    "filter field": (lambda place: run(export(place, filter='eq(runtype, "llm")')), "no attribute 'runtype'"),
+    "@daily": (lambda place: run(export(place), data_interval_start=START + DAY), "window|zero length|schedule"),
+    "naive datetime": (
+        lambda place: run(export(place, start_time="2026-03-01T00:00:00", end_time="2026-03-02T00:00:00+00:00")),
+        r"start_time is 2026-03-01T00:00:00.* time zone",
+    ),
+    "extra of the store missing": (
+        lambda place: run(export(place, destination="gs://lake/langsmith")),
+        "gs|gcs|google",
+    ),
+    "no permission": (
+        lambda place: run(export(place, destination="memory://readonly@lake/langsmith")),
+        "Could not|not be written|[Pp]ermission|may not",
+    ),
+    "bad flatten": (lambda place: run(export(place, flatten=["input.question"])), r"(no column|begins with) 'input'"),
+    "bad condition": (
+        lambda _: run(LangSmithFeedbackSensor(task_id="wait", project="shop-assistant", condition="avg(x) = 1")),
+        "condition cannot be read: a single '='",
+    ),
+    "missing connection": (
+        lambda place: run(export(place, langsmith_conn_id="langsmith_prod")),
+        "Connection 'langsmith_prod' is not defined",
+    ),
+    "same destination, other query": (export_twice, "destination holds an export of another query"),
+    "list: missing connection": (
+        lambda _: run(LangSmithListRunsOperator(task_id="list", project="a", langsmith_conn_id="langsmith_prod")),
+        "Connection 'langsmith_prod' is not defined",
+    ),
+    "read: missing connection": (
+        lambda _: run(LangSmithReadRunOperator(task_id="read", run_id="a", langsmith_conn_id="langsmith_prod")),
+        "Connection 'langsmith_prod' is not defined",
+    ),
+    "sensor: missing connection": (
+        lambda _: run(LangSmithSettledSensor(task_id="wait", project="a", langsmith_conn_id="langsmith_prod")),
+        "Connection 'langsmith_prod' is not defined",
+    ),
+    "missing connection of redact": (
+        lambda place: run(export(place, redact={"inputs": "hash"}, redact_conn_id="pepper")),
+        "Connection 'pepper' is not defined",
+    ),
+    "view": (lambda place: run(export(place, view="run")), "no view 'run'"),
+    "column": (lambda place: run(export(place, columns=["id"])), "no column 'id'"),
+    "run type": (lambda place: run(export(place, run_type="llms")), "no run type 'llms'"),
+    "choice": (lambda place: run(export(place, on_empty="wirte")), "on_empty is 'wirte'"),
+}
+
+
+@pytest.mark.parametrize("what", ERRORS)
+def test_the_first_line_says_what_is_wrong(shop: LangSmithStandIn, tmp_path: Path, what: str) -> None:
+    """Of each mistake the first 90 characters say what is wrong; no line is longer; what no retry cures shows once."""
+    mistake, words = ERRORS[what]
+    with pytest.raises(AirflowException) as caught:
+        mistake(tmp_path)
+    shown = f"{type(caught.value).__name__}: {caught.value}".splitlines()
+    assert re.search(words, shown[0][:IN_SIGHT]), shown
+    for line in str(caught.value).splitlines():
+        assert len(line) <= IN_SIGHT or len(line.split()) == 1, line  # an address is not broken
+    if isinstance(caught.value, AirflowFailException):
+        assert shown[-1] == "  A retry will not help."
+        assert caught.value.__suppress_context__
+        assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize(
+    ("what", "meant"),
+    [
+        ("wrong region", "eu"),
+        ("unknown project", "shop-assistant"),
+        ("filter field", "run_type"),
+        ("bad flatten", "inputs"),
+        ("view", "runs"),
+        ("column", "run_id"),
+        ("run type", "llm"),
+        ("choice", "write"),
+    ],
+)
+def test_a_misspelt_name_is_answered_with_the_one_meant(
+    shop: LangSmithStandIn, tmp_path: Path, what: str, meant: str
+) -> None:
+    """The second line asks for the closest name; a list of all names, where there is one, comes after it."""
+    mistake, _ = ERRORS[what]
+    with pytest.raises(AirflowFailException) as caught:
+        mistake(tmp_path)
+    assert str(caught.value).splitlines()[1] == f"  Did you mean {meant!r}?"
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_a_filter_field_on_either_version(
+    shop: LangSmithStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    """Whatever words the server has for it, an attribute that does not exist is named, with the one that is meant."""
+    monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", shop.connection(max_retries=0, api_version=version))
+    with pytest.raises(AirflowFailException) as caught:
+        run(export(tmp_path, tree_filter='and(eq(name, "x"), gt(latncy, 5))'))
+    first, second, *_ = str(caught.value).splitlines()
+    assert first == "LangSmith refused the query: there is no attribute 'latncy'."
+    assert second == "  Did you mean 'latency'?"
+
+
+def test_a_conflict_tells_both_exports(shop: LangSmithStandIn, tmp_path: Path) -> None:
+    """Two exports for one place are told by their projects' names and their queries, in words."""
+    with pytest.raises(AirflowFailException) as caught:
+        export_twice(tmp_path)
+    message = " ".join(str(caught.value).split())
+    window = "[2026-03-01T00:00:00Z, 2026-03-02T00:00:00Z)"
+    assert f"There: runs of 'shop-assistant', {window}, not narrowed." in message
+    assert f"This export: runs of 'shop-assistant', {window}, run_type=llm." in message
+    assert shop.project_id("shop-assistant") not in message
+
+
+def test_an_error_names_its_connection(shop: LangSmithStandIn, tmp_path: Path) -> None:
+    """Where it happened is told by the connection's id and host; the key is not told."""
+    with pytest.raises(AirflowFailException) as caught:
+        run(export(tmp_path, langsmith_conn_id="wrong_key"))
+    assert f"  Connection wrong_key: {shop.url}." in str(caught.value).splitlines()
+    assert "lsv2_wrong" not in str(caught.value)
+
+
+def test_a_wait_is_one_short_line(
+    shop: LangSmithStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A wait is logged in a line that fits, with its cause; what to do is told once, by the error in the end."""
+    monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", shop.connection(max_retries=2))
+    shop.misbehave("status", path="/sessions", times=None)
+    with pytest.raises(AirflowException):
+        run(export(tmp_path))
+    shop.behave()
+    shop.misbehave("reset", path="/sessions", times=None)
+    with pytest.raises(AirflowException) as caught:
+        run(export(tmp_path))
+    waits = [record.getMessage() for record in caplog.records if "Waiting" in record.getMessage()]
+    assert len(waits) == 4
+    assert all(len(wait) <= IN_SIGHT and "\n" not in wait for wait in waits)
+    assert all("before retry" in wait and "A retry" not in wait for wait in waits)
+    assert "503 to GET /api/v1/sessions" in waits[0]
+    assert "No whole answer from 127.0.0.1" in waits[2]
+    assert str(caught.value).count("check the connection") == 1

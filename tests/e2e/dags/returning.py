@@ -1,0 +1,29 @@
+"""A task that returns what the hook reads, and one that gets it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow.sdk import DAG, task
+
+from airflow_langsmith.hooks import LangSmithHook
+
+with DAG(dag_id="returning", schedule=None):
+
+    @task
+    def read() -> dict[str, Any]:
+        """Return runs, feedback and a project, as plain values."""
+        with LangSmithHook() as hook:
+            return {
+                "runs": hook.plain(hook.query_runs(project="returned", is_root=True)),
+                "feedback": hook.plain(hook.list_feedback(project="returned")),
+                "projects": hook.plain(hook.list_projects("returned")),
+            }
+
+    @task
+    def use(found: dict[str, Any]) -> list[Any]:
+        """Look into them."""
+        (run,), (piece,), (project,) = found["runs"], found["feedback"], found["projects"]
+        return [run["inputs"]["question"], run["start_time"], piece["score"], project["name"]]
+
+    use(read())  # type: ignore[arg-type]  # Airflow passes what it returns

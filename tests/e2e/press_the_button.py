@@ -1,0 +1,31 @@
+"""Save a connection and test it, by Airflow's own API, as its form does: python press_the_button.py URL KEY."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+
+os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"] = "True"
+
+from airflow.api_fastapi.app import create_app  # after the environment is set
+from fastapi.testclient import TestClient
+
+url, key = sys.argv[1:]
+with TestClient(create_app(), base_url="http://localhost") as client:
+    token = client.get("/auth/token").json()["access_token"]
+    client.headers["Authorization"] = f"Bearer {token}"
+    extra = dict.fromkeys(("workspace_id", "api_version", "requests_per_10s", "timeout", "max_retries", "verify"))
+    saved = {
+        "connection_id": "by_the_form",
+        "conn_type": "langsmith",
+        "host": url,
+        "login": "",
+        "schema": "",
+        "port": 0,
+        "extra": json.dumps(extra),
+    }
+    client.post("/api/v2/connections", json={**saved, "password": key}).raise_for_status()
+    # What the form sends for a saved connection: the password as the API gives it back, hidden.
+    answer = client.post("/api/v2/connections/test", json={**saved, "password": "***"})
+    print(json.dumps([answer.status_code, answer.json()]))  # noqa: T201  # for the test

@@ -1,0 +1,152 @@
+"""The trigger of an asset watcher: what it takes, what it refuses, and how it comes to the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Callable
+from datetime import timedelta
+from importlib import import_module, metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, Asset, AssetWatcher
+
+from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.filters import and_, eq, gt
+from airflow_langsmith.sensors import LangSmithFeedbackSensor
+from airflow_langsmith.triggers import LangSmithFeedbackEventTrigger
+
+AIRFLOW = tuple(map(int, metadata.version("apache-airflow").split(".")[:2]))
+SINCE_3_3 = pytest.mark.skipif(AIRFLOW < (3, 3), reason="it reads the serialised form of Airflow 3.3")
+
+RUN = "0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b"
+
+# What a DAG may write -> what is stored of it.
+GIVEN: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({"window": timedelta(hours=6)}, {"window": "21600s"}),
+    ({"window": "6h"}, {"window": "6h"}),
+    ({"min_runs": "10"}, {"min_runs": 10}),
+    ({"poke_interval": timedelta(minutes=1)}, {"poke_interval": 60.0}),
+    ({"poke_interval": "5m"}, {"poke_interval": 300.0}),
+    ({"poke_interval": 1}, {"poke_interval": 1.0}),
+    ({"narrowed": None}, {"narrowed": {}}),
+    ({"narrowed": {"is_root": "true", "error": "", "run_type": None}}, {"narrowed": {"is_root": True}}),
+    ({"narrowed": {"run_ids": f"{RUN}, {RUN}"}}, {"narrowed": {"run_ids": [RUN, RUN]}}),
+    (
+        {"narrowed": {"filter": and_(eq("name", "a"), gt("latency", timedelta(seconds=5)))}},
+        {"narrowed": {"filter": str(and_(eq("name", "a"), gt("latency", timedelta(seconds=5))))}},
+    ),
+]
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"project": ""}, "project is empty"),
+    ({"project": None}, "project is empty"),
+    ({"project": "{{ var.value.project }}"}, "Airflow renders templates for tasks"),
+    ({"condition": "coverage(x) > 1"}, "never"),
+    ({"condition": None}, "condition is empty"),
+    ({"window": "a while"}, "window"),
+    ({"window": None}, "window is None"),
+    ({"window": timedelta(0)}, "window"),
+    ({"window": timedelta(seconds=90.5)}, "whole seconds"),
+    ({"min_runs": "many"}, "min_runs"),
+    ({"poke_interval": 0}, "poke_interval"),
+    ({"poke_interval": "often"}, "poke_interval"),
+    ({"langsmith_conn_id": ""}, "langsmith_conn_id is empty"),
+    ({"narrowed": {"run_tpye": "llm"}}, "Did you mean 'run_type'"),
+    ({"narrowed": {"run_type": "lllm"}}, "lllm"),
+    ({"narrowed": {"is_root": "perhaps"}}, "is_root"),
+    ({"narrowed": {"filter": "eq(name"}}, "filter"),
+    ({"narrowed": {"filter": 'eq(name, "{{ ds }}")'}}, "Airflow renders templates for tasks"),
+    ({"narrowed": {"run_ids": ["{{ ds }}"]}}, "Airflow renders templates for tasks"),
+]
+
+
+def trigger(**arguments: Any) -> LangSmithFeedbackEventTrigger:
+    """Make a trigger as a DAG does."""
+    return LangSmithFeedbackEventTrigger(**{"project": "shop", "condition": "count(x) >= 1", **arguments})
+
+
+@pytest.mark.parametrize(("given", "stored"), GIVEN, ids=str)
+def test_it_reads_what_sensors_read(given: dict[str, Any], stored: dict[str, Any]) -> None:
+    """Lengths of time, filters and texts become plain JSON, and what narrows the query is what a sensor makes of it."""
+    arguments = trigger(**given).serialize()[1]
+    assert json.loads(json.dumps(arguments)) == arguments
+    assert {name: arguments[name] for name in stored} == stored
+    if narrowed := given.get("narrowed"):
+        sensor = LangSmithFeedbackSensor(task_id="wait", project="shop", condition="count(x) >= 1", **narrowed)
+        read = {name: value for name, value in sensor.narrowing().items() if value is not None}
+        assert json.loads(json.dumps(read)) == arguments["narrowed"]
+
+
+@SINCE_3_3
+@pytest.mark.parametrize(("given", "stored"), GIVEN, ids=str)
+def test_it_comes_to_the_triggerer_as_it_is(given: dict[str, Any], stored: dict[str, Any]) -> None:
+    """From the DAG through Airflow's serialisation and its database a trigger stays itself, and keeps its identity."""
+    from airflow.models.trigger import Trigger  # noqa: PLC0415  # earlier releases have them elsewhere
+    from airflow.serialization.decoders import smart_decode_trigger_kwargs  # noqa: PLC0415
+    from airflow.serialization.encoders import encode_trigger  # noqa: PLC0415
+    from airflow.serialization.serialized_objects import DagSerialization  # noqa: PLC0415
+    from airflow.triggers.base import BaseEventTrigger  # noqa: PLC0415
+
+    made = trigger(**given)
+    with DAG("watched", schedule=[Asset("judged", watchers=[AssetWatcher(name="people", trigger=made)])]) as dag:
+        pass
+    read: Any = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
+    ((_, asset),) = read.timetable.asset_condition.iter_assets()
+    ((classpath, written),) = [(one.trigger["classpath"], one.trigger["kwargs"]) for one in asset.watchers]
+    encoded = encode_trigger({"classpath": classpath, "kwargs": written})["kwargs"]
+    row = Trigger(classpath=classpath, kwargs=encoded)
+    module, _, name = classpath.rpartition(".")
+    decode: Any = smart_decode_trigger_kwargs
+    arguments = {name: decode(value) for name, value in row.kwargs.items()}
+    rebuilt = getattr(import_module(module), name)(**arguments)
+    assert rebuilt.serialize() == made.serialize()
+    assert {name: rebuilt.serialize()[1][name] for name in stored} == stored
+    again = encode_trigger(rebuilt)["kwargs"]
+    assert BaseEventTrigger.hash(classpath, again) == BaseEventTrigger.hash(classpath, row.kwargs)
+
+
+@pytest.mark.parametrize(("given", "why"), WRONG, ids=str)
+def test_what_is_wrong_is_said_at_once(given: dict[str, Any], why: str) -> None:
+    """A wrong argument is an error when the DAG is parsed, not on the triggerer."""
+    with pytest.raises(ConfigurationError, match=why):
+        trigger(**given)
+
+
+@SINCE_3_3
+def test_a_triggerer_goes_on_without_what_is_wrong() -> None:
+    """A stored trigger that this release refuses is dropped, and the triggerer starts the others."""
+    from airflow.executors import workloads  # noqa: PLC0415  # earlier releases have them elsewhere
+    from airflow.jobs.triggerer_job_runner import TriggerRunner  # noqa: PLC0415
+    from airflow.models.trigger import Trigger  # noqa: PLC0415
+
+    arguments = trigger().serialize()[1]
+    make_runner: Any = TriggerRunner
+    work: Any = workloads
+    runner = make_runner()
+    for number, window in enumerate(("a while", "1d")):
+        stored = Trigger.encrypt_kwargs({**arguments, "window": window})
+        classpath = "airflow_langsmith.triggers.LangSmithFeedbackEventTrigger"
+        runner.to_create.append(work.RunTrigger(id=number, ti=None, classpath=classpath, encrypted_kwargs=stored))
+
+    async def create() -> None:
+        await runner.create_triggers()
+        for begun in runner.triggers.values():
+            begun["task"].cancel()
+
+    asyncio.run(create())
+    assert [number for number, _ in runner.failed_triggers] == [0]
+    assert list(runner.triggers) == [1]
+
+
+def test_what_is_wrong_is_an_import_error(tmp_path: Path, parse_dags: Callable[[Path], Any]) -> None:
+    """Airflow lists the DAG of a wrong trigger among its import errors, with the argument's name."""
+    (tmp_path / "watched.py").write_text(
+        "from airflow.sdk import DAG, Asset, AssetWatcher\n"
+        "from airflow_langsmith.triggers import LangSmithFeedbackEventTrigger\n"
+        "people = LangSmithFeedbackEventTrigger(project='shop', condition='count(x) > 1', window='a while')\n"
+        "DAG('watched', schedule=[Asset('judged', watchers=[AssetWatcher(name='people', trigger=people)])])\n"
+    )
+    (error,) = parse_dags(tmp_path).import_errors.values()
+    assert "window is 'a while'" in error

@@ -1,0 +1,94 @@
+"""What is written wrong in a sensor shows when its DAG is parsed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from airflow.sdk import DAG, task
+
+from airflow_langsmith.airflow_sdk import AirflowFailException
+from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
+from airflow_langsmith.testing import LangSmithStandIn
+
+FEEDBACK = "LangSmithFeedbackSensor(task_id='wait', project='shop', {})"
+SETTLED = "LangSmithSettledSensor(task_id='wait', project='shop', {})"
+HEAD = (
+    "from datetime import timedelta\n"
+    "from airflow.sdk import DAG\n"
+    "from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor\n"
+    "with DAG('waits', schedule=None):\n    "
+)
+
+
+@pytest.mark.parametrize(
+    ("sensor", "why"),
+    [
+        (FEEDBACK.format("condition='coverage(x) > 1'"), "never holds"),
+        (FEEDBACK.format("condition='medain(x) > 1'"), "medain"),
+        (FEEDBACK.format("condition='count(x) > 1', fail_when='count(x) < 0'"), "fail_when"),
+        (FEEDBACK.format("condition='count(x) > 1', min_runs='many'"), "min_runs"),
+        (FEEDBACK.format("condition='count(x) > 1', min_runs=1.5"), "min_runs"),
+        (SETTLED.format("quiet_for='soon'"), "quiet_for"),
+        (SETTLED.format("pending_timeout=timedelta(0)"), "pending_timeout"),
+    ],
+)
+def test_it_is_an_import_error(tmp_path: Path, parse_dags: Callable[[Path], Any], sensor: str, why: str) -> None:
+    """Airflow lists a DAG with a wrong literal among its import errors, before anything waits."""
+    (tmp_path / "waits.py").write_text(HEAD + sensor)
+    (error,) = parse_dags(tmp_path).import_errors.values()
+    assert why in error
+
+
+def test_what_is_not_final_waits_for_its_template() -> None:
+    """Arguments with templates, and those that tasks return, are read when they have a value."""
+
+    @task
+    def one() -> str:
+        return "count(x) > 1"
+
+    @task
+    def plan() -> list[dict[str, str]]:
+        return [{"condition": "count(x) > 1"}]
+
+    with DAG("waits", schedule=None):
+        LangSmithFeedbackSensor(task_id="a", project="shop", condition="{{ params.condition }}", min_runs="{{ n }}")
+        LangSmithSettledSensor(
+            task_id="b", project="shop", quiet_for="{{ n }}m", pending_timeout="{% if a %}1d{% endif %}"
+        )
+        LangSmithFeedbackSensor(task_id="c", project="shop", condition=one())  # type: ignore[arg-type]
+        LangSmithFeedbackSensor.partial(task_id="d", project="shop").expand_kwargs(plan())
+        LangSmithFeedbackSensor.partial(task_id="e", project="shop", min_runs="{{ n }}").expand(
+            condition=["count(x) > 1"]
+        )
+
+
+def test_a_subclass_may_decide() -> None:
+    """A subclass may give arguments of its own, or take them away; a wrong one is an error alike."""
+
+    class Reviewed(LangSmithFeedbackSensor):
+        def __init__(self, *, share: float, **arguments: Any) -> None:
+            super().__init__(condition=f"coverage(user_score) >= {share}", **arguments)
+
+    assert Reviewed(task_id="a", project="shop", share=0.9).condition == "coverage(user_score) >= 0.9"
+    with pytest.raises(AirflowFailException, match="never holds"):
+        Reviewed(task_id="b", project="shop", share=90)
+
+
+def test_a_rendered_value_is_read_as_before(
+    langsmith: LangSmithStandIn, connect: Callable[..., None], run: Callable[..., Any]
+) -> None:
+    """A template that gives a wrong value fails the task at once."""
+    connect(langsmith)
+    for sensor in (
+        LangSmithFeedbackSensor(task_id="a", project="shop", condition="{{ wrong }}"),
+        LangSmithFeedbackSensor(task_id="b", project="shop", condition="count(x) > 1", min_runs="{{ wrong }}"),
+        LangSmithSettledSensor(task_id="c", project="shop", quiet_for="{{ wrong }}"),
+        LangSmithSettledSensor(task_id="d", project="shop", quiet_for=timedelta(0), pending_timeout="{{ wrong }}"),
+    ):
+        with pytest.raises(AirflowFailException, match="perhaps"):
+            run(sensor, wrong="perhaps")
+    assert langsmith.requests == []

@@ -1,0 +1,34 @@
+"""Airflow's names, with every common-compat that the supported lines hold."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from airflow_langsmith import airflow_sdk
+
+BOTH_WAYS = """
+import sys, warnings
+from airflow_langsmith import airflow_sdk
+first = {name: getattr(airflow_sdk, name) for name in airflow_sdk.__all__}
+sys.modules["airflow.providers.common.compat.sdk"] = None  # as before common-compat 1.8
+del sys.modules["airflow_langsmith.airflow_sdk"], sys.modules["airflow_langsmith"].airflow_sdk
+warnings.simplefilter("ignore")  # a release that has moved a name tells of it
+from airflow_langsmith import airflow_sdk
+second = {name: getattr(airflow_sdk, name) for name in airflow_sdk.__all__}
+print("DIFFERENT", *sorted(name for name in first if first[name] is not second[name]))
+"""
+
+
+def test_an_old_common_compat_gives_the_same_names() -> None:
+    """Without ``common.compat.sdk``, which Airflow 3.0's constraints do not have, each name is the same object."""
+    done = subprocess.run([sys.executable, "-c", BOTH_WAYS], check=True, capture_output=True, text=True)
+    (told,) = [line for line in done.stdout.splitlines() if line.startswith("DIFFERENT")]
+    # From Airflow 3.2 on there are two settings objects: a worker's, which common-compat gives, and the server's.
+    assert set(told.split()[1:]) <= {"conf"}
+
+
+def test_it_exports_what_it_imports() -> None:
+    """Every name is there, and none is there twice."""
+    assert len(set(airflow_sdk.__all__)) == len(airflow_sdk.__all__)
+    assert all(hasattr(airflow_sdk, name) for name in airflow_sdk.__all__)

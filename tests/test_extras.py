@@ -1,0 +1,61 @@
+"""What needs an extra that is not installed says how to install it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+import airflow_langsmith
+from airflow_langsmith.extras import STORES
+
+PYPROJECT = tomllib.loads((Path(airflow_langsmith.__file__).parent.parent / "pyproject.toml").read_text())
+EXTRAS = PYPROJECT["project"]["optional-dependencies"]
+
+# In a process of its own, where some packages are as if they were not installed.
+WITHOUT = """
+import sys
+packages, code = sys.argv[1:]
+sys.modules.update(dict.fromkeys(packages.split(",")))
+from airflow_langsmith.api.errors import ConfigurationError
+try:
+    exec(code)
+except ConfigurationError as error:
+    print("TOLD", error)
+"""
+OPEN = "from airflow_langsmith.export.storage import path_at; path_at({!r})"
+FORMAT = """
+from pathlib import Path
+from airflow_langsmith.export import format_of
+from airflow_langsmith.views import view_of
+format_of({!r}, {!r}).open(Path("part"), view_of("runs"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("package", "code", "extra"),
+    [
+        ("pyarrow", FORMAT.format("parquet", None), "parquet"),
+        ("pyarrow", FORMAT.format("jsonl", "zstd"), "parquet"),
+        ("s3fs", OPEN.format("s3://lake/runs"), "s3"),
+        ("airflow.providers.amazon.aws.fs.s3", OPEN.format("s3a://lake/runs"), "s3"),
+        ("gcsfs,airflow.providers.google.cloud.fs.gcs", OPEN.format("gs://lake/runs"), "gcs"),
+        ("adlfs,airflow.providers.microsoft.azure.fs.adls", OPEN.format("abfs://lake/runs"), "azure"),
+        ("adlfs,airflow.providers.microsoft.azure.fs.adls", OPEN.format("abfss://lake/runs"), "azure"),
+    ],
+)
+def test_a_missing_extra_is_named_with_its_command(package: str, code: str, extra: str, tmp_path: Path) -> None:
+    """The error has the line that installs what is missing."""
+    command = [sys.executable, "-c", WITHOUT, package, code]
+    done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
+    told = "".join(line for line in done.stdout.splitlines() if line.startswith("TOLD"))
+    assert f"pip install 'airflow-provider-langsmith[{extra}]'" in told, done.stdout + done.stderr
+
+
+def test_every_extra_that_is_named_is_one() -> None:
+    """Each extra that an error can name is in the package's metadata, with a floor for all that it brings."""
+    assert set(STORES.values()) | {"parquet"} <= set(EXTRAS)
+    assert all(">=" in requirement for requirements in EXTRAS.values() for requirement in requirements)
