@@ -92,7 +92,7 @@ ERRORS: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "no permission": (
         lambda place: run(export(place, destination="memory://readonly@lake/langsmith")),
-        "Could not|not be written|[Pp]ermission|may not",
+        "not the right to write|Could not|[Pp]ermission",
     ),
     "bad flatten": (lambda place: run(export(place, flatten=["input.question"])), r"(no column|begins with) 'input'"),
     "bad condition": (
