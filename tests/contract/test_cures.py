@@ -240,7 +240,7 @@ def test_what_is_refused_before_any_request(
     assert project.name == "shop"
     wrong: list[tuple[str, dict[str, Any]]] = [
         ("no run type 'agent'", {"query": {"run_type": "agent"}}),
-        ("no column cost", {"columns": ["cost"]}),
+        ("no column 'cost'", {"columns": ["cost"]}),
         ("each once", {"columns": ["run_id", "run_id"]}),
         ("no format 'avro'", {"format": "avro"}),
         ("no compression 'lz4'", {"compression": "lz4"}),
