@@ -10,7 +10,7 @@ from __future__ import annotations
 import ast
 import json
 from collections.abc import Iterable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_langsmith.api.errors import ConfigurationError
@@ -30,7 +30,7 @@ def is_literal(value: object) -> bool:
         return all(is_literal(item) for pair in value.items() for item in pair)
     if isinstance(value, list | tuple | set | frozenset):
         return all(map(is_literal, value))
-    return value is None or isinstance(value, bool | int | float | timedelta)
+    return value is None or isinstance(value, bool | int | float | timedelta | datetime)
 
 
 def text(value: object, name: str) -> str | None:
@@ -78,12 +78,15 @@ def share(value: float | str | Mapping[str, Any] | None, name: str) -> Sample | 
         raise _wrong(name, value, "a rate above 0 and up to 1, or {'rate': 0.1, 'key': 'trace_id'}") from None
 
 
-def whole(value: int | str, name: str) -> int:
-    """Read a whole number."""
+def whole(value: int | str, name: str, least: int | None = None) -> int:
+    """Read a whole number, ``least`` or more."""
     try:
-        return int(str(value))  # neither 3.9 nor True is a whole number
+        number = int(str(value))  # neither 3.9 nor True is a whole number
     except ValueError:
         raise _wrong(name, value, "a whole number", optional=False) from None
+    if least is not None and number < least:
+        raise ConfigurationError(f"{name} is {number}; it has to be {least} or more.")
+    return number
 
 
 def names(value: str | Iterable[str] | None, name: str) -> tuple[str, ...] | None:
@@ -130,7 +133,7 @@ def rules(value: object, name: str) -> Any:
     >>> rules('{"inputs.user": "drop"}', "redact"), rules("email, card", "redact")
     ({'inputs.user': 'drop'}, ['email', 'card'])
     """
-    if not isinstance(value, str):
+    if value is None or (isinstance(value, Iterable) and not isinstance(value, str)):
         return value
     written = text(value, name)
     if written is None:

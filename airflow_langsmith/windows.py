@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Literal, Self, get_args
 
@@ -46,12 +46,13 @@ class TimeWindow:
     """
     A stretch of time, ``start`` inside and ``end`` outside, both UTC.
 
-    ``source`` says where it came from and is no part of its identity.
+    ``source`` says where it came from, and ``clock`` what it is measured by. They are no part of its identity.
     """
 
     start: datetime
     end: datetime
     source: str = field(default="given", compare=False)
+    clock: Clock = field(default=Clock(pendulum.UTC), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a window that is none."""
@@ -84,7 +85,7 @@ class TimeWindow:
             window = resolve(window)
         if isinstance(window, Mapping):
             return cls(_bound(window.get("start_time"), "start_time"), _bound(window.get("end_time"), "end_time"))
-        return cls(window.start, window.end, window.source)
+        return cls(window.start, window.end, window.source, window.clock)
 
     def __str__(self) -> str:
         """Print it half-open, as it is."""
@@ -142,11 +143,11 @@ def resolve(
     if found.end + waited > moment:
         ago = f" {waited} ago" if waited else ""
         raise WindowNotClosedError(
-            f"The window {found} (from {found.source}) has to have closed{ago} and it is {moment.isoformat()}: runs "
-            "are still coming in. A retry after that will do: set retries and retry_delay, or put a "
-            "LangSmithSettledSensor before this task, which waits for it."
+            f"The window {found} has to have closed{ago} before it is read. It is {moment.isoformat()}, and runs are "
+            "still coming in. Fix: set retries and retry_delay, or put a LangSmithSettledSensor before this task. It "
+            f"waits for the end. The window is from {found.source}."
         )
-    return found
+    return replace(found, clock=schedule.clock or clock)
 
 
 def split(
@@ -159,10 +160,10 @@ def split(
     ``[core] max_map_length`` (1024) stretches.
 
     :param window: A window, its arguments, or the task's context.
-    :param window_timezone: By default the zone of the schedule in that context, else UTC.
+    :param window_timezone: By default the zone of the schedule, as the context or :func:`resolve` knows it, else UTC.
     """
-    whole, step, clock = TimeWindow.of(window), duration(every, "every"), _clock(window, window_timezone)
-    clock = Clock(clock.zone)  # hours are hours, whatever clocks do
+    whole, step = TimeWindow.of(window), duration(every, "every")
+    clock = Clock(_clock(whole, window_timezone).zone)  # hours are hours, whatever clocks do
     pieces: list[dict[str, str]] = []
     start = whole.start
     while start < whole.end:
@@ -183,9 +184,10 @@ def trailing(
     it. So each is the same partition as when it was new: exporting them again picks up what came late.
 
     :param window: A window, its arguments, or the task's context.
-    :param window_timezone: By default the zone of the schedule in that context, else UTC.
+    :param window_timezone: By default the zone of the schedule, as the context or :func:`resolve` knows it, else UTC.
     """
-    last, clock = TimeWindow.of(window), _clock(window, window_timezone)
+    last = TimeWindow.of(window)
+    clock = _clock(last, window_timezone)
     if days < 1:
         raise WindowError(f"trailing goes back a whole number of days, 1 or more, not {days}.")
     length = clock.wall(last.end) - clock.wall(last.start)
@@ -235,12 +237,8 @@ def duration(length: str | timedelta, name: str, *, may_be_zero: bool = False) -
     return length
 
 
-def _clock(window: TimeWindow | Mapping[str, Any], window_timezone: str | None) -> Clock:
-    """Take the clock that a list of windows goes by."""
-    if window_timezone is not None:
-        return Clock(_zone(window_timezone))
-    dag = window.get("dag") if isinstance(window, Mapping) else None
-    return Schedule.of(dag).clock or Clock(pendulum.UTC)
+def _clock(window: TimeWindow, window_timezone: str | None) -> Clock:
+    return window.clock if window_timezone is None else Clock(_zone(window_timezone))
 
 
 def _of_run(

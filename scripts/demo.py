@@ -216,7 +216,8 @@ def run(title: str, *command: str) -> list[str]:
         done = subprocess.run([sys.executable, "-m", "airflow", *command], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{done.stdout}\n{done.stderr}\nairflow {' '.join(command)} failed; its output is above.")
-    return re.findall(r"\] ((?:Window|Exported|waiting:|met:) ?.*?) \[airflow", done.stdout)
+    ours = r"Window|Exported|\d+ parts?,|Manifest:|Replaced|waiting:|met:"
+    return re.findall(rf"\] ((?:{ours}) ?.*?) \[airflow", done.stdout)
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from airflow.timetables.interval import CronDataIntervalTimetable, DeltaDataInte
 from airflow.timetables.trigger import CronTriggerTimetable, DeltaTriggerTimetable, MultipleCronTriggerTimetable
 
 from airflow_langsmith.windows import TimeWindow, WindowError, resolve, split, trailing
+from tests.wording import words
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
@@ -127,7 +128,7 @@ def test_windows_lie_edge_to_edge_or_are_refused(name: str, zone: str, align: An
         for before, after in pairwise(found):
             if isinstance(before, TimeWindow) and isinstance(after, TimeWindow):
                 assert before.end == after.start
-        refused = [str(error) for error in found if isinstance(error, WindowError)]
+        refused = [words(error) for error in found if isinstance(error, WindowError)]
         assert all("Fix: schedule=CronDataIntervalTimetable(" in error and zone in error for error in refused)
         assert bool(refused) == any(isinstance(one, WindowError) for one in ordinary)
 
@@ -171,22 +172,25 @@ def test_days_of_berlin() -> None:
     ]
     assert lengths == [DAY, DAY + HOUR, DAY]
     (refused, *_) = windows("0 2 * * *", berlin, *autumn, window="1d")
-    assert str(refused).startswith("No safe window: clocks in Europe/Berlin skip or repeat 02:00 when they change.")
-    assert "Fix: schedule=CronDataIntervalTimetable('0 2 * * *', timezone='Europe/Berlin'), or align='day'" in str(
+    assert words(refused).startswith("No safe window: clocks in Europe/Berlin skip or repeat 02:00 when they change.")
+    assert "Fix: schedule=CronDataIntervalTimetable('0 2 * * *', timezone='Europe/Berlin'), or align='day'" in words(
         refused
     )
 
 
-@pytest.mark.parametrize("zone", [zone for zone in ZONES if zone != "UTC"])
-def test_trailing_windows_are_those_of_their_runs(zone: str) -> None:
-    """By the task's context, the windows that trail are the very windows that the runs before had."""
-    place, (schedule, _) = pendulum.timezone(zone), SCHEDULES["data intervals"]
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
+@pytest.mark.parametrize("name", ["data intervals", "@daily", "every 6 hours"])
+def test_trailing_windows_are_those_of_their_runs(name: str, zone: str) -> None:
+    """The windows that trail are the very windows that the runs before had, also when clocks changed in between."""
+    place, (schedule, window) = pendulum.timezone(zone), SCHEDULES[name]
     for change in changes(place):
         contexts = list(runs(schedule, place, change - 4 * DAY, change + 4 * DAY))
-        own = [resolve(context, now=LATER) for context in contexts]
-        found = [TimeWindow.of(piece) for piece in trailing(contexts[-1], days=3)]
-        assert found == own[-3:]
-        assert [TimeWindow.of(piece) for piece in split(contexts[-1], every="1d")] == own[-1:]
+        own = [resolve(context, window=window, now=LATER) for context in contexts]
+        last: Any = contexts[-1] if window is None else own[-1]
+        found = [TimeWindow.of(piece) for piece in trailing(last, days=5)]
+        assert found == own[-len(found) :]
+        assert found[0].start < change - DAY
+        assert [TimeWindow.of(piece) for piece in split(last, every="1d")] == own[-1:]
 
 
 def test_a_schedule_beside_assets() -> None:

@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_langsmith.windows import TimeWindow, WindowError, WindowNotClosedError, resolve, split, trailing
-from tests.wording import says
+from tests.wording import says, words
 
 NOW = datetime(2026, 11, 22, 10, 2, 34, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -228,9 +228,9 @@ def test_lists_of_windows_take_the_task_s_context() -> None:
     whole = TimeWindow(at("21T00:00"), at("22T00:00"))
     assert trailing(context, days=2) == trailing(whole, days=2)
     assert split(context, every="12h") == split(whole, every="12h")
-    with pytest.raises(WindowError, match="this manual run has no data interval"):
+    with pytest.raises(WindowError, match=says("this manual run has no data interval")):
         trailing(run(run_type="manual"), days=3)
-    with pytest.raises(WindowError, match="this manual run has no data interval"):
+    with pytest.raises(WindowError, match=says("this manual run has no data interval")):
         split(run(run_type="manual"), every="1h")
 
 
@@ -260,10 +260,10 @@ def test_the_remedy_fits_the_run(
     ti = SimpleNamespace(task_id="runs", dag_id="d", run_id="r1")
     with pytest.raises(WindowError) as caught:
         resolve({**context, "dag": dag, "ti": ti}, now=NOW, **arguments)
-    first, fix, where = str(caught.value).replace(" Fix: ", "\n").replace(" Task runs", "\nTask runs").split("\n")
+    first, fix = words(caught.value).split(" Fix: ")
     assert first.startswith(f"No time window: this {context['dag_run'].run_type} run has ")
     assert fix.startswith(remedy)
-    assert where.startswith("Task runs of DAG d, run r1, timetable ")
+    assert "Task runs of DAG d, run r1, timetable " in fix
 
 
 def test_align_makes_a_late_manual_run_the_same_partition() -> None:

@@ -107,15 +107,12 @@ class Backend:
         log.warning("Asking API %s instead: %s", other.NAME, error.cause)
         return other
 
-    def with_advice(self, error: LangSmithError) -> LangSmithError:
-        """Say what to do, if the connection insists on v1 and this error may come from its removal."""
+    def advise(self, error: LangSmithError) -> None:
+        """Let an error say what to do, if the connection insists on v1 and the error may come from v1's removal."""
         if self.settings.api_version != "v1" or not isinstance(error, ApiError):
-            return error
-        if not isinstance(error, _GONE) and not (error.is_deprecated and isinstance(error, _FAILING)):
-            return error
-        advice = f"Set api_version to auto or v2 in {self.settings.named}, because LangSmith removes API v1"
-        detail = f"{advice}. Its answer: {error.detail}"
-        return type(error)(error.status, error.method, error.path, detail, error.about, error.retry_after)
+            return
+        if isinstance(error, _GONE) or (error.is_deprecated and isinstance(error, _FAILING)):
+            error.better_advice = f"LangSmith removes API v1: set api_version to auto or v2 in {self.settings.named}."
 
     def _speaks_v2(self) -> bool:
         # Self-hosted servers have v2 from 0.16 on, whatever they store in; where ClickHouse still answers and

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Self, TypeVar
@@ -26,6 +27,7 @@ from airflow_langsmith.api.retention import read_retention
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.api.single import read_run, read_shared
 from airflow_langsmith.api.transport import AsyncTransport, Transport
+from airflow_langsmith.api.waits import WaitClock
 from airflow_langsmith.api.walk import Walk
 
 log = logging.getLogger(__name__)
@@ -42,6 +44,7 @@ class _Driven:
         self.settings = settings
         self.backend = Backend(settings)
         self._asked: list[str] = []  # the tier of every request; a list, for threads share it
+        self._waits = WaitClock()
         self._owner = id(self)
         self._projects: dict[str, Project] = {}
 
@@ -49,6 +52,11 @@ class _Driven:
     def requests(self) -> int:
         """How many requests were made."""
         return len(self._asked)
+
+    @property
+    def waited_seconds(self) -> float:
+        """How long it waited for the rate limit, and before it asked again."""
+        return self._waits.seconds
 
     def needed(self, tier: str) -> float:
         """How many requests have to be under way at a time to use a budget up."""
@@ -79,10 +87,11 @@ class _Driven:
     def _announce(self, request: Request, reply: Response) -> None:
         """Say that an address will be removed, and what to do about it."""
         if self.settings.api_version == "v1":
-            todo = f"Set api_version to auto or v2 in {self.settings.named}."
+            todo = f"Set api_version to auto or v2 in {self.settings.named}"
         else:
-            todo = "Nothing to do: this package changes to what takes its place."
-        log.warning("LangSmith removes %s on %s. %s", request.named, reply.headers.get("sunset", "a later day"), todo)
+            todo = "There is nothing to do: this package changes to what takes its place"
+        log.warning("LangSmith removes %s on %s", request.named, reply.headers.get("sunset", "a later day"))
+        log.warning(todo)
 
 
 class StoppedError(Exception):
@@ -198,19 +207,31 @@ class LangSmithClient(_Driven):
                 raise
             self._sleep(0.0)
             if isinstance(step, Together):
-                with ThreadPoolExecutor(len(step.requests)) as threads:
+                with ThreadPoolExecutor(len(step.requests)) as threads, self._ending_them():
                     reply = list(threads.map(self._ask, step.requests))
             elif isinstance(step, Request):
                 reply = self._ask(step)
             else:
-                self._sleep(self._wait_out(step))
+                with self._waits:
+                    self._sleep(self._wait_out(step))
                 reply = None
+
+    @contextmanager
+    def _ending_them(self) -> Iterator[None]:
+        """End what is under way in other threads when this one is interrupted, for it waits for them."""
+        try:
+            yield
+        except BaseException:
+            self._stop.set()
+            self.interrupt()
+            raise
 
     def _ask(self, request: Request) -> Answer:
         pacer = self._pacer(request.tier)
         with pacer.line_up(self._owner, request.pages_left) as place:
             while wait := pacer.wait(place, time.monotonic()):
-                self._sleep(wait)
+                with self._waits:
+                    self._sleep(wait)
         return self._noted(self._transport.send(request), request, place)
 
     def _sleep(self, seconds: float) -> None:

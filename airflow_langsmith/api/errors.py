@@ -98,6 +98,7 @@ class ApiError(LangSmithError):
         self.about = about
         self.retry_after = retry_after
         self.is_deprecated = False  # whether the answer said that this address will be removed
+        self.better_advice = ""  # in place of the kind's own, if more is known
 
     @property
     def message(self) -> str:
@@ -107,7 +108,8 @@ class ApiError(LangSmithError):
         reason = self.hint or (f"{detail}." if detail else "")
         said = f"{self.summary}: {reason}" if reason else f"{self.summary}."
         quoted = f": {detail}." if self.hint and detail else "."
-        return f"{said} {self.advice}\nLangSmith answered {self.status} to {self.method} {self.path}{about}{quoted}"
+        advice = self.better_advice or self.advice
+        return f"{said} {advice}\nLangSmith answered {self.status} to {self.method} {self.path}{about}{quoted}"
 
     @property
     def cause(self) -> str:

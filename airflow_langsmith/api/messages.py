@@ -17,6 +17,7 @@ import textwrap
 from collections.abc import Iterable
 
 MAX_LINE = 90  # characters that Airflow's log view shows of a line
+PREFIX = "AirflowFailException: "  # what the log view writes before the first line of an error
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\.\.)(?<!e\.g\.)(?<!i\.e\.)\s+")
 _DRAWN = "  "  # what a line begins with that stays as it is: a marked filter
@@ -26,7 +27,8 @@ def lay_out(*texts: str) -> str:
     r"""
     Put each sentence on lines of its own, none over 90 characters, the first one at the edge.
 
-    Lines that begin with two blanks stay as they are. No word is broken, so that ids and addresses can be copied.
+    The first line leaves room for the error's class. Lines that begin with two blanks stay as they are. No word is
+    broken, so that ids and addresses can be copied.
 
     >>> print(lay_out("There is no view 'run'. Did you mean 'runs'?", "A retry will not help."))
     There is no view 'run'.
@@ -42,12 +44,12 @@ def lay_out(*texts: str) -> str:
             lines += textwrap.wrap(
                 sentence,
                 width=MAX_LINE,
-                initial_indent="  " if lines else "",
+                initial_indent="  " if lines else PREFIX,
                 subsequent_indent="    ",
                 break_long_words=False,
                 break_on_hyphens=False,
             )
-    return "\n".join(lines)
+    return "\n".join(lines).removeprefix(PREFIX)
 
 
 def shortened(text: str, max_characters: int) -> str:

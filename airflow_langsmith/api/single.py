@@ -52,7 +52,8 @@ def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], back
     except LangSmithError as error:
         other = backend.other(error) if project else None  # v2 has to know the project
         if other is None:
-            raise backend.with_advice(error) from None
+            backend.advise(error)
+            raise
         try:
             run = yield from _ask(other, run_id, project, fields, backend)
         except (NotFoundError, UnsupportedError):

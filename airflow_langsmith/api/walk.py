@@ -126,7 +126,8 @@ class Walk:
         """Ask the same of the other version, if this one may be gone and nothing was read yet."""
         this, other = self._spoken(), self._backend.other(error)
         if other is None:
-            raise self._backend.with_advice(error)
+            self._backend.advise(error)
+            raise error
         self._speak(other)
         try:
             return (yield from self._exchange())

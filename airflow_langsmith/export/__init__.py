@@ -3,10 +3,10 @@ From rows to published files.
 
 ``read`` makes a view's rows of a query: ``cursors`` read its window, several at once, ``late`` finds what feedback
 changed, ``gather`` makes traces of roots. ``shape`` redacts, sorts and flattens rows (by way of a ``spool``, if need
-be), ``encoders`` and ``arrow`` write them into local files, ``parts`` cuts and names these, ``layout`` says where they
-lie, ``storage`` puts them there whole, ``attachments`` brings files along, ``publish`` makes them one export and
-``manifest`` describes it. ``checkpoints`` keep rows there until then, in ``batches``, for a retry to go on from.
-``pipeline`` walks the whole way, ``progress`` says how far it is.
+be), ``encoders`` and ``arrow`` write them into local files, in a ``workdir``, ``parts`` cuts and names these,
+``layout`` says where they lie, ``storage`` puts them there whole, ``attachments`` brings files along, ``publish`` makes
+them one export and ``manifest`` describes it. ``checkpoints`` keep rows there until then, in ``batches``, for a retry
+to go on from. ``pipeline`` walks the whole way, ``progress`` says how far it is.
 """
 
 from airflow_langsmith.export.checkpoints import Attempt
@@ -23,6 +23,7 @@ from airflow_langsmith.export.pipeline import (
 )
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.shape import Shape
+from airflow_langsmith.export.storage import check_uri
 
 __all__ = [
     "MAX_ROWS_PER_FILE",
@@ -35,6 +36,7 @@ __all__ = [
     "SchemaChanges",
     "Shape",
     "Target",
+    "check_uri",
     "export",
     "format_of",
     "read_manifest",

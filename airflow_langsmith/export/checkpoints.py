@@ -87,7 +87,7 @@ class Checkpoints:
     """
     Keeps the rows that cursors have read, and gives back those that an earlier try has kept.
 
-    Left by an error that a retry may cure, it leaves what it kept to that; else nothing.
+    Left by an error that a retry may cure, it leaves what it kept to that; else nothing. The log says which.
 
     :param path: The partition.
     :param attempt: Whose try it is; nobody's keeps nothing and finds nothing.
@@ -112,6 +112,7 @@ class Checkpoints:
         self._directory = directory
         self._found: list[Checkpoint] = []
         self._kept: list[str] = []
+        self._kept_length = timedelta(0)
         self._stretches: dict[Walk, _Stretch] = {}
         self._pages = 0
         self._whole = self._passed = timedelta(0)  # the window, and what was behind before it proved long
@@ -142,14 +143,18 @@ class Checkpoints:
                 stretch.file.close()
         again = self._attempt is not None and self._attempt.again
         known = [*(one.path.name for one in self._found), *self._kept]
-        if not known or (error is not None and again and getattr(error, "retriable", True)):
+        if known and error is not None and again and getattr(error, "retriable", True):
+            log.info("Kept %.0f %% of the window: a retry goes on from there, a clear begins anew.", self._percent())
             return
         try:
-            self._store.delete(self._store.sizes().keys() & known)  # most of the time they went with the publication
+            if known:
+                self._store.delete(self._store.sizes().keys() & known)  # most often they went with the publication
         except LangSmithError as failure:
             if error is None:
                 raise
             error.add_note(f"What was kept for a retry is still there; the next export removes it. {failure}")
+        if error is not None and not isinstance(error, Exception):  # the task was killed, or ran out of time
+            log.info("Kept nothing of what was read: a retry or a clear begins anew.")
 
     def pieces(self, query: RunQuery) -> list[tuple[RunQuery, Checkpoint | None]]:
         """Cut the window of a query, newest first, into what has been kept, with its checkpoint, and what has not."""
@@ -218,6 +223,7 @@ class Checkpoints:
         with self._uploading:
             if self._keeps:
                 self._kept.append(name)
+                self._kept_length += stretch.end - since
                 self._store.put(stretch.file.path, name)
         stretch.file.path.unlink()
 
@@ -241,6 +247,11 @@ class Checkpoints:
             or now >= stretch.began + OFTEN
             or stretch.file.size >= LARGEST
         )
+
+    def _percent(self) -> float:
+        """How much of the window is kept."""
+        found = sum((one.end - one.start for one in self._found), timedelta(0))
+        return 100 * (found + self._kept_length) / self._whole if self._whole else 0.0
 
     def _file(self) -> BatchFile:
         return BatchFile(self._directory / f"checkpoint-{next(self._files)}", self._batches)

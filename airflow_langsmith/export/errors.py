@@ -20,6 +20,12 @@ class StorageError(ExportError):
     """The destination could not be read or written."""
 
 
+class StorageAccessError(StorageError, ConfigurationError):
+    """The destination refuses its user: a right is missing, there is no such bucket, the disk is read-only."""
+
+    retriable: ClassVar[bool] = False
+
+
 class ConcurrentExportError(ExportError):
     """Another export of the same partition was published, or cleaned up, at the same time."""
 

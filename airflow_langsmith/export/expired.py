@@ -28,7 +28,7 @@ def warn_if_expired(client: LangSmithClient, query: RunQuery, *, is_empty: bool)
         try:
             kept = client.retention(query.project)
         except LangSmithError as error:
-            log.debug("How long traces are kept is not known: %s", error)
+            log.debug("How long traces are kept is not known: %s", error.cause)
             return
     kept = kept or EXTENDED
     if age > kept:

@@ -10,6 +10,7 @@ from hashlib import sha256
 from itertools import accumulate
 from typing import Any
 from urllib.parse import quote
+from uuid import uuid4
 
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.windows import TimeWindow
@@ -22,6 +23,7 @@ _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 # What is ours to clean up.
 PART = re.compile(r"part-\d{5,}-[0-9a-f]{8}\.[a-z.]+")
 ATTACHMENT = re.compile(r"_attachment-[0-9a-f]{16}\.[a-z0-9]+")
+PROBE = re.compile(r"_probe-[0-9a-f]{32}")
 CHECKPOINT = re.compile(r"_checkpoint-([0-9a-f]{16}-v\d)-(\d{8}T[\d.]+Z)--(\d{8}T[\d.]+Z)")
 
 
@@ -74,6 +76,11 @@ def attachment_name(sha256: str, extension: str) -> str:
     '_attachment-3f9a1c2b00000000.png'
     """
     return f"_attachment-{sha256[:16]}.{extension}"
+
+
+def probe_name() -> str:
+    """Name an object that is there for a moment, to see whether it can be."""
+    return f"_probe-{uuid4().hex}"
 
 
 def checkpoint_name(mark: str, start: datetime, end: datetime) -> str:

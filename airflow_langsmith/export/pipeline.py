@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import tempfile
+import json
+import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass, field, replace
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from airflow_langsmith import __version__
@@ -30,6 +30,7 @@ from airflow_langsmith.export.publish import Publication
 from airflow_langsmith.export.read import read
 from airflow_langsmith.export.shape import Shape, Shaped
 from airflow_langsmith.export.storage import StoragePath, path_at
+from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.views import View
 from airflow_langsmith.views.empty import EmptyColumn
 from airflow_langsmith.windows import TimeWindow
@@ -40,6 +41,8 @@ AttachmentMode = Literal["list", "download"]
 PLAIN = Shape()
 ATTACHED_AT_ONCE = 100  # runs a page where attachments are downloaded; links expire, and are used soon after they come
 MAX_ROWS_PER_FILE = 100_000  # of 5 KB each, that is a file of about 70 MB
+_MAX_NAME_BYTES = 256  # of JSON; the longest key that S3 takes and all the rest of a summary leave more than this
+_A_DAY = TimeWindow(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,37 +70,58 @@ class Target:
                 raise ConfigurationError(f"{name} is {value!r}. {one_of(value, get_args(known))}")
         if self.max_rows_per_file < 1:
             raise ConfigurationError(f"max_rows_per_file is {self.max_rows_per_file}; it is 1 or more.")
+        partition("view", "project", _A_DAY, self.partition)  # a pattern that cannot be filled in for any window
 
 
 @dataclass(frozen=True, kw_only=True)
 class Exported:
     """
-    A published export: its manifest, where that lies, and how many requests it took.
+    A published export: its manifest, where that lies, what it replaced, and what it took.
 
+    ``previous`` is the manifest that it replaced, written at ``previous_at`` as far as the store tells.
+    ``waited_seconds`` of its ``seconds`` it waited for the rate limit, or to ask again.
     ``empty`` lists the flat columns that are null in all rows, ``unmet`` the paths of ``redact`` that no row has.
     """
 
     uri: str
     manifest: Manifest
     progress: Progress
+    previous: Manifest | None = field(compare=False)
+    previous_at: datetime | None = field(compare=False)
     requests: int = field(compare=False)
+    seconds: float = field(compare=False)
+    waited_seconds: float = field(compare=False)
     empty: tuple[EmptyColumn, ...] = ()
     unmet: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
-        """Tell it in a few words and numbers, for XCom."""
+        """Tell it in a few words and numbers, for XCom: under 2 KB, however long the project's name is."""
         manifest = self.manifest
         return {
             "manifest": self.uri,
             "view": manifest.view,
-            "project": manifest.project,
+            "project": _shortened(manifest.project),
+            "project_id": manifest.project_id,
             "window_start": manifest.window_start.isoformat(),
             "window_end": manifest.window_end.isoformat(),
             "rows": manifest.rows,
             "files": len(manifest.files),
             "bytes": manifest.bytes,
+            "pending": manifest.pending,
+            "misfits": manifest.misfits,
+            "missing_payloads": manifest.missing_payloads,
+            "schema_changes": len(manifest.schema_changes),
             "requests": self.requests,
+            "seconds": round(self.seconds, 3),
+            "waited_seconds": round(self.waited_seconds, 3),
         }
+
+
+def _shortened(name: str) -> str:
+    """Cut a name, so that its JSON stays short whatever letters it has."""
+    while len(json.dumps(name)) > _MAX_NAME_BYTES:
+        name = f"{name.removesuffix('…')[:-1]}…"
+    return name
 
 
 OnPage = Callable[[Progress], None]
@@ -113,6 +137,7 @@ def export(
     on_page: OnPage = lambda _: None,
     concurrency: int | None = None,
     attempt: Attempt | None = None,
+    before_swap: Callable[[], None] = lambda: None,
 ) -> Exported | None:
     """
     Export what a query finds as a view's rows.
@@ -124,6 +149,7 @@ def export(
     :param concurrency: How many cursors read at a time at most; by default as many as the budget has use for.
     :param attempt: Whose try it is. It goes on where an earlier try was cut off, and keeps for a later one what it has
         read, :mod:`airflow_langsmith.export.checkpoints`; not of threads, feedback, refreshed rows and downloads.
+    :param before_swap: Called last before the manifest is replaced; what it raises prevents that.
     :return: what was published; None for an empty window with ``on_empty="skip"``.
     :raises LangSmithError: where any page or file fails; what was published before then stands.
     """
@@ -143,17 +169,18 @@ def export(
     narrowed = _narrowed(query, lookback)
     asked: list[Any] = [view.name, [column.name for column in view.columns], query.project.id, str(window), narrowed]
     asked += [query.payloads, shape.redact, shape.redact_key]
-    before = client.requests
+    began, requests_before, waited_before = time.monotonic(), client.requests, client.waited_seconds
     progress = Progress()
     with (
-        tempfile.TemporaryDirectory(prefix="langsmith-") as directory,
+        working_directory() as directory,
         Publication(path) as publication,
-        Checkpoints(path, client, attempt, asked, Batches(view, target.format.codec), Path(directory)) as checkpoints,
+        Checkpoints(path, client, attempt, asked, Batches(view, target.format.codec), directory) as checkpoints,
     ):
         refuse_another(publication.previous, view, query, narrowed, path)
+        publication.probe()
         schema = read_manifest(target.schema_manifest) if target.schema_manifest else publication.previous
         redaction = shape.redaction(view)
-        attachments = Attachments(publication, Path(directory), flag=query.payloads == "flag")
+        attachments = Attachments(publication, directory, flag=query.payloads == "flag")
         rows = read(
             client,
             query,
@@ -163,14 +190,14 @@ def export(
             redact=redaction.apply,
             progress=progress,
             tell=partial(on_page, progress),
-            directory=Path(directory),
+            directory=directory,
             concurrency=concurrency,
             checkpoints=checkpoints,
         )
         with (
             closing(rows),
-            Shaped(rows, view, shape, Path(directory)) as shaped,
-            closing(Parts(target.format, shaped.view, Path(directory), target.max_rows_per_file)) as parts,
+            Shaped(rows, view, shape, directory) as shaped,
+            closing(Parts(target.format, shaped.view, directory, target.max_rows_per_file)) as parts,
         ):
             for batch in shaped:
                 for part in parts.add(batch):
@@ -210,12 +237,16 @@ def export(
             min_start_time=progress.first,
             max_start_time=progress.last,
         )
-        uri = publication.commit(manifest)
+        uri = publication.commit(manifest, before_swap)
     return Exported(
         uri=uri,
         manifest=manifest,
         progress=progress,
-        requests=client.requests - before,
+        previous=publication.previous,
+        previous_at=publication.previous_at,
+        requests=client.requests - requests_before,
+        seconds=time.monotonic() - began,
+        waited_seconds=client.waited_seconds - waited_before,
         empty=shaped.empty,
         unmet=redaction.unmet(manifest.rows),
     )

@@ -12,6 +12,7 @@ least one of them has failed, and its retry publishes a whole one.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,7 +20,7 @@ from typing import Self
 from airflow_langsmith.api.errors import LangSmithError
 from airflow_langsmith.export import manifest as manifests
 from airflow_langsmith.export.errors import BrokenManifestError, ConcurrentExportError
-from airflow_langsmith.export.layout import ATTACHMENT, CHECKPOINT, PART
+from airflow_langsmith.export.layout import ATTACHMENT, CHECKPOINT, PART, PROBE, probe_name
 from airflow_langsmith.export.manifest import Manifest, ManifestAttachment, ManifestFile
 from airflow_langsmith.export.parts import Part
 from airflow_langsmith.export.storage import TEMPORARY, StoragePath, store_at
@@ -38,6 +39,7 @@ class Publication:
         self.files: list[ManifestFile] = []
         self.attachments: dict[str, ManifestAttachment] = {}
         self.previous = self._published()
+        self.previous_at = self._store.modified(manifests.NAME) if self.previous else None
         self._committing = False
 
     def __enter__(self) -> Self:
@@ -64,6 +66,17 @@ class Publication:
                 raise
             error.add_note(f"What was uploaded until then is still there; the next export removes it. {failure}")
 
+    def probe(self) -> None:
+        """
+        See whether objects can be written, listed and deleted here, before much is read for nothing.
+
+        :raises StorageAccessError: naming the right that is missing.
+        """
+        name = probe_name()
+        self._store.write(b"", name)
+        self._store.sizes()
+        self._store.delete([name])
+
     def upload(self, part: Part) -> None:
         """Upload a part and remove it from the local disk."""
         self.files.append(part.file)
@@ -77,14 +90,16 @@ class Publication:
             self._store.put(local, attachment.name)
         local.unlink()
 
-    def commit(self, manifest: Manifest) -> str:
+    def commit(self, manifest: Manifest, before_swap: Callable[[], None] = lambda: None) -> str:
         """
         Replace the manifest, then remove what it does not list; give its URI.
 
+        :param before_swap: Called last before the manifest is replaced; what it raises prevents that.
         :raises ConcurrentExportError: where another export of the partition got in between.
         """
         content = manifests.encode(manifest)
         self._list_whole(manifest)
+        before_swap()
         self._committing = True  # from here on the manifest may be ours, even if the answer to its upload is lost
         self._store.write(content, manifests.NAME)
         found = self._list_whole(manifest)
@@ -119,5 +134,5 @@ class Publication:
 def _ours(name: str) -> bool:
     """Tell what we put there, and what a crash left of a file, from what somebody else did."""
     finished = TEMPORARY.sub("", name)
-    ours = any(pattern.fullmatch(finished) for pattern in (PART, ATTACHMENT, CHECKPOINT))
+    ours = any(pattern.fullmatch(finished) for pattern in (PART, ATTACHMENT, CHECKPOINT, PROBE))
     return ours or (finished == manifests.NAME and finished != name)

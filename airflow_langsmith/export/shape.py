@@ -32,6 +32,16 @@ class Shape:
     flatten: tuple[str, ...] | Literal["*"] = ()
     hidden: frozenset[str] = frozenset()
 
+    def check(self, view: View) -> None:
+        """
+        Refuse rules and paths that cannot be meant for a view.
+
+        :raises ConfigurationError: naming the one.
+        """
+        self.redaction(view)
+        if self.flatten != "*":
+            Flattening(view.columns, self.flatten)
+
     def redaction(self, view: View) -> Redaction:
         """Make what is done to rows first of all, before any disk or other thread has them."""
         return Redaction(view.columns, self.redact or (), self.redact_key)

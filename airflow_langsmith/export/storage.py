@@ -8,23 +8,34 @@ a local disk a rename does.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 from uuid import uuid4
 
 from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.export.errors import StorageError
+from airflow_langsmith.export.errors import StorageAccessError, StorageError
 from airflow_langsmith.extras import STORES, pip_install
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp$")  # ending of files that were never finished, on local disks
 AT_ONCE = 8  # objects that are removed at a time; each is a request
 S3_CHUNK = 8 * 1024 * 1024  # bytes; s3fs holds ten at once, and would take 50 MiB each
+
+Right = Literal["write", "read", "list", "delete"]
+_S3_RIGHTS: dict[Right, str] = {
+    "write": "s3:PutObject",
+    "read": "s3:GetObject and s3:ListBucket",  # without the second S3 refuses to say that an object is not there
+    "list": "s3:ListBucket",
+    "delete": "s3:DeleteObject",
+}
+_PASSING = ("ExpiredToken", "RequestTimeTooSkewed")  # S3 refuses these, and takes the next try's credentials
 
 
 class StoragePath(Protocol):
@@ -54,20 +65,18 @@ def path_at(uri: str | StoragePath) -> StoragePath:
     """
     Find a place by its URI, with Airflow's connections: ``s3://conn_id@bucket/key``, ``file:///...``.
 
-    :raises ConfigurationError: where it is none, or needs a provider that is not installed.
+    :raises ConfigurationError: where it is none, names a connection that is not defined, or needs a provider that is
+        not installed.
     """
     if not isinstance(uri, str):
+        _refuse_undefined(getattr(uri, "conn_id", None), uri)
         return uri
     # The one place below the surface that knows of Airflow: its connections are what makes a URI a place.
     from airflow.sdk import ObjectStoragePath  # noqa: PLC0415
 
-    scheme, mark, rest = uri.partition("://")
-    scheme = scheme.strip().lower()
-    host = rest.partition("/")[0]
-    if not mark:
-        raise _no_place(uri, "it has no scheme", _SPELLING)
-    if scheme == "file" and host and not host.endswith("@"):  # in the worker's directory, wherever that is
-        raise _no_place(uri, "it is no absolute path", _SPELLING)
+    check_uri(uri)
+    _refuse_undefined(_connection_id(uri), uri)
+    scheme = _scheme(uri)
     try:
         path: StoragePath = ObjectStoragePath(uri)
         _ = path.fs
@@ -79,12 +88,55 @@ def path_at(uri: str | StoragePath) -> StoragePath:
     return path
 
 
+def check_uri(uri: str) -> None:
+    """
+    Refuse what names no place, as far as its text tells.
+
+    :raises ConfigurationError: where it has no scheme, or is relative to the worker's directory, wherever that is.
+    """
+    _, mark, rest = uri.partition("://")
+    host = rest.partition("/")[0]
+    if not mark:
+        raise _no_place(uri, "it has no scheme", _SPELLING)
+    if _scheme(uri) == "file" and host and not host.endswith("@"):
+        raise _no_place(uri, "it is no absolute path", _SPELLING)
+
+
+def _scheme(uri: str) -> str:
+    return uri.partition("://")[0].strip().lower()
+
+
 def _no_place(uri: str, why: object, cure: str) -> ConfigurationError:
     why = str(why).rstrip(".")
     return ConfigurationError(f"{uri!r} is no place to write to or read from: {why}. {cure}.")
 
 
 _SPELLING = "Write it like s3://conn_id@bucket/key or file:///directory, and install the provider of that store"
+
+
+def _connection_id(uri: str) -> str | None:
+    """
+    Find the connection that a URI names.
+
+    >>> _connection_id("s3://lake@traces/langsmith"), _connection_id("s3://traces/user@work")
+    ('lake', None)
+    """
+    return uri.partition("://")[2].partition("/")[0].rpartition("@")[0] or None
+
+
+def _refuse_undefined(conn_id: str | None, uri: str | StoragePath) -> None:
+    """Refuse a connection that is not defined: Airflow would go on without credentials, and say nothing."""
+    if conn_id is None:
+        return
+    from airflow_langsmith.airflow_sdk import AirflowNotFoundException, BaseHook  # noqa: PLC0415
+
+    try:
+        BaseHook.get_connection(conn_id)
+    except AirflowNotFoundException:
+        raise ConfigurationError(
+            f"Connection {conn_id!r} is not defined. Make it in Admin > Connections, or correct the name in "
+            f"{str(uri)!r}."
+        ) from None
 
 
 class Store(Protocol):
@@ -101,6 +153,9 @@ class Store(Protocol):
 
     def sizes(self) -> dict[str, int]:
         """List the objects by name, with their sizes in bytes."""
+
+    def modified(self, name: str) -> datetime | None:
+        """Return when an object was written; None where the store does not tell."""
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove objects; one that is gone already is fine."""
@@ -120,15 +175,15 @@ class _LocalStore:
         self._directory = Path(path.path)
 
     def put(self, local: Path, name: str) -> None:
-        with _failing(f"write {name} to", self._about), self._replacing(name) as temporary:
+        with _failing("write", f"write {name} to", self._about), self._replacing(name) as temporary:
             shutil.copyfile(local, temporary)
 
     def write(self, content: bytes, name: str) -> None:
-        with _failing(f"write {name} to", self._about), self._replacing(name) as temporary:
+        with _failing("write", f"write {name} to", self._about), self._replacing(name) as temporary:
             temporary.write_bytes(content)
 
     def read(self, name: str) -> bytes | None:
-        with _failing(f"read {name} from", self._about):
+        with _failing("read", f"read {name} from", self._about):
             try:
                 return (self._directory / name).read_bytes()
             except FileNotFoundError:
@@ -136,15 +191,20 @@ class _LocalStore:
 
     def sizes(self) -> dict[str, int]:
         found = {}
-        with _failing("list", self._about), suppress(FileNotFoundError), os.scandir(self._directory) as entries:
+        with _failing("list", "list", self._about), suppress(FileNotFoundError), os.scandir(self._directory) as entries:
             for entry in entries:
                 with suppress(FileNotFoundError):  # another writer removed it since
                     if entry.is_file():
                         found[entry.name] = entry.stat().st_size
         return found
 
+    def modified(self, name: str) -> datetime | None:
+        with suppress(OSError):
+            return datetime.fromtimestamp((self._directory / name).stat().st_mtime, UTC)
+        return None
+
     def delete(self, names: Iterable[str]) -> None:
-        with _failing("clean up", self._about):
+        with _failing("delete", "clean up", self._about):
             for name in names:
                 (self._directory / name).unlink(missing_ok=True)
 
@@ -167,15 +227,15 @@ class _ObjectStore:
         self._base = path.path.rstrip("/")
 
     def put(self, local: Path, name: str) -> None:
-        with _failing(f"write {name} to", self._about):
+        with _failing("write", f"write {name} to", self._about):
             self._fs.put_file(str(local), f"{self._base}/{name}", **self._upload)
 
     def write(self, content: bytes, name: str) -> None:
-        with _failing(f"write {name} to", self._about):
+        with _failing("write", f"write {name} to", self._about):
             self._fs.pipe_file(f"{self._base}/{name}", content)
 
     def read(self, name: str) -> bytes | None:
-        with _failing(f"read {name} from", self._about):
+        with _failing("read", f"read {name} from", self._about):
             try:
                 content: bytes = self._fs.cat_file(f"{self._base}/{name}")
             except FileNotFoundError:
@@ -183,7 +243,7 @@ class _ObjectStore:
             return content
 
     def sizes(self) -> dict[str, int]:
-        with _failing("list", self._about):
+        with _failing("list", "list", self._about):
             self._fs.invalidate_cache()  # other writers' objects are not in this process's listing cache
             try:
                 entries = self._fs.ls(self._base, detail=True)
@@ -191,23 +251,52 @@ class _ObjectStore:
                 return {}
             return {entry["name"].rpartition("/")[2]: entry["size"] for entry in entries if entry["type"] == "file"}
 
+    def modified(self, name: str) -> datetime | None:
+        with suppress(Exception):  # not every store tells, and nothing depends on it
+            at: datetime = self._fs.modified(f"{self._base}/{name}")
+            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
+        return None
+
     def delete(self, names: Iterable[str]) -> None:
         def remove(name: str) -> None:
             with suppress(FileNotFoundError):
                 self._fs.rm_file(f"{self._base}/{name}")
 
-        with _failing("clean up", self._about), ThreadPoolExecutor(AT_ONCE) as threads:
+        with _failing("delete", "clean up", self._about), ThreadPoolExecutor(AT_ONCE) as threads:
             list(threads.map(remove, names))
 
 
 @contextmanager
-def _failing(doing: str, about: str) -> Iterator[None]:
+def _failing(right: Right, doing: str, about: str) -> Iterator[None]:
     """Say what could not be done and where; every store has errors of its own."""
     try:
         yield
     except Exception as error:
+        if refusal := _refusal(error, right, about):
+            raise refusal from error
         raise StorageError(
             f"Could not {doing} {about}: {type(error).__name__}: {error}. Whatever its manifest lists is still whole. "
             "A retry may help; if it does not, check the destination's connection, its permissions (list, read, "
             "write, delete) and the worker's disk."
         ) from error
+
+
+def _refusal(error: Exception, right: Right, about: str) -> StorageAccessError | None:
+    """Tell a refusal, which no retry cures, from trouble that passes."""
+    is_s3 = about.startswith("s3")
+    if isinstance(error, FileNotFoundError) and right == "write" and not about.startswith("file:"):
+        bucket = about.partition("://")[2].partition("/")[0].rpartition("@")[2]
+        return StorageAccessError(f"There is no bucket {bucket!r}: {error}. Create it, or correct {about}.")
+    if isinstance(error, OSError) and error.errno == errno.EROFS:
+        return StorageAccessError(f"{about} is read-only: {error}. Use another destination, or mount it for writing.")
+    answer = getattr(error.__cause__, "response", None) or {}  # S3's own, which says more than the exception's type
+    if not _is_denied(error) or answer.get("Error", {}).get("Code") in _PASSING:
+        return None
+    conn_id = _connection_id(about)
+    who = f"Connection {conn_id!r}" if conn_id else "The worker"
+    needs = f"the right to {right}{f' ({_S3_RIGHTS[right]})' if is_s3 else ''}"
+    return StorageAccessError(f"{who} has not {needs} at the destination: {error}. Grant it for {about}.")
+
+
+def _is_denied(error: Exception) -> bool:
+    return isinstance(error, PermissionError) or (isinstance(error, OSError) and str(error).startswith("Forbidden"))

@@ -1,10 +1,11 @@
-"""What operators that query runs have in common: which runs, of which window, over which connection."""
+"""What operators have in common: the connection, which runs, of which window, and how they appear in Airflow's UI."""
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, ClassVar
 
 from airflow_langsmith import arguments
@@ -17,12 +18,21 @@ from airflow_langsmith.api.templates import render
 from airflow_langsmith.exceptions import airflow_errors
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithProjectLink
+from airflow_langsmith.operators.killing import KillSwitch
+from airflow_langsmith.operators.literals import check_literals
 from airflow_langsmith.windows import Align, MissingWindow, TimeWindow, resolve
 
 UI_COLOR = "#e3f0ec"
 
 _MAX_MAP_NAME = 250  # characters; the column in Airflow's database takes no more
 _MAP_NAME = "langsmith_map_name"
+# A run to check arguments by, whichever it will be.
+_DAY = {
+    "data_interval_start": datetime(2026, 1, 1, tzinfo=UTC),
+    "data_interval_end": datetime(2026, 1, 2, tzinfo=UTC),
+}
+_WINDOW = ("window", "align", "window_timezone", "lag", "missing_window")  # each is right or wrong by itself
+_NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 class LangSmithOperator(BaseOperator):
@@ -39,6 +49,37 @@ class LangSmithOperator(BaseOperator):
         super().__init__(**kwargs)
         self.langsmith_conn_id = langsmith_conn_id
         self.langsmith_url = ""
+        self.kill_switch = KillSwitch()
+
+    def on_kill(self) -> None:
+        """
+        End the task, as Airflow calls it for: what is under way is let go, what was begun is taken back.
+
+        :raises Killed: in the middle of ``execute``, which ends it.
+        """
+        self.kill_switch.press()
+
+    def show_link(self, context: Context, url: str) -> None:
+        """Show the link to LangSmith's UI on the task's page from now on: Airflow itself shows it at the end."""
+        self.langsmith_url = url
+        push = getattr(context.get("ti"), "xcom_push", None)
+        if push is None or not url:  # somebody's test
+            return
+        for link in self.operator_extra_links:
+            try:
+                push(key=link.xcom_key, value=url)
+            except Exception as error:  # noqa: BLE001  # no task fails for want of a link
+                self.log.warning("The link to LangSmith is shown at the end only: %s", error)
+
+    def name_map_index(self, context: Context, name: str) -> None:
+        """Name a mapped task in Airflow's UI, unless the user did by ``map_index_template``."""
+        index: Any = getattr(context.get("ti"), "map_index", None)
+        names: Any = context  # a typed dict, which takes no keys of ours
+        is_named = context.get("map_index_template") is not None and _MAP_NAME not in names
+        if not isinstance(index, int) or index < 0 or is_named:
+            return
+        names[_MAP_NAME] = name[:_MAX_MAP_NAME]
+        names["map_index_template"] = f"{{{{ {_MAP_NAME} }}}}"  # not the name: it may look like a template
 
     def render_template(
         self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
@@ -48,23 +89,31 @@ class LangSmithOperator(BaseOperator):
             return render(content, context, jinja_env or self.get_template_env())
         return super().render_template(content, context, jinja_env, seen_oids)
 
+    def given(self, name: str) -> Any:
+        """
+        Return an argument. Blank text is as if it was not given, so the argument's default stands for it.
+
+        ``run_ids`` is the exception, because no ids mean no runs. A blank argument without a default stays blank.
+        """
+        value = getattr(self, name)
+        if name == "run_ids" or not isinstance(value, str) or value.strip():
+            return value
+        parameters = [inspect.signature(base).parameters for base in type(self).__mro__[:-1]]
+        default = next(found[name].default for found in parameters if name in found)
+        return value if default is inspect.Parameter.empty else default
+
     def use_defaults_for_blanks(self) -> None:
         """
         Read blank text as "not given": put the default of the argument in its place.
 
-        ``run_ids`` is the exception, because no ids mean no runs.
-
         :raises AirflowFailException: naming a blank argument that has no default.
         """
-        parameters = [inspect.signature(base).parameters for base in type(self).__mro__[:-1]]
         for name in self.template_fields:
-            value = getattr(self, name)
+            value = self.given(name)
             if name != "run_ids" and isinstance(value, str) and not value.strip():
-                default = next(found[name].default for found in parameters if name in found)
                 with airflow_errors():
-                    if default is inspect.Parameter.empty:
-                        raise ConfigurationError(f"{name} is empty. Give it a value, or correct its template.")
-                setattr(self, name, default)
+                    raise ConfigurationError(f"{name} is empty. Give it a value, or correct its template.")
+            setattr(self, name, value)
 
 
 class LangSmithRunsOperator(LangSmithOperator):
@@ -170,28 +219,13 @@ class LangSmithRunsOperator(LangSmithOperator):
         self.window_timezone = window_timezone
         self.lag = lag
         self.missing_window = missing_window
-
-    def show_link(self, context: Context, url: str) -> None:
-        """Show the link to LangSmith's UI on the task's page from now on: Airflow itself shows it at the end."""
-        self.langsmith_url = url
-        push = getattr(context.get("ti"), "xcom_push", None)
-        if push is None or not url:  # somebody's test
-            return
-        for link in self.operator_extra_links:
-            try:
-                push(key=link.xcom_key, value=url)
-            except Exception as error:  # noqa: BLE001  # no task fails for want of a link
-                self.log.warning("The link to LangSmith is shown at the end only: %s", error)
-
-    def name_map_index(self, context: Context, name: str) -> None:
-        """Name a mapped task in Airflow's UI, unless the user did by ``map_index_template``."""
-        index: Any = getattr(context.get("ti"), "map_index", None)
-        names: Any = context  # a typed dict, which takes no keys of ours
-        is_named = context.get("map_index_template") is not None and _MAP_NAME not in names
-        if not isinstance(index, int) or index < 0 or is_named:
-            return
-        names[_MAP_NAME] = name[:_MAX_MAP_NAME]
-        names["map_index_template"] = f"{{{{ {_MAP_NAME} }}}}"  # not the name: it may look like a template
+        cls = type(self)
+        check_literals(
+            self,
+            *(partial(cls._check_narrowing, name=name) for name in self.NARROWING),
+            *(partial(cls._check_window, name=name) for name in _WINDOW),
+            cls._check_bounds,
+        )
 
     def project_named(self) -> str:
         """
@@ -224,6 +258,21 @@ class LangSmithRunsOperator(LangSmithOperator):
         """Read the arguments that say which runs of the window are meant."""
         return {name: read(getattr(self, name), name) for name, read in self.NARROWING.items()}
 
+    def _check_narrowing(self, name: str) -> None:
+        any_query(**{name: self.NARROWING[name](getattr(self, name), name)})
+
+    def _check_window(self, name: str) -> None:
+        resolve(_DAY, **{name: getattr(self, name)}, now=_NEVER)
+
+    def _check_bounds(self) -> None:
+        resolve(_DAY, start_time=self.start_time, end_time=self.end_time, now=_NEVER)
+
     def query(self, project: Project, window: TimeWindow, fields: tuple[str, ...]) -> RunQuery:
         """Write the query for a window of a project."""
         return RunQuery(project=project, start=window.start, end=window.end, fields=fields, **self.narrowing())
+
+
+def any_query(**asked: Any) -> RunQuery:
+    """Write a query of whatever project and window, to see whether the rest of it can be asked."""
+    day = TimeWindow(_DAY["data_interval_start"], _DAY["data_interval_end"])
+    return RunQuery(project=Project(id="", name=""), start=day.start, end=day.end, fields=(), **asked)

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_langsmith import arguments
 from airflow_langsmith.airflow_sdk import AirflowNotFoundException, AirflowSkipException, Context
 from airflow_langsmith.api.addresses import project_url
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import Payloads
+from airflow_langsmith.api.sampling import Sample
 from airflow_langsmith.exceptions import airflow_errors
 from airflow_langsmith.export import (
     MAX_ROWS_PER_FILE,
@@ -20,15 +21,18 @@ from airflow_langsmith.export import (
     Attempt,
     Exported,
     OnEmpty,
-    Progress,
     SchemaChanges,
     Shape,
     Target,
+    check_uri,
     export,
     format_of,
 )
+from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.hooks import LangSmithHook, undefined
-from airflow_langsmith.operators.base import LangSmithRunsOperator
+from airflow_langsmith.operators.base import LangSmithRunsOperator, any_query
+from airflow_langsmith.operators.literals import check_literals
+from airflow_langsmith.operators.report import ProgressReporter, closing_lines, period, warning_lines
 from airflow_langsmith.views import View, view_of
 from airflow_langsmith.views.paths import column_of
 from airflow_langsmith.windows import duration
@@ -37,8 +41,7 @@ if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
 LOOKBACK = "30d"  # twice LangSmith's base retention; a trace that gets feedback is kept for longer
-EMPTY_COLUMNS_TOLD = 10
-PROGRESS_EVERY = 10.0  # seconds between progress lines in the task log
+_PLAIN = format_of("parquet")
 
 
 class LangSmithExportOperator(LangSmithRunsOperator):
@@ -50,8 +53,14 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     manifest never sees half an export. A page that fails fails the task, and what was published before stands. A retry
     of a long export goes on where the try before it was cut off; a task that was cleared begins anew.
 
-    Returns a dict for XCom: ``manifest`` (its URI), ``view``, ``project``, ``window_start``, ``window_end``, ``rows``,
-    ``files``, ``bytes``, ``requests``.
+    Returns a dict for XCom, under 2 KB: ``manifest`` (its URI), ``view``, ``project``, ``project_id``,
+    ``window_start``, ``window_end``, ``rows``, ``files``, ``bytes``, ``pending``, ``misfits``, ``missing_payloads``,
+    ``schema_changes`` (how many), ``requests``, ``seconds`` and ``waited_seconds`` (for the rate limit, or to ask
+    again). Each is an XCom of its own, too: ``export.output["manifest"]``.
+
+    Killed by Airflow (marked failed, cleared, its worker stopped) it publishes nothing and leaves nothing on the disk.
+
+    Arguments that hold no template are checked when the DAG is parsed.
 
     :param destination: URI under which partitions are written, with Airflow's connections: ``s3://conn_id@bucket/key``,
         ``gs://...``, ``abfs://...``, ``file:///...``. (templated)
@@ -98,31 +107,46 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     :class:`~airflow_langsmith.operators.base.LangSmithRunsOperator`.
     """
 
-    template_fields: Sequence[str] = (
-        *LangSmithRunsOperator.template_fields,
-        "destination",
-        "view",
-        "format",
-        "compression",
-        "columns",
-        "only_with_tools",
-        "with_feedback",
-        "include_modified",
-        "refresh",
-        "lookback",
-        "sample",
-        "flatten",
-        "redact",
-        "redact_conn_id",
-        "schema_changes",
-        "schema_manifest",
-        "payloads",
-        "attachments",
-        "max_rows_per_file",
-        "on_empty",
-        "concurrency",
-        "partition",
+    template_fields: Sequence[str] = tuple(
+        dict.fromkeys(  # as Airflow's UI lists them: first what differs between exports
+            (
+                "project",
+                "filter",
+                "destination",
+                "view",
+                "flatten",
+                "redact",
+                "columns",
+                "format",
+                "compression",
+                *LangSmithRunsOperator.template_fields,
+                "sample",
+                "only_with_tools",
+                "with_feedback",
+                "include_modified",
+                "refresh",
+                "lookback",
+                "redact_conn_id",
+                "schema_changes",
+                "schema_manifest",
+                "payloads",
+                "attachments",
+                "max_rows_per_file",
+                "on_empty",
+                "concurrency",
+                "partition",
+            )
+        )
     )
+
+    # The options of a Target that are right or wrong each by itself.
+    OPTIONS: ClassVar[Mapping[str, Callable[[Any, str], Any]]] = {
+        "partition": lambda value, name: arguments.text(value, name) or "auto",
+        "max_rows_per_file": arguments.whole,
+        "on_empty": lambda value, _: value,
+        "schema_changes": lambda value, _: value,
+        "attachments": lambda value, _: value,
+    }
 
     def __init__(
         self,
@@ -151,6 +175,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         partition: str = "auto",
         **kwargs: Any,
     ) -> None:
+        kwargs.setdefault("multiple_outputs", True)  # output["manifest"] is an XCom then
         super().__init__(**kwargs)
         self.destination = destination
         self.view = view
@@ -174,39 +199,46 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         self.on_empty = on_empty
         self.concurrency = concurrency
         self.partition = partition
+        cls = type(self)
+        check_literals(
+            self,
+            *(partial(cls._check_option, name=name) for name in self.OPTIONS),
+            *(cls._check_query, cls._check_destination, cls._format, cls._view, cls._check_late, cls._check_shape),
+            *(cls._sample, cls._concurrency),
+        )
 
     def execute(self, context: Context) -> dict[str, Any]:
         """Resolve the window, export it, and say what landed."""
-        began = time.monotonic()
+        self.name_map_index(context, str(self.project))
         self.use_defaults_for_blanks()
-        with airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
+        with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
             window = self.resolve_window(context)
-            view, target, shape = self._view(), self._target(), self._shape()
+            self.name_map_index(context, f"{self.project}, {period(window.start, window.end)}")
+            view, target = self._view(), self._target()
+            shape = self._shape(view, self._redact_key())
             client = hook.get_conn()
             query = replace(
                 self.query(client.project(self.project_named()), window, view.fields),
-                sample=arguments.share(self.sample, "sample"),
+                sample=self._sample(),
                 payloads=self.payloads,
             )
-            self.langsmith_url = project_url(hook.settings, query.project, query)
-            self.log.info("::group::Reading %s of %s", view.name, query.about)
-            try:
-                exported = export(
-                    client,
-                    query,
-                    view,
-                    target,
-                    shape,
-                    self._late(view),
-                    _Reporter(self.log),
-                    self._concurrency(),
-                    self._attempt(context),
-                )
-            finally:
-                self.log.info("::endgroup::")
+            self.show_link(context, project_url(hook.settings, query.project, query))
+            self.log.info("Reading %s of %s", view.name, query.about)
+            exported = export(
+                client,
+                query,
+                view,
+                target,
+                shape,
+                self._late(view),
+                ProgressReporter(self.log),
+                self._concurrency(),
+                self._attempt(context),
+                self.kill_switch.last_call,
+            )
         if exported is None:
             raise AirflowSkipException(f"No runs in {query.about}; nothing was written (on_empty='skip').")
-        self._tell(exported, time.monotonic() - began)
+        self._tell(exported)
         return exported.summary()
 
     def _view(self) -> View:
@@ -253,14 +285,16 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         looked_into = dict.fromkeys(column_of(path) for path in self._paths() if path != "*")
         return tuple(name for name in looked_into if name not in columns)
 
-    def _shape(self) -> Shape:
+    def _shape(self, view: View, redact_key: str | None) -> Shape:
         paths = self._paths()
-        return Shape(
+        shape = Shape(
             redact=arguments.rules(self.redact, "redact"),
-            redact_key=self._redact_key(),
+            redact_key=redact_key,
             flatten="*" if paths == ("*",) else paths,
             hidden=frozenset(self._hidden(arguments.names(self.columns, "columns"))),
         )
+        shape.check(view)
+        return shape
 
     def _redact_key(self) -> str | None:
         conn_id = arguments.text(self.redact_conn_id, "redact_conn_id")
@@ -271,21 +305,20 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         except AirflowNotFoundException:
             raise undefined(conn_id, "of any type, e.g. generic, with the key of the hashes as its password") from None
 
+    def _format(self) -> Format:
+        return format_of(self.format, arguments.text(self.compression, "compression"))
+
     def _target(self) -> Target:
         return Target(
             destination=self.destination or "",
-            format=format_of(self.format, arguments.text(self.compression, "compression")),
-            partition=arguments.text(self.partition, "partition") or "auto",
-            max_rows_per_file=arguments.whole(self.max_rows_per_file, "max_rows_per_file"),
-            on_empty=self.on_empty,
-            schema_changes=self.schema_changes,
+            format=self._format(),
             schema_manifest=arguments.exported(self.schema_manifest, "schema_manifest"),
-            attachments=self.attachments,
+            **{name: read(getattr(self, name), name) for name, read in self.OPTIONS.items()},
         )
 
     def _concurrency(self) -> int | None:
         given = arguments.text(self.concurrency, "concurrency")
-        return arguments.whole(given, "concurrency") if given else None
+        return arguments.whole(given, "concurrency", least=1) if given else None
 
     def _attempt(self, context: Context) -> Attempt | None:
         """Tell which try this is, and of what; to clear a task, or anything in its run, makes something else of it."""
@@ -299,81 +332,35 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         begun = getattr(dag_run, "start_date", None)
         return Attempt(of=" ".join(map(str, (*names, *cleared, begun))), again=this <= last)
 
-    def _tell(self, exported: Exported, seconds: float) -> None:
-        manifest, progress = exported.manifest, exported.progress
-        self.log.info(
-            "Exported %s rows (%s still pending) of project %r, window [%s, %s): %s parts, %s, %s requests, %.1f s. "
-            "Manifest: %s",
-            f"{manifest.rows:,}",
-            f"{progress.pending:,}",
-            manifest.project,
-            manifest.window_start.isoformat(),
-            manifest.window_end.isoformat(),
-            len(manifest.files),
-            _size(manifest.bytes),
-            exported.requests,
-            seconds,
-            exported.uri,
-        )
-        if manifest.attachments:
-            size = _size(sum(file.bytes for file in manifest.attachments))
-            self.log.info("Downloaded %s attachments, %s, beside them", f"{len(manifest.attachments):,}", size)
-        if manifest.misfits:
-            self.log.warning(
-                "%s values did not fit the type of their path; the column flatten_misfits keeps them",
-                f"{manifest.misfits:,}",
-            )
-        if progress.missing:
-            self.log.warning(
-                "%s payloads could not be had; the column missing_payloads tells which. The first are of %s %s",
-                f"{progress.missing:,}",
-                manifest.view,
-                ", ".join(progress.missing_from),
-            )
-        self._tell_empty(exported)
+    def _sample(self) -> Sample | None:
+        return arguments.share(self.sample, "sample")
 
-    def _tell_empty(self, exported: Exported) -> None:
-        """Warn of flat columns without any value, and of paths to be redacted that are nowhere."""
-        told, rows = exported.empty[:EMPTY_COLUMNS_TOLD], f"{exported.manifest.rows:,}"
-        for column in told:
-            self.log.warning("%s is null in all %s rows\n  %s", column.name, rows, column.hint)
-        if more := len(exported.empty) - len(told):
-            self.log.warning("%s more flat columns are null in all rows: see nulls in the manifest", more)
-        for path in exported.unmet:
-            self.log.warning("redact: no row of %s has %s", rows, path)
+    def _check_option(self, name: str) -> None:
+        Target(destination="", format=_PLAIN, **{name: self.OPTIONS[name](getattr(self, name), name)})
+
+    def _check_query(self) -> None:
+        any_query(payloads=self.payloads)
+
+    def _check_destination(self) -> None:
+        if self.destination and str(self.destination).strip():
+            check_uri(str(self.destination))
+
+    def _check_late(self) -> None:
+        self._late(self._view())
+
+    def _check_shape(self) -> None:
+        if not _calls(self.redact):  # functions are the worker's to import
+            self._shape(self._view(), self.redact_conn_id and "a key")
+
+    def _tell(self, exported: Exported) -> None:
+        for line in closing_lines(exported):
+            self.log.info(line)
+        for line in warning_lines(exported):
+            self.log.warning(line)
 
 
-def _size(count: float) -> str:
-    """
-    Write a number of bytes for people.
-
-    >>> _size(20_938)
-    '20.9 KB'
-    """
-    for unit in ("bytes", "KB", "MB"):
-        if count < 1000:  # noqa: PLR2004
-            return f"{count:.3g} {unit}"
-        count /= 1000
-    return f"{count:,.1f} GB"
-
-
-class _Reporter:
-    """Says how far it is, every ten seconds or so."""
-
-    def __init__(self, log: Any, clock: Callable[[], float] = time.monotonic) -> None:
-        self._log = log
-        self._clock = clock
-        self._began = self._told = clock()
-
-    def __call__(self, progress: Progress) -> None:
-        now = self._clock()
-        if now - self._told < PROGRESS_EVERY:
-            return
-        self._told = now
-        self._log.info(
-            "%s runs in %s pages, %.0f a second; %.0f %% of the window is done",
-            f"{progress.runs:,}",
-            progress.pages,
-            progress.runs / (now - self._began),
-            100 * progress.share,
-        )
+def _calls(rules: Any) -> bool:
+    """Tell whether any rule calls a function."""
+    if isinstance(rules, Mapping):
+        return "call" in rules or any(map(_calls, rules.values()))
+    return any(map(_calls, rules)) if isinstance(rules, list | tuple) else "call" in str(rules)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -18,10 +19,13 @@ from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.tree import tree_order
 from airflow_langsmith.exceptions import airflow_errors
-from airflow_langsmith.export import Shape, Target, export, format_of
+from airflow_langsmith.export import Shape, Target, check_uri, export, format_of
+from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithRunLink
 from airflow_langsmith.operators.base import LangSmithOperator, LangSmithRunsOperator
+from airflow_langsmith.operators.literals import check_literals
+from airflow_langsmith.operators.report import closing_lines, number, period, size
 from airflow_langsmith.views import View, view_of
 
 if TYPE_CHECKING:
@@ -29,6 +33,8 @@ if TYPE_CHECKING:
 
 # Bytes of JSON: XComs lie in Airflow's database, and every task that reads one loads it whole.
 LARGEST_XCOM = 512 * 1024
+
+_NAMED = 5  # runs of a list that the log names
 
 _DESTINATION = "give the task a destination to land them in, or leave out inputs and outputs of columns"
 
@@ -56,26 +62,36 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
         super().__init__(**kwargs)
         self.select = select
         self.limit = limit
+        cls = type(self)
+        check_literals(self, cls._view, cls._limit)
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Resolve the window and list its runs."""
+        self.name_map_index(context, str(self.project))
         self.use_defaults_for_blanks()
-        with airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
+        with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
             window = self.resolve_window(context)
-            view, limit = view_of("runs", arguments.names(self.select, "select")), arguments.whole(self.limit, "limit")
+            self.name_map_index(context, f"{self.project}, {period(window.start, window.end)}")
+            view, limit = self._view(), self._limit()
             client = hook.get_conn()
             query = self.query(client.project(self.project_named()), window, view.fields)
-            self.langsmith_url = project_url(hook.settings, query.project, query)
-            if limit < 1:
-                raise ConfigurationError(f"limit is {limit}; it has to be 1 or more.")
+            self.show_link(context, project_url(hook.settings, query.project, query))
             advice = "narrow the query, select less, or land them with LangSmithExportOperator"
-            listed = _dicts(view, islice(client.runs(query), limit + 1), f"the runs of {query.about}", advice)
+            listed = _dicts(view, islice(client.runs(query), limit + 1), f"the runs of {query.about}", advice).rows
             if len(listed) > limit:
                 raise ConfigurationError(
                     f"There are more than {limit} runs in {query.about}. Raise limit, or {advice}."
                 )
-        self.log.info("%s runs of %s", len(listed), query.about)
+        self.log.info("%s of %s", number(len(listed), "run"), query.about)
+        if names := [str(run["name"]) for run in listed[:_NAMED] if run.get("name")]:
+            self.log.info("%s%s", ", ".join(names), ", ..." if len(listed) > len(names) else "")
         return listed
+
+    def _view(self) -> View:
+        return view_of("runs", arguments.names(self.select, "select"))
+
+    def _limit(self) -> int:
+        return arguments.whole(self.limit, "limit", least=1)
 
 
 class LangSmithReadRunOperator(LangSmithOperator):
@@ -132,53 +148,93 @@ class LangSmithReadRunOperator(LangSmithOperator):
         self.destination = destination
         self.format = format
         self.compression = compression
+        cls = type(self)
+        check_literals(self, cls._view, cls._format, cls._children, cls._missing_ok, cls._check_destination)
 
-    def execute(self, context: Context) -> dict[str, Any] | None:  # noqa: ARG002  # Airflow's contract
+    def execute(self, context: Context) -> dict[str, Any] | None:
         """Read the run, and what is below it if asked."""
+        self.name_map_index(context, _run_name(str(self.run_id)))
         self.use_defaults_for_blanks()
-        with airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
-            view = view_of("runs", arguments.names(self.columns, "columns"))
+        with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
+            view, children = self._view(), self._children()
             try:
                 run_id, place = arguments.text(self.run_id, "run_id") or "", arguments.text(self.project, "project")
-                run = hook.read_run(run_id, place, (*view.fields, "trace_id"))
+                run = hook.read_run(run_id, place, (*view.fields, "name", "trace_id"))
             except RunNotFoundError:
-                if not arguments.flag(self.missing_ok, "missing_ok"):
+                if not self._missing_ok():
                     raise
                 self.log.info("There is no such run")  # its name may be a public link, which is a secret
                 return None
-            children = bool(arguments.flag(self.load_children, "load_children"))
+            name = f"{run.name} ({run.id})"
+            self.name_map_index(context, name)
             shared = named(run_id).share_token is not None
             if shared and (children or self.destination):
                 raise ConfigurationError(
                     "A public link gives its run and no more: load_children and destination need the run's id or its "
                     "address in LangSmith."
                 )
-            self.langsmith_url = "" if shared else run_url(hook.settings, run)
+            self.show_link(context, "" if shared else run_url(hook.settings, run))
             if self.destination:
-                return self._land(hook.get_conn(), view, run, children=children)
-            if not children:
-                return _dicts(view, [run], f"run {run.id}", _DESTINATION)[0]
-            tree = hook.get_conn().runs(_below(run, children=True, fields=view.fields))
-            found, *below = _dicts(view, tree, f"the tree of run {run.id}", _DESTINATION, in_tree_order=True)
-            return {**found, "child_runs": below}
+                return self._land(hook.get_conn(), view, run, name)
+            runs = hook.get_conn().runs(_below(run, children=True, fields=view.fields)) if children else [run]
+            read = _dicts(view, runs, f"run {run.id}{' and what is below it' * children}", in_tree_order=children)
+            found, *below = read.rows
+            self._tell_read(name, len(below), read.bytes)
+            return {**found, "child_runs": below} if children else found
 
-    def _land(self, client: LangSmithClient, view: View, run: Run, *, children: bool) -> dict[str, Any]:
+    def _land(self, client: LangSmithClient, view: View, run: Run, name: str) -> dict[str, Any]:
+        children = self._children()
         target = Target(
             destination=self.destination or "",
-            format=format_of(self.format, arguments.text(self.compression, "compression")),
+            format=self._format(),
             partition=f"{'tree' if children else 'run'}={run.id}",
         )
         if children and "dotted_order" not in {column.name for column in view.columns}:
             raise ConfigurationError(
                 "A tree that lands in a destination needs the column dotted_order: add it to columns."
             )
-        shape = Shape(order_by="dotted_order" if children else None)
-        below = _below(run, children=children, fields=view.fields)
-        exported = export(client, below, view, target, shape, concurrency=1)  # each more holds a page in memory
+        exported = export(
+            client,
+            _below(run, children=children, fields=view.fields),
+            view,
+            target,
+            Shape(order_by="dotted_order" if children else None),
+            concurrency=1,  # each more holds a page in memory
+            before_swap=self.kill_switch.last_call,
+        )
         if exported is None:
             raise RuntimeError("an export that writes empty windows has always something to tell")
-        self.log.info("%s runs landed: %s", exported.manifest.rows, exported.uri)
+        self._tell_read(name, exported.manifest.rows - 1, exported.manifest.bytes)
+        for line in islice(closing_lines(exported), 1, None):  # all but its window, which is none
+            self.log.info(line)
         return exported.summary()
+
+    def _tell_read(self, name: str, below: int, count: int) -> None:
+        self.log.info("Read run %s, %s below, %s", name, number(below, "run"), size(count))
+
+    def _view(self) -> View:
+        return view_of("runs", arguments.names(self.columns, "columns"))
+
+    def _format(self) -> Format:
+        return format_of(self.format, arguments.text(self.compression, "compression"))
+
+    def _children(self) -> bool:
+        return bool(arguments.flag(self.load_children, "load_children"))
+
+    def _missing_ok(self) -> bool:
+        return bool(arguments.flag(self.missing_ok, "missing_ok"))
+
+    def _check_destination(self) -> None:
+        if self.destination and str(self.destination).strip():
+            check_uri(str(self.destination))
+
+
+def _run_name(text: str) -> str:
+    """Name a run by its id before it is read; a public link is a secret, and shown nowhere."""
+    try:
+        return f"run {named(text).run_id or 'of a public link'}"
+    except ConfigurationError:
+        return "no run"
 
 
 def _below(run: Run, *, children: bool, fields: tuple[str, ...]) -> RunQuery:
@@ -193,21 +249,29 @@ def _below(run: Run, *, children: bool, fields: tuple[str, ...]) -> RunQuery:
     )
 
 
+@dataclass(frozen=True)
+class _Dicts:
+    """Runs as plain dicts, and how many bytes of JSON they are."""
+
+    rows: list[dict[str, Any]]
+    bytes: int
+
+
 def _dicts(
-    view: View, runs: Iterable[Run], what: str, advice: str, *, in_tree_order: bool = False
-) -> list[dict[str, Any]]:
+    view: View, runs: Iterable[Run], what: str, advice: str = _DESTINATION, *, in_tree_order: bool = False
+) -> _Dicts:
     """
     Make plain dicts of runs, as long as they fit into an XCom.
 
     :raises ConfigurationError: as soon as they do not.
     """
     found: list[tuple[str, dict[str, Any]]] = []
-    size = 0
+    total = 0
     for run in runs:
         names, values = [column.name for column in view.columns], [column[0] for column in view.rows([run]).columns]
         row = msgspec.json.encode(dict(zip(names, values, strict=True)))
-        size += len(row)
-        if size > LARGEST_XCOM:
+        total += len(row)
+        if total > LARGEST_XCOM:
             raise ConfigurationError(
                 f"Over {LARGEST_XCOM // 1024} KB for {what} are too much for XCom. To do: {advice}."
             )
@@ -215,4 +279,4 @@ def _dicts(
     if in_tree_order:
         place = tree_order(dotted_order for dotted_order, _ in found)
         found.sort(key=lambda one: place(one[0]))
-    return [row for _, row in found]
+    return _Dicts([row for _, row in found], total)

@@ -13,6 +13,7 @@ import pytest
 from airflow_langsmith.api import LangSmithClient, RunQuery, client
 from airflow_langsmith.api.errors import ApiError, RunNotFoundError, ServerError, UnsupportedError, error_for
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.wording import says
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 GONE = [404, 405, 410, 501]
@@ -109,9 +110,9 @@ def test_an_outage_of_v2_is_no_reason_for_v1(client_of: ClientOf) -> None:
 def test_a_connection_that_insists_on_v1_is_told_what_to_do(
     langsmith: LangSmithStandIn, client_of: ClientOf, status: int
 ) -> None:
-    """With api_version v1 nothing is changed; the error begins with the cure, and names the connection."""
+    """With api_version v1 nothing is changed; the error says the cure, and names the connection."""
     langsmith.misbehave("status", status=status, path=V1, times=None, headers={"Deprecation": "true"})
-    with pytest.raises(ApiError, match="Set api_version to auto or v2 in connection langsmith_shop") as caught:
+    with pytest.raises(ApiError, match=says("set api_version to auto or v2 in connection langsmith_shop")) as caught:
         read(client_of(langsmith, "v1", max_retries=0, conn_id="langsmith_shop"))
     assert caught.value.status == status
     assert not langsmith.requests_to("/v2/runs/query")
@@ -119,7 +120,10 @@ def test_a_connection_that_insists_on_v1_is_told_what_to_do(
 
 @pytest.mark.parametrize(
     ("version", "todo"),
-    [("v1", "Set api_version to auto or v2 in connection langsmith_shop."), ("auto", "Nothing to do")],
+    [
+        ("v1", "Set api_version to auto or v2 in connection langsmith_shop"),
+        ("auto", "There is nothing to do: this package changes to what takes its place"),
+    ],
 )
 def test_a_removal_is_announced_with_what_to_do(
     langsmith: LangSmithStandIn, client_of: ClientOf, told: list[str], version: str, todo: str
@@ -129,7 +133,8 @@ def test_a_removal_is_announced_with_what_to_do(
     read(asking)
     (line,) = [line for line in told if "removes" in line]
     assert "POST /api/v1/runs/query on Sun, 31 Jan 2027" in line
-    assert todo in line
+    assert told[told.index(line) + 1] == todo
+    assert max(map(len, told)) < 90
 
 
 def test_a_server_without_v1_is_asked_in_v2(client_of: ClientOf) -> None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import airflow_langsmith
 from airflow_langsmith.api.errors import ConfigurationError, TransportError
-from airflow_langsmith.api.messages import MAX_LINE, did_you_mean, lay_out, marked, one_of, shortened
+from airflow_langsmith.api.messages import MAX_LINE, PREFIX, did_you_mean, lay_out, marked, one_of, shortened
 
 PACKAGE = Path(airflow_langsmith.__file__).parent
 WORDS = st.text("abcXYZ/:'[](){}=-_.,!?0é", min_size=1, max_size=60)
@@ -20,10 +20,12 @@ SENTENCES = st.lists(WORDS, min_size=1, max_size=40).map(" ".join)
 
 @given(st.lists(SENTENCES, min_size=1, max_size=4).map("\n".join))
 def test_no_line_is_long_and_no_word_is_lost(text: str) -> None:
-    """No line is over 90 characters, unless it is one word; the words are all there, in order, none broken."""
+    """No line is over 90 characters, the first with its class, unless it is a word; no word is broken or missing."""
     laid_out = lay_out(text)
     assert laid_out.split() == text.split()
-    assert all(len(line) <= MAX_LINE or len(line.split()) == 1 for line in laid_out.splitlines())
+    first, *others = laid_out.splitlines()
+    assert len(PREFIX + first) <= MAX_LINE or len(first.split()) == 1
+    assert all(len(line) <= MAX_LINE or len(line.split()) == 1 for line in others)
 
 
 @given(SENTENCES)

@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "schedules": {"clocks"},
     "windows": {"api.errors", "api.messages", "clocks", "schedules"},
     "views": {"views", "api.errors", "api.filters", "api.messages", "api.query", "api.records", "api.wire"},
-    "export": {"export", "api", "extras", "views", "windows"},
+    "export": {"airflow_sdk", "export", "api", "extras", "views", "windows"},
     "extras": set(),
     "conditions": {"conditions", "api.errors", "api.messages"},
     "testing": {"testing"},

@@ -134,7 +134,7 @@ def test_the_first_line_says_what_is_wrong(shop: LangSmithStandIn, tmp_path: Pat
         mistake(tmp_path)
     shown = f"{type(caught.value).__name__}: {caught.value}".splitlines()
     assert re.search(words, shown[0][:IN_SIGHT]), shown
-    for line in str(caught.value).splitlines():
+    for line in shown:
         assert len(line) <= IN_SIGHT or len(line.split()) == 1, line  # an address is not broken
     if isinstance(caught.value, AirflowFailException):
         assert shown[-1] == "  A retry will not help."

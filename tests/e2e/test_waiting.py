@@ -34,7 +34,7 @@ DAY = timedelta(days=1)
 KEY = "lsv2_pt_this_key_must_be_seen_nowhere"
 REVIEWED = "langsmith_reviewed_traces"
 WAITING = ("survives", "alarmed", "overdue", "stopped", "locked_out", "wrong_key")
-LONG = ("killed", "cleared")
+LONG = ("killed", "cleared", "marked")
 PAGES = 80  # of v1
 RUNS = 100 * PAGES - 50
 OVER = {"success", "failed", "skipped", "upstream_failed"}
@@ -63,6 +63,7 @@ class Airflow:
         self.python = install(home)
         dags = home / "dags"
         dags.mkdir()
+        (home / "tmp").mkdir()
         for file in (ROOT / "example_dags" / f"{REVIEWED}.py", *(Path(__file__).parent / "dags").glob("*.py")):
             shutil.copy(file, dags)
         with socket.socket() as free:
@@ -73,6 +74,7 @@ class Airflow:
             name: value for name, value in os.environ.items() if not name.startswith(("AIRFLOW", "PYTHONPATH"))
         }
         self.environment = inherited | {
+            "TMPDIR": str(home / "tmp"),
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__API__BASE_URL": url,
             "AIRFLOW__API__HOST": "127.0.0.1",
@@ -125,6 +127,11 @@ class Airflow:
         assert reading
         for process in reading:
             process.kill()
+
+    def mark_failed(self, dag: str, task: str) -> None:
+        """Mark a task of the run that the test is about as failed, as a user does."""
+        path = f"/api/v2/dags/{dag}/dagRuns/tested/taskInstances/{task}"
+        self.api.patch(path, json={"new_state": "failed"}).raise_for_status()
 
     def clear(self, dag: str, task: str) -> None:
         """Clear a task of the run that the test is about."""
@@ -413,6 +420,35 @@ def test_a_cleared_export_begins_anew(airflow: Airflow, long: LangSmithStandIn) 
     assert airflow.ended("cleared", "export")["state"] == "success"
     assert len(long.requests_to("/runs/query")) == PAGES
     assert not list((airflow.home / "lake" / "runs" / "project=cleared").rglob("_checkpoint-*"))
+
+
+def test_an_export_marked_failed_ends(airflow: Airflow, long: LangSmithStandIn) -> None:
+    """Marked failed, an export stops asking, publishes nothing, leaves nothing behind, and says what a clear does."""
+    long.requests.clear()
+    airflow.trigger("marked", None)
+    airflow.until(lambda: len(long.requests_to("/runs/query")) >= PAGES * 3 // 5)
+    link = airflow.get("/dags/marked/dagRuns/tested/taskInstances/export/links")  # while it runs
+    assert "/projects/p/" in link["extra_links"]["LangSmith project"]
+    assert list((airflow.home / "lake" / "runs" / "project=marked").rglob("_checkpoint-*"))
+    assert list((airflow.home / "tmp").glob("langsmith-export-*"))
+    long.misbehave("delay", seconds=1, times=None)  # so that it has not ended before it is killed
+    airflow.mark_failed("marked", "export")
+    airflow.until(lambda: "Task killed!" in airflow.log("marked", "export"))
+    asked = len(long.requests_to("/runs/query"))
+    assert asked < PAGES
+    told = airflow.log("marked", "export")
+    assert "Airflow killed this task before it was done. It published nothing." in told
+    assert "Kept nothing of what was read: a retry or a clear begins anew." in told
+    assert not [path for path in (airflow.home / "lake" / "runs" / "project=marked").rglob("*") if path.is_file()]
+    assert not list((airflow.home / "tmp").glob("langsmith-export-*"))
+    ended = airflow.task("marked", "export")
+    assert (ended["state"], ended["try_number"]) == ("failed", 1)
+    assert len(long.requests_to("/runs/query")) == asked
+    long.behave()
+    airflow.clear("marked", "export")
+    assert airflow.ended("marked", "export")["state"] == "success"
+    assert airflow.xcom("marked", "export")["rows"] == RUNS
+    assert len(long.requests_to("/runs/query")) == asked + PAGES
 
 
 def test_no_key_is_kept_anywhere(airflow: Airflow) -> None:

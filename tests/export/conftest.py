@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from moto import settings as moto_settings
 from msgspec import Raw
 
 from airflow_langsmith.api.records import Project, Run
@@ -68,6 +71,44 @@ def lake() -> Iterator[str]:
         path_at("s3://lake@traces").fs.mkdir("traces")
         yield "s3://lake@traces"
     server.stop()
+
+
+@dataclass
+class Guarded:
+    """A user of the S3 server who may do what he was told he may, behind an Airflow connection of his own."""
+
+    conn_id: str
+    access: Any
+
+    def place_for(self, rights: list[str]) -> StoragePath:
+        """Grant rights on the bucket and nothing else, and give a partition there."""
+        statement = {"Effect": "Allow", "Action": rights, "Resource": ["arn:aws:s3:::traces", "arn:aws:s3:::traces/*"]}
+        policy = json.dumps({"Version": "2012-10-17", "Statement": [statement]})
+        self.access.put_user_policy(UserName=self.conn_id, PolicyName="some", PolicyDocument=policy)
+        moto_settings.INITIAL_NO_AUTH_ACTION_COUNT = 0  # from now on every request is judged
+        return path_at(f"s3://{self.conn_id}@traces/{uuid4()}/date=2025-03-01")
+
+
+@pytest.fixture
+def guarded(lake: str, monkeypatch: pytest.MonkeyPatch) -> Guarded:
+    """A user without any right yet; until the test ends the server refuses what nobody granted."""
+    import boto3  # type: ignore[import-untyped]  # noqa: PLC0415  # for this alone
+
+    connection = json.loads(os.environ["AIRFLOW_CONN_LAKE"])
+    conn_id = f"guarded_{uuid4().hex}"  # Airflow keeps file systems by it
+    access = boto3.client(
+        "iam",
+        endpoint_url=connection["extra"]["endpoint_url"],
+        region_name="us-east-1",
+        aws_access_key_id="root",
+        aws_secret_access_key="root",
+    )
+    access.create_user(UserName=conn_id)
+    key = access.create_access_key(UserName=conn_id)["AccessKey"]
+    login = {"login": key["AccessKeyId"], "password": key["SecretAccessKey"]}
+    monkeypatch.setenv(f"AIRFLOW_CONN_{conn_id.upper()}", json.dumps({**connection, **login}))
+    monkeypatch.setattr(moto_settings, "INITIAL_NO_AUTH_ACTION_COUNT", moto_settings.INITIAL_NO_AUTH_ACTION_COUNT)
+    return Guarded(conn_id, access)
 
 
 @pytest.fixture(params=["file", "s3"])

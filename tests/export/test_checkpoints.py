@@ -352,9 +352,10 @@ class Stubborn(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
 
 
 def test_an_export_goes_on_where_nothing_can_be_kept(
-    shop: LangSmithStandIn, client: LangSmithClient, caplog: pytest.LogCaptureFixture
+    shop: LangSmithStandIn, client: LangSmithClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What is there to save an export never fails one; the log says that a retry would begin anew."""
+    monkeypatch.setenv("AIRFLOW_CONN_STUBBORN", "generic://")
     attach("memory", "stubborn", fs=Stubborn())
     done = exported(client, "memory://stubborn@lake", FIRST)
     assert done.manifest.rows == RUNS
@@ -380,8 +381,11 @@ class Narrow(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
         self.under_way.remove(rpath)
 
 
-def test_one_cursor_uploads_at_a_time(shop: LangSmithStandIn, client: LangSmithClient) -> None:
+def test_one_cursor_uploads_at_a_time(
+    shop: LangSmithStandIn, client: LangSmithClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """However many cursors there are, one checkpoint at most is in memory as a whole."""
+    monkeypatch.setenv("AIRFLOW_CONN_NARROW", "generic://")
     attach("memory", "narrow", fs=Narrow())
     shop.misbehave("delay", seconds=0.02, times=None)
     exported(client, "memory://narrow@lake", FIRST, cursors=4)

@@ -12,6 +12,7 @@ from airflow_langsmith.export import errors
 RETRIABLE = {
     errors.ExportError: True,
     errors.StorageError: True,
+    errors.StorageAccessError: False,
     errors.ConcurrentExportError: True,
     errors.EmptyWindowError: True,
     errors.DestinationConflictError: False,

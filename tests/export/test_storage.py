@@ -5,15 +5,21 @@ from __future__ import annotations
 import os
 import pickle
 import resource
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
+from airflow.sdk import ObjectStoragePath
 
 from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.export import read_manifest
 from airflow_langsmith.export.errors import StorageError
+from airflow_langsmith.export.publish import Publication
 from airflow_langsmith.export.storage import S3_CHUNK, StoragePath, Store, path_at, store_at
-from tests.wording import says
+from tests.wording import says, words
 
 
 @pytest.fixture
@@ -139,10 +145,11 @@ def test_a_refusal_names_the_place(tmp_path: Path, doing: str) -> None:
 
 
 @pytest.mark.usefixtures("lake")
-def test_s3s_refusal_is_the_same_error() -> None:
-    """What the store has to say is in the message, and the bucket, too."""
-    with pytest.raises(StorageError, match=says(r"write part to s3://lake@missing/runs: .* bucket does not exist")):
+def test_a_bucket_that_does_not_exist_is_named() -> None:
+    """What the store has to say is in the message, and the bucket, too; no retry makes one."""
+    with pytest.raises(StorageError, match=says("no bucket 'missing': The specified bucket does not exist")) as caught:
         store_at(path_at("s3://lake@missing/runs")).write(b"", "part")
+    assert not caught.value.retriable
 
 
 @pytest.mark.parametrize(
@@ -153,3 +160,69 @@ def test_what_is_no_place_is_refused(uri: str) -> None:
     with pytest.raises(ConfigurationError, match=says("A retry will not help")) as caught:
         path_at(uri)
     assert repr(uri) in str(caught.value)
+
+
+@pytest.mark.parametrize("uri", ["s3://typo@traces/runs", "file://typo@/lake", "s3://typo@traces"])
+def test_a_connection_that_is_not_defined_is_named(uri: str) -> None:
+    """Airflow would go on without credentials, in silence; here it fails at once, wherever a URI comes from."""
+    with pytest.raises(ConfigurationError, match=says("Connection 'typo' is not defined")):
+        path_at(uri)
+    with pytest.raises(ConfigurationError, match=says("Connection 'typo' is not defined")):
+        path_at(ObjectStoragePath(uri))
+    with pytest.raises(ConfigurationError, match=says("Connection 'typo' is not defined")):
+        read_manifest(uri)
+
+
+POLICY = {
+    "write": "s3:PutObject",
+    "read": "s3:GetObject",
+    "list": "s3:ListBucket",
+    "delete": "s3:DeleteObject",
+}
+
+
+@pytest.mark.parametrize("missing", POLICY)
+def test_a_right_that_is_missing_is_named(guarded: Any, missing: str) -> None:
+    """Each right that a user of S3 lacks is named, with the connection; it is no trouble that a retry cures."""
+    place = guarded.place_for([right for name, right in POLICY.items() if name != missing])
+    with pytest.raises(StorageError) as caught:
+        Publication(place).probe()
+    assert not caught.value.retriable
+    said = words(caught.value)
+    assert said.startswith(f"Connection {guarded.conn_id!r} has not the right to ")
+    assert f"right to {'read' if missing == 'list' else missing} (" in said
+    assert POLICY[missing] in said
+    assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
+
+
+@contextmanager
+def plain_user() -> Iterator[None]:
+    """Have no more rights than others, though the tests may run as root."""
+    before = os.geteuid()
+    os.seteuid(65534 if before == 0 else before)
+    try:
+        yield
+    finally:
+        os.seteuid(before)
+
+
+def test_a_disk_that_refuses_is_named(tmp_path: Path) -> None:
+    """A local directory that refuses the worker, or a disk that is read-only, says so, and no retry is tried."""
+    (tmp_path / "lake").mkdir(mode=0o500)
+    with plain_user(), pytest.raises(StorageError, match=says("The worker has not the right to write at")) as caught:
+        store_at(path_at(f"file://{tmp_path}/lake")).write(b"", "part")
+    assert not caught.value.retriable
+    with pytest.raises(StorageError, match=says("is read-only|has not the right to write")) as caught:
+        store_at(path_at("file:///sys/lake")).write(b"", "part")
+    assert not caught.value.retriable
+
+
+def test_a_store_tells_when_an_object_was_written(place: StoragePath) -> None:
+    """The time of the last write is that of the clock, and none for what is not there."""
+    store = store_at(place)
+    before = datetime.now(UTC) - timedelta(seconds=2)
+    store.write(b"{}", "manifest")
+    at = store.modified("manifest")
+    assert at is not None
+    assert before <= at <= datetime.now(UTC) + timedelta(seconds=2)
+    assert store.modified("nothing") is None

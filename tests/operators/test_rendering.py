@@ -6,7 +6,7 @@ import copy
 import inspect
 import json
 import pickle
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -23,6 +23,8 @@ from airflow_langsmith.operators import LangSmithExportOperator, LangSmithListRu
 from airflow_langsmith.operators.base import LangSmithOperator
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
 from airflow_langsmith.testing.filters import parse
+from airflow_langsmith.windows import WindowError
+from tests.wording import says
 
 # Texts that Python, and so Jinja's native environment, reads as something else.
 LITERALS = ["True", "1.0", "None", "1.10", "007", "1e5", "0x10", "1_000", "'a'", "(1, 2)", "[]", "{'a': 1}", "...", ""]
@@ -214,3 +216,19 @@ def test_no_operator_is_left_out() -> None:
         own = [base for base in kind.__mro__ if base.__module__.startswith("airflow_langsmith")]
         named = {name for base in own for name in inspect.signature(base).parameters}
         assert set(kind.template_fields) == named - {"kwargs", "deferrable"}
+
+
+def test_blank_bounds_leave_the_window_to_the_run() -> None:
+    """Blank bounds are as if left out: one DAG serves its schedule and days on demand. One bound alone is refused."""
+    day = {
+        "data_interval_start": datetime(2026, 3, 1, tzinfo=UTC),
+        "data_interval_end": datetime(2026, 3, 2, tzinfo=UTC),
+    }
+    bounds = {"start_time": "{{ params.start or '' }}", "end_time": "{{ params.end or '' }}"}
+    by_schedule = rendered(listing(**bounds), native=False, start=None, end=None)
+    by_schedule.use_defaults_for_blanks()
+    assert by_schedule.resolve_window(day).arguments()["start_time"] == "2026-03-01T00:00:00+00:00"
+    half = rendered(listing(**bounds), native=False, start="2026-02-01T00:00:00Z", end=None)
+    half.use_defaults_for_blanks()
+    with pytest.raises(WindowError, match=says("start_time and end_time come both or not at all")):
+        half.resolve_window(day)

@@ -9,7 +9,7 @@ from airflow.sdk import DAG
 
 from airflow_langsmith.operators import LangSmithExportOperator
 
-DELAYS = {"killed": timedelta(0), "cleared": timedelta(days=1)}
+DELAYS = {"killed": timedelta(0), "cleared": timedelta(days=1), "marked": timedelta(days=1)}
 
 for name, delay in DELAYS.items():
     with DAG(dag_id=name, schedule=None):

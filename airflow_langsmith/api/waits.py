@@ -1,0 +1,37 @@
+"""How long a client waits."""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+
+
+class WaitClock:
+    """
+    Runs while at least one thread waits: for the rate limit, or before it asks again.
+
+    It measures what the waits cost the whole: ten threads that wait for the same second have waited one second.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._waiting = 0
+        self._since = 0.0
+        self._lock = threading.Lock()
+
+    def __enter__(self) -> None:
+        """Begin to wait."""
+        with self._lock:
+            if self._waiting == 0:
+                self._since = time.monotonic()
+            self._waiting += 1
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Go on."""
+        with self._lock:
+            self._waiting -= 1
+            if self._waiting == 0:
+                self.seconds += time.monotonic() - self._since

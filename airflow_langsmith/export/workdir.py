@@ -1,0 +1,68 @@
+"""
+The directory on the local disk in which an export works: its own, and gone with it, however it ends.
+
+Its owner locks a file in it. The system takes the lock back when the process dies, also by SIGKILL. So a directory
+whose lock is free belongs to no living process, and the next export on the host removes it::
+
+    /tmp/langsmith-export-k3v0q1xz/lock     locked: its export is running
+    /tmp/langsmith-export-8mz2_c4d/lock     free: its worker was killed
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+
+PREFIX = "langsmith-export-"
+LOCK = "lock"
+
+
+@contextmanager
+def working_directory() -> Iterator[Path]:
+    """Make a directory below ``TMPDIR``, and remove those that killed exports have left there."""
+    _remove_orphans()
+    directory = Path(tempfile.mkdtemp(prefix=PREFIX))
+    lock = None
+    try:
+        lock = _lock(directory)
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)  # what stays goes with the next export, for the lock is free soon
+        if lock is not None:
+            os.close(lock)
+
+
+def _lock(directory: Path) -> int:
+    """Lock a file; it has its name only once it is locked, so that nobody finds it free before."""
+    new = directory / f"{LOCK}.new"
+    descriptor = os.open(new, os.O_RDWR | os.O_CREAT, 0o600)
+    with suppress(OSError):  # a file system without locks: nobody removes the directory but its owner
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        new.rename(directory / LOCK)
+    return descriptor
+
+
+def _remove_orphans() -> None:
+    for directory in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):  # it is locked, has no lock yet, or went this moment
+            if directory.lstat().st_uid == os.geteuid():
+                _remove_if_free(directory)
+
+
+def _remove_if_free(directory: Path) -> None:
+    descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_NOFOLLOW)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        size = sum(path.lstat().st_size for path in directory.iterdir())
+        shutil.rmtree(directory)
+    finally:
+        os.close(descriptor)
+    log.info("Removed %s, which a killed export had left: %.1f MB", directory, size / 1e6)

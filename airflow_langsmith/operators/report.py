@@ -1,0 +1,151 @@
+"""What an operator tells in the task's log: how far it is, and what came of it. Airflow shows 90 characters a line."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+from airflow_langsmith.export import Exported, Manifest, Progress
+
+PROGRESS_EVERY = 10.0  # seconds between progress lines
+MAX_LINE = 90  # characters
+EMPTY_COLUMNS_TOLD = 10
+_MIN_NAME = 12  # characters of a project's name, however long the rest of its line
+
+
+class ProgressReporter:
+    """Says how far it is, every ten seconds or so."""
+
+    def __init__(self, log: Any, clock: Callable[[], float] = time.monotonic) -> None:
+        self._log = log
+        self._clock = clock
+        self._began = self._told = clock()
+
+    def __call__(self, progress: Progress) -> None:
+        """Take note of a page."""
+        now = self._clock()
+        if now - self._told < PROGRESS_EVERY:
+            return
+        self._told = now
+        self._log.info(
+            "%s runs in %s pages, %.0f a second; %.0f %% of the window is done",
+            f"{progress.runs:,}",
+            progress.pages,
+            progress.runs / (now - self._began),
+            100 * progress.share,
+        )
+
+
+def closing_lines(exported: Exported) -> Iterator[str]:
+    """
+    Tell what landed, what it took, where it is, and what it replaced.
+
+    ::
+
+        Exported 267 rows (3 pending) of shop-assistant, 2026-03-01 to 2026-03-02 UTC
+        1 part, 20.9 KB; 4 requests, 1.2 s, 0.3 s of it waiting
+        Manifest: s3://lake@traces/langsmith/runs/project=shop-assistant/date=2026-03-01/_manifest.json
+        Replaced the export of 2026-03-02 09:36 UTC: 260 -> 267 rows, 1 part changed
+    """
+    manifest = exported.manifest
+    rows = f"Exported {number(manifest.rows, 'row')} ({manifest.pending:,} pending) of "
+    window = f", {period(manifest.window_start, manifest.window_end)}"
+    room = max(MAX_LINE - len(rows) - len(window), _MIN_NAME)
+    yield f"{rows}{cut(manifest.project, room)}{window}"
+    waited = f", {exported.waited_seconds:.1f} s of it waiting" if exported.waited_seconds >= 0.05 else ""  # noqa: PLR2004
+    yield (
+        f"{number(len(manifest.files), 'part')}, {size(manifest.bytes)}; "
+        f"{number(exported.requests, 'request')}, {exported.seconds:.1f} s{waited}"
+    )
+    yield f"Manifest: {exported.uri}"
+    if manifest.attachments:
+        total = size(sum(file.bytes for file in manifest.attachments))
+        yield f"Downloaded {number(len(manifest.attachments), 'attachment')}, {total}, beside the parts"
+    if exported.previous is not None:
+        yield _replaced(manifest, exported.previous, exported.previous_at)
+
+
+def warning_lines(exported: Exported) -> Iterator[str]:
+    """Tell what is in the rows that nobody may have meant."""
+    manifest, progress = exported.manifest, exported.progress
+    if manifest.misfits:
+        yield (f"{manifest.misfits:,} values did not fit the type of their path; the column flatten_misfits keeps them")
+    if progress.missing:
+        yield (
+            f"{progress.missing:,} payloads could not be had; the column missing_payloads tells which. The first are "
+            f"of {manifest.view} {', '.join(progress.missing_from)}"
+        )
+    yield from _empty_lines(exported)
+
+
+def _empty_lines(exported: Exported) -> Iterator[str]:
+    """Name flat columns without any value, and paths to be redacted that are nowhere."""
+    named, rows = exported.empty[:EMPTY_COLUMNS_TOLD], f"{exported.manifest.rows:,}"
+    for column in named:
+        yield f"{column.name} is null in all {rows} rows\n  {column.hint}"
+    if more := len(exported.empty) - len(named):
+        yield f"{more} more flat columns are null in all rows: see nulls in the manifest"
+    for path in exported.unmet:
+        yield f"redact: no row of {rows} has {path}"
+
+
+def _replaced(manifest: Manifest, previous: Manifest, at: datetime | None) -> str:
+    parts, previous_parts = ({file.name for file in one.files} for one in (manifest, previous))
+    changed = max(len(parts - previous_parts), len(previous_parts - parts))
+    of = f"the export of {at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if at else "an earlier export"
+    return f"Replaced {of}: {previous.rows:,} -> {number(manifest.rows, 'row')}, {number(changed, 'part')} changed"
+
+
+def number(count: int, noun: str) -> str:
+    """
+    Write how many there are.
+
+    >>> number(1, "part"), number(12_000, "row")
+    ('1 part', '12,000 rows')
+    """
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
+
+
+def size(count: float) -> str:
+    """
+    Write a number of bytes for people.
+
+    >>> size(20_938)
+    '20.9 KB'
+    """
+    for unit in ("bytes", "KB", "MB"):
+        if count < 1000:  # noqa: PLR2004
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    return f"{count:,.1f} GB"
+
+
+def cut(text: str, room: int) -> str:
+    """
+    Cut a text to a number of characters.
+
+    >>> cut("shop-assistant", 8)
+    'shop-as…'
+    """
+    return text if len(text) <= room else f"{text[: room - 1]}…"
+
+
+def period(start: datetime, end: datetime) -> str:
+    """
+    Write a window as shortly as it is exact.
+
+    >>> day = datetime(2026, 3, 1, tzinfo=UTC)
+    >>> period(day, day.replace(day=2)), period(day, day.replace(hour=9, minute=30))
+    ('2026-03-01 to 2026-03-02 UTC', '2026-03-01 00:00 to 09:30 UTC')
+    """
+    days = [f"{moment.astimezone(UTC):%Y-%m-%d}" for moment in (start, end)]
+    times = [_time(moment.astimezone(UTC)) for moment in (start, end)]
+    if times == ["00:00", "00:00"]:
+        return f"{days[0]} to {days[1]} UTC"
+    return f"{days[0]} {times[0]} to {f'{days[1]} ' * (days[0] != days[1])}{times[1]} UTC"
+
+
+def _time(moment: datetime) -> str:
+    return f"{moment.time()}" if moment.second or moment.microsecond else f"{moment:%H:%M}"
