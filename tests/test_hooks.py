@@ -8,8 +8,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
-from importlib import metadata
 from datetime import UTC, datetime, timedelta, timezone
+from importlib import metadata
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
