@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
+from importlib import metadata
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -25,6 +26,7 @@ from airflow_langsmith.testing import LangSmithStandIn
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
+AIRFLOW = tuple(map(int, metadata.version("apache-airflow").split(".")[:2]))
 
 TaskLog = Callable[[], list[tuple[str, str]]]
 
@@ -337,6 +339,7 @@ def test_all_that_is_wrong_with_a_connection_is_told_at_once(connect: Any) -> No
     assert "Connection langsmith_default." in message
 
 
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow 3.0 says of such a connection that it is not defined")
 @pytest.mark.parametrize("extra", ["[1]", '"eu"', "{timeout: 5}"])
 def test_an_extra_that_is_no_object(monkeypatch: pytest.MonkeyPatch, extra: str) -> None:
     """An extra that cannot be read is refused, where Airflow would take it for an empty one."""
