@@ -15,6 +15,7 @@ from airflow_langsmith.airflow_sdk import AirflowFailException
 from airflow_langsmith.export import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.wording import says
 
 START = datetime(2026, 3, 10, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -160,7 +161,7 @@ def test_nothing_changed(langsmith: LangSmithStandIn, land: Land, read_rows: Rea
 def test_what_cannot_be_meant(langsmith: LangSmithStandIn, land: Land, arguments: Any, why: str) -> None:
     """A wrong word fails the task and names the right one."""
     langsmith.add_run(project="shop", start_time=START)
-    with pytest.raises(AirflowFailException, match=why):
+    with pytest.raises(AirflowFailException, match=says(why)):
         land(**arguments)
 
 
@@ -170,9 +171,9 @@ def test_columns_compared_with_those_of_another_export(langsmith: LangSmithStand
     langsmith.add_run(project="shop", start_time=START + DAY, inputs={"a": 1, "b": 2})
     model = land(flatten="*")
     for given in (model["manifest"], model, str(model), json.dumps(model)):
-        with pytest.raises(AirflowFailException, match=r"of schema_manifest \(\+ inputs__b integer"):
+        with pytest.raises(AirflowFailException, match=says(r"of schema_manifest \(\+ inputs__b integer")):
             land(start=START + DAY, flatten="*", schema_changes="fail", schema_manifest=given)
     evolved = land(start=START + DAY, flatten="*", schema_manifest=model)
     assert read_manifest(evolved).schema_changes == ("+ inputs__b integer",)
-    with pytest.raises(AirflowFailException, match="nothing was published there"):
+    with pytest.raises(AirflowFailException, match=says("nothing was published there")):
         land(schema_manifest=f"file://{tmp_path}/nowhere")
