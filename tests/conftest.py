@@ -34,6 +34,7 @@ from itertools import repeat  # noqa: E402
 from threading import Semaphore, Thread  # noqa: E402
 from typing import Any  # noqa: E402
 
+import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 from structlog.testing import capture_logs  # noqa: E402
 
@@ -41,6 +42,10 @@ from airflow_langsmith.api import LangSmithClient, RunQuery, Settings  # noqa: E
 from airflow_langsmith.export import Exported, Target, export, format_of, read_manifest  # noqa: E402
 from airflow_langsmith.testing import LangSmithStandIn  # noqa: E402
 from airflow_langsmith.views import view_of  # noqa: E402
+
+# A busy machine is slow; no property is about that.
+hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None)
+hypothesis.settings.load_profile("patient")
 
 ClientOf = Callable[..., LangSmithClient]
 Export = Callable[..., Exported]
