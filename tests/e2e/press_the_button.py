@@ -6,26 +6,31 @@ import json
 import os
 import sys
 
-os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"] = "True"
 
-from airflow.api_fastapi.app import create_app  # after the environment is set
-from fastapi.testclient import TestClient
+def main(url: str, key: str) -> None:
+    """Print the status and the body of the answer to the test, as JSON."""
+    os.environ["AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS"] = "True"
+    from airflow.api_fastapi.app import create_app  # noqa: PLC0415  # after the environment is set
+    from fastapi.testclient import TestClient  # noqa: PLC0415
 
-url, key = sys.argv[1:]
-with TestClient(create_app(), base_url="http://localhost") as client:
-    token = client.get("/auth/token").json()["access_token"]
-    client.headers["Authorization"] = f"Bearer {token}"
-    extra = dict.fromkeys(("workspace_id", "api_version", "requests_per_10s", "timeout", "max_retries", "verify"))
-    saved = {
-        "connection_id": "by_the_form",
-        "conn_type": "langsmith",
-        "host": url,
-        "login": "",
-        "schema": "",
-        "port": 0,
-        "extra": json.dumps(extra),
-    }
-    client.post("/api/v2/connections", json={**saved, "password": key}).raise_for_status()
-    # What the form sends for a saved connection: the password as the API gives it back, hidden.
-    answer = client.post("/api/v2/connections/test", json={**saved, "password": "***"})
-    print(json.dumps([answer.status_code, answer.json()]))  # noqa: T201  # for the test
+    with TestClient(create_app(), base_url="http://localhost") as client:
+        token = client.get("/auth/token").json()["access_token"]
+        client.headers["Authorization"] = f"Bearer {token}"
+        extra = dict.fromkeys(("workspace_id", "api_version", "requests_per_10s", "timeout", "max_retries", "verify"))
+        saved = {
+            "connection_id": "by_the_form",
+            "conn_type": "langsmith",
+            "host": url,
+            "login": "",
+            "schema": "",
+            "port": 0,
+            "extra": json.dumps(extra),
+        }
+        client.post("/api/v2/connections", json={**saved, "password": key}).raise_for_status()
+        # What the form sends for a saved connection: the password as the API gives it back, hidden.
+        answer = client.post("/api/v2/connections/test", json={**saved, "password": "***"})
+        print(json.dumps([answer.status_code, answer.json()]))  # noqa: T201  # for the test
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
