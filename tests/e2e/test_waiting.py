@@ -425,13 +425,13 @@ def test_a_cleared_export_begins_anew(airflow: Airflow, long: LangSmithStandIn) 
 def test_an_export_marked_failed_ends(airflow: Airflow, long: LangSmithStandIn) -> None:
     """Marked failed, an export stops asking, publishes nothing, leaves nothing behind, and says what a clear does."""
     long.requests.clear()
+    long.misbehave("delay", after=PAGES * 3 // 5, seconds=10, times=None)  # so that it runs when it is killed
     airflow.trigger("marked", None)
     airflow.until(lambda: len(long.requests_to("/runs/query")) >= PAGES * 3 // 5)
     link = airflow.get("/dags/marked/dagRuns/tested/taskInstances/export/links")  # while it runs
     assert "/projects/p/" in link["extra_links"]["LangSmith project"]
     assert list((airflow.home / "lake" / "runs" / "project=marked").rglob("_checkpoint-*"))
     assert list((airflow.home / "tmp").glob("langsmith-export-*"))
-    long.misbehave("delay", seconds=1, times=None)  # so that it has not ended before it is killed
     airflow.mark_failed("marked", "export")
     airflow.until(lambda: "Task killed!" in airflow.log("marked", "export"))
     asked = len(long.requests_to("/runs/query"))
