@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_langsmith import arguments
@@ -29,6 +30,8 @@ from airflow_langsmith.exceptions import FailWhenError, LangSmithException, airf
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithProjectLink
 from airflow_langsmith.operators.base import LangSmithRunsOperator
+from airflow_langsmith.operators.literals import check_literals
+from airflow_langsmith.operators.report import period
 from airflow_langsmith.watch import CLOCK, Clock, FeedbackWatch, LogThrottle, Outcome, Selection, SettledWatch, Watch
 from airflow_langsmith.windows import duration
 
@@ -246,7 +249,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
             selection = self._selection(context)
             if selection.start == BEGINNING:
                 return f"{self.project}, {len(selection.narrowed['run_ids'])} runs"
-            return f"{self.project}, {selection.start:%Y-%m-%d %H:%M} to {selection.end:%Y-%m-%d %H:%M} UTC"
+            return f"{self.project}, {period(selection.start, selection.end)}"
         return str(self.project)
 
     def _recall_link(self, context: Context) -> None:
@@ -256,13 +259,9 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
             key = LangSmithProjectLink().xcom_key
             self.langsmith_url = ti.xcom_pull(key=key, map_indexes=ti.map_index) or ""
 
-    def _check_literals(self) -> None:
-        """Read every argument that is final when the DAG is parsed, so that a wrong one is an import error."""
-        with airflow_errors():
-            for name in self.readers:
-                value = getattr(self, name)
-                if arguments.is_literal(value) and (not isinstance(value, str) or value.strip()):  # blank: the default
-                    self._read(name)
+    def _check_readers(self) -> None:
+        given = [name for name in self.readers if str(getattr(self, name)).strip()]  # what is blank is left to execute
+        check_literals(self, *(partial(LangSmithSensor._read, name=name) for name in given))
 
     def _read(self, name: str) -> Any:
         return self.readers[name](getattr(self, name), name)
@@ -319,7 +318,7 @@ class LangSmithFeedbackSensor(LangSmithSensor):
         self.condition = condition
         self.fail_when = fail_when
         self.min_runs = min_runs
-        self._check_literals()
+        self._check_readers()
 
     def watch(self, selection: Selection) -> Watch:
         """Make what is looked at."""
@@ -366,7 +365,7 @@ class LangSmithSettledSensor(LangSmithSensor):
         super().__init__(**kwargs)
         self.quiet_for = quiet_for
         self.pending_timeout = pending_timeout
-        self._check_literals()
+        self._check_readers()
 
     def watch(self, selection: Selection) -> Watch:
         """Make what is looked at."""

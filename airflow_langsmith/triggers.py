@@ -7,7 +7,6 @@ connection by itself, and may run twice at the same time: it changes nothing any
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
@@ -19,6 +18,7 @@ from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 from airflow_langsmith import arguments
 from airflow_langsmith.api import AsyncLangSmithClient
 from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
+from airflow_langsmith.api.messages import one_of
 from airflow_langsmith.conditions import parse
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.operators.base import LangSmithRunsOperator
@@ -267,9 +267,7 @@ def _narrowing(narrowed: Mapping[str, Any]) -> dict[str, Any]:
     """Read what narrows the query as the sensors do, and write it as JSON, without what is not given."""
     readers = LangSmithRunsOperator.NARROWING
     if unknown := [name for name in narrowed if name not in readers]:
-        near = difflib.get_close_matches(unknown[0], readers, 1)
-        meant = f"Did you mean {near[0]!r}? " if near else ""
-        raise ConfigurationError(f"narrowed has no {unknown[0]!r}. {meant}It has {', '.join(readers)}.")
+        raise ConfigurationError(f"narrowed has no {unknown[0]!r}. {one_of(unknown[0], readers)}")
     read = {name: readers[name](value, name) for name, value in narrowed.items()}
     for name, value in read.items():
         _refuse_templates(value, name)

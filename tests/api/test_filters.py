@@ -120,7 +120,7 @@ def test_templates_in_an_operator_s_filter() -> None:
         task = LangSmithExportOperator(
             task_id="t",
             project="shop",
-            destination="x",
+            destination="file:///x",
             filter=and_("{{ params.plain }}", eq("name", "{{ params.name }}")),
         )
     for name in (HOSTILE, "harmless"):
@@ -177,7 +177,7 @@ def test_the_mark_is_under_the_line_it_is_about() -> None:
     """In a filter of several lines the one that is wrong is shown."""
     with pytest.raises(ConfigurationError) as caught:
         syntax.check('and(\n  eq(name, "x")\n  eq(name, "y")\n)')
-    assert str(caught.value).split("\n")[1:3] == ['    eq(name, "y")', "    ^"]
+    assert '\n    eq(name, "y")\n    ^\n' in str(caught.value)
 
 
 SOUP = st.lists(st.sampled_from([*"(),[]", "eq", "and", " ", '"x"', "'y'", "1", "-2.5e3", "true", "null", "\\", '"']))

@@ -135,7 +135,7 @@ def test_v1_on_a_server_without_it(client_of: ClientOf, export_runs: Export) -> 
     with LangSmithStandIn(backend="smithdb") as langsmith:
         langsmith.add_run(project="shop", start_time=START)
         insisting = client_of(langsmith, "v1")
-        refused(UnsupportedError, "'api_version'", lambda: export_runs(insisting, "shop", START, START + DAY))
+        refused(UnsupportedError, "set api_version", lambda: export_runs(insisting, "shop", START, START + DAY))
         assert export_runs(client_of(langsmith), "shop", START, START + DAY).manifest.api_version == "v2"
 
 
@@ -224,7 +224,7 @@ def test_payloads_in_blob_storage_that_cannot_be_had(
         "leave the column out, or set 'api_version'",
         lambda: export_runs(v1, "shop", START, START + DAY),
     )
-    assert f"inputs of run {run_id}" in str(error)
+    assert f"inputs of run {run_id}" in words(error)
     assert "signed" not in str(error)
     assert export_runs(v1, "shop", START, START + DAY, columns=["run_id", "name"]).manifest.rows == 1
 
@@ -240,7 +240,7 @@ def test_what_is_refused_before_any_request(
     assert project.name == "shop"
     wrong: list[tuple[str, dict[str, Any]]] = [
         ("no run type 'agent'", {"query": {"run_type": "agent"}}),
-        ("no column cost", {"columns": ["cost"]}),
+        ("no column 'cost'", {"columns": ["cost"]}),
         ("each once", {"columns": ["run_id", "run_id"]}),
         ("no format 'avro'", {"format": "avro"}),
         ("no compression 'lz4'", {"compression": "lz4"}),

@@ -41,6 +41,8 @@ MAY_IMPORT = {
         "links",
         "exceptions",
         "operators.base",
+        "operators.literals",
+        "operators.report",
         "api.backend",
         "api.errors",
         "api.query",

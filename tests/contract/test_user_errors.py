@@ -48,6 +48,7 @@ def shop(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch, tmp_path:
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", written)
     monkeypatch.setenv("AIRFLOW_CONN_WRONG_KEY", json.dumps(json.loads(written) | {"password": "lsv2_wrong"}))
     monkeypatch.setenv("AIRFLOW_CONN_WRONG_REGION", json.dumps(json.loads(written) | {"host": "europe", "port": None}))
+    monkeypatch.setenv("AIRFLOW_CONN_READONLY", '{"conn_type": "generic"}')
     attach("memory", "readonly", fs=ReadOnly())
     monkeypatch.chdir(tmp_path)
     return langsmith
@@ -91,7 +92,7 @@ ERRORS: dict[str, tuple[Callable[[Path], Any], str]] = {
     ),
     "no permission": (
         lambda place: run(export(place, destination="memory://readonly@lake/langsmith")),
-        "Could not|not be written|[Pp]ermission|may not",
+        "not the right to write|Could not|[Pp]ermission",
     ),
     "bad flatten": (lambda place: run(export(place, flatten=["input.question"])), r"(no column|begins with) 'input'"),
     "bad condition": (

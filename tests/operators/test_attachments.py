@@ -204,7 +204,7 @@ def test_an_attachment_that_cannot_be_had(
 ) -> None:
     """One that is gone fails the task and leaves nothing; flagged, it has no file, a mark, and the others are there."""
     langsmith.misbehave("status", status=403, path="/photo", times=None)
-    with pytest.raises(AirflowException, match="attachments='list'") as caught:
+    with pytest.raises(AirflowException, match=says("attachments='list'")) as caught:
         land(version, attachments="download")
     assert not isinstance(caught.value, AirflowFailException)
     result = land(version, attachments="download", payloads="flag")
@@ -257,10 +257,10 @@ def test_files_on_another_host(langsmith: LangSmithStandIn, storage: Any, land: 
     assert sorted(path for path, _ in storage.asked) == ["/endless", "/fine"]
     assert not [headers for _, headers in storage.asked if "x-api-key" in headers]
     langsmith.misbehave("status", status=200, body=page(endless=endless))
-    with pytest.raises(AirflowFailException, match=r"attachments\.endless of run r.* is over 256 MB"):
+    with pytest.raises(AirflowFailException, match=says(r"attachments\.endless of run r.* is over 256 MB")):
         land(version, attachments="download")
     langsmith.misbehave("status", status=200, body=page(nowhere=""))
-    with pytest.raises(AirflowException, match=r"no link to the attachments\.nowhere of run r"):
+    with pytest.raises(AirflowException, match=says(r"no link to the attachments\.nowhere of run r")):
         land(version, attachments="download")
 
 
@@ -299,9 +299,9 @@ def test_what_is_refused(langsmith: LangSmithStandIn, land: Land) -> None:
     """Downloading is for runs with the column that tells whose each file is; anything else is refused at once."""
     langsmith.add_run(project="shop", start_time=START)
     for arguments in ({"view": "traces"}, {"view": "feedback"}, {"columns": ["run_id"]}):
-        with pytest.raises(AirflowFailException, match="is for the view runs with its column attachments"):
+        with pytest.raises(AirflowFailException, match=says("is for the view runs with its column attachments")):
             land(attachments="download", **arguments)
-    with pytest.raises(AirflowFailException, match="it is 'list' or 'download'"):
+    with pytest.raises(AirflowFailException, match=says("It is one of list, download")):
         land(attachments="both")
     assert not langsmith.requests_to("/runs/query")
 

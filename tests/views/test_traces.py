@@ -209,5 +209,5 @@ def test_samples_that_are_none(rate: float) -> None:
     """A share of nothing, or of more than all, is refused."""
     with pytest.raises(ConfigurationError, match="share of the traces"):
         Sample(rate)
-    with pytest.raises(ConfigurationError, match="not 'name'"):
+    with pytest.raises(ConfigurationError, match="by the key 'name'"):
         Sample(0.5, "name")  # type: ignore[arg-type]
