@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
-from functools import cache
 from itertools import pairwise
 from typing import Literal
 
@@ -68,7 +67,6 @@ class Clock:
         return first != second
 
 
-@cache
 def changes(zone: Zone, year: int) -> dict[date, timedelta]:
     """
     Find the days of a year on which the clocks of a zone change, each with its neighbour, and by how much.

@@ -84,7 +84,8 @@ def tried(pair: Pair, tests: Sequence[str]) -> tuple[list[str], str]:
     with output.open("w") as log:
         inherited = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         subprocess.run(command, cwd=ROOT, env=inherited, stdout=log, stderr=subprocess.STDOUT, check=False)
-    verdict = re.sub(r" in .*", "", output.read_text().splitlines()[-1].strip("= "))
+    summaries = re.findall(r"^=* ?((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s", output.read_text(), re.MULTILINE)
+    verdict = summaries[-1] if summaries else "no result"
     print(f"{verdict}; what pytest printed is in {output.relative_to(ROOT)}", flush=True)
     return versions, verdict
 
