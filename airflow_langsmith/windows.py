@@ -270,12 +270,11 @@ def _refuse_lost_hours(
     tick = context.get("partition_date") or end
     if clock is None or not clock.by_wall or tick is None or _run_type(context) not in ("scheduled", "backfill"):
         return
+    by_days = length is not None and not length % DAY
     lost = also = ""
     if start is not None and start < end:
         lost = "an hour" if schedule.own_length and changes(clock.zone, tick.year) else ""
-    elif (
-        not (by_days := length is not None and not length % DAY) or align != "day"
-    ):  # aligned days do not depend on the hour
+    elif not (by_days and align == "day"):  # aligned days do not depend on the time of day
         at = clock.lost_time(tick, length or DAY)
         lost = f"{at:%H:%M}" if at else ""
         also = f", or align='day' and window_timezone='{clock.zone}'" if by_days else ""
