@@ -145,9 +145,7 @@ def sensor(soft: str = "none", **arguments: Any) -> LangSmithFeedbackSensor:
     return LangSmithFeedbackSensor(**{**plain, "condition": "count(user_score) >= 9", **flag, **arguments})
 
 
-@pytest.mark.filterwarnings(
-    "ignore::pytest.PytestUnraisableExceptionWarning"
-)  # it may strike in the midst of a connect
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # of a connect cut off
 @pytest.mark.parametrize("mode", ["poke", "deferred"])
 @pytest.mark.parametrize("soft", SOFT)
 def test_an_execution_timeout(
