@@ -223,7 +223,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 payloads=self.payloads,
             )
             self.show_link(context, project_url(hook.settings, query.project, query))
-            self.log.info("Reading %s of %s", view.name, query.about)
+            self.log.info("Reading %s of project %r", view.name, query.project.name)
             exported = export(
                 client,
                 query,

@@ -82,7 +82,7 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
                 raise ConfigurationError(
                     f"There are more than {limit} runs in {query.about}. Raise limit, or {advice}."
                 )
-        self.log.info("%s of %s", number(len(listed), "run"), query.about)
+        self.log.info("%s of project %r", number(len(listed), "run"), query.project.name)
         if names := [str(run["name"]) for run in listed[:_NAMED] if run.get("name")]:
             self.log.info("%s%s", ", ".join(names), ", ..." if len(listed) > len(names) else "")
         return listed
