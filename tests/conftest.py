@@ -36,7 +36,6 @@ from typing import Any  # noqa: E402
 
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
-from hypothesis import settings  # noqa: E402
 from structlog.testing import capture_logs  # noqa: E402
 
 from airflow_langsmith.api import LangSmithClient, RunQuery, Settings  # noqa: E402
@@ -52,10 +51,6 @@ ClientOf = Callable[..., LangSmithClient]
 Export = Callable[..., Exported]
 ReadRows = Callable[[str | Path], list[dict[str, Any]]]
 TaskLog = Callable[[], list[tuple[str, str]]]
-
-
-settings.register_profile("unhurried", deadline=None)  # a busy machine is no failure
-settings.load_profile("unhurried")
 
 
 @pytest.fixture
