@@ -42,6 +42,8 @@ class RunArguments(TypedDict, total=False):
     ``end_time`` outside, None for now. ``run_type`` is ``chain``, ``llm``, ``tool``, ``retriever``, ``embedding``,
     ``prompt`` or ``parser``; ``is_root`` and ``error`` ask for those that are or are not; ``filter`` is an expression
     about the run itself, ``trace_filter`` about the root of its trace, ``tree_filter`` about any run of it.
+    ``trace_id`` asks for the runs of one trace, ``reference_example_id`` for those on one dataset example, ``run_ids``
+    for these runs; empty ``run_ids`` mean no runs.
     """
 
     project: Required[str | Iterable[str]]

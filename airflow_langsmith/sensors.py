@@ -50,13 +50,13 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
     The window need not be over: until its end, and ``lag`` after it, the sensor waits. With ``run_ids`` and neither
     ``start_time`` nor ``window`` these runs are looked at whenever they started.
 
-    :param deferrable: Wait on the triggerer; by default what ``[operators] default_deferrable`` says.
-
     ``poke_interval``, ``timeout``, ``mode``, ``soft_fail``, ``never_fail``, ``silent_fail``, ``exponential_backoff``,
     ``max_wait`` and ``execution_timeout`` are those of all sensors, and mean the same on the triggerer.
 
     ``soft_fail`` skips the task at the timeout and when ``fail_when`` holds. ``never_fail`` skips it when ``fail_when``
     holds and when a look fails. What no retry cures (a wrong key, an unknown project) always fails the task.
+
+    :param deferrable: Wait on the triggerer; by default what ``[operators] default_deferrable`` says.
     """
 
     # How each argument of the sensor itself is read, by its name.
@@ -297,8 +297,9 @@ class LangSmithFeedbackSensor(LangSmithSensor):
     figure beside its bound, when something changed and every ten minutes.
 
     A look takes one request for the number of runs (two if they are more than a page of 1000, on v1 100), one for each
-    page of runs that have feedback under the condition's keys, and one for each 50 of these with several pieces. A
-    deferred sensor asks v2 for what changed since its last look only.
+    page of runs that have feedback under the condition's keys, and one for each 50 of these whose feedback is counted
+    piece by piece: several pieces under one key, or any under a key of ``count`` or ``share``. A deferred sensor asks
+    v2 for what changed since its last look only.
 
     :param condition: When to go on: ``coverage(user_score) >= 0.9 and avg(user_score) >= 0.8``. The language is in
         ``docs/conditions.md``. (templated)

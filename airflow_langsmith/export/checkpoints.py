@@ -73,7 +73,8 @@ class Checkpoint:
             for _ in self.batches.whole(content):  # all or nothing: rows that were given cannot be taken back
                 pass
         except (*DECODE_ERRORS, OSError, EOFError) as error:
-            log.warning("What an earlier try kept at %s cannot be read, so LangSmith is asked: %s", self.path, error)
+            log.warning("What an earlier try kept cannot be read, so LangSmith is asked: %s", error)
+            log.warning("It was kept at %s", self.path)
             return None
         return self._counted(content, progress)
 

@@ -235,7 +235,7 @@ class LangSmithRunsOperator(LangSmithOperator):
         """
         name = arguments.text(self.project, "project")
         if name is None:
-            raise ConfigurationError("project is empty; it has to be the name or the id of one.")
+            raise ConfigurationError("project is empty. Give the name or the id of a project.")
         return name
 
     def resolve_window(self, context: Context, now: datetime | None = None) -> TimeWindow:
@@ -251,7 +251,8 @@ class LangSmithRunsOperator(LangSmithOperator):
             missing_window=self.missing_window,
             now=now,
         )
-        self.log.info("Window %s, from %s", window, window.source)
+        self.log.info("Window %s", window)
+        self.log.info("Window source: %s", window.source)
         return window
 
     def narrowing(self) -> dict[str, Any]:

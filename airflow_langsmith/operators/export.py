@@ -12,6 +12,7 @@ from airflow_langsmith import arguments
 from airflow_langsmith.airflow_sdk import AirflowNotFoundException, AirflowSkipException, Context
 from airflow_langsmith.api.addresses import project_url
 from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.messages import MAX_LINE, lay_out, shortened
 from airflow_langsmith.api.query import Payloads
 from airflow_langsmith.api.sampling import Sample
 from airflow_langsmith.exceptions import airflow_errors
@@ -223,7 +224,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 payloads=self.payloads,
             )
             self.show_link(context, project_url(hook.settings, query.project, query))
-            self.log.info("Reading %s of project %r", view.name, query.project.name)
+            self.log.info(shortened(f"Reading {view.name} of project {query.project.name!r}", MAX_LINE))
             exported = export(
                 client,
                 query,
@@ -237,7 +238,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 self.kill_switch.last_call,
             )
         if exported is None:
-            raise AirflowSkipException(f"No runs in {query.about}; nothing was written (on_empty='skip').")
+            raise AirflowSkipException(lay_out(f"No runs in {query.about}. Nothing was written (on_empty='skip')."))
         self._tell(exported)
         return exported.summary()
 
