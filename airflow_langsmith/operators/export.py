@@ -204,8 +204,9 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         check_literals(
             self,
             *(partial(cls._check_option, name=name) for name in self.OPTIONS),
+            *(partial(cls._check_asked, name=name) for name in self.NARROWING),
             *(cls._check_query, cls._check_destination, cls._format, cls._view, cls._check_late, cls._check_shape),
-            *(cls._sample, cls._concurrency),
+            *(cls._check_sample, cls._concurrency),
         )
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -341,6 +342,13 @@ class LangSmithExportOperator(LangSmithRunsOperator):
 
     def _check_query(self) -> None:
         any_query(payloads=self.payloads)
+
+    def _check_asked(self, name: str) -> None:
+        """See whether the view can be narrowed by an argument."""
+        self._view().ask(any_query(**{name: self.NARROWING[name](getattr(self, name), name)}))
+
+    def _check_sample(self) -> None:
+        self._view().ask(any_query(sample=self._sample()))
 
     def _check_destination(self) -> None:
         if self.destination and str(self.destination).strip():
