@@ -24,6 +24,7 @@ from airflow_langsmith.airflow_sdk import (
 )
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
+from airflow_langsmith.api.messages import lay_out
 from airflow_langsmith.api.query import BEGINNING
 from airflow_langsmith.conditions import Condition, parse
 from airflow_langsmith.exceptions import FailWhenError, LangSmithException, airflow_errors
@@ -127,7 +128,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         if result["url"] != self.langsmith_url:
             self.show_link(context, result["url"])
         if outcome.state == "failed":
-            raise FailWhenError(outcome.line)
+            raise FailWhenError(lay_out(outcome.line))
         now = self._clock.now()
         if outcome.state == "waiting" and now >= self._times_out_at:
             raise AirflowSensorTimeout(_not_met(self.timeout, outcome.line))
@@ -152,7 +153,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
                 self.langsmith_url = given["result"]["url"]
                 return given["result"]
             case "failed":
-                raise FailWhenError(line)
+                raise FailWhenError(lay_out(line))
             case "timeout":
                 raise self._overdue(line)
             case "error" if given.get("retriable"):
@@ -184,7 +185,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         return self.never_fail and not isinstance(error, AirflowFailException | AirflowTaskTimeout)
 
     def _skip(self, error: BaseException) -> AirflowSkipException:
-        return AirflowSkipException(f"{'soft_fail' if self.soft_fail else 'never_fail'} is set. {error}")
+        return AirflowSkipException(lay_out(f"{'soft_fail' if self.soft_fail else 'never_fail'} is set.", str(error)))
 
     def _begin(self, context: Context) -> Watch:
         """Make what is looked at, and go on from the last look if that was in another process."""
@@ -272,7 +273,7 @@ def _try_number(context: Context) -> int:
 
 
 def _not_met(seconds: float, last_check: str) -> str:
-    return f"Condition not met within {seconds:.0f} s. Last check: {last_check}"
+    return lay_out(f"Condition not met within {seconds:.0f} s. Last check: {last_check}")
 
 
 def _optional_condition(value: object, name: str) -> Condition | None:

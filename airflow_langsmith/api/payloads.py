@@ -171,11 +171,11 @@ def _received(blob: Blob, reply: Reply) -> Response:
     if not 200 <= reply.status < 300:  # noqa: PLR2004
         may_come = error_for(reply.status, "GET", "blob storage", b"{}").retriable
         kind = TransportError if may_come else MissingPayloadError
-        raise kind(f"Blob storage answered {reply.status} for the {blob.what}. A retry may help, for links expire.")
+        raise kind(f"Blob storage answered {reply.status} for the {blob.what}. A retry may help, because links expire.")
     arrived = reply.headers.get("content-type", "")
     if is_another(arrived, blob.type, own_host=is_relative(blob.url)):
         raise MissingPayloadError(
             f"Blob storage answered with {arrived[:80]!r} in place of the {blob.what} "
-            f"({blob.type or 'of unknown type'}). A retry may help, for links expire."
+            f"({blob.type or 'of unknown type'}). A retry may help, because links expire."
         )
     return reply

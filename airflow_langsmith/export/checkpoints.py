@@ -88,10 +88,10 @@ class Checkpoints:
     """
     Keeps the rows that cursors have read, and gives back those that an earlier try has kept.
 
-    Left by an error that a retry may cure, it leaves what it kept to that; else nothing. The log says which.
+    After a retriable error the checkpoints stay for the next attempt. Otherwise they are deleted. The log says which.
 
     :param path: The partition.
-    :param attempt: Whose try it is; nobody's keeps nothing and finds nothing.
+    :param attempt: The attempt of the task. None disables checkpoints.
     :param asked: What tells these rows from others, as JSON takes it.
     """
 

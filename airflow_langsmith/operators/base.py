@@ -63,7 +63,7 @@ class LangSmithOperator(BaseOperator):
         """Show the link to LangSmith's UI on the task's page from now on: Airflow itself shows it at the end."""
         self.langsmith_url = url
         push = getattr(context.get("ti"), "xcom_push", None)
-        if push is None or not url:  # somebody's test
+        if push is None or not url:  # a test's context has none
             return
         for link in self.operator_extra_links:
             try:

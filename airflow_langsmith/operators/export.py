@@ -326,7 +326,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         """Tell which try this is, and of what; to clear a task, or anything in its run, makes something else of it."""
         ti, dag_run = context.get("ti"), context.get("dag_run")
         this, last = getattr(ti, "try_number", None), getattr(ti, "max_tries", None)
-        if ti is None or not isinstance(this, int) or not isinstance(last, int):  # somebody's test
+        if ti is None or not isinstance(this, int) or not isinstance(last, int):  # a test's context has none
             return None
         names = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
         # Both grow when the task is cleared; a run that was deleted and made anew began at another time.
