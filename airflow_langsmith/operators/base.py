@@ -167,17 +167,7 @@ class LangSmithRunsOperator(LangSmithOperator):
     )
     operator_extra_links = (LangSmithProjectLink(),)
 
-    NARROWING: ClassVar[Mapping[str, Callable[[Any, str], Any]]] = {
-        "run_type": arguments.text,
-        "is_root": arguments.flag,
-        "error": arguments.flag,
-        "filter": arguments.text,
-        "trace_filter": arguments.text,
-        "tree_filter": arguments.text,
-        "trace_id": arguments.text,
-        "run_ids": arguments.ids,
-        "reference_example_id": arguments.text,
-    }
+    NARROWING: ClassVar[Mapping[str, Callable[[Any, str], Any]]] = arguments.NARROWING
 
     def __init__(
         self,
