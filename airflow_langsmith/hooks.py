@@ -42,8 +42,9 @@ class RunArguments(TypedDict, total=False):
     ``project`` names one or several projects, by name or id. ``start_time`` is inside, None for all there are,
     ``end_time`` outside, None for now. ``run_type`` is ``chain``, ``llm``, ``tool``, ``retriever``, ``embedding``,
     ``prompt`` or ``parser``; ``is_root`` and ``error`` ask for those that are or are not; ``filter`` is an expression
-    about the run itself, ``trace_filter`` about the root of its trace, ``tree_filter`` about any run of it. Blank text
-    means not given, but empty ``run_ids`` mean no runs.
+    about the run itself, ``trace_filter`` about the root of its trace, ``tree_filter`` about any run of it.
+    ``trace_id`` asks for the runs of one trace, ``reference_example_id`` for those on one dataset example, ``run_ids``
+    for these runs. Blank text means not given, but empty ``run_ids`` mean no runs.
     """
 
     project: Required[str | Iterable[str]]

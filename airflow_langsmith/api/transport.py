@@ -7,6 +7,7 @@ httpx never logs headers, and nothing here does. It does log addresses, but for 
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, closing, contextmanager, suppress
 from contextvars import ContextVar
@@ -202,7 +203,7 @@ def _trust(verify: bool | str) -> Any:
 
 
 def _urls(http: httpx.Client | httpx.AsyncClient, settings: Settings) -> Callable[[str], httpx.URL]:
-    """Make whole addresses of paths, and remember them, for httpx takes long to read one."""
+    """Make whole addresses of paths, and remember them, because httpx takes long to read one."""
     return lru_cache(maxsize=32)(lambda path: http.build_request("GET", settings.address(path)).url)
 
 
@@ -222,6 +223,8 @@ def _host(url: httpx.URL) -> tuple[str, str, int | None]:
     return url.scheme, url.host, url.port
 
 
+_ERRNO = re.compile(r"^\[Errno -?\d+\] ")
+
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, LargePayloadError, PackingError)
 
 
@@ -234,7 +237,7 @@ def _failure(error: Exception, request: Request) -> LangSmithError:
             f"{_named(request)} cannot be sent: {why}. Check the connection's host, and the texts of the query."
         )
     kind = ReadTimeoutError if isinstance(error, httpx.ReadTimeout) else TransportError
-    why = " ".join(f"{type(error).__name__} {error}".split())
+    why = _ERRNO.sub("", " ".join(str(error).split())) or type(error).__name__
     return kind(
         f"No whole answer from {_asked_host(error)}: {why}. A retry may help; if it does not, check the connection's "
         f"host and the worker's way to it.\nAsked: {_named(request)}."

@@ -176,7 +176,7 @@ def _arrow() -> Any:
         from airflow_langsmith.export import arrow  # noqa: PLC0415  # heavy, and an extra
     except ImportError as error:
         raise ConfigurationError(
-            f"Parquet files and zstd compression need pyarrow: {pip_install('parquet')}. "
-            "format='jsonl' with gzip needs nothing."
+            f"Parquet files and zstd compression need pyarrow. Install it: {pip_install('parquet')}. "
+            "Or use format='jsonl' with gzip, which needs nothing."
         ) from error
     return arrow

@@ -69,7 +69,7 @@ def path_at(uri: str | StoragePath) -> StoragePath:
         not installed.
     """
     if not isinstance(uri, str):
-        _refuse_undefined(getattr(uri, "conn_id", None), uri)
+        _refuse_undefined(_connection_id(str(uri)), uri)
         return uri
     # The one place below the surface that knows of Airflow: its connections are what makes a URI a place.
     from airflow.sdk import ObjectStoragePath  # noqa: PLC0415

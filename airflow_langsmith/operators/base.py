@@ -63,7 +63,7 @@ class LangSmithOperator(BaseOperator):
         """Show the link to LangSmith's UI on the task's page from now on: Airflow itself shows it at the end."""
         self.langsmith_url = url
         push = getattr(context.get("ti"), "xcom_push", None)
-        if push is None or not url:  # somebody's test
+        if push is None or not url:  # a test's context has none
             return
         for link in self.operator_extra_links:
             try:
@@ -225,7 +225,7 @@ class LangSmithRunsOperator(LangSmithOperator):
         """
         name = arguments.text(self.project, "project")
         if name is None:
-            raise ConfigurationError("project is empty; it has to be the name or the id of one.")
+            raise ConfigurationError("project is empty. Give the name or the id of a project.")
         return name
 
     def resolve_window(self, context: Context, now: datetime | None = None) -> TimeWindow:
@@ -241,7 +241,8 @@ class LangSmithRunsOperator(LangSmithOperator):
             missing_window=self.missing_window,
             now=now,
         )
-        self.log.info("Window %s, from %s", window, window.source)
+        self.log.info("Window %s", window)
+        self.log.info("Window source: %s", window.source)
         return window
 
     def narrowing(self) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from airflow_langsmith import arguments
 from airflow_langsmith.airflow_sdk import AirflowNotFoundException, AirflowSkipException, Context
 from airflow_langsmith.api.addresses import project_url
 from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.messages import MAX_LINE, lay_out, shortened
 from airflow_langsmith.api.query import Payloads
 from airflow_langsmith.api.sampling import Sample
 from airflow_langsmith.exceptions import airflow_errors
@@ -224,7 +225,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 payloads=self.payloads,
             )
             self.show_link(context, project_url(hook.settings, query.project, query))
-            self.log.info("Reading %s of %s", view.name, query.about)
+            self.log.info(shortened(f"Reading {view.name} of project {query.project.name!r}", MAX_LINE))
             exported = export(
                 client,
                 query,
@@ -238,7 +239,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 self.kill_switch.last_call,
             )
         if exported is None:
-            raise AirflowSkipException(f"No runs in {query.about}; nothing was written (on_empty='skip').")
+            raise AirflowSkipException(lay_out(f"No runs in {query.about}. Nothing was written (on_empty='skip')."))
         self._tell(exported)
         return exported.summary()
 
@@ -325,7 +326,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         """Tell which try this is, and of what; to clear a task, or anything in its run, makes something else of it."""
         ti, dag_run = context.get("ti"), context.get("dag_run")
         this, last = getattr(ti, "try_number", None), getattr(ti, "max_tries", None)
-        if ti is None or not isinstance(this, int) or not isinstance(last, int):  # somebody's test
+        if ti is None or not isinstance(this, int) or not isinstance(last, int):  # a test's context has none
             return None
         names = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
         # Both grow when the task is cleared; a run that was deleted and made anew began at another time.

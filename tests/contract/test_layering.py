@@ -45,6 +45,7 @@ MAY_IMPORT = {
         "operators.report",
         "api.backend",
         "api.errors",
+        "api.messages",
         "api.query",
         "windows",
         "triggers",
