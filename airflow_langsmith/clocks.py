@@ -62,6 +62,14 @@ class ZoneClock:
         days = changes(self.zone, wall.year)
         return next((at for at in times for day in days if self._is_lost(datetime.combine(day, at))), None)
 
+    def changes_day(self, moment: datetime, other: Clock) -> bool:
+        """Tell whether a moment's time of day is, on another clock, on one day or the next as clocks change."""
+        wall = self.wall(moment)
+        at = [
+            datetime.combine(day, wall.time()) for zone in (self.zone, other.zone) for day in changes(zone, wall.year)
+        ]
+        return len({other.wall(self.moment(one)).date() - one.date() for one in at}) > 1
+
     def _is_lost(self, wall: datetime) -> bool:
         first, second = (wall.replace(tzinfo=self.zone, fold=fold).utcoffset() for fold in (0, 1))
         return first != second

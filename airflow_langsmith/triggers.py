@@ -18,6 +18,7 @@ from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 from airflow_langsmith import arguments
 from airflow_langsmith.api import AsyncLangSmithClient
 from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
+from airflow_langsmith.api.filters import Filter
 from airflow_langsmith.api.messages import one_of
 from airflow_langsmith.conditions import parse
 from airflow_langsmith.hooks import LangSmithHook
@@ -258,7 +259,7 @@ def _final(value: object, name: str) -> str:
 
 
 def _refuse_templates(value: object, name: str) -> None:
-    if not arguments.is_literal(value):
+    if not arguments.is_literal(value) or (isinstance(value, Filter) and value.has_template):
         raise ConfigurationError(
             f"{name} has a template: {value!r}. Airflow renders templates for tasks, not for event triggers. Write the "
             "value itself."
@@ -272,7 +273,7 @@ def _narrowing(narrowed: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigurationError(f"narrowed has no {unknown[0]!r}. {one_of(unknown[0], readers)}")
     read = {name: readers[name](value, name) for name, value in narrowed.items()}
     for name, value in read.items():
-        _refuse_templates(value, name)
+        _refuse_templates(narrowed[name] if isinstance(narrowed[name], Filter) else value, name)
     written = {name: list(value) if isinstance(value, tuple) else value for name, value in read.items()}
     return {name: value for name, value in written.items() if value is not None}
 

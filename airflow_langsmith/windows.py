@@ -133,6 +133,8 @@ def resolve(
     else:
         if length is not None or schedule.own_length:
             _refuse_lost_hours(context, schedule, length, align)
+        if align == "day":
+            _refuse_changing_days(context, schedule, clock)
         found = _of_run(context, length, missing_window, schedule.clock or clock)
     if align:
         start, end, source = clock.floor(found.start, align), clock.floor(found.end, align), found.source
@@ -266,15 +268,14 @@ def _refuse_lost_hours(
     context: Mapping[str, Any], schedule: Schedule, length: timedelta | None, align: Align | None
 ) -> None:
     """Refuse every run of a schedule whose windows would not lie edge to edge when clocks change."""
-    start, end, clock = context.get("data_interval_start"), context.get("data_interval_end"), schedule.clock
-    tick = context.get("partition_date") or end
-    if clock is None or not clock.by_wall or tick is None or _run_type(context) not in ("scheduled", "backfill"):
+    tick, clock = _tick(context), schedule.clock
+    if clock is None or not clock.by_wall or tick is None:
         return
     by_days = length is not None and not length % DAY
     lost = also = ""
-    if start is not None and start < end:
+    if _has_interval(context):
         lost = "an hour" if schedule.own_length and changes(clock.zone, tick.year) else ""
-    elif not (by_days and align == "day"):  # aligned days do not depend on the time of day
+    elif not (by_days and align == "day"):  # days are whole, whatever the time of day
         at = clock.lost_time(tick, length or DAY)
         lost = f"{at:%H:%M}" if at else ""
         also = f", or align='day' and window_timezone='{clock.zone}'" if by_days else ""
@@ -283,6 +284,30 @@ def _refuse_lost_hours(
             f"No safe window: clocks in {clock.zone} skip or repeat {lost} when they change. The windows of {schedule} "
             f"would leave out an hour, or read it twice. Fix: {schedule.with_intervals}{also}."
         )
+
+
+def _refuse_changing_days(context: Mapping[str, Any], schedule: Schedule, days: Clock) -> None:
+    """Refuse every run of a schedule whose runs are on one day or the next of another clock, as clocks change."""
+    tick, clock = _tick(context), schedule.clock
+    if clock is None or not clock.by_wall or tick is None or not clock.changes_day(tick, days):
+        return
+    other = f"window_timezone='{clock.zone}', or " if str(clock.zone) != str(days.zone) else ""
+    raise WindowError(
+        f"No safe window: when clocks change, runs of {schedule} move over midnight in {days.zone}. Aligned to the "
+        f"day, a window would be empty then, or two days long. Fix: {other}a time of day further from midnight."
+    )
+
+
+def _tick(context: Mapping[str, Any]) -> datetime | None:
+    """Give the moment that a schedule made a run for."""
+    if _run_type(context) not in ("scheduled", "backfill"):
+        return None
+    return context.get("partition_date") or context.get("data_interval_end")
+
+
+def _has_interval(context: Mapping[str, Any]) -> bool:
+    start, end = context.get("data_interval_start"), context.get("data_interval_end")
+    return start is not None and end is not None and start < end
 
 
 def _no_window(context: Mapping[str, Any], length: timedelta | None, missing_window: MissingWindow) -> str:

@@ -163,6 +163,49 @@ def test_what_loses_nothing_is_taken(name: str, zone: str, align: Any) -> None:
         assert all(isinstance(one, TimeWindow) for one in found)
 
 
+@pytest.mark.parametrize(
+    ("schedule", "zone", "days", "safe"),
+    [
+        ("@daily", "Europe/London", "UTC", False),  # midnight in winter, 23:00 the day before in summer
+        (lambda zone: CronDataIntervalTimetable("@daily", zone), "Europe/London", "UTC", False),
+        ("0 1 * * *", "Europe/Berlin", "UTC", False),
+        ("30 1 * * *", "Europe/Berlin", "UTC", False),
+        ("0 19 * * *", "America/New_York", "UTC", False),
+        ("59 23 * * *", "America/Nuuk", "America/Nuuk", False),  # a time that is skipped, into the next day
+        ("@daily", "UTC", "Europe/London", True),
+        ("0 23 * * *", "UTC", "Europe/London", False),
+        ("@daily", "Europe/Berlin", "UTC", True),
+        ("0 2 * * *", "Europe/Berlin", "UTC", True),
+        ("@daily", "Asia/Kolkata", "UTC", True),
+        ("@daily", "Europe/London", "Europe/London", True),
+    ],
+)
+def test_days_of_another_zone(schedule: Any, zone: str, days: str, *, safe: bool) -> None:
+    """Aligned to days of another zone windows lie edge to edge, a day each, or the schedule is refused on any day."""
+    found = [
+        window
+        for change in {*changes(pendulum.timezone(zone)), *changes(pendulum.timezone(days))}
+        for window in windows(
+            schedule,
+            pendulum.timezone(zone),
+            change - 4 * DAY,
+            change + 4 * DAY,
+            window="1d",
+            align="day",
+            window_timezone=days,
+        )
+    ]
+    if safe:
+        lengths = {one.length for one in found if isinstance(one, TimeWindow)}
+        assert all(isinstance(one, TimeWindow) for one in found)
+        assert max(lengths) - min(lengths) <= 2 * HOUR
+    else:
+        refused = [words(one) for one in found if isinstance(one, WindowError)]
+        assert len(refused) >= len(found) - (zone == days)  # a run at a time that is skipped comes at another
+        assert all(error.startswith("No safe window: when clocks change, runs of") for error in refused)
+        assert all(("window_timezone" in error) == (zone != days) for error in refused)
+
+
 def test_days_of_berlin() -> None:
     """A day of Berlin at midnight is 25 hours long in autumn; at two in the morning it is refused on any day."""
     berlin = pendulum.timezone("Europe/Berlin")

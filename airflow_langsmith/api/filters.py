@@ -72,6 +72,11 @@ class Filter(str):
         """Render the templates in it and print it; Airflow calls this for a template field."""
         return _print_call(self.function, self.arguments, lambda text: str(render(text, context, jinja_env)))
 
+    @property
+    def has_template(self) -> bool:
+        """Whether a value in it is a template, which the text spells so that Jinja passes over it."""
+        return r"\u007b" in self
+
     def __and__(self, other: Expression) -> Filter:
         return and_(self, other)
 

@@ -61,6 +61,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"narrowed": {"is_root": "perhaps"}}, "is_root"),
     ({"narrowed": {"filter": "eq(name"}}, "filter"),
     ({"narrowed": {"filter": 'eq(name, "{{ ds }}")'}}, "Airflow renders templates for tasks"),
+    ({"narrowed": {"filter": eq("name", "{{ ds }}")}}, "Airflow renders templates for tasks"),
     ({"narrowed": {"run_ids": ["{{ ds }}"]}}, "Airflow renders templates for tasks"),
 ]
 
