@@ -14,6 +14,8 @@ encoded parts, a manifest::
     windows         which stretch of time a task is about: [start, end), UTC          pure
     schedules       the clock that a DAG's runs go by                                 pure
     clocks          time zones, midnights and the days on which clocks change         pure, on pendulum
+    airflow_sdk     Airflow's names, from wherever the installed release keeps them
+    extras          which extra a store needs, and how to install it                  pure
     api             LangSmith's HTTP API, both versions, as pages of run records      no Airflow, no files
     views           from runs to rows, and the column contract                        pure
     export          from rows to published files
@@ -22,7 +24,8 @@ encoded parts, a manifest::
     testing         LangSmithStandIn, a LangSmith server in a box
 
 The surface, where Airflow is known, is ``hooks``, ``operators``, ``sensors``, ``triggers``, ``links`` and
-``exceptions``; nothing below imports them.
+``exceptions``; nothing below imports them. The one place below that knows Airflow is ``export.storage``, because
+Airflow's connections make a URI a place.
 """
 
 __version__ = "0.1.0"

@@ -1,5 +1,5 @@
 """
-What templates make of arguments: text. Read back here, the same way for every operator and sensor.
+What templates make of arguments: text. Read back here, the same way for every operator, sensor and the hook.
 
 An empty text means "not given", so ``"{{ params.filter or '' }}"`` does; only of run ids an empty list means none.
 ``"None"`` is what a template makes of a value that is not there, and is never taken for one.
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ast
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -122,6 +122,20 @@ def ids(value: str | Iterable[str] | None, name: str) -> tuple[str, ...] | None:
     ((), (), None)
     """
     return None if value is None else names(value, name) or ()
+
+
+# The arguments that say which runs are meant, and how each is read.
+NARROWING: Mapping[str, Callable[[Any, str], Any]] = {
+    "run_type": text,
+    "is_root": flag,
+    "error": flag,
+    "filter": text,
+    "trace_filter": text,
+    "tree_filter": text,
+    "trace_id": text,
+    "run_ids": ids,
+    "reference_example_id": text,
+}
 
 
 def rules(value: object, name: str) -> Any:

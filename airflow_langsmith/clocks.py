@@ -20,7 +20,7 @@ def plain(moment: datetime) -> datetime:
 
 
 @dataclass(frozen=True)
-class Clock:
+class ZoneClock:
     """
     The clock of a zone.
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Required, Self, TypedDict, Unpack, cast
 
 import msgspec
 
+from airflow_langsmith import arguments
 from airflow_langsmith.airflow_sdk import AirflowNotFoundException, BaseHook, mask_secret
 from airflow_langsmith.api.addresses import named
 from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
@@ -42,6 +43,8 @@ class RunArguments(TypedDict, total=False):
     ``end_time`` outside, None for now. ``run_type`` is ``chain``, ``llm``, ``tool``, ``retriever``, ``embedding``,
     ``prompt`` or ``parser``; ``is_root`` and ``error`` ask for those that are or are not; ``filter`` is an expression
     about the run itself, ``trace_filter`` about the root of its trace, ``tree_filter`` about any run of it.
+    ``trace_id`` asks for the runs of one trace, ``reference_example_id`` for those on one dataset example, ``run_ids``
+    for these runs. Blank text means not given, but empty ``run_ids`` mean no runs.
     """
 
     project: Required[str | Iterable[str]]
@@ -169,7 +172,7 @@ class LangSmithHook(BaseHook):
         fields = tuple(select)
         if parent_run_id is None:
             return islice(self._runs(fields, query, limit if limit and limit < _SMALL else None), limit)
-        if isinstance(query["project"], str) and query.get("trace_id") is None:
+        if isinstance(query["project"], str) and arguments.text(query.get("trace_id"), "trace_id") is None:
             query["trace_id"] = self.read_run(parent_run_id, query["project"], ["trace_id"]).trace_id
         runs = self._runs((*fields, "parent_run_id"), query)
         return islice((run for run in runs if run.parent_run_id == parent_run_id), limit)
@@ -217,7 +220,7 @@ class LangSmithHook(BaseHook):
         client = self.get_conn()
         return client.feedback(
             project=client.project(project) if project else None,
-            run_ids=tuple(run_ids) if run_ids is not None else None,
+            run_ids=arguments.ids(run_ids, "run_ids"),
             keys=tuple(keys),
             created=(created_after, created_before),
         )
@@ -281,10 +284,7 @@ class LangSmithHook(BaseHook):
     ) -> Iterator[RunQuery]:
         client, given = self.get_conn(), cast("dict[str, Any]", {**query})
         projects, start, end = given.pop("project"), given.pop("start_time", None), given.pop("end_time", None)
-        for name in ("filter", "trace_filter", "tree_filter"):
-            given[name] = str(given[name]) if given.get(name) is not None else None
-        if given.get("run_ids") is not None:
-            given["run_ids"] = tuple(query["run_ids"] or ())
+        given |= {name: read(given.get(name), name) for name, read in arguments.NARROWING.items()}
         given |= {
             "start": start or BEGINNING,
             "end": end or datetime.now(UTC),

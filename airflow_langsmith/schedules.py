@@ -9,7 +9,7 @@ from typing import Any, Self
 
 import pendulum
 
-from airflow_langsmith.clocks import Clock, Zone, changes
+from airflow_langsmith.clocks import Zone, ZoneClock, changes
 
 # Airflow's names for crons. Its own timetables have them written out, but for those of 3.2 in a task.
 _PRESETS = {
@@ -29,7 +29,11 @@ class Schedule:
 
     Of ``"0 2 * * *"`` in Berlin::
 
-        Schedule(name="CronTriggerTimetable", cron="0 2 * * *", clock=Clock(Timezone("Europe/Berlin"), by_wall=True))
+        Schedule(
+            name="CronTriggerTimetable",
+            cron="0 2 * * *",
+            clock=ZoneClock(Timezone("Europe/Berlin"), by_wall=True),
+        )
 
     ``clock`` is the clock that its runs go by, None if it has none. It goes by the wall if runs come at times of day,
     so that an hour more or less is between two of them when clocks change. Runs of every hour, and of a timedelta, come
@@ -38,7 +42,7 @@ class Schedule:
 
     name: str = "unknown"
     cron: str | None = None
-    clock: Clock | None = None
+    clock: ZoneClock | None = None
     own_length: bool = False
 
     @classmethod
@@ -51,11 +55,11 @@ class Schedule:
         said = _said(timetable)
         written = said.get("expressions") or [said.get("expression")]
         crons = [_PRESETS.get(cron, cron) for cron in written if isinstance(cron, str)]
-        clock = Clock(pendulum.UTC) if said.get("delta") else None
+        clock = ZoneClock(pendulum.UTC) if said.get("delta") else None
         if crons and (zone := _zone(said.get("timezone"))):
             every_hour = all(cron.split()[1:2] == ["*"] for cron in crons)  # Airflow draws the same line
             halves = any(by % timedelta(hours=1) for by in changes(zone, datetime.now(UTC).year).values())  # Lord Howe
-            clock = Clock(zone, by_wall=not every_hour or halves)
+            clock = ZoneClock(zone, by_wall=not every_hour or halves)
         return cls(type(timetable).__name__, crons[0] if len(crons) == 1 else None, clock, bool(said.get("interval")))
 
     @property

@@ -24,6 +24,7 @@ from airflow_langsmith.airflow_sdk import (
 )
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
+from airflow_langsmith.api.messages import lay_out
 from airflow_langsmith.api.query import BEGINNING
 from airflow_langsmith.conditions import Condition, parse
 from airflow_langsmith.exceptions import FailWhenError, LangSmithException, airflow_errors
@@ -50,13 +51,13 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
     The window need not be over: until its end, and ``lag`` after it, the sensor waits. With ``run_ids`` and neither
     ``start_time`` nor ``window`` these runs are looked at whenever they started.
 
-    :param deferrable: Wait on the triggerer; by default what ``[operators] default_deferrable`` says.
-
     ``poke_interval``, ``timeout``, ``mode``, ``soft_fail``, ``never_fail``, ``silent_fail``, ``exponential_backoff``,
     ``max_wait`` and ``execution_timeout`` are those of all sensors, and mean the same on the triggerer.
 
     ``soft_fail`` skips the task at the timeout and when ``fail_when`` holds. ``never_fail`` skips it when ``fail_when``
     holds and when a look fails. What no retry cures (a wrong key, an unknown project) always fails the task.
+
+    :param deferrable: Wait on the triggerer; by default what ``[operators] default_deferrable`` says.
     """
 
     # How each argument of the sensor itself is read, by its name.
@@ -127,7 +128,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         if result["url"] != self.langsmith_url:
             self.show_link(context, result["url"])
         if outcome.state == "failed":
-            raise FailWhenError(outcome.line)
+            raise FailWhenError(lay_out(outcome.line))
         now = self._clock.now()
         if outcome.state == "waiting" and now >= self._times_out_at:
             raise AirflowSensorTimeout(_not_met(self.timeout, outcome.line))
@@ -152,7 +153,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
                 self.langsmith_url = given["result"]["url"]
                 return given["result"]
             case "failed":
-                raise FailWhenError(line)
+                raise FailWhenError(lay_out(line))
             case "timeout":
                 raise self._overdue(line)
             case "error" if given.get("retriable"):
@@ -184,7 +185,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         return self.never_fail and not isinstance(error, AirflowFailException | AirflowTaskTimeout)
 
     def _skip(self, error: BaseException) -> AirflowSkipException:
-        return AirflowSkipException(f"{'soft_fail' if self.soft_fail else 'never_fail'} is set. {error}")
+        return AirflowSkipException(lay_out(f"{'soft_fail' if self.soft_fail else 'never_fail'} is set.", str(error)))
 
     def _begin(self, context: Context) -> Watch:
         """Make what is looked at, and go on from the last look if that was in another process."""
@@ -272,7 +273,7 @@ def _try_number(context: Context) -> int:
 
 
 def _not_met(seconds: float, last_check: str) -> str:
-    return f"Condition not met within {seconds:.0f} s. Last check: {last_check}"
+    return lay_out(f"Condition not met within {seconds:.0f} s. Last check: {last_check}")
 
 
 def _optional_condition(value: object, name: str) -> Condition | None:
@@ -297,8 +298,9 @@ class LangSmithFeedbackSensor(LangSmithSensor):
     figure beside its bound, when something changed and every ten minutes.
 
     A look takes one request for the number of runs (two if they are more than a page of 1000, on v1 100), one for each
-    page of runs that have feedback under the condition's keys, and one for each 50 of these with several pieces. A
-    deferred sensor asks v2 for what changed since its last look only.
+    page of runs that have feedback under the condition's keys, and one for each 50 of these whose feedback is counted
+    piece by piece: several pieces under one key, or any under a key of ``count`` or ``share``. A deferred sensor asks
+    v2 for what changed since its last look only.
 
     :param condition: When to go on: ``coverage(user_score) >= 0.9 and avg(user_score) >= 0.8``. The language is in
         ``docs/conditions.md``. (templated)

@@ -161,11 +161,13 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
     What only a person can put right (a wrong key, an unknown project) ends the trigger with an error in the triggerer's
     log. What may pass is tried again without end.
 
+    :param project: Name or id of the project.
     :param condition: As for :class:`~airflow_langsmith.sensors.LangSmithFeedbackSensor`.
     :param window: How far to look back: a timedelta or like ``"1d"``, ``"6h"``.
     :param narrowed: What narrows the query, by the names of the sensor's arguments: ``{"is_root": True}``.
     :param min_runs: With fewer runs than this the condition does not hold.
     :param poke_interval: The time between two looks: seconds, a timedelta or like ``"5m"``.
+    :param langsmith_conn_id: The connection's id.
     """
 
     clock: ClassVar[Clock] = CLOCK

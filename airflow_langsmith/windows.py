@@ -18,7 +18,7 @@ import pendulum
 
 from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
 from airflow_langsmith.api.messages import one_of
-from airflow_langsmith.clocks import DAY, Clock, Zone, changes, plain
+from airflow_langsmith.clocks import DAY, Zone, ZoneClock, changes, plain
 from airflow_langsmith.schedules import Schedule
 
 Align = Literal["hour", "day"]
@@ -52,7 +52,7 @@ class TimeWindow:
     start: datetime
     end: datetime
     source: str = field(default="given", compare=False)
-    clock: Clock = field(default=Clock(pendulum.UTC), compare=False, repr=False)
+    clock: ZoneClock = field(default=ZoneClock(pendulum.UTC), compare=False, repr=False)
 
     def __post_init__(self) -> None:
         """Refuse a window that is none."""
@@ -127,7 +127,7 @@ def resolve(
         raise WindowError(f"align is {align!r}. {one_of(align, get_args(Align))}")
     if missing_window not in ("fail", "run_after"):
         raise WindowError(f"missing_window is {missing_window!r}. {one_of(missing_window, get_args(MissingWindow))}")
-    clock, schedule = Clock(_zone(window_timezone)), Schedule.of(context.get("dag"))
+    clock, schedule = ZoneClock(_zone(window_timezone)), Schedule.of(context.get("dag"))
     if start_time is not None or end_time is not None:
         found = TimeWindow(_bound(start_time, "start_time"), _bound(end_time, "end_time"), "start_time and end_time")
     else:
@@ -164,7 +164,7 @@ def split(
     """
     whole, step = TimeWindow.of(window), duration(every, "every")
     zone = _clock(whole, window_timezone).zone
-    clock = Clock(pendulum.UTC if step % DAY else zone)  # hours are hours, whatever clocks do: 144 times 10 minutes too
+    clock = ZoneClock(pendulum.UTC if step % DAY else zone)  # hours are hours, whatever clocks do
     pieces: list[dict[str, str]] = []
     start = whole.start
     while start < whole.end:
@@ -238,12 +238,12 @@ def duration(length: str | timedelta, name: str, *, may_be_zero: bool = False) -
     return length
 
 
-def _clock(window: TimeWindow, window_timezone: str | None) -> Clock:
-    return window.clock if window_timezone is None else Clock(_zone(window_timezone))
+def _clock(window: TimeWindow, window_timezone: str | None) -> ZoneClock:
+    return window.clock if window_timezone is None else ZoneClock(_zone(window_timezone))
 
 
 def _of_run(
-    context: Mapping[str, Any], length: timedelta | None, missing_window: MissingWindow, clock: Clock
+    context: Mapping[str, Any], length: timedelta | None, missing_window: MissingWindow, clock: ZoneClock
 ) -> TimeWindow:
     """Find the window that Airflow's run speaks of."""
     partition_date = context.get("partition_date")
@@ -271,10 +271,11 @@ def _refuse_lost_hours(
     tick = context.get("partition_date") or end
     if clock is None or not clock.by_wall or tick is None or _run_type(context) not in ("scheduled", "backfill"):
         return
+    by_days = length is not None and not length % DAY
     lost = also = ""
     if start is not None and start < end:
         lost = "an hour" if schedule.own_length and changes(clock.zone, tick.year) else ""
-    elif not (by_days := length is not None and not length % DAY) or align != "day":  # it is one day, at any time
+    elif not (by_days and align == "day"):  # aligned days do not depend on the time of day
         at = clock.lost_time(tick, length or DAY)
         lost = f"{at:%H:%M}" if at else ""
         also = f", or align='day' and window_timezone='{clock.zone}'" if by_days else ""

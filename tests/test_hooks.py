@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 
 from airflow_langsmith.api.errors import ConfigurationError, InvalidQueryError, LangSmithError
 from airflow_langsmith.api.filters import thread
+from airflow_langsmith.arguments import NARROWING
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.testing import LangSmithStandIn
 
@@ -143,7 +144,7 @@ def test_query_runs_reads_all_pages_of_all_projects(langsmith: LangSmithStandIn,
 
 
 def test_query_runs_narrows(langsmith: LangSmithStandIn, connect: Any) -> None:
-    """Every argument that narrows a query narrows it, on both versions alike."""
+    """Every argument that narrows a query narrows it, on both versions alike, unless it is blank."""
     root = langsmith.add_run(project="a", start_time=START, name="root", end_time=START + timedelta(seconds=9))
     child = langsmith.add_run(
         project="a", start_time=START, name="tool", run_type="tool", parent_run_id=root, error="no", end_time=START
@@ -161,6 +162,9 @@ def test_query_runs_narrows(langsmith: LangSmithStandIn, connect: Any) -> None:
         ({"trace_id": root}, {root, child}),
         ({"run_ids": [child, other]}, {child, other}),
         ({"run_ids": [child, other], "is_root": True}, {other}),
+        ({"run_ids": f"{child}, {other}"}, {child, other}),
+        ({"run_ids": " "}, set()),
+        *(({name: " "}, {root, child, other}) for name in NARROWING if name != "run_ids"),
         ({"end_time": START}, set()),
         ({"start_time": START, "end_time": START + timedelta(microseconds=1)}, {root, child, other}),
     ]

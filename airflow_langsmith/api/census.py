@@ -19,7 +19,7 @@ from airflow_langsmith.api.reads import FeedbackWalk
 from airflow_langsmith.api.records import Feedback, Run
 from airflow_langsmith.api.stats import question, read
 from airflow_langsmith.api.walk import Walk
-from airflow_langsmith.api.wire import decode
+from airflow_langsmith.api.wire import decode, finite
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +35,12 @@ class Given(msgspec.Struct):
     """
 
     n: int | None = 0
-    avg: float | None = None
+    avg: float | str | None = None  # text where it was NaN or infinite, which becomes None
     values: dict[str, int] | None = None
 
     def __post_init__(self) -> None:
-        """Count labels, too."""
+        """Count labels, too, and take a mean that is no number for none: the pieces tell the other scores."""
+        self.avg = None if isinstance(self.avg, str) else self.avg
         self.n = max(self.n or 0, sum((self.values or {}).values()))
 
     @property
@@ -48,7 +49,7 @@ class Given(msgspec.Struct):
         return self.n == 1 and (self.avg is None) == bool(self.values)
 
 
-_STATS: msgspec.json.Decoder[dict[str, Given]] = msgspec.json.Decoder(dict[str, Given])
+_STATS: msgspec.json.Decoder[dict[str, Given]] = msgspec.json.Decoder(dict[str, Given], float_hook=finite)
 
 
 def count(query: RunQuery, backend: Backend) -> Flow[int]:

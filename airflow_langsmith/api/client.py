@@ -43,7 +43,7 @@ class _Driven:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.backend = Backend(settings)
-        self._asked: list[str] = []  # the tier of every request; a list, for threads share it
+        self._asked: list[str] = []  # the tier of every request; a list, because threads share it
         self._waits = WaitClock()
         self._owner = id(self)
         self._projects: dict[str, Project] = {}
@@ -218,7 +218,7 @@ class LangSmithClient(_Driven):
 
     @contextmanager
     def _ending_them(self) -> Iterator[None]:
-        """End what is under way in other threads when this one is interrupted, for it waits for them."""
+        """End what is under way in other threads when this one is interrupted, because it waits for them."""
         try:
             yield
         except BaseException:

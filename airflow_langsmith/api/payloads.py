@@ -20,6 +20,7 @@ from airflow_langsmith.api.errors import (
 )
 from airflow_langsmith.api.flow import Backoff, Flow, Pause, Reply, Request, Response, Together
 from airflow_langsmith.api.media import is_another
+from airflow_langsmith.api.messages import MAX_LINE, shortened
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.settings import is_relative
 from airflow_langsmith.api.wire import decode
@@ -130,7 +131,8 @@ def fetch(blobs: Sequence[Blob], backoff: Backoff, *, flag: bool = False) -> Flo
             failures = 0
         waiting = again + rest
     if lost:
-        log.warning("%s payloads or attachments cannot be had and are flagged. The first: %s", len(lost), lost[0])
+        log.warning("%s payloads or attachments cannot be had and are flagged", len(lost))
+        log.warning("%s", shortened(f"The first: {lost[0]}", MAX_LINE))
 
 
 def _lose(blob: Blob, error: LangSmithError, flag: bool) -> str:
@@ -169,11 +171,11 @@ def _received(blob: Blob, reply: Reply) -> Response:
     if not 200 <= reply.status < 300:  # noqa: PLR2004
         may_come = error_for(reply.status, "GET", "blob storage", b"{}").retriable
         kind = TransportError if may_come else MissingPayloadError
-        raise kind(f"Blob storage answered {reply.status} for the {blob.what}. A retry may help, for links expire.")
+        raise kind(f"Blob storage answered {reply.status} for the {blob.what}. A retry may help, because links expire.")
     arrived = reply.headers.get("content-type", "")
     if is_another(arrived, blob.type, own_host=is_relative(blob.url)):
         raise MissingPayloadError(
             f"Blob storage answered with {arrived[:80]!r} in place of the {blob.what} "
-            f"({blob.type or 'of unknown type'}). A retry may help, for links expire."
+            f"({blob.type or 'of unknown type'}). A retry may help, because links expire."
         )
     return reply

@@ -20,7 +20,7 @@ MARGIN = timedelta(seconds=1)
 # Before any trace: an unbounded query says so, because v2 reads silence as "the last day".
 BEGINNING = datetime(1970, 1, 2, tzinfo=UTC)
 
-# Where bounds end: far from any trace, and from where the calendar ends, for they are moved and written in other zones.
+# Where bounds end: far from any trace, and from the ends of the calendar, because they are moved and change zones.
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 
 # Where the runs of a trace are, seen from its root's start: some begin before it, by clocks that differ, and some long
@@ -89,7 +89,7 @@ class RunQuery:
             syntax.check(filter_, name)
 
     def held(self, runs: list[Run]) -> list[Run]:
-        """Judge what no server is left to judge, or could: the exact window, the place in the tree, the sample."""
+        """Apply the conditions that the server cannot: exact window bounds, place in the tree, sample, any feedback."""
         start, end, below, sample = self.start, self.end, self.below, self.sample
         held = [run for run in runs if start <= run.start_time < end]
         if below is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import replace
@@ -19,7 +18,7 @@ from airflow_langsmith.api.listing import Listing
 from airflow_langsmith.api.messages import did_you_mean
 from airflow_langsmith.api.query import MARGIN, bounded, instant
 from airflow_langsmith.api.records import Feedback, Info, Project
-from airflow_langsmith.api.wire import decode, moment
+from airflow_langsmith.api.wire import decode, finite, moment
 
 T = TypeVar("T")
 
@@ -56,13 +55,7 @@ class _WireFeedback(msgspec.Struct, kw_only=True):
 _TIMES = ("created_at", "modified_at", "start_time")
 
 
-def _finite(digits: str) -> float | str:
-    """Read a number with a fraction or exponent; one that no float holds stays its digits, as text."""
-    number = float(digits)
-    return number if math.isfinite(number) else digits
-
-
-_FEEDBACK = msgspec.json.Decoder(list[_WireFeedback], float_hook=_finite)
+_FEEDBACK = msgspec.json.Decoder(list[_WireFeedback], float_hook=finite)
 
 
 def read_info(backoff: Backoff) -> Flow[Info]:

@@ -52,7 +52,7 @@ class Run(msgspec.Struct, kw_only=True):
     Times are UTC, costs US dollars, enumerations lower case. A field that was not asked for is None, as is a field
     without a value; payload fields are raw JSON. ``missing_payloads`` names what was wanted and could not be had.
     ``includes_children`` says whether its tokens and costs count the runs below it, as v1's do.
-    Pages are decoded into runs as they stand (:mod:`airflow_langsmith.api.wire`), for there are many.
+    Pages are decoded into runs as they stand (:mod:`airflow_langsmith.api.wire`), because there are many.
     """
 
     includes_children: ClassVar[bool] = False

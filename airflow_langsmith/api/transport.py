@@ -203,7 +203,7 @@ def _trust(verify: bool | str) -> Any:
 
 
 def _urls(http: httpx.Client | httpx.AsyncClient, settings: Settings) -> Callable[[str], httpx.URL]:
-    """Make whole addresses of paths, and remember them, for httpx takes long to read one."""
+    """Make whole addresses of paths, and remember them, because httpx takes long to read one."""
     return lru_cache(maxsize=32)(lambda path: http.build_request("GET", settings.address(path)).url)
 
 

@@ -153,19 +153,9 @@ class Condition:
         return frozenset(measure.key for measure in self.measures if measure.kind.arguments)
 
     @property
-    def needs_total(self) -> bool:
-        """Whether it asks how many runs are selected."""
-        return any(measure.name in ("total", "coverage") for measure in self.measures)
-
-    @property
     def counted_keys(self) -> frozenset[str]:
         """The keys whose pieces of feedback it counts."""
         return frozenset(measure.key for measure in self.measures if measure.name in ("count", "share"))
-
-    @property
-    def needs_values(self) -> frozenset[str]:
-        """The keys whose single scores or labels it asks for; for others, averages do."""
-        return frozenset(measure.key for measure in self.measures if measure.name in ("share", "min", "max"))
 
 
 def _measures(node: Node) -> Iterator[Measure]:

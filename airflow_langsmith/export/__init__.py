@@ -6,7 +6,8 @@ changed, ``gather`` makes traces of roots. ``shape`` redacts, sorts and flattens
 be), ``encoders`` and ``arrow`` write them into local files, in a ``workdir``, ``parts`` cuts and names these,
 ``layout`` says where they lie, ``storage`` puts them there whole, ``attachments`` brings files along, ``publish`` makes
 them one export and ``manifest`` describes it. ``checkpoints`` keep rows there until then, in ``batches``, for a retry
-to go on from. ``pipeline`` walks the whole way, ``progress`` says how far it is.
+to go on from. ``conflicts`` refuses to replace another export, ``expired`` warns of deleted traces, ``errors`` is what
+goes wrong. ``pipeline`` walks the whole way, ``progress`` says how far it is.
 """
 
 from airflow_langsmith.export.checkpoints import Attempt

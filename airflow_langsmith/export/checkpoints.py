@@ -73,7 +73,8 @@ class Checkpoint:
             for _ in self.batches.whole(content):  # all or nothing: rows that were given cannot be taken back
                 pass
         except (*DECODE_ERRORS, OSError, EOFError) as error:
-            log.warning("What an earlier try kept at %s cannot be read, so LangSmith is asked: %s", self.path, error)
+            log.warning("What an earlier try kept cannot be read, so LangSmith is asked: %s", error)
+            log.warning("It was kept at %s", self.path)
             return None
         return self._counted(content, progress)
 
@@ -87,10 +88,10 @@ class Checkpoints:
     """
     Keeps the rows that cursors have read, and gives back those that an earlier try has kept.
 
-    Left by an error that a retry may cure, it leaves what it kept to that; else nothing. The log says which.
+    After a retriable error the checkpoints stay for the next attempt. Otherwise they are deleted. The log says which.
 
     :param path: The partition.
-    :param attempt: Whose try it is; nobody's keeps nothing and finds nothing.
+    :param attempt: The attempt of the task. None disables checkpoints.
     :param asked: What tells these rows from others, as JSON takes it.
     """
 

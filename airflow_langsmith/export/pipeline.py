@@ -100,7 +100,7 @@ class Exported:
         return {
             "manifest": self.uri,
             "view": manifest.view,
-            "project": _shortened(manifest.project),
+            "project": _cut(manifest.project),
             "project_id": manifest.project_id,
             "window_start": manifest.window_start.isoformat(),
             "window_end": manifest.window_end.isoformat(),
@@ -117,7 +117,7 @@ class Exported:
         }
 
 
-def _shortened(name: str) -> str:
+def _cut(name: str) -> str:
     """Cut a name, so that its JSON stays short whatever letters it has."""
     while len(json.dumps(name)) > _MAX_NAME_BYTES:
         name = f"{name.removesuffix('…')[:-1]}…"

@@ -47,8 +47,8 @@ def read(
     """
     Read the rows of a view, in their order, redacted before anything else has them.
 
-    Runs, and the traces and conversations they begin, come by several cursors; files by one, for they take the time;
-    feedback page by page, for its pages have numbers.
+    Runs, and the traces and conversations they begin, come by several cursors; files by one, because they take the
+    time; feedback page by page, because its pages have numbers.
 
     :param lookback: Go by feedback that came or changed in the window, see :mod:`airflow_langsmith.export.late`.
     :param land: Brings what the runs of a page had attached.

@@ -35,7 +35,7 @@ def working_directory() -> Iterator[Path]:
         lock = _lock(directory)
         yield directory
     finally:
-        shutil.rmtree(directory, ignore_errors=True)  # what stays goes with the next export, for the lock is free soon
+        shutil.rmtree(directory, ignore_errors=True)  # the next export removes the rest, because the lock is free then
         if lock is not None:
             os.close(lock)
 

@@ -63,7 +63,7 @@ class LangSmithOperator(BaseOperator):
         """Show the link to LangSmith's UI on the task's page from now on: Airflow itself shows it at the end."""
         self.langsmith_url = url
         push = getattr(context.get("ti"), "xcom_push", None)
-        if push is None or not url:  # somebody's test
+        if push is None or not url:  # a test's context has none
             return
         for link in self.operator_extra_links:
             try:
@@ -167,17 +167,7 @@ class LangSmithRunsOperator(LangSmithOperator):
     )
     operator_extra_links = (LangSmithProjectLink(),)
 
-    NARROWING: ClassVar[Mapping[str, Callable[[Any, str], Any]]] = {
-        "run_type": arguments.text,
-        "is_root": arguments.flag,
-        "error": arguments.flag,
-        "filter": arguments.text,
-        "trace_filter": arguments.text,
-        "tree_filter": arguments.text,
-        "trace_id": arguments.text,
-        "run_ids": arguments.ids,
-        "reference_example_id": arguments.text,
-    }
+    NARROWING: ClassVar[Mapping[str, Callable[[Any, str], Any]]] = arguments.NARROWING
 
     def __init__(
         self,
@@ -235,7 +225,7 @@ class LangSmithRunsOperator(LangSmithOperator):
         """
         name = arguments.text(self.project, "project")
         if name is None:
-            raise ConfigurationError("project is empty; it has to be the name or the id of one.")
+            raise ConfigurationError("project is empty. Give the name or the id of a project.")
         return name
 
     def resolve_window(self, context: Context, now: datetime | None = None) -> TimeWindow:
@@ -251,7 +241,8 @@ class LangSmithRunsOperator(LangSmithOperator):
             missing_window=self.missing_window,
             now=now,
         )
-        self.log.info("Window %s, from %s", window, window.source)
+        self.log.info("Window %s", window)
+        self.log.info("Window source: %s", window.source)
         return window
 
     def narrowing(self) -> dict[str, Any]:

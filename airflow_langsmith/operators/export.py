@@ -12,6 +12,7 @@ from airflow_langsmith import arguments
 from airflow_langsmith.airflow_sdk import AirflowNotFoundException, AirflowSkipException, Context
 from airflow_langsmith.api.addresses import project_url
 from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.messages import MAX_LINE, lay_out, shortened
 from airflow_langsmith.api.query import Payloads
 from airflow_langsmith.api.sampling import Sample
 from airflow_langsmith.exceptions import airflow_errors
@@ -203,8 +204,9 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         check_literals(
             self,
             *(partial(cls._check_option, name=name) for name in self.OPTIONS),
+            *(partial(cls._check_asked, name=name) for name in self.NARROWING),
             *(cls._check_query, cls._check_destination, cls._format, cls._view, cls._check_late, cls._check_shape),
-            *(cls._sample, cls._concurrency),
+            *(cls._check_sample, cls._concurrency),
         )
 
     def execute(self, context: Context) -> dict[str, Any]:
@@ -223,7 +225,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 payloads=self.payloads,
             )
             self.show_link(context, project_url(hook.settings, query.project, query))
-            self.log.info("Reading %s of project %r", view.name, query.project.name)
+            self.log.info(shortened(f"Reading {view.name} of project {query.project.name!r}", MAX_LINE))
             exported = export(
                 client,
                 query,
@@ -237,7 +239,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 self.kill_switch.last_call,
             )
         if exported is None:
-            raise AirflowSkipException(f"No runs in {query.about}; nothing was written (on_empty='skip').")
+            raise AirflowSkipException(lay_out(f"No runs in {query.about}. Nothing was written (on_empty='skip')."))
         self._tell(exported)
         return exported.summary()
 
@@ -324,7 +326,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         """Tell which try this is, and of what; to clear a task, or anything in its run, makes something else of it."""
         ti, dag_run = context.get("ti"), context.get("dag_run")
         this, last = getattr(ti, "try_number", None), getattr(ti, "max_tries", None)
-        if ti is None or not isinstance(this, int) or not isinstance(last, int):  # somebody's test
+        if ti is None or not isinstance(this, int) or not isinstance(last, int):  # a test's context has none
             return None
         names = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
         # Both grow when the task is cleared; a run that was deleted and made anew began at another time.
@@ -340,6 +342,13 @@ class LangSmithExportOperator(LangSmithRunsOperator):
 
     def _check_query(self) -> None:
         any_query(payloads=self.payloads)
+
+    def _check_asked(self, name: str) -> None:
+        """See whether the view can be narrowed by an argument."""
+        self._view().ask(any_query(**{name: self.NARROWING[name](getattr(self, name), name)}))
+
+    def _check_sample(self) -> None:
+        self._view().ask(any_query(sample=self._sample()))
 
     def _check_destination(self) -> None:
         if self.destination and str(self.destination).strip():

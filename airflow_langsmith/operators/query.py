@@ -15,6 +15,7 @@ from airflow_langsmith.airflow_sdk import Context
 from airflow_langsmith.api.addresses import named, project_url, run_url
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.errors import ConfigurationError, RunNotFoundError
+from airflow_langsmith.api.messages import MAX_LINE, shortened
 from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.tree import tree_order
@@ -84,7 +85,8 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
                 )
         self.log.info("%s of project %r", number(len(listed), "run"), query.project.name)
         if names := [str(run["name"]) for run in listed[:_NAMED] if run.get("name")]:
-            self.log.info("%s%s", ", ".join(names), ", ..." if len(listed) > len(names) else "")
+            more = ", ..." if len(listed) > len(names) else ""
+            self.log.info(shortened(f"{', '.join(names)}{more}", MAX_LINE))
         return listed
 
     def _view(self) -> View:

@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_langsmith.api.messages import MAX_LINE, shortened
 from airflow_langsmith.export import Exported, Manifest, Progress
 
 PROGRESS_EVERY = 10.0  # seconds between progress lines
-MAX_LINE = 90  # characters
 EMPTY_COLUMNS_TOLD = 10
 _MIN_NAME = 12  # characters of a project's name, however long the rest of its line
 
@@ -53,7 +53,7 @@ def closing_lines(exported: Exported) -> Iterator[str]:
     rows = f"Exported {number(manifest.rows, 'row')} ({manifest.pending:,} pending) of "
     window = f", {period(manifest.window_start, manifest.window_end)}"
     room = max(MAX_LINE - len(rows) - len(window), _MIN_NAME)
-    yield f"{rows}{cut(manifest.project, room)}{window}"
+    yield f"{rows}{shortened(manifest.project, room)}{window}"
     waited = f", {exported.waited_seconds:.1f} s of it waiting" if exported.waited_seconds >= 0.05 else ""  # noqa: PLR2004
     yield (
         f"{number(len(manifest.files), 'part')}, {size(manifest.bytes)}; "
@@ -71,12 +71,11 @@ def warning_lines(exported: Exported) -> Iterator[str]:
     """Tell what is in the rows that nobody may have meant."""
     manifest, progress = exported.manifest, exported.progress
     if manifest.misfits:
-        yield (f"{manifest.misfits:,} values did not fit the type of their path; the column flatten_misfits keeps them")
+        yield f"{manifest.misfits:,} values did not fit the type of their path; the column flatten_misfits keeps them"
     if progress.missing:
-        yield (
-            f"{progress.missing:,} payloads could not be had; the column missing_payloads tells which. The first are "
-            f"of {manifest.view} {', '.join(progress.missing_from)}"
-        )
+        yield f"{progress.missing:,} payloads could not be had; the column missing_payloads tells which"
+        for id_ in progress.missing_from:
+            yield f"A payload is missing from {manifest.view} {id_}"
     yield from _empty_lines(exported)
 
 
@@ -120,16 +119,6 @@ def size(count: float) -> str:
             return f"{count:.3g} {unit}"
         count /= 1000
     return f"{count:,.1f} GB"
-
-
-def cut(text: str, room: int) -> str:
-    """
-    Cut a text to a number of characters.
-
-    >>> cut("shop-assistant", 8)
-    'shop-as…'
-    """
-    return text if len(text) <= room else f"{text[: room - 1]}…"
 
 
 def period(start: datetime, end: datetime) -> str:

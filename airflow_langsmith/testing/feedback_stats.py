@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable
-from statistics import stdev
 from typing import Any
 
 from airflow_langsmith.testing.records import Feedback
@@ -56,7 +56,7 @@ def _v2_summary(items: list[Feedback]) -> _Summary:
         "avg": _mean(scores),
         "min": min(scores, default=None),
         "max": max(scores, default=None),
-        "stdev": stdev(scores) if len(scores) > 1 else None,
+        "stdev": _deviation(scores),
         "errors": sum(item.error for item in items),
         "values": _labels(items),
         "comments": _comments(items),
@@ -71,6 +71,14 @@ def _scores(items: list[Feedback]) -> list[float]:
 
 def _mean(scores: list[float]) -> float | None:
     return sum(scores) / len(scores) if scores else None
+
+
+def _deviation(scores: list[float]) -> float | None:
+    """Take the standard deviation of a sample; NaN where a score is no number."""
+    if len(scores) <= 1:
+        return None
+    mean = sum(scores) / len(scores)
+    return math.sqrt(sum((score - mean) ** 2 for score in scores) / (len(scores) - 1))
 
 
 def _labels(items: list[Feedback]) -> dict[str, int]:

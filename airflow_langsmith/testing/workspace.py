@@ -97,10 +97,6 @@ class Workspace:
         runs = (run for trace_id in traces for run in self.traces[trace_id].runs.values())
         return [Timeline.of(run.key for run in runs if run.project_id in projects)]
 
-    def root_of(self, run: Run) -> Run | None:
-        """Find the root of a run's trace."""
-        return run if run.is_root else self.traces[run.trace_id].root
-
     def add_feedback(self, feedback: Feedback) -> None:
         """Store feedback; the run it is about may arrive later."""
         old = self.feedback.get(feedback.id)

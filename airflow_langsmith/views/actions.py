@@ -24,7 +24,12 @@ class ActionError(Exception):
 
 
 class Turn(IntEnum):
-    """When an action comes: a cut last, lest it hide half an address from a pattern; hashes of what is whole."""
+    """
+    The order of actions.
+
+    Drop, hash and call see the whole value. Then come patterns, then truncation, because a truncated address would
+    escape its pattern.
+    """
 
     WHOLE = 0
     PATTERN = 1

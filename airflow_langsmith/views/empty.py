@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LINE = 88  # characters; Airflow's log view shows about 90 of a line
+from airflow_langsmith.api.messages import MAX_LINE
+
+LINE = MAX_LINE - 2  # characters of a hint, which the log indents
 
 
 @dataclass(frozen=True)

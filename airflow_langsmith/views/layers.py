@@ -42,6 +42,8 @@ def score(feedback: Raw) -> Raw:
     """
     Take from the feedback under a key its average score, else its single label, else nothing.
 
+    An average that was NaN is a text by now, and none: it would make a column of numbers one of texts.
+
     >>> bytes(score(Raw(b'{"n":2,"avg":0.5,"values":{}}')))
     b'0.5'
     >>> bytes(score(Raw(b'{"n":1,"avg":null,"values":{"good":1}}')))
@@ -50,7 +52,8 @@ def score(feedback: Raw) -> Raw:
     inside = opened(feedback)
     if not isinstance(inside, dict):
         return feedback
-    if (average := inside.get("avg", NULL)) != NULL:
+    average = inside.get("avg", NULL)
+    if average != NULL and first(average) != b'"':
         return average
     labels = opened(inside.get("values", NULL))
     return Raw(msgspec.json.encode(next(iter(labels)))) if isinstance(labels, dict) and len(labels) == 1 else NULL

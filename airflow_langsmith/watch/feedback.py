@@ -113,7 +113,7 @@ def _told(given: census.Given) -> Tally:
     return Tally(
         pieces=1,
         runs=1,
-        scores={} if given.avg is None else {given.avg: 1},
+        scores={} if given.avg is None else {float(given.avg): 1},
         labels={label: count for label, count in (given.values or {}).items() if count},
     )
 

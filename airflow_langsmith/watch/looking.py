@@ -17,7 +17,6 @@ from airflow_langsmith.watch.selection import Selection
 
 State = Literal["waiting", "met", "failed"]
 
-
 LOG_EVERY = timedelta(minutes=10)
 
 

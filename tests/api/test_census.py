@@ -138,6 +138,7 @@ def test_what_was_given(langsmith: LangSmithStandIn, client_of: ClientOf, versio
         ({"n": 1, "avg": 1, "values": {"CORRECT": 1}}, 1, False),  # v1: one piece or two
         ({"n": 0, "avg": None, "values": {}}, 0, False),  # v1: an object
         ({"n": None, "avg": None, "values": None}, 0, False),
+        ({"n": 1, "avg": "NaN", "values": {}}, 1, False),  # mended: a score that is no number
         ({"n": 2, "avg": 0.5, "values": {}, "sources": ['{"type":"api","metadata":{}}']}, 2, False),
     ],
 )

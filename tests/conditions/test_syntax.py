@@ -54,15 +54,12 @@ def test_a_condition_has_one_text(written: str, canonical: str) -> None:
 
 
 def test_a_condition_tells_what_it_needs() -> None:
-    """It names its keys, whether runs have to be counted, and the keys of which averages or stats are not enough."""
+    """It names its keys, and those whose pieces of feedback it counts."""
     condition = parse("coverage(a) > 0.5 and avg(b) > 1 and (min(c) > 1 or share(a, 'x') > 0.5) and count('d e') > 1")
     assert condition.keys == {"a", "b", "c", "d e"}
-    assert condition.needs_total
-    assert condition.needs_values == {"a", "c"}
     assert condition.counted_keys == {"a", "d e"}
-    assert not parse("runs(a) > 1 or max(a) > 1").needs_total
     only_total = parse("total() > 1")
-    assert (only_total.keys, only_total.needs_total, only_total.needs_values) == (frozenset(), True, frozenset())
+    assert (only_total.keys, only_total.counted_keys) == (frozenset(), frozenset())
 
 
 def test_a_condition_travels() -> None:

@@ -179,9 +179,7 @@ def test_a_canonical_text_reads_back(tree: Tree) -> None:
     assert parse(str(condition)) == condition
     assert str(parse(str(condition))) == str(condition)
     assert condition.keys == {figure.key for figure in leaves(tree)} - {""}
-    assert condition.needs_total is bool({"total", "coverage"} & {figure.name for figure in leaves(tree)})
-    valued = {figure.key for figure in leaves(tree) if figure.name in ("share", "min", "max")}
-    assert condition.needs_values == valued
+    assert condition.counted_keys == {figure.key for figure in leaves(tree) if figure.name in ("count", "share")}
 
 
 @given(

@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "airflow_sdk": set(),
     "exceptions": {"airflow_sdk", "api.errors"},
     "provider_info": {"api.settings"},
-    "hooks": {"airflow_sdk", "api", "provider_info"},
+    "hooks": {"airflow_sdk", "arguments", "api", "provider_info"},
     "links": {"airflow_sdk"},
     "watch": {"watch", "api", "conditions"},
     "sensors": {
@@ -45,6 +45,7 @@ MAY_IMPORT = {
         "operators.report",
         "api.backend",
         "api.errors",
+        "api.messages",
         "api.query",
         "windows",
         "triggers",

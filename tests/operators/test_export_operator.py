@@ -20,6 +20,7 @@ from airflow_langsmith.airflow_sdk import (
     AirflowSkipException,
     BaseOperator,
 )
+from airflow_langsmith.api.messages import MAX_LINE
 from airflow_langsmith.exceptions import LangSmithException
 from airflow_langsmith.export import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
@@ -250,8 +251,9 @@ def test_the_log_tells_where_the_window_is_from(
 ) -> None:
     """The log names the window and its source."""
     run(LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{tmp_path}"))
-    told = "\n".join(line for _, line in task_log())
-    assert "from the data interval" in told
+    told = [line for _, line in task_log()]
+    assert "Window source: the data interval" in told
+    assert all(len(line) <= MAX_LINE for line in told if "://" not in line)
 
 
 def test_what_differs_between_exports_comes_first() -> None:

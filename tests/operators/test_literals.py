@@ -82,6 +82,28 @@ def test_a_mistake_is_found_when_the_dag_is_parsed(kind: Any, good: dict[str, An
         kind(task_id="task", **{**good, **wrong})
 
 
+@pytest.mark.parametrize(
+    ("view", "narrowing"),
+    [
+        ("traces", {"is_root": False}),
+        ("retrievals", {"is_root": "False"}),
+        ("threads", {"is_root": False}),
+        ("feedback", {"filter": 'eq(name, "x")', "run_ids": "{{ params.runs }}"}),
+        ("feedback", {"run_type": "llm"}),
+        ("feedback", {"is_root": True}),
+        ("feedback", {"sample": 0.1}),
+    ],
+    ids=str,
+)
+def test_what_a_view_cannot_be_narrowed_by_is_found_too(view: str, narrowing: dict[str, Any]) -> None:
+    """Arguments that are right by themselves, but not for the view, are mistakes as well."""
+    good: dict[str, Any] = {"task_id": "task", "project": "shop", "destination": "s3://lake@traces/langsmith"}
+    LangSmithExportOperator(**good, view="runs", **narrowing)
+    with pytest.raises(AirflowFailException):
+        LangSmithExportOperator(**good, view=view, **narrowing)
+    LangSmithExportOperator(**good, view="{{ params.view }}", **narrowing)
+
+
 @pytest.mark.parametrize(("kind", "good", "wrong"), WRONG, ids=str)
 def test_a_template_beside_a_mistake_is_none_of_its_own(kind: Any, good: dict[str, Any], wrong: dict[str, Any]) -> None:
     """The same mistakes inside of a template, which nobody can read yet, are no errors of the file."""

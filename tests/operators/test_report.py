@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_langsmith.api.messages import MAX_LINE
 from airflow_langsmith.export import Exported, Manifest, Progress
 from airflow_langsmith.export.manifest import ManifestColumn, ManifestFile
 from airflow_langsmith.operators import (
@@ -20,7 +21,7 @@ from airflow_langsmith.operators import (
     LangSmithListRunsOperator,
     LangSmithReadRunOperator,
 )
-from airflow_langsmith.operators.report import MAX_LINE, ProgressReporter, closing_lines
+from airflow_langsmith.operators.report import ProgressReporter, closing_lines
 from airflow_langsmith.testing import LangSmithStandIn
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

@@ -102,6 +102,7 @@ def test_a_path_finds_its_value(path: str, payload: Any, expected: str | None) -
         ({"n": 1, "avg": None, "values": {"good": 1}}, "good"),
         ({"n": 2, "avg": None, "values": {"good": 1, "bad": 1}}, None),
         ({"n": 1, "avg": None, "values": {}}, None),
+        ({"n": 2, "avg": "NaN", "values": {}}, None),  # mended
         ({"n": 1}, None),
     ],
 )

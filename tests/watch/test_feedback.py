@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from fractions import Fraction
@@ -24,7 +25,7 @@ KEYS = ("category", "cot accuracy", 'say "so"')
 PIECES = st.fixed_dictionaries(
     {"key": st.sampled_from(KEYS)},
     optional={
-        "score": st.sampled_from([0, 1, 0.5, 0.1, True, False]),
+        "score": st.sampled_from([0, 1, 0.5, 0.1, True, False, math.nan, math.inf]),
         "value": st.sampled_from(["good", "bad", {"clarity": 3}, 7, True]),
         "comment": st.just("so it is"),
     },
@@ -58,7 +59,8 @@ def measured(measure: str, runs: list[list[dict[str, Any]]]) -> float | None:
     (wanted,) = parse(f"{measure} >= 0.5").measures
     pieces = [[piece for piece in run if piece["key"] == wanted.key] for run in runs]
     everything = [piece for run in pieces for piece in run]
-    scores = [Fraction(str(float(piece["score"]))) for piece in everything if "score" in piece]
+    given = [float(piece["score"]) for piece in everything if "score" in piece]
+    scores = [Fraction(str(score)) for score in given if math.isfinite(score)]
     judged = sum(map(bool, pieces))
     matching = sum(
         piece.get("value") == wanted.value
@@ -84,7 +86,7 @@ def measured(measure: str, runs: list[list[dict[str, Any]]]) -> float | None:
 def test_figures_are_those_of_the_pieces(
     langsmith: LangSmithStandIn, runs: list[list[dict[str, Any]]], measures: list[str]
 ) -> None:
-    """Whatever people said, with scores, labels, both, objects or remarks, v1 and v2 give the figures of its pieces."""
+    """Whatever people said, with scores, labels, objects or NaN, v1 and v2 give the figures of its pieces."""
     project = str(uuid4())
     for pieces in runs:
         run = langsmith.add_run(project=project, start_time=START, end_time=START)
