@@ -11,6 +11,16 @@ import pendulum
 
 from airflow_langsmith.clocks import Zone, ZoneClock, changes
 
+# Airflow's names for crons. Its own timetables have them written out, but for those of 3.2 in a task.
+_PRESETS = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@quarterly": "0 0 1 */3 *",
+    "@yearly": "0 0 1 1 *",
+}
+
 
 @dataclass(frozen=True)
 class Schedule:
@@ -43,7 +53,8 @@ class Schedule:
         if timetable is None:
             return cls()
         said = _said(timetable)
-        crons = [cron for cron in said.get("expressions") or [said.get("expression")] if isinstance(cron, str)]
+        written = said.get("expressions") or [said.get("expression")]
+        crons = [_PRESETS.get(cron, cron) for cron in written if isinstance(cron, str)]
         clock = ZoneClock(pendulum.UTC) if said.get("delta") else None
         if crons and (zone := _zone(said.get("timezone"))):
             every_hour = all(cron.split()[1:2] == ["*"] for cron in crons)  # Airflow draws the same line

@@ -165,7 +165,8 @@ def split(
     :param window_timezone: By default the zone of the schedule, as the context or :func:`resolve` knows it, else UTC.
     """
     whole, step = TimeWindow.of(window), duration(every, "every")
-    clock = ZoneClock(_clock(whole, window_timezone).zone)  # hours are hours, whatever clocks do
+    zone = _clock(whole, window_timezone).zone
+    clock = ZoneClock(pendulum.UTC if step % DAY else zone)  # hours are hours, whatever clocks do
     pieces: list[dict[str, str]] = []
     start = whole.start
     while start < whole.end:

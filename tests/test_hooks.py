@@ -343,7 +343,7 @@ def test_all_that_is_wrong_with_a_connection_is_told_at_once(connect: Any) -> No
     assert "Connection langsmith_default." in message
 
 
-@pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow 3.0 says of such a connection that it is not defined")
+@pytest.mark.skipif(AIRFLOW < (3, 2), reason="before Airflow 3.2 such a connection is as if it were not defined")
 @pytest.mark.parametrize("extra", ["[1]", '"eu"', "{timeout: 5}"])
 def test_an_extra_that_is_no_object(monkeypatch: pytest.MonkeyPatch, extra: str) -> None:
     """An extra that cannot be read is refused, where Airflow would take it for an empty one."""

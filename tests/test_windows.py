@@ -11,7 +11,7 @@ from zoneinfo import ZoneInfo
 
 import pendulum
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_langsmith.windows import TimeWindow, WindowError, WindowNotClosedError, resolve, split, trailing
@@ -338,6 +338,10 @@ def test_real_timetables_give_the_intervals_above() -> None:
 
 
 @settings(deadline=None)  # hundreds of pieces, on a machine that is busy
+@example(
+    datetime(2027, 3, 12, 8, tzinfo=UTC), 2 * DAY, timedelta(minutes=10), "America/New_York"
+)  # clocks skip an hour
+@example(datetime(2026, 10, 31, 3, 30, tzinfo=UTC), 2 * DAY, timedelta(minutes=30), "America/New_York")  # or repeat one
 @given(
     start=st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
     length=st.timedeltas(timedelta(microseconds=1), timedelta(days=3)),
@@ -350,6 +354,7 @@ def test_split_covers_a_window_once(start: datetime, length: timedelta, every: t
     pieces = [TimeWindow.of(piece) for piece in split(whole, every, zone)]
     assert (pieces[0].start, pieces[-1].end) == bounds(whole)
     assert all(before.end == after.start for before, after in pairwise(pieces))
+    assert not every % DAY or all(piece.end - piece.start == every for piece in pieces[:-1])
 
 
 @given(
