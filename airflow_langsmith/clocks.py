@@ -62,7 +62,7 @@ class ZoneClock:
         days = changes(self.zone, wall.year)
         return next((at for at in times for day in days if self._is_lost(datetime.combine(day, at))), None)
 
-    def changes_day(self, moment: datetime, other: Clock) -> bool:
+    def changes_day(self, moment: datetime, other: ZoneClock) -> bool:
         """Tell whether a moment's time of day is, on another clock, on one day or the next as clocks change."""
         wall = self.wall(moment)
         at = [

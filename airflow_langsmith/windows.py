@@ -287,7 +287,7 @@ def _refuse_lost_hours(
         )
 
 
-def _refuse_changing_days(context: Mapping[str, Any], schedule: Schedule, days: Clock) -> None:
+def _refuse_changing_days(context: Mapping[str, Any], schedule: Schedule, days: ZoneClock) -> None:
     """Refuse every run of a schedule whose runs are on one day or the next of another clock, as clocks change."""
     tick, clock = _tick(context), schedule.clock
     if clock is None or not clock.by_wall or tick is None or not clock.changes_day(tick, days):
