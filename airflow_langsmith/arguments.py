@@ -33,12 +33,12 @@ def is_literal(value: object) -> bool:
     return value is None or isinstance(value, bool | int | float | timedelta | datetime)
 
 
-def text(value: object, name: str) -> str | None:
+def text(value: object, name: str, empty: str = "not given") -> str | None:
     """Read a text, or what prints as one, as filters do; empty is None."""
     if value is None or not str(value).strip():
         return None
     if str(value).strip() == "None":
-        raise _wrong(name, value, "a text")
+        raise _wrong(name, value, "a text", empty)
     return str(value)
 
 
@@ -83,13 +83,13 @@ def whole(value: int | str, name: str, least: int | None = None) -> int:
     try:
         number = int(str(value))  # neither 3.9 nor True is a whole number
     except ValueError:
-        raise _wrong(name, value, "a whole number", optional=False) from None
+        raise _wrong(name, value, "a whole number", "") from None
     if least is not None and number < least:
         raise ConfigurationError(f"{name} is {number}; it has to be {least} or more.")
     return number
 
 
-def names(value: str | Iterable[str] | None, name: str) -> tuple[str, ...] | None:
+def names(value: str | Iterable[str] | None, name: str, empty: str = "not given") -> tuple[str, ...] | None:
     """
     Read a list of texts: a list, what a template prints of one, or texts with commas between them.
 
@@ -99,18 +99,18 @@ def names(value: str | Iterable[str] | None, name: str) -> tuple[str, ...] | Non
     if value is None:
         return None
     if isinstance(value, str):
-        listed = text(value, name)
+        listed = text(value, name, empty)
         if listed is None:
             return None
         try:
             value = ast.literal_eval(listed) if listed.strip().startswith(("[", "(")) else listed.split(",")
         except (ValueError, SyntaxError):
-            raise _wrong(name, listed, "a list of texts") from None
+            raise _wrong(name, listed, "a list of texts", empty) from None
     if not isinstance(value, Iterable):
-        raise _wrong(name, value, "a list of texts")
+        raise _wrong(name, value, "a list of texts", empty)
     found = tuple(item.strip() if isinstance(item, str) else item for item in value)
     if not all(isinstance(item, str) and item for item in found):
-        raise _wrong(name, found, "a list of texts")
+        raise _wrong(name, found, "a list of texts", empty)
     return found
 
 
@@ -121,7 +121,7 @@ def ids(value: str | Iterable[str] | None, name: str) -> tuple[str, ...] | None:
     >>> ids("", "run_ids"), ids([], "run_ids"), ids(None, "run_ids")
     ((), (), None)
     """
-    return None if value is None else names(value, name) or ()
+    return None if value is None else names(value, name, "no runs") or ()
 
 
 # The arguments that say which runs are meant, and how each is read.
@@ -185,8 +185,8 @@ def _printed(written: str) -> Any:
     return None
 
 
-def _wrong(name: str, value: object, wanted: str, *, optional: bool = True) -> ConfigurationError:
-    wanted += ", or empty for not given" if optional else ""
+def _wrong(name: str, value: object, wanted: str, empty: str = "not given") -> ConfigurationError:
+    wanted += f", or empty for {empty}" if empty else ""
     return ConfigurationError(
         f"{name} is {value!r}; it has to be {wanted}. Correct the DAG, or the template that gave this."
     )

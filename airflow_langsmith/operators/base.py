@@ -84,10 +84,17 @@ class LangSmithOperator(BaseOperator):
     def render_template(
         self, content: Any, context: Context, jinja_env: Any = None, seen_oids: set[int] | None = None
     ) -> Any:
-        """Render a text so that it stays a text, also with ``render_template_as_native_obj=True``."""
+        """
+        Render a text so that it stays a text, also with ``render_template_as_native_obj=True``.
+
+        A template or an upstream task that gives None gives the text ``"None"``, which every argument refuses. If None
+        meant "not given", the query would be wider than meant.
+        """
         if isinstance(content, str) and id(content) not in (seen_oids or ()):
-            return render(content, context, jinja_env or self.get_template_env())
-        return super().render_template(content, context, jinja_env, seen_oids)
+            rendered = render(content, context, jinja_env or self.get_template_env())
+        else:
+            rendered = super().render_template(content, context, jinja_env, seen_oids)
+        return "None" if rendered is None and content is not None else rendered
 
     def given(self, name: str) -> Any:
         """

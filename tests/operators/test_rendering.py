@@ -19,9 +19,11 @@ from hypothesis import strategies as st
 
 from airflow_langsmith.airflow_sdk import AirflowFailException, BaseOperator
 from airflow_langsmith.api.filters import Filter, and_, eq, tag
+from airflow_langsmith.arguments import NARROWING
 from airflow_langsmith.operators import LangSmithExportOperator, LangSmithListRunsOperator, LangSmithReadRunOperator
 from airflow_langsmith.operators.base import LangSmithOperator
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
+from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.filters import parse
 from airflow_langsmith.windows import WindowError
 from tests.wording import says
@@ -90,9 +92,7 @@ def test_any_text_renders_to_itself(text: str, native: bool) -> None:
         assert getattr(parse(filter_).arguments[1], "value", None) == text
 
 
-@pytest.mark.parametrize(
-    "value", [{"rate": 0.5, "key": "thread_id"}, ["a", "b"], True, 5, None, timedelta(hours=6)], ids=str
-)
+@pytest.mark.parametrize("value", [{"rate": 0.5, "key": "thread_id"}, ["a", "b"], True, 5, timedelta(hours=6)], ids=str)
 def test_a_template_that_names_an_object_gives_it_natively(value: Any) -> None:
     """Native rendering gives the objects that templates name, as everywhere in Airflow."""
     assert rendered(listing(window="{{ params.value }}"), native=True, value=value).window == value
@@ -106,6 +106,29 @@ def test_an_undefined_value_fails_the_task(native: bool) -> None:
     for arguments in ({"trace_id": "{{ params.missing.more }}"}, {"filter": eq("name", "{{ missing }}")}):
         with pytest.raises(Exception, match=r"undefined|no attribute"):
             rendered(listing(**arguments), native)
+
+
+class Upstream:
+    """What an upstream task returned, as Airflow resolves it."""
+
+    def resolve(self, context: Any) -> None:  # Airflow's contract
+        """Return what it returned: nothing."""
+
+
+@pytest.mark.parametrize("name", [*NARROWING, "start_time", "window", "select", "limit"])
+def test_nothing_is_not_taken_for_not_given(
+    name: str, langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An argument that a template or an upstream task gives None for is refused: without it the query is wider."""
+    monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection())
+    langsmith.add_project("shop")
+    whole_day = {"start_time": "2026-03-01T00:00:00Z", "end_time": "2026-03-02T00:00:00Z"}
+    for nothing in ("{{ params.nothing }}", Upstream()):
+        for native in (True, False):
+            operator = rendered(listing(**{**whole_day, name: nothing}), native, nothing=None)
+            with pytest.raises(AirflowFailException, match=says(f"{name} is 'None'")):
+                operator.execute({})
+    assert not langsmith.requests_to("/runs/query")
 
 
 HOSTILE = '")),or(eq(is_root, true),eq(name, "'
