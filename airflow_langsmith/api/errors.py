@@ -24,8 +24,8 @@ Everything that can go wrong, sorted by what cures it.
         ├── MissingPayloadError           a payload is not where its link leads      a retry may
         └── LargePayloadError             a body over the size that is taken here    only you can
 
-``windows``, ``export`` and ``triggers`` add their own leaves. ``retriable`` is the one place that tells the two kinds apart:
-the retry loop reads it, and so does the surface when it tells Airflow whether to try again.
+``windows``, ``export`` and ``triggers`` add their own leaves. ``retriable`` is the one place that tells the two kinds
+apart: the retry loop reads it, and so does the surface when it tells Airflow whether to try again.
 
 Every error takes positional arguments only, so that it pickles, and none ever carries a header.
 """
