@@ -146,6 +146,7 @@ def sensor(soft: str = "none", **arguments: Any) -> LangSmithFeedbackSensor:
 
 
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # a timeout strikes in the middle of a request, too
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # or in a finalizer of one
 @pytest.mark.parametrize("mode", ["poke", "deferred"])
 @pytest.mark.parametrize("soft", SOFT)
 def test_an_execution_timeout(
