@@ -7,13 +7,12 @@ from typing import Any, Protocol
 
 from airflow_langsmith.api import v1, v2
 from airflow_langsmith.api.errors import (
+    GONE,
     ApiError,
     LangSmithError,
-    NotFoundError,
     PayloadError,
     RateLimitError,
     ServerError,
-    UnsupportedError,
 )
 from airflow_langsmith.api.flow import Backoff, Flow, Request
 from airflow_langsmith.api.query import RunQuery
@@ -47,7 +46,6 @@ class Dialect(Protocol):
 
 
 V1_GONE = (0, 18)  # the release of self-hosted servers that has no v1 any more
-_GONE = (NotFoundError, UnsupportedError)
 _FAILING = (ServerError, RateLimitError)
 
 DIALECTS: dict[str, Dialect] = {v1.NAME: v1, v2.NAME: v2}
@@ -101,7 +99,7 @@ class Backend:
         """Return the version to ask instead, if this error may mean that the chosen one is gone."""
         if self._settled or self._dialect is None:
             return None
-        if not isinstance(error, _GONE) and not (self._dialect is v1 and isinstance(error, _FAILING)):
+        if not isinstance(error, GONE) and not (self._dialect is v1 and isinstance(error, _FAILING)):
             return None
         other = DIALECTS["v1" if self._dialect is v2 else "v2"]
         log.warning("Asking API %s instead: %s", other.NAME, error.cause)
@@ -111,7 +109,7 @@ class Backend:
         """Let an error say what to do, if the connection insists on v1 and the error may come from v1's removal."""
         if self.settings.api_version != "v1" or not isinstance(error, ApiError):
             return
-        if isinstance(error, _GONE) or (error.is_deprecated and isinstance(error, _FAILING)):
+        if isinstance(error, GONE) or (error.is_deprecated and isinstance(error, _FAILING)):
             error.better_advice = f"LangSmith removes API v1: set api_version to auto or v2 in {self.settings.named}."
 
     def _speaks_v2(self) -> bool:

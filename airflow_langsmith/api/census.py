@@ -10,7 +10,7 @@ from datetime import datetime
 import msgspec
 
 from airflow_langsmith.api.backend import Backend
-from airflow_langsmith.api.errors import ApiError, NotFoundError, UnsupportedError
+from airflow_langsmith.api.errors import GONE, ApiError
 from airflow_langsmith.api.filters import added, eq, or_
 from airflow_langsmith.api.flow import Flow, exchange
 from airflow_langsmith.api.ids import IdSet
@@ -64,7 +64,7 @@ def count(query: RunQuery, backend: Backend) -> Flow[int]:
         try:
             backoff = replace(backend.backoff, retries=min(backend.backoff.retries, STATS_RETRIES))
             found = yield from exchange(lambda: question(query), read, backoff)
-        except (NotFoundError, UnsupportedError):
+        except GONE:
             backend.has_stats, found = False, None
         except ApiError as error:
             log.warning("Counting runs by their pages, because their stats failed: %s", error.cause)

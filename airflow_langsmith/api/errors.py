@@ -237,6 +237,8 @@ class LargePayloadError(PayloadError):
     """A body is larger than what is taken here; it was not read to its end."""
 
 
+GONE = (NotFoundError, UnsupportedError)  # what an address answers that this server has not, or not any more
+
 _BY_STATUS: dict[int, type[ApiError]] = {
     400: InvalidQueryError,
     401: AuthenticationError,

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from airflow_langsmith.api import v1, v2
 from airflow_langsmith.api.backend import Backend, Dialect
 from airflow_langsmith.api.errors import (
+    GONE,
     ApiError,
     AuthenticationError,
     ConfigurationError,
@@ -56,7 +57,7 @@ def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], back
             raise
         try:
             run = yield from _ask(other, run_id, project, fields, backend)
-        except (NotFoundError, UnsupportedError):
+        except GONE:
             if error.retriable:  # an outage: there is no other version
                 raise error from None
             raise
@@ -94,7 +95,7 @@ def _shared_on_v2(share_token: str, run_id: str | None, backend: Backend) -> Flo
         read = partial(v2.read_shared, share_token=share_token, run_id=run_id, about=request.about)
         try:
             return (yield from exchange(partial(_same, request), read, backend.backoff))
-        except (NotFoundError, UnsupportedError, InvalidQueryError):
+        except (*GONE, InvalidQueryError):
             continue
     return None
 

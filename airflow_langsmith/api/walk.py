@@ -10,12 +10,11 @@ from itertools import pairwise
 from airflow_langsmith.api import syntax
 from airflow_langsmith.api.backend import Backend, Dialect
 from airflow_langsmith.api.errors import (
+    GONE,
     ConfigurationError,
     CursorLoopError,
     InvalidQueryError,
     LangSmithError,
-    NotFoundError,
-    UnsupportedError,
 )
 from airflow_langsmith.api.flow import Flow, Request, exchange
 from airflow_langsmith.api.pacing import v1_tier
@@ -131,7 +130,7 @@ class Walk:
         self._speak(other)
         try:
             return (yield from self._exchange())
-        except (NotFoundError, UnsupportedError):
+        except GONE:
             if not error.retriable:
                 raise
             self._speak(this)  # an outage: there is no other version
