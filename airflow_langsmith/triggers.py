@@ -22,7 +22,6 @@ from airflow_langsmith.api.filters import Filter
 from airflow_langsmith.api.messages import one_of
 from airflow_langsmith.conditions import parse
 from airflow_langsmith.hooks import LangSmithHook
-from airflow_langsmith.operators.base import LangSmithRunsOperator
 from airflow_langsmith.watch import CLOCK, Clock, FeedbackWatch, LogThrottle, Selection, SettledWatch, Watch
 from airflow_langsmith.windows import duration
 
@@ -268,7 +267,7 @@ def _refuse_templates(value: object, name: str) -> None:
 
 def _narrowing(narrowed: Mapping[str, Any]) -> dict[str, Any]:
     """Read what narrows the query as the sensors do, and write it as JSON, without what is not given."""
-    readers = LangSmithRunsOperator.NARROWING
+    readers = arguments.NARROWING
     if unknown := [name for name in narrowed if name not in readers]:
         raise ConfigurationError(f"narrowed has no {unknown[0]!r}. {one_of(unknown[0], readers)}")
     read = {name: readers[name](value, name) for name, value in narrowed.items()}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow_langsmith import arguments
 from airflow_langsmith.airflow_sdk import BaseOperator, Context
@@ -174,8 +174,6 @@ class LangSmithRunsOperator(LangSmithOperator):
     )
     operator_extra_links = (LangSmithProjectLink(),)
 
-    NARROWING: ClassVar[Mapping[str, Callable[[Any, str], Any]]] = arguments.NARROWING
-
     def __init__(
         self,
         *,
@@ -219,7 +217,7 @@ class LangSmithRunsOperator(LangSmithOperator):
         cls = type(self)
         check_literals(
             self,
-            *(partial(cls._check_narrowing, name=name) for name in self.NARROWING),
+            *(partial(cls._check_narrowing, name=name) for name in arguments.NARROWING),
             *(partial(cls._check_window, name=name) for name in _WINDOW),
             cls._check_bounds,
         )
@@ -254,10 +252,10 @@ class LangSmithRunsOperator(LangSmithOperator):
 
     def narrowing(self) -> dict[str, Any]:
         """Read the arguments that say which runs of the window are meant."""
-        return {name: read(getattr(self, name), name) for name, read in self.NARROWING.items()}
+        return {name: read(getattr(self, name), name) for name, read in arguments.NARROWING.items()}
 
     def _check_narrowing(self, name: str) -> None:
-        any_query(**{name: self.NARROWING[name](getattr(self, name), name)})
+        any_query(**{name: arguments.NARROWING[name](getattr(self, name), name)})
 
     def _check_window(self, name: str) -> None:
         resolve(_DAY, **{name: getattr(self, name)}, now=_NEVER)

@@ -25,13 +25,12 @@ from airflow_langsmith.export import (
     SchemaChanges,
     Shape,
     Target,
-    check_uri,
     export,
     format_of,
 )
-from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.hooks import LangSmithHook, undefined
 from airflow_langsmith.operators.base import LangSmithRunsOperator, any_query
+from airflow_langsmith.operators.landing import check_destination, landing_format
 from airflow_langsmith.operators.literals import check_literals
 from airflow_langsmith.operators.report import ProgressReporter, closing_lines, period, warning_lines
 from airflow_langsmith.views import View, view_of
@@ -204,8 +203,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         check_literals(
             self,
             *(partial(cls._check_option, name=name) for name in self.OPTIONS),
-            *(partial(cls._check_asked, name=name) for name in self.NARROWING),
-            *(cls._check_query, cls._check_destination, cls._format, cls._view, cls._check_late, cls._check_shape),
+            *(partial(cls._check_asked, name=name) for name in arguments.NARROWING),
+            *(cls._check_query, check_destination, landing_format, cls._view, cls._check_late, cls._check_shape),
             *(cls._check_sample, cls._concurrency),
         )
 
@@ -307,13 +306,10 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         except AirflowNotFoundException:
             raise undefined(conn_id, "of any type, e.g. generic, with the key of the hashes as its password") from None
 
-    def _format(self) -> Format:
-        return format_of(self.format, arguments.text(self.compression, "compression"))
-
     def _target(self) -> Target:
         return Target(
             destination=self.destination or "",
-            format=self._format(),
+            format=landing_format(self),
             schema_manifest=arguments.exported(self.schema_manifest, "schema_manifest"),
             **{name: read(getattr(self, name), name) for name, read in self.OPTIONS.items()},
         )
@@ -345,14 +341,10 @@ class LangSmithExportOperator(LangSmithRunsOperator):
 
     def _check_asked(self, name: str) -> None:
         """See whether the view can be narrowed by an argument."""
-        self._view().ask(any_query(**{name: self.NARROWING[name](getattr(self, name), name)}))
+        self._view().ask(any_query(**{name: arguments.NARROWING[name](getattr(self, name), name)}))
 
     def _check_sample(self) -> None:
         self._view().ask(any_query(sample=self._sample()))
-
-    def _check_destination(self) -> None:
-        if self.destination and str(self.destination).strip():
-            check_uri(str(self.destination))
 
     def _check_late(self) -> None:
         self._late(self._view())

@@ -20,11 +20,11 @@ from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.tree import tree_order
 from airflow_langsmith.exceptions import airflow_errors
-from airflow_langsmith.export import Shape, Target, check_uri, export, format_of
-from airflow_langsmith.export.encoders import Format
+from airflow_langsmith.export import Shape, Target, export
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithRunLink
 from airflow_langsmith.operators.base import LangSmithOperator, LangSmithRunsOperator
+from airflow_langsmith.operators.landing import check_destination, landing_format
 from airflow_langsmith.operators.literals import check_literals
 from airflow_langsmith.operators.report import closing_lines, number, period, size
 from airflow_langsmith.views import View, view_of
@@ -151,7 +151,7 @@ class LangSmithReadRunOperator(LangSmithOperator):
         self.format = format
         self.compression = compression
         cls = type(self)
-        check_literals(self, cls._view, cls._format, cls._children, cls._missing_ok, cls._check_destination)
+        check_literals(self, cls._view, landing_format, cls._children, cls._missing_ok, check_destination)
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Read the run, and what is below it if asked."""
@@ -188,7 +188,7 @@ class LangSmithReadRunOperator(LangSmithOperator):
         children = self._children()
         target = Target(
             destination=self.destination or "",
-            format=self._format(),
+            format=landing_format(self),
             partition=f"{'tree' if children else 'run'}={run.id}",
         )
         if children and "dotted_order" not in {column.name for column in view.columns}:
@@ -217,18 +217,11 @@ class LangSmithReadRunOperator(LangSmithOperator):
     def _view(self) -> View:
         return view_of("runs", arguments.names(self.columns, "columns"))
 
-    def _format(self) -> Format:
-        return format_of(self.format, arguments.text(self.compression, "compression"))
-
     def _children(self) -> bool:
         return bool(arguments.flag(self.load_children, "load_children"))
 
     def _missing_ok(self) -> bool:
         return bool(arguments.flag(self.missing_ok, "missing_ok"))
-
-    def _check_destination(self) -> None:
-        if self.destination and str(self.destination).strip():
-            check_uri(str(self.destination))
 
 
 def _run_name(text: str) -> str:

@@ -50,7 +50,7 @@ MAY_IMPORT = {
         "windows",
         "triggers",
     },
-    "triggers": {"arguments", "watch", "conditions", "hooks", "operators.base", "api", "windows"},
+    "triggers": {"arguments", "watch", "conditions", "hooks", "api", "windows"},
     "operators": {
         "airflow_sdk",
         "operators",
