@@ -50,7 +50,7 @@ class Walk:
         self._trail = Trail()
         self._page_size = 0
         self._first_page = page_size or query.page_size
-        self._largest_page = 0  # runs on the largest page that had a cursor
+        self._largest_page = 0  # runs on the largest page so far: the server may give no larger ones
         self._good_pages = 0
         # What every page repeats, whoever else reads a part of it; behind it what is to be asked then.
         self._questions = [Question(query, query.start, query.end)]
@@ -189,14 +189,16 @@ class Walk:
         new = self._trail.new_of(page.runs)
         if self._trail.barren_pages > MAX_BARREN_PAGES:
             raise self._loop(f"{MAX_BARREN_PAGES} pages in a row brought nothing new")
-        if page.cursor is not None:
+        self._look_ahead(page)
+        if self.done:
+            pass
+        elif page.cursor is not None:
             self._go_on(page.cursor)
-            self._largest_page = max(self._largest_page, len(page.runs))
         elif page.runs and len(page.runs) >= min(self._page_size, self._largest_page or self._page_size):
             self._ask_on(page)
         else:
             self._ask(self._questions[1:])
-        self._look_ahead(page)
+        self._largest_page = max(self._largest_page, len(page.runs))
         self._fit(page)
         fresh = self.query.held(new)
         self.runs += len(fresh)

@@ -59,7 +59,7 @@ class HostileServer:
     moved: set[str] = field(default_factory=set)
     _cursors: dict[str, tuple[str, Any]] = field(default_factory=dict)
     _pages: dict[str, list[list[str]]] = field(default_factory=dict)  # by the question
-    _largest: int = 0  # runs on a page with a cursor
+    _largest: int = 0  # runs on a page
 
     @property
     def can_be_shared(self) -> bool:
@@ -80,7 +80,7 @@ class HostileServer:
         before = self._pages.setdefault(asked["filter"], [])
         page, cursor = self._page(found, size, asked.get("cursor"), before)
         before.append(page)
-        self._largest = max(self._largest, len(page) if cursor else 0)
+        self._largest = max(self._largest, len(page))
         return Response(200, {}, self._written(page, cursor))
 
     def _page(
