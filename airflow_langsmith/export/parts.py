@@ -11,6 +11,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
+from airflow_langsmith.api.errors import PayloadError
 from airflow_langsmith.export.encoders import Encoder, Format
 from airflow_langsmith.export.errors import local_disk
 from airflow_langsmith.export.layout import part_name
@@ -45,7 +46,6 @@ class Parts:
         self._directory = directory
         self._max_rows = max_rows
         self._max_bytes = max_bytes
-        self._sizes = [_SIZES[column.type] for column in view.columns]
         self._encoder: Encoder | None = None
         self._rows = 0
         self._bytes = 0
@@ -85,7 +85,16 @@ class Parts:
 
     def _size(self, rows: Rows) -> int:
         """Count the bytes of all values."""
-        return sum(size(values) for size, values in zip(self._sizes, rows.columns, strict=True))
+        total = 0
+        for column, values in zip(self._view.columns, rows.columns, strict=True):
+            try:
+                total += _SIZES[column.type](values)
+            except UnicodeEncodeError as error:
+                raise PayloadError(
+                    f"Column {column.name!r} has a text with half an emoji in it, which UTF-8 cannot write. "
+                    "Correct the rule of redact that wrote it, or leave the column out."
+                ) from error
+        return total
 
     def _encode(self, rows: Rows) -> None:
         with self._failing():

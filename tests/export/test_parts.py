@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import closing
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
@@ -16,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
+from airflow_langsmith.api.errors import PayloadError
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.export import arrow
 from airflow_langsmith.export.encoders import format_of
@@ -142,6 +144,16 @@ def test_a_parts_line_in_the_manifest_is_true(runs: list[Run], whole_view: View,
         assert file.sha256 == hashlib.sha256(content).hexdigest()
         assert file.name.split("-")[2].partition(".")[0] == file.sha256[:8]
         assert PART.fullmatch(file.name)
+
+
+@pytest.mark.parametrize("format_", FORMATS)
+@pytest.mark.parametrize("wrong", [{"name": "\ud83d"}, {"tags": ["a", "\ude00"]}])
+def test_a_text_that_is_no_utf_8_is_refused(
+    make_run: MakeRun, whole_view: View, format_: tuple[str, str], wrong: dict[str, Any]
+) -> None:
+    """Half an emoji, as a rule of redact may write it, never reaches a file: the error names its column."""
+    with pytest.raises(PayloadError, match=says(f"Column {next(iter(wrong))!r} has a text with half an emoji")):
+        written([make_run(**wrong)], whole_view, format_, [], 10)
 
 
 def test_other_rows_have_another_name(runs: list[Run], whole_view: View) -> None:
