@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -194,8 +195,9 @@ class Airflow:
 
     def deferred(self, dag: str, task: str = "wait") -> None:
         """Wait until the triggerer looks for a task and the scheduler knows: to it, an event before is a failure."""
-        heard = f"state success for task instance TaskInstanceKey(dag_id='{dag}', task_id='{task}', run_id='tested'"
-        self.until(lambda: "waiting:" in self.log(dag, task, ".trigger.*") and heard in self.printed("scheduler"))
+        key = re.escape(f"TaskInstanceKey(dag_id='{dag}', task_id='{task}', run_id='tested'")
+        heard = re.compile(f"state success for task instance .*{key}")
+        self.until(lambda: "waiting:" in self.log(dag, task, ".trigger.*") and heard.search(self.printed("scheduler")))
         assert self.task(dag, task)["state"] == "deferred"
 
     def ended(self, dag: str, task: str = "wait", run: str = "tested") -> Any:
