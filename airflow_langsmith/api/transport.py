@@ -31,6 +31,7 @@ from airflow_langsmith.api.errors import (
     TransportError,
 )
 from airflow_langsmith.api.flow import Answer, Request, Response
+from airflow_langsmith.api.masking import without
 from airflow_langsmith.api.settings import Settings
 
 CONNECT_TIMEOUT = 10.0  # seconds, as the official SDK waits
@@ -152,23 +153,39 @@ class _Body:
         content = self._file.getvalue() if isinstance(self._file, BytesIO) else b""
         if self.packed:
             content = unpacked(content, headers.get("content-encoding", "").lower())
-        if settings.api_key and not self._answer.is_success:  # whoever echoes the key shall not bring it into our error
-            content = content.replace(settings.api_key.encode(), b"***")
+        if not self._answer.is_success:  # whoever echoes a secret shall not bring it into our error
+            content = without(content, settings.api_key, self._request.secret)
         return Response(self._answer.status_code, headers, content)
 
 
-_UNLOGGED: ContextVar[bool] = ContextVar("_UNLOGGED", default=False)
-logging.getLogger("httpx").addFilter(lambda _: not _UNLOGGED.get())
+_ASKED: ContextVar[Request | None] = ContextVar("_ASKED", default=None)
 
 
 @contextmanager
 def _unlogged(request: Request) -> Iterator[None]:
-    """Keep an address that is a secret out of httpx's log."""
-    token = _UNLOGGED.set(bool(request.shown))
+    """Keep secrets out of the logs of httpx and httpcore: addresses that are secrets, and what a server echoes."""
+    token = _ASKED.set(request)
     try:
         yield
     finally:
-        _UNLOGGED.reset(token)
+        _ASKED.reset(token)
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """Take the server's words out of httpx's line about an answer, and tell whether it may be logged."""
+    asked = _ASKED.get()
+    if asked is None:
+        return True
+    if isinstance(record.args, tuple) and record.args:
+        record.args = (*record.args[:-1], "")  # the reason beside the status
+    return not asked.shown
+
+
+logging.getLogger("httpx").addFilter(_without_secrets)
+# Headers of an answer are logged for debugging: they may hold links, and what was sent.
+logging.getLogger("httpcore.http11").addFilter(
+    lambda record: _ASKED.get() is None or "response_headers" not in record.getMessage()
+)
 
 
 def _options(settings: Settings) -> dict[str, Any]:
@@ -238,6 +255,8 @@ def _failure(error: Exception, request: Request) -> LangSmithError:
         )
     kind = ReadTimeoutError if isinstance(error, httpx.ReadTimeout) else TransportError
     why = _ERRNO.sub("", " ".join(str(error).split())) or type(error).__name__
+    if isinstance(error, httpx.ProtocolError):
+        why = why.partition(":")[0]  # the rest quotes what came
     return kind(
         f"No whole answer from {_asked_host(error)}: {why}. A retry may help; if it does not, check the connection's "
         f"host and the worker's way to it.\nAsked: {_named(request)}."

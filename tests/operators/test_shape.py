@@ -274,7 +274,7 @@ def test_two_days_have_one_meaning_of_a_name(
 def test_a_thread_that_is_an_address_lands_in_no_view(
     langsmith: LangSmithStandIn, tmp_path: Path, export: Export, view: str, rules: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What metadata names a thread by is redacted with the metadata: in every view's columns, and every thread lands."""
+    """What metadata names a thread by is redacted with the metadata in every view, and every thread lands."""
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(requests_per_10s=1000))
     monkeypatch.setenv("AIRFLOW_CONN_SALT", '{"conn_type": "generic", "password": "a secret of ours"}')
     for number in range(3):
