@@ -37,11 +37,10 @@ class Request:
     One question.
 
     ``tier`` names the budget it counts against, ``about`` what it is for, in words. ``shown`` stands for a path that is
-    a secret itself, or has ``secret`` in it, which is masked if a server echoes it.
-    ``largest`` is how many bytes of a body are taken before reading stops, None for all;
-    ``largest_packed`` the same of one that is unpacked in one piece, as it travels. ``into`` is a file that takes the
-    body of a success in place of memory; it is there only if the body is whole. ``pages_left`` is about how many pages
-    there are to read from this one on, where that is known.
+    a secret itself, or has ``secret`` in it, which is masked if a server echoes it. ``largest`` is how many bytes of a
+    body are taken before reading stops, None for all; ``largest_packed`` the same of one that is unpacked in one piece,
+    as it travels. ``into`` is a file that takes the body of a success in place of memory; it is there only if the body
+    is whole. ``pages_left`` is about how many pages there are to read from this one on, where that is known.
     """
 
     method: str
