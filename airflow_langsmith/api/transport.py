@@ -54,10 +54,10 @@ class Transport:
                 answer = self._http.send(
                     _build(self._http, self._url(request.path), request, self._settings), stream=True
                 )
-            with closing(answer), _Body(request, answer) as body:
-                for piece in answer.iter_raw() if body.packed else answer.iter_bytes():
-                    body.take(piece)
-                return body.response(self._settings)
+                with closing(answer), _Body(request, answer) as body:
+                    for piece in answer.iter_raw() if body.packed else answer.iter_bytes():
+                        body.take(piece)
+                    return body.response(self._settings)
         except _FAILURES as error:
             return _failure(error, request)
 
@@ -96,11 +96,11 @@ class AsyncTransport:
                 answer = await self._http.send(
                     _build(self._http, self._url(request.path), request, self._settings), stream=True
                 )
-            async with aclosing(answer):
-                with _Body(request, answer) as body:
-                    async for piece in answer.aiter_raw() if body.packed else answer.aiter_bytes():
-                        body.take(piece)
-                    return body.response(self._settings)
+                async with aclosing(answer):
+                    with _Body(request, answer) as body:
+                        async for piece in answer.aiter_raw() if body.packed else answer.aiter_bytes():
+                            body.take(piece)
+                        return body.response(self._settings)
         except _FAILURES as error:
             return _failure(error, request)
 
@@ -182,9 +182,11 @@ def _without_secrets(record: logging.LogRecord) -> bool:
 
 
 logging.getLogger("httpx").addFilter(_without_secrets)
-# Headers of an answer are logged for debugging: they may hold links, and what was sent.
+# For debugging httpcore logs the headers of an answer, which may hold links, and errors, which quote what came.
 logging.getLogger("httpcore.http11").addFilter(
-    lambda record: _ASKED.get() is None or "response_headers" not in record.getMessage()
+    lambda record: (
+        _ASKED.get() is None or not any(part in record.getMessage() for part in ("response_headers", ".failed"))
+    )
 )
 
 

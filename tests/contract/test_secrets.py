@@ -16,6 +16,8 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -205,6 +207,45 @@ def test_a_server_in_trouble_is_not_quoted(
         operator = LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{tmp_path}")
         assert isinstance(heard.listen(partial(run, operator)), AirflowException)
         assert PAYLOAD not in heard.text
+
+
+OK = b"HTTP/1.1 200 OK\r\n"
+WORDS = EMAIL.encode()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        WORDS,
+        b"HTTP/1.1 200 " + WORDS + b"\r\nContent-Length: 1\r\n\r\n[",
+        b"HTTP/1.1 403 " + WORDS + b"\r\nContent-Length: 2\r\n\r\n{}",
+        OK + WORDS + b" no header\r\n\r\n",
+        OK + b"Content-Length: " + WORDS + b"\r\n\r\n",
+        OK + b"Transfer-Encoding: " + WORDS + b"\r\n\r\n",
+        OK + b"Transfer-Encoding: chunked\r\n\r\n" + WORDS + b"\r\n",
+        OK + b"Content-Length: 99\r\n\r\n" + WORDS,
+        OK + b"Content-Encoding: gzip\r\nContent-Length: %d\r\n\r\n" % len(WORDS) + WORDS,
+        OK + b"Content-Encoding: " + WORDS + b"\r\nContent-Length: 1\r\n\r\n[",
+        b"HTTP/1.1 429 x\r\nRetry-After: " + WORDS + b"\r\nContent-Length: 2\r\n\r\n{}",
+        b"HTTP/1.1 302 x\r\nLocation: http://127.0.0.1/" + WORDS + b"?" + WORDS + b"\r\nContent-Length: 0\r\n\r\n",
+    ],
+    ids=lambda answer: answer[:40].decode(),
+)
+def test_what_is_no_answer_at_all_is_not_quoted(heard: Heard, monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
+    """Where HTTP itself is broken, and bytes of another answer come in its place, no error and no log has them."""
+
+    class Broken(BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(answer)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Broken) as server:
+        Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        connection = {"conn_type": "langsmith", "host": f"http://127.0.0.1:{server.server_address[1]}", "password": KEY}
+        monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", json.dumps(connection | {"extra": {"max_retries": 0}}))
+        assert isinstance(heard.listen(find_shop), LangSmithError)
+        server.shutdown()
+    assert PAYLOAD not in heard.text
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
