@@ -24,11 +24,13 @@ from warnings import catch_warnings
 import httpx
 import psutil
 import pytest
+from airflow import __version__ as airflow_version
 from langsmith import Client
 
 from airflow_langsmith.export import read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 
+AIRFLOW = tuple(map(int, airflow_version.split(".")[:2]))
 ROOT = Path(__file__).parents[2]
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -332,6 +334,7 @@ def test_an_execution_timeout_is_retried(airflow: Airflow) -> None:
     assert "Last check: waiting: " in airflow.log("stopped")
 
 
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow 3.0 names a mapped task when it has succeeded")
 def test_mapped_tasks_have_names_and_links_while_they_wait(airflow: Airflow, langsmith: LangSmithStandIn) -> None:
     """A mapped sensor that is deferred is named by its project and window, and leads to LangSmith."""
     airflow.trigger("mapped", datetime(2026, 3, 2, tzinfo=UTC))
@@ -380,6 +383,8 @@ def test_a_killed_triggerer_is_followed_by_the_next(airflow: Airflow, langsmith:
     assert (ended["state"], ended["try_number"]) == ("success", 1)
     assert airflow.xcom("survives", "wait")["figures"] == {"coverage(user_score)": 1.0}
     airflow.until(lambda: looks() > looked + 2)
+    if AIRFLOW < (3, 3):
+        return  # triggers keep nothing there, so a watcher fires again
     assert [run["dag_run_id"] for run in airflow.get("/dags/watched/dagRuns")["dag_runs"]] == [fired["dag_run_id"]]
 
 
@@ -404,6 +409,7 @@ def kill_at(airflow: Airflow, long: LangSmithStandIn, dag: str, page: int) -> No
     assert list((airflow.home / "lake" / "runs" / f"project={dag}").rglob("_checkpoint-*"))
 
 
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow 3.0 fails a task whose worker is killed, and never retries it")
 def test_a_killed_export_is_gone_on_with(airflow: Airflow, long: LangSmithStandIn) -> None:
     """The retry of an export whose worker was killed asks for what is missing alone, and lands all of it."""
     kill_at(airflow, long, "killed", page=PAGES * 4 // 5)
@@ -414,6 +420,7 @@ def test_a_killed_export_is_gone_on_with(airflow: Airflow, long: LangSmithStandI
     assert not list((airflow.home / "lake" / "runs" / "project=killed").rglob("_checkpoint-*"))
 
 
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow 3.0 fails a task whose worker is killed, and never retries it")
 def test_a_cleared_export_begins_anew(airflow: Airflow, long: LangSmithStandIn) -> None:
     """Whoever clears a task wants the whole answer of today: nothing that an earlier try kept is used."""
     kill_at(airflow, long, "cleared", page=PAGES * 4 // 5)
