@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from airflow_langsmith.api.errors import PayloadError, TransportError
+from airflow_langsmith.api.masking import kind_of
 from airflow_langsmith.api.mending import DEEPEST, as_json, as_shallow, as_utf8
 from airflow_langsmith.api.records import Project, Run
 
@@ -44,16 +45,16 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str, *, levels:
             return decoder.decode(_on_one_line(whole))
         except (msgspec.DecodeError, RecursionError) as refusal:
             error = refusal
-    begins = f"({error}) [{about}]; it begins {body[:120].decode('utf-8', 'replace')!r}"
+    problem = f"({error}) [{about}]; {kind_of(body)}"  # msgspec tells the place, and quotes no value
     if isinstance(error, msgspec.ValidationError):
         raise PayloadError(
-            f"LangSmith's answer is not of the shape its API documents {begins}. "
+            f"LangSmith's answer is not of the shape its API documents {problem}. "
             "If host is LangSmith's API, tell us which version it is."
-        ) from error
+        )
     raise TransportError(
-        f"LangSmith's answer is no JSON, or was cut short {begins}. A retry may help; if it does "
+        f"LangSmith's answer is no JSON, or was cut short {problem}. A retry may help; if it does "
         "not, host may not be LangSmith's API."
-    ) from error
+    )
 
 
 def _on_one_line(body: bytes) -> bytes:

@@ -39,7 +39,6 @@ def upload(fs: Any, local: Path, path: str) -> None:
         _complete(fs.loop, fs._put_file(str(local), path))  # noqa: SLF001  # put_file goes on when this thread does not
     else:
         _complete(fs.loop, _send(chunked(fs, path, size), local, size))
-        fs.invalidate_cache()
 
 
 class _Upload(Protocol):

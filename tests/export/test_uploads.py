@@ -129,9 +129,6 @@ class Azure:
         container, _, blob = path.partition("/")
         return container, blob, None
 
-    def invalidate_cache(self) -> None:
-        """Forget listings, of which there are none."""
-
     def get_blob_client(self, container: str, blob: str) -> Azure:
         """Give the blob's own client."""
         self.name = f"{container}/{blob}"
