@@ -177,7 +177,8 @@ def _without_secrets(record: logging.LogRecord) -> bool:
     if asked is None:
         return True
     if isinstance(record.args, tuple) and record.args:
-        record.args = (*record.args[:-1], "")  # the reason beside the status
+        *known, status, _ = record.args  # the last are the words of the server
+        record.args = (*known, status, httpx.codes.get_reason_phrase(status) if isinstance(status, int) else "")
     return not asked.shown
 
 
