@@ -54,12 +54,12 @@ def lay_out(*texts: str) -> str:
 
 def shortened(text: str, max_characters: int) -> str:
     """
-    Return the text, or its beginning where it is longer.
+    Return the text, or its beginning where it is longer, without the marks that a log cannot show.
 
     >>> shortened("connection refused by the host", 12)
     'connection…'
     """
-    line = " ".join(text.split())
+    line = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
     return line if len(line) <= max_characters else line[: max_characters - 1].rstrip() + "…"
 
 
