@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Required, Self, TypedDict, Unpack, cast
 import msgspec
 
 from airflow_langsmith import arguments
-from airflow_langsmith.airflow_sdk import AirflowNotFoundException, BaseHook, mask_secret
+from airflow_langsmith.airflow_sdk import BaseHook, mask_secret
 from airflow_langsmith.api.addresses import named
 from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
 from airflow_langsmith.api.errors import ConfigurationError
@@ -25,6 +25,7 @@ from airflow_langsmith.api.records import Feedback, Project, Run
 from airflow_langsmith.api.settings import FIELDS as EXTRAS
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.api.tree import tree_order
+from airflow_langsmith.connections import connection_of, extra_of
 from airflow_langsmith.provider_info import CONNECTION_TYPE
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ class LangSmithHook(BaseHook):
 
     def __init__(self, langsmith_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.langsmith_conn_id = langsmith_conn_id
+        self.langsmith_conn_id = arguments.text(langsmith_conn_id, "langsmith_conn_id") or self.default_conn_name
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -97,11 +98,8 @@ class LangSmithHook(BaseHook):
 
         :raises ConfigurationError: naming the field that is wrong.
         """
-        try:
-            connection = self.get_connection(self.langsmith_conn_id)
-        except AirflowNotFoundException:
-            raise undefined(self.langsmith_conn_id, "of type LangSmith, with the API key as its password") from None
-        return self._read(connection)
+        what = "of type LangSmith, with the API key as its password"
+        return self._read(connection_of(self.langsmith_conn_id, what))
 
     async def asettings(self) -> Settings:
         """Read what the connection says, without blocking: in a thread, where every Airflow 3 may wait for it."""
@@ -113,7 +111,7 @@ class LangSmithHook(BaseHook):
         if connection.password:
             mask_secret(connection.password)  # Airflow 3.0 does not, for connections of the environment
         try:
-            extra = _extra(connection.extra)
+            extra = extra_of(connection, self.langsmith_conn_id)
             host = address_of(connection.host, connection.port, connection.schema)
             settings = Settings.parse(
                 host=host, api_key=connection.password, extra=extra, conn_id=self.langsmith_conn_id
@@ -306,26 +304,3 @@ class LangSmithHook(BaseHook):
         workspace = self.settings.workspace_id or next((project.tenant_id for project in projects), None) or "unknown"
         count = f"more than {_COUNTED}" if len(projects) > _COUNTED else str(len(projects))
         return True, f"{self.settings.api_url}, workspace {workspace}, API {version}: sees {count} projects."
-
-
-def undefined(conn_id: str, what: str) -> ConfigurationError:
-    """Say that there is no such connection, and how to make it."""
-    return ConfigurationError(
-        f"Connection {conn_id!r} is not defined. Make it in Admin > Connections, {what}, or set "
-        f"AIRFLOW_CONN_{conn_id.upper()} for the scheduler, the workers and the triggerer."
-    )
-
-
-def _extra(text: str | None) -> dict[str, Any]:
-    """
-    Read a connection's extra. Airflow's own reading would mask each value: the workspace, and ``auto`` with a warning.
-
-    :raises ConfigurationError: for what is no JSON object.
-    """
-    try:
-        extra = json.loads(text) if text and text.strip() else {}
-    except ValueError:
-        extra = None
-    if not isinstance(extra, dict):
-        raise ConfigurationError('The connection\'s extra is no JSON object. Write it like {"timeout": 60}.')
-    return extra

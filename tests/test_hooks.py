@@ -352,6 +352,20 @@ def test_an_extra_that_is_no_object(monkeypatch: pytest.MonkeyPatch, extra: str)
         _ = LangSmithHook().settings
 
 
+@pytest.mark.parametrize("written", ["{nope", "langsmith://me:hunter2@[x", "langsmith://me:hunter2@x:port"])
+def test_a_variable_that_airflow_cannot_read(connect: Any, written: str) -> None:
+    """A connection that is there, and that Airflow cannot read, is named by its variable, not said to be missing."""
+    with pytest.raises(ConfigurationError, match="AIRFLOW_CONN_BROKEN") as caught:
+        _ = connect(written, "broken").settings
+    assert "percent-encoded" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_blank_connection_id_is_the_default() -> None:
+    """A blank id of a connection is as if it was not given, as for operators."""
+    assert LangSmithHook("  ").langsmith_conn_id == LangSmithHook.default_conn_name
+
+
 def test_the_key_is_masked_and_nothing_else_is(langsmith: LangSmithStandIn) -> None:
     """In a process of its own: Airflow masks the key, and warns of no secret that is too short to be masked."""
     script = (

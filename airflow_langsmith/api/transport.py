@@ -223,12 +223,10 @@ def _trust(verify: bool | str) -> Any:
     try:
         return httpx.create_ssl_context() if verify is True else ssl.create_default_context(cafile=verify)
     except (OSError, ValueError) as error:
-        where = (
-            "worker's SSL_CERT_FILE" if verify is True else f"connection's extra 'verify' is {verify[:200]!r}, which"
-        )
+        where, path = ("worker's SSL_CERT_FILE", "") if verify is True else ("connection's extra 'verify'", verify)
         raise ConfigurationError(
-            f"The {where} names no readable CA bundle. Give the path of a file on the worker that holds PEM "
-            "certificates (-----BEGIN CERTIFICATE-----)."
+            f"The {where} names no readable CA bundle{f': {path[:60]!r}' if path else ''}. Give the path of a file on "
+            "the worker that holds PEM certificates (-----BEGIN CERTIFICATE-----)."
         ) from error
 
 

@@ -251,7 +251,7 @@ def test_a_ca_bundle_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
         with pytest.raises(ConfigurationError, match=says("the worker's SSL_CERT_FILE names no readable CA bundle")):
             Transport(Settings(api_url="https://x.example.com", api_key="k"))
     for path in (str(bundle), str(tmp_path / "gone"), "a\0b", "x" * 5000):
-        with pytest.raises(ConfigurationError, match=says("'verify' is .* which names no readable CA bundle")):
+        with pytest.raises(ConfigurationError, match=says("'verify' names no readable CA bundle: ")):
             AsyncTransport(Settings(api_url="https://x.example.com", api_key="k", verify=path))
 
 
