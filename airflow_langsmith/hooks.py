@@ -62,6 +62,11 @@ class RunArguments(TypedDict, total=False):
     reference_example_id: str | None
 
 
+def _fields(select: Iterable[str]) -> tuple[str, ...]:
+    names = arguments.names(select, "select")
+    return FIELDS if names is None else names
+
+
 class LangSmithHook(BaseHook):
     """
     Reads LangSmith by an Airflow connection of type ``langsmith``.
@@ -167,13 +172,16 @@ class LangSmithHook(BaseHook):
         :param parent_run_id: Only runs called directly from this one; found through its trace.
         :param query: What :class:`RunArguments` says.
         """
-        fields = tuple(select)
-        if parent_run_id is None:
-            return islice(self._runs(fields, query, limit if limit and limit < _SMALL else None), limit)
-        if isinstance(query["project"], str) and arguments.text(query.get("trace_id"), "trace_id") is None:
-            query["trace_id"] = self.read_run(parent_run_id, query["project"], ["trace_id"]).trace_id
+        fields = _fields(select)
+        given, parent = arguments.text(limit, "limit"), arguments.text(parent_run_id, "parent_run_id")
+        most = None if given is None else arguments.whole(given, "limit", least=0)
+        if parent is None:
+            return islice(self._runs(fields, query, most if most and most < _SMALL else None), most)
+        project = query.get("project")
+        if isinstance(project, str) and arguments.text(query.get("trace_id"), "trace_id") is None:
+            query["trace_id"] = self.read_run(parent, project, ["trace_id"]).trace_id
         runs = self._runs((*fields, "parent_run_id"), query)
-        return islice((run for run in runs if run.parent_run_id == parent_run_id), limit)
+        return islice((run for run in runs if run.parent_run_id == parent), most)
 
     def count_runs(self, **query: Unpack[RunArguments]) -> int:
         """Count runs: by a page of ids and, where there are more, by LangSmith's own count, so in two requests."""
@@ -188,21 +196,24 @@ class LangSmithHook(BaseHook):
         :param project: Name or id of its project, which API v2 has to know; an address names it.
         :raises NotFoundError: where there is no such run.
         """
-        client, wanted = self.get_conn(), named(run_id)
+        client, wanted = self.get_conn(), named(arguments.needed(run_id, "run_id"))
         if wanted.share_token:
             return client.shared_run(wanted.share_token, wanted.run_id)
-        place = project or wanted.project_id
-        return client.run(str(wanted.run_id), client.project(place) if place else None, tuple(select))
+        place = arguments.text(project, "project") or wanted.project_id
+        return client.run(str(wanted.run_id), client.project(place) if place else None, _fields(select))
 
     def read_trace(self, trace_id: str, project: str, select: Iterable[str] = FIELDS) -> list[Run]:
         """Read all runs of a trace, in the order of the tree: each before what it called, and that in order."""
-        runs = list(self._runs((*select, "dotted_order"), {"project": project, "trace_id": trace_id}))
+        query: RunArguments = {"project": project, "trace_id": arguments.needed(trace_id, "trace_id")}
+        runs = list(self._runs((*_fields(select), "dotted_order"), query))
         place = tree_order(run.dotted_order or "" for run in runs)
         return sorted(runs, key=lambda run: place(run.dotted_order or ""))
 
     def read_thread(self, thread_id: str, project: str, select: Iterable[str] = FIELDS) -> list[Run]:
         """Read the turns of a thread: the roots that bear its id under any of the three metadata keys, oldest first."""
-        turns = self.query_runs(project=project, is_root=True, filter=thread(thread_id), select=select)
+        turns = self.query_runs(
+            project=project, is_root=True, filter=thread(arguments.needed(thread_id, "thread_id")), select=select
+        )
         return sorted(turns, key=lambda run: run.start_time)
 
     def list_feedback(
@@ -215,17 +226,20 @@ class LangSmithHook(BaseHook):
         created_before: datetime | None = None,
     ) -> Iterator[Feedback]:
         """List feedback, each piece once: of a project, of runs, under keys, created in ``[after, before)``."""
-        client = self.get_conn()
+        client, name = self.get_conn(), arguments.text(project, "project")
         return client.feedback(
-            project=client.project(project) if project else None,
+            project=client.project(name) if name else None,
             run_ids=arguments.ids(run_ids, "run_ids"),
-            keys=tuple(keys),
-            created=(created_after, created_before),
+            keys=arguments.names(keys, "keys") or (),
+            created=(
+                arguments.moment(created_after, "created_after"),
+                arguments.moment(created_before, "created_before"),
+            ),
         )
 
     def list_projects(self, name_contains: str | None = None) -> Iterator[Project]:
         """List the projects that the key sees, all or those whose name contains a text."""
-        return self.get_conn().projects(name_contains)
+        return self.get_conn().projects(arguments.text(name_contains, "name_contains"))
 
     @staticmethod
     def plain(records: Any) -> Any:
@@ -245,7 +259,7 @@ class LangSmithHook(BaseHook):
 
         :raises ConfigurationError: where there is none.
         """
-        return self.get_conn().project(name).id
+        return self.get_conn().project(arguments.needed(name, "name")).id
 
     def validate_filter(
         self,
@@ -281,16 +295,17 @@ class LangSmithHook(BaseHook):
         self, fields: tuple[str, ...], query: RunArguments, page_size: int | None = None
     ) -> Iterator[RunQuery]:
         client, given = self.get_conn(), cast("dict[str, Any]", {**query})
-        projects, start, end = given.pop("project"), given.pop("start_time", None), given.pop("end_time", None)
+        projects, start, end = given.pop("project", None), given.pop("start_time", None), given.pop("end_time", None)
         given |= {name: read(given.get(name), name) for name, read in arguments.NARROWING.items()}
         given |= {
-            "start": start or BEGINNING,
-            "end": end or datetime.now(UTC),
+            "start": arguments.moment(start, "start_time") or BEGINNING,
+            "end": arguments.moment(end, "end_time") or datetime.now(UTC),
             "fields": fields,
             "page_size": page_size,
         }
-        for name in [projects] if isinstance(projects, str) else projects:
-            yield RunQuery(project=client.project(name), **given)
+        names = None if isinstance(projects, str) else arguments.names(projects, "project")
+        for name in [projects] if names is None else names:
+            yield RunQuery(project=client.project(arguments.needed(name, "project")), **given)
 
     def test_connection(self) -> tuple[bool, str]:
         """Say which host, workspace and API version this is, and how many projects it sees."""
