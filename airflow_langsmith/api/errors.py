@@ -29,13 +29,15 @@ Everything that can go wrong, sorted by what cures it.
 ``retriable`` is the one place that tells the two kinds apart: the retry loop reads it, and so does the surface when it
 tells Airflow whether to try again.
 
-Every error takes positional arguments only, so that it pickles, and none ever carries a header.
+Every error takes positional arguments only, so that it pickles. None ever carries a header, a secret or data
+(:mod:`airflow_langsmith.api.masking`).
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
+from airflow_langsmith.api.masking import masked
 from airflow_langsmith.api.messages import lay_out
 
 NEVER = "A retry will not help."
@@ -51,6 +53,9 @@ class LangSmithError(Exception):
 
     retriable: ClassVar[bool] = False
     where: str = ""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*(masked(arg) if isinstance(arg, str) else arg for arg in args))
 
     @property
     def message(self) -> str:
@@ -75,8 +80,9 @@ class ApiError(LangSmithError):
     """
     LangSmith, or something in front of it, answered with an error.
 
-    ``status``, ``method`` and ``path`` name the request, ``detail`` is the server's own text (500 characters at
-    most), ``about`` says what was asked: project, window, position. ``retry_after`` is in seconds where given.
+    ``status``, ``method`` and ``path`` name the request, ``detail`` is the server's own text about a refusal (500
+    characters at most), ``about`` says what was asked: project, window, position. ``retry_after`` is in seconds where
+    given.
     """
 
     summary: ClassVar[str] = "The request was refused"
@@ -92,9 +98,9 @@ class ApiError(LangSmithError):
         super().__init__(status, method, path, detail, about, retry_after)
         self.status = status
         self.method = method
-        self.path = path
-        self.detail = detail
-        self.about = about
+        self.path = masked(path)
+        self.detail = masked(detail)
+        self.about = masked(about)
         self.retry_after = retry_after
         self.is_deprecated = False  # whether the answer said that this address will be removed
         self.better_advice = ""  # in place of the kind's own, if more is known

@@ -94,17 +94,14 @@ def api_root(host: str | None) -> str:
         raise _no_address(spelled)
     name = str(url.hostname)
     has_port = url.port is not None and url.port != _PORTS[url.scheme]
-    if has_port and (name in REGIONS or _OWN.fullmatch(name)):
+    if has_port and (name in REGIONS or _OWN.fullmatch(name.rstrip("."))):
         raise ConfigurationError(
             f"The connection's host {name} is asked at port {url.port}, which LangSmith's own servers have not. Leave "
             "the port out, of the host and of the connection."
         )
-    if _OWN.fullmatch(name):
-        if url.scheme == "http":
-            raise ConfigurationError(
-                f"The connection's host {name} is asked by http://, which would send the API key for all to read. "
-                f"Write https://{name}."
-            )
+    if _OWN.fullmatch(own := name.rstrip(".")):
+        _refuse_plain_http(url, "host")
+        name = own
         return _UI_TO_API.get(f"https://{name}", f"https://{name}")  # which have no path of their own
     path = _BELOW_ROOT.sub("", url.path).rstrip("/")
     if (url.query or url.fragment) and path == url.path.rstrip("/"):
@@ -123,12 +120,24 @@ def ui_root(ui_host: str) -> str:
     :raises ConfigurationError: for what is no address.
     """
     address = with_scheme(ui_host)
-    if _split(address) is None:
+    url = _split(address)
+    if url is None:
         raise ConfigurationError(
             f"The connection's extra 'ui_host' is no address: {_shown(ui_host)}. Give a URL like "
             "https://langsmith.example.com, without user and password."
         )
+    _refuse_plain_http(url, "extra 'ui_host'")
     return address.rstrip("/")
+
+
+def _refuse_plain_http(url: SplitResult, field: str) -> None:
+    """Refuse http:// to LangSmith's own clouds: everybody on the way could read along. Others may be asked so."""
+    name = str(url.hostname).rstrip(".")
+    if url.scheme == "http" and _OWN.fullmatch(name):
+        raise ConfigurationError(
+            f"The connection's {field} is asked by http://, which would send the API key for all to read. "
+            f"Write https://{name}."
+        )
 
 
 def is_langsmiths(api_url: str) -> bool:

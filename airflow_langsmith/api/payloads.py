@@ -18,7 +18,7 @@ from airflow_langsmith.api.errors import (
     TransportError,
 )
 from airflow_langsmith.api.flow import Backoff, Flow, Pause, Reply, Request, Response, Together
-from airflow_langsmith.api.media import is_another
+from airflow_langsmith.api.media import is_another, shown_type
 from airflow_langsmith.api.messages import MAX_LINE, shortened
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.settings import is_relative
@@ -55,8 +55,8 @@ class Blob:
 
     @property
     def what(self) -> str:
-        """Name it in logs and errors."""
-        return f"{self.name} of run {self.run.id}"
+        """Name it in logs and errors; the name of an attachment is the user's, and only the row has it."""
+        return f"{'attachment' if '.' in self.name else self.name} of run {self.run.id}"
 
 
 def json_blob(run: Run, name: str, url: str, put: Callable[[Raw], None]) -> Blob:
@@ -167,7 +167,7 @@ def _received(blob: Blob, reply: Reply) -> Response:
     if isinstance(reply, LangSmithError):
         raise MissingPayloadError(f"The link to the {blob.what} leads nowhere. {reply.message}")
     if not isinstance(reply, Response):
-        raise TypeError(f"a request is answered by a Response, not {reply!r}")
+        raise TypeError(f"a request is answered by a Response, not by a {type(reply).__name__}")
     if not 200 <= reply.status < 300:  # noqa: PLR2004
         may_come = error_for(reply.status, "GET", "blob storage", b"{}").retriable
         kind = TransportError if may_come else MissingPayloadError
@@ -175,7 +175,7 @@ def _received(blob: Blob, reply: Reply) -> Response:
     arrived = reply.headers.get("content-type", "")
     if is_another(arrived, blob.type, own_host=is_relative(blob.url)):
         raise MissingPayloadError(
-            f"Blob storage answered with {arrived[:80]!r} in place of the {blob.what} "
+            f"Blob storage answered with {shown_type(arrived)!r} in place of the {blob.what} "
             f"({blob.type or 'of unknown type'}). A retry may help, because links expire."
         )
     return reply

@@ -123,7 +123,7 @@ def _key(api_key: str | None) -> str:
     key = (api_key or "").strip()
     if not key:
         raise ConfigurationError("The connection has no API key. Put it in the password field.")
-    if any(mark.isspace() for mark in key) or not key.isascii():
+    if not all("!" <= mark <= "~" for mark in key):
         raise ConfigurationError("The API key in the connection's password has blanks or marks no key has.")
     return key
 

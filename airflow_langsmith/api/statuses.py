@@ -11,11 +11,9 @@ Which error an HTTP status is, whether a retry may cure it, and what to do.
 from __future__ import annotations
 
 import email.utils
-import json
 import math
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import urlsplit
 
 from airflow_langsmith.api.errors import (
@@ -30,14 +28,12 @@ from airflow_langsmith.api.errors import (
     ServerError,
     UnsupportedError,
 )
+from airflow_langsmith.api.masking import PAGE_LIMIT, json_of, server_words
 from airflow_langsmith.api.messages import shortened
 
-DETAIL_LIMIT = 500  # characters of the server's own words
-PAGE_LIMIT = 150  # characters of a page that is not LangSmith's JSON; proxies answer with whole pages
-
 PROXY_LOGIN = (
-    "A proxy on the worker's way asks for a user and a password. Write them into the worker's HTTPS_PROXY, like "
-    "http://user:password@proxy.example.com:3128."
+    "A proxy on the worker's way asks for a user and a password. Write them into the worker's HTTPS_PROXY, as "
+    "user:password@ before the proxy's host."
 )
 _OTHER_PROTOCOL = "The server takes no http:// here. Write https:// in the connection's host."
 _TOO_LONG = "Something on the way takes no request of this length. Let its proxies take addresses and headers of 8 KB."
@@ -83,16 +79,10 @@ def error_for(
 ) -> ApiError:
     """Give an answer that is no success its error; names of headers are in lower case."""
     given = headers or {}
-    document = _json(body)
     kind, advice = _BY_STATUS.get(status) or (_kind_of(status), "")
-    if kind is AuthenticationError and document is None:
+    if kind is AuthenticationError and json_of(body) is None:
         kind = ProxyError
-    if kind is RedirectError:
-        detail = _target(given.get("location", ""))
-    elif document is not None:
-        detail = shortened(_detail(document), DETAIL_LIMIT)
-    else:
-        detail = shortened(body.decode("utf-8", "replace"), PAGE_LIMIT)
+    detail = _target(given.get("location", "")) if kind is RedirectError else server_words(status, body)
     error = kind(status, method, path, detail, about, seconds_from(given.get("retry-after")))
     error.better_advice = advice
     return error
@@ -134,25 +124,3 @@ def seconds_from(retry_after: str | None) -> float | None:
         except (ValueError, OverflowError, TypeError, IndexError):  # what the parser makes of odd texts
             return None
     return max(0.0, seconds) if math.isfinite(seconds) else None
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _detail(document: Any) -> str:
-    """Find the sentence in any of the shapes LangSmith's two generations use."""
-    if isinstance(document, dict):
-        for key in ("detail", "error", "message", "title"):
-            if document.get(key):
-                found = document[key]
-                if isinstance(found, list):
-                    return "; ".join(_detail(item) for item in found)
-                return str(found)
-        if "msg" in document:
-            place = document.get("loc")
-            return f"{'.'.join(map(str, place)) if isinstance(place, list) else place}: {document['msg']}"
-    return json.dumps(document)

@@ -32,6 +32,7 @@ from airflow_langsmith.api.errors import (
     TransportError,
 )
 from airflow_langsmith.api.flow import Answer, Request, Response
+from airflow_langsmith.api.masking import without
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.api.statuses import PROXY_LOGIN
 
@@ -55,10 +56,10 @@ class Transport:
                 answer = self._http.send(
                     _build(self._http, self._url(request.path), request, self._settings), stream=True
                 )
-            with closing(answer), _Body(request, answer) as body:
-                for piece in answer.iter_raw() if body.packed else answer.iter_bytes():
-                    body.take(piece)
-                return body.response(self._settings)
+                with closing(answer), _Body(request, answer) as body:
+                    for piece in answer.iter_raw() if body.packed else answer.iter_bytes():
+                        body.take(piece)
+                    return body.response(self._settings)
         except _FAILURES as error:
             return _failure(error, request)
 
@@ -97,11 +98,11 @@ class AsyncTransport:
                 answer = await self._http.send(
                     _build(self._http, self._url(request.path), request, self._settings), stream=True
                 )
-            async with aclosing(answer):
-                with _Body(request, answer) as body:
-                    async for piece in answer.aiter_raw() if body.packed else answer.aiter_bytes():
-                        body.take(piece)
-                    return body.response(self._settings)
+                async with aclosing(answer):
+                    with _Body(request, answer) as body:
+                        async for piece in answer.aiter_raw() if body.packed else answer.aiter_bytes():
+                            body.take(piece)
+                        return body.response(self._settings)
         except _FAILURES as error:
             return _failure(error, request)
 
@@ -154,23 +155,41 @@ class _Body:
         content = self._file.getvalue() if isinstance(self._file, BytesIO) else b""
         if self.packed:
             content = unpacked(content, headers.get("content-encoding", "").lower())
-        if settings.api_key and not self._answer.is_success:  # whoever echoes the key shall not bring it into our error
-            content = content.replace(settings.api_key.encode(), b"***")
+        if not self._answer.is_success:  # whoever echoes a secret shall not bring it into our error
+            content = without(content, settings.api_key, self._request.secret)
         return Response(self._answer.status_code, headers, content)
 
 
-_UNLOGGED: ContextVar[bool] = ContextVar("_UNLOGGED", default=False)
-logging.getLogger("httpx").addFilter(lambda _: not _UNLOGGED.get())
+_ASKED: ContextVar[Request | None] = ContextVar("_ASKED", default=None)
 
 
 @contextmanager
 def _unlogged(request: Request) -> Iterator[None]:
-    """Keep an address that is a secret out of httpx's log."""
-    token = _UNLOGGED.set(bool(request.shown))
+    """Keep secrets out of the logs of httpx and httpcore: addresses that are secrets, and what a server echoes."""
+    token = _ASKED.set(request)
     try:
         yield
     finally:
-        _UNLOGGED.reset(token)
+        _ASKED.reset(token)
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """Take the server's words out of httpx's line about an answer, and tell whether it may be logged."""
+    asked = _ASKED.get()
+    if asked is None:
+        return True
+    if isinstance(record.args, tuple) and record.args:
+        record.args = (*record.args[:-1], "")  # the reason beside the status
+    return not asked.shown
+
+
+logging.getLogger("httpx").addFilter(_without_secrets)
+# For debugging httpcore logs the headers of an answer, which may hold links, and errors, which quote what came.
+logging.getLogger("httpcore.http11").addFilter(
+    lambda record: (
+        _ASKED.get() is None or not any(part in record.getMessage() for part in ("response_headers", ".failed"))
+    )
+)
 
 
 C = TypeVar("C", httpx.Client, httpx.AsyncClient)
@@ -273,6 +292,8 @@ def _failure(error: Exception, request: Request) -> LangSmithError:
             "the texts of the query."
         )
     why = _ERRNO.sub("", " ".join(str(error).split())) or type(error).__name__
+    if isinstance(error, httpx.ProtocolError):
+        why = why.partition(":")[0]  # the rest quotes what came
     asked = f"\nAsked: {_named(request)}."
     host = _asked_host(error)
     if found := _CERTIFICATE.search(why):

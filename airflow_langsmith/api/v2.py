@@ -99,6 +99,7 @@ def shared_question(share_token: str, path: str) -> Request:
         about="a run by its public link",
         needs_key=False,
         shown=f"/api/v2/public/...{path}",
+        secret=share_token,
     )
 
 

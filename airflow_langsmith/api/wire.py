@@ -16,6 +16,7 @@ import msgspec
 from msgspec import Raw
 
 from airflow_langsmith.api.errors import PayloadError, TransportError
+from airflow_langsmith.api.masking import kind_of
 from airflow_langsmith.api.mending import DEEPEST, as_json, as_shallow, as_utf8
 from airflow_langsmith.api.messages import shortened
 from airflow_langsmith.api.records import Project, Run
@@ -47,16 +48,16 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str, *, levels:
             return decoder.decode(_on_one_line(whole))
         except (msgspec.DecodeError, RecursionError) as refusal:
             error = refusal
-    begins = f"({error}) [{about}]; it begins {body[:120].decode('utf-8', 'replace')!r}"
+    problem = f"({error}) [{about}]; {kind_of(body)}"  # msgspec tells the place, and quotes no value
     if isinstance(error, msgspec.ValidationError):
         raise PayloadError(
-            f"LangSmith's answer is not of the shape its API documents{_record(whole, error)} {begins}. "
+            f"LangSmith's answer is not of the shape its API documents{_record(whole, error)} {problem}. "
             "If host is LangSmith's API, tell us which version it is."
-        ) from error
+        )
     raise TransportError(
-        f"LangSmith's answer is no JSON, or was cut short {begins}. A retry may help; if it does "
+        f"LangSmith's answer is no JSON, or was cut short {problem}. A retry may help; if it does "
         "not, host may not be LangSmith's API."
-    ) from error
+    )
 
 
 _PLACE = re.compile(r"`\$(?:\.(\w+))?\[(\d+)\]")  # `$.runs[3].start_time`, or `$[3].id` of a plain list
@@ -84,13 +85,12 @@ def field(read: Callable[[str], T], text: str, name: str, of: str) -> T:
 
     :raises PayloadError: naming the field and the record, without the text, which may be a secret.
     """
-    try:
+    with suppress(ValueError, OverflowError):
         return read(text)
-    except (ValueError, OverflowError):
-        raise PayloadError(
-            f"LangSmith's answer cannot be read: the {name} of {shortened(of, 60)} is no {_KINDS[name]}. Leave the "
-            "column out, or narrow the query to other runs, and tell us."
-        ) from None
+    raise PayloadError(  # outside of the handler: what it caught quotes the text
+        f"LangSmith's answer cannot be read: the {name} of {shortened(of, 60)} is no {_KINDS[name]}. Leave the column "
+        "out, or narrow the query to other runs, and tell us."
+    )
 
 
 def _on_one_line(body: bytes) -> bytes:
@@ -190,12 +190,13 @@ def mend(runs: list[Any], project: Project, fields: Collection[str]) -> list[Run
     """
     for run in runs:
         run.project = project
-    try:
+    is_read = False
+    with suppress(ValueError, OverflowError):
         _read_times(runs)
         _read_numbers(runs)
-    except (ValueError, OverflowError):
-        _find_unreadable(runs)
-        raise
+        is_read = True
+    if not is_read:
+        _read_singly(runs)
     for name in (name for name in _DETAILED if name in fields):
         for run in runs:
             if (raw := getattr(run, name)) is not None:
@@ -208,9 +209,9 @@ def mend(runs: list[Any], project: Project, fields: Collection[str]) -> list[Run
     return runs
 
 
-def _find_unreadable(runs: list[Any]) -> None:
+def _read_singly(runs: list[Any]) -> None:
     """
-    Read again what came as text, one field at a time.
+    Read what came as text one field at a time, because one of them cannot be read.
 
     :raises PayloadError: naming the run and the field that cannot be read.
     """
@@ -218,7 +219,7 @@ def _find_unreadable(runs: list[Any]) -> None:
         for name in (*_TIMES, *_COSTS):
             if isinstance(text := getattr(run, name), str):
                 read = _start if name == "start_time" else moment if name in _TIMES else _dollars
-                field(read, text, name, f"run {run.id}")
+                setattr(run, name, field(read, text, name, f"run {run.id}"))
 
 
 def _start(text: str) -> datetime:

@@ -18,7 +18,7 @@ from airflow_langsmith.api.messages import one_of
 from airflow_langsmith.export.attachments import Attachments
 from airflow_langsmith.export.batches import Batches
 from airflow_langsmith.export.checkpoints import Attempt, Checkpoints
-from airflow_langsmith.export.conflicts import refuse_another
+from airflow_langsmith.export.conflicts import Identity, refuse_another
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.errors import EmptyWindowError, SchemaChangeError
 from airflow_langsmith.export.expired import warn_if_expired
@@ -169,6 +169,13 @@ def export(
     narrowed = _narrowed(query, lookback)
     asked: list[Any] = [view.name, [column.name for column in view.columns], query.project.id, str(window), narrowed]
     asked += [query.payloads, shape.redact, shape.redact_key]
+    this = Identity(
+        view=view.name,
+        project=query.project.name,
+        project_id=query.project.id,
+        window=(query.start, query.end),
+        query=narrowed,
+    )
     began, requests_before, waited_before = time.monotonic(), client.requests, client.waited_seconds
     progress = Progress()
     with (
@@ -176,7 +183,7 @@ def export(
         Publication(path) as publication,
         Checkpoints(path, client, attempt, asked, Batches(view, target.format.codec), directory) as checkpoints,
     ):
-        refuse_another(publication.previous, view, query, narrowed, path)
+        refuse_another(publication.previous, this, path)
         publication.probe()
         schema = read_manifest(target.schema_manifest) if target.schema_manifest else publication.previous
         redaction = shape.redaction(view)

@@ -15,7 +15,6 @@ import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from uuid import uuid4
@@ -23,6 +22,7 @@ from uuid import uuid4
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.messages import did_you_mean, shortened
 from airflow_langsmith.export.errors import StorageAccessError, StorageError
+from airflow_langsmith.export.swap import Snapshot, locked, look, look_at_file, swap
 from airflow_langsmith.extras import STORES, pip_install
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp$")  # ending of files that were never finished, on local disks
@@ -167,11 +167,14 @@ class Store(Protocol):
     def read(self, name: str) -> bytes | None:
         """Read an object; None if there is none."""
 
+    def look(self, name: str) -> Snapshot | None:
+        """Read an object together with what tells it from the next one in its place; None if there is none."""
+
+    def swap(self, content: bytes, name: str, seen: Snapshot | None) -> bool:
+        """Write an object if the one that was seen is still in its place, or none; return whether it was written."""
+
     def sizes(self) -> dict[str, int]:
         """List the objects by name, with their sizes in bytes."""
-
-    def modified(self, name: str) -> datetime | None:
-        """Return when an object was written; None where the store does not tell."""
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove objects; one that is gone already is fine."""
@@ -205,6 +208,20 @@ class _LocalStore:
             except FileNotFoundError:
                 return None
 
+    def look(self, name: str) -> Snapshot | None:
+        with _failing("read", f"read {name} from", self._about):
+            return look_at_file(self._directory / name)
+
+    def swap(self, content: bytes, name: str, seen: Snapshot | None) -> bool:
+        with _failing("write", f"write {name} to", self._about):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            with locked(self._directory):
+                if look_at_file(self._directory / name) != seen:
+                    return False
+                with self._replacing(name) as temporary:
+                    temporary.write_bytes(content)
+            return True
+
     def sizes(self) -> dict[str, int]:
         found = {}
         with _failing("list", "list", self._about), suppress(FileNotFoundError), os.scandir(self._directory) as entries:
@@ -213,11 +230,6 @@ class _LocalStore:
                     if entry.is_file():
                         found[entry.name] = entry.stat().st_size
         return found
-
-    def modified(self, name: str) -> datetime | None:
-        with suppress(OSError):
-            return datetime.fromtimestamp((self._directory / name).stat().st_mtime, UTC)
-        return None
 
     def delete(self, names: Iterable[str]) -> None:
         with _failing("delete", "clean up", self._about):
@@ -239,8 +251,14 @@ class _ObjectStore:
     def __init__(self, path: StoragePath, upload: dict[str, Any]) -> None:
         self._about = str(path)
         self._upload = upload
-        self._fs = path.fs
+        self._client = path.fs
         self._base = path.path.rstrip("/")
+
+    @property
+    def _fs(self) -> Any:
+        """The client, without its cached listings: it would go by them, though others write and delete, too."""
+        self._client.invalidate_cache()
+        return self._client
 
     def put(self, local: Path, name: str) -> None:
         with _failing("write", f"write {name} to", self._about):
@@ -258,20 +276,21 @@ class _ObjectStore:
                 return None
             return content
 
+    def look(self, name: str) -> Snapshot | None:
+        with _failing("read", f"read {name} from", self._about):
+            return look(self._fs, f"{self._base}/{name}")
+
+    def swap(self, content: bytes, name: str, seen: Snapshot | None) -> bool:
+        with _failing("write", f"write {name} to", self._about):
+            return swap(self._fs, f"{self._base}/{name}", content, seen)
+
     def sizes(self) -> dict[str, int]:
         with _failing("list", "list", self._about):
-            self._fs.invalidate_cache()  # other writers' objects are not in this process's listing cache
             try:
                 entries = self._fs.ls(self._base, detail=True)
             except FileNotFoundError:
                 return {}
             return {entry["name"].rpartition("/")[2]: entry["size"] for entry in entries if entry["type"] == "file"}
-
-    def modified(self, name: str) -> datetime | None:
-        with suppress(Exception):  # not every store tells, and nothing depends on it
-            at: datetime = self._fs.modified(f"{self._base}/{name}")
-            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-        return None
 
     def delete(self, names: Iterable[str]) -> None:
         def remove(name: str) -> None:

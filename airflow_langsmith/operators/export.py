@@ -85,7 +85,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     :param flatten: Paths into JSON columns, each for a column of its own: ``"inputs.customer.id"``, with a type
         ``"inputs.turn:int64"``; ``"*"`` for all that occur in the window. (templated)
     :param redact: What to do to columns, paths or all texts before anything touches a disk:
-        ``{"inputs.email": "hash", "*": {"patterns": ["email", "card"]}}``, or names of patterns. (templated)
+        ``{"inputs.email": "hash", "*": {"patterns": ["email", "card"]}}``, or names of patterns. A rule holds for all
+        columns that are made of what it names, such as ``thread_id`` of ``metadata``. (templated)
     :param redact_conn_id: A connection whose password is the key of the hashes. (templated)
     :param schema_changes: Where the columns differ from those that this export replaces: ``evolve``, and say so in the
         manifest, or ``fail``. (templated)

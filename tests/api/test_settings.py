@@ -117,7 +117,7 @@ def test_a_connection_is_read_or_refused(host: str | None, key: str, extra: dict
     assert re.search(r"host|API key|extra '", refusal)
 
 
-@pytest.mark.parametrize("key", ["", "   ", "two words", "schlüssel", "line\nbreak"])
+@pytest.mark.parametrize("key", ["", "   ", "two words", "schlüssel", "line\nbreak", "k\x00y", "k\x7fy", "k\u200by"])
 def test_keys_that_are_none(key: str) -> None:
     """A key that is missing, or cannot be sent in a header, is refused before any request, and not repeated."""
     with pytest.raises(ConfigurationError) as caught:
