@@ -160,7 +160,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
                 raise LangSmithException(line)
             case "error":
                 raise AirflowFailException(line)
-        raise AirflowFailException(f"The trigger sent an event of no known kind: {event!r}. Clear the task.")
+        raise AirflowFailException("The trigger sent an event of no known kind. Clear the task.")
 
     def _set_deadlines(self, context: Context) -> None:
         """Count ``timeout`` from the first look and ``execution_timeout`` from this process's start, like Airflow."""

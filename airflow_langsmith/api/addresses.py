@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import UUID
 
@@ -25,7 +25,7 @@ class Named:
 
     run_id: str | None
     project_id: str | None = None
-    share_token: str | None = None
+    share_token: str | None = field(default=None, repr=False)
 
 
 def named(text: str) -> Named:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -90,8 +91,14 @@ class _Driven:
             todo = f"Set api_version to auto or v2 in {self.settings.named}"
         else:
             todo = "There is nothing to do: this package changes to what takes its place"
-        log.warning("LangSmith removes %s on %s", request.named, reply.headers.get("sunset", "a later day"))
+        log.warning("LangSmith removes %s on %s", request.named, _day(reply.headers.get("sunset", "")))
         log.warning(todo)
+
+
+def _day(sunset: str) -> str:
+    """Read the day of a Sunset header; nothing else of a header is shown."""
+    found = re.match(r"[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4}", sunset)
+    return found[0] if found else "a later day"
 
 
 class StoppedError(Exception):

@@ -61,7 +61,7 @@ def unpacked(body: bytes, encoding: str) -> bytes:
     if not body or encoding in ("", "identity"):
         return body
     if encoding not in UNPACK:
-        raise PackingError(f"it is packed as {encoding!r}, and {ACCEPTED} was asked for")
+        raise PackingError(f"it is not packed as {ACCEPTED}, which was asked for")
     try:
         return UNPACK[encoding](body)
     except _ERRORS as error:

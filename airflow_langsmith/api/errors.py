@@ -27,20 +27,18 @@ Everything that can go wrong, sorted by what cures it.
 ``windows``, ``export`` and ``triggers`` add their own leaves. ``retriable`` is the one place that tells the two kinds
 apart: the retry loop reads it, and so does the surface when it tells Airflow whether to try again.
 
-Every error takes positional arguments only, so that it pickles, and none ever carries a header.
+Every error takes positional arguments only, so that it pickles. None ever carries a header, a secret or data
+(:mod:`airflow_langsmith.api.masking`).
 """
 
 from __future__ import annotations
 
 import email.utils
-import json
 import time
 from typing import Any, ClassVar
 
-from airflow_langsmith.api.messages import lay_out, shortened
-
-DETAIL_LIMIT = 500  # characters of the server's own words
-PAGE_LIMIT = 150  # characters of a page that is not LangSmith's JSON; proxies answer with whole pages
+from airflow_langsmith.api.masking import json_of, masked, server_words
+from airflow_langsmith.api.messages import lay_out
 
 NEVER = "A retry will not help."
 
@@ -55,6 +53,9 @@ class LangSmithError(Exception):
 
     retriable: ClassVar[bool] = False
     where: str = ""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*(masked(arg) if isinstance(arg, str) else arg for arg in args))
 
     @property
     def message(self) -> str:
@@ -79,8 +80,9 @@ class ApiError(LangSmithError):
     """
     LangSmith, or something in front of it, answered with an error.
 
-    ``status``, ``method`` and ``path`` name the request, ``detail`` is the server's own text (500 characters at
-    most), ``about`` says what was asked: project, window, position. ``retry_after`` is in seconds where given.
+    ``status``, ``method`` and ``path`` name the request, ``detail`` is the server's own text about a refusal (500
+    characters at most), ``about`` says what was asked: project, window, position. ``retry_after`` is in seconds where
+    given.
     """
 
     summary: ClassVar[str] = "LangSmith answered with an error"
@@ -93,9 +95,9 @@ class ApiError(LangSmithError):
         super().__init__(status, method, path, detail, about, retry_after)
         self.status = status
         self.method = method
-        self.path = path
-        self.detail = detail
-        self.about = about
+        self.path = masked(path)
+        self.detail = masked(detail)
+        self.about = masked(about)
         self.retry_after = retry_after
         self.is_deprecated = False  # whether the answer said that this address will be removed
         self.better_advice = ""  # in place of the kind's own, if more is known
@@ -259,14 +261,10 @@ def error_for(
     status: int, method: str, path: str, body: bytes, about: str = "", retry_after: str | None = None
 ) -> ApiError:
     """Give an answer that is no success its error."""
-    document = _json(body)
     kind = _BY_STATUS.get(status, ServerError if status >= 500 else InvalidQueryError)  # noqa: PLR2004
-    if kind is AuthenticationError and document is None:
+    if kind is AuthenticationError and json_of(body) is None:
         kind = ProxyError
-    if document is not None:
-        detail = " ".join(_detail(document).split())[:DETAIL_LIMIT]
-    else:
-        detail = shortened(body.decode("utf-8", "replace"), PAGE_LIMIT)
+    detail = server_words(status, body)
     if 300 <= status < 400:  # noqa: PLR2004
         detail = "a redirect; host must be LangSmith's API, not its UI"
     return kind(status, method, path, detail, about, seconds_from(retry_after))
@@ -290,25 +288,3 @@ def seconds_from(retry_after: str | None) -> float | None:
             return max(0.0, email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time())
         except ValueError:
             return None
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _detail(document: Any) -> str:
-    """Find the sentence in any of the shapes LangSmith's two generations use."""
-    if isinstance(document, dict):
-        for key in ("detail", "error", "message", "title"):
-            if document.get(key):
-                found = document[key]
-                if isinstance(found, list):
-                    return "; ".join(_detail(item) for item in found)
-                return str(found)
-        if "msg" in document:
-            place = ".".join(str(part) for part in document.get("loc") or ())
-            return f"{place}: {document['msg']}"
-    return json.dumps(document)

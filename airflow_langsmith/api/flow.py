@@ -37,20 +37,21 @@ class Request:
     One question.
 
     ``tier`` names the budget it counts against, ``about`` what it is for, in words. ``shown`` stands for a path that is
-    a secret itself. ``largest`` is how many bytes of a body are taken before reading stops, None for all;
-    ``largest_packed`` the same of one that is unpacked in one piece, as it travels. ``into`` is a file that takes the
-    body of a success in place of memory; it is there only if the body is whole. ``pages_left`` is about how many pages
-    there are to read from this one on, where that is known.
+    a secret itself, or has ``secret`` in it, which is masked if a server echoes it. ``largest`` is how many bytes of a
+    body are taken before reading stops, None for all; ``largest_packed`` the same of one that is unpacked in one piece,
+    as it travels. ``into`` is a file that takes the body of a success in place of memory; it is there only if the body
+    is whole. ``pages_left`` is about how many pages there are to read from this one on, where that is known.
     """
 
     method: str
-    path: str
+    path: str = field(repr=False)
     tier: str = "other"
-    params: dict[str, Any] = field(default_factory=dict)
-    json: dict[str, Any] | None = None
+    params: dict[str, Any] = field(default_factory=dict, repr=False)
+    json: dict[str, Any] | None = field(default=None, repr=False)
     about: str = ""
     needs_key: bool = True
     shown: str = ""
+    secret: str = field(default="", repr=False)
     largest: int | None = None
     largest_packed: int | None = None
     into: Path | None = None
@@ -67,8 +68,8 @@ class Response:
     """One answer; header names in lower case."""
 
     status: int
-    headers: dict[str, str]
-    body: bytes
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
     @property
     def is_deprecated(self) -> bool:
@@ -160,17 +161,18 @@ def _reading(asked: Request, read: Callable[[bytes], T], body: bytes) -> T:
     except LangSmithError:
         raise
     except (*DECODE_ERRORS, TypeError, OverflowError, RecursionError) as error:
-        raise PayloadError(
-            f"LangSmith's answer to {asked.named} [{asked.about}] has a value that cannot be read: {error}. "
-            "Leave the column out, and tell us."
-        ) from error
+        kind = type(error).__name__
+    raise PayloadError(  # outside of the handler: what it caught may quote the value
+        f"LangSmith's answer to {asked.named} [{asked.about}] has a value that cannot be read ({kind}). "
+        "Leave the column out, and tell us."
+    )
 
 
 def _success(asked: Request, reply: Reply) -> bytes:
     if isinstance(reply, LangSmithError):
         raise reply
     if not isinstance(reply, Response):
-        raise TypeError(f"a request is answered by a Response, not {reply!r}")
+        raise TypeError(f"a request is answered by a Response, not by a {type(reply).__name__}")
     if not 200 <= reply.status < 300:  # noqa: PLR2004
         error = error_for(
             reply.status,

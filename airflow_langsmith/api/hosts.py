@@ -90,18 +90,30 @@ def api_root(host: str | None) -> str:
     if url is None or any(map(str.isspace, spelled)):
         raise _no_address(spelled)
     name = str(url.hostname)
-    if _OWN.fullmatch(name):
-        if url.scheme == "http":
-            raise ConfigurationError(
-                f"The connection's host {name} is asked by http://, which would send the API key for all to read. "
-                f"Write https://{name}."
-            )
+    if _OWN.fullmatch(own := name.rstrip(".")):
+        refuse_plain_http(url.geturl(), "host")
+        name = own
         return _UI_TO_API.get(f"https://{name}", f"https://{name}")  # which have no path of their own
     path = _BELOW_ROOT.sub("", url.path).rstrip("/")
     if (url.query or url.fragment) and path == url.path.rstrip("/"):
         raise _no_address(spelled)
     port = f":{url.port}" if url.port and (url.scheme, url.port) not in (("http", 80), ("https", 443)) else ""
     return f"{url.scheme}://{f'[{name}]' if ':' in name else name}{port}{path}"
+
+
+def refuse_plain_http(address: str, field: str) -> None:
+    """
+    Refuse http:// to LangSmith's own clouds: everybody on the way could read along. Other servers may be asked so.
+
+    :raises ConfigurationError: naming the field of the connection.
+    """
+    url = _split(address)
+    name = str(url and url.hostname).rstrip(".")
+    if url and url.scheme == "http" and _OWN.fullmatch(name):
+        raise ConfigurationError(
+            f"The connection's {field} is asked by http://, which would send the API key for all to read. "
+            f"Write https://{name}."
+        )
 
 
 def is_langsmiths(api_url: str) -> bool:

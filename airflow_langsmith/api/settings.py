@@ -8,7 +8,7 @@ from typing import Any, Literal, TypeVar, get_args
 from uuid import UUID
 
 from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.hosts import REGIONS, api_root, is_langsmiths, ui_of, with_scheme
+from airflow_langsmith.api.hosts import REGIONS, api_root, is_langsmiths, refuse_plain_http, ui_of, with_scheme
 from airflow_langsmith.api.messages import one_of
 
 T = TypeVar("T")
@@ -90,6 +90,7 @@ class Settings:
         api_url = read(api_root, host) or ""
         key = read(_key, api_key) or ""
         ui_host = _text(extra, "ui_host")
+        read(_https, ui_host)
         workspace_id, api_version = read(_uuid, extra, "workspace_id"), read(_version, extra)
         requests_per_10s, timeout = read(_whole, extra, "requests_per_10s", 1), read(_seconds, extra, "timeout")
         max_retries = read(_whole, extra, "max_retries", 0)
@@ -121,9 +122,14 @@ def _key(api_key: str | None) -> str:
     key = (api_key or "").strip()
     if not key:
         raise ConfigurationError("The connection has no API key. Put it in the password field.")
-    if any(mark.isspace() for mark in key) or not key.isascii():
+    if not all("!" <= mark <= "~" for mark in key):
         raise ConfigurationError("The API key in the connection's password has blanks or marks no key has.")
     return key
+
+
+def _https(ui_host: str | None) -> None:
+    if ui_host:
+        refuse_plain_http(ui_host, "extra 'ui_host'")
 
 
 def _text(extra: dict[str, Any], name: str) -> str | None:

@@ -31,6 +31,7 @@ from airflow_langsmith.api.errors import (
     TransportError,
 )
 from airflow_langsmith.api.flow import Answer, Request, Response
+from airflow_langsmith.api.masking import without
 from airflow_langsmith.api.settings import Settings
 
 CONNECT_TIMEOUT = 10.0  # seconds, as the official SDK waits
@@ -53,10 +54,10 @@ class Transport:
                 answer = self._http.send(
                     _build(self._http, self._url(request.path), request, self._settings), stream=True
                 )
-            with closing(answer), _Body(request, answer) as body:
-                for piece in answer.iter_raw() if body.packed else answer.iter_bytes():
-                    body.take(piece)
-                return body.response(self._settings)
+                with closing(answer), _Body(request, answer) as body:
+                    for piece in answer.iter_raw() if body.packed else answer.iter_bytes():
+                        body.take(piece)
+                    return body.response(self._settings)
         except _FAILURES as error:
             return _failure(error, request)
 
@@ -95,11 +96,11 @@ class AsyncTransport:
                 answer = await self._http.send(
                     _build(self._http, self._url(request.path), request, self._settings), stream=True
                 )
-            async with aclosing(answer):
-                with _Body(request, answer) as body:
-                    async for piece in answer.aiter_raw() if body.packed else answer.aiter_bytes():
-                        body.take(piece)
-                    return body.response(self._settings)
+                async with aclosing(answer):
+                    with _Body(request, answer) as body:
+                        async for piece in answer.aiter_raw() if body.packed else answer.aiter_bytes():
+                            body.take(piece)
+                        return body.response(self._settings)
         except _FAILURES as error:
             return _failure(error, request)
 
@@ -152,23 +153,42 @@ class _Body:
         content = self._file.getvalue() if isinstance(self._file, BytesIO) else b""
         if self.packed:
             content = unpacked(content, headers.get("content-encoding", "").lower())
-        if settings.api_key and not self._answer.is_success:  # whoever echoes the key shall not bring it into our error
-            content = content.replace(settings.api_key.encode(), b"***")
+        if not self._answer.is_success:  # whoever echoes a secret shall not bring it into our error
+            content = without(content, settings.api_key, self._request.secret)
         return Response(self._answer.status_code, headers, content)
 
 
-_UNLOGGED: ContextVar[bool] = ContextVar("_UNLOGGED", default=False)
-logging.getLogger("httpx").addFilter(lambda _: not _UNLOGGED.get())
+_ASKED: ContextVar[Request | None] = ContextVar("_ASKED", default=None)
 
 
 @contextmanager
 def _unlogged(request: Request) -> Iterator[None]:
-    """Keep an address that is a secret out of httpx's log."""
-    token = _UNLOGGED.set(bool(request.shown))
+    """Keep secrets out of the logs of httpx and httpcore: addresses that are secrets, and what a server echoes."""
+    token = _ASKED.set(request)
     try:
         yield
     finally:
-        _UNLOGGED.reset(token)
+        _ASKED.reset(token)
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """Take the server's words out of httpx's line about an answer, and tell whether it may be logged."""
+    asked = _ASKED.get()
+    if asked is None:
+        return True
+    if isinstance(record.args, tuple) and record.args:
+        *known, status, _ = record.args  # the last are the words of the server
+        record.args = (*known, status, httpx.codes.get_reason_phrase(status) if isinstance(status, int) else "")
+    return not asked.shown
+
+
+logging.getLogger("httpx").addFilter(_without_secrets)
+# For debugging httpcore logs the headers of an answer, which may hold links, and errors, which quote what came.
+logging.getLogger("httpcore.http11").addFilter(
+    lambda record: (
+        _ASKED.get() is None or not any(part in record.getMessage() for part in ("response_headers", ".failed"))
+    )
+)
 
 
 def _options(settings: Settings) -> dict[str, Any]:
@@ -224,6 +244,7 @@ def _host(url: httpx.URL) -> tuple[str, str, int | None]:
 
 
 _ERRNO = re.compile(r"^\[Errno -?\d+\] ")
+_QUOTED = re.compile(r"(?::| b['\"]).*")  # what came or was sent, at the end of an error of the protocol
 
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, LargePayloadError, PackingError)
 
@@ -238,6 +259,8 @@ def _failure(error: Exception, request: Request) -> LangSmithError:
         )
     kind = ReadTimeoutError if isinstance(error, httpx.ReadTimeout) else TransportError
     why = _ERRNO.sub("", " ".join(str(error).split())) or type(error).__name__
+    if isinstance(error, httpx.ProtocolError):
+        why = _QUOTED.sub("", why)
     return kind(
         f"No whole answer from {_asked_host(error)}: {why}. A retry may help; if it does not, check the connection's "
         f"host and the worker's way to it.\nAsked: {_named(request)}."

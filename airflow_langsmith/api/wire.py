@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw
 
 from airflow_langsmith.api.errors import PayloadError, TransportError
+from airflow_langsmith.api.masking import kind_of
 from airflow_langsmith.api.mending import DEEPEST, as_json, as_shallow, as_utf8
 from airflow_langsmith.api.records import Project, Run
 
@@ -44,16 +45,16 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str, *, levels:
             return decoder.decode(_on_one_line(whole))
         except (msgspec.DecodeError, RecursionError) as refusal:
             error = refusal
-    begins = f"({error}) [{about}]; it begins {body[:120].decode('utf-8', 'replace')!r}"
+    problem = f"({error}) [{about}]; {kind_of(body)}"  # msgspec tells the place, and quotes no value
     if isinstance(error, msgspec.ValidationError):
         raise PayloadError(
-            f"LangSmith's answer is not of the shape its API documents {begins}. "
+            f"LangSmith's answer is not of the shape its API documents {problem}. "
             "If host is LangSmith's API, tell us which version it is."
-        ) from error
+        )
     raise TransportError(
-        f"LangSmith's answer is no JSON, or was cut short {begins}. A retry may help; if it does "
+        f"LangSmith's answer is no JSON, or was cut short {problem}. A retry may help; if it does "
         "not, host may not be LangSmith's API."
-    ) from error
+    )
 
 
 def _on_one_line(body: bytes) -> bytes:
@@ -133,6 +134,7 @@ WireRun = msgspec.defstruct(
         *((name, int | None, 0) for name in _TOKENS),
         *((name, float | str | None, None) for name in _COSTS),
         *((name, Raw, None) for name in _PAYLOADS),  # msgspec takes `Raw | None` for nothing but null
+        *((name, Any, None) for name in ("inputs_s3_urls", "outputs_s3_urls", "s3_urls")),  # in any form, see links
     ],
     bases=(Run,),
     kw_only=True,
@@ -243,5 +245,13 @@ def read_metadata(runs: list[Run]) -> None:
         if metadata is None:
             continue
         thread = run.thread_id or metadata.session_id or metadata.thread_id or metadata.conversation_id
-        run.thread_id = str(thread) if thread else None
-        run.model = str(metadata.ls_model_name) if metadata.ls_model_name else None
+        if thread.__class__ is not str:
+            thread = _name(metadata.session_id, metadata.thread_id, metadata.conversation_id)
+        model = metadata.ls_model_name
+        run.thread_id = thread or None
+        run.model = (model if model.__class__ is str else _name(model)) or None
+
+
+def _name(*values: Any) -> str | None:
+    """Write the first value that can be a name; an object or a list is none."""
+    return next((str(value) for value in values if value and not isinstance(value, dict | list)), None)

@@ -43,7 +43,12 @@ def test_a_status_says_whether_a_retry_helps(status: int) -> None:
         ({"type": "about:blank", "title": "Bad Request", "detail": "invalid request: no"}, "invalid request: no"),
         ({"title": "Gateway Timeout"}, "Gateway Timeout"),
         ({"message": "slow down"}, "slow down"),
-        (["odd"], '["odd"]'),
+        (["odd"], "odd"),
+        ({"error": {"message": "no such field", "input": "a payload"}}, "no such field"),
+        ({"detail": {"input": "a payload"}, "title": "Bad Request"}, "Bad Request"),
+        ({"input": "a payload"}, ""),
+        ([{"msg": ["odd"], "input": "a payload"}], ""),
+        (7, ""),
     ],
 )
 def test_the_server_is_quoted(body: Any, detail: str) -> None:

@@ -6,6 +6,8 @@ import pytest
 
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.hosts import address_of, api_root, is_langsmiths, ui_of
+from airflow_langsmith.api.settings import Settings
+from tests.wording import says
 
 
 @pytest.mark.parametrize(
@@ -78,10 +80,20 @@ def test_a_word_that_is_no_region(word: str, meant: str | None) -> None:
 @pytest.mark.parametrize(
     "name", ["api.smith.langchain.com", "eu.smith.langchain.com", "us-central1.p.api.smith.langchain.com"]
 )
-def test_a_key_does_not_travel_in_the_open(name: str) -> None:
-    """LangSmith's own hosts are asked by https only."""
+@pytest.mark.parametrize("spelled", ["http://{}", "http://{}/api/v1", "HTTP://{}", "http://{}./api/v1"])
+def test_a_key_does_not_travel_in_the_open(name: str, spelled: str) -> None:
+    """LangSmith's own hosts are asked by https only, and links lead to https only."""
     with pytest.raises(ConfigurationError, match=f"Write https://{name}"):
-        api_root(f"http://{name}/api/v1")
+        api_root(spelled.format(name))
+    with pytest.raises(ConfigurationError, match=says(f"'ui_host' is asked by http://.* Write https://{name}")):
+        Settings.parse(host="", api_key="k", extra={"ui_host": spelled.format(name)})
+
+
+@pytest.mark.parametrize("address", ["http://langsmith.internal", "http://smith.langchain.com.example.com"])
+def test_a_server_of_your_own_may_be_asked_in_the_open(address: str) -> None:
+    """A self-hosted server within a network is asked as its address says."""
+    settings = Settings.parse(host=address, api_key="k", extra={"ui_host": address})
+    assert (settings.api_url, settings.ui_url) == (address, address)
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_extras_that_cannot_be_meant(extra: str, value: Any) -> None:
         parse(**{extra: value})
 
 
-@pytest.mark.parametrize("key", ["", "   ", "two words", "schlüssel", "line\nbreak"])
+@pytest.mark.parametrize("key", ["", "   ", "two words", "schlüssel", "line\nbreak", "k\x00y", "k\x7fy", "k\u200by"])
 def test_keys_that_are_none(key: str) -> None:
     """A key that is missing, or cannot be sent in a header, is refused before any request, and not repeated."""
     with pytest.raises(ConfigurationError) as caught:
