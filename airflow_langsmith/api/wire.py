@@ -134,6 +134,7 @@ WireRun = msgspec.defstruct(
         *((name, int | None, 0) for name in _TOKENS),
         *((name, float | str | None, None) for name in _COSTS),
         *((name, Raw, None) for name in _PAYLOADS),  # msgspec takes `Raw | None` for nothing but null
+        *((name, Any, None) for name in ("inputs_s3_urls", "outputs_s3_urls", "s3_urls")),  # in any form, see links
     ],
     bases=(Run,),
     kw_only=True,

@@ -22,11 +22,11 @@ from uuid import uuid4
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.export.errors import StorageAccessError, StorageError
 from airflow_langsmith.export.swap import Snapshot, locked, look, look_at_file, swap
+from airflow_langsmith.export.uploads import upload
 from airflow_langsmith.extras import STORES, pip_install
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp$")  # ending of files that were never finished, on local disks
 AT_ONCE = 8  # objects that are removed at a time; each is a request
-S3_CHUNK = 8 * 1024 * 1024  # bytes; s3fs holds ten at once, and would take 50 MiB each
 
 Right = Literal["write", "read", "list", "delete"]
 _S3_RIGHTS: dict[Right, str] = {
@@ -169,7 +169,7 @@ def store_at(path: StoragePath) -> Store:
     protocols = path.fs.protocol
     if "file" in protocols:
         return _LocalStore(path)
-    return _ObjectStore(path, {"chunksize": S3_CHUNK} if "s3" in protocols else {})
+    return _ObjectStore(path)
 
 
 class _LocalStore:
@@ -232,9 +232,8 @@ class _LocalStore:
 
 
 class _ObjectStore:
-    def __init__(self, path: StoragePath, upload: dict[str, Any]) -> None:
+    def __init__(self, path: StoragePath) -> None:
         self._about = str(path)
-        self._upload = upload
         self._client = path.fs
         self._base = path.path.rstrip("/")
 
@@ -246,7 +245,7 @@ class _ObjectStore:
 
     def put(self, local: Path, name: str) -> None:
         with _failing("write", f"write {name} to", self._about):
-            self._fs.put_file(str(local), f"{self._base}/{name}", **self._upload)
+            upload(self._fs, local, f"{self._base}/{name}")
 
     def write(self, content: bytes, name: str) -> None:
         with _failing("write", f"write {name} to", self._about):
