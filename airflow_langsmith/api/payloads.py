@@ -16,13 +16,13 @@ from airflow_langsmith.api.errors import (
     MissingPayloadError,
     PayloadError,
     TransportError,
-    error_for,
 )
 from airflow_langsmith.api.flow import Backoff, Flow, Pause, Reply, Request, Response, Together
 from airflow_langsmith.api.media import is_another, shown_type
 from airflow_langsmith.api.messages import MAX_LINE, shortened
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.settings import is_relative
+from airflow_langsmith.api.statuses import error_for
 from airflow_langsmith.api.wire import decode
 
 log = logging.getLogger(__name__)
