@@ -29,15 +29,13 @@ def upload(fs: Any, local: Path, path: str) -> None:
     """
     Upload a file to a place in a fsspec file system, whole or not at all.
 
-    Whatever is raised in this thread meanwhile, by a signal too, aborts the upload. A file of one chunk, and one for a
-    store that is not in the table above, goes up as the file system does it.
+    Whatever is raised in this thread meanwhile, by a signal too, aborts the upload. A file of one chunk goes up in one
+    request, and one for a store that is not in the table above as the file system does it.
     """
     size = local.stat().st_size
     chunked = next((kind for name, kind in _UPLOADS.items() if name in fs.protocol), None)
-    if chunked is None:
+    if chunked is None or size <= CHUNK_BYTES:
         fs.put_file(str(local), path)
-    elif size <= CHUNK_BYTES:
-        _complete(fs.loop, fs._put_file(str(local), path))  # noqa: SLF001  # put_file goes on when this thread does not
     else:
         _complete(fs.loop, _send(chunked(fs, path, size), local, size))
 
