@@ -59,6 +59,11 @@ class _Driven:
         """How long it waited for the rate limit, and before it asked again."""
         return self._waits.seconds
 
+    @property
+    def waited_by_thread(self) -> float:
+        """How long this thread waited, in seconds, for the same."""
+        return self._waits.seconds_of_thread
+
     def needed(self, tier: str) -> float:
         """How many requests have to be under way at a time to use a budget up."""
         return self._pacer(tier).needed

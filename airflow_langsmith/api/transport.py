@@ -179,7 +179,8 @@ def _without_secrets(record: logging.LogRecord) -> bool:
     if asked is None:
         return True
     if isinstance(record.args, tuple) and record.args:
-        record.args = (*record.args[:-1], "")  # the reason beside the status
+        *known, status, _ = record.args  # the last are the words of the server
+        record.args = (*known, status, httpx.codes.get_reason_phrase(status) if isinstance(status, int) else "")
     return not asked.shown
 
 
@@ -277,6 +278,7 @@ def _host(url: httpx.URL) -> tuple[str, str, int | None]:
 
 
 _ERRNO = re.compile(r"^\[Errno -?\d+\] ")
+_QUOTED = re.compile(r"(?::| b['\"]).*")  # what came or was sent, at the end of an error of the protocol
 _CERTIFICATE = re.compile(r"CERTIFICATE_VERIFY_FAILED\] certificate verify failed: (.*?)\.?(?: \(_ssl|$)")
 
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, LargePayloadError, PackingError)
@@ -293,7 +295,7 @@ def _failure(error: Exception, request: Request) -> LangSmithError:
         )
     why = _ERRNO.sub("", " ".join(str(error).split())) or type(error).__name__
     if isinstance(error, httpx.ProtocolError):
-        why = why.partition(":")[0]  # the rest quotes what came
+        why = _QUOTED.sub("", why)
     asked = f"\nAsked: {_named(request)}."
     host = _asked_host(error)
     if found := _CERTIFICATE.search(why):

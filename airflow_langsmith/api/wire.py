@@ -171,6 +171,7 @@ WireRun = msgspec.defstruct(
         *((name, int | None, 0) for name in _TOKENS),
         *((name, float | str | None, None) for name in _COSTS),
         *((name, Raw, None) for name in _PAYLOADS),  # msgspec takes `Raw | None` for nothing but null
+        *((name, Any, None) for name in ("inputs_s3_urls", "outputs_s3_urls", "s3_urls")),  # in any form, see links
     ],
     bases=(Run,),
     kw_only=True,
@@ -310,5 +311,13 @@ def read_metadata(runs: list[Run]) -> None:
         if metadata is None:
             continue
         thread = run.thread_id or metadata.session_id or metadata.thread_id or metadata.conversation_id
-        run.thread_id = str(thread) if thread else None
-        run.model = str(metadata.ls_model_name) if metadata.ls_model_name else None
+        if thread.__class__ is not str:
+            thread = _name(metadata.session_id, metadata.thread_id, metadata.conversation_id)
+        model = metadata.ls_model_name
+        run.thread_id = thread or None
+        run.model = (model if model.__class__ is str else _name(model)) or None
+
+
+def _name(*values: Any) -> str | None:
+    """Write the first value that can be a name; an object or a list is none."""
+    return next((str(value) for value in values if value and not isinstance(value, dict | list)), None)

@@ -23,11 +23,11 @@ from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.messages import did_you_mean, shortened
 from airflow_langsmith.export.errors import StorageAccessError, StorageError
 from airflow_langsmith.export.swap import Snapshot, locked, look, look_at_file, swap
+from airflow_langsmith.export.uploads import upload
 from airflow_langsmith.extras import STORES, pip_install
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp$")  # ending of files that were never finished, on local disks
 AT_ONCE = 8  # objects that are removed at a time; each is a request
-S3_CHUNK = 8 * 1024 * 1024  # bytes; s3fs holds ten at once, and would take 50 MiB each
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
 _BUCKET = re.compile(r"[\w.:$-]+")  # of any store; S3's access points have colons, one of Azure's containers is $web
@@ -186,7 +186,7 @@ def store_at(path: StoragePath) -> Store:
     protocols = path.fs.protocol
     if "file" in protocols:
         return _LocalStore(path)
-    return _ObjectStore(path, {"chunksize": S3_CHUNK} if "s3" in protocols else {})
+    return _ObjectStore(path)
 
 
 class _LocalStore:
@@ -249,9 +249,8 @@ class _LocalStore:
 
 
 class _ObjectStore:
-    def __init__(self, path: StoragePath, upload: dict[str, Any]) -> None:
+    def __init__(self, path: StoragePath) -> None:
         self._about = str(path)
-        self._upload = upload
         self._client = path.fs
         self._base = path.path.rstrip("/")
 
@@ -263,7 +262,7 @@ class _ObjectStore:
 
     def put(self, local: Path, name: str) -> None:
         with _failing("write", f"write {name} to", self._about):
-            self._fs.put_file(str(local), f"{self._base}/{name}", **self._upload)
+            upload(self._fs, local, f"{self._base}/{name}")
 
     def write(self, content: bytes, name: str) -> None:
         with _failing("write", f"write {name} to", self._about):

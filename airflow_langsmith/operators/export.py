@@ -18,6 +18,7 @@ from airflow_langsmith.api.sampling import Sample
 from airflow_langsmith.connections import connection_of
 from airflow_langsmith.exceptions import airflow_errors
 from airflow_langsmith.export import (
+    MAX_BYTES_PER_FILE,
     MAX_ROWS_PER_FILE,
     AttachmentMode,
     Attempt,
@@ -97,6 +98,10 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     :param attachments: The files logged with runs: ``list`` them in the column of that name, or ``download`` them too,
         beside the parts; for ``runs``. (templated)
     :param max_rows_per_file: Rows a part holds at most. (templated)
+    :param max_bytes_per_file: Bytes of values that a part holds at most, before it is compressed: texts and JSON as
+        UTF-8, 8 for any other value. 512 MiB by default: what compresses well makes files of some 70 MB, and what does
+        not stays within the 128 to 512 MB that engines read best (Spark's ``maxPartitionBytes`` is 128 MB, Iceberg's
+        ``write.target-file-size-bytes`` 512 MB). A larger row is a part of its own. (templated)
     :param on_empty: For a window without rows: ``write`` a part with none, ``skip`` the task and leave the destination
         as it is, or ``fail``. (templated)
     :param concurrency: How many cursors read the window at a time at most; empty for as many as the budget has use for,
@@ -134,6 +139,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 "payloads",
                 "attachments",
                 "max_rows_per_file",
+                "max_bytes_per_file",
                 "on_empty",
                 "concurrency",
                 "partition",
@@ -145,6 +151,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     OPTIONS: ClassVar[Mapping[str, Callable[[Any, str], Any]]] = {
         "partition": lambda value, name: arguments.text(value, name) or "auto",
         "max_rows_per_file": arguments.whole,
+        "max_bytes_per_file": arguments.whole,
         "on_empty": lambda value, _: value,
         "schema_changes": lambda value, _: value,
         "attachments": lambda value, _: value,
@@ -172,6 +179,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         payloads: Payloads = "fail",
         attachments: AttachmentMode = "list",
         max_rows_per_file: int | str = MAX_ROWS_PER_FILE,
+        max_bytes_per_file: int | str = MAX_BYTES_PER_FILE,
         on_empty: OnEmpty = "write",
         concurrency: int | str | None = None,
         partition: str = "auto",
@@ -198,6 +206,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         self.payloads = payloads
         self.attachments = attachments
         self.max_rows_per_file = max_rows_per_file
+        self.max_bytes_per_file = max_bytes_per_file
         self.on_empty = on_empty
         self.concurrency = concurrency
         self.partition = partition

@@ -236,13 +236,11 @@ def _inherited(path: Path, name: str, columns: Sequence[Column]) -> Iterator[_Ai
         if column.name == name:
             continue
         for source in column.made_of or (column.name,):
-            steps = origin(parse(source))
-            if all(map(_meet, wanted, steps)):
-                inside = _INSIDE[column.part]
-                if inside is not None and column.type == "json":
-                    inside = (*inside, *wanted[len(steps) :])
+            steps, inside = origin(parse(source)), _INSIDE[column.part]
+            rest = wanted[len(steps) :]
+            if all(map(_meet, wanted, steps)) and (not rest or inside is None or column.type == "json"):
                 by: Literal["source", "more"] = "source" if len(wanted) >= len(steps) else "more"
-                yield _Aim(place, inside, by, bool(path.steps))
+                yield _Aim(place, None if inside is None else (*inside, *rest), by, bool(path.steps))
                 break
 
 

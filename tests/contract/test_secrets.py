@@ -26,6 +26,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from airflow_langsmith.airflow_sdk import AirflowException
+from airflow_langsmith.api import LangSmithClient, Settings
 from airflow_langsmith.api.errors import LangSmithError
 from airflow_langsmith.api.masking import masked, without
 from airflow_langsmith.hooks import LangSmithHook
@@ -315,6 +316,13 @@ def test_a_key_that_cannot_be_sent_is_refused_first(
     assert "API key" in heard.text
     assert "planted" not in heard.text
     assert not shop.requests
+
+
+def test_a_key_that_reaches_the_wire_is_not_quoted(shop: LangSmithStandIn, heard: Heard) -> None:
+    """Also where nobody looked at the key before, the protocol's refusal of it is told without it."""
+    with LangSmithClient(Settings(api_url=shop.url, api_key="planted\x00key", max_retries=0)) as client:
+        assert isinstance(heard.listen(lambda: client.project("shop")), LangSmithError)
+    assert "planted" not in heard.text
 
 
 @pytest.mark.parametrize("where", ["host", "workspace_id", "api_version", "timeout", "ui_host", "verify"])

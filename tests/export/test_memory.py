@@ -27,7 +27,7 @@ from airflow_langsmith.views import view_of
 pages, view, shop = int(sys.argv[2]), view_of("runs"), Project(id="p", name="shop")
 noon = datetime(2025, 3, 1, 12, tzinfo=UTC)
 with tempfile.TemporaryDirectory() as directory:
-    parts = Parts(format_of(sys.argv[1]), view, Path(directory), 1_000_000)
+    parts = Parts(format_of(sys.argv[1]), view, Path(directory), 1_000_000, 2**40)
     for page in range(pages):
         runs = [
             Run(id=f"{page}-{row}", project=shop, start_time=noon, tags=["a"], inputs=Raw(b'{"q":"%d"}' % row))

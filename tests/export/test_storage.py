@@ -21,7 +21,7 @@ from airflow_langsmith.export import read_manifest
 from airflow_langsmith.export.errors import StorageError
 from airflow_langsmith.export.manifest import NAME, Manifest, encode
 from airflow_langsmith.export.publish import Publication
-from airflow_langsmith.export.storage import S3_CHUNK, StoragePath, Store, path_at, store_at
+from airflow_langsmith.export.storage import StoragePath, Store, path_at, store_at
 from airflow_langsmith.export.swap import Snapshot
 from tests.export.turns import Place
 from tests.wording import says, words
@@ -90,18 +90,6 @@ def test_directories_below_are_no_objects(place: StoragePath) -> None:
     store = store_at(place)
     store.write(b"", "mine")
     assert set(store.sizes()) == {"mine"}
-
-
-def test_large_parts_reach_s3_whole(lake: str, tmp_path: Path) -> None:
-    """A part above two chunks goes up in several requests and is one object, with no upload left open."""
-    path = tmp_path / "large"
-    content = os.urandom(1024) * (2 * S3_CHUNK // 1024 + 1)
-    path.write_bytes(content)
-    place = path_at(lake) / "large"
-    store_at(place).put(path, "part")
-    assert store_at(place).read("part") == content
-    assert place.fs.info(f"{place.path}/part")["ETag"].strip('"').endswith("-3")
-    assert "Uploads" not in place.fs.call_s3("list_multipart_uploads", Bucket="traces")
 
 
 def test_a_write_that_fails_halfway_changes_nothing(tmp_path: Path) -> None:

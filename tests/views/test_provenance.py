@@ -162,6 +162,7 @@ def test_one_value_has_one_hash() -> None:
         ({"metadata": {"truncate": 3}}, "ada", "ada"),
         ({"metadata.thread_id": {"call": "builtins.ascii"}}, f"'{PLANTED}'", PLANTED),
         ({"thread_id": "drop"}, None, PLANTED),
+        ({"metadata.*.email": "drop", "metadata.thread_id.email": "drop"}, PLANTED, PLANTED),
     ],
 )
 def test_a_columns_own_rule_goes_first(rules: Any, thread_id: str | None, model: str | None) -> None:
