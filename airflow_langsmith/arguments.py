@@ -9,12 +9,17 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.messages import shortened
 from airflow_langsmith.api.sampling import Sample
+
+# What reading JSON, or a value as Python prints it, raises; some texts are nested too deeply.
+_UNREADABLE = (ValueError, SyntaxError, TypeError, RecursionError, MemoryError)
 
 
 def is_literal(value: object) -> bool:
@@ -40,6 +45,23 @@ def text(value: object, name: str, empty: str = "not given") -> str | None:
     if str(value).strip() == "None":
         raise _wrong(name, value, "a text", empty)
     return str(value)
+
+
+def needed(value: object, name: str) -> str:
+    """Read a text that has to be given."""
+    found = text(value, name)
+    if found is None:
+        raise ConfigurationError(f"{name} is empty. Give it a value, or correct its template.")
+    return found
+
+
+def moment(value: object, name: str) -> datetime | None:
+    """Read a moment; blank is None. Whether it has a time zone, the query asks."""
+    if isinstance(value, datetime):
+        return value
+    if value is None or (isinstance(value, str) and text(value, name) is None):
+        return None
+    raise _wrong(name, value, "a datetime with a time zone")
 
 
 def flag(value: bool | str | None, name: str) -> bool | None:
@@ -74,7 +96,7 @@ def share(value: float | str | Mapping[str, Any] | None, name: str) -> Sample | 
         return Sample(**{**given, "rate": float(given["rate"])})
     except ConfigurationError:
         raise
-    except (ValueError, TypeError, KeyError, SyntaxError):
+    except (*_UNREADABLE, KeyError):
         raise _wrong(name, value, "a rate above 0 and up to 1, or {'rate': 0.1, 'key': 'trace_id'}") from None
 
 
@@ -84,6 +106,8 @@ def whole(value: int | str, name: str, least: int | None = None) -> int:
         number = int(str(value))  # neither 3.9 nor True is a whole number
     except ValueError:
         raise _wrong(name, value, "a whole number", "") from None
+    if abs(number) > sys.maxsize:
+        raise _wrong(name, value, "a whole number that can be counted to", "")
     if least is not None and number < least:
         raise ConfigurationError(f"{name} is {number}; it has to be {least} or more.")
     return number
@@ -104,7 +128,7 @@ def names(value: str | Iterable[str] | None, name: str, empty: str = "not given"
             return None
         try:
             value = ast.literal_eval(listed) if listed.strip().startswith(("[", "(")) else listed.split(",")
-        except (ValueError, SyntaxError):
+        except _UNREADABLE:
             raise _wrong(name, listed, "a list of texts", empty) from None
     if not isinstance(value, Iterable):
         raise _wrong(name, value, "a list of texts", empty)
@@ -168,11 +192,15 @@ def exported(value: str | Mapping[str, Any] | None, name: str) -> str | Mapping[
     >>> exported("{'manifest': 's3://lake/_manifest.json'}", "schema_manifest")
     {'manifest': 's3://lake/_manifest.json'}
     """
-    if not isinstance(value, str):
-        return value or None
-    written = text(value, name)
-    found = _printed(written) if written else None
-    return found if isinstance(found, dict) else written
+    given = value
+    if isinstance(value, str):
+        written = text(value, name)
+        found = _printed(written) if written else None
+        given = found if isinstance(found, dict) else written
+    is_named = isinstance(given.get("manifest"), str) if isinstance(given, Mapping) else hasattr(given, "fs")
+    if given and not isinstance(given, str) and not is_named:
+        raise _wrong(name, value, "the URI of a manifest, or what an export returned")
+    return given or None
 
 
 def _printed(written: str) -> Any:
@@ -180,7 +208,7 @@ def _printed(written: str) -> Any:
     for read in (json.loads, ast.literal_eval):
         try:
             return read(written.strip())
-        except (ValueError, SyntaxError, TypeError):
+        except _UNREADABLE:
             continue
     return None
 
@@ -188,5 +216,6 @@ def _printed(written: str) -> Any:
 def _wrong(name: str, value: object, wanted: str, empty: str = "not given") -> ConfigurationError:
     wanted += f", or empty for {empty}" if empty else ""
     return ConfigurationError(
-        f"{name} is {value!r}; it has to be {wanted}. Correct the DAG, or the template that gave this."
+        f"{name} is {shortened(repr(value), 200)}; it has to be {wanted}. Correct the DAG, or the template that gave "
+        "this."
     )

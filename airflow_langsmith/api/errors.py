@@ -5,7 +5,8 @@ Everything that can go wrong, sorted by what cures it.
 
     LangSmithError
     ├── ConfigurationError (ValueError)   a connection or an argument is wrong       only you can
-    ├── ApiError                          LangSmith answered, but not with data
+    ├── ApiError                          LangSmith answered, but not with data      only you can
+    │   ├── RedirectError                 3xx: host is not the API itself            only you can
     │   ├── AuthenticationError           401, 403: key, workspace or region         only you can
     │   ├── NotFoundError                 404: no such project or address            only you can
     │   │   └── RunNotFoundError          404: no such run                           only you can
@@ -14,7 +15,7 @@ Everything that can go wrong, sorted by what cures it.
     │   ├── ProxyError                    401, 403 that is not LangSmith's JSON      a retry may
     │   ├── PageTooLargeError             413: the page has to shrink                a retry may
     │   ├── RateLimitError                429                                        a retry may
-    │   └── ServerError                   408, 425, 5xx                              a retry may
+    │   └── ServerError                   408, 409, 421, 423, 425, 499, 5xx          a retry may
     ├── TransportError                    no answer: refused, reset, cut short       a retry may
     │   └── ReadTimeoutError              no answer in time                          a retry may
     ├── LocalDiskError                    the worker's own disk takes no more        a retry may
@@ -24,8 +25,9 @@ Everything that can go wrong, sorted by what cures it.
         ├── MissingPayloadError           a payload is not where its link leads      a retry may
         └── LargePayloadError             a body over the size that is taken here    only you can
 
-``windows``, ``export`` and ``triggers`` add their own leaves. ``retriable`` is the one place that tells the two kinds
-apart: the retry loop reads it, and so does the surface when it tells Airflow whether to try again.
+``statuses`` has the kind of every HTTP status. ``windows``, ``export`` and ``triggers`` add their own leaves.
+``retriable`` is the one place that tells the two kinds apart: the retry loop reads it, and so does the surface when it
+tells Airflow whether to try again.
 
 Every error takes positional arguments only, so that it pickles. None ever carries a header, a secret or data
 (:mod:`airflow_langsmith.api.masking`).
@@ -33,11 +35,9 @@ Every error takes positional arguments only, so that it pickles. None ever carri
 
 from __future__ import annotations
 
-import email.utils
-import time
 from typing import Any, ClassVar
 
-from airflow_langsmith.api.masking import json_of, masked, server_words
+from airflow_langsmith.api.masking import masked
 from airflow_langsmith.api.messages import lay_out
 
 NEVER = "A retry will not help."
@@ -85,8 +85,11 @@ class ApiError(LangSmithError):
     given.
     """
 
-    summary: ClassVar[str] = "LangSmith answered with an error"
-    advice: ClassVar[str] = ""
+    summary: ClassVar[str] = "The request was refused"
+    advice: ClassVar[str] = (
+        "Check that host is LangSmith's API, and what stands between it and the worker: proxies and firewalls refuse "
+        "requests, too."
+    )
     hint: str = ""  # what is wrong, in better words than the server's, where somebody knows them
 
     def __init__(
@@ -111,12 +114,22 @@ class ApiError(LangSmithError):
         said = f"{self.summary}: {reason}" if reason else f"{self.summary}."
         quoted = f": {detail}." if self.hint and detail else "."
         advice = self.better_advice or self.advice
-        return f"{said} {advice}\nLangSmith answered {self.status} to {self.method} {self.path}{about}{quoted}"
+        return f"{said} {advice}\nStatus {self.status} to {self.method} {self.path}{about}{quoted}"
 
     @property
     def cause(self) -> str:
         """Which answer it was to what."""
         return f"{self.status} to {self.method} {self.path}"
+
+
+class RedirectError(ApiError):
+    """What was asked for is elsewhere; nobody goes there, because the key would go along."""
+
+    summary = "The server redirects the request"
+    advice = (
+        "Set the connection's host to LangSmith's API itself, not to its UI, a login page or http:// in place of "
+        "https://. No redirect is followed, because the API key would go along."
+    )
 
 
 class AuthenticationError(ApiError):
@@ -240,51 +253,3 @@ class LargePayloadError(PayloadError):
 
 
 GONE = (NotFoundError, UnsupportedError)  # what an address answers that this server has not, or not any more
-
-_BY_STATUS: dict[int, type[ApiError]] = {
-    400: InvalidQueryError,
-    401: AuthenticationError,
-    403: AuthenticationError,
-    404: NotFoundError,
-    405: UnsupportedError,
-    408: ServerError,
-    410: UnsupportedError,
-    413: PageTooLargeError,
-    422: InvalidQueryError,
-    425: ServerError,
-    429: RateLimitError,
-    501: UnsupportedError,
-}
-
-
-def error_for(
-    status: int, method: str, path: str, body: bytes, about: str = "", retry_after: str | None = None
-) -> ApiError:
-    """Give an answer that is no success its error."""
-    kind = _BY_STATUS.get(status, ServerError if status >= 500 else InvalidQueryError)  # noqa: PLR2004
-    if kind is AuthenticationError and json_of(body) is None:
-        kind = ProxyError
-    detail = server_words(status, body)
-    if 300 <= status < 400:  # noqa: PLR2004
-        detail = "a redirect; host must be LangSmith's API, not its UI"
-    return kind(status, method, path, detail, about, seconds_from(retry_after))
-
-
-def seconds_from(retry_after: str | None) -> float | None:
-    """
-    Read a Retry-After header, in seconds or as a date; anything else is as if it were not there.
-
-    >>> seconds_from("7")
-    7.0
-    >>> seconds_from("soon") is None
-    True
-    """
-    if not retry_after:
-        return None
-    try:
-        return max(0.0, float(retry_after))
-    except ValueError:
-        try:
-            return max(0.0, email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time())
-        except ValueError:
-            return None

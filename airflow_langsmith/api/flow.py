@@ -22,13 +22,13 @@ from airflow_langsmith.api.errors import (
     RateLimitError,
     ReadTimeoutError,
     ServerError,
-    error_for,
 )
+from airflow_langsmith.api.statuses import error_for
 from airflow_langsmith.api.wire import DECODE_ERRORS
 
 T = TypeVar("T")
 
-_MAYBE_TOO_LARGE = (502, 504)  # what a gateway says when a page took too long or was too big
+_MAYBE_TOO_LARGE = (499, 502, 504, 524)  # what a gateway says when a page took too long or was too big
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Backoff:
         """Seconds before the next try after ``failures`` ones."""
         if asked is not None:
             return min(asked, self.longest_asked) + random.uniform(0, 0.25)  # noqa: S311  # jitter is no secret
-        return float(min(self.longest, self.base * 2**failures) * random.uniform(0.75, 1.25))  # noqa: S311
+        return float(min(self.longest, self.base * 2.0 ** min(failures, 60)) * random.uniform(0.75, 1.25))  # noqa: S311
 
 
 def exchange(
@@ -180,7 +180,7 @@ def _success(asked: Request, reply: Reply) -> bytes:
             asked.shown or asked.path,
             reply.body,
             asked.about,
-            reply.headers.get("retry-after"),
+            reply.headers,
         )
         error.is_deprecated = reply.is_deprecated
         raise error

@@ -16,13 +16,13 @@ from airflow_langsmith.api.errors import (
     MissingPayloadError,
     PayloadError,
     TransportError,
-    error_for,
 )
 from airflow_langsmith.api.flow import Backoff, Flow, Pause, Reply, Request, Response, Together
 from airflow_langsmith.api.media import is_another, shown_type
 from airflow_langsmith.api.messages import MAX_LINE, shortened
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.settings import is_relative
+from airflow_langsmith.api.statuses import error_for
 from airflow_langsmith.api.wire import decode
 
 log = logging.getLogger(__name__)
@@ -88,8 +88,6 @@ def text_blob(run: Run, name: str, url: str, put: Callable[[str], None]) -> Blob
     """
 
     def take(answer: Response) -> None:
-        if not answer.body:
-            raise PayloadError(f"The {name} of run {run.id} in blob storage is empty.")
         try:
             text = decode(_JSON_STRING, answer.body, name, levels=0)
         except (TransportError, PayloadError):

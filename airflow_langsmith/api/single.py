@@ -26,7 +26,7 @@ from airflow_langsmith.api.errors import (
 )
 from airflow_langsmith.api.flow import Flow, Request, exchange
 from airflow_langsmith.api.payloads import fetch
-from airflow_langsmith.api.query import FIELDS
+from airflow_langsmith.api.query import FIELDS, check_fields
 from airflow_langsmith.api.reads import find_project
 from airflow_langsmith.api.records import Page, Project, Run
 
@@ -44,6 +44,7 @@ def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], back
         run_id = str(UUID(run_id))
     except ValueError:
         raise ConfigurationError(f"{run_id!r} is no run id; ids are UUIDs.") from None
+    check_fields(fields)
     fields = tuple({"id", "start_time", *fields})  # which no run is without
     dialect = yield from backend.choose()
     try:

@@ -7,6 +7,7 @@ httpx never logs headers, and nothing here does. It does log addresses, but for 
 from __future__ import annotations
 
 import logging
+import os
 import re
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, closing, contextmanager, suppress
@@ -16,7 +17,7 @@ from io import BytesIO
 from socket import SHUT_RDWR, socket
 from threading import Lock
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 from weakref import WeakSet
 
 import httpx
@@ -33,6 +34,7 @@ from airflow_langsmith.api.errors import (
 from airflow_langsmith.api.flow import Answer, Request, Response
 from airflow_langsmith.api.masking import without
 from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.api.statuses import PROXY_LOGIN
 
 CONNECT_TIMEOUT = 10.0  # seconds, as the official SDK waits
 
@@ -42,7 +44,7 @@ class Transport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._http = httpx.Client(**_options(settings), event_hooks={"request": [self._watch]})
+        self._http = _opened(httpx.Client, settings, event_hooks={"request": [self._watch]})
         self._url = _urls(self._http, settings)
         self._sockets: WeakSet[socket] = WeakSet()
         self._lock = Lock()
@@ -86,7 +88,7 @@ class AsyncTransport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._http = httpx.AsyncClient(**_options(settings))
+        self._http = _opened(httpx.AsyncClient, settings)
         self._url = _urls(self._http, settings)
 
     async def send(self, request: Request) -> Answer:
@@ -191,6 +193,26 @@ logging.getLogger("httpcore.http11").addFilter(
 )
 
 
+C = TypeVar("C", httpx.Client, httpx.AsyncClient)
+
+
+def _opened(kind: type[C], settings: Settings, **more: Any) -> C:
+    """
+    Make a client of httpx, which reads the worker's proxy variables.
+
+    :raises ConfigurationError: for a variable, a host or a CA bundle that it does not take.
+    """
+    options = _options(settings)
+    try:
+        return kind(**options, **more)
+    except ImportError:
+        why = "a SOCKS proxy needs one more package. Install it: pip install 'httpx[socks]', or use an http:// proxy"
+    except (ValueError, httpx.InvalidURL):
+        why = "one names no proxy. Write them like http://proxy.example.com:3128"
+    # Without the error that came, which may quote the password of a proxy.
+    raise ConfigurationError(f"The worker cannot use its {_proxy_variables()}: {why}.") from None
+
+
 def _options(settings: Settings) -> dict[str, Any]:
     return {
         "base_url": _address(settings.api_url),
@@ -208,18 +230,30 @@ def _address(url: str) -> httpx.URL:
     try:
         return httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise ConfigurationError(f"The connection's host is no address that can be asked: {url!r}: {error}.") from error
+        raise ConfigurationError(
+            f"The connection's host is no address that can be asked: {url!r}. Correct it: {error}."
+        ) from error
 
 
 def _trust(verify: bool | str) -> Any:
-    if isinstance(verify, bool):
-        return verify
-    import ssl  # noqa: PLC0415  # only a private CA needs it here
+    if verify is False:
+        return False
+    import ssl  # noqa: PLC0415  # httpx, too, loads it for a client only
 
     try:
-        return ssl.create_default_context(cafile=verify)
-    except OSError as error:
-        raise ConfigurationError(f"The connection's extra 'verify' names no readable CA bundle: {verify!r}.") from error
+        return httpx.create_ssl_context() if verify is True else ssl.create_default_context(cafile=verify)
+    except (OSError, ValueError) as error:
+        where, path = ("worker's SSL_CERT_FILE", "") if verify is True else ("connection's extra 'verify'", verify)
+        raise ConfigurationError(
+            f"The {where} names no readable CA bundle{f': {path[:60]!r}' if path else ''}. Give the path of a file on "
+            "the worker that holds PEM certificates (-----BEGIN CERTIFICATE-----)."
+        ) from error
+
+
+def _proxy_variables() -> str:
+    """Name the environment's variables about proxies. Their values may hold passwords."""
+    known = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+    return ", ".join(name for name in os.environ if name.upper() in known and os.environ[name])
 
 
 def _urls(http: httpx.Client | httpx.AsyncClient, settings: Settings) -> Callable[[str], httpx.URL]:
@@ -245,25 +279,38 @@ def _host(url: httpx.URL) -> tuple[str, str, int | None]:
 
 _ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 _QUOTED = re.compile(r"(?::| b['\"]).*")  # what came or was sent, at the end of an error of the protocol
+_CERTIFICATE = re.compile(r"CERTIFICATE_VERIFY_FAILED\] certificate verify failed: (.*?)\.?(?: \(_ssl|$)")
 
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, LargePayloadError, PackingError)
+_NOT_SENT = (httpx.InvalidURL, httpx.LocalProtocolError, UnicodeError)
 
 
 def _failure(error: Exception, request: Request) -> LangSmithError:
     if isinstance(error, LangSmithError):
         return error
-    if isinstance(error, httpx.InvalidURL | UnicodeError):
-        why = type(error).__name__ + ("" if request.shown else f" {error}")  # which may quote the address
+    if isinstance(error, _NOT_SENT):  # its text may quote an address or a header
         return ConfigurationError(
-            f"{_named(request)} cannot be sent: {why}. Check the connection's host, and the texts of the query."
+            f"{_named(request)} cannot be sent ({type(error).__name__}). Check the connection's host, its API key, and "
+            "the texts of the query."
         )
-    kind = ReadTimeoutError if isinstance(error, httpx.ReadTimeout) else TransportError
     why = _ERRNO.sub("", " ".join(str(error).split())) or type(error).__name__
     if isinstance(error, httpx.ProtocolError):
         why = _QUOTED.sub("", why)
+    asked = f"\nAsked: {_named(request)}."
+    host = _asked_host(error)
+    if found := _CERTIFICATE.search(why):
+        return ConfigurationError(
+            f"The certificate of {host} is not trusted: {found[1]}. If a CA of your own signed it, set 'verify' in the "
+            f"connection's extra to the path of that CA's file. Else correct the connection's host.{asked}"
+        )
+    if isinstance(error, httpx.ProxyError) and why.startswith("407"):
+        return ConfigurationError(f"The worker's proxy refuses the way to {host}: {why}. {PROXY_LOGIN}{asked}")
+    kind = ReadTimeoutError if isinstance(error, httpx.ReadTimeout) else TransportError
+    variables = _proxy_variables()
+    way = f"the worker's way to it, which may be a proxy ({variables})" if variables else "the worker's way to it"
     return kind(
-        f"No whole answer from {_asked_host(error)}: {why}. A retry may help; if it does not, check the connection's "
-        f"host and the worker's way to it.\nAsked: {_named(request)}."
+        f"No whole answer from {host}: {why}. A retry may help; if it does not, check the connection's host and "
+        f"{way}.{asked}"
     )
 
 

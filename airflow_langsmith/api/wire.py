@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 import msgspec
 from msgspec import Raw
@@ -16,6 +18,7 @@ from msgspec import Raw
 from airflow_langsmith.api.errors import PayloadError, TransportError
 from airflow_langsmith.api.masking import kind_of
 from airflow_langsmith.api.mending import DEEPEST, as_json, as_shallow, as_utf8
+from airflow_langsmith.api.messages import shortened
 from airflow_langsmith.api.records import Project, Run
 
 T = TypeVar("T")
@@ -48,12 +51,45 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str, *, levels:
     problem = f"({error}) [{about}]; {kind_of(body)}"  # msgspec tells the place, and quotes no value
     if isinstance(error, msgspec.ValidationError):
         raise PayloadError(
-            f"LangSmith's answer is not of the shape its API documents {problem}. "
+            f"LangSmith's answer is not of the shape its API documents{_record(whole, error)} {problem}. "
             "If host is LangSmith's API, tell us which version it is."
         )
     raise TransportError(
         f"LangSmith's answer is no JSON, or was cut short {problem}. A retry may help; if it does "
         "not, host may not be LangSmith's API."
+    )
+
+
+_PLACE = re.compile(r"`\$(?:\.(\w+))?\[(\d+)\]")  # `$.runs[3].start_time`, or `$[3].id` of a plain list
+
+
+def _record(body: bytes, error: Exception) -> str:
+    """Name the record of a list that is not of its shape: msgspec tells the place of it, people need its id."""
+    place = _PLACE.search(str(error))
+    if place is None:
+        return ""
+    with suppress(*DECODE_ERRORS, KeyError):
+        records = msgspec.json.decode(body, type=dict[str, Raw])[place[1]] if place[1] else body
+        record = msgspec.json.decode(records, type=list[Raw])[int(place[2])]
+        return f", in {UUID(msgspec.json.decode(record, type=_Record).id)}"
+    return ""
+
+
+class _Record(msgspec.Struct):
+    id: str
+
+
+def field(read: Callable[[str], T], text: str, name: str, of: str) -> T:
+    """
+    Read a field of a record that came as text.
+
+    :raises PayloadError: naming the field and the record, without the text, which may be a secret.
+    """
+    with suppress(ValueError, OverflowError):
+        return read(text)
+    raise PayloadError(  # outside of the handler: what it caught quotes the text
+        f"LangSmith's answer cannot be read: the {name} of {shortened(of, 60)} is no {_KINDS[name]}. Leave the column "
+        "out, or narrow the query to other runs, and tell us."
     )
 
 
@@ -119,6 +155,7 @@ NULL = Raw(b"null")
 _TIMES = ("start_time", "end_time", "first_token_time")
 _TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _COSTS = ("prompt_cost", "completion_cost", "total_cost")
+_KINDS = {**dict.fromkeys(("created_at", "modified_at", *_TIMES), "time"), **dict.fromkeys(_COSTS, "number")}
 _DETAILED = ("prompt_token_details", "completion_token_details", "prompt_cost_details", "completion_cost_details")
 SPENT = frozenset((*_TIMES[1:], *_COSTS, *_DETAILED))  # seconds and dollars
 _PAYLOADS = ("inputs", "outputs", "metadata", "extra", "events", "serialized", "feedback_stats", *_DETAILED)
@@ -154,8 +191,13 @@ def mend(runs: list[Any], project: Project, fields: Collection[str]) -> list[Run
     """
     for run in runs:
         run.project = project
-    _read_times(runs)
-    _read_numbers(runs)
+    is_read = False
+    with suppress(ValueError, OverflowError):
+        _read_times(runs)
+        _read_numbers(runs)
+        is_read = True
+    if not is_read:
+        _read_singly(runs)
     for name in (name for name in _DETAILED if name in fields):
         for run in runs:
             if (raw := getattr(run, name)) is not None:
@@ -168,8 +210,32 @@ def mend(runs: list[Any], project: Project, fields: Collection[str]) -> list[Run
     return runs
 
 
+def _read_singly(runs: list[Any]) -> None:
+    """
+    Read what came as text one field at a time, because one of them cannot be read.
+
+    :raises PayloadError: naming the run and the field that cannot be read.
+    """
+    for run in runs:
+        for name in (*_TIMES, *_COSTS):
+            if isinstance(text := getattr(run, name), str):
+                read = _start if name == "start_time" else moment if name in _TIMES else _dollars
+                setattr(run, name, field(read, text, name, f"run {run.id}"))
+
+
+def _start(text: str) -> datetime:
+    """Read the start of a run, which no run is without."""
+    start = moment(text)
+    if start is None:
+        raise ValueError
+    return start
+
+
 def _read_times(runs: list[Any]) -> None:
-    for run, start in zip(runs, _moments([run.start_time for run in runs]), strict=True):
+    starts = _moments([run.start_time for run in runs])
+    if None in starts:
+        raise ValueError
+    for run, start in zip(runs, starts, strict=True):
         run.start_time = start
     ended = [run for run in runs if run.end_time is not None]
     for run, end in zip(ended, _moments([run.end_time for run in ended]), strict=True):

@@ -20,6 +20,7 @@ from typing import Any, Literal, Protocol
 from uuid import uuid4
 
 from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.messages import did_you_mean, shortened
 from airflow_langsmith.export.errors import StorageAccessError, StorageError
 from airflow_langsmith.export.swap import Snapshot, locked, look, look_at_file, swap
 from airflow_langsmith.export.uploads import upload
@@ -27,6 +28,10 @@ from airflow_langsmith.extras import STORES, pip_install
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp$")  # ending of files that were never finished, on local disks
 AT_ONCE = 8  # objects that are removed at a time; each is a request
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_BUCKET = re.compile(r"[\w.:$-]+")  # of any store; S3's access points have colons, one of Azure's containers is $web
+_MAX_WORDS = 300  # characters of another library's own words
 
 Right = Literal["write", "read", "list", "delete"]
 _S3_RIGHTS: dict[Right, str] = {
@@ -68,46 +73,65 @@ def path_at(uri: str | StoragePath) -> StoragePath:
     :raises ConfigurationError: where it is none, names a connection that is not defined, or needs a provider that is
         not installed.
     """
-    if not isinstance(uri, str):
+    if not isinstance(uri, str) and hasattr(uri, "fs"):
         _refuse_undefined(_connection_id(str(uri)), uri)
         return uri
+    uri = str(uri)
     # The one place below the surface that knows of Airflow: its connections are what makes a URI a place.
     from airflow.sdk import ObjectStoragePath  # noqa: PLC0415
 
     check_uri(uri)
     _refuse_undefined(_connection_id(uri), uri)
-    scheme = _scheme(uri)
     try:
         path: StoragePath = ObjectStoragePath(uri)
         _ = path.fs
-    except (ValueError, ImportError) as error:
-        missing = isinstance(error, ImportError) or f"registered for scheme {scheme}" in str(error)
-        extra = STORES.get(scheme) if missing else None
-        cure = f"Install what opens {scheme}: {pip_install(extra)}" if extra else _SPELLING
-        raise _no_place(uri, error, cure) from error
+    except Exception as error:  # every store has errors of its own
+        raise _unopened(uri, error) from error
     return path
+
+
+def _unopened(uri: str, error: Exception) -> ConfigurationError:
+    """Say why a store cannot be opened: its package is missing, there is none of that name, its connection is wrong."""
+    scheme = _scheme(uri)
+    if isinstance(error, ImportError) or f"registered for scheme {scheme}" in str(error):
+        extra = STORES.get(scheme)
+        cure = f"Install what opens {scheme}: {pip_install(extra)}" if extra else _SPELLING
+    elif "Unsupported filesystem" in str(error):
+        cure = f"{did_you_mean(scheme, ('file', *STORES))} {_SPELLING}".strip()
+    else:
+        conn_id = _connection_id(uri)
+        cure = f"Check connection {conn_id!r}" if conn_id else f"Name a connection: {scheme}://conn_id@bucket/key"
+    return _no_place(uri, shortened(f"{error}", _MAX_WORDS), cure)
 
 
 def check_uri(uri: str) -> None:
     """
     Refuse what names no place, as far as its text tells.
 
-    :raises ConfigurationError: where it has no scheme, or is relative to the worker's directory, wherever that is.
+    :raises ConfigurationError: where it has no scheme or no bucket, or is relative to the worker's directory, wherever
+        that is.
     """
     _, mark, rest = uri.partition("://")
-    host = rest.partition("/")[0]
-    if not mark:
+    bucket = rest.partition("/")[0].rpartition("@")[2]
+    if not mark or not _SCHEME.fullmatch(_scheme(uri)):
         raise _no_place(uri, "it has no scheme", _SPELLING)
-    if _scheme(uri) == "file" and host and not host.endswith("@"):
-        raise _no_place(uri, "it is no absolute path", _SPELLING)
+    if not uri.isprintable() or uri != uri.strip():
+        raise _no_place(uri, "it has blanks at its ends or marks that do not show", _SPELLING)
+    if _scheme(uri) in ("file", "local"):
+        if bucket or not rest:
+            raise _no_place(uri, "it is no absolute path", _SPELLING)
+    elif not bucket:
+        raise _no_place(uri, "it names no bucket", _SPELLING)
+    elif not _BUCKET.fullmatch(bucket):
+        raise _no_place(uri, f"{bucket!r} is no name of a bucket", _SPELLING)
 
 
 def _scheme(uri: str) -> str:
     return uri.partition("://")[0].strip().lower()
 
 
-def _no_place(uri: str, why: object, cure: str) -> ConfigurationError:
-    why = str(why).rstrip(".")
+def _no_place(uri: str, why: str, cure: str) -> ConfigurationError:
+    why = why.rstrip(".")
     return ConfigurationError(f"{uri!r} is no place to write to or read from: {why}. {cure}.")
 
 
@@ -126,17 +150,10 @@ def _connection_id(uri: str) -> str | None:
 
 def _refuse_undefined(conn_id: str | None, uri: str | StoragePath) -> None:
     """Refuse a connection that is not defined: Airflow would go on without credentials, and say nothing."""
-    if conn_id is None:
-        return
-    from airflow_langsmith.airflow_sdk import AirflowNotFoundException, BaseHook  # noqa: PLC0415
+    if conn_id is not None:
+        from airflow_langsmith.connections import connection_of  # noqa: PLC0415
 
-    try:
-        BaseHook.get_connection(conn_id)
-    except AirflowNotFoundException:
-        raise ConfigurationError(
-            f"Connection {conn_id!r} is not defined. Make it in Admin > Connections, or correct the name in "
-            f"{str(uri)!r}."
-        ) from None
+        connection_of(conn_id, f"or correct its name in {str(uri)!r}")
 
 
 class Store(Protocol):
@@ -292,8 +309,9 @@ def _failing(right: Right, doing: str, about: str) -> Iterator[None]:
     except Exception as error:
         if refusal := _refusal(error, right, about):
             raise refusal from error
+        words = shortened(f"{type(error).__name__}: {error}", _MAX_WORDS)
         raise StorageError(
-            f"Could not {doing} {about}: {type(error).__name__}: {error}. Whatever its manifest lists is still whole. "
+            f"Could not {doing} {about}: {words}. Whatever its manifest lists is still whole. "
             "A retry may help; if it does not, check the destination's connection, its permissions (list, read, "
             "write, delete) and the worker's disk."
         ) from error
@@ -301,19 +319,19 @@ def _failing(right: Right, doing: str, about: str) -> Iterator[None]:
 
 def _refusal(error: Exception, right: Right, about: str) -> StorageAccessError | None:
     """Tell a refusal, which no retry cures, from trouble that passes."""
-    is_s3 = about.startswith("s3")
+    is_s3, words = about.startswith("s3"), shortened(str(error), _MAX_WORDS)
     if isinstance(error, FileNotFoundError) and right == "write" and not about.startswith("file:"):
         bucket = about.partition("://")[2].partition("/")[0].rpartition("@")[2]
-        return StorageAccessError(f"There is no bucket {bucket!r}: {error}. Create it, or correct {about}.")
+        return StorageAccessError(f"There is no bucket {bucket!r}: {words}. Create it, or correct {about}.")
     if isinstance(error, OSError) and error.errno == errno.EROFS:
-        return StorageAccessError(f"{about} is read-only: {error}. Use another destination, or mount it for writing.")
+        return StorageAccessError(f"{about} is read-only: {words}. Use another destination, or mount it for writing.")
     answer = getattr(error.__cause__, "response", None) or {}  # S3's own, which says more than the exception's type
     if not _is_denied(error) or answer.get("Error", {}).get("Code") in _PASSING:
         return None
     conn_id = _connection_id(about)
     who = f"Connection {conn_id!r}" if conn_id else "The worker"
     needs = f"the right to {right}{f' ({_S3_RIGHTS[right]})' if is_s3 else ''}"
-    return StorageAccessError(f"{who} has not {needs} at the destination: {error}. Grant it for {about}.")
+    return StorageAccessError(f"{who} has not {needs} at the destination: {words}. Grant it for {about}.")
 
 
 def _is_denied(error: Exception) -> bool:

@@ -9,12 +9,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_langsmith import arguments
-from airflow_langsmith.airflow_sdk import AirflowNotFoundException, AirflowSkipException, Context
+from airflow_langsmith.airflow_sdk import AirflowSkipException, Context
 from airflow_langsmith.api.addresses import project_url
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.messages import MAX_LINE, lay_out, shortened
 from airflow_langsmith.api.query import Payloads
 from airflow_langsmith.api.sampling import Sample
+from airflow_langsmith.connections import connection_of
 from airflow_langsmith.exceptions import airflow_errors
 from airflow_langsmith.export import (
     MAX_BYTES_PER_FILE,
@@ -29,7 +30,7 @@ from airflow_langsmith.export import (
     export,
     format_of,
 )
-from airflow_langsmith.hooks import LangSmithHook, undefined
+from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.operators.base import LangSmithRunsOperator, any_query
 from airflow_langsmith.operators.landing import check_destination, landing_format
 from airflow_langsmith.operators.literals import check_literals
@@ -311,10 +312,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         conn_id = arguments.text(self.redact_conn_id, "redact_conn_id")
         if conn_id is None:
             return None
-        try:
-            return LangSmithHook.get_connection(conn_id).password
-        except AirflowNotFoundException:
-            raise undefined(conn_id, "of any type, e.g. generic, with the key of the hashes as its password") from None
+        what = "of any type, e.g. generic, with the key of the hashes as its password"
+        return connection_of(conn_id, what).password
 
     def _target(self) -> Target:
         return Target(

@@ -49,7 +49,7 @@ COLUMNS: tuple[Column, ...] = (
     _field(
         "thread_id",
         "string",
-        "The conversation, from metadata session_id, thread_id or conversation_id.",
+        "The conversation, from metadata session_id, thread_id or conversation_id: a text or a number.",
         made_of=THREAD,
     ),
     _field("name", "string", "What it calls itself.", repeats=True),

@@ -58,7 +58,7 @@ class Pushed:
         return shrunk
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 409, 421, 423, 425, 499, 429, 500, 502, 503, 504])
 def test_trouble_that_passes(status: int) -> None:
     """Trouble that may pass is waited out, longer each time, and the answer is as if it had not been."""
     pushed = Pushed([answer(status), answer(status), answer(200, b"done")])
@@ -72,7 +72,7 @@ def test_resets_and_timeouts_pass_too() -> None:
     assert Pushed([TransportError("reset"), ReadTimeoutError("slow"), answer(200, b"done")]).result() == "done"
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 422, 501])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 418, 422, 501])
 def test_a_refusal_is_final(status: int) -> None:
     """What asking again cannot cure is asked once."""
     pushed = Pushed([answer(status, b'{"detail": "no"}')])
@@ -109,9 +109,11 @@ def test_a_page_too_large_is_asked_for_smaller_at_once() -> None:
     assert not pushed.pauses
 
 
-@pytest.mark.parametrize("trouble", [answer(502, b"<html>"), answer(504), ReadTimeoutError("slow")])
+@pytest.mark.parametrize(
+    "trouble", [answer(502, b"<html>"), answer(504), answer(499), answer(524), ReadTimeoutError("slow")]
+)
 def test_a_gateway_that_gives_up_is_asked_for_less(trouble: Reply) -> None:
-    """A gateway's 502 and 504, and a timeout, may mean that the page is too big: the next try is half of it."""
+    """A gateway that gave up, or a timeout, may mean that the page is too big: the next try is half of it."""
     pushed = Pushed([trouble, answer(200, b"done")])
     assert pushed.result() == "done"
     assert pushed.sizes == [100, 50]

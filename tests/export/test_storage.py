@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import resource
@@ -145,13 +146,35 @@ def test_a_bucket_that_does_not_exist_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["tape://archive/runs", "gs://bucket/runs", "lake/runs", "file://lake/runs", "None", ""]
+    "uri",
+    [
+        *("tape://archive/runs", "gs://bucket/runs", "lake/runs", "file://lake/runs", "None", ""),
+        *("s3://", "s3:///", "s3:///key", "s3://lake@", "s3://lake@/key", "memory://", "abfs://@/x", "gs://"),
+        *("file://", "local://lake", "://lake", "s3:lake", "s3:/lake", "memory://lake", "http://lake/x"),
+        *("s3://[oops/x", "s3://two words/x", "s3://{lake}/x", " s3://lake", "s3://lake/x\n"),
+        *("file:///lake\x00", "a b://lake", "simplecache::s3://lake/x"),
+    ],
 )
 def test_what_is_no_place_is_refused(uri: str) -> None:
     """A store that no installed provider knows, and a path without a scheme, fail at once: no retry, named."""
     with pytest.raises(ConfigurationError, match=says("A retry will not help")) as caught:
         path_at(uri)
     assert repr(uri) in str(caught.value)
+
+
+def test_a_misspelt_scheme_is_answered_with_the_one_meant() -> None:
+    """A scheme that no store has is answered with the closest that one has."""
+    with pytest.raises(ConfigurationError, match=says("Did you mean 'file'")):
+        path_at("flie://lake/x")
+
+
+def test_a_connection_that_cannot_be_read_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow takes an extra that is no JSON for an empty one, and so would ask the store without credentials."""
+    monkeypatch.setenv("AIRFLOW_CONN_BROKEN", json.dumps({"conn_type": "aws", "extra": "{region: eu}"}))
+    with pytest.raises(
+        ConfigurationError, match=says("Connection 'broken'.*(extra is no JSON object|is not defined)|cannot read")
+    ):
+        path_at("s3://broken@lake/x")
 
 
 @pytest.mark.parametrize("uri", ["s3://typo@traces/runs", "file://typo@/lake", "s3://typo@traces"])
