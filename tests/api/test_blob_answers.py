@@ -96,6 +96,8 @@ NAMED: dict[str, Answer] = {
     "no last chunk": answer(BODY, framing="chunks", cut=-5),
     "no end is told": answer(BODY, framing="close"),
     "no end is told, and it is cut": answer(BODY, framing="close", cut=12),
+    "packed, and nothing came": answer(BODY, packed=True, cut_packed=0),
+    "packed, and nothing came in chunks": answer(BODY, packed=True, cut_packed=0, framing="chunks"),
     "no gzip at all": Answer(answer(BODY, header=b"Content-Encoding: gzip").sent, is_whole=False),
 }
 CUT_STREAMS = {
