@@ -36,7 +36,8 @@ def upload(fs: Any, local: Path, path: str) -> None:
     if chunked is None:
         fs.put_file(str(local), path)
     elif size <= CHUNK_BYTES:
-        _complete(fs.loop, fs._put_file(str(local), path))  # noqa: SLF001  # put_file goes on when this thread does not
+        over = {"overwrite": True} if "abfs" in fs.protocol else {}  # adlfs 2023.10 would refuse
+        _complete(fs.loop, fs._put_file(str(local), path, **over))  # noqa: SLF001  # put_file goes on when this thread does not
     else:
         _complete(fs.loop, _send(chunked(fs, path, size), local, size))
 
