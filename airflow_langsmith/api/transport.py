@@ -8,21 +8,22 @@ from __future__ import annotations
 
 import logging
 import re
+from asyncio import timeout_at, to_thread
 from collections.abc import Callable, Iterator
 from contextlib import aclosing, closing, contextmanager, suppress
 from contextvars import ContextVar
-from functools import lru_cache
-from io import BytesIO
+from functools import lru_cache, partial
 from socket import SHUT_RDWR, socket
 from threading import Lock
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from weakref import WeakSet
 
 import httpx
 
 from airflow_langsmith import __version__
-from airflow_langsmith.api.encodings import ACCEPTED, PackingError, unpacked
+from airflow_langsmith.api.bodies import Body
+from airflow_langsmith.api.deadlines import Deadline
+from airflow_langsmith.api.encodings import ACCEPTED, PackingError
 from airflow_langsmith.api.errors import (
     ConfigurationError,
     LangSmithError,
@@ -48,15 +49,18 @@ class Transport:
 
     def send(self, request: Request) -> Answer:
         """Ask once."""
+        deadline = Deadline(self._settings.timeout)
         try:
-            with _unlogged(request):
-                answer = self._http.send(
-                    _build(self._http, self._url(request.path), request, self._settings), stream=True
-                )
-            with closing(answer), _Body(request, answer) as body:
-                for piece in answer.iter_raw() if body.packed else answer.iter_bytes():
-                    body.take(piece)
-                return body.response(self._settings)
+            asked = _build(self._http, self._url(request.path), request, self._settings)
+            with _unlogged(request), _within(deadline):
+                answer = self._http.send(asked, stream=True)
+                with closing(answer), _body(request, answer) as body:
+                    for piece in answer.iter_raw():
+                        if body.take(piece):
+                            body.unpack()
+                        if body.is_enough:
+                            break
+                    return _response(answer, body.finish(), self._settings)
         except _FAILURES as error:
             return _failure(error, request)
 
@@ -76,12 +80,14 @@ class Transport:
 
     def _keep(self, event: str, about: dict[str, Any]) -> None:
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            stream = about["return_value"]
+            stream.read = partial(_read_in_time, stream.read)  # httpx's own timeout begins anew with each byte
             with self._lock:
-                self._sockets.add(about["return_value"].get_extra_info("socket"))
+                self._sockets.add(stream.get_extra_info("socket"))
 
 
 class AsyncTransport:
-    """The same without blocking."""
+    """The same without blocking: what takes the processor is done in a thread."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -90,16 +96,24 @@ class AsyncTransport:
 
     async def send(self, request: Request) -> Answer:
         """Ask once."""
+        deadline = Deadline(self._settings.timeout)
         try:
-            with _unlogged(request):
-                answer = await self._http.send(
-                    _build(self._http, self._url(request.path), request, self._settings), stream=True
-                )
-            async with aclosing(answer):
-                with _Body(request, answer) as body:
-                    async for piece in answer.aiter_raw() if body.packed else answer.aiter_bytes():
-                        body.take(piece)
-                    return body.response(self._settings)
+            asked = _build(self._http, self._url(request.path), request, self._settings)
+            async with timeout_at(deadline.at) as limit:
+                with _unlogged(request):
+                    answer = await self._http.send(asked, stream=True)
+                async with aclosing(answer):
+                    with _body(request, answer) as body:
+                        async for piece in answer.aiter_raw():
+                            deadline.extend(len(piece))
+                            limit.reschedule(deadline.at)
+                            if body.take(piece):
+                                await to_thread(body.unpack)
+                            if body.is_enough:
+                                break
+                        return _response(answer, await to_thread(body.finish), self._settings)
+        except TimeoutError:
+            return _failure(httpx.ReadTimeout(deadline.reason, request=asked), request)
         except _FAILURES as error:
             return _failure(error, request)
 
@@ -108,53 +122,39 @@ class AsyncTransport:
         await self._http.aclose()
 
 
-class _Body:
-    """
-    The body of an answer, taken piece by piece, into memory or the request's file, until it is too large.
+def _body(request: Request, answer: httpx.Response) -> Body:
+    return Body(request, answer.headers.get("content-encoding", ""), is_success=answer.is_success)
 
-    One of any size stays packed until it is whole, for in one piece it is unpacked in half the time.
-    """
 
-    def __init__(self, request: Request, answer: httpx.Response) -> None:
-        self._request = request
-        self._answer = answer
-        self._path = request.into if answer.is_success else None
-        self._file = self._path.open("wb") if self._path else BytesIO()
-        self._size = 0
-        self.packed = request.largest is None and self._path is None
-        self._largest = request.largest_packed if self.packed else request.largest
+def _response(answer: httpx.Response, content: bytes, settings: Settings) -> Response:
+    headers = {name.decode().lower(): value.decode("latin-1") for name, value in answer.headers.raw}
+    if settings.api_key and not answer.is_success:  # whoever echoes the key shall not bring it into our error
+        content = content.replace(settings.api_key.encode(), b"***")
+    return Response(answer.status_code, headers, content)
 
-    def __enter__(self) -> Self:
-        """Begin."""
-        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the file, and remove it where the body is not whole."""
-        self._file.close()
-        if self._path and error is not None:
-            self._path.unlink()
+_DEADLINE: ContextVar[Deadline] = ContextVar("_DEADLINE")
 
-    def take(self, piece: bytes) -> None:
-        """Take the next piece; of a body that has a largest size, as it is once unpacked."""
-        self._size += len(piece)
-        if self._largest is not None and self._size > self._largest:
-            raise LargePayloadError(
-                f"The answer to {_named(self._request)} is over {self._largest / 2**20:.3g} MB, which is the "
-                "most that is taken here."
-            )
-        self._file.write(piece)
 
-    def response(self, settings: Settings) -> Response:
-        """Give the whole answer; a body that went into a file stays there."""
-        headers = {name.decode().lower(): value.decode("latin-1") for name, value in self._answer.headers.raw}
-        content = self._file.getvalue() if isinstance(self._file, BytesIO) else b""
-        if self.packed:
-            content = unpacked(content, headers.get("content-encoding", "").lower())
-        if settings.api_key and not self._answer.is_success:  # whoever echoes the key shall not bring it into our error
-            content = content.replace(settings.api_key.encode(), b"***")
-        return Response(self._answer.status_code, headers, content)
+@contextmanager
+def _within(deadline: Deadline) -> Iterator[None]:
+    """Bound what this thread reads by a deadline."""
+    token = _DEADLINE.set(deadline)
+    try:
+        yield
+    finally:
+        _DEADLINE.reset(token)
+
+
+def _read_in_time(read: Callable[..., bytes], max_bytes: int, timeout: float | None = None) -> bytes:
+    """Read what has come of an answer, before its deadline."""
+    deadline = _DEADLINE.get()
+    left = deadline.left
+    if left <= 0:
+        raise httpx.ReadTimeout(deadline.reason)
+    came = read(max_bytes, left if timeout is None else min(timeout, left))
+    deadline.extend(len(came))
+    return came
 
 
 _UNLOGGED: ContextVar[bool] = ContextVar("_UNLOGGED", default=False)
@@ -234,13 +234,13 @@ def _failure(error: Exception, request: Request) -> LangSmithError:
     if isinstance(error, httpx.InvalidURL | UnicodeError):
         why = type(error).__name__ + ("" if request.shown else f" {error}")  # which may quote the address
         return ConfigurationError(
-            f"{_named(request)} cannot be sent: {why}. Check the connection's host, and the texts of the query."
+            f"{request.named_about} cannot be sent: {why}. Check the connection's host, and the texts of the query."
         )
     kind = ReadTimeoutError if isinstance(error, httpx.ReadTimeout) else TransportError
     why = _ERRNO.sub("", " ".join(str(error).split())) or type(error).__name__
     return kind(
         f"No whole answer from {_asked_host(error)}: {why}. A retry may help; if it does not, check the connection's "
-        f"host and the worker's way to it.\nAsked: {_named(request)}."
+        f"host and the worker's way to it.\nAsked: {request.named_about}."
     )
 
 
@@ -248,7 +248,3 @@ def _asked_host(error: Exception) -> str:
     """Name the server that was asked; its name is no secret where the rest of the address is one."""
     request = getattr(error, "_request", None)
     return str(request.url.host) if request is not None else "the server"
-
-
-def _named(request: Request) -> str:
-    return f"{request.named} [{request.about}]" if request.about else request.named

@@ -282,6 +282,7 @@ class LangSmithStandIn:
         ``reset``           resets the connection without an answer
         ``truncate``        breaks the connection halfway through the answer; ``clean`` cuts its JSON instead
         ``delay``           answers properly, ``seconds`` late
+        ``drip``            answers properly, but each byte ``seconds`` after the one before
         ``repeat_cursor``   gives the cursor of this page for the next one; a first page gets a second of itself
         ``lose_cursor``     gives no cursor although there are more runs
         ``too_large``       answers ``status`` (413) for every page of more than ``largest_page`` runs
