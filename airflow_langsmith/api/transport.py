@@ -7,16 +7,19 @@ httpx never logs headers, and nothing here does. It does log addresses, but for 
 from __future__ import annotations
 
 import logging
+import os
 import re
-from asyncio import timeout_at, to_thread
-from collections.abc import Callable, Iterator
-from contextlib import aclosing, closing, contextmanager, suppress
+from asyncio import AbstractEventLoop, Semaphore, get_running_loop, timeout_at, to_thread
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
 from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import lru_cache, partial
+from pathlib import Path
 from socket import SHUT_RDWR, socket
 from threading import Lock
 from typing import Any
-from weakref import WeakSet
+from weakref import WeakKeyDictionary, WeakSet
 
 import httpx
 
@@ -35,6 +38,7 @@ from airflow_langsmith.api.flow import Answer, Request, Response
 from airflow_langsmith.api.settings import Settings
 
 CONNECT_TIMEOUT = 10.0  # seconds, as the official SDK waits
+TURNS = 16  # requests of one event loop to a server at a time; with answers in half a second, v2's budget
 
 
 class Transport:
@@ -87,21 +91,32 @@ class Transport:
 
 
 class AsyncTransport:
-    """The same without blocking: what takes the processor is done in a thread."""
+    """
+    The same without blocking: what takes the processor is done in a thread.
+
+    Those of one event loop with the same settings share connections, because a triggerer has many that wait.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._http = httpx.AsyncClient(**_options(settings))
-        self._url = _urls(self._http, settings)
+        self._options = _options(settings)  # here, because nobody's loop runs yet, and a CA bundle takes long to read
+        self._shared: _SharedConnections | None = None
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait until it may send: a request takes the loop a millisecond, so there are few at a time."""
+        async with self._connections.turns:
+            yield
 
     async def send(self, request: Request) -> Answer:
-        """Ask once."""
+        """Ask once, in its turn."""
+        http, url = self._connections.http, self._connections.url
         deadline = Deadline(self._settings.timeout)
         try:
-            asked = _build(self._http, self._url(request.path), request, self._settings)
+            asked = _build(http, url(request.path), request, self._settings)
             async with timeout_at(deadline.at) as limit:
                 with _unlogged(request):
-                    answer = await self._http.send(asked, stream=True)
+                    answer = await http.send(asked, stream=True)
                 async with aclosing(answer):
                     with _body(request, answer) as body:
                         async for piece in answer.aiter_raw():
@@ -118,8 +133,37 @@ class AsyncTransport:
             return _failure(error, request)
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
+        """Close the connections, unless others use them."""
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            shared.users -= 1
+            if not shared.users:
+                del _SHARED[get_running_loop()][self._settings]
+                await shared.http.aclose()
+
+    @property
+    def _connections(self) -> _SharedConnections:
+        if self._shared is None:
+            of_loop = _SHARED.setdefault(get_running_loop(), {})
+            if self._settings not in of_loop:
+                http = httpx.AsyncClient(**self._options)
+                of_loop[self._settings] = _SharedConnections(http, _urls(http, self._settings))
+            self._shared = of_loop[self._settings]
+            self._shared.users += 1
+        return self._shared
+
+
+@dataclass
+class _SharedConnections:
+    """The connections of an event loop to one server, and how many transports use them."""
+
+    http: httpx.AsyncClient
+    url: Callable[[str], httpx.URL]
+    turns: Semaphore = field(default_factory=lambda: Semaphore(TURNS))
+    users: int = 0
+
+
+_SHARED: WeakKeyDictionary[AbstractEventLoop, dict[Settings, _SharedConnections]] = WeakKeyDictionary()
 
 
 def _body(request: Request, answer: httpx.Response) -> Body:
@@ -180,7 +224,7 @@ def _options(settings: Settings) -> dict[str, Any]:
             "User-Agent": f"airflow-provider-langsmith/{__version__}",
         },
         "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),
-        "verify": _trust(settings.verify),
+        "verify": _shared_trust(settings.verify),
     }
 
 
@@ -191,13 +235,33 @@ def _address(url: str) -> httpx.URL:
         raise ConfigurationError(f"The connection's host is no address that can be asked: {url!r}: {error}.") from error
 
 
+def _shared_trust(verify: bool | str) -> Any:
+    """Read a CA bundle once a process, and again if its file changes: each time takes 20 ms and a megabyte."""
+    path = verify if isinstance(verify, str) else os.environ.get("SSL_CERT_FILE", "")
+    try:
+        found = Path(path).stat()
+        version = found.st_mtime_ns, found.st_size
+    except OSError:  # there is none, or not any more, which is an error of `_trust`
+        version = None
+    with _TRUST_LOCK:
+        return _trust_once(verify, path, os.environ.get("SSL_CERT_DIR", ""), version)
+
+
+_TRUST_LOCK = Lock()
+
+
+@lru_cache(maxsize=16)
+def _trust_once(verify: bool | str, *_: object) -> Any:
+    return _trust(verify)
+
+
 def _trust(verify: bool | str) -> Any:
-    if isinstance(verify, bool):
-        return verify
-    import ssl  # noqa: PLC0415  # only a private CA needs it here
+    if verify is False:
+        return False
+    import ssl  # noqa: PLC0415  # httpx, too, loads it for a client only
 
     try:
-        return ssl.create_default_context(cafile=verify)
+        return httpx.create_ssl_context() if verify is True else ssl.create_default_context(cafile=verify)
     except OSError as error:
         raise ConfigurationError(f"The connection's extra 'verify' names no readable CA bundle: {verify!r}.") from error
 
