@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from io import SEEK_END, BytesIO
 from types import TracebackType
-from typing import Self
+from typing import BinaryIO, Self
 
 from airflow_langsmith.api.encodings import PackingError, Unpacker, unpacker
 from airflow_langsmith.api.errors import LargePayloadError
@@ -30,8 +31,7 @@ class Body:
         self._is_success = is_success
         self._largest = request.largest if is_success else LARGEST_ERROR
         self._path = request.into if is_success else None
-        self._file = self._path.open("wb") if self._path else None
-        self._pieces: list[bytes] = []
+        self._file: BinaryIO | None = self._path.open("wb") if self._path else None
         self._size = 0
         self._part: list[bytes] = []
         self._part_size = 0
@@ -45,10 +45,10 @@ class Body:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the file, and remove it if the body is not whole."""
-        if self._file and self._path:
+        if self._file:
             self._file.close()
-            if error is not None:
-                self._path.unlink()
+        if self._path and error is not None:
+            self._path.unlink()
 
     def take(self, packed: bytes) -> bool:
         """Take what came; return whether it is time to :meth:`unpack`."""
@@ -82,7 +82,7 @@ class Body:
         self.unpack()
         if self._unpacker and not self._unpacker.is_whole and not self.is_enough:
             raise PackingError("the body is cut short")
-        return b"".join(self._pieces)
+        return self._file.getvalue() if isinstance(self._file, BytesIO) else b""
 
     def _keep(self, piece: bytes) -> None:
         self._size += len(piece)
@@ -96,5 +96,6 @@ class Body:
             piece = piece[: self._largest - self._size]
         if self._file:
             self._file.write(piece)
-        else:
-            self._pieces.append(piece)
+        else:  # of one piece it makes no copy, and pieces that wait to be joined would take twice the memory
+            self._file = BytesIO(piece)
+            self._file.seek(0, SEEK_END)
