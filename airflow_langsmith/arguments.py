@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import ast
 import json
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.messages import shortened
 from airflow_langsmith.api.sampling import Sample
 
 
@@ -40,6 +42,23 @@ def text(value: object, name: str, empty: str = "not given") -> str | None:
     if str(value).strip() == "None":
         raise _wrong(name, value, "a text", empty)
     return str(value)
+
+
+def needed(value: object, name: str) -> str:
+    """Read a text that has to be given."""
+    found = text(value, name)
+    if found is None:
+        raise ConfigurationError(f"{name} is empty. Give it a value, or correct its template.")
+    return found
+
+
+def moment(value: object, name: str) -> datetime | None:
+    """Read a moment; blank is None. Whether it has a time zone, the query asks."""
+    if isinstance(value, datetime):
+        return value
+    if value is None or (isinstance(value, str) and text(value, name) is None):
+        return None
+    raise _wrong(name, value, "a datetime with a time zone")
 
 
 def flag(value: bool | str | None, name: str) -> bool | None:
@@ -84,6 +103,8 @@ def whole(value: int | str, name: str, least: int | None = None) -> int:
         number = int(str(value))  # neither 3.9 nor True is a whole number
     except ValueError:
         raise _wrong(name, value, "a whole number", "") from None
+    if abs(number) > sys.maxsize:
+        raise _wrong(name, value, "a whole number that can be counted to", "")
     if least is not None and number < least:
         raise ConfigurationError(f"{name} is {number}; it has to be {least} or more.")
     return number
@@ -188,5 +209,6 @@ def _printed(written: str) -> Any:
 def _wrong(name: str, value: object, wanted: str, empty: str = "not given") -> ConfigurationError:
     wanted += f", or empty for {empty}" if empty else ""
     return ConfigurationError(
-        f"{name} is {value!r}; it has to be {wanted}. Correct the DAG, or the template that gave this."
+        f"{name} is {shortened(repr(value), 200)}; it has to be {wanted}. Correct the DAG, or the template that gave "
+        "this."
     )

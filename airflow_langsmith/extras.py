@@ -6,7 +6,6 @@ from __future__ import annotations
 STORES = {
     "s3": "s3",
     "s3a": "s3",
-    "s3n": "s3",
     "gs": "gcs",
     "gcs": "gcs",
     "abfs": "azure",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Required, Self, TypedDict, Unpack, cast
 import msgspec
 
 from airflow_langsmith import arguments
-from airflow_langsmith.airflow_sdk import AirflowNotFoundException, BaseHook, mask_secret
+from airflow_langsmith.airflow_sdk import BaseHook, mask_secret
 from airflow_langsmith.api.addresses import named
 from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
 from airflow_langsmith.api.errors import ConfigurationError
@@ -25,6 +25,7 @@ from airflow_langsmith.api.records import Feedback, Project, Run
 from airflow_langsmith.api.settings import FIELDS as EXTRAS
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.api.tree import tree_order
+from airflow_langsmith.connections import connection_of, extra_of
 from airflow_langsmith.provider_info import CONNECTION_TYPE
 
 if TYPE_CHECKING:
@@ -61,6 +62,11 @@ class RunArguments(TypedDict, total=False):
     reference_example_id: str | None
 
 
+def _fields(select: Iterable[str]) -> tuple[str, ...]:
+    names = arguments.names(select, "select")
+    return FIELDS if names is None else names
+
+
 class LangSmithHook(BaseHook):
     """
     Reads LangSmith by an Airflow connection of type ``langsmith``.
@@ -78,7 +84,7 @@ class LangSmithHook(BaseHook):
 
     def __init__(self, langsmith_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.langsmith_conn_id = langsmith_conn_id
+        self.langsmith_conn_id = arguments.text(langsmith_conn_id, "langsmith_conn_id") or self.default_conn_name
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
@@ -97,17 +103,14 @@ class LangSmithHook(BaseHook):
 
         :raises ConfigurationError: naming the field that is wrong.
         """
-        try:
-            connection = self.get_connection(self.langsmith_conn_id)
-        except AirflowNotFoundException:
-            raise undefined(self.langsmith_conn_id, "of type LangSmith, with the API key as its password") from None
-        return self._read(connection)
+        what = "of type LangSmith, with the API key as its password"
+        return self._read(connection_of(self.langsmith_conn_id, what))
 
     def _read(self, connection: Connection) -> Settings:
         if connection.password:
             mask_secret(connection.password)  # Airflow 3.0 does not, for connections of the environment
         try:
-            extra = _extra(connection.extra)
+            extra = extra_of(connection, self.langsmith_conn_id)
             host = address_of(connection.host, connection.port, connection.schema)
             settings = Settings.parse(
                 host=host, api_key=connection.password, extra=extra, conn_id=self.langsmith_conn_id
@@ -169,13 +172,16 @@ class LangSmithHook(BaseHook):
         :param parent_run_id: Only runs called directly from this one; found through its trace.
         :param query: What :class:`RunArguments` says.
         """
-        fields = tuple(select)
-        if parent_run_id is None:
-            return islice(self._runs(fields, query, limit if limit and limit < _SMALL else None), limit)
-        if isinstance(query["project"], str) and arguments.text(query.get("trace_id"), "trace_id") is None:
-            query["trace_id"] = self.read_run(parent_run_id, query["project"], ["trace_id"]).trace_id
+        fields = _fields(select)
+        given, parent = arguments.text(limit, "limit"), arguments.text(parent_run_id, "parent_run_id")
+        most = None if given is None else arguments.whole(given, "limit", least=0)
+        if parent is None:
+            return islice(self._runs(fields, query, most if most and most < _SMALL else None), most)
+        project = query.get("project")
+        if isinstance(project, str) and arguments.text(query.get("trace_id"), "trace_id") is None:
+            query["trace_id"] = self.read_run(parent, project, ["trace_id"]).trace_id
         runs = self._runs((*fields, "parent_run_id"), query)
-        return islice((run for run in runs if run.parent_run_id == parent_run_id), limit)
+        return islice((run for run in runs if run.parent_run_id == parent), most)
 
     def count_runs(self, **query: Unpack[RunArguments]) -> int:
         """Count runs: by a page of ids and, where there are more, by LangSmith's own count, so in two requests."""
@@ -190,21 +196,24 @@ class LangSmithHook(BaseHook):
         :param project: Name or id of its project, which API v2 has to know; an address names it.
         :raises NotFoundError: where there is no such run.
         """
-        client, wanted = self.get_conn(), named(run_id)
+        client, wanted = self.get_conn(), named(arguments.needed(run_id, "run_id"))
         if wanted.share_token:
             return client.shared_run(wanted.share_token, wanted.run_id)
-        place = project or wanted.project_id
-        return client.run(str(wanted.run_id), client.project(place) if place else None, tuple(select))
+        place = arguments.text(project, "project") or wanted.project_id
+        return client.run(str(wanted.run_id), client.project(place) if place else None, _fields(select))
 
     def read_trace(self, trace_id: str, project: str, select: Iterable[str] = FIELDS) -> list[Run]:
         """Read all runs of a trace, in the order of the tree: each before what it called, and that in order."""
-        runs = list(self._runs((*select, "dotted_order"), {"project": project, "trace_id": trace_id}))
+        query: RunArguments = {"project": project, "trace_id": arguments.needed(trace_id, "trace_id")}
+        runs = list(self._runs((*_fields(select), "dotted_order"), query))
         place = tree_order(run.dotted_order or "" for run in runs)
         return sorted(runs, key=lambda run: place(run.dotted_order or ""))
 
     def read_thread(self, thread_id: str, project: str, select: Iterable[str] = FIELDS) -> list[Run]:
         """Read the turns of a thread: the roots that bear its id under any of the three metadata keys, oldest first."""
-        turns = self.query_runs(project=project, is_root=True, filter=thread(thread_id), select=select)
+        turns = self.query_runs(
+            project=project, is_root=True, filter=thread(arguments.needed(thread_id, "thread_id")), select=select
+        )
         return sorted(turns, key=lambda run: run.start_time)
 
     def list_feedback(
@@ -217,17 +226,20 @@ class LangSmithHook(BaseHook):
         created_before: datetime | None = None,
     ) -> Iterator[Feedback]:
         """List feedback, each piece once: of a project, of runs, under keys, created in ``[after, before)``."""
-        client = self.get_conn()
+        client, name = self.get_conn(), arguments.text(project, "project")
         return client.feedback(
-            project=client.project(project) if project else None,
+            project=client.project(name) if name else None,
             run_ids=arguments.ids(run_ids, "run_ids"),
-            keys=tuple(keys),
-            created=(created_after, created_before),
+            keys=arguments.names(keys, "keys") or (),
+            created=(
+                arguments.moment(created_after, "created_after"),
+                arguments.moment(created_before, "created_before"),
+            ),
         )
 
     def list_projects(self, name_contains: str | None = None) -> Iterator[Project]:
         """List the projects that the key sees, all or those whose name contains a text."""
-        return self.get_conn().projects(name_contains)
+        return self.get_conn().projects(arguments.text(name_contains, "name_contains"))
 
     @staticmethod
     def plain(records: Any) -> Any:
@@ -247,7 +259,7 @@ class LangSmithHook(BaseHook):
 
         :raises ConfigurationError: where there is none.
         """
-        return self.get_conn().project(name).id
+        return self.get_conn().project(arguments.needed(name, "name")).id
 
     def validate_filter(
         self,
@@ -283,16 +295,17 @@ class LangSmithHook(BaseHook):
         self, fields: tuple[str, ...], query: RunArguments, page_size: int | None = None
     ) -> Iterator[RunQuery]:
         client, given = self.get_conn(), cast("dict[str, Any]", {**query})
-        projects, start, end = given.pop("project"), given.pop("start_time", None), given.pop("end_time", None)
+        projects, start, end = given.pop("project", None), given.pop("start_time", None), given.pop("end_time", None)
         given |= {name: read(given.get(name), name) for name, read in arguments.NARROWING.items()}
         given |= {
-            "start": start or BEGINNING,
-            "end": end or datetime.now(UTC),
+            "start": arguments.moment(start, "start_time") or BEGINNING,
+            "end": arguments.moment(end, "end_time") or datetime.now(UTC),
             "fields": fields,
             "page_size": page_size,
         }
-        for name in [projects] if isinstance(projects, str) else projects:
-            yield RunQuery(project=client.project(name), **given)
+        names = None if isinstance(projects, str) else arguments.names(projects, "project")
+        for name in [projects] if names is None else names:
+            yield RunQuery(project=client.project(arguments.needed(name, "project")), **given)
 
     def test_connection(self) -> tuple[bool, str]:
         """Say which host, workspace and API version this is, and how many projects it sees."""
@@ -306,26 +319,3 @@ class LangSmithHook(BaseHook):
         workspace = self.settings.workspace_id or next((project.tenant_id for project in projects), None) or "unknown"
         count = f"more than {_COUNTED}" if len(projects) > _COUNTED else str(len(projects))
         return True, f"{self.settings.api_url}, workspace {workspace}, API {version}: sees {count} projects."
-
-
-def undefined(conn_id: str, what: str) -> ConfigurationError:
-    """Say that there is no such connection, and how to make it."""
-    return ConfigurationError(
-        f"Connection {conn_id!r} is not defined. Make it in Admin > Connections, {what}, or set "
-        f"AIRFLOW_CONN_{conn_id.upper()} for the scheduler, the workers and the triggerer."
-    )
-
-
-def _extra(text: str | None) -> dict[str, Any]:
-    """
-    Read a connection's extra. Airflow's own reading would mask each value: the workspace, and ``auto`` with a warning.
-
-    :raises ConfigurationError: for what is no JSON object.
-    """
-    try:
-        extra = json.loads(text) if text and text.strip() else {}
-    except ValueError:
-        extra = None
-    if not isinstance(extra, dict):
-        raise ConfigurationError('The connection\'s extra is no JSON object. Write it like {"timeout": 60}.')
-    return extra

@@ -165,7 +165,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
                 raise LangSmithException(line)
             case "error":
                 raise AirflowFailException(line)
-        raise AirflowFailException(f"The trigger sent an event of no known kind: {event!r}. Clear the task.")
+        raise AirflowFailException("The trigger sent an event of no known kind. Clear the task.")
 
     def _set_deadlines(self, context: Context) -> None:
         """Count ``timeout`` from the first look and ``execution_timeout`` from this process's start, like Airflow."""
@@ -286,6 +286,10 @@ def _optional_condition(value: object, name: str) -> Condition | None:
     return None if text is None else parse(text, name)
 
 
+def _runs(value: int | str, name: str) -> int:
+    return arguments.whole(value, name, least=0)
+
+
 def _length_or_zero(value: str | timedelta, name: str) -> timedelta:
     return duration(value, name, may_be_zero=True)
 
@@ -318,7 +322,7 @@ class LangSmithFeedbackSensor(LangSmithSensor):
     """
 
     template_fields: Sequence[str] = (*LangSmithRunsOperator.template_fields, "condition", "fail_when", "min_runs")
-    readers = {"condition": parse, "fail_when": _optional_condition, "min_runs": arguments.whole}  # noqa: RUF012  # the base declares it
+    readers = {"condition": parse, "fail_when": _optional_condition, "min_runs": _runs}  # noqa: RUF012  # the base declares it
 
     def __init__(self, *, condition: str, fail_when: str | None = None, min_runs: int | str = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)

@@ -12,7 +12,7 @@ from asyncio import timeout
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
@@ -25,6 +25,8 @@ from airflow_langsmith.conditions import parse
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.watch import CLOCK, Clock, FeedbackWatch, LogThrottle, Outcome, Selection, SettledWatch, Watch
 from airflow_langsmith.windows import duration, seconds
+
+T = TypeVar("T")
 
 MAX_FAILURES = 5  # looks in a row that may fail before the task does; each has already tried again by itself
 MAX_LAST_LOOK = 60.0  # seconds beyond the deadline; a minute later Airflow gives the trigger up
@@ -46,6 +48,12 @@ async def _look(client: AsyncLangSmithClient, watch: Watch, longest: float) -> O
             return await client.drive(watch.look(client.backend))
     except TimeoutError:
         raise LateLookError(f"the look did not end within {longest:.0f} s") from None
+
+
+# What an event trigger takes for an argument that is not given, or blank.
+_WINDOW = "1d"
+_MIN_RUNS = 1
+_POKE_INTERVAL = 300.0  # seconds
 
 
 class LangSmithTrigger(BaseTrigger):
@@ -200,21 +208,22 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
         *,
         project: str,
         condition: str,
-        window: str | timedelta = "1d",
+        window: str | timedelta = _WINDOW,
         narrowed: Mapping[str, Any] | None = None,
-        min_runs: int | str = 1,
-        poke_interval: float | str | timedelta = 300.0,
+        min_runs: int | str = _MIN_RUNS,
+        poke_interval: float | str | timedelta = _POKE_INTERVAL,
         langsmith_conn_id: str = LangSmithHook.default_conn_name,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own is
         try:
             self.project = _final(project, "project")
             self.condition = str(parse(_final(condition, "condition")))
-            self.window = _spelled(window, "window")
+            self.window = _spelled(_given(window, _WINDOW), "window")
             self.narrowed = _narrowing(narrowed or {})
-            self.min_runs = arguments.whole(min_runs, "min_runs")
-            self.poke_interval = seconds(poke_interval, "poke_interval")
-            self.langsmith_conn_id = _final(langsmith_conn_id, "langsmith_conn_id")
+            self.min_runs = arguments.whole(_given(min_runs, _MIN_RUNS), "min_runs", least=0)
+            self.poke_interval = seconds(_given(poke_interval, _POKE_INTERVAL), "poke_interval")
+            conn_id = _given(langsmith_conn_id, LangSmithHook.default_conn_name)
+            self.langsmith_conn_id = _final(conn_id, "langsmith_conn_id")
             self._selection()
         except ConfigurationError as error:
             raise TriggerError(*error.args) from None
@@ -272,6 +281,11 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
         return f"langsmith_{sha256(what.encode()).hexdigest()[:16]}"
 
 
+def _given(value: T, default: T) -> T:
+    """Return an argument; blank text is as if it was not given."""
+    return default if isinstance(value, str) and not value.strip() else value
+
+
 def _final(value: object, name: str) -> str:
     """Read a text that is needed, and holds no template."""
     text = arguments.text(value, name)
@@ -291,6 +305,8 @@ def _refuse_templates(value: object, name: str) -> None:
 
 def _narrowing(narrowed: Mapping[str, Any]) -> dict[str, Any]:
     """Read what narrows the query as the sensors do, and write it as JSON, without what is not given."""
+    if not isinstance(narrowed, Mapping):
+        raise ConfigurationError(f"narrowed is {narrowed!r}. Write a dict, like {{'is_root': True}}.")
     readers = arguments.NARROWING
     if unknown := [name for name in narrowed if name not in readers]:
         raise ConfigurationError(f"narrowed has no {unknown[0]!r}. {one_of(unknown[0], readers)}")

@@ -102,7 +102,7 @@ def environment(pair: Pair) -> Path:
     wanted = [f"apache-airflow=={pair.airflow}", *(line for line in PROJECT["dependencies"] if "airflow>=" not in line)]
     wanted += [line for extra in EXTRAS for line in PROJECT["optional-dependencies"][extra]]
     if not python.exists():
-        run("uv", "venv", "--quiet", "--python", pair.python, str(folder))
+        run("uv", "venv", "--quiet", "--seed", "--python", pair.python, str(folder))
     resolution = ("--resolution", "lowest-direct") if pair.lowest else ()
     index = ("--python-version", pair.python, "--exclude-newer", pair.day)
     run("uv", "pip", "compile", "-q", "-", *index, *resolution, "-o", str(constraints), given="\n".join(wanted))

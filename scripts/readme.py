@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from airflow_langsmith.api import v1, v2
 from airflow_langsmith.views import VIEWS, Column
+from airflow_langsmith.views.columns import IDS
+from airflow_langsmith.views.redact import TEXTS
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 
@@ -20,13 +23,39 @@ def table(view: str) -> str:
     return "\n".join(rows)
 
 
+def table_of_sources() -> str:
+    """Write what columns are made of, where that has another name."""
+    made: dict[tuple[str, ...], dict[str, None]] = {}
+    for view in VIEWS.values():
+        for column in (*view.columns, *([view.marks] if view.marks else [])):
+            if column.made_of:
+                made.setdefault(column.made_of, {})[column.name] = None
+    rows = ["| a rule for | holds for |", "|---|---|"]
+    return "\n".join(rows + [f"| {_names(paths)} | {_names(columns)} |" for paths, columns in made.items()])
+
+
+def table_of_what_is_left_alone() -> str:
+    """Write the columns that ``"*"`` of redact does not act on."""
+    rows = ["| view | columns |", "|---|---|"]
+    for view in VIEWS.values():
+        left = [column.name for column in view.columns if column.type not in TEXTS or column.made_of == IDS]
+        rows.append(f"| `{view.name}` | {_names(left)} |")
+    return "\n".join(rows)
+
+
 def with_tables(text: str) -> str:
     """Put the tables in their places."""
-    for view in VIEWS:
-        before, begin, rest = text.partition(f"<!-- columns of {view} -->\n")
+    tables = {f"columns of {view}": table(view) for view in VIEWS}
+    tables |= {"made of": table_of_sources(), "left alone": table_of_what_is_left_alone()}
+    for name, written in tables.items():
+        before, begin, rest = text.partition(f"<!-- {name} -->\n")
         _, end, after = rest.partition("<!-- end -->")
-        text = f"{before}{begin}{table(view)}\n{end}{after}"
+        text = f"{before}{begin}{written}\n{end}{after}"
     return text
+
+
+def _names(names: Iterable[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _row(column: Column, of: str) -> str:

@@ -40,6 +40,7 @@ format_of({!r}, {!r}).open(Path("part"), view_of("runs"))
     [
         ("pyarrow", FORMAT.format("parquet", None), "parquet"),
         ("pyarrow", FORMAT.format("jsonl", "zstd"), "parquet"),
+        ("pyarrow", FORMAT.format("csv", "zstd"), "parquet"),
         ("s3fs", OPEN.format("s3://lake/runs"), "s3"),
         ("airflow.providers.amazon.aws.fs.s3", OPEN.format("s3a://lake/runs"), "s3"),
         ("gcsfs,airflow.providers.google.cloud.fs.gcs", OPEN.format("gs://lake/runs"), "gcs"),

@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from importlib import metadata
 from typing import Any
@@ -21,15 +21,27 @@ from hypothesis import strategies as st
 
 from airflow_langsmith.api.errors import ConfigurationError, InvalidQueryError, LangSmithError
 from airflow_langsmith.api.filters import thread
+from airflow_langsmith.api.messages import MAX_LINE
+from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.arguments import NARROWING
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.wording import says
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 AIRFLOW = tuple(map(int, metadata.version("apache-airflow").split(".")[:2]))
 
 TaskLog = Callable[[], list[tuple[str, str]]]
+
+
+@pytest.fixture(scope="module")
+def nobody() -> Iterator[LangSmithHook]:
+    """A hook of a server at which nobody answers."""
+    hook = LangSmithHook()
+    hook.__dict__["settings"] = Settings(api_url="http://127.0.0.1:1", api_version="v2", api_key="k", max_retries=0)
+    with hook:
+        yield hook
 
 
 @pytest.fixture
@@ -350,6 +362,92 @@ def test_an_extra_that_is_no_object(monkeypatch: pytest.MonkeyPatch, extra: str)
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", json.dumps({"password": "key", "extra": extra}))
     with pytest.raises(ConfigurationError, match="extra is no JSON object"):
         _ = LangSmithHook().settings
+
+
+@pytest.mark.parametrize("written", ["{nope", "langsmith://me:hunter2@[x", "langsmith://me:hunter2@x:port"])
+def test_a_variable_that_airflow_cannot_read(connect: Any, written: str) -> None:
+    """A connection that is there, and that Airflow cannot read, is named by its variable, not said to be missing."""
+    with pytest.raises(ConfigurationError, match="AIRFLOW_CONN_BROKEN") as caught:
+        _ = connect(written, "broken").settings
+    assert "percent-encoded" in str(caught.value)
+    assert "hunter2" not in str(caught.value)
+
+
+ODD = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats()
+    | st.text(max_size=5)
+    | st.binary(max_size=3)
+    | st.datetimes()
+    | st.sampled_from(["None", " ", "[1", "eq(", "https://[oops", "9" * 5000, 10**30, object(), timedelta(days=1)])
+    | st.lists(st.none() | st.integers() | st.text(max_size=3), max_size=2)
+    | st.dictionaries(st.text(max_size=3), st.integers(), max_size=1)
+)
+RUNS: dict[str, Any] = dict.fromkeys(["project", *NARROWING, "start_time", "end_time"])
+CALLS: dict[str, list[str]] = {
+    "query_runs": [*RUNS, "select", "limit", "parent_run_id"],
+    "count_runs": [*RUNS],
+    "read_run": ["run_id", "project", "select"],
+    "read_trace": ["trace_id", "project", "select"],
+    "read_thread": ["thread_id", "project", "select"],
+    "list_feedback": ["project", "run_ids", "keys", "created_after", "created_before"],
+    "list_projects": ["name_contains"],
+    "project_id": ["name"],
+    "validate_filter": ["filter", "project", "trace_filter", "tree_filter"],
+}
+NEEDED = {"project": "shop", "run_id": "a", "trace_id": "a", "thread_id": "a", "name": "shop"}
+
+
+@given(data=st.data(), call=st.sampled_from(sorted(CALLS)))
+@settings(max_examples=150)
+def test_no_argument_is_an_error_of_its_own(nobody: LangSmithHook, data: Any, call: str) -> None:
+    """Whatever an argument of the hook is, it is taken, or refused by an error of ours whose lines fit."""
+    name = data.draw(st.sampled_from(CALLS[call]))
+    given = {needed: NEEDED[needed] for needed in NEEDED if needed in CALLS[call]} | {name: data.draw(ODD)}
+    try:
+        answer = getattr(nobody, call)(**given)
+        list(answer if isinstance(answer, Iterator) else [])
+    except LangSmithError as error:
+        told = str(error)
+    else:
+        told = ""
+    assert told.replace("\n", "").isprintable()
+    assert all(len(line) <= MAX_LINE or len(line.split()) == 1 for line in told.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("call", "given", "told"),
+    [
+        ("query_runs", {"limit": -1}, "limit is -1; it has to be 0 or more"),
+        ("query_runs", {"limit": "ten"}, "limit is 'ten'; it has to be a whole number"),
+        ("query_runs", {"project": None}, "project is empty"),
+        ("query_runs", {"project": 5}, "project is 5; it has to be a list"),
+        ("query_runs", {"start_time": "2026-03-01"}, "start_time is '2026-03-01'; it has to be a datetime"),
+        ("read_trace", {"trace_id": " "}, "trace_id is empty"),
+        ("read_run", {"run_id": "https://[oops"}, "names no run"),
+        ("read_run", {"run_id": str(UUID(int=0)), "project": " ", "select": ["nam"]}, "Did you mean 'name'"),
+    ],
+)
+def test_a_wrong_argument_is_named(nobody: LangSmithHook, call: str, given: dict[str, Any], told: str) -> None:
+    """An argument of the hook that cannot be meant is refused by its name."""
+    with pytest.raises(ConfigurationError, match=says(told)):
+        list(getattr(nobody, call)(**{"project": "shop", **given}))
+
+
+def test_a_blank_limit_is_none(langsmith: LangSmithStandIn, connect: Any) -> None:
+    """A blank limit means all runs, as if it was not given; a text is read as a number."""
+    for _ in range(3):
+        langsmith.add_run(project="shop", start_time=START)
+    with connect(langsmith.connection()) as hook:
+        numbers = [len(list(hook.query_runs(project="shop", limit=limit))) for limit in ("", " ", None, "2", 0)]
+    assert numbers == [3, 3, 3, 2, 0]
+
+
+def test_a_blank_connection_id_is_the_default() -> None:
+    """A blank id of a connection is as if it was not given, as for operators."""
+    assert LangSmithHook("  ").langsmith_conn_id == LangSmithHook.default_conn_name
 
 
 def test_the_key_is_masked_and_nothing_else_is(langsmith: LangSmithStandIn) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
-from urllib.parse import parse_qs, urlencode, urlsplit
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
 from uuid import UUID
 
 from airflow_langsmith.api.errors import ConfigurationError
@@ -16,6 +16,7 @@ from airflow_langsmith.api.settings import Settings
 _UUID = "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
 _PROJECT = re.compile(f"/projects/p/({_UUID})")
 _RUN = re.compile(f"/r/({_UUID})")
+_PEEKED = re.compile(f"[?&]peek=({_UUID})(?:[&#]|$)")  # the run opened beside a list of runs
 _SHARED = re.compile(f"/public/({_UUID})/r(?:/({_UUID}))?(?:[/?#]|$)")
 
 
@@ -25,7 +26,7 @@ class Named:
 
     run_id: str | None
     project_id: str | None = None
-    share_token: str | None = None
+    share_token: str | None = field(default=None, repr=False)
 
 
 def named(text: str) -> Named:
@@ -45,8 +46,7 @@ def named(text: str) -> Named:
     if shared := _SHARED.search(pasted):
         return Named(shared[2], share_token=shared[1])
     project = _PROJECT.search(pasted)
-    peeked = parse_qs(urlsplit(pasted).query).get("peek", [""])[-1]  # the run opened beside a list of runs
-    run = _RUN.search(pasted) or re.fullmatch(f"({_UUID})", peeked)
+    run = _RUN.search(pasted) or _PEEKED.search(pasted)
     if run is None:
         shown = "This public link" if "/public/" in pasted else repr(pasted[:200])
         raise ConfigurationError(

@@ -86,7 +86,7 @@ def download(
 def _taken(attachment: Attachment, path: Path, land: Callable[[Attachment, Path], None], answer: Response) -> None:
     size = path.stat().st_size
     if attachment.size not in (None, size):
-        raise TransportError(f"Attachment {attachment.name!r} has {attachment.size} bytes, and {size} came.")
+        raise TransportError(f"An attachment has {attachment.size} bytes, and {size} came.")
     attachment.size = size
     attachment.type = attachment.type or answer.headers.get("content-type") or None
     land(attachment, path)

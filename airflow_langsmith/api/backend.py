@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from typing import Any, Protocol
 
 from airflow_langsmith.api import v1, v2
@@ -130,5 +131,5 @@ def _release(version: str) -> tuple[int, ...]:
     >>> _release("0.16.3") >= (0, 16)
     True
     """
-    numbers = version.lstrip("v").split(".")[:2]
-    return tuple(int(number) for number in numbers) if all(number.isdigit() for number in numbers) else (0,)
+    numbers = re.match(r"v*([0-9]{1,9})(?:\.([0-9]{1,9}))?(?:\.|$)", version)
+    return tuple(int(number) for number in numbers.groups() if number) if numbers else (0,)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import copy
 import logging
+import re
 import threading
 import time
 from collections.abc import AsyncIterator, Iterator
@@ -70,6 +71,11 @@ class _Driven:
         """How long it waited for the rate limit, and before it asked again."""
         return self._waits.seconds
 
+    @property
+    def waited_by_thread(self) -> float:
+        """How long this thread waited, in seconds, for the same."""
+        return self._waits.seconds_of_thread
+
     def needed(self, tier: str) -> float:
         """How many requests have to be under way at a time to use a budget up."""
         return self._pacer(tier).needed
@@ -102,8 +108,14 @@ class _Driven:
             todo = f"Set api_version to auto or v2 in {self.settings.named}"
         else:
             todo = "There is nothing to do: this package changes to what takes its place"
-        log.warning("LangSmith removes %s on %s", request.named, reply.headers.get("sunset", "a later day"))
+        log.warning("LangSmith removes %s on %s", request.named, _day(reply.headers.get("sunset", "")))
         log.warning(todo)
+
+
+def _day(sunset: str) -> str:
+    """Read the day of a Sunset header; nothing else of a header is shown."""
+    found = re.match(r"[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4}", sunset)
+    return found[0] if found else "a later day"
 
 
 class StoppedError(Exception):
@@ -310,13 +322,16 @@ class AsyncLangSmithClient(_Driven):
 
     async def drive(self, flow: Flow[T]) -> T:
         """Push a flow to its result, in threads: to read a large page would hold up whatever else the loop does."""
+        try:
+            return await self._push(flow)
+        except LangSmithError as error:
+            error.where = self.settings.about
+            raise
+
+    async def _push(self, flow: Flow[T]) -> T:
         reply: Reply = None
         while True:
-            try:
-                step = await asyncio.to_thread(_advance, flow, reply)
-            except LangSmithError as error:
-                error.where = self.settings.about
-                raise
+            step = await asyncio.to_thread(_advance, flow, reply)
             if isinstance(step, _End):
                 return step.result
             if isinstance(step, Together):

@@ -129,5 +129,5 @@ def unpacker(encoding: str) -> Unpacker:
     :raises PackingError: for one that was not asked for.
     """
     if encoding not in UNPACKERS:
-        raise PackingError(f"it is packed as {encoding!r}, and {ACCEPTED} was asked for")
+        raise PackingError(f"it is not packed as {ACCEPTED}, which was asked for")
     return UNPACKERS[encoding]()

@@ -5,7 +5,8 @@ Everything that can go wrong, sorted by what cures it.
 
     LangSmithError
     ├── ConfigurationError (ValueError)   a connection or an argument is wrong       only you can
-    ├── ApiError                          LangSmith answered, but not with data
+    ├── ApiError                          LangSmith answered, but not with data      only you can
+    │   ├── RedirectError                 3xx: host is not the API itself            only you can
     │   ├── AuthenticationError           401, 403: key, workspace or region         only you can
     │   ├── NotFoundError                 404: no such project or address            only you can
     │   │   └── RunNotFoundError          404: no such run                           only you can
@@ -14,7 +15,7 @@ Everything that can go wrong, sorted by what cures it.
     │   ├── ProxyError                    401, 403 that is not LangSmith's JSON      a retry may
     │   ├── PageTooLargeError             413: the page has to shrink                a retry may
     │   ├── RateLimitError                429                                        a retry may
-    │   └── ServerError                   408, 425, 5xx                              a retry may
+    │   └── ServerError                   408, 409, 421, 423, 425, 499, 5xx          a retry may
     ├── TransportError                    no answer: refused, reset, cut short       a retry may
     │   └── ReadTimeoutError              no answer in time                          a retry may
     ├── LocalDiskError                    the worker's own disk takes no more        a retry may
@@ -24,23 +25,20 @@ Everything that can go wrong, sorted by what cures it.
         ├── MissingPayloadError           a payload is not where its link leads      a retry may
         └── LargePayloadError             a body over the size that is taken here    only you can
 
-``windows``, ``export`` and ``triggers`` add their own leaves. ``retriable`` is the one place that tells the two kinds
-apart: the retry loop reads it, and so does the surface when it tells Airflow whether to try again.
+``statuses`` has the kind of every HTTP status. ``windows``, ``export`` and ``triggers`` add their own leaves.
+``retriable`` is the one place that tells the two kinds apart: the retry loop reads it, and so does the surface when it
+tells Airflow whether to try again.
 
-Every error takes positional arguments only, so that it pickles, and none ever carries a header.
+Every error takes positional arguments only, so that it pickles. None ever carries a header, a secret or data
+(:mod:`airflow_langsmith.api.masking`).
 """
 
 from __future__ import annotations
 
-import email.utils
-import json
-import time
 from typing import Any, ClassVar
 
-from airflow_langsmith.api.messages import lay_out, shortened
-
-DETAIL_LIMIT = 500  # characters of the server's own words
-PAGE_LIMIT = 150  # characters of a page that is not LangSmith's JSON; proxies answer with whole pages
+from airflow_langsmith.api.masking import masked
+from airflow_langsmith.api.messages import lay_out
 
 NEVER = "A retry will not help."
 
@@ -55,6 +53,9 @@ class LangSmithError(Exception):
 
     retriable: ClassVar[bool] = False
     where: str = ""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*(masked(arg) if isinstance(arg, str) else arg for arg in args))
 
     @property
     def message(self) -> str:
@@ -79,12 +80,16 @@ class ApiError(LangSmithError):
     """
     LangSmith, or something in front of it, answered with an error.
 
-    ``status``, ``method`` and ``path`` name the request, ``detail`` is the server's own text (500 characters at
-    most), ``about`` says what was asked: project, window, position. ``retry_after`` is in seconds where given.
+    ``status``, ``method`` and ``path`` name the request, ``detail`` is the server's own text about a refusal (500
+    characters at most), ``about`` says what was asked: project, window, position. ``retry_after`` is in seconds where
+    given.
     """
 
-    summary: ClassVar[str] = "LangSmith answered with an error"
-    advice: ClassVar[str] = ""
+    summary: ClassVar[str] = "The request was refused"
+    advice: ClassVar[str] = (
+        "Check that host is LangSmith's API, and what stands between it and the worker: proxies and firewalls refuse "
+        "requests, too."
+    )
     hint: str = ""  # what is wrong, in better words than the server's, where somebody knows them
 
     def __init__(
@@ -93,9 +98,9 @@ class ApiError(LangSmithError):
         super().__init__(status, method, path, detail, about, retry_after)
         self.status = status
         self.method = method
-        self.path = path
-        self.detail = detail
-        self.about = about
+        self.path = masked(path)
+        self.detail = masked(detail)
+        self.about = masked(about)
         self.retry_after = retry_after
         self.is_deprecated = False  # whether the answer said that this address will be removed
         self.better_advice = ""  # in place of the kind's own, if more is known
@@ -109,12 +114,22 @@ class ApiError(LangSmithError):
         said = f"{self.summary}: {reason}" if reason else f"{self.summary}."
         quoted = f": {detail}." if self.hint and detail else "."
         advice = self.better_advice or self.advice
-        return f"{said} {advice}\nLangSmith answered {self.status} to {self.method} {self.path}{about}{quoted}"
+        return f"{said} {advice}\nStatus {self.status} to {self.method} {self.path}{about}{quoted}"
 
     @property
     def cause(self) -> str:
         """Which answer it was to what."""
         return f"{self.status} to {self.method} {self.path}"
+
+
+class RedirectError(ApiError):
+    """What was asked for is elsewhere; nobody goes there, because the key would go along."""
+
+    summary = "The server redirects the request"
+    advice = (
+        "Set the connection's host to LangSmith's API itself, not to its UI, a login page or http:// in place of "
+        "https://. No redirect is followed, because the API key would go along."
+    )
 
 
 class AuthenticationError(ApiError):
@@ -238,77 +253,3 @@ class LargePayloadError(PayloadError):
 
 
 GONE = (NotFoundError, UnsupportedError)  # what an address answers that this server has not, or not any more
-
-_BY_STATUS: dict[int, type[ApiError]] = {
-    400: InvalidQueryError,
-    401: AuthenticationError,
-    403: AuthenticationError,
-    404: NotFoundError,
-    405: UnsupportedError,
-    408: ServerError,
-    410: UnsupportedError,
-    413: PageTooLargeError,
-    422: InvalidQueryError,
-    425: ServerError,
-    429: RateLimitError,
-    501: UnsupportedError,
-}
-
-
-def error_for(
-    status: int, method: str, path: str, body: bytes, about: str = "", retry_after: str | None = None
-) -> ApiError:
-    """Give an answer that is no success its error."""
-    document = _json(body)
-    kind = _BY_STATUS.get(status, ServerError if status >= 500 else InvalidQueryError)  # noqa: PLR2004
-    if kind is AuthenticationError and document is None:
-        kind = ProxyError
-    if document is not None:
-        detail = " ".join(_detail(document).split())[:DETAIL_LIMIT]
-    else:
-        detail = shortened(body.decode("utf-8", "replace"), PAGE_LIMIT)
-    if 300 <= status < 400:  # noqa: PLR2004
-        detail = "a redirect; host must be LangSmith's API, not its UI"
-    return kind(status, method, path, detail, about, seconds_from(retry_after))
-
-
-def seconds_from(retry_after: str | None) -> float | None:
-    """
-    Read a Retry-After header, in seconds or as a date; anything else is as if it were not there.
-
-    >>> seconds_from("7")
-    7.0
-    >>> seconds_from("soon") is None
-    True
-    """
-    if not retry_after:
-        return None
-    try:
-        return max(0.0, float(retry_after))
-    except ValueError:
-        try:
-            return max(0.0, email.utils.parsedate_to_datetime(retry_after).timestamp() - time.time())
-        except ValueError:
-            return None
-
-
-def _json(body: bytes) -> Any:
-    try:
-        return json.loads(body)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _detail(document: Any) -> str:
-    """Find the sentence in any of the shapes LangSmith's two generations use."""
-    if isinstance(document, dict):
-        for key in ("detail", "error", "message", "title"):
-            if document.get(key):
-                found = document[key]
-                if isinstance(found, list):
-                    return "; ".join(_detail(item) for item in found)
-                return str(found)
-        if "msg" in document:
-            place = ".".join(str(part) for part in document.get("loc") or ())
-            return f"{place}: {document['msg']}"
-    return json.dumps(document)

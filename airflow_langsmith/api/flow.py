@@ -22,8 +22,8 @@ from airflow_langsmith.api.errors import (
     RateLimitError,
     ReadTimeoutError,
     ServerError,
-    error_for,
 )
+from airflow_langsmith.api.statuses import error_for
 from airflow_langsmith.api.wire import DECODE_ERRORS
 
 T = TypeVar("T")
@@ -33,7 +33,7 @@ LARGEST_ANSWER = 16 * 1024 * 1024  # bytes of one that is no run: projects, feed
 # run, which has ten of them; escapes double that. Reading one of this size takes four times as much memory.
 LARGEST_RUN = 512 * 1024 * 1024
 
-_MAYBE_TOO_LARGE = (502, 504)  # what a gateway says when a page took too long or was too big
+_MAYBE_TOO_LARGE = (499, 502, 504, 524)  # what a gateway says when a page took too long or was too big
 
 
 @dataclass(frozen=True)
@@ -42,19 +42,21 @@ class Request:
     One question.
 
     ``tier`` names the budget it counts against, ``about`` what it is for, in words. ``shown`` stands for a path that is
-    a secret itself. ``largest`` is how many bytes of a body are taken, once it is unpacked, before reading stops.
-    ``into`` is a file that takes the body of a success in place of memory; it is there only if the body is whole.
-    ``pages_left`` is about how many pages there are to read from this one on, where that is known.
+    a secret itself, or has ``secret`` in it, which is masked if a server echoes it. ``largest`` is how many bytes of a
+    body are taken, once it is unpacked, before reading stops. ``into`` is a file that takes the body of a success in
+    place of memory; it is there only if the body is whole. ``pages_left`` is about how many pages there are to read
+    from this one on, where that is known.
     """
 
     method: str
-    path: str
+    path: str = field(repr=False)
     tier: str = "other"
-    params: dict[str, Any] = field(default_factory=dict)
-    json: dict[str, Any] | None = None
+    params: dict[str, Any] = field(default_factory=dict, repr=False)
+    json: dict[str, Any] | None = field(default=None, repr=False)
     about: str = ""
     needs_key: bool = True
     shown: str = ""
+    secret: str = field(default="", repr=False)
     largest: int = LARGEST_ANSWER
     into: Path | None = None
     pages_left: float = 0.0
@@ -75,8 +77,8 @@ class Response:
     """One answer; header names in lower case."""
 
     status: int
-    headers: dict[str, str]
-    body: bytes
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
 
     @property
     def is_deprecated(self) -> bool:
@@ -129,7 +131,7 @@ class Backoff:
         """Seconds before the next try after ``failures`` ones."""
         if asked is not None:
             return min(asked, self.longest_asked) + random.uniform(0, 0.25)  # noqa: S311  # jitter is no secret
-        return float(min(self.longest, self.base * 2**failures) * random.uniform(0.75, 1.25))  # noqa: S311
+        return float(min(self.longest, self.base * 2.0 ** min(failures, 60)) * random.uniform(0.75, 1.25))  # noqa: S311
 
 
 def exchange(
@@ -168,17 +170,18 @@ def _reading(asked: Request, read: Callable[[bytes], T], body: bytes) -> T:
     except LangSmithError:
         raise
     except (*DECODE_ERRORS, TypeError, OverflowError, RecursionError) as error:
-        raise PayloadError(
-            f"LangSmith's answer to {asked.named} [{asked.about}] has a value that cannot be read: {error}. "
-            "Leave the column out, and tell us."
-        ) from error
+        kind = type(error).__name__
+    raise PayloadError(  # outside of the handler: what it caught may quote the value
+        f"LangSmith's answer to {asked.named} [{asked.about}] has a value that cannot be read ({kind}). "
+        "Leave the column out, and tell us."
+    )
 
 
 def _success(asked: Request, reply: Reply) -> bytes:
     if isinstance(reply, LangSmithError):
         raise reply
     if not isinstance(reply, Response):
-        raise TypeError(f"a request is answered by a Response, not {reply!r}")
+        raise TypeError(f"a request is answered by a Response, not by a {type(reply).__name__}")
     if not 200 <= reply.status < 300:  # noqa: PLR2004
         error = error_for(
             reply.status,
@@ -186,7 +189,7 @@ def _success(asked: Request, reply: Reply) -> bytes:
             asked.shown or asked.path,
             reply.body,
             asked.about,
-            reply.headers.get("retry-after"),
+            reply.headers,
         )
         error.is_deprecated = reply.is_deprecated
         raise error

@@ -34,6 +34,9 @@ _OWN = re.compile(r"(?:[\w.-]+\.)?smith\.langchain\.com")
 _UI_OF_PRIVATE = {"us": REGIONS["us"][1], "europe": REGIONS["eu"][1], "australia": REGIONS["apac"][1]}
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _SCHEMES = ("http", "https")
+_PORTS = {"http": 80, "https": 443}
+_ODD = re.compile(r"[\s\\]")  # browsers read some of these as something else
+_NAME = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63})*\.?")
 # What follows the API's root: the API itself, or a page of the UI, which self-hosted servers have on the same host.
 _BELOW_ROOT = re.compile(r"/(?:api/v\d+(?:/.*)?|api/?|o/.*|public/.*)$")
 
@@ -59,7 +62,7 @@ def address_of(host: str | None, port: int | None, schema: str | None) -> str:
     place, slash, below = rest.partition("/")
     with suppress(ValueError):
         place = f"[{IPv6Address(place)}]"
-    default = {"https": 443, "http": 80}.get(scheme.lower(), 443)
+    default = _PORTS.get(scheme.lower(), 443)
     known = f":{port}" if port and not (port == default and rest.lower() in {"", *REGIONS}) else ""
     return f"{scheme}{mark}{place}{known}{slash}{below}{f'/{path}' if path else ''}"
 
@@ -87,21 +90,54 @@ def api_root(host: str | None) -> str:
             f"{', '.join(REGIONS)}. A server of your own is written as a URL, like https://{spelled}."
         )
     url = _split(with_scheme(spelled))
-    if url is None or any(map(str.isspace, spelled)):
+    if url is None:
         raise _no_address(spelled)
     name = str(url.hostname)
-    if _OWN.fullmatch(name):
-        if url.scheme == "http":
-            raise ConfigurationError(
-                f"The connection's host {name} is asked by http://, which would send the API key for all to read. "
-                f"Write https://{name}."
-            )
+    has_port = url.port is not None and url.port != _PORTS[url.scheme]
+    if has_port and (name in REGIONS or _OWN.fullmatch(name.rstrip("."))):
+        raise ConfigurationError(
+            f"The connection's host {name} is asked at port {url.port}, which LangSmith's own servers have not. Leave "
+            "the port out, of the host and of the connection."
+        )
+    if _OWN.fullmatch(own := name.rstrip(".")):
+        _refuse_plain_http(url, "host")
+        name = own
         return _UI_TO_API.get(f"https://{name}", f"https://{name}")  # which have no path of their own
     path = _BELOW_ROOT.sub("", url.path).rstrip("/")
     if (url.query or url.fragment) and path == url.path.rstrip("/"):
         raise _no_address(spelled)
-    port = f":{url.port}" if url.port and (url.scheme, url.port) not in (("http", 80), ("https", 443)) else ""
+    port = f":{url.port}" if has_port else ""
     return f"{url.scheme}://{f'[{name}]' if ':' in name else name}{port}{path}"
+
+
+def ui_root(ui_host: str) -> str:
+    """
+    Read the address of a UI, to which links lead.
+
+    >>> ui_root("langsmith.example.com/ui/")
+    'https://langsmith.example.com/ui'
+
+    :raises ConfigurationError: for what is no address.
+    """
+    address = with_scheme(ui_host)
+    url = _split(address)
+    if url is None:
+        raise ConfigurationError(
+            f"The connection's extra 'ui_host' is no address: {_shown(ui_host)}. Give a URL like "
+            "https://langsmith.example.com, without user and password."
+        )
+    _refuse_plain_http(url, "extra 'ui_host'")
+    return address.rstrip("/")
+
+
+def _refuse_plain_http(url: SplitResult, field: str) -> None:
+    """Refuse http:// to LangSmith's own clouds: everybody on the way could read along. Others may be asked so."""
+    name = str(url.hostname).rstrip(".")
+    if url.scheme == "http" and _OWN.fullmatch(name):
+        raise ConfigurationError(
+            f"The connection's {field} is asked by http://, which would send the API key for all to read. "
+            f"Write https://{name}."
+        )
 
 
 def is_langsmiths(api_url: str) -> bool:
@@ -139,14 +175,24 @@ def _split(address: str) -> SplitResult | None:
     """Take a URL apart; None for one that cannot be asked, or has credentials in it."""
     try:
         url = urlsplit(address)
-        usable = url.scheme in _SCHEMES and bool(url.hostname) and url.port != 0 and "@" not in url.netloc
+        name = url.hostname or ""
+        is_known = url.scheme in _SCHEMES and url.port != 0 and "@" not in url.netloc
+        if ":" in name:
+            IPv6Address(name)
+        elif not _NAME.fullmatch(name) or "[" in url.netloc or name in _SCHEMES:  # https:/host, https://https://host
+            return None
     except ValueError:
         return None
-    return url if usable else None
+    return url if is_known and address.isprintable() and not _ODD.search(address) else None
+
+
+def _shown(spelled: str) -> str:
+    """Write an address as an error shows it: without credentials, and no longer than a line."""
+    return repr(spelled.rpartition("@")[2][:60])
 
 
 def _no_address(spelled: str) -> ConfigurationError:
     return ConfigurationError(
-        f"The connection's host is no API address: {spelled.rpartition('@')[2]!r}. Leave it empty for LangSmith's "
-        f"US cloud, name a region ({', '.join(REGIONS)}), or give a URL like https://langsmith.example.com."
+        f"The connection's host is no API address: {_shown(spelled)}. Leave it empty for LangSmith's US cloud, name a "
+        f"region ({', '.join(REGIONS)}), or give a URL like https://langsmith.example.com, without user and password."
     )

@@ -22,6 +22,17 @@ def media_type(written: str | None) -> str:
     return (written or "").partition(";")[0].strip().lower()
 
 
+def shown_type(written: str) -> str:
+    """
+    Read a type as an error may show it: its name, and nothing else that a server can write there.
+
+    >>> shown_type("text/html; charset=utf-8"), shown_type("<script>")
+    ('text/html', '')
+    """
+    found = re.match(r"[a-z]{1,20}/[a-z0-9.+-]{1,60}(?=\s*(?:;|$))", written, re.IGNORECASE)
+    return found[0].lower() if found else ""
+
+
 def told(written: str | None) -> tuple[str | None, int | None]:
     """
     Read the type of a file and its size in bytes, which LangSmith's SDK writes behind the type.

@@ -20,6 +20,7 @@ MAX_LINE = 90  # characters that Airflow's log view shows of a line
 PREFIX = "AirflowFailException: "  # what the log view writes before the first line of an error
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\.\.)(?<!e\.g\.)(?<!i\.e\.)\s+")
+_LONG_WORD = re.compile(r"(\S{1100})\S+")  # keys of objects have 1024 bytes
 _DRAWN = "  "  # what a line begins with that stays as it is: a marked filter
 
 
@@ -28,7 +29,8 @@ def lay_out(*texts: str) -> str:
     Put each sentence on lines of its own, none over 90 characters, the first one at the edge.
 
     The first line leaves room for the error's class. Lines that begin with two blanks stay as they are. No word is
-    broken, so that ids and addresses can be copied.
+    broken, so that ids and addresses can be copied; one that is longer than any of these is cut. Marks that no log can
+    show, or that would move its cursor, are replaced one by one.
 
     >>> print(lay_out("There is no view 'run'. Did you mean 'runs'?", "A retry will not help."))
     There is no view 'run'.
@@ -36,7 +38,8 @@ def lay_out(*texts: str) -> str:
       A retry will not help.
     """
     lines: list[str] = []
-    for line in "\n".join(texts).splitlines():
+    for written in "\n".join(texts).split("\n"):
+        line = _LONG_WORD.sub(r"\1…", "".join(mark if mark.isprintable() else "\ufffd" for mark in written))
         if line.startswith(_DRAWN):
             lines.append(line)
             continue
@@ -54,12 +57,12 @@ def lay_out(*texts: str) -> str:
 
 def shortened(text: str, max_characters: int) -> str:
     """
-    Return the text, or its beginning where it is longer.
+    Return the text, or its beginning where it is longer, without the marks that a log cannot show.
 
     >>> shortened("connection refused by the host", 12)
     'connection…'
     """
-    line = " ".join(text.split())
+    line = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
     return line if len(line) <= max_characters else line[: max_characters - 1].rstrip() + "…"
 
 

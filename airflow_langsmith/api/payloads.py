@@ -16,19 +16,23 @@ from airflow_langsmith.api.errors import (
     MissingPayloadError,
     PayloadError,
     TransportError,
-    error_for,
 )
 from airflow_langsmith.api.flow import Backoff, Flow, Pause, Reply, Request, Response, Together
-from airflow_langsmith.api.media import is_another
+from airflow_langsmith.api.media import is_another, shown_type
 from airflow_langsmith.api.messages import MAX_LINE, shortened
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.settings import is_relative
+from airflow_langsmith.api.statuses import error_for
 from airflow_langsmith.api.wire import decode
 
 log = logging.getLogger(__name__)
 
 AT_ONCE = 8  # requests; storage has no budget to keep, and more than that only waits for the network
 LARGEST = 64 * 1024 * 1024  # bytes of one payload, held in memory; LangSmith itself takes no larger ones than 20 MB
+
+_WHOLE = 200  # 206 is a part, 203 what a proxy made of it, and the other successes are no content
+# One of these headers has to be there. Else the end of the connection is the end of the body, and it may have been cut.
+_END_IS_TOLD = frozenset(("content-length", "transfer-encoding"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,8 +59,8 @@ class Blob:
 
     @property
     def what(self) -> str:
-        """Name it in logs and errors."""
-        return f"{self.name} of run {self.run.id}"
+        """Name it in logs and errors; the name of an attachment is the user's, and only the row has it."""
+        return f"{'attachment' if '.' in self.name else self.name} of run {self.run.id}"
 
 
 def json_blob(run: Run, name: str, url: str, put: Callable[[Raw], None]) -> Blob:
@@ -84,6 +88,8 @@ def text_blob(run: Run, name: str, url: str, put: Callable[[str], None]) -> Blob
     """
 
     def take(answer: Response) -> None:
+        if not answer.body:
+            raise PayloadError(f"The {name} of run {run.id} in blob storage is empty.")
         try:
             text = decode(_JSON_STRING, answer.body, name, levels=0)
         except (TransportError, PayloadError):
@@ -154,6 +160,8 @@ def _take(blob: Blob, reply: Reply) -> PayloadError | TransportError | None:
     try:
         blob.take(_received(blob, reply))
     except (PayloadError, TransportError) as error:
+        if blob.into:
+            blob.into.unlink(missing_ok=True)
         return error
     return None
 
@@ -167,15 +175,18 @@ def _received(blob: Blob, reply: Reply) -> Response:
     if isinstance(reply, LangSmithError):
         raise MissingPayloadError(f"The link to the {blob.what} leads nowhere. {reply.message}")
     if not isinstance(reply, Response):
-        raise TypeError(f"a request is answered by a Response, not {reply!r}")
-    if not 200 <= reply.status < 300:  # noqa: PLR2004
-        may_come = error_for(reply.status, "GET", "blob storage", b"{}").retriable
+        raise TypeError(f"a request is answered by a Response, not by a {type(reply).__name__}")
+    if reply.status != _WHOLE:
+        is_success = 200 <= reply.status < 300  # noqa: PLR2004
+        may_come = is_success or error_for(reply.status, "GET", "blob storage", b"{}").retriable
         kind = TransportError if may_come else MissingPayloadError
         raise kind(f"Blob storage answered {reply.status} for the {blob.what}. A retry may help, because links expire.")
+    if "content-range" in reply.headers or not _END_IS_TOLD & reply.headers.keys():
+        raise TransportError(f"Nothing tells that the {blob.what} came whole from blob storage. A retry may help.")
     arrived = reply.headers.get("content-type", "")
     if is_another(arrived, blob.type, own_host=is_relative(blob.url)):
         raise MissingPayloadError(
-            f"Blob storage answered with {arrived[:80]!r} in place of the {blob.what} "
+            f"Blob storage answered with {shown_type(arrived)!r} in place of the {blob.what} "
             f"({blob.type or 'of unknown type'}). A retry may help, because links expire."
         )
     return reply

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
@@ -81,8 +82,7 @@ class RunQuery:
             )
         if self.run_type is not None and self.run_type.lower() not in RUN_TYPES:
             raise ConfigurationError(f"There is no run type {self.run_type!r}. {one_of(self.run_type, RUN_TYPES)}")
-        if unknown := sorted(set(self.fields) - set(FIELDS)):
-            raise ConfigurationError(f"A run has no field {unknown[0]!r}. {one_of(unknown[0], FIELDS)}")
+        check_fields(self.fields)
         if self.payloads not in get_args(Payloads):
             raise ConfigurationError(f"payloads is {self.payloads!r}. {one_of(self.payloads, get_args(Payloads))}")
         for name, filter_ in self.filters.items():
@@ -125,6 +125,16 @@ class RunQuery:
         """The exact half-open window, and the user's filter beside it, never in place of it."""
         window = f'gte(start_time, "{instant(self.start)}"), lt(start_time, "{instant(self.end)}")'
         return f"and({window}, {self.filter})" if self.filter else f"and({window})"
+
+
+def check_fields(names: Iterable[str]) -> None:
+    """
+    Refuse a field that no run has.
+
+    :raises ConfigurationError: naming the field that may be meant.
+    """
+    if unknown := sorted(set(names) - set(FIELDS)):
+        raise ConfigurationError(f"A run has no field {unknown[0]!r}. {one_of(unknown[0], FIELDS)}")
 
 
 def bounded(moment: datetime, name: str) -> datetime:

@@ -18,7 +18,7 @@ from airflow_langsmith.api.listing import Listing
 from airflow_langsmith.api.messages import did_you_mean
 from airflow_langsmith.api.query import MARGIN, bounded, instant
 from airflow_langsmith.api.records import Feedback, Info, Project
-from airflow_langsmith.api.wire import decode, finite, moment
+from airflow_langsmith.api.wire import decode, field, finite, moment
 
 T = TypeVar("T")
 
@@ -165,7 +165,8 @@ class FeedbackWalk:
 
 def _piece(wire: _WireFeedback) -> Feedback:
     score = None if isinstance(wire.score, str) else wire.score
-    return Feedback(**{**asdict(wire), "score": score, **{name: moment(getattr(wire, name)) for name in _TIMES}})
+    times = {name: field(moment, getattr(wire, name) or "", name, f"feedback {wire.id}") for name in _TIMES}
+    return Feedback(**{**asdict(wire), "score": score, **times})
 
 
 def _given_in(piece: Feedback, after: datetime | None, before: datetime | None) -> bool:

@@ -26,7 +26,7 @@ def certain_retention(project: Project) -> timedelta | None:
     """Return how long the traces of a project are kept, as far as the project itself says so."""
     if _is_base(project):
         return BASE
-    return timedelta(days=project.longlived_ttl_days) if project.longlived_ttl_days else None
+    return _days(project.longlived_ttl_days) if project.longlived_ttl_days else None
 
 
 def read_retention(project: Project, backoff: Backoff) -> Flow[timedelta]:
@@ -41,7 +41,12 @@ def read_retention(project: Project, backoff: Backoff) -> Flow[timedelta]:
         return EXTENDED
     own = [setting for setting in found if setting.tenant_id is not None]
     days = [setting.longlived_ttl_days for setting in own or found if setting.longlived_ttl_days]
-    return timedelta(days=max(days)) if days else EXTENDED
+    return _days(max(days)) if days else EXTENDED
+
+
+def _days(number: int) -> timedelta:
+    """Make a length of time of a number that may be anything: no calendar has more than a century of runs."""
+    return timedelta(days=min(max(number, 0), 36_500))
 
 
 def _is_base(project: Project) -> bool:

@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeVar, get_args
 from uuid import UUID
 
 from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.hosts import REGIONS, api_root, is_langsmiths, ui_of, with_scheme
-from airflow_langsmith.api.messages import one_of
+from airflow_langsmith.api.hosts import REGIONS, api_root, is_langsmiths, ui_of, ui_root
+from airflow_langsmith.api.messages import one_of, shortened
 
 T = TypeVar("T")
 
@@ -17,6 +17,7 @@ ApiVersion = Literal["auto", "v1", "v2"]
 
 # LangSmith names 60 s for its own SDK and pages with payloads are slow; a page that takes longer is asked for smaller.
 DEFAULT_TIMEOUT = 120.0
+LONGEST_TIMEOUT = 86_400  # seconds; no system waits for any time
 DEFAULT_MAX_RETRIES = 6  # with the pauses of `flow.Backoff`: about a minute of trouble
 
 
@@ -91,6 +92,7 @@ class Settings:
         api_url = read(api_root, host) or ""
         key = read(_key, api_key) or ""
         ui_host = _text(extra, "ui_host")
+        ui_url = read(ui_root, ui_host) if ui_host else ui_of(api_url)
         workspace_id, api_version = read(_uuid, extra, "workspace_id"), read(_version, extra)
         requests_per_10s, timeout = read(_whole, extra, "requests_per_10s", 1), read(_seconds, extra, "timeout")
         max_retries = read(_whole, extra, "max_retries", 0)
@@ -106,7 +108,7 @@ class Settings:
             max_retries=DEFAULT_MAX_RETRIES if max_retries is None else max_retries,
             verify=_verify(extra),
             conn_id=conn_id,
-            ui_url=with_scheme(ui_host).rstrip("/") if ui_host else ui_of(api_url),
+            ui_url=ui_url or "",
         )
 
 
@@ -122,7 +124,7 @@ def _key(api_key: str | None) -> str:
     key = (api_key or "").strip()
     if not key:
         raise ConfigurationError("The connection has no API key. Put it in the password field.")
-    if any(mark.isspace() for mark in key) or not key.isascii():
+    if not all("!" <= mark <= "~" for mark in key):
         raise ConfigurationError("The API key in the connection's password has blanks or marks no key has.")
     return key
 
@@ -147,7 +149,9 @@ def _version(extra: dict[str, Any]) -> ApiVersion:
     for version in get_args(ApiVersion):
         if text == version:
             return version  # type: ignore[no-any-return]
-    raise ConfigurationError(f"The connection's extra 'api_version' is {text!r}. {one_of(text, get_args(ApiVersion))}")
+    raise ConfigurationError(
+        f"The connection's extra 'api_version' is {shortened(repr(text), 40)}. {one_of(text, get_args(ApiVersion))}"
+    )
 
 
 def _whole(extra: dict[str, Any], name: str, least: int) -> int | None:
@@ -171,8 +175,8 @@ def _seconds(extra: dict[str, Any], name: str) -> float | None:
         seconds = float(text)
     except ValueError:
         seconds = 0.0
-    if not 0 < seconds < float("inf"):
-        raise _wrong(name, text, "a number of seconds above zero")
+    if not 0 < seconds <= LONGEST_TIMEOUT:
+        raise _wrong(name, text, f"a number of seconds above zero, {LONGEST_TIMEOUT} at most")
     return seconds
 
 
@@ -182,4 +186,4 @@ def _verify(extra: dict[str, Any]) -> bool | str:
 
 
 def _wrong(name: str, value: str, wanted: str) -> ConfigurationError:
-    return ConfigurationError(f"The connection's extra {name!r} is {value!r}. It must be {wanted}.")
+    return ConfigurationError(f"The connection's extra {name!r} is {shortened(repr(value), 40)}. It must be {wanted}.")

@@ -18,7 +18,7 @@ from functools import lru_cache, partial
 from pathlib import Path
 from socket import SHUT_RDWR, socket
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 import httpx
@@ -35,7 +35,9 @@ from airflow_langsmith.api.errors import (
     TransportError,
 )
 from airflow_langsmith.api.flow import Answer, Request, Response
+from airflow_langsmith.api.masking import without
 from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.api.statuses import PROXY_LOGIN
 
 CONNECT_TIMEOUT = 10.0  # seconds, as the official SDK waits
 TURNS = 16  # requests of one event loop to a server at a time; with answers in half a second, v2's budget
@@ -46,7 +48,7 @@ class Transport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._http = httpx.Client(**_options(settings), event_hooks={"request": [self._watch]})
+        self._http = _opened(httpx.Client, settings, event_hooks={"request": [self._watch]})
         self._url = _urls(self._http, settings)
         self._sockets: WeakSet[socket] = WeakSet()
         self._lock = Lock()
@@ -64,7 +66,7 @@ class Transport:
                             body.unpack()
                         if body.is_enough:
                             break
-                    return _response(answer, body.finish(), self._settings)
+                    return _response(answer, body.finish(), request, self._settings)
         except _FAILURES as error:
             return _failure(error, request)
 
@@ -99,7 +101,8 @@ class AsyncTransport:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._options = _options(settings)  # here, because nobody's loop runs yet, and a CA bundle takes long to read
+        # Made here, where no loop waits for it. Who finds connections that are shared already needs none of its own.
+        self._http = _opened(httpx.AsyncClient, settings)
         self._shared: _SharedConnections | None = None
 
     @asynccontextmanager
@@ -126,7 +129,7 @@ class AsyncTransport:
                                 await to_thread(body.unpack)
                             if body.is_enough:
                                 break
-                        return _response(answer, await to_thread(body.finish), self._settings)
+                        return _response(answer, await to_thread(body.finish), request, self._settings)
         except TimeoutError:
             return _failure(httpx.ReadTimeout(deadline.reason, request=asked), request)
         except _FAILURES as error:
@@ -146,8 +149,7 @@ class AsyncTransport:
         if self._shared is None:
             of_loop = _SHARED.setdefault(get_running_loop(), {})
             if self._settings not in of_loop:
-                http = httpx.AsyncClient(**self._options)
-                of_loop[self._settings] = _SharedConnections(http, _urls(http, self._settings))
+                of_loop[self._settings] = _SharedConnections(self._http, _urls(self._http, self._settings))
             self._shared = of_loop[self._settings]
             self._shared.users += 1
         return self._shared
@@ -170,10 +172,10 @@ def _body(request: Request, answer: httpx.Response) -> Body:
     return Body(request, answer.headers.get("content-encoding", ""), is_success=answer.is_success)
 
 
-def _response(answer: httpx.Response, content: bytes, settings: Settings) -> Response:
+def _response(answer: httpx.Response, content: bytes, request: Request, settings: Settings) -> Response:
     headers = {name.decode().lower(): value.decode("latin-1") for name, value in answer.headers.raw}
-    if settings.api_key and not answer.is_success:  # whoever echoes the key shall not bring it into our error
-        content = content.replace(settings.api_key.encode(), b"***")
+    if not answer.is_success:  # whoever echoes a secret shall not bring it into our error
+        content = without(content, settings.api_key, request.secret)
     return Response(answer.status_code, headers, content)
 
 
@@ -201,18 +203,57 @@ def _read_in_time(read: Callable[..., bytes], max_bytes: int, timeout: float | N
     return came
 
 
-_UNLOGGED: ContextVar[bool] = ContextVar("_UNLOGGED", default=False)
-logging.getLogger("httpx").addFilter(lambda _: not _UNLOGGED.get())
+_ASKED: ContextVar[Request | None] = ContextVar("_ASKED", default=None)
 
 
 @contextmanager
 def _unlogged(request: Request) -> Iterator[None]:
-    """Keep an address that is a secret out of httpx's log."""
-    token = _UNLOGGED.set(bool(request.shown))
+    """Keep secrets out of the logs of httpx and httpcore: addresses that are secrets, and what a server echoes."""
+    token = _ASKED.set(request)
     try:
         yield
     finally:
-        _UNLOGGED.reset(token)
+        _ASKED.reset(token)
+
+
+def _without_secrets(record: logging.LogRecord) -> bool:
+    """Take the server's words out of httpx's line about an answer, and tell whether it may be logged."""
+    asked = _ASKED.get()
+    if asked is None:
+        return True
+    if isinstance(record.args, tuple) and record.args:
+        *known, status, _ = record.args  # the last are the words of the server
+        record.args = (*known, status, httpx.codes.get_reason_phrase(status) if isinstance(status, int) else "")
+    return not asked.shown
+
+
+logging.getLogger("httpx").addFilter(_without_secrets)
+# For debugging httpcore logs the headers of an answer, which may hold links, and errors, which quote what came.
+logging.getLogger("httpcore.http11").addFilter(
+    lambda record: (
+        _ASKED.get() is None or not any(part in record.getMessage() for part in ("response_headers", ".failed"))
+    )
+)
+
+
+C = TypeVar("C", httpx.Client, httpx.AsyncClient)
+
+
+def _opened(kind: type[C], settings: Settings, **more: Any) -> C:
+    """
+    Make a client of httpx, which reads the worker's proxy variables.
+
+    :raises ConfigurationError: for a variable, a host or a CA bundle that it does not take.
+    """
+    options = _options(settings)
+    try:
+        return kind(**options, **more)
+    except ImportError:
+        why = "a SOCKS proxy needs one more package. Install it: pip install 'httpx[socks]', or use an http:// proxy"
+    except (ValueError, httpx.InvalidURL):
+        why = "one names no proxy. Write them like http://proxy.example.com:3128"
+    # Without the error that came, which may quote the password of a proxy.
+    raise ConfigurationError(f"The worker cannot use its {_proxy_variables()}: {why}.") from None
 
 
 def _options(settings: Settings) -> dict[str, Any]:
@@ -232,7 +273,9 @@ def _address(url: str) -> httpx.URL:
     try:
         return httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise ConfigurationError(f"The connection's host is no address that can be asked: {url!r}: {error}.") from error
+        raise ConfigurationError(
+            f"The connection's host is no address that can be asked: {url!r}. Correct it: {error}."
+        ) from error
 
 
 def _shared_trust(verify: bool | str) -> Any:
@@ -241,7 +284,7 @@ def _shared_trust(verify: bool | str) -> Any:
     try:
         found = Path(path).stat()
         version = found.st_mtime_ns, found.st_size
-    except OSError:  # there is none, or not any more, which is an error of `_trust`
+    except (OSError, ValueError):  # there is none, or not any more, which is an error of `_trust`
         version = None
     with _TRUST_LOCK:
         return _trust_once(verify, path, os.environ.get("SSL_CERT_DIR", ""), version)
@@ -262,8 +305,18 @@ def _trust(verify: bool | str) -> Any:
 
     try:
         return httpx.create_ssl_context() if verify is True else ssl.create_default_context(cafile=verify)
-    except OSError as error:
-        raise ConfigurationError(f"The connection's extra 'verify' names no readable CA bundle: {verify!r}.") from error
+    except (OSError, ValueError) as error:
+        where, path = ("worker's SSL_CERT_FILE", "") if verify is True else ("connection's extra 'verify'", verify)
+        raise ConfigurationError(
+            f"The {where} names no readable CA bundle{f': {path[:60]!r}' if path else ''}. Give the path of a file on "
+            "the worker that holds PEM certificates (-----BEGIN CERTIFICATE-----)."
+        ) from error
+
+
+def _proxy_variables() -> str:
+    """Name the environment's variables about proxies. Their values may hold passwords."""
+    known = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
+    return ", ".join(name for name in os.environ if name.upper() in known and os.environ[name])
 
 
 def _urls(http: httpx.Client | httpx.AsyncClient, settings: Settings) -> Callable[[str], httpx.URL]:
@@ -288,23 +341,39 @@ def _host(url: httpx.URL) -> tuple[str, str, int | None]:
 
 
 _ERRNO = re.compile(r"^\[Errno -?\d+\] ")
+_QUOTED = re.compile(r"(?::| b['\"]).*")  # what came or was sent, at the end of an error of the protocol
+_CERTIFICATE = re.compile(r"CERTIFICATE_VERIFY_FAILED\] certificate verify failed: (.*?)\.?(?: \(_ssl|$)")
 
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, LargePayloadError, PackingError)
+_NOT_SENT = (httpx.InvalidURL, httpx.LocalProtocolError, UnicodeError)
 
 
 def _failure(error: Exception, request: Request) -> LangSmithError:
     if isinstance(error, LangSmithError):
         return error
-    if isinstance(error, httpx.InvalidURL | UnicodeError):
-        why = type(error).__name__ + ("" if request.shown else f" {error}")  # which may quote the address
+    if isinstance(error, _NOT_SENT):  # its text may quote an address or a header
         return ConfigurationError(
-            f"{request.named_about} cannot be sent: {why}. Check the connection's host, and the texts of the query."
+            f"{request.named_about} cannot be sent ({type(error).__name__}). Check the connection's host, its API key, "
+            "and the texts of the query."
         )
-    kind = ReadTimeoutError if isinstance(error, httpx.ReadTimeout) else TransportError
     why = _ERRNO.sub("", " ".join(str(error).split())) or type(error).__name__
+    if isinstance(error, httpx.ProtocolError):
+        why = _QUOTED.sub("", why)
+    asked = f"\nAsked: {request.named_about}."
+    host = _asked_host(error)
+    if found := _CERTIFICATE.search(why):
+        return ConfigurationError(
+            f"The certificate of {host} is not trusted: {found[1]}. If a CA of your own signed it, set 'verify' in the "
+            f"connection's extra to the path of that CA's file. Else correct the connection's host.{asked}"
+        )
+    if isinstance(error, httpx.ProxyError) and why.startswith("407"):
+        return ConfigurationError(f"The worker's proxy refuses the way to {host}: {why}. {PROXY_LOGIN}{asked}")
+    kind = ReadTimeoutError if isinstance(error, httpx.ReadTimeout) else TransportError
+    variables = _proxy_variables()
+    way = f"the worker's way to it, which may be a proxy ({variables})" if variables else "the worker's way to it"
     return kind(
-        f"No whole answer from {_asked_host(error)}: {why}. A retry may help; if it does not, check the connection's "
-        f"host and the worker's way to it.\nAsked: {request.named_about}."
+        f"No whole answer from {host}: {why}. A retry may help; if it does not, check the connection's host and "
+        f"{way}.{asked}"
     )
 
 

@@ -8,16 +8,15 @@ and ``trace`` switch filters and paging off, so both are asked for in the filter
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from functools import partial
 from typing import Any
 
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.api.attachments import Attached, Link, attach
+from airflow_langsmith.api import links
+from airflow_langsmith.api.attachments import Attached
 from airflow_langsmith.api.flow import LARGEST_RUN, Request
-from airflow_langsmith.api.payloads import Blob, json_blob, text_blob
+from airflow_langsmith.api.payloads import Blob
 from airflow_langsmith.api.query import MARGIN, RunQuery, instant
 from airflow_langsmith.api.records import Page, Project, Run
 from airflow_langsmith.api.wire import NULL, SPENT, WireRun, decode, mend, read_metadata, reader
@@ -104,12 +103,7 @@ def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], a
 
 _WireRun = msgspec.defstruct(
     "RunV1",
-    [
-        ("session_id", str, ""),
-        ("inputs_s3_urls", dict[str, Raw] | None, None),
-        ("outputs_s3_urls", dict[str, Raw] | None, None),
-        ("s3_urls", dict[str, Raw] | None, None),
-    ],
+    [("session_id", str, "")],
     bases=(WireRun,),
     namespace={"includes_children": True},
     kw_only=True,
@@ -121,70 +115,28 @@ class _Extra(msgspec.Struct, gc=False):
     metadata: Raw = NULL
 
 
-class _Link(msgspec.Struct):
-    presigned_url: str
-    mime_type: str | None = None
-
-
 _RUNS = list[_WireRun]  # type: ignore[valid-type]  # it is one, made above
 _WirePage = msgspec.defstruct("PageV1", [("runs", _RUNS), ("cursors", dict[str, str | None] | None, None)])
 _PAGE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WirePage)
 _ONE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WireRun)
 _ATTACHMENT = "attachment."
 _extras = reader(_Extra)
-_LINK = msgspec.json.Decoder(_Link)
-_IN_S3_URLS = frozenset(("error", "events", "extra", "serialized"))
-_NOT_SENT = (None, Raw(b"{}"), Raw(b"[]"), "")  # null, or a stub in its place
 _INSIDE_EXTRA = frozenset(("metadata", "thread_id", "model"))
 
 
 def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> tuple[list[Run], list[Blob], list[Attached]]:
     """Make runs of what was decoded, and list what is wanted of them and lies in blob storage."""
     wanted = {*fields, "extra", "metadata"} if _INSIDE_EXTRA & set(fields) else set(fields)
+    elsewhere: list[Blob] = []
+    attached: list[Attached] = []
+    for run in filter(links.are_in, runs):
+        blobs, files = links.read(run, wanted, _put, run.s3_urls, _ATTACHMENT)
+        elsewhere += blobs
+        attached += files
     if "metadata" in wanted:
         _read_extra(runs)
     mend(runs, project, wanted)
-    elsewhere: list[Blob] = []
-    attached: list[Attached] = []
-    for run in runs:
-        if run.inputs_s3_urls or run.outputs_s3_urls or run.s3_urls:
-            elsewhere += _elsewhere(run, wanted)
-            attached += _attached(run)
-            run.inputs_s3_urls = run.outputs_s3_urls = run.s3_urls = None  # links are secrets
     return runs, elsewhere, attached
-
-
-def _elsewhere(run: Any, wanted: set[str]) -> Iterator[Blob]:
-    """Give the payloads of a run that were not sent: those that its links name, be a link usable or not."""
-    links = {"inputs": _way(run.inputs_s3_urls, "ROOT"), "outputs": _way(run.outputs_s3_urls, "ROOT")}
-    links |= {name: _link(raw) for name, raw in (run.s3_urls or {}).items() if name in _IN_S3_URLS}
-    for name, link in links.items():
-        if link is None or name not in wanted or getattr(run, name) not in _NOT_SENT:
-            continue
-        setattr(run, name, None)
-        if name == "error":
-            yield text_blob(run, name, link.url, partial(setattr, run, name))
-        else:
-            yield json_blob(run, name, link.url, partial(_put, run, name))
-
-
-def _attached(run: Any) -> list[Attached]:
-    """List the attachments of a run, which lie among its payloads."""
-    links = {name: _link(raw) for name, raw in (run.s3_urls or {}).items() if name.startswith(_ATTACHMENT)}
-    return attach(run, {name.removeprefix(_ATTACHMENT): link for name, link in links.items()})
-
-
-def _way(links: dict[str, Raw] | None, name: str) -> Link | None:
-    """Find the way to a payload: None if it is not elsewhere, without an address if nothing says where."""
-    return _link(links.get(name, NULL)) if links else None
-
-
-def _link(raw: Raw) -> Link:
-    try:
-        link = _LINK.decode(raw)
-    except msgspec.ValidationError:
-        return Link("")
-    return Link(link.presigned_url, link.mime_type)
 
 
 def _put(run: Run, name: str, payload: Raw) -> None:
@@ -192,6 +144,7 @@ def _put(run: Run, name: str, payload: Raw) -> None:
     setattr(run, name, None if payload == NULL else payload)
     if name == "extra":
         _read_extra([run])
+    if name in _INSIDE_EXTRA | {"extra"}:
         read_metadata([run])
 
 

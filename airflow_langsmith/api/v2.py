@@ -12,12 +12,14 @@ from typing import Any, cast
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.api.attachments import Attached, Link, attach
+from airflow_langsmith.api import links
+from airflow_langsmith.api.attachments import Attached
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.flow import LARGEST_RUN, Request
+from airflow_langsmith.api.payloads import Blob
 from airflow_langsmith.api.query import FIELDS, MARGIN, RunQuery, instant
 from airflow_langsmith.api.records import Page, Project, Run
-from airflow_langsmith.api.wire import WireRun, decode, mend
+from airflow_langsmith.api.wire import NULL, WireRun, decode, mend, read_metadata
 
 NAME = "v2"
 PATH = "/api/v2/runs/query"
@@ -68,8 +70,8 @@ def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
 def read(content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:
     """Read a page."""
     answer = decode(_PAGE, content, about, levels=3)
-    runs, attached = _runs(answer.items, project, fields)
-    return Page(runs, answer.next_cursor or None, len(content), attachments=attached)
+    runs, elsewhere, attached = _runs(answer.items, project, fields)
+    return Page(runs, answer.next_cursor or None, len(content), elsewhere, attached)
 
 
 def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:
@@ -87,8 +89,8 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
 def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
     """Read one run."""
     run = decode(_ONE, content, about)
-    runs, attached = _runs([run], project or Project(id="", name=""), fields)
-    return Page(runs, None, len(content), attachments=attached)
+    runs, elsewhere, attached = _runs([run], project or Project(id="", name=""), fields)
+    return Page(runs, None, len(content), elsewhere, attached)
 
 
 def shared_question(share_token: str, path: str) -> Request:
@@ -100,6 +102,7 @@ def shared_question(share_token: str, path: str) -> Request:
         about="a run by its public link",
         needs_key=False,
         shown=f"/api/v2/public/...{path}",
+        secret=share_token,
         largest=LARGEST_RUN,
     )
 
@@ -131,7 +134,7 @@ _WireRun = msgspec.defstruct(
     [
         ("parent_run_ids", list[str] | None, None),  # from the root down
         ("in_dataset", bool | None, msgspec.field(name="is_in_dataset", default=None)),
-        ("attachments", dict[str, Raw] | None, None),
+        ("attachments", Any, None),
         ("serialized", Raw, msgspec.field(name="manifest", default=None)),
     ],
     bases=(WireRun,),
@@ -142,7 +145,6 @@ _RUNS = list[_WireRun]  # type: ignore[valid-type]  # it is one, made above
 _WirePage = msgspec.defstruct("PageV2", [("items", _RUNS), ("next_cursor", str | None, None)])
 _PAGE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WirePage)
 _ONE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WireRun)
-_LINK = msgspec.json.Decoder(str)
 _SharedRun = msgspec.defstruct(
     "SharedRunV2", [("project_id", str, ""), ("share_url", str | None, None)], bases=(_WireRun,), kw_only=True
 )
@@ -150,21 +152,25 @@ _SHARED_RUNS = list[_SharedRun]  # type: ignore[valid-type]
 _SHARED: msgspec.json.Decoder[Any] = msgspec.json.Decoder(msgspec.defstruct("SharedV2", [("items", _SHARED_RUNS)]))
 
 
-def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> tuple[list[Run], list[Attached]]:
-    """Make runs of what was decoded, and list their attachments."""
-    attached = []
+def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> tuple[list[Run], list[Blob], list[Attached]]:
+    """Make runs of what was decoded, and list what of them lies in blob storage: files, and more one day."""
+    wanted = {*fields, "metadata"}
+    elsewhere: list[Blob] = []
+    attached: list[Attached] = []
     for run in runs:
         run.run_type = run.run_type and run.run_type.lower()
         run.status = run.status and run.status.lower()
         if run.parent_run_ids:
             run.parent_run_id = run.parent_run_ids[-1]
-        if run.attachments is not None:
-            attached += attach(run, {name: _attachment(link) for name, link in run.attachments.items()})
-    return mend(runs, project, {*fields, "metadata"}), attached
+        if run.attachments is not None or links.are_in(run):
+            blobs, files = links.read(run, wanted, _put, run.attachments)
+            elsewhere += blobs
+            attached += files
+    return mend(runs, project, wanted), elsewhere, attached
 
 
-def _attachment(raw: Raw) -> Link:
-    try:
-        return Link(_LINK.decode(raw))
-    except msgspec.ValidationError:
-        return Link("")
+def _put(run: Run, name: str, payload: Raw) -> None:
+    """Put a payload that came late where it belongs, and what follows from it."""
+    setattr(run, name, None if payload == NULL else payload)
+    if name == "metadata":
+        read_metadata([run])

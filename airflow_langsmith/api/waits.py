@@ -16,12 +16,19 @@ class WaitClock:
 
     def __init__(self) -> None:
         self.seconds = 0.0
+        self._thread = threading.local()
         self._waiting = 0
         self._since = 0.0
         self._lock = threading.Lock()
 
+    @property
+    def seconds_of_thread(self) -> float:
+        """How long this thread has waited."""
+        return float(getattr(self._thread, "seconds", 0.0))
+
     def __enter__(self) -> None:
         """Begin to wait."""
+        self._thread.since = time.monotonic()
         with self._lock:
             if self._waiting == 0:
                 self._since = time.monotonic()
@@ -31,6 +38,7 @@ class WaitClock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Go on."""
+        self._thread.seconds = self.seconds_of_thread + time.monotonic() - self._thread.since
         with self._lock:
             self._waiting -= 1
             if self._waiting == 0:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -20,11 +19,12 @@ from airflow_langsmith.api.flow import LARGEST_RUN, Flow, Request, exchange
 from airflow_langsmith.api.pacing import v1_tier
 from airflow_langsmith.api.payloads import fetch
 from airflow_langsmith.api.query import RunQuery, instant
-from airflow_langsmith.api.records import Page, Run
+from airflow_langsmith.api.questions import MOMENT, Question
+from airflow_langsmith.api.records import Page
+from airflow_langsmith.api.trail import MAX_BARREN_PAGES, Trail
 
 # Larger pages than this are asked for in halves, so that one page never decides how much memory an export takes.
 LARGEST_BODY = 16 * 1024 * 1024  # bytes, unpacked; one that is more is not read to its end
-MOMENT = timedelta(microseconds=1)
 SHORT = 1.5  # runs that a share is less than whole pages: of a page that is full nobody knows whether it is the last
 GROW_AFTER = 8  # good pages in a row before a page that was made smaller is doubled again
 
@@ -33,10 +33,10 @@ class Walk:
     """
     All pages of one query, newest run first.
 
-    Every page repeats the whole question. A run the server repeats at the seam of two pages comes once, one outside
-    ``[start, end)`` does not come, and a cursor that comes twice is an error. A run whose start LangSmith changes
-    meanwhile may come again, at its new start: only the reader of all walks can tell (:class:`IdSet`). What is left to
-    read can be shared with other walks, at any time between two pages.
+    Every page repeats the whole question. A run that the server repeats comes once, one outside ``[start, end)`` does
+    not come. A cursor that comes twice is an error, and so are too many pages in a row that bring nothing new. A run
+    whose start LangSmith changes meanwhile may come again, at its new start: only the reader of all walks can tell
+    (:class:`IdSet`). What is left to read can be shared with other walks, at any time between two pages.
     """
 
     def __init__(self, query: RunQuery, backend: Backend, page_size: int | None = None) -> None:
@@ -47,14 +47,13 @@ class Walk:
         self._dialect: Dialect | None = None
         self._cursor: str | None = None
         self._seen_cursors: set[int] = set()
-        self._seam: deque[dict[str, datetime]] = deque(maxlen=2)
-        self._tied: dict[str, datetime] = {}  # runs that started when the last one did, however many pages they fill
-        self._last: datetime | None = None
+        self._trail = Trail()
         self._page_size = 0
         self._first_page = page_size or query.page_size
+        self._largest_page = 0  # runs on the largest page so far: the server may give no larger ones
         self._good_pages = 0
-        self._asked = query  # what every page repeats, whoever else reads a part of it
-        self._sorted = True  # newest first; only then it is known what is left
+        # What every page repeats, whoever else reads a part of it; behind it what is to be asked then.
+        self._questions = [Question(query, query.start, query.end)]
         self._span = MOMENT  # what the last page took of the window
 
     def next_page(self) -> Flow[Page]:
@@ -89,21 +88,23 @@ class Walk:
     @property
     def left(self) -> timedelta:
         """How much of its window it has still to read."""
-        return timedelta(0) if self.done else max(timedelta(0), (self._last or self.query.end) - self.query.start)
+        last = min(self._trail.lowest or self.query.end, self.query.end)
+        return timedelta(0) if self.done else max(timedelta(0), last - self.query.start)
 
     @property
     def pages_left(self) -> float:
         """How many pages that may be, if runs are as close together as on the last page."""
-        return self.left / self._span if self._sorted else 0.0
+        return self.left / self._span if self._trail.is_sorted else 0.0
 
     @property
     def complete_since(self) -> datetime | None:
         """The moment since when all runs of its window have been read; None where they do not come newest first."""
-        if not self._sorted:
+        if not self._trail.is_sorted:
             return None
         if self.done:
             return self.query.start
-        return min(self._last + MOMENT, self.query.end) if self._last else self.query.end
+        lowest = self._trail.lowest
+        return min(lowest + MOMENT, self.query.end) if lowest else self.query.end
 
     def share(self, parts: int) -> list[Walk]:
         """Leave the older parts of what is left, about of one length, to other walks; these are given newest first."""
@@ -180,80 +181,75 @@ class Walk:
         self._good_pages = 0
         return True
 
+    @property
+    def _asked(self) -> RunQuery:
+        return self._questions[0].asked
+
     def _accept(self, page: Page) -> Page:
-        if page.cursor is not None:
-            mark = hash(page.cursor)
-            if mark in self._seen_cursors:
-                raise CursorLoopError(
-                    f"LangSmith pointed back to a page already read [{self.about}]; going on would never end. "
-                    "A retry may help; if it does not, tell LangSmith's support."
-                )
-            self._seen_cursors.add(mark)
-        before, unseen = self._last, self._unseen(page.runs)
-        self._sorted &= before is None or not unseen or unseen[0].start_time <= before  # within the page: below
-        fresh = self.query.held(unseen)
-        self._cursor = page.cursor
-        if page.cursor is None and len(page.runs) >= self._page_size:
-            self._go_on_from(page.runs[-1].start_time, unseen)
+        new = self._trail.new_of(page.runs)
+        if self._trail.barren_pages > MAX_BARREN_PAGES:
+            raise self._loop(f"{MAX_BARREN_PAGES} pages in a row brought nothing new")
+        self._look_ahead(page)
+        if self.done:
+            pass
+        elif page.cursor is not None:
+            self._go_on(page.cursor)
+        elif page.runs and len(page.runs) >= min(self._page_size, self._largest_page or self._page_size):
+            self._ask_on(page)
         else:
-            self.done = page.cursor is None
-        self._look_ahead(page.runs)
+            self._ask(self._questions[1:])
+        self._largest_page = max(self._largest_page, len(page.runs))
         self._fit(page)
+        fresh = self.query.held(new)
         self.runs += len(fresh)
         kept = {run.id for run in fresh} if page.attachments else ()
         attached = [one for one in page.attachments if one.run.id in kept]
         return Page(fresh, page.cursor, page.size, attachments=attached)
 
-    def _unseen(self, runs: list[Run]) -> list[Run]:
-        """
-        Leave out what came before: on this page, on the two before it, or at the moment where the last one ended.
+    def _go_on(self, cursor: str) -> None:
+        mark = hash(cursor)
+        if mark in self._seen_cursors:
+            raise self._loop("LangSmith pointed back to a page already read")
+        self._seen_cursors.add(mark)
+        self._cursor = cursor
 
-        A run with another start than before stays. Its first place may be one that is read again after a failure, where
-        the run is no longer.
-        """
-        starts = {run.id: run.start_time for run in runs}
-        before = {**self._tied}
-        for page in self._seam:
-            before |= page
-        found = runs
-        if len(starts) < len(runs) or not starts.keys().isdisjoint(before):
-            found = []
-            for run in runs:
-                if before.get(run.id) != run.start_time:
-                    before[run.id] = run.start_time
-                    found.append(run)
-        if runs:
-            if runs[-1].start_time != self._last:
-                self._last, self._tied = runs[-1].start_time, {}
-            self._tied |= {run.id: run.start_time for run in runs if run.start_time == self._last}
-        self._seam.append(starts)
-        return found
-
-    def _go_on_from(self, last: datetime, unseen: list[Run]) -> None:
+    def _ask_on(self, page: Page) -> None:
         """
         Ask once more: a full page without a cursor is the last one by chance, or one whose cursor got lost.
 
         Nothing else in the answer tells these apart, so a window that just fills its pages takes one request more.
         """
-        if not unseen:
-            raise CursorLoopError(
-                f"LangSmith gave no way on from a full page of runs that all started at {instant(last)} [{self.about}]"
-                ". A retry may help; if it does not, tell LangSmith's support."
+        this, *later = self._questions
+        questions = this.narrower(page.runs, self._trail)
+        if questions == [this]:
+            raise self._loop(
+                f"LangSmith gave no way on from a full page of runs at {instant(page.runs[-1].start_time)}"
             )
-        end = last + MOMENT  # runs of that very microsecond may be on both sides of the seam
-        self._seen_cursors.clear()
-        self.done = end <= self._asked.start
-        if not self.done:
-            self._asked = replace(self._asked, end=end)
+        self._ask([*questions, *later])
 
-    def _look_ahead(self, runs: list[Run]) -> None:
-        """See how close together runs are, and whether what others do not read has all been read."""
-        if not runs:
-            return
-        starts = [run.start_time for run in runs]
-        self._sorted = self._sorted and starts == sorted(starts, reverse=True)
-        self._span = max(MOMENT, (starts[0] - starts[-1]) * len(runs) / max(1, len(runs) - 1))
-        if self._sorted and self._asked.start < self.query.start and runs[-1].start_time < self.query.start:
+    def _ask(self, questions: list[Question]) -> None:
+        """Ask anew, without a cursor; nothing, if no question is left."""
+        self.done = not questions
+        if questions:
+            self._questions = questions
+            self._cursor = None
+            self._seen_cursors.clear()
+
+    def _loop(self, what: str) -> CursorLoopError:
+        return CursorLoopError(
+            f"{what} [{self.about}]; going on would never end. "
+            "A retry may help; if it does not, tell LangSmith's support."
+        )
+
+    def _look_ahead(self, page: Page) -> None:
+        """See how close together runs are, and whether all that others do not read has been read."""
+        runs, lowest = page.runs, self._trail.lowest
+        if runs:
+            span = runs[0].start_time - runs[-1].start_time
+            self._span = max(MOMENT, span * len(runs) / max(1, len(runs) - 1))
+        elif lowest is None:
+            self._span = max(MOMENT, self.left)  # nothing is known; one page may be all
+        if self._trail.is_sorted and lowest is not None and lowest < self.query.start:
             self.done = True
 
     def _fit(self, page: Page) -> None:

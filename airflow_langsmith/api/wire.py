@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Collection
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import partial
 from operator import attrgetter
 from typing import Any, TypeVar, cast
+from uuid import UUID
 
 import msgspec
 from msgspec import Raw
 
 from airflow_langsmith.api.errors import PayloadError, TransportError
+from airflow_langsmith.api.masking import kind_of
 from airflow_langsmith.api.mending import DEEPEST, as_json, as_shallow, as_utf8
+from airflow_langsmith.api.messages import shortened
 from airflow_langsmith.api.records import Project, Run
 
 T = TypeVar("T")
@@ -44,16 +48,49 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str, *, levels:
             return decoder.decode(_on_one_line(whole))
         except (msgspec.DecodeError, RecursionError) as refusal:
             error = refusal
-    begins = f"({error}) [{about}]; it begins {body[:120].decode('utf-8', 'replace')!r}"
+    problem = f"({error}) [{about}]; {kind_of(body)}"  # msgspec tells the place, and quotes no value
     if isinstance(error, msgspec.ValidationError):
         raise PayloadError(
-            f"LangSmith's answer is not of the shape its API documents {begins}. "
+            f"LangSmith's answer is not of the shape its API documents{_record(whole, error)} {problem}. "
             "If host is LangSmith's API, tell us which version it is."
-        ) from error
+        )
     raise TransportError(
-        f"LangSmith's answer is no JSON, or was cut short {begins}. A retry may help; if it does "
+        f"LangSmith's answer is no JSON, or was cut short {problem}. A retry may help; if it does "
         "not, host may not be LangSmith's API."
-    ) from error
+    )
+
+
+_PLACE = re.compile(r"`\$(?:\.(\w+))?\[(\d+)\]")  # `$.runs[3].start_time`, or `$[3].id` of a plain list
+
+
+def _record(body: bytes, error: Exception) -> str:
+    """Name the record of a list that is not of its shape: msgspec tells the place of it, people need its id."""
+    place = _PLACE.search(str(error))
+    if place is None:
+        return ""
+    with suppress(*DECODE_ERRORS, KeyError):
+        records = msgspec.json.decode(body, type=dict[str, Raw])[place[1]] if place[1] else body
+        record = msgspec.json.decode(records, type=list[Raw])[int(place[2])]
+        return f", in {UUID(msgspec.json.decode(record, type=_Record).id)}"
+    return ""
+
+
+class _Record(msgspec.Struct):
+    id: str
+
+
+def field(read: Callable[[str], T], text: str, name: str, of: str) -> T:
+    """
+    Read a field of a record that came as text.
+
+    :raises PayloadError: naming the field and the record, without the text, which may be a secret.
+    """
+    with suppress(ValueError, OverflowError):
+        return read(text)
+    raise PayloadError(  # outside of the handler: what it caught quotes the text
+        f"LangSmith's answer cannot be read: the {name} of {shortened(of, 60)} is no {_KINDS[name]}. Leave the column "
+        "out, or narrow the query to other runs, and tell us."
+    )
 
 
 def _on_one_line(body: bytes) -> bytes:
@@ -118,6 +155,7 @@ NULL = Raw(b"null")
 _TIMES = ("start_time", "end_time", "first_token_time")
 _TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
 _COSTS = ("prompt_cost", "completion_cost", "total_cost")
+_KINDS = {**dict.fromkeys(("created_at", "modified_at", *_TIMES), "time"), **dict.fromkeys(_COSTS, "number")}
 _DETAILED = ("prompt_token_details", "completion_token_details", "prompt_cost_details", "completion_cost_details")
 SPENT = frozenset((*_TIMES[1:], *_COSTS, *_DETAILED))  # seconds and dollars
 _PAYLOADS = ("inputs", "outputs", "metadata", "extra", "events", "serialized", "feedback_stats", *_DETAILED)
@@ -133,6 +171,7 @@ WireRun = msgspec.defstruct(
         *((name, int | None, 0) for name in _TOKENS),
         *((name, float | str | None, None) for name in _COSTS),
         *((name, Raw, None) for name in _PAYLOADS),  # msgspec takes `Raw | None` for nothing but null
+        *((name, Any, None) for name in ("inputs_s3_urls", "outputs_s3_urls", "s3_urls")),  # in any form, see links
     ],
     bases=(Run,),
     kw_only=True,
@@ -152,8 +191,13 @@ def mend(runs: list[Any], project: Project, fields: Collection[str]) -> list[Run
     """
     for run in runs:
         run.project = project
-    _read_times(runs)
-    _read_numbers(runs)
+    is_read = False
+    with suppress(ValueError, OverflowError):
+        _read_times(runs)
+        _read_numbers(runs)
+        is_read = True
+    if not is_read:
+        _read_singly(runs)
     for name in (name for name in _DETAILED if name in fields):
         for run in runs:
             if (raw := getattr(run, name)) is not None:
@@ -166,8 +210,32 @@ def mend(runs: list[Any], project: Project, fields: Collection[str]) -> list[Run
     return runs
 
 
+def _read_singly(runs: list[Any]) -> None:
+    """
+    Read what came as text one field at a time, because one of them cannot be read.
+
+    :raises PayloadError: naming the run and the field that cannot be read.
+    """
+    for run in runs:
+        for name in (*_TIMES, *_COSTS):
+            if isinstance(text := getattr(run, name), str):
+                read = _start if name == "start_time" else moment if name in _TIMES else _dollars
+                setattr(run, name, field(read, text, name, f"run {run.id}"))
+
+
+def _start(text: str) -> datetime:
+    """Read the start of a run, which no run is without."""
+    start = moment(text)
+    if start is None:
+        raise ValueError
+    return start
+
+
 def _read_times(runs: list[Any]) -> None:
-    for run, start in zip(runs, _moments([run.start_time for run in runs]), strict=True):
+    starts = _moments([run.start_time for run in runs])
+    if None in starts:
+        raise ValueError
+    for run, start in zip(runs, starts, strict=True):
         run.start_time = start
     ended = [run for run in runs if run.end_time is not None]
     for run, end in zip(ended, _moments([run.end_time for run in ended]), strict=True):
@@ -243,5 +311,13 @@ def read_metadata(runs: list[Run]) -> None:
         if metadata is None:
             continue
         thread = run.thread_id or metadata.session_id or metadata.thread_id or metadata.conversation_id
-        run.thread_id = str(thread) if thread else None
-        run.model = str(metadata.ls_model_name) if metadata.ls_model_name else None
+        if thread.__class__ is not str:
+            thread = _name(metadata.session_id, metadata.thread_id, metadata.conversation_id)
+        model = metadata.ls_model_name
+        run.thread_id = thread or None
+        run.model = (model if model.__class__ is str else _name(model)) or None
+
+
+def _name(*values: Any) -> str | None:
+    """Write the first value that can be a name; an object or a list is none."""
+    return next((str(value) for value in values if value and not isinstance(value, dict | list)), None)

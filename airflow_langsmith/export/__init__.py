@@ -14,6 +14,7 @@ from airflow_langsmith.export.checkpoints import Attempt
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.manifest import Manifest, read_manifest
 from airflow_langsmith.export.pipeline import (
+    MAX_BYTES_PER_FILE,
     MAX_ROWS_PER_FILE,
     AttachmentMode,
     Exported,
@@ -27,6 +28,7 @@ from airflow_langsmith.export.shape import Shape
 from airflow_langsmith.export.storage import check_uri
 
 __all__ = [
+    "MAX_BYTES_PER_FILE",
     "MAX_ROWS_PER_FILE",
     "AttachmentMode",
     "Attempt",

@@ -40,5 +40,4 @@ class Attachments:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         # The first type that a content comes with decides what its name ends in.
         name = self._names.setdefault(sha256, attachment_name(sha256, extension(attachment.type)))
-        self._publication.attach(local, ManifestAttachment(name=name, bytes=size, sha256=sha256))
-        attachment.file = name
+        attachment.file = self._publication.attach(local, ManifestAttachment(name=name, bytes=size, sha256=sha256))

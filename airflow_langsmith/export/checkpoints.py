@@ -25,7 +25,8 @@ from typing import Any, Self
 
 from airflow_langsmith import __version__
 from airflow_langsmith.api import LangSmithClient, LangSmithError, Page, Run, RunQuery
-from airflow_langsmith.api.walk import MOMENT, Walk
+from airflow_langsmith.api.questions import MOMENT
+from airflow_langsmith.api.walk import Walk
 from airflow_langsmith.api.wire import DECODE_ERRORS
 from airflow_langsmith.export.batches import Batches, BatchFile
 from airflow_langsmith.export.cursors import Make

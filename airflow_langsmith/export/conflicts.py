@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
+from typing import Any, Self
 
-from airflow_langsmith.api import RunQuery
 from airflow_langsmith.api.messages import shortened
 from airflow_langsmith.api.query import instant
 from airflow_langsmith.export.errors import DestinationConflictError
 from airflow_langsmith.export.manifest import Manifest
 from airflow_langsmith.export.storage import StoragePath
-from airflow_langsmith.views import View
 
 
-def refuse_another(
-    previous: Manifest | None, view: View, query: RunQuery, narrowed: dict[str, Any], path: StoragePath
-) -> None:
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """Which export it is; a re-run has the same, and may replace it. The project's name is only for messages."""
+
+    view: str
+    project: str
+    project_id: str
+    window: tuple[datetime, datetime]
+    query: dict[str, Any]
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        """Read it from a manifest."""
+        return cls(
+            view=manifest.view,
+            project=manifest.project,
+            project_id=manifest.project_id,
+            window=(manifest.window_start, manifest.window_end),
+            query=manifest.query,
+        )
+
+
+def refuse_another(previous: Manifest | None, this: Identity, path: StoragePath) -> None:
     """
     Fail rather than replace an export that is not the one to be made.
 
@@ -24,31 +43,29 @@ def refuse_another(
     """
     if previous is None:
         return
-    there = {
-        "view": previous.view,
-        "project": previous.project_id,
-        "window": (previous.window_start, previous.window_end),
-        "query": previous.query,
-    }
-    this = {"view": view.name, "project": query.project.id, "window": (query.start, query.end), "query": narrowed}
-    if there == this:
+    there = Identity.of(previous)
+    others = [
+        name
+        for name, key in (("view", "view"), ("project", "project_id"), ("window", "window"), ("query", "query"))
+        if getattr(there, key) != getattr(this, key)
+    ]
+    if not others:
         return
-    others = [name for name in there if there[name] != this[name]]
-    projects = [repr(previous.project), repr(query.project.name)]
-    if "project" in others and previous.project == query.project.name:  # deleted and made anew
-        projects = [f"{projects[0]} ({previous.project_id})", f"{projects[1]} ({query.project.id})"]
+    projects = [repr(there.project), repr(this.project)]
+    if "project" in others and there.project == this.project:  # deleted and made anew
+        projects = [f"{projects[0]} ({there.project_id})", f"{projects[1]} ({this.project_id})"]
     raise DestinationConflictError(
         f"The destination holds an export of another {' and '.join(others)}. To go on would lose it. Use another "
         "destination, let partition= tell windows apart, or remove the export there.\n"
-        f"There: {_described(previous.view, projects[0], there['window'], previous.query)}.\n"
-        f"This export: {_described(view.name, projects[1], this['window'], narrowed)}.\n"
+        f"There: {_described(there, projects[0])}.\n"
+        f"This export: {_described(this, projects[1])}.\n"
         f"Place: {path}"
     )
 
 
-def _described(view: str, project: str, window: Any, narrowed: dict[str, Any]) -> str:
-    start, end = window
-    return f"{view} of {project}, [{_short(start)}, {_short(end)}), {_in_words(narrowed)}"
+def _described(export: Identity, project: str) -> str:
+    start, end = export.window
+    return f"{export.view} of {project}, [{_short(start)}, {_short(end)}), {_in_words(export.query)}"
 
 
 def _short(moment: datetime) -> str:

@@ -13,34 +13,17 @@ from typing import Self
 from airflow_langsmith.api import LangSmithClient, Page
 from airflow_langsmith.api.client import StoppedError
 from airflow_langsmith.api.walk import Walk
+from airflow_langsmith.export.cursor_limit import MOST, SPARE, CursorLimit, cursors_wanted, parts_of
 from airflow_langsmith.export.spool import Backlog
 from airflow_langsmith.views import Rows
 
-MOST = 9  # cursors; with the page before them they use v1's budget of 10 up at once
-AT_FIRST = 3.0  # times as many as are needed on average, to ask early for what the budget allows
-SPARE = 1.3  # times as many as that at least, for some answers are late
 WORK = 3  # times what a page costs to read, until its rows are in a file; threads do not share that
 IN_FLIGHT = 32 * 1024 * 1024  # bytes of pages that are read at a time
-WORTH_SHARING = 4.0  # pages left; every share may waste most of one
-MOST_ON_DISK = 2 * 1024**3  # bytes of rows whose turn has not come
+MOST_ON_DISK = 2 * 1024**3  # bytes of rows that wait for their turn, and a page more
 LOOK_AGAIN = 0.05  # seconds; a thread may have asked anew just after it was interrupted
 
 Make = Callable[[LangSmithClient, Walk, Page], Iterator[Rows]]
 Count = Callable[[Page, float], None]
-
-
-def cursors_for(pages: float, others: list[float], needed: float, most: int) -> int:
-    """
-    Tell how many cursors are to read what is left of a walk, its own one too.
-
-    :param pages: How many pages that is.
-    :param others: How many pages are left of the other walks.
-    :param needed: How many cursors there is use for, on average.
-    """
-    if needed <= 1 or pages < max([WORTH_SHARING, *others]):
-        return 1
-    wanted = min(most, math.ceil((SPARE if others else AT_FIRST) * needed))
-    return max(1, min(wanted - len(others), int(2 * pages / WORTH_SHARING)))
 
 
 class Stretch:
@@ -60,10 +43,11 @@ class Cursors:
     Reads a walk with as many cursors as the budget has use for, ``most`` at most, each in a thread of its own.
 
     Whoever has read a page and has the most left shares that with new cursors, while latency times budget asks for more
-    of them, and neither the processor nor memory for less. Stretches keep their order, newest first: the rows of the
-    first one are handed over as they come, one batch ahead, and those of the others wait on the local disk. Iterate
-    once, within a ``with``: at its end, however it is reached, no thread is left. The first error of any cursor is
-    raised.
+    of them, pages per second grow by them (:class:`CursorLimit`), and neither the processor nor memory asks for less.
+    While there are too many, the oldest stretches wait. Stretches keep their order, newest first: the rows of the first
+    one are handed over as they come, one batch ahead. Others wait on the local disk, where all of them together have
+    one room. Iterate once, within a ``with``: at its end, however it is reached, no thread is left. The first error of
+    any cursor is raised.
 
     :param make: Makes rows of a page of a walk; called in the cursor's thread, with the client to use there.
     :param count: Takes note of a page and of how much of the window has been read; in some thread, one at a time.
@@ -90,6 +74,7 @@ class Cursors:
         self._threads: list[threading.Thread] = []
         self._changed = threading.Condition()  # guards what follows
         self._stretches: list[Stretch] = []
+        self._limit = CursorLimit()
         self._untold = False
         self._error: BaseException | None = None
 
@@ -135,11 +120,12 @@ class Cursors:
         """Take the next rows if they are there, and leave a stretch that has none any more."""
         first = self._stretches[0]
         if first.backlog:
-            return first.backlog.take()
-        rows, first.next = first.next, None
-        if rows is None and first.ended:
-            self._stretches.pop(0)
-            first.backlog.close()
+            rows: Rows | None = first.backlog.take()
+        else:
+            rows, first.next = first.next, None
+            if rows is None and first.ended:
+                self._stretches.pop(0)
+                first.backlog.close()
         self._changed.notify_all()
         return rows
 
@@ -168,19 +154,31 @@ class Cursors:
 
     def _read_page(self, stretch: Stretch) -> None:
         # On its own, so that the page and its rows are let go before the next page is waited for.
-        waited, worked = time.monotonic(), time.thread_time()
+        with self._changed:
+            self._wait_until(lambda: stretch in self._reading)
+            changes = self._limit.changes
+        began, paused, worked = time.monotonic(), self._client.waited_by_thread, time.thread_time()
         page = self._client.drive(stretch.walk.next_page())
-        stretch.waited += time.monotonic() - waited
+        seconds = time.monotonic() - began
+        stretch.waited += seconds
         stretch.worked += time.thread_time() - worked
-        self._note(stretch, page)
+        self._note(stretch, page, seconds - (self._client.waited_by_thread - paused), changes)
         for rows in self._make(self._client, stretch.walk, page):
             self._put(stretch, rows)
 
-    def _note(self, stretch: Stretch, page: Page) -> None:
+    @property
+    def _reading(self) -> list[Stretch]:
+        """The stretches that may be read now."""
+        return [stretch for stretch in self._stretches if not stretch.ended][: self._limit.cursors]
+
+    def _note(self, stretch: Stretch, page: Page, seconds: float, changes: int) -> None:
         """Take note of a page, and share what is left if that is worth it."""
         walk = stretch.walk
         with self._changed:
-            parts = 1 if walk.done else self._parts(stretch, page)
+            wanted = self._wanted(stretch, page, seconds)
+            self._limit.add_page(seconds, changes, len(self._reading), wanted)
+            others = [other.pages_left for other in self._stretches if other is not stretch and not other.ended]
+            parts = 1 if walk.done else parts_of(walk.pages_left, others, min(wanted, self._limit.cursors))
             older = walk.share(parts) if parts > 1 else []
             stretch.left, stretch.pages_left = walk.left, walk.pages_left
             self._begin(older, self._stretches.index(stretch) + 1, walk.pages_left)
@@ -188,22 +186,28 @@ class Cursors:
             self._untold = True
             self._changed.notify_all()
 
-    def _parts(self, stretch: Stretch, page: Page) -> int:
-        others = [other.pages_left for other in self._stretches if other is not stretch and not other.ended]
+    def _wanted(self, stretch: Stretch, page: Page, seconds: float) -> int:
         useful = stretch.waited / (WORK * stretch.worked) if stretch.worked else math.inf
         most = int(min(self._most, IN_FLIGHT // max(page.size, 1), SPARE * useful))
-        return cursors_for(stretch.walk.pages_left, others, self._client.needed(stretch.walk.tier), most)
+        needed = self._client.needed(stretch.walk.tier)
+        left = seconds * (stretch.walk.pages_left + sum(other.pages_left for other in self._stretches))
+        return cursors_wanted(needed, left, most, is_start=not self._limit.changes)
 
     def _put(self, stretch: Stretch, rows: Rows) -> None:
         """Hand rows over when it is their turn; keep them until then."""
         with self._changed:
-            if stretch is self._stretches[0] and not stretch.backlog:
-                self._wait_until(lambda: stretch.next is None)
+            self._wait_until(lambda: self._has_room(stretch))
+            if self._is_turn(stretch):
                 stretch.next = rows
             else:
-                self._wait_until(lambda: stretch is self._stretches[0] or self._on_disk < MOST_ON_DISK)
                 stretch.backlog.add(rows)
             self._changed.notify_all()
+
+    def _has_room(self, stretch: Stretch) -> bool:
+        return stretch.next is None if self._is_turn(stretch) else self._on_disk < MOST_ON_DISK
+
+    def _is_turn(self, stretch: Stretch) -> bool:
+        return stretch is self._stretches[0] and not stretch.backlog
 
     def _wait_until(self, is_so: Callable[[], bool]) -> None:
         self._changed.wait_for(lambda: self._stop.is_set() or is_so())

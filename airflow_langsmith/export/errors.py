@@ -56,7 +56,7 @@ def local_disk(doing: str, directory: Path, instead: str) -> Iterator[None]:
     Say which disk it was that failed: the destination's own errors look the same.
 
     :param doing: What is done there: ``write a part to``.
-    :param instead: What may be done against it, beside more room: ``lower max_rows_per_file``.
+    :param instead: What may be done against it, beside more room: ``lower max_bytes_per_file``.
     :raises StorageError: where the local disk takes no more.
     """
     try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from itertools import accumulate
@@ -21,8 +21,8 @@ _LONGEST, _CUT = 240, 246
 _DIGITS = 11  # of the digest of a name that was cut, at least
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 # What is ours to clean up.
-PART = re.compile(r"part-\d{5,}-[0-9a-f]{8}\.[a-z.]+")
-ATTACHMENT = re.compile(r"_attachment-[0-9a-f]{16}\.[a-z0-9]+")
+PART = re.compile(r"part-\d{5,}-(?:[0-9a-f]{8}){1,8}\.[a-z.]+")
+ATTACHMENT = re.compile(r"_attachment-(?:[0-9a-f]{8}){2,8}\.[a-z0-9]+")
 PROBE = re.compile(r"_probe-[0-9a-f]{32}")
 CHECKPOINT = re.compile(r"_checkpoint-([0-9a-f]{16}-v\d)-(\d{8}T[\d.]+Z)--(\d{8}T[\d.]+Z)")
 
@@ -76,6 +76,18 @@ def attachment_name(sha256: str, extension: str) -> str:
     '_attachment-3f9a1c2b00000000.png'
     """
     return f"_attachment-{sha256[:16]}.{extension}"
+
+
+def longer_names(name: str, sha256: str) -> Iterator[str]:
+    """
+    Write the name of a part or an attachment with ever more digits of its digest, its own name first.
+
+    >>> list(longer_names("part-00000-3f9a1c2b.parquet", "3f9a1c2b" + 56 * "0"))[:2]
+    ['part-00000-3f9a1c2b.parquet', 'part-00000-3f9a1c2b00000000.parquet']
+    """
+    before, _, end = name.rpartition("-")
+    digits, _, extension = end.partition(".")
+    return (f"{before}-{sha256[:length]}.{extension}" for length in range(len(digits), len(sha256) + 1, 8))
 
 
 def probe_name() -> str:

@@ -77,9 +77,14 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     max_start_time: datetime | None
 
     @property
+    def objects(self) -> tuple[ManifestFile | ManifestAttachment, ...]:
+        """All that it lists."""
+        return (*self.files, *self.attachments)
+
+    @property
     def sizes(self) -> dict[str, int]:
         """The objects it lists, by name, with their sizes in bytes."""
-        return {file.name: file.bytes for file in self.files} | {file.name: file.bytes for file in self.attachments}
+        return {each.name: each.bytes for each in self.objects}
 
 
 def encode(manifest: Manifest) -> bytes:

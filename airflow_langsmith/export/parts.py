@@ -1,18 +1,24 @@
-"""Rows become local files of at most so many rows, each named by what is in it."""
+"""Rows become local files of at most so many rows and bytes, each named by what is in it."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
+from typing import Any
 
+from airflow_langsmith.api.errors import PayloadError
 from airflow_langsmith.export.encoders import Encoder, Format
 from airflow_langsmith.export.errors import local_disk
 from airflow_langsmith.export.layout import part_name
 from airflow_langsmith.export.manifest import ManifestFile
-from airflow_langsmith.views import Rows, View
+from airflow_langsmith.views import ColumnType, Rows, View
+
+NUMBER_BYTES = 8  # what a number, a time or a boolean counts, and a null among them
 
 
 @dataclass(frozen=True)
@@ -27,29 +33,33 @@ class Parts:
     """
     Cuts rows into parts.
 
-    The cut is by rows alone, so it is the same whatever pages they came in. Iterate :meth:`add` and :meth:`finish`:
-    each part they give is whole, and its file yours to remove.
+    The cut is by rows and what is in them alone, so it is the same whatever pages they came in, and in every format.
+    Iterate :meth:`add` and :meth:`finish`: each part they give is whole, and its file yours to remove.
 
+    :param max_bytes: Of the values of a part, before they are encoded; one row that has more is a part of its own.
     :raises StorageError: where the local disk takes no more.
     """
 
-    def __init__(self, format_: Format, view: View, directory: Path, max_rows: int) -> None:
+    def __init__(self, format_: Format, view: View, directory: Path, max_rows: int, max_bytes: int) -> None:
         self._format = format_
         self._view = view
         self._directory = directory
         self._max_rows = max_rows
+        self._max_bytes = max_bytes
         self._encoder: Encoder | None = None
         self._rows = 0
+        self._bytes = 0
         self._number = 0
 
     def add(self, rows: Rows) -> Iterator[Part]:
         """Write rows; give the parts that this fills."""
         start = 0
         while start < rows.count:
-            end = min(rows.count, start + self._max_rows - self._rows)
-            self._encode(rows.part(start, end))
-            start = end
-            if self._rows == self._max_rows:
+            piece = self._fitting(rows.part(start, min(rows.count, start + self._max_rows - self._rows)))
+            if piece.count:
+                self._encode(piece)
+                start += piece.count
+            if self._rows == self._max_rows or not piece.count:
                 yield self._close()
 
     def finish(self) -> Iterator[Part]:
@@ -65,12 +75,34 @@ class Parts:
             with suppress(Exception):  # what ended the export is the news
                 self._encoder.close()
 
+    def _fitting(self, rows: Rows) -> Rows:
+        """Take the first rows, as many as the part has bytes left for; the first row of a part always fits."""
+        left = self._max_bytes - self._bytes
+        if self._size(rows) <= left:
+            return rows
+        count = bisect_right(range(1, rows.count + 1), left, key=lambda count: self._size(rows.part(0, count)))
+        return rows.part(0, max(count, 0 if self._rows else 1))
+
+    def _size(self, rows: Rows) -> int:
+        """Count the bytes of all values."""
+        total = 0
+        for column, values in zip(self._view.columns, rows.columns, strict=True):
+            try:
+                total += _SIZES[column.type](values)
+            except UnicodeEncodeError as error:
+                raise PayloadError(
+                    f"Column {column.name!r} has a text with half an emoji in it, which UTF-8 cannot write. "
+                    "Correct the rule of redact that wrote it, or leave the column out."
+                ) from error
+        return total
+
     def _encode(self, rows: Rows) -> None:
         with self._failing():
             if self._encoder is None:
                 self._encoder = self._format.open(self._local, self._view)
             self._encoder.write(rows)
         self._rows += rows.count
+        self._bytes += self._size(rows)
 
     def _close(self) -> Part:
         if self._encoder is None:
@@ -83,12 +115,27 @@ class Parts:
         part = Part(
             self._local, ManifestFile(name=name, rows=self._rows, bytes=self._local.stat().st_size, sha256=sha256)
         )
-        self._encoder, self._rows, self._number = None, 0, self._number + 1
+        self._encoder, self._rows, self._bytes, self._number = None, 0, 0, self._number + 1
         return part
 
     def _failing(self) -> AbstractContextManager[None]:
-        return local_disk("write a part to", self._directory, "lower max_rows_per_file")
+        return local_disk("write a part to", self._directory, "lower max_bytes_per_file")
 
     @property
     def _local(self) -> Path:
         return self._directory / f"{self._number:05d}"
+
+
+def _numbers_size(values: list[Any]) -> int:
+    return NUMBER_BYTES * len(values)
+
+
+_SIZES: dict[ColumnType, Callable[[list[Any]], int]] = {
+    "string": lambda values: len("".join(filter(None, values)).encode()),
+    "json": lambda values: sum(map(len, filter(None, values))),
+    "strings": lambda values: len("".join(chain.from_iterable(filter(None, values))).encode()),
+    "boolean": _numbers_size,
+    "integer": _numbers_size,
+    "number": _numbers_size,
+    "timestamp": _numbers_size,
+}

@@ -18,7 +18,7 @@ from airflow_langsmith.api.messages import one_of
 from airflow_langsmith.export.attachments import Attachments
 from airflow_langsmith.export.batches import Batches
 from airflow_langsmith.export.checkpoints import Attempt, Checkpoints
-from airflow_langsmith.export.conflicts import refuse_another
+from airflow_langsmith.export.conflicts import Identity, refuse_another
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.errors import EmptyWindowError, SchemaChangeError
 from airflow_langsmith.export.expired import warn_if_expired
@@ -41,6 +41,8 @@ AttachmentMode = Literal["list", "download"]
 PLAIN = Shape()
 ATTACHED_AT_ONCE = 100  # runs a page where attachments are downloaded; links expire, and are used soon after they come
 MAX_ROWS_PER_FILE = 100_000  # of 5 KB each, that is a file of about 70 MB
+MAX_BYTES_PER_FILE = 512 * 1024**2  # of values; what Iceberg writes, and no file is over what engines like to read
+_MIN_BYTES_PER_FILE = 1024**2  # less is most likely meant as megabytes, and would make a file of every few rows
 _MAX_NAME_BYTES = 256  # of JSON; the longest key that S3 takes and all the rest of a summary leave more than this
 _A_DAY = TimeWindow(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
 
@@ -57,6 +59,7 @@ class Target:
     format: Format
     partition: str = "auto"
     max_rows_per_file: int = MAX_ROWS_PER_FILE
+    max_bytes_per_file: int = MAX_BYTES_PER_FILE
     on_empty: OnEmpty = "write"
     schema_changes: SchemaChanges = "evolve"
     schema_manifest: str | StoragePath | Mapping[str, Any] | None = None
@@ -70,6 +73,11 @@ class Target:
                 raise ConfigurationError(f"{name} is {value!r}. {one_of(value, get_args(known))}")
         if self.max_rows_per_file < 1:
             raise ConfigurationError(f"max_rows_per_file is {self.max_rows_per_file}; it is 1 or more.")
+        if self.max_bytes_per_file < _MIN_BYTES_PER_FILE:
+            raise ConfigurationError(
+                f"max_bytes_per_file is {self.max_bytes_per_file} bytes; it is {_MIN_BYTES_PER_FILE} (1 MiB) or more. "
+                f"The default is {MAX_BYTES_PER_FILE} (512 MiB)."
+            )
         partition("view", "project", _A_DAY, self.partition)  # a pattern that cannot be filled in for any window
 
 
@@ -169,6 +177,13 @@ def export(
     narrowed = _narrowed(query, lookback)
     asked: list[Any] = [view.name, [column.name for column in view.columns], query.project.id, str(window), narrowed]
     asked += [query.payloads, shape.redact, shape.redact_key]
+    this = Identity(
+        view=view.name,
+        project=query.project.name,
+        project_id=query.project.id,
+        window=(query.start, query.end),
+        query=narrowed,
+    )
     began, requests_before, waited_before = time.monotonic(), client.requests, client.waited_seconds
     progress = Progress()
     with (
@@ -176,7 +191,7 @@ def export(
         Publication(path) as publication,
         Checkpoints(path, client, attempt, asked, Batches(view, target.format.codec), directory) as checkpoints,
     ):
-        refuse_another(publication.previous, view, query, narrowed, path)
+        refuse_another(publication.previous, this, path)
         publication.probe()
         schema = read_manifest(target.schema_manifest) if target.schema_manifest else publication.previous
         redaction = shape.redaction(view)
@@ -197,7 +212,9 @@ def export(
         with (
             closing(rows),
             Shaped(rows, view, shape, directory) as shaped,
-            closing(Parts(target.format, shaped.view, directory, target.max_rows_per_file)) as parts,
+            closing(
+                Parts(target.format, shaped.view, directory, target.max_rows_per_file, target.max_bytes_per_file)
+            ) as parts,
         ):
             for batch in shaped:
                 for part in parts.add(batch):

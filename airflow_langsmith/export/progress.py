@@ -47,9 +47,9 @@ class Progress:
         self.runs -= repeated
         self.pending -= pending
 
-    def miss(self, ids: Iterable[str], marks: Iterable[list[str]]) -> None:
-        """Count what is missing from some rows, by their marks."""
+    def miss(self, ids: Iterable[str], marks: Iterable[list[str] | None]) -> None:
+        """Count what is missing from some rows, by their marks, as far as ``redact`` left them."""
         for of, names in zip(ids, marks, strict=True):
-            self.missing += len(names)
+            self.missing += len(names or ())
             if names and len(self.missing_from) < MISSING_NAMED:
                 self.missing_from.append(of)

@@ -9,8 +9,11 @@ from contextlib import AbstractContextManager, closing
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from hashlib import blake2b
 from itertools import islice, repeat
 from pathlib import Path
+from secrets import token_bytes
+from typing import Any
 
 from airflow_langsmith.api import Feedback, LangSmithClient, Page, RunQuery
 from airflow_langsmith.api.ids import IdSet
@@ -151,24 +154,29 @@ class _Threads:
         self._with_feedback = any(column.name == "feedback_stats" for column in view.columns)
         self._found: defaultdict[Walk, set[str]] = defaultdict(set)
         self._given: set[str] = set()
+        self._secret = token_bytes()
 
     def make(self, client: LangSmithClient, walk: Walk, page: Page) -> Iterator[Rows]:
         """Make rows of the threads that have a turn on a page, and none on a page of this cursor before."""
         found = self._found[walk]
         here = dict.fromkeys(run.thread_id for run in page.runs if run.thread_id)
-        fresh = [thread for thread in here if thread not in found and thread not in self._given]
+        fresh = [thread for thread in here if thread not in found and self._key(thread) not in self._given]
         found.update(fresh)
         for first in range(0, len(fresh), THREADS_AT_ONCE):
             records = gather_threads(
                 client, self._whole, fresh[first : first + THREADS_AT_ONCE], with_feedback=self._with_feedback
             )
-            yield replace(self._view.rows(records), keys=[record.thread_id for record in records])
+            yield replace(self._view.rows(records), keys=[self._key(record.thread_id) for record in records])
 
     def once(self, rows: Rows) -> Rows:
         """Leave out what was given before; called in the order of the rows."""
         fresh = [place for place, key in enumerate(rows.keys or ()) if key not in self._given]
         self._given.update(rows.keys or ())
         return rows.at(fresh)
+
+    def _key(self, thread_id: str) -> str:
+        """Name a thread without its id, which may be an address: rows wait on the local disk with their keys."""
+        return blake2b(thread_id.encode(), key=self._secret).hexdigest()
 
 
 def _feedback(pieces: Iterator[Feedback], view: View, progress: Progress, tell: Callable[[], None]) -> Iterator[Rows]:
@@ -189,6 +197,11 @@ def _count_missing(progress: Progress, view: View, rows: Rows) -> None:
     names = [column.name for column in view.columns]
     if view.marks is None or view.marks.name not in names:
         return
-    key = next((name for name in names if name in ("run_id", "trace_id", "thread_id")), None)
-    ids = rows.columns[names.index(key)] if key else repeat("a row without its id", rows.count)
+    key = next((name for name in names if name in ("run_id", "trace_id", "trace_ids")), None)
+    ids = map(_id, rows.columns[names.index(key)]) if key else repeat("a row without its id", rows.count)
     progress.miss(ids, rows.columns[names.index(view.marks.name)])
+
+
+def _id(value: Any) -> str:
+    """Name a row by its id; a thread by its last trace, because its own id may be an address."""
+    return f"with trace {value[-1]}" if isinstance(value, list) else str(value)

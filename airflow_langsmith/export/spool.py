@@ -78,7 +78,7 @@ class Backlog:
 
     @property
     def size(self) -> int:
-        """How many bytes it takes on the disk, those given back too."""
+        """How many bytes it takes on the disk: those given back, too, until all are."""
         return self._end
 
     def add(self, rows: Rows) -> None:
@@ -106,6 +106,9 @@ class Backlog:
             raise RuntimeError("no rows wait")
         self._file.seek(place)
         rows: Rows = pickle.load(self._file)  # noqa: S301  # our own, of a moment ago
+        if not self._waiting:
+            self._file.truncate(0)
+            self._end = 0
         return rows
 
     def close(self) -> None:

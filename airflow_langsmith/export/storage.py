@@ -15,18 +15,23 @@ import shutil
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal, Protocol
 from uuid import uuid4
 
 from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.messages import did_you_mean, shortened
 from airflow_langsmith.export.errors import StorageAccessError, StorageError
+from airflow_langsmith.export.swap import Snapshot, locked, look, look_at_file, swap
+from airflow_langsmith.export.uploads import upload
 from airflow_langsmith.extras import STORES, pip_install
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp$")  # ending of files that were never finished, on local disks
 AT_ONCE = 8  # objects that are removed at a time; each is a request
-S3_CHUNK = 8 * 1024 * 1024  # bytes; s3fs holds ten at once, and would take 50 MiB each
+
+_SCHEME = re.compile(r"[a-z][a-z0-9+.-]*")
+_BUCKET = re.compile(r"[\w.:$-]+")  # of any store; S3's access points have colons, one of Azure's containers is $web
+_MAX_WORDS = 300  # characters of another library's own words
 
 Right = Literal["write", "read", "list", "delete"]
 _S3_RIGHTS: dict[Right, str] = {
@@ -76,38 +81,56 @@ def path_at(uri: str | StoragePath) -> StoragePath:
 
     check_uri(uri)
     _refuse_undefined(_connection_id(uri), uri)
-    scheme = _scheme(uri)
     try:
         path: StoragePath = ObjectStoragePath(uri)
         _ = path.fs
-    except (ValueError, ImportError) as error:
-        missing = isinstance(error, ImportError) or f"registered for scheme {scheme}" in str(error)
-        extra = STORES.get(scheme) if missing else None
-        cure = f"Install what opens {scheme}: {pip_install(extra)}" if extra else _SPELLING
-        raise _no_place(uri, error, cure) from error
+    except Exception as error:  # every store has errors of its own
+        raise _unopened(uri, error) from error
     return path
+
+
+def _unopened(uri: str, error: Exception) -> ConfigurationError:
+    """Say why a store cannot be opened: its package is missing, there is none of that name, its connection is wrong."""
+    scheme = _scheme(uri)
+    if isinstance(error, ImportError) or f"registered for scheme {scheme}" in str(error):
+        extra = STORES.get(scheme)
+        cure = f"Install what opens {scheme}: {pip_install(extra)}" if extra else _SPELLING
+    elif "Unsupported filesystem" in str(error):
+        cure = f"{did_you_mean(scheme, ('file', *STORES))} {_SPELLING}".strip()
+    else:
+        conn_id = _connection_id(uri)
+        cure = f"Check connection {conn_id!r}" if conn_id else f"Name a connection: {scheme}://conn_id@bucket/key"
+    return _no_place(uri, shortened(f"{error}", _MAX_WORDS), cure)
 
 
 def check_uri(uri: str) -> None:
     """
     Refuse what names no place, as far as its text tells.
 
-    :raises ConfigurationError: where it has no scheme, or is relative to the worker's directory, wherever that is.
+    :raises ConfigurationError: where it has no scheme or no bucket, or is relative to the worker's directory, wherever
+        that is.
     """
     _, mark, rest = uri.partition("://")
-    host = rest.partition("/")[0]
-    if not mark:
+    bucket = rest.partition("/")[0].rpartition("@")[2]
+    if not mark or not _SCHEME.fullmatch(_scheme(uri)):
         raise _no_place(uri, "it has no scheme", _SPELLING)
-    if _scheme(uri) == "file" and host and not host.endswith("@"):
-        raise _no_place(uri, "it is no absolute path", _SPELLING)
+    if not uri.isprintable() or uri != uri.strip():
+        raise _no_place(uri, "it has blanks at its ends or marks that do not show", _SPELLING)
+    if _scheme(uri) in ("file", "local"):
+        if bucket or not rest:
+            raise _no_place(uri, "it is no absolute path", _SPELLING)
+    elif not bucket:
+        raise _no_place(uri, "it names no bucket", _SPELLING)
+    elif not _BUCKET.fullmatch(bucket):
+        raise _no_place(uri, f"{bucket!r} is no name of a bucket", _SPELLING)
 
 
 def _scheme(uri: str) -> str:
     return uri.partition("://")[0].strip().lower()
 
 
-def _no_place(uri: str, why: object, cure: str) -> ConfigurationError:
-    why = str(why).rstrip(".")
+def _no_place(uri: str, why: str, cure: str) -> ConfigurationError:
+    why = why.rstrip(".")
     return ConfigurationError(f"{uri!r} is no place to write to or read from: {why}. {cure}.")
 
 
@@ -126,17 +149,10 @@ def _connection_id(uri: str) -> str | None:
 
 def _refuse_undefined(conn_id: str | None, uri: str | StoragePath) -> None:
     """Refuse a connection that is not defined: Airflow would go on without credentials, and say nothing."""
-    if conn_id is None:
-        return
-    from airflow_langsmith.airflow_sdk import AirflowNotFoundException, BaseHook  # noqa: PLC0415
+    if conn_id is not None:
+        from airflow_langsmith.connections import connection_of  # noqa: PLC0415
 
-    try:
-        BaseHook.get_connection(conn_id)
-    except AirflowNotFoundException:
-        raise ConfigurationError(
-            f"Connection {conn_id!r} is not defined. Make it in Admin > Connections, or correct the name in "
-            f"{str(uri)!r}."
-        ) from None
+        connection_of(conn_id, f"or correct its name in {str(uri)!r}")
 
 
 class Store(Protocol):
@@ -151,11 +167,14 @@ class Store(Protocol):
     def read(self, name: str) -> bytes | None:
         """Read an object; None if there is none."""
 
+    def look(self, name: str) -> Snapshot | None:
+        """Read an object together with what tells it from the next one in its place; None if there is none."""
+
+    def swap(self, content: bytes, name: str, seen: Snapshot | None) -> bool:
+        """Write an object if the one that was seen is still in its place, or none; return whether it was written."""
+
     def sizes(self) -> dict[str, int]:
         """List the objects by name, with their sizes in bytes."""
-
-    def modified(self, name: str) -> datetime | None:
-        """Return when an object was written; None where the store does not tell."""
 
     def delete(self, names: Iterable[str]) -> None:
         """Remove objects; one that is gone already is fine."""
@@ -166,7 +185,7 @@ def store_at(path: StoragePath) -> Store:
     protocols = path.fs.protocol
     if "file" in protocols:
         return _LocalStore(path)
-    return _ObjectStore(path, {"chunksize": S3_CHUNK} if "s3" in protocols else {})
+    return _ObjectStore(path)
 
 
 class _LocalStore:
@@ -189,6 +208,20 @@ class _LocalStore:
             except FileNotFoundError:
                 return None
 
+    def look(self, name: str) -> Snapshot | None:
+        with _failing("read", f"read {name} from", self._about):
+            return look_at_file(self._directory / name)
+
+    def swap(self, content: bytes, name: str, seen: Snapshot | None) -> bool:
+        with _failing("write", f"write {name} to", self._about):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            with locked(self._directory):
+                if look_at_file(self._directory / name) != seen:
+                    return False
+                with self._replacing(name) as temporary:
+                    temporary.write_bytes(content)
+            return True
+
     def sizes(self) -> dict[str, int]:
         found = {}
         with _failing("list", "list", self._about), suppress(FileNotFoundError), os.scandir(self._directory) as entries:
@@ -197,11 +230,6 @@ class _LocalStore:
                     if entry.is_file():
                         found[entry.name] = entry.stat().st_size
         return found
-
-    def modified(self, name: str) -> datetime | None:
-        with suppress(OSError):
-            return datetime.fromtimestamp((self._directory / name).stat().st_mtime, UTC)
-        return None
 
     def delete(self, names: Iterable[str]) -> None:
         with _failing("delete", "clean up", self._about):
@@ -220,15 +248,20 @@ class _LocalStore:
 
 
 class _ObjectStore:
-    def __init__(self, path: StoragePath, upload: dict[str, Any]) -> None:
+    def __init__(self, path: StoragePath) -> None:
         self._about = str(path)
-        self._upload = upload
-        self._fs = path.fs
+        self._client = path.fs
         self._base = path.path.rstrip("/")
+
+    @property
+    def _fs(self) -> Any:
+        """The client, without its cached listings: it would go by them, though others write and delete, too."""
+        self._client.invalidate_cache()
+        return self._client
 
     def put(self, local: Path, name: str) -> None:
         with _failing("write", f"write {name} to", self._about):
-            self._fs.put_file(str(local), f"{self._base}/{name}", **self._upload)
+            upload(self._fs, local, f"{self._base}/{name}")
 
     def write(self, content: bytes, name: str) -> None:
         with _failing("write", f"write {name} to", self._about):
@@ -242,20 +275,21 @@ class _ObjectStore:
                 return None
             return content
 
+    def look(self, name: str) -> Snapshot | None:
+        with _failing("read", f"read {name} from", self._about):
+            return look(self._fs, f"{self._base}/{name}")
+
+    def swap(self, content: bytes, name: str, seen: Snapshot | None) -> bool:
+        with _failing("write", f"write {name} to", self._about):
+            return swap(self._fs, f"{self._base}/{name}", content, seen)
+
     def sizes(self) -> dict[str, int]:
         with _failing("list", "list", self._about):
-            self._fs.invalidate_cache()  # other writers' objects are not in this process's listing cache
             try:
                 entries = self._fs.ls(self._base, detail=True)
             except FileNotFoundError:
                 return {}
             return {entry["name"].rpartition("/")[2]: entry["size"] for entry in entries if entry["type"] == "file"}
-
-    def modified(self, name: str) -> datetime | None:
-        with suppress(Exception):  # not every store tells, and nothing depends on it
-            at: datetime = self._fs.modified(f"{self._base}/{name}")
-            return at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)
-        return None
 
     def delete(self, names: Iterable[str]) -> None:
         def remove(name: str) -> None:
@@ -274,8 +308,9 @@ def _failing(right: Right, doing: str, about: str) -> Iterator[None]:
     except Exception as error:
         if refusal := _refusal(error, right, about):
             raise refusal from error
+        words = shortened(f"{type(error).__name__}: {error}", _MAX_WORDS)
         raise StorageError(
-            f"Could not {doing} {about}: {type(error).__name__}: {error}. Whatever its manifest lists is still whole. "
+            f"Could not {doing} {about}: {words}. Whatever its manifest lists is still whole. "
             "A retry may help; if it does not, check the destination's connection, its permissions (list, read, "
             "write, delete) and the worker's disk."
         ) from error
@@ -283,19 +318,19 @@ def _failing(right: Right, doing: str, about: str) -> Iterator[None]:
 
 def _refusal(error: Exception, right: Right, about: str) -> StorageAccessError | None:
     """Tell a refusal, which no retry cures, from trouble that passes."""
-    is_s3 = about.startswith("s3")
+    is_s3, words = about.startswith("s3"), shortened(str(error), _MAX_WORDS)
     if isinstance(error, FileNotFoundError) and right == "write" and not about.startswith("file:"):
         bucket = about.partition("://")[2].partition("/")[0].rpartition("@")[2]
-        return StorageAccessError(f"There is no bucket {bucket!r}: {error}. Create it, or correct {about}.")
+        return StorageAccessError(f"There is no bucket {bucket!r}: {words}. Create it, or correct {about}.")
     if isinstance(error, OSError) and error.errno == errno.EROFS:
-        return StorageAccessError(f"{about} is read-only: {error}. Use another destination, or mount it for writing.")
+        return StorageAccessError(f"{about} is read-only: {words}. Use another destination, or mount it for writing.")
     answer = getattr(error.__cause__, "response", None) or {}  # S3's own, which says more than the exception's type
     if not _is_denied(error) or answer.get("Error", {}).get("Code") in _PASSING:
         return None
     conn_id = _connection_id(about)
     who = f"Connection {conn_id!r}" if conn_id else "The worker"
     needs = f"the right to {right}{f' ({_S3_RIGHTS[right]})' if is_s3 else ''}"
-    return StorageAccessError(f"{who} has not {needs} at the destination: {error}. Grant it for {about}.")
+    return StorageAccessError(f"{who} has not {needs} at the destination: {words}. Grant it for {about}.")
 
 
 def _is_denied(error: Exception) -> bool:

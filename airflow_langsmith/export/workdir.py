@@ -19,6 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from airflow_langsmith.export.errors import local_disk
+
 log = logging.getLogger(__name__)
 
 PREFIX = "langsmith-export-"
@@ -27,17 +29,23 @@ LOCK = "lock"
 
 @contextmanager
 def working_directory() -> Iterator[Path]:
-    """Make a directory below ``TMPDIR``, and remove those that killed exports have left there."""
-    _remove_orphans()
-    directory = Path(tempfile.mkdtemp(prefix=PREFIX))
-    lock = None
-    try:
-        lock = _lock(directory)
-        yield directory
-    finally:
-        shutil.rmtree(directory, ignore_errors=True)  # the next export removes the rest, because the lock is free then
-        if lock is not None:
-            os.close(lock)
+    """
+    Make a directory below ``TMPDIR``, and remove those that killed exports have left there.
+
+    :raises StorageError: if there is none, or for what goes wrong in it and nobody else has named.
+    """
+    parent = Path(tempfile.tempdir or os.environ.get("TMPDIR", "/tmp"))  # noqa: S108  # named in an error, no more
+    with local_disk("work in", parent, "let the task's user write there"):
+        _remove_orphans()
+        directory = Path(tempfile.mkdtemp(prefix=PREFIX))
+        lock = None
+        try:
+            lock = _lock(directory)
+            yield directory
+        finally:
+            shutil.rmtree(directory, ignore_errors=True)  # the next export removes the rest: the lock is free then
+            if lock is not None:
+                os.close(lock)
 
 
 def _lock(directory: Path) -> int:

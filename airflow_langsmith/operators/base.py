@@ -228,10 +228,7 @@ class LangSmithRunsOperator(LangSmithOperator):
 
         :raises ConfigurationError: where there is none.
         """
-        name = arguments.text(self.project, "project")
-        if name is None:
-            raise ConfigurationError("project is empty. Give the name or the id of a project.")
-        return name
+        return arguments.needed(self.project, "project")
 
     def resolve_window(self, context: Context, now: datetime | None = None) -> TimeWindow:
         """Find the window of this task instance, which has to have closed by ``now``, and log where it came from."""

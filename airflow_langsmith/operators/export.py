@@ -9,14 +9,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_langsmith import arguments
-from airflow_langsmith.airflow_sdk import AirflowNotFoundException, AirflowSkipException, Context
+from airflow_langsmith.airflow_sdk import AirflowSkipException, Context
 from airflow_langsmith.api.addresses import project_url
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.messages import MAX_LINE, lay_out, shortened
 from airflow_langsmith.api.query import Payloads
 from airflow_langsmith.api.sampling import Sample
+from airflow_langsmith.connections import connection_of
 from airflow_langsmith.exceptions import airflow_errors
 from airflow_langsmith.export import (
+    MAX_BYTES_PER_FILE,
     MAX_ROWS_PER_FILE,
     AttachmentMode,
     Attempt,
@@ -28,7 +30,7 @@ from airflow_langsmith.export import (
     export,
     format_of,
 )
-from airflow_langsmith.hooks import LangSmithHook, undefined
+from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.operators.base import LangSmithRunsOperator, any_query
 from airflow_langsmith.operators.landing import check_destination, landing_format
 from airflow_langsmith.operators.literals import check_literals
@@ -84,7 +86,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     :param flatten: Paths into JSON columns, each for a column of its own: ``"inputs.customer.id"``, with a type
         ``"inputs.turn:int64"``; ``"*"`` for all that occur in the window. (templated)
     :param redact: What to do to columns, paths or all texts before anything touches a disk:
-        ``{"inputs.email": "hash", "*": {"patterns": ["email", "card"]}}``, or names of patterns. (templated)
+        ``{"inputs.email": "hash", "*": {"patterns": ["email", "card"]}}``, or names of patterns. A rule holds for all
+        columns that are made of what it names, such as ``thread_id`` of ``metadata``. (templated)
     :param redact_conn_id: A connection whose password is the key of the hashes. (templated)
     :param schema_changes: Where the columns differ from those that this export replaces: ``evolve``, and say so in the
         manifest, or ``fail``. (templated)
@@ -95,6 +98,10 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     :param attachments: The files logged with runs: ``list`` them in the column of that name, or ``download`` them too,
         beside the parts; for ``runs``. (templated)
     :param max_rows_per_file: Rows a part holds at most. (templated)
+    :param max_bytes_per_file: Bytes of values that a part holds at most, before it is compressed: texts and JSON as
+        UTF-8, 8 for any other value. 512 MiB by default: what compresses well makes files of some 70 MB, and what does
+        not stays within the 128 to 512 MB that engines read best (Spark's ``maxPartitionBytes`` is 128 MB, Iceberg's
+        ``write.target-file-size-bytes`` 512 MB). A larger row is a part of its own. (templated)
     :param on_empty: For a window without rows: ``write`` a part with none, ``skip`` the task and leave the destination
         as it is, or ``fail``. (templated)
     :param concurrency: How many cursors read the window at a time at most; empty for as many as the budget has use for,
@@ -132,6 +139,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 "payloads",
                 "attachments",
                 "max_rows_per_file",
+                "max_bytes_per_file",
                 "on_empty",
                 "concurrency",
                 "partition",
@@ -143,6 +151,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     OPTIONS: ClassVar[Mapping[str, Callable[[Any, str], Any]]] = {
         "partition": lambda value, name: arguments.text(value, name) or "auto",
         "max_rows_per_file": arguments.whole,
+        "max_bytes_per_file": arguments.whole,
         "on_empty": lambda value, _: value,
         "schema_changes": lambda value, _: value,
         "attachments": lambda value, _: value,
@@ -170,6 +179,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         payloads: Payloads = "fail",
         attachments: AttachmentMode = "list",
         max_rows_per_file: int | str = MAX_ROWS_PER_FILE,
+        max_bytes_per_file: int | str = MAX_BYTES_PER_FILE,
         on_empty: OnEmpty = "write",
         concurrency: int | str | None = None,
         partition: str = "auto",
@@ -196,6 +206,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         self.payloads = payloads
         self.attachments = attachments
         self.max_rows_per_file = max_rows_per_file
+        self.max_bytes_per_file = max_bytes_per_file
         self.on_empty = on_empty
         self.concurrency = concurrency
         self.partition = partition
@@ -301,10 +312,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         conn_id = arguments.text(self.redact_conn_id, "redact_conn_id")
         if conn_id is None:
             return None
-        try:
-            return LangSmithHook.get_connection(conn_id).password
-        except AirflowNotFoundException:
-            raise undefined(conn_id, "of any type, e.g. generic, with the key of the hashes as its password") from None
+        what = "of any type, e.g. generic, with the key of the hashes as its password"
+        return connection_of(conn_id, what).password
 
     def _target(self) -> Target:
         return Target(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from airflow_langsmith import arguments
-from airflow_langsmith.airflow_sdk import Context
+from airflow_langsmith.airflow_sdk import Context, mask_secret
 from airflow_langsmith.api.addresses import named, project_url, run_url
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.errors import ConfigurationError, RunNotFoundError
@@ -151,7 +152,13 @@ class LangSmithReadRunOperator(LangSmithOperator):
         self.format = format
         self.compression = compression
         cls = type(self)
+        _mask_link(run_id)  # a mapped task is made of values, and not rendered by itself
         check_literals(self, cls._view, landing_format, cls._children, cls._missing_ok, check_destination)
+
+    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
+        """Render the arguments, before Airflow shows them."""
+        super().render_template_fields(context, jinja_env)
+        _mask_link(self.run_id)
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Read the run, and what is below it if asked."""
@@ -222,6 +229,13 @@ class LangSmithReadRunOperator(LangSmithOperator):
 
     def _missing_ok(self) -> bool:
         return bool(arguments.flag(self.missing_ok, "missing_ok"))
+
+
+def _mask_link(run_id: object) -> None:
+    """Let Airflow mask a public link, which is a secret, in logs and among the rendered arguments."""
+    with suppress(ConfigurationError):
+        if token := named(str(run_id)).share_token:
+            mask_secret(token)
 
 
 def _run_name(text: str) -> str:

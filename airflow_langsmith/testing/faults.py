@@ -9,7 +9,7 @@ from threading import Lock
 from typing import Literal, get_args
 
 from airflow_langsmith.testing.exchange import RESET, Answer, Call
-from airflow_langsmith.testing.paging import Page
+from airflow_langsmith.testing.paging import Page, another_cursor
 
 __all__ = ["Fault", "FaultKind", "FaultScript", "Struck"]
 
@@ -23,12 +23,16 @@ FaultKind = Literal[
     "drip",
     "repeat_cursor",
     "lose_cursor",
+    "empty_page",
+    "old_page",
+    "circle",
     "too_large",
     "meanwhile",
 ]
 
 _STATUS: dict[str, int] = {"status": 503, "rate_limit": 429, "html": 502, "too_large": 413}
-_OF_PAGES = ("repeat_cursor", "lose_cursor", "too_large")  # these need to know the page that was asked for
+# These need to know the page that was asked for.
+_OF_PAGES = ("repeat_cursor", "lose_cursor", "empty_page", "old_page", "circle", "too_large")
 _HTML = "<html>\n<head><title>{0}</title></head>\n<body>\n<center><h1>{0}</h1></center>\n</body>\n</html>\n"
 _TITLES = {
     413: "413 Request Entity Too Large",
@@ -115,6 +119,7 @@ class FaultScript:
     def __init__(self) -> None:
         self._lock = Lock()
         self._faults: list[Fault] = []
+        self._first_pages: dict[str, Page] = {}
 
     def add(self, fault: Fault) -> None:
         """Put one more fault at the end of the script."""
@@ -145,15 +150,24 @@ class FaultScript:
         :raises Struck: Where no page is served at all.
         """
         with self._lock:
+            question = json.dumps({**call.json(), "cursor": None}, sort_keys=True)
+            first_page = self._first_pages.setdefault(question, page)
             fault = self._next(call, limit)
             if fault is not None:
                 fault = self._spend(fault) if fault.is_of_pages else None
         if fault is None:
             return page
-        if fault.kind == "too_large":
-            raise Struck(fault.answer())
-        if fault.kind == "lose_cursor":
-            return replace(page, cursor=None)
+        match fault.kind:
+            case "too_large":
+                raise Struck(fault.answer())
+            case "lose_cursor":
+                return replace(page, cursor=None)
+            case "empty_page":
+                return Page([], another_cursor(cursor, fault.happened))
+            case "old_page":
+                return replace(first_page, cursor=another_cursor(cursor, fault.happened))
+            case "circle":
+                return replace(page, cursor=another_cursor(page.cursor, fault.happened))
         return replace(page, cursor=cursor or page.cursor)
 
     def _next(self, call: Call, limit: int | None) -> Fault | None:

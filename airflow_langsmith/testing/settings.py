@@ -25,6 +25,7 @@ class Settings:
     workspace_id: str | None = None
     require_workspace: bool = False
     edges: Edges = "half_open"
+    last_cursor: bool = True
     v1_end_time: V1EndTime = "end"
     v1_costs: CostForm = "number"
     rate_limits: Mapping[str, tuple[int, float]] = field(default_factory=dict)

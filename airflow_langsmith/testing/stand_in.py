@@ -46,6 +46,7 @@ class LangSmithStandIn:
     :param require_workspace: Whether the key is one of an organisation: then 403 without ``X-Tenant-Id``.
     :param edges: Whether a bound on the start time holds a run exactly on it: only the lower one does
         (``half_open``), both do, or neither does. LangSmith leaves it open.
+    :param last_cursor: Whether a full last page has a cursor, which leads to an empty page. LangSmith leaves it open.
     :param v1_end_time: What ``end_time`` of a v1 query bounds: a run's ``end``, or its ``start``.
     :param v1_costs: How v1 writes dollars: as a ``number``, as it does, or as a ``string``, as it documents.
     :param rate_limits: End of a path -> (requests, seconds): 429 for more requests than that in a fixed window.
@@ -71,6 +72,7 @@ class LangSmithStandIn:
         workspace_id: str | None = None,
         require_workspace: bool = False,
         edges: Edges = "half_open",
+        last_cursor: bool = True,
         v1_end_time: V1EndTime = "end",
         v1_costs: CostForm = "number",
         rate_limits: Mapping[str, tuple[int, float]] | None = None,
@@ -90,6 +92,7 @@ class LangSmithStandIn:
             workspace_id=workspace_id,
             require_workspace=require_workspace,
             edges=edges,
+            last_cursor=last_cursor,
             v1_end_time=v1_end_time,
             v1_costs=v1_costs,
             rate_limits=dict(rate_limits or {}),
@@ -285,6 +288,9 @@ class LangSmithStandIn:
         ``drip``            answers properly, but each byte ``seconds`` after the one before
         ``repeat_cursor``   gives the cursor of this page for the next one; a first page gets a second of itself
         ``lose_cursor``     gives no cursor although there are more runs
+        ``empty_page``      gives no runs, and a new cursor for the same page
+        ``old_page``        gives the runs of the first page again, and a new cursor for the page that was asked for
+        ``circle``          gives new cursors, and the last page one for the first page
         ``too_large``       answers ``status`` (413) for every page of more than ``largest_page`` runs
         ``meanwhile``       calls ``action`` first, which may change what is there, and then answers properly
         ==================  ======================================================================================

@@ -42,6 +42,7 @@ class Action:
 
     turn: Turn
     change: Callable[[Any], Any]
+    calls: bool = False  # a function of the user's
 
     @property
     def drops(self) -> bool:
@@ -77,13 +78,13 @@ def actions(spec: Any, key: str | None, *, texts: bool) -> list[Action]:  # noqa
             each = (one if isinstance(one, Mapping) else {"pattern": one} for one in several)
             return [action for one in each for action in actions({**rest, **one}, key, texts=texts)]
         case {"call": str(name), **rest} if not rest:
-            return [Action(Turn.WHOLE, _calling(name, texts=texts))]
+            return [Action(Turn.WHOLE, _calling(name, texts=texts), calls=True)]
         case [*several] if several:
             return [action for one in several for action in actions(one, key, texts=texts)]
     raise ConfigurationError(
-        f"{spec!r} is nothing that redact= can do. {did_you_mean(spec, ('drop', 'hash'))} It can do 'drop', 'hash', "
-        "{'truncate': 200}, {'pattern': 'email', 'with': '[email]'}, {'patterns': ['email', 'card']}, "
-        "{'call': 'package.module.function'}, and lists of these."
+        f"{spec!r} is nothing that redact= can do. {did_you_mean(spec, ('drop', 'hash', 'keep'))} It can do 'drop', "
+        "'hash', {'truncate': 200}, {'pattern': 'email', 'with': '[email]'}, {'patterns': ['email', 'card']}, "
+        "{'call': 'package.module.function'}, lists of these, and 'keep' for a whole column."
     )
 
 
@@ -99,8 +100,8 @@ def _drop(_: Any) -> Any:
 
 def _hashing(key: bytes) -> Callable[[Any], Any]:
     def change(value: Any) -> Any:
-        if value is None:
-            return None
+        if value is None or is_final(value):
+            return value
         text = value.encode() if isinstance(value, str) else msgspec.json.encode(plain(value), order="sorted")
         return _final(hmac.digest(key, text, "sha256").hex())
 

@@ -24,6 +24,11 @@ from airflow_langsmith.api.records import Run
 #   json       string, JSON text       the value itself (CSV: as JSON)
 ColumnType = Literal["string", "boolean", "integer", "number", "timestamp", "strings", "json"]
 
+Part = Literal["whole", "items", "texts"]
+IDS: tuple[str, ...] = ()  # what an id is made of
+THREAD = ("metadata.session_id", "metadata.thread_id", "metadata.conversation_id")
+MODEL = ("metadata.ls_model_name",)
+
 
 @dataclass(frozen=True)
 class Column:
@@ -33,6 +38,15 @@ class Column:
     ``fields`` names the fields of a :class:`Run` it is made of, ``read`` makes its values for all records of a page:
     runs, or what a view makes of them (:class:`Below`). A column that is not ``default`` comes only when asked for; one
     that ``repeats`` has few distinct values.
+
+    ``made_of`` names the paths of a run (or piece of feedback) that its values come from, as users write them: a rule
+    of ``redact`` for one of these holds for the column. By default it is the column's own name; an id, which LangSmith
+    makes, is made of nothing that a user wrote. ``part`` says where in the column these values are: they are the
+    ``whole`` of it, the ``items`` of its list, or ``texts`` in it, such as its keys::
+
+        thread_id          made_of=("metadata.session_id", "metadata.thread_id", ...)
+        retriever_inputs   made_of=("inputs",), part="items"
+        tool_calls         made_of=("name",), part="texts"
     """
 
     name: str
@@ -42,6 +56,8 @@ class Column:
     read: Callable[[list[Any]], list[Any]]
     default: bool = True
     repeats: bool = False
+    made_of: tuple[str, ...] | None = None
+    part: Part = "whole"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from airflow_langsmith.views.columns import Column, ColumnType
 Step = str | int | None
 ANY: Final = None
 SHORT = {"feedback": "feedback_stats"}  # what a column may be called in a path; a column of that name goes first
+_INSIDE = {"metadata": ("extra", "metadata")}  # columns that lie inside others
 
 TYPES: dict[str, ColumnType] = {
     **dict.fromkeys(("string", "str"), "string"),
@@ -126,6 +127,17 @@ def place_of(path: Path, columns: Sequence[Column]) -> int:
             f"{', '.join(column.name for column in columns if column.type == 'json')}."
         )
     return place
+
+
+def origin(path: Path) -> tuple[Step, ...]:
+    """
+    Return the steps to what a path is about from a run's own fields: its metadata lies inside its extra.
+
+    >>> origin(parse("metadata.user")), origin(parse("inputs.messages[0]"))
+    (('extra', 'metadata', 'user'), ('inputs', 'messages', 0))
+    """
+    column = SHORT.get(path.column, path.column)
+    return (*_INSIDE.get(column, (column,)), *path.steps)
 
 
 def matching(container: Any, step: Step) -> Sequence[Any]:

@@ -1,10 +1,21 @@
-"""What must not leave is taken out of rows, before anything is written."""
+"""
+What must not leave is taken out of rows, before anything is written.
+
+A rule is aimed at columns: at the one it names, and at those that are made of what it names
+(:class:`~airflow_langsmith.views.columns.Column`, ``made_of``)::
+
+    rule                      acts on
+    metadata.user_id          metadata at user_id, extra at metadata.user_id
+    metadata.thread_id        metadata at thread_id, extra at metadata.thread_id, thread_id
+    metadata                  metadata, extra at metadata, thread_id, model
+    *                         all texts but ids
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Raw
@@ -12,17 +23,13 @@ from msgspec import Raw
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.wire import DECODE_ERRORS
 from airflow_langsmith.views.actions import Action, ActionError, Turn, actions
-from airflow_langsmith.views.columns import Column, ColumnType, Rows
-from airflow_langsmith.views.paths import ANY, Step, parse, place_of
+from airflow_langsmith.views.columns import IDS, Column, ColumnType, Part, Rows
+from airflow_langsmith.views.paths import ANY, SHORT, Path, Step, origin, parse, place_of
 from airflow_langsmith.views.trees import change_leaves, grown, places, plain, put
 
 EVERYWHERE = "*"
-# Not texts but names of things: rows are found and joined by them.
-IDS = frozenset(
-    "run_id trace_id parent_run_id project_id thread_id dotted_order reference_example_id retriever_run_ids "
-    "feedback_id feedback_group_id comparative_experiment_id feedback_thread_id".split()
-)
-_TEXTS = ("string", "strings", "json")
+KEEP = "keep"
+TEXTS = ("string", "strings", "json")
 _BARE = frozenset(("pattern", "patterns", "truncate", "call"))  # actions that, without a target, are for all texts
 
 
@@ -32,8 +39,9 @@ class Redaction:
 
     ``"*"`` is all text columns that are no ids, and in JSON all texts and keys. Patterns look at numbers, too. However
     the rules are ordered, ``drop``, ``hash`` and ``call`` go first and see whole values, then patterns, then
-    ``truncate``; and those for a path before those for everything. Columns without a rule stay as they came, byte for
-    byte; JSON with one is written anew.
+    ``truncate``; and those for a path before those for everything. What a rule does to the whole of a column by its own
+    name stands in place of what rules do for what it is made of; ``keep`` in place of all. Columns without a rule stay
+    as they came, byte for byte; JSON with one is written anew.
 
     :param rules: A mapping, or a list of such; in it, names of patterns and actions without a target are for ``"*"``.
     :param key: The key of hashes: with the same key, equal values have equal hashes.
@@ -45,14 +53,18 @@ class Redaction:
     ) -> None:
         self._columns = columns
         self._rows: list[int] = []  # of each page; several threads add to it
-        self._rules: dict[int, list[_Rule]] = {}
+        found: dict[int, list[_Rule]] = {}
+        kept: set[int] = set()
         for target, spec in _pairs(rules):
-            for place, steps in _aims(target, columns):
-                texts = steps is None or columns[place].type != "json"
+            aims = list(_aims(target, columns))
+            if spec == KEEP:
+                kept |= {_whole_column(target, aims)}
+                continue
+            for aim in aims:
+                texts = aim.steps is None or columns[aim.place].type != "json"
                 for action in actions(spec, key, texts=texts):
-                    self._rules.setdefault(place, []).append(_rule(target, steps, action, columns[place]))
-        for of_column in self._rules.values():
-            of_column.sort(key=lambda rule: (rule.action.turn, rule.steps is None))
+                    found.setdefault(aim.place, []).append(_rule(target, aim, action, columns[aim.place]))
+        self._rules = {place: _in_turn(rules, columns[place]) for place, rules in found.items() if place not in kept}
 
     def apply(self, rows: Rows) -> Rows:
         """
@@ -71,13 +83,15 @@ class Redaction:
         """List the paths that none of so many rows has; nothing, if not all of the rows came this way."""
         if not 0 < rows <= sum(self._rows):  # some are from an earlier try, which redacted them
             return ()
-        rules = [rule for of_column in self._rules.values() for rule in of_column if rule.steps]
+        rules = [rule for of_column in self._rules.values() for rule in of_column if rule.is_path]
         met = {rule.target for rule in rules if rule.met}
         return tuple(sorted({rule.target for rule in rules} - met))
 
     def _column(self, place: int, values: list[Any], rows: Rows) -> list[Any]:
         rules, column = self._rules[place], self._columns[place]
-        if any(rule.action.drops and rule.steps == () for rule in rules):
+        if drops := [rule for rule in rules if rule.action.drops and rule.steps == ()]:
+            for rule in drops:
+                rule.met = rule.met or values.count(None) < rows.count
             return [None] * rows.count
         redacted = []
         for row, value in enumerate(values):
@@ -103,23 +117,50 @@ class Redaction:
         return f"row {row + 1} of a page"
 
 
+@dataclass(frozen=True)
+class _Aim:
+    """
+    A column that a rule acts on: at ``steps`` into it, None for every text in it.
+
+    ``by`` says why: the rule names the column, or what a column is made of, or more than that, or everything.
+    """
+
+    place: int
+    steps: tuple[Step, ...] | None
+    by: Literal["name", "source", "more", "all"]
+    is_path: bool = False
+
+
 @dataclass
 class _Rule:
     """
     What is done, and where: ``steps`` into a column, or None for every text in it.
 
-    ``met`` tells whether there was anything.
+    ``met`` tells whether there was anything, for a rule that is about a path.
     """
 
     target: str
     steps: tuple[Step, ...] | None
     action: Action
+    by: Literal["name", "source", "more", "all"]
+    is_path: bool
     met: bool = False
+
+    @property
+    def is_inherited(self) -> bool:
+        """Whether it is about what the column is made of."""
+        return self.by in ("source", "more")
+
+    @property
+    def is_own(self) -> bool:
+        """Whether it says what becomes of the column as a whole."""
+        return self.by == "name" and not self.is_path and self.action.turn is Turn.WHOLE
 
     def apply(self, top: list[Any]) -> None:
         """Change the tree that ``top`` holds."""
         try:
             if self.steps is None:
+                self.met = True
                 change_leaves(top, self.action.change if self.action.turn > Turn.WHOLE else self._change_text)
                 return
             for container, key in places(top, self.steps):
@@ -170,25 +211,80 @@ def _pairs(rules: Mapping[str, Any] | Iterable[Any]) -> Iterator[tuple[str, Any]
             )
 
 
-def _aims(target: str, columns: Sequence[Column]) -> Iterator[tuple[int, tuple[Step, ...] | None]]:
-    """Give the places of the columns that a target means, and the steps into them."""
+def _aims(target: str, columns: Sequence[Column]) -> Iterator[_Aim]:
+    """Yield what a rule acts on: the column it names, and those made of what it names."""
     if target == EVERYWHERE:
         for place, column in enumerate(columns):
-            if column.type in _TEXTS and column.name not in IDS:
-                yield place, None
+            if column.type in TEXTS and column.made_of != IDS:
+                yield _Aim(place, None, "all")
         return
     path = parse(target)
     if path.type:
         raise ConfigurationError(f"Target {target!r} of redact= has a type; a path without one is meant.")
-    yield place_of(path, columns), path.steps
+    names = {column.name for column in columns}
+    name = path.column if path.column in names else SHORT.get(path.column, path.column)
+    inherited = list(_inherited(path, name, columns))
+    if name in names or not inherited:
+        yield _Aim(place_of(path, columns), path.steps, "name", bool(path.steps))
+    yield from inherited
 
 
-def _rule(target: str, steps: tuple[Step, ...] | None, action: Action, column: Column) -> _Rule:
+def _inherited(path: Path, name: str, columns: Sequence[Column]) -> Iterator[_Aim]:
+    """Yield the columns of other names that are made of what is at a path, of a part of it, or of what is around it."""
+    wanted = origin(path)
+    for place, column in enumerate(columns):
+        if column.name == name:
+            continue
+        for source in column.made_of or (column.name,):
+            steps, inside = origin(parse(source)), _INSIDE[column.part]
+            rest = wanted[len(steps) :]
+            if all(map(_meet, wanted, steps)) and (not rest or inside is None or column.type == "json"):
+                by: Literal["source", "more"] = "source" if len(wanted) >= len(steps) else "more"
+                yield _Aim(place, None if inside is None else (*inside, *rest), by, bool(path.steps))
+                break
+
+
+_INSIDE: dict[Part, tuple[Step, ...] | None] = {"whole": (), "items": (ANY,), "texts": None}
+
+
+def _meet(one: Step, other: Step) -> bool:
+    """Tell whether two steps can lead to one place."""
+    return one is ANY or other is ANY or str(one) == str(other)
+
+
+def _whole_column(target: str, aims: list[_Aim]) -> int:
+    """Return the place of the column that is to be kept."""
+    for aim in aims:
+        if aim.by == "name" and not aim.is_path:
+            return aim.place
+    raise ConfigurationError(f"Rule {target!r} says 'keep', which is for a whole column, by its name.")
+
+
+def _rule(target: str, aim: _Aim, action: Action, column: Column) -> _Rule:
     """Make a rule for a column, if its type allows."""
-    if action.drops or column.type in ("json", "string"):
-        return _Rule(target, steps, action)
-    if column.type == "strings":
-        return _Rule(target, None if steps is None else (ANY,), action)
-    raise ConfigurationError(
-        f"Column {target!r} of redact= is {column.type}, and holds no text; it can only be dropped."
-    )
+    steps = aim.steps
+    if column.type == "strings" and not action.drops:
+        steps = None if steps is None else (ANY,)
+    elif not action.drops and column.type not in ("json", "string"):
+        raise ConfigurationError(
+            f"Column {target!r} of redact= is {column.type}, and holds no text; it can only be dropped."
+        )
+    return _Rule(target, steps, action, aim.by, aim.is_path)
+
+
+def _in_turn(rules: list[_Rule], column: Column) -> list[_Rule]:
+    """
+    Put the rules of a column into the order they go in.
+
+    :raises ConfigurationError: for a function that is made for more than the column has.
+    """
+    if any(rule.is_own for rule in rules):
+        rules = [rule for rule in rules if not (rule.is_inherited and rule.action.turn is Turn.WHOLE)]
+    for rule in rules:
+        if rule.by == "more" and rule.action.calls:
+            raise ConfigurationError(
+                f"Rule {rule.target!r} of redact= calls a function, and column {column.name!r} is made of a part of "
+                f"what it takes. Say what becomes of the column by a rule of its own: {{{column.name!r}: 'drop'}}, "
+                "'hash', 'keep' or a function; or leave it out of columns."
+            )
+    return sorted(rules, key=lambda rule: (rule.action.turn, rule.steps is None))

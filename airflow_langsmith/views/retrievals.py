@@ -9,7 +9,7 @@ from typing import Any
 from airflow_langsmith.api.filters import added, feedback
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
-from airflow_langsmith.views.columns import Below, Column, ColumnType, View, json_of
+from airflow_langsmith.views.columns import IDS, Below, Column, ColumnType, Part, View, json_of
 from airflow_langsmith.views.traces import OF_ROOT, about_roots, in_trees_with, of_root
 
 
@@ -42,14 +42,15 @@ def asked(query: RunQuery, *, with_feedback: bool | str) -> RunQuery:
     return replace(query, with_feedback=with_feedback)
 
 
-def _calls(name: str, type_: ColumnType, meaning: str, read: Callable[[Run], Any]) -> Column:
+def _calls(name: str, type_: ColumnType, meaning: str, read: Callable[[Run], Any], made_of: tuple[str, ...]) -> Column:
     """Make a column with a value for each retriever run, in the order of the calls."""
 
     def values(records: list[Retrieval]) -> list[Any]:
         found = [[read(run) for run in record.in_order()] for record in records]
         return [json_of(calls) for calls in found] if type_ == "json" else found
 
-    return Column(name, type_, f"{meaning}, in the order of the calls.", (), values)
+    part: Part = "items" if type_ == "json" else "whole"
+    return Column(name, type_, f"{meaning}, in the order of the calls.", (), values, made_of=made_of, part=part)
 
 
 VIEW = View(
@@ -61,10 +62,16 @@ VIEW = View(
         of_root("outputs", "What the root gave, whatever it is; null if it failed or has not ended."),
         of_root("metadata", "The root's metadata."),
         of_root("feedback_stats", "The root's feedback, as in the view runs; null without."),
-        _calls("retriever_run_ids", "strings", "The retriever runs", lambda run: run.id),
-        _calls("retriever_names", "strings", "Their names", lambda run: run.name or ""),
-        _calls("retriever_inputs", "json", "A list of what each was given", lambda run: run.inputs),
-        _calls("retriever_outputs", "json", "A list of what each gave, whatever that is", lambda run: run.outputs),
+        _calls("retriever_run_ids", "strings", "The retriever runs", lambda run: run.id, IDS),
+        _calls("retriever_names", "strings", "Their names", lambda run: run.name or "", ("name",)),
+        _calls("retriever_inputs", "json", "A list of what each was given", lambda run: run.inputs, ("inputs",)),
+        _calls(
+            "retriever_outputs",
+            "json",
+            "A list of what each gave, whatever that is",
+            lambda run: run.outputs,
+            ("outputs",),
+        ),
     ),
     Below(
         record=Retrieval,
@@ -78,5 +85,7 @@ VIEW = View(
         "What could not be had from blob storage and is null; `extra` has the root's metadata.",
         (),
         lambda records: [record.missing() for record in records],
+        made_of=("attachments",),
+        part="texts",
     ),
 )

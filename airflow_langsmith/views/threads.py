@@ -10,7 +10,7 @@ from typing import Any
 
 from airflow_langsmith.api.filters import THREAD_KEYS, added, in_
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.views.columns import Column, ColumnType, View, json_of
+from airflow_langsmith.views.columns import IDS, THREAD, Column, ColumnType, Part, View, json_of
 from airflow_langsmith.views.traces import BELOW, Trace, about_roots
 from airflow_langsmith.views.traces import VIEW as TRACES
 
@@ -50,9 +50,19 @@ def asked(query: RunQuery) -> RunQuery:
 
 
 def _column(
-    name: str, type_: ColumnType, meaning: str, read: Callable[[Thread], Any], *, repeats: bool = False
+    name: str,
+    type_: ColumnType,
+    meaning: str,
+    read: Callable[[Thread], Any],
+    *,
+    repeats: bool = False,
+    made_of: tuple[str, ...] | None = None,
+    part: Part = "whole",
 ) -> Column:
-    return Column(name, type_, meaning, (), lambda threads: [read(thread) for thread in threads], repeats=repeats)
+    def values(threads: list[Thread]) -> list[Any]:
+        return [read(thread) for thread in threads]
+
+    return Column(name, type_, meaning, (), values, repeats=repeats, made_of=made_of, part=part)
 
 
 def _spent(name: str, type_: ColumnType, meaning: str) -> Column:
@@ -70,16 +80,37 @@ def _duration(thread: Thread) -> float | None:
 VIEW = View(
     "threads",
     (
-        _column("thread_id", "string", "The conversation's id; the key of this view.", lambda thread: thread.thread_id),
-        _column("project_id", "string", "The project's id.", lambda t: t.turns[0].root.project.id, repeats=True),
+        _column(
+            "thread_id",
+            "string",
+            "The conversation's id; the key of this view.",
+            lambda thread: thread.thread_id,
+            made_of=THREAD,
+        ),
+        _column(
+            "project_id",
+            "string",
+            "The project's id.",
+            lambda t: t.turns[0].root.project.id,
+            repeats=True,
+            made_of=IDS,
+        ),
         _column("project_name", "string", "The project's name.", lambda t: t.turns[0].root.project.name, repeats=True),
         _column("turns", "integer", "How many turns (traces) it has so far.", lambda thread: len(thread.turns)),
         _column("start_time", "timestamp", "When its first turn started.", lambda t: t.turns[0].root.start_time),
         _column("last_start_time", "timestamp", "When its last turn started.", lambda t: t.turns[-1].root.start_time),
         _column("end_time", "timestamp", "When the last turn to end did.", lambda thread: thread.end_time),
         _column("duration_seconds", "number", "From the start of the first turn to there.", _duration),
-        _column("first_inputs", "json", "What its first turn was given.", lambda t: t.turns[0].root.inputs),
-        _column("last_outputs", "json", "What its last turn gave.", lambda t: t.turns[-1].root.outputs),
+        _column(
+            "first_inputs",
+            "json",
+            "What its first turn was given.",
+            lambda t: t.turns[0].root.inputs,
+            made_of=("inputs",),
+        ),
+        _column(
+            "last_outputs", "json", "What its last turn gave.", lambda t: t.turns[-1].root.outputs, made_of=("outputs",)
+        ),
         _column("status", "string", "The last turn's status.", lambda t: t.turns[-1].root.status, repeats=True),
         _column(
             "errored_turns",
@@ -92,6 +123,7 @@ VIEW = View(
             "string",
             "The error of the last turn that failed.",
             lambda t: next((turn.root.error for turn in reversed(t.turns) if turn.root.error), None),
+            made_of=("error",),
         ),
         _column("run_count", "integer", "How many runs all turns have.", lambda t: sum(turn.runs for turn in t.turns)),
         _spent("prompt_tokens", "integer", "Tokens read"),
@@ -100,7 +132,13 @@ VIEW = View(
         _spent("prompt_cost", "number", "US dollars for the tokens read"),
         _spent("completion_cost", "number", "US dollars for the tokens written"),
         _spent("total_cost", "number", "US dollars in all"),
-        _column("trace_ids", "strings", "Its turns, oldest first.", lambda t: [turn.root.id for turn in t.turns]),
+        _column(
+            "trace_ids",
+            "strings",
+            "Its turns, oldest first.",
+            lambda t: [turn.root.id for turn in t.turns],
+            made_of=IDS,
+        ),
         _column(
             "feedback_stats",
             "json",
@@ -115,6 +153,8 @@ VIEW = View(
         "strings",
         "The fields of its turns that could not be had from blob storage and are null; `extra` has the metadata.",
         lambda thread: sorted(set().union(*(turn.missing for turn in thread.turns))),
+        made_of=("attachments",),
+        part="texts",
     ),
 )
 

@@ -12,7 +12,7 @@ from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.filters import added, eq
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
-from airflow_langsmith.views.columns import Below, Column, ColumnType, View, json_of
+from airflow_langsmith.views.columns import MODEL, Below, Column, ColumnType, Part, View, json_of
 from airflow_langsmith.views.runs import COLUMNS as RUNS
 from airflow_langsmith.views.spending import COLUMNS as SPENDING_FIELDS
 from airflow_langsmith.views.spending import Spending
@@ -94,10 +94,21 @@ def of_root(name: str, meaning: str | None = None) -> Column:
 
 
 def _whole(
-    name: str, type_: ColumnType, meaning: str, read: Callable[[Trace], Any], *, repeats: bool = False
+    name: str,
+    type_: ColumnType,
+    meaning: str,
+    read: Callable[[Trace], Any],
+    *,
+    repeats: bool = False,
+    made_of: tuple[str, ...] | None = None,
+    part: Part = "whole",
 ) -> Column:
     """Make a column of what is known of the whole trace."""
-    return Column(name, type_, meaning, (), lambda traces: [read(trace) for trace in traces], repeats=repeats)
+
+    def values(traces: list[Trace]) -> list[Any]:
+        return [read(trace) for trace in traces]
+
+    return Column(name, type_, meaning, (), values, repeats=repeats, made_of=made_of, part=part)
 
 
 def _to_first_token(trace: Trace) -> float | None:
@@ -155,6 +166,8 @@ VIEW = View(
             "json",
             "How many runs of each type.",
             lambda trace: json_of(dict(sorted(trace.types.items()))),
+            made_of=("run_type",),
+            part="texts",
         ),
         _whole(
             "tools_involved",
@@ -162,18 +175,23 @@ VIEW = View(
             "The names of the tools called, each once, in order of first use.",
             lambda trace: list(trace.used()),
             repeats=True,
+            made_of=("name",),
         ),
         _whole(
             "tool_calls",
             "json",
             "How often each tool was called.",
             lambda trace: json_of({name: use.calls for name, use in trace.used().items()}),
+            made_of=("name",),
+            part="texts",
         ),
         _whole(
             "tool_errors",
             "json",
             "How often a tool failed, for those that did.",
             lambda trace: json_of({name: use.errors for name, use in trace.used().items() if use.errors}),
+            made_of=("name",),
+            part="texts",
         ),
         _whole(
             "models",
@@ -181,6 +199,7 @@ VIEW = View(
             "The models used, each once, in order of first use.",
             lambda trace: sorted(trace.models, key=lambda model: trace.models[model]),
             repeats=True,
+            made_of=MODEL,
         ),
         _spent("prompt_tokens", "integer", "Tokens read"),
         _spent("completion_tokens", "integer", "Tokens written"),
@@ -201,5 +220,7 @@ VIEW = View(
         "strings",
         "The fields of its runs that could not be had from blob storage and are null; `extra` has the metadata.",
         lambda trace: sorted(trace.missing),
+        made_of=("attachments",),
+        part="texts",
     ),
 )

@@ -11,7 +11,8 @@ from uuid import uuid4
 import pytest
 
 from airflow_langsmith.api import LangSmithClient, RunQuery, client
-from airflow_langsmith.api.errors import ApiError, RunNotFoundError, ServerError, UnsupportedError, error_for
+from airflow_langsmith.api.errors import ApiError, RunNotFoundError, ServerError, UnsupportedError
+from airflow_langsmith.api.statuses import error_for
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.wording import says
 

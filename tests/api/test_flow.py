@@ -72,7 +72,7 @@ def test_resets_and_timeouts_pass_too() -> None:
     assert Pushed([TransportError("reset"), ReadTimeoutError("slow"), answer(200, b"done")]).result() == "done"
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 422, 501])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 418, 422, 501])
 def test_a_refusal_is_final(status: int) -> None:
     """What asking again cannot cure is asked once."""
     pushed = Pushed([answer(status, b'{"detail": "no"}')])

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlsplit
+
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.hosts import address_of, api_root, is_langsmiths, ui_of
+from airflow_langsmith.api.hosts import address_of, api_root, is_langsmiths, ui_of, ui_root
+from airflow_langsmith.api.messages import MAX_LINE
+from airflow_langsmith.api.settings import Settings
+from tests.wording import says
 
 
 @pytest.mark.parametrize(
@@ -54,12 +61,59 @@ def test_every_spelling_of_a_host(host: str | None, root: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "host", ["ftp://x", "https://", "https://a b", "https://x:port", "https://x?y=1", "//", "http://:80"]
+    "host",
+    [
+        "ftp://x",
+        "https://",
+        "https://a b",
+        "https://x:port",
+        "https://x?y=1",
+        "//",
+        "http://:80",
+        "[oops",
+        "http://[::1",
+        "http://[v1.a]",
+        "https:/x.example.com",
+        "https://https://x.example.com",
+        "https://x..example.com",
+        "https://x.example.com:99999",
+        "https://x.example.com\\@evil.example.com",
+        "https://x%41.example.com",
+        f"https://{'a' * 64}.example.com",
+        "x.example.com\x00",
+        "x.\u200bexample.com",
+    ],
 )
 def test_hosts_that_are_none(host: str) -> None:
-    """An address that cannot be one is refused with the ways to write it."""
-    with pytest.raises(ConfigurationError, match="name a region"):
+    """An address that cannot be one is refused with the ways to write it, in lines that fit."""
+    with pytest.raises(ConfigurationError, match=says("name a region")) as caught:
         api_root(host)
+    assert all(len(line) <= MAX_LINE for line in str(caught.value).splitlines())
+
+
+@given(st.text() | st.text("[]:/@.%?#\\x1us \t") | st.builds("{}://{}:{}".format, *[st.text(max_size=5)] * 3))
+def test_a_host_is_an_address_or_refused(host: str) -> None:
+    """Whatever is written as a host, it is one that can be asked, or refused without the credentials in it."""
+    for read in (api_root, ui_root):
+        refusal, url = "", None
+        try:
+            url = urlsplit(read(host))
+        except ConfigurationError as error:
+            refusal = str(error)
+        assert refusal.replace("\n", "").isprintable()
+        if url is not None:
+            assert url.scheme in ("http", "https")
+            assert url.hostname
+            assert "@" not in url.netloc
+            assert url.geturl().isprintable()
+
+
+@pytest.mark.parametrize("host", ["https://api.smith.langchain.com:8443", "eu.smith.langchain.com:80", "us:8443"])
+def test_langsmiths_own_hosts_have_no_port(host: str) -> None:
+    """A port that LangSmith's own servers have not is refused, not dropped."""
+    with pytest.raises(ConfigurationError, match="Leave the port out"):
+        api_root(host)
+    assert api_root("https://api.smith.langchain.com:443") == api_root("us")
 
 
 @pytest.mark.parametrize(
@@ -78,10 +132,20 @@ def test_a_word_that_is_no_region(word: str, meant: str | None) -> None:
 @pytest.mark.parametrize(
     "name", ["api.smith.langchain.com", "eu.smith.langchain.com", "us-central1.p.api.smith.langchain.com"]
 )
-def test_a_key_does_not_travel_in_the_open(name: str) -> None:
-    """LangSmith's own hosts are asked by https only."""
+@pytest.mark.parametrize("spelled", ["http://{}", "http://{}/api/v1", "HTTP://{}", "http://{}./api/v1"])
+def test_a_key_does_not_travel_in_the_open(name: str, spelled: str) -> None:
+    """LangSmith's own hosts are asked by https only, and links lead to https only."""
     with pytest.raises(ConfigurationError, match=f"Write https://{name}"):
-        api_root(f"http://{name}/api/v1")
+        api_root(spelled.format(name))
+    with pytest.raises(ConfigurationError, match=says(f"'ui_host' is asked by http://.* Write https://{name}")):
+        Settings.parse(host="", api_key="k", extra={"ui_host": spelled.format(name)})
+
+
+@pytest.mark.parametrize("address", ["http://langsmith.internal", "http://smith.langchain.com.example.com"])
+def test_a_server_of_your_own_may_be_asked_in_the_open(address: str) -> None:
+    """A self-hosted server within a network is asked as its address says."""
+    settings = Settings.parse(host=address, api_key="k", extra={"ui_host": address})
+    assert (settings.api_url, settings.ui_url) == (address, address)
 
 
 @pytest.mark.parametrize(

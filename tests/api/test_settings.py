@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.api.settings import FIELDS, Settings
+from airflow_langsmith.api.transport import Transport
 
 KEY = "lsv2_pt_secret"
 
@@ -80,15 +84,40 @@ def test_extras_may_all_be_text() -> None:
         ("timeout", "0"),
         ("timeout", "nan"),
         ("max_retries", -1),
+        ("timeout", 1e300),
+        ("timeout", "x" * 5000),
+        ("ui_host", "[oops"),
+        ("ui_host", "https://me:hunter2@ui.example.com"),
+        ("ui_host", "javascript:alert(1)"),
     ],
 )
 def test_extras_that_cannot_be_meant(extra: str, value: Any) -> None:
     """An extra out of its range is refused by name."""
-    with pytest.raises(ConfigurationError, match=f"extra '{extra}'"):
+    with pytest.raises(ConfigurationError, match=f"extra '{extra}'") as caught:
         parse(**{extra: value})
+    assert len(str(caught.value)) < 400
+    assert "hunter2" not in str(caught.value)
 
 
-@pytest.mark.parametrize("key", ["", "   ", "two words", "schlüssel", "line\nbreak"])
+ODD = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.sampled_from(["1e400", "nan", "-0", "\0"]),
+    lambda inner: st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
+    max_leaves=3,
+)
+
+
+@given(host=st.none() | st.text(max_size=20), key=st.text(), extra=st.dictionaries(st.sampled_from(FIELDS), ODD))
+def test_a_connection_is_read_or_refused(host: str | None, key: str, extra: dict[str, Any]) -> None:
+    """Whatever a connection's fields hold, a client can be made of them, or the error names what is wrong."""
+    refusal = "host"
+    try:
+        Transport(Settings.parse(host=host, api_key=key, extra=extra)).close()
+    except ConfigurationError as error:
+        refusal = str(error)
+    assert re.search(r"host|API key|extra '", refusal)
+
+
+@pytest.mark.parametrize("key", ["", "   ", "two words", "schlüssel", "line\nbreak", "k\x00y", "k\x7fy", "k\u200by"])
 def test_keys_that_are_none(key: str) -> None:
     """A key that is missing, or cannot be sent in a header, is refused before any request, and not repeated."""
     with pytest.raises(ConfigurationError) as caught:

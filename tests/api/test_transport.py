@@ -5,23 +5,42 @@ from __future__ import annotations
 import asyncio
 import gzip
 import logging
+import os
+import re
+import ssl
+import sys
 import time
+import traceback
 import tracemalloc
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import pytest
 import zstandard
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
-from airflow_langsmith.api import Settings
+from airflow_langsmith.api import LangSmithClient, Settings
 from airflow_langsmith.api.bodies import LARGEST_ERROR
 from airflow_langsmith.api.deadlines import LOWEST_RATE, Deadline
-from airflow_langsmith.api.errors import ConfigurationError, LargePayloadError, ReadTimeoutError, TransportError
+from airflow_langsmith.api.errors import (
+    ConfigurationError,
+    LargePayloadError,
+    ReadTimeoutError,
+    RedirectError,
+    TransportError,
+)
 from airflow_langsmith.api.flow import LARGEST_ANSWER, Answer, Request, Response
 from airflow_langsmith.api.transport import AsyncTransport, Transport
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.wording import says, words
 
 CAP = 1_000_000
 
@@ -178,7 +197,7 @@ def test_a_packing_that_was_not_asked_for_is_an_error(send: Send, storage: Any) 
     """A body packed in an unknown way never passes for what is in it."""
     error = send(storage.put("/odd", zlib.compress(b"{}"), content_encoding="deflate"))
     assert isinstance(error, TransportError)
-    assert "packed as 'deflate'" in str(error)
+    assert "it is not packed as zstd, gzip, which was asked for" in " ".join(str(error).split())
 
 
 def test_an_answer_that_drips_comes_to_an_end(send: Send, langsmith: LangSmithStandIn) -> None:
@@ -258,3 +277,147 @@ def test_a_secret_address_is_in_no_log_and_no_error(send: Send, storage: Any, ca
         error = send(broken, shown="blob storage")
         assert isinstance(error, ConfigurationError)
         assert "secret" not in str(error)
+
+
+@pytest.fixture
+def private_server(tmp_path: Path) -> Iterator[tuple[str, Path]]:
+    """A server whose certificate no public CA has signed, and the file of the CA that has."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), 1, now - timedelta(days=1), now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = tmp_path / "ca.pem"
+    pem.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+    whole = tmp_path / "whole.pem"
+    no_password = serialization.NoEncryption()
+    whole.write_bytes(
+        pem.read_bytes() + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, no_password)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(whole)
+    with serving(Refusing) as server:
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        yield f"localhost:{server.server_port}", pem
+
+
+class Refusing(BaseHTTPRequestHandler):
+    """Asks everybody for a login."""
+
+    def do_CONNECT(self) -> None:
+        """Refuse to be a proxy."""
+        self.send_response(407)
+        self.end_headers()
+
+    def do_GET(self) -> None:
+        """Refuse to answer."""
+        self.do_CONNECT()
+
+    def log_message(self, *_: object) -> None:
+        """Keep quiet."""
+
+
+@contextmanager
+def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[ThreadingHTTPServer]:
+    """Serve until the end."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield server
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+@pytest.fixture
+def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Forget the proxies of whoever runs the tests."""
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_a_private_ca_is_named_with_its_cure(private_server: tuple[str, Path]) -> None:
+    """A certificate that is not trusted, or of another host, is the user's to cure, and `verify` is the cure."""
+    place, pem = private_server
+    for send in (blocking, awaiting):
+        for host, verify in ((place, True), (place.replace("localhost", "127.0.0.1"), str(pem))):
+            error = send(Settings(api_url=f"https://{host}", api_key="k", verify=verify), Request("GET", "/x"))
+            assert isinstance(error, ConfigurationError)
+            assert re.match(r"The certificate of (localhost|127.0.0.1) is not trusted: ", str(error))
+            assert "set 'verify' in the connection's extra" in words(error)
+        trusting = Settings(api_url=f"https://{place}", api_key="k", verify=str(pem))
+        assert isinstance(send(trusting, Request("GET", "/x")), Response)
+
+
+@pytest.mark.parametrize("written", [None, "", "x", "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----\n"])
+def test_a_ca_bundle_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str | None) -> None:
+    """A file of CAs that is a directory or holds none is named by what says so: the connection or the environment."""
+    bundle = tmp_path
+    if written is not None:
+        bundle = tmp_path / "ca.pem"
+        bundle.write_text(written)
+        monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+        with pytest.raises(ConfigurationError, match=says("the worker's SSL_CERT_FILE names no readable CA bundle")):
+            Transport(Settings(api_url="https://x.example.com", api_key="k"))
+    for path in (str(bundle), str(tmp_path / "gone"), "a\0b", "x" * 5000):
+        with pytest.raises(ConfigurationError, match=says("'verify' names no readable CA bundle: ")):
+            AsyncTransport(Settings(api_url="https://x.example.com", api_key="k", verify=path))
+
+
+@pytest.mark.usefixtures("no_proxy")
+@pytest.mark.parametrize(
+    ("variable", "value", "cure"),
+    [
+        ("HTTPS_PROXY", "socks5://me:hunter2@127.0.0.1:1", "pip install 'httpx[socks]'"),
+        ("ALL_PROXY", "socks5h://me:hunter2@127.0.0.1:1", "pip install 'httpx[socks]'"),
+        ("https_proxy", "socks4://me:hunter2@127.0.0.1:1", "Write them like http://"),
+        ("HTTP_PROXY", "ftp://me:hunter2@127.0.0.1:1", "Write them like http://"),
+        ("ALL_PROXY", "http://me:hunter2@[::1", "Write them like http://"),
+        ("NO_PROXY", "http://me:hunter2@[::1", "Write them like http://"),
+        ("HTTPS_PROXY", "\x01hunter2", "Write them like http://"),
+    ],
+)
+def test_a_proxy_variable_that_cannot_be_used(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, cure: str
+) -> None:
+    """A proxy variable that httpx does not take is named, with its cure, and its password is not."""
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv(variable, value)
+    for kind in (Transport, AsyncTransport):
+        with pytest.raises(ConfigurationError, match=f"its {variable}") as caught:
+            kind(Settings(api_url="https://x.example.com", api_key="k"))
+        assert cure in words(caught.value)
+        assert "hunter2" not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.usefixtures("no_proxy")
+def test_a_proxy_that_asks_for_a_login(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A 407 is the user's to cure, whether the proxy answers in the server's place or refuses the way to it."""
+    with serving(Refusing) as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{proxy.server_port}")
+        for send in (blocking, awaiting):
+            error = send(Settings(api_url="https://langsmith.example.com", api_key="k"), Request("GET", "/x"))
+            assert isinstance(error, ConfigurationError)
+            assert "Write them into the worker's HTTPS_PROXY" in words(error)
+    error = blocking(Settings(api_url="https://langsmith.example.com", api_key="k"), Request("GET", "/x"))
+    assert isinstance(error, TransportError)
+    assert "may be a proxy (HTTPS_PROXY)" in words(error)
+
+
+def test_a_redirect_is_not_followed(
+    langsmith: LangSmithStandIn, storage: Any, client_of: Callable[..., LangSmithClient]
+) -> None:
+    """Wherever a redirect leads, nobody goes there, so no key does; the error names the server, not the address."""
+    for status in (301, 302, 303, 307, 308):
+        link = storage.put("/login", b"{}")
+        langsmith.misbehave("status", status=status, path="/sessions", headers={"Location": link})
+        with pytest.raises(RedirectError, match=says("it leads to http://127.0.0.1")) as caught:
+            client_of(langsmith).project("shop")
+        assert "secret" not in str(caught.value)
+    assert storage.asked == []

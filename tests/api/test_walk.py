@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import random
 import runpy
+from collections import Counter
 from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import UUID
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_langsmith.api import RunQuery, Settings
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.flow import Request, Response
+from airflow_langsmith.api.trail import Trail
 from airflow_langsmith.api.walk import Walk
+from tests.api import hostile
 
 simulation = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "bench" / "simulation.py")))
 SECONDS = st.lists(st.integers(0, 60), max_size=60).map(lambda drawn: [s for s in drawn if drawn.count(s) < 4])
@@ -111,3 +115,41 @@ def test_what_is_left_is_told_by_the_last_page() -> None:
     while not walk.done:
         next_page(walk, simulation.Runs(at_noon))
     assert walk.pages_left == 0
+
+
+def test_hostile_pages() -> None:
+    """
+    From servers that page badly in every way, all runs come once, or an error of ours, in a bounded number of requests.
+
+    Pages are capped, refused, empty, short, repeated, in a circle, without their cursor and in no order; the last one
+    has a cursor or none; runs come and move meanwhile; and walks are shared.
+    """
+    ends = Counter(hostile.check(seed) for seed in range(100))
+    assert ends["whole"] > 50
+    assert set(ends) <= {"whole", "CursorLoopError", "PageTooLargeError"}
+
+
+@pytest.mark.parametrize("order", ["newest", "oldest", "none"])
+@pytest.mark.parametrize("chance", [0.1, 1.0])
+@pytest.mark.parametrize("apart", [timedelta(0), timedelta(microseconds=1), timedelta(seconds=30)])
+def test_cursors_that_get_lost(order: str, chance: float, apart: timedelta) -> None:
+    """If full pages lose their cursors, all runs are still read, from a server that does not sort, too."""
+    starts = [hostile.DAY + number * apart for number in range(2500)]
+    runs = {str(UUID(int=place * 7919 % 2503)): start for place, start in enumerate(starts)}
+    server = hostile.HostileServer(hostile.Vices(order=order, loses_cursor=chance), random.Random(1), runs)
+    assert len(list(hostile.read(server, 100, 500))) == 2500
+
+
+def test_what_is_new_of_a_page() -> None:
+    """Runs that were read come no more, however many pages ago; those of the last moment and moved ones do."""
+
+    def page(*runs: str) -> list[Any]:
+        return [SimpleNamespace(id=run[0], start_time=simulation.DAY + timedelta(seconds=int(run[1]))) for run in runs]
+
+    trail = Trail()
+    pages = [("a9", "b8"), ("b8", "c7"), (), (), ("c7", "d7", "e6"), ("a9", "b8"), ("a9", "f5"), ("b4",), ("e6", "b4")]
+    new = [[run.id for run in trail.new_of(page(*runs))] for runs in pages]
+    assert new == [["a", "b"], ["c"], [], [], ["d", "e"], [], ["f"], ["b"], []]
+    assert trail.is_sorted
+    assert [run.id for run in trail.new_of(page("g6"))] == ["g"]
+    assert not trail.is_sorted

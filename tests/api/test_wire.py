@@ -164,6 +164,8 @@ def test_odd_extras_are_no_error(extra: Any) -> None:
         ({"thread_id": "t", "conversation_id": "c"}, "t"),
         ({"conversation_id": 7}, "7"),
         ({"session_id": "", "thread_id": None}, None),
+        ({"session_id": {"a": 1}, "thread_id": ["t"], "conversation_id": "c"}, "c"),
+        ({"session_id": {"a": 1}}, None),
     ],
 )
 def test_a_thread_has_three_names(metadata: dict[str, Any], thread: str | None) -> None:

@@ -28,7 +28,7 @@ from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.flow import Backoff, Flow, Pause, RateLimited, Reply, Request, Response, exchange
 from airflow_langsmith.api.pacing import Pacer
 from airflow_langsmith.api.walk import Walk
-from airflow_langsmith.export.cursors import MOST, cursors_for
+from airflow_langsmith.export.cursor_limit import MOST, CursorLimit, cursors_wanted, parts_of
 
 T = TypeVar("T")
 
@@ -37,6 +37,7 @@ SPREAD = 0.3  # of the logarithm of latency
 DRIFT = 0.03  # seconds at most from us to the server
 REFUSAL = 0.1  # seconds a 429 takes
 ENOUGH = 0.95  # of the fastest that there is
+TICK = 0.01  # seconds until a cursor that waits looks again
 CURSORS = 8
 Process = Iterator[float]
 
@@ -135,15 +136,18 @@ class World:
     latency: float
     tells: bool = True
     spread: float = SPREAD
+    at_once: float = math.inf  # answers the server works on at the same time; more of them take longer
     answer: Callable[[Request], bytes] = lambda _: b"{}"
     chance: random.Random = field(default_factory=lambda: random.Random(0))
     clock: Clock = field(default_factory=Clock)
     passed: Counter[int] = field(default_factory=Counter)
     refused: list[float] = field(default_factory=list)
     ended: dict[int, float] = field(default_factory=dict)
+    limit: CursorLimit = field(default_factory=CursorLimit)
+    _free_at: list[float] = field(default_factory=list)  # when the server will have worked off what it was asked
 
-    def drive(self, flow: Flow[T], owner: int = 0) -> Generator[float, None, T]:
-        """Push a flow to its end, as the clients do."""
+    def drive(self, flow: Flow[T], owner: int = 0, seconds: list[float] | None = None) -> Generator[float, None, T]:
+        """Push a flow to its end, as the clients do; ``seconds`` takes how long answers took."""
         reply: Reply = None
         while True:
             try:
@@ -170,9 +174,20 @@ class World:
                     reply = Response(429, {"retry-after": str(math.ceil(wait))} if self.tells else {}, b"{}")
                 else:
                     self.passed[owner] += 1
-                    yield max(0.0, self.latency * math.exp(self.chance.gauss(0, self.spread)) - way)
+                    yield max(0.0, self._queued() + self.latency * math.exp(self.chance.gauss(0, self.spread)) - way)
                     reply = Response(200, {}, self.answer(step))
+                if seconds is not None:
+                    seconds.append(self.clock.now - place.sent)
                 self.pacer.answered(place, self.clock.now, refused=wait > 0)
+
+    def _queued(self) -> float:
+        """Give the seconds until the server begins to work on a request."""
+        if self.at_once == math.inf:
+            return 0.0
+        free_at = heapq.heappop(self._free_at) if len(self._free_at) >= self.at_once else 0.0
+        begin = max(self.clock.now, free_at)
+        heapq.heappush(self._free_at, begin + self.latency)
+        return begin - self.clock.now
 
     def export(self, pages: int, cursors: int, owner: int = 0, delay: float = 0.0) -> None:
         """Begin to read so many pages, with several cursors that share them."""
@@ -191,12 +206,24 @@ class World:
         query = RunQuery(project=SHOP, start=DAY, end=DAY + timedelta(days=1), fields=("id",), page_size=page_size)
         walks: list[Walk] = []
 
+        def reading() -> list[Walk]:
+            return sorted((walk for walk in walks if not walk.done), key=lambda walk: walk.query.start, reverse=True)[
+                : self.limit.cursors
+            ]
+
         def cursor(walk: Walk) -> Process:
             walks.append(walk)
+            seconds: list[float] = []
             while not walk.done:
-                yield from self.drive(walk.next_page())
+                while walk not in reading():
+                    yield TICK
+                changes = self.limit.changes
+                yield from self.drive(walk.next_page(), seconds=seconds)
+                left = seconds[-1] * sum(other.pages_left for other in walks)
+                wanted = cursors_wanted(self.pacer.needed, left, most, is_start=not self.limit.changes)
+                self.limit.add_page(seconds[-1], changes, len(reading()), wanted)
                 others = [other.pages_left for other in walks if other is not walk and not other.done]
-                parts = cursors_for(walk.pages_left, others, self.pacer.needed, most)
+                parts = parts_of(walk.pages_left, others, min(wanted, self.limit.cursors))
                 for older in walk.share(parts) if parts > 1 else ():
                     self.clock.start(cursor(older))
 

@@ -11,6 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import zstandard
@@ -99,10 +100,8 @@ def peak(make: Make, size: int, encoding: str) -> tuple[float, float]:
         for start in range(0, len(packed), 65536):
             if body.take(packed[start : start + 65536]):
                 body.unpack()
-        try:
+        with suppress(LangSmithError):  # which is how some of them end
             v2.read(body.finish(), SHOP, FIELDS, "a page")
-        except LangSmithError:
-            pass  # which is how some of them end
     return memory("VmHWM") - before, time.process_time() - began
 
 
@@ -110,7 +109,9 @@ def main() -> None:
     """Print the peak of every kind as JSON: MB, and seconds."""
     size = int(float(sys.argv[1]) * MB) if sys.argv[1:] else 12 * MB
     v2.read(page(b"NaN"), SHOP, FIELDS, "a page")  # loads what it needs
-    names = {f"{kind}, {encoding or 'plain'}": (make, encoding) for kind, make in KINDS.items() for encoding in PACKINGS}
+    names = {
+        f"{kind}, {encoding or 'plain'}": (make, encoding) for kind, make in KINDS.items() for encoding in PACKINGS
+    }
     some = {name: how for name, how in names.items() if sys.argv[2:] or how[1] == "gzip"}
     print(json.dumps({name: peak(make, size, encoding) for name, (make, encoding) in some.items()}))
 

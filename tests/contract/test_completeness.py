@@ -10,8 +10,9 @@ from typing import Any, get_args
 import pytest
 from langsmith import Client
 
-from airflow_langsmith.api import LangSmithClient
-from airflow_langsmith.api.errors import LangSmithError
+from airflow_langsmith.api import LangSmithClient, RunQuery
+from airflow_langsmith.api.errors import CursorLoopError, LangSmithError
+from airflow_langsmith.api.trail import MAX_BARREN_PAGES
 from airflow_langsmith.export import Exported
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.settings import Edges
@@ -48,14 +49,20 @@ def awkward_runs() -> Iterator[dict[str, Any]]:
         yield {"start_time": day + timedelta(hours=8), "name": "failed", "end_time": day + timedelta(hours=9), **failed}
 
 
-@pytest.fixture(params=get_args(Edges))
+@pytest.fixture(params=zip(get_args(Edges), (True, False, False), strict=True))
 def awkward(request: pytest.FixtureRequest) -> Iterator[LangSmithStandIn]:
     """A workspace of awkward runs, on a server whose bounds are inclusive, exclusive or one of each."""
-    with LangSmithStandIn(edges=request.param) as server:
+    edges, last_cursor = request.param
+    with LangSmithStandIn(edges=edges, last_cursor=last_cursor) as server:
         for run in awkward_runs():
             server.add_run(project="shop", **run)
         server.add_run(project="other", start_time=FIRST)
         yield server
+
+
+def whole_day(client: LangSmithClient, page_size: int) -> RunQuery:
+    """Ask for the first day."""
+    return RunQuery(project=client.project("shop"), start=FIRST, end=FIRST + DAY, page_size=page_size)
 
 
 def listed(server: LangSmithStandIn) -> dict[str, Any]:
@@ -115,6 +122,13 @@ def test_a_window_of_one_microsecond(
         assert exported.manifest.min_start_time == exported.manifest.max_start_time == moment
 
 
+@pytest.fixture(params=[True, False], ids=["cursor", "no cursor"])
+def langsmith(request: pytest.FixtureRequest) -> Iterator[LangSmithStandIn]:
+    """A LangSmith whose full last page has a cursor, or has none: nobody knows what LangSmith does."""
+    with LangSmithStandIn(last_cursor=request.param) as server:
+        yield server
+
+
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("fault", ["status", "truncate", "reset", "rate_limit"])
 def test_trouble_on_the_way_loses_nothing(
@@ -147,6 +161,77 @@ def test_pages_too_large_for_the_way(
     langsmith.misbehave("too_large", largest_page=30, times=None)
     exported = export_runs(client_of(langsmith, version), "shop", FIRST, FIRST + DAY)
     assert exported.manifest.rows == 100
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize(("runs", "together"), [(0, 1), (1, 1), (40, 1), (40, 8), (40, 40)])
+def test_pages_of_one_run(
+    langsmith: LangSmithStandIn, version: str, runs: int, together: int, client_of: Callable[..., LangSmithClient]
+) -> None:
+    """Pages that have to shrink to one run come to an end, whatever runs start together and whatever the last page."""
+    langsmith.add_project("shop")
+    for number in range(runs):
+        langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=number // together))
+    langsmith.misbehave("too_large", largest_page=1, times=None)
+    client = client_of(langsmith, version)
+    pages = list(client.pages(whole_day(client, page_size=10)))
+    assert [len(page.runs) for page in pages] == [1] * runs + [0] * (len(pages) - runs)
+    assert len(pages) <= runs + 1
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("together", [20, 100, 200])
+def test_a_last_page_full_of_one_moment(
+    langsmith: LangSmithStandIn, version: str, together: int, client_of: Callable[..., LangSmithClient]
+) -> None:
+    """A last page that runs of one microsecond fill costs one request more, as any full last page does."""
+    for number in range(200):
+        langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=number // together))
+    client = client_of(langsmith, version)
+    assert [len(page.runs) for page in client.pages(whole_day(client, page_size=20))] == [20] * 10 + [0]
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("fault", ["empty_page", "old_page"])
+def test_pages_that_bring_nothing_new(
+    langsmith: LangSmithStandIn,
+    version: str,
+    fault: Any,
+    client_of: Callable[..., LangSmithClient],
+    export_runs: Export,
+    read_rows: Callable[[str], list[dict[str, Any]]],
+) -> None:
+    """Empty pages, and older pages again, cost requests: no row is lost or there twice, in an export or in a walk."""
+    for minute in range(300):
+        langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=minute // 3))
+    client = client_of(langsmith, version)
+    query = whole_day(client, page_size=20)
+    for times in (1, 3):
+        langsmith.misbehave(fault, after=5, times=times)
+        assert sum(len(page.runs) for page in client.pages(query)) == 300
+        assert not langsmith.unspent_faults
+    langsmith.misbehave(fault, after=5, times=3)
+    exported = export_runs(client, "shop", FIRST, FIRST + DAY, query={"page_size": 20})
+    assert len({row["run_id"] for row in read_rows(exported.uri)}) == exported.manifest.rows == 300
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize(("fault", "runs"), [("circle", 90), ("circle", 390), ("empty_page", 390), ("old_page", 390)])
+def test_a_circle_of_new_cursors_is_an_error(
+    langsmith: LangSmithStandIn,
+    version: str,
+    fault: Any,
+    runs: int,
+    client_of: Callable[..., LangSmithClient],
+    export_runs: Export,
+) -> None:
+    """A server that gives new cursors for ever and nothing new fails the export, after a bounded number of requests."""
+    for minute in range(runs):
+        langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=minute))
+    langsmith.misbehave(fault, times=None)
+    with pytest.raises(CursorLoopError, match=says("going on would never end")):
+        export_runs(client_of(langsmith, version), "shop", FIRST, FIRST + DAY, query={"page_size": 100})
+    assert len(langsmith.requests_to("/runs/query")) <= 9 * (4 + MAX_BARREN_PAGES + 1)  # by 9 cursors at most
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

@@ -246,6 +246,7 @@ def test_what_is_refused_before_any_request(
         ("no compression 'lz4'", {"compression": "lz4"}),
         ("on_empty", {"on_empty": "ignore"}),
         ("max_rows_per_file", {"max_rows_per_file": 0}),
+        ("max_bytes_per_file is 256 bytes; it is 1048576", {"max_bytes_per_file": 256}),
         ("page of API v1 holds 1 to 100", {"query": {"page_size": 101}}),
         ("no path below the destination", {"partition": "../{start:%Y}"}),
         ("format string over start", {"partition": "{day}"}),

@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import os
 import re
+import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from airflow.sdk.io import attach
+from airflow.triggers.base import BaseTrigger
 from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
 from airflow_langsmith.airflow_sdk import AirflowException, AirflowFailException
+from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.operators.export import LangSmithExportOperator
 from airflow_langsmith.operators.query import LangSmithListRunsOperator, LangSmithReadRunOperator
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
 from airflow_langsmith.testing import LangSmithStandIn
+from airflow_langsmith.triggers import LangSmithFeedbackEventTrigger, LangSmithSettledTrigger
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -217,3 +225,75 @@ def test_a_wait_is_one_short_line(
     assert "503 to GET /api/v1/sessions" in waits[0]
     assert "No whole answer from 127.0.0.1" in waits[2]
     assert str(caught.value).count("check the connection") == 1
+
+
+def connection(**fields: Any) -> str:
+    """Write a connection to a server at which nobody answers."""
+    return json.dumps({"conn_type": "langsmith", "host": "http://127.0.0.1:1", "password": "k", **fields})
+
+
+# What is wrong with the connection or the worker -> the connection, the environment, and words of the error.
+MISTAKES: dict[str, tuple[str, dict[str, str], str]] = {
+    "host": (connection(host="[oops"), {}, "host is no API address: '[oops'"),
+    "port": (connection(host="us", port=8443), {}, "Leave the port out"),
+    "CA file": (connection(extra={"verify": "/gone.pem"}), {}, "'verify' names no readable CA bundle"),
+    "proxy": (connection(), {"ALL_PROXY": "socks5://me:hunter2@127.0.0.1:1"}, "pip install 'httpx[socks]'"),
+    "unreadable": ("{nope", {}, "AIRFLOW_CONN_WRONG"),
+    "timeout": (connection(extra={"timeout": 1e300}), {}, "'timeout' is '1e+300'"),
+    "ui_host": (connection(extra={"ui_host": "[oops"}), {}, "'ui_host' is no address"),
+}
+RUNS: dict[str, Any] = {"project": "shop", "langsmith_conn_id": "wrong"}
+WAITS: dict[str, Any] = {"langsmith_conn_id": "wrong", "deadline": START.isoformat(), "poke_interval": 0.0}
+SELECTED = {"project": "shop", **dict.fromkeys(("start", "end", "closes"), START.isoformat())}
+SELECTED["end"] = (START + DAY).isoformat()
+
+
+def event(trigger: BaseTrigger) -> dict[str, Any]:
+    """Let a trigger give its first event."""
+
+    async def first() -> Any:
+        return (await anext(aiter(trigger.run()))).payload
+
+    payload: dict[str, Any] = asyncio.run(first())
+    return payload
+
+
+# Each way to LangSmith, and what becomes of an error there.
+ENTRIES: dict[str, Callable[[Path], Any]] = {
+    "export": lambda place: run(LangSmithExportOperator(task_id="t", destination=f"file://{place}", **RUNS)),
+    "list": lambda _: run(LangSmithListRunsOperator(task_id="t", **RUNS)),
+    "read": lambda _: run(LangSmithReadRunOperator(task_id="t", run_id=str(UUID(int=0)), **RUNS)),
+    "feedback sensor": lambda _: run(LangSmithFeedbackSensor(task_id="t", condition="count(x) > 1", **RUNS)),
+    "settled sensor": lambda _: run(LangSmithSettledSensor(task_id="t", **RUNS)),
+    "trigger": lambda _: event(
+        LangSmithSettledTrigger(selection=SELECTED, watched={"quiet_for": 0.0}, **WAITS),
+    ),
+    "event trigger": lambda _: event(LangSmithFeedbackEventTrigger(condition="count(x) > 1", **RUNS)),
+    "hook": lambda _: LangSmithHook("wrong").project_id("shop"),
+    "test button": lambda _: LangSmithHook("wrong").test_connection(),
+}
+
+
+@pytest.mark.parametrize("entry", ENTRIES)
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_told_alike_at_every_entry(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mistake: str, entry: str
+) -> None:
+    """A connection or a worker that is set up wrong is our own error with its cure, wherever LangSmith is asked."""
+    written, environment, cure = MISTAKES[mistake]
+    for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AIRFLOW_CONN_WRONG", written)
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    try:
+        outcome = ENTRIES[entry](tmp_path)
+    except (AirflowFailException, ConfigurationError) as error:
+        outcome = str(error)
+        assert isinstance(error, ConfigurationError) is (entry in ("hook", "event trigger"))  # noqa: PT017
+    told = outcome["line"] if entry == "trigger" else outcome[1] if entry == "test button" else outcome
+    assert cure in " ".join(told.split())
+    assert told.splitlines()[-1] == "  A retry will not help."
+    assert all(len(line) <= IN_SIGHT for line in told.splitlines())
+    assert "hunter2" not in told

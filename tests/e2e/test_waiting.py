@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import shutil
 import socket
@@ -23,11 +24,13 @@ from warnings import catch_warnings
 import httpx
 import psutil
 import pytest
+from airflow import __version__ as airflow_version
 from langsmith import Client
 
 from airflow_langsmith.export import read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 
+AIRFLOW = tuple(map(int, airflow_version.split(".")[:2]))
 ROOT = Path(__file__).parents[2]
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -194,8 +197,9 @@ class Airflow:
 
     def deferred(self, dag: str, task: str = "wait") -> None:
         """Wait until the triggerer looks for a task and the scheduler knows: to it, an event before is a failure."""
-        heard = f"state success for task instance TaskInstanceKey(dag_id='{dag}', task_id='{task}', run_id='tested'"
-        self.until(lambda: "waiting:" in self.log(dag, task, ".trigger.*") and heard in self.printed("scheduler"))
+        key = re.escape(f"TaskInstanceKey(dag_id='{dag}', task_id='{task}', run_id='tested'")
+        heard = re.compile(f"state success for task instance .*{key}")
+        self.until(lambda: "waiting:" in self.log(dag, task, ".trigger.*") and heard.search(self.printed("scheduler")))
         assert self.task(dag, task)["state"] == "deferred"
 
     def ended(self, dag: str, task: str = "wait", run: str = "tested") -> Any:
@@ -330,6 +334,7 @@ def test_an_execution_timeout_is_retried(airflow: Airflow) -> None:
     assert "Last check: waiting: " in airflow.log("stopped")
 
 
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow 3.0 names a mapped task when it has succeeded")
 def test_mapped_tasks_have_names_and_links_while_they_wait(airflow: Airflow, langsmith: LangSmithStandIn) -> None:
     """A mapped sensor that is deferred is named by its project and window, and leads to LangSmith."""
     airflow.trigger("mapped", datetime(2026, 3, 2, tzinfo=UTC))
@@ -378,6 +383,8 @@ def test_a_killed_triggerer_is_followed_by_the_next(airflow: Airflow, langsmith:
     assert (ended["state"], ended["try_number"]) == ("success", 1)
     assert airflow.xcom("survives", "wait")["figures"] == {"coverage(user_score)": 1.0}
     airflow.until(lambda: looks() > looked + 2)
+    if AIRFLOW < (3, 3):
+        return  # triggers keep nothing there, so a watcher fires again
     assert [run["dag_run_id"] for run in airflow.get("/dags/watched/dagRuns")["dag_runs"]] == [fired["dag_run_id"]]
 
 
@@ -402,6 +409,7 @@ def kill_at(airflow: Airflow, long: LangSmithStandIn, dag: str, page: int) -> No
     assert list((airflow.home / "lake" / "runs" / f"project={dag}").rglob("_checkpoint-*"))
 
 
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow 3.0 fails a task whose worker is killed, and never retries it")
 def test_a_killed_export_is_gone_on_with(airflow: Airflow, long: LangSmithStandIn) -> None:
     """The retry of an export whose worker was killed asks for what is missing alone, and lands all of it."""
     kill_at(airflow, long, "killed", page=PAGES * 4 // 5)
@@ -412,6 +420,7 @@ def test_a_killed_export_is_gone_on_with(airflow: Airflow, long: LangSmithStandI
     assert not list((airflow.home / "lake" / "runs" / "project=killed").rglob("_checkpoint-*"))
 
 
+@pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow 3.0 fails a task whose worker is killed, and never retries it")
 def test_a_cleared_export_begins_anew(airflow: Airflow, long: LangSmithStandIn) -> None:
     """Whoever clears a task wants the whole answer of today: nothing that an earlier try kept is used."""
     kill_at(airflow, long, "cleared", page=PAGES * 4 // 5)

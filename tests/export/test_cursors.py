@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import math
+import pickle
 import runpy
 import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
-from airflow_langsmith.api import LangSmithClient, RunQuery
+from airflow_langsmith.api import LangSmithClient, Page, RunQuery
 from airflow_langsmith.api.errors import ConfigurationError, InvalidQueryError
-from airflow_langsmith.export import Exported, Progress, Target, cursors, export, format_of
+from airflow_langsmith.api.walk import Walk
+from airflow_langsmith.export import Exported, Progress, Target, cursor_limit, cursors, export, format_of
 from airflow_langsmith.export.spool import Backlog
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import Rows, view_of
@@ -247,6 +250,39 @@ def test_a_full_disk_holds_cursors_back(
     assert len(windows(langsmith)) > 1
 
 
+def test_rows_that_wait_take_a_bounded_part_of_the_disk(
+    langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However far cursors are ahead of their reader, and whosever turn it is, rows take no more disk than allowed."""
+    fill(langsmith, 400)
+    slow(langsmith, 4)
+    client, view, sizes = client_of(langsmith), view_of("runs"), [0]
+    query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, page_size=PAGE, is_root=True)
+    page_bytes = len(pickle.dumps(view.rows(next(iter(client.pages(query))).runs)))
+    monkeypatch.setattr(cursors, "MOST_ON_DISK", 3 * page_bytes)
+
+    def make(_: LangSmithClient, __: Walk, page: Page) -> Iterator[Rows]:
+        yield view.rows(page.runs)
+
+    def on_disk() -> int:
+        return sum(path.stat().st_size for path in tmp_path.iterdir())
+
+    rows = 0
+    with cursors.Cursors(
+        client, client.walk(query), make, lambda *_: None, lambda: None, directory=tmp_path, most=2
+    ) as batches:
+        for batch in batches:
+            rows += batch.count
+            requests, quiet = 0, 0
+            while quiet < 5:  # until no cursor gets any further
+                time.sleep(0.01)
+                quiet = quiet + 1 if requests == len(langsmith.requests) else 0
+                requests = len(langsmith.requests)
+            sizes.append(on_disk())
+    assert rows == 400
+    assert 2 * page_bytes < max(sizes) < 4.5 * page_bytes
+
+
 def test_rows_wait_in_order(tmp_path: Path) -> None:
     """A backlog gives back what it took, in the order it came, and leaves no file."""
     backlog = Backlog(tmp_path / "rows")
@@ -258,6 +294,9 @@ def test_rows_wait_in_order(tmp_path: Path) -> None:
     backlog.add(batches[3])
     found += [backlog.take() for _ in range(len(backlog))]
     assert found == batches
+    assert backlog.size == (tmp_path / "rows").stat().st_size == 0
+    backlog.add(batches[3])
+    assert backlog.take() == batches[3]
     backlog.close()
     assert not list(tmp_path.iterdir())
 
@@ -273,25 +312,79 @@ def test_a_page_waits_in_pieces(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("pages", "others", "needed", "most", "parts"),
+    ("needed", "seconds_left", "most", "is_start", "cursors"),
     [
-        (100.0, [], 0.9, 8, 1),
-        (100.0, [], 1.1, 8, 4),
-        (100.0, [], 3.0, 8, 8),
-        (100.0, [90.0, 90.0], 3.0, 8, 2),
-        (100.0, [90.0, 90.0, 90.0], 3.0, 8, 1),
-        (100.0, [], 50.0, 8, 8),
-        (100.0, [], 50.0, 2, 2),
-        (100.0, [90.0, 50.0], 50.0, 8, 6),
-        (100.0, [101.0], 50.0, 8, 1),
-        (3.9, [], 50.0, 8, 1),
-        (6.0, [], 50.0, 8, 3),
-        (100.0, [], 50.0, 0, 1),
+        (0.9, 100.0, 8, True, 1),
+        (1.1, 100.0, 8, True, 4),
+        (1.1, 0.9, 8, True, 1),
+        (3.0, 100.0, 8, True, 8),
+        (3.0, 100.0, 8, False, 4),
+        (50.0, 100.0, 2, True, 2),
+        (50.0, 100.0, 0, True, 1),
     ],
 )
-def test_when_it_is_worth_sharing(pages: float, others: list[float], needed: float, most: int, parts: int) -> None:
-    """A walk is shared where more cursors are of use than there are, by who has most left, and that is some pages."""
-    assert cursors.cursors_for(pages, others, needed, most) == parts
+def test_how_many_cursors_are_wanted(
+    needed: float, seconds_left: float, most: int, cursors: int, *, is_start: bool
+) -> None:
+    """As many cursors are wanted as use the budget up, at first some more, and one for less than a second."""
+    assert cursor_limit.cursors_wanted(needed, seconds_left, most, is_start=is_start) == cursors
+
+
+@pytest.mark.parametrize(
+    ("pages", "others", "cursors", "parts"),
+    [
+        (100.0, [], 1, 1),
+        (100.0, [], 8, 8),
+        (100.0, [90.0, 90.0], 4, 2),
+        (100.0, [90.0, 90.0, 90.0], 4, 1),
+        (100.0, [90.0, 90.0], 9, 4),
+        (100.0, [101.0], 8, 1),
+        (3.9, [], 8, 1),
+        (6.0, [], 8, 3),
+    ],
+)
+def test_when_it_is_worth_sharing(pages: float, others: list[float], cursors: int, parts: int) -> None:
+    """A walk is shared where there may be more cursors than there are, by who has most left, and that is some pages."""
+    assert cursor_limit.parts_of(pages, others, cursors) == parts
+
+
+def read_alone(at_once: float, cursors: int, pages: int = 300) -> tuple[float, Any]:
+    """Read pages of 300 ms from a server that works on so many at once; give the seconds, and the world then."""
+    world = simulation.World(simulation.Free(), simulation.Pacer(10**6), 0.3, spread=0.1, at_once=at_once)
+    world.read(simulation.even(100 * pages), 100, cursors)
+    world.clock.run()
+    return world.clock.now, world
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3])
+def test_cursors_that_do_not_help_are_given_back(at_once: int) -> None:
+    """If a server has no more to give, cursors come down to what helps, and it takes no longer than with one."""
+    one, _ = read_alone(at_once, 1)
+    several, world = read_alone(at_once, 9)
+    assert world.limit.cursors <= 3 * at_once
+    assert several <= 1.05 * one
+    assert several <= 1.5 * one / at_once
+
+
+def test_cursors_that_help_stay() -> None:
+    """If a server is as fast for nine cursors as for one, all of them read to the end."""
+    one, _ = read_alone(math.inf, 1)
+    several, world = read_alone(math.inf, 9)
+    assert world.limit.cursors == 9
+    assert several <= one / 7.5
+
+
+def test_cursors_are_tried_again() -> None:
+    """Cursors that did not help are tried again after a while, each time a longer one."""
+    limit, tries = cursor_limit.CursorLimit(), []
+    for page in range(1000):
+        before = limit.cursors
+        limit.add_page(0.1 * limit.cursors, limit.changes, limit.cursors, 9)
+        if limit.cursors > before:
+            tries.append(page)
+    pauses = [later - earlier for earlier, later in pairwise(tries)]
+    assert len(tries) > 3
+    assert pauses == sorted(pauses)
 
 
 def test_six_times_as_fast_as_one_by_one() -> None:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import msgspec
 import pytest
 
-from airflow_langsmith.export.errors import ConcurrentExportError, ManifestError
+from airflow_langsmith.export.errors import ConcurrentExportError, ManifestError, StorageError
 from airflow_langsmith.export.manifest import NAME, SCHEMA_VERSION, Manifest, encode, read_manifest
 from airflow_langsmith.export.parts import Part
 from airflow_langsmith.export.publish import Publication
-from airflow_langsmith.export.storage import StoragePath, store_at
+from airflow_langsmith.export.storage import StoragePath, path_at, store_at
+from tests.export.turns import Place, Task
 from tests.wording import says
 
 Publish = Callable[..., dict[str, bytes]]
@@ -227,5 +230,84 @@ def test_the_one_overtaken_by_the_same_rows_succeeds(
         slow.upload(make_part(0, "same"))
         parts = publish(place, "same")
         slow.commit(make_manifest(slow.files))
+    assert objects(place) == parts
+    assert listed(place) == set(parts)
+
+
+def test_a_part_that_lies_in_the_way_is_not_relied_on(
+    place: StoragePath, publish: Publish, make_part: MakePart, make_attachment: Callable[[str], Any]
+) -> None:
+    """
+    Another export may be about to remove what no manifest lists, so the same content gets a longer name beside it.
+
+    From then on a re-run changes no name and no byte.
+    """
+    parts = publish(place, "one", attached=("photo",))
+    store_at(place).delete([NAME])
+    beside = publish(place, "one", attached=("photo",))
+    assert sorted(beside.values()) == sorted(parts.values())
+    assert not set(beside) & set(parts)
+    assert all(any(longer.startswith(name.partition(".")[0]) for longer in beside) for name in parts)
+    assert objects(place) == beside
+    before = store_at(place).read(NAME)
+    assert publish(place, "one", attached=("photo",)) == beside
+    assert (objects(place), store_at(place).read(NAME)) == (beside, before)
+    parts = publish(place, "two")
+    assert objects(place) == parts
+
+
+@pytest.mark.parametrize("texts", [(), ("old",)])
+def test_a_part_that_is_removed_meanwhile_brings_the_export_before_back(
+    tmp_path: Path, publish: Publish, make_part: MakePart, make_manifest: MakeManifest, texts: tuple[str, ...]
+) -> None:
+    """Whenever a part of it goes, up to its last look, an export fails, and readers find the one before, or none."""
+
+    def export(place: StoragePath) -> None:
+        with Publication(place) as publication:
+            publication.upload(make_part(0, "new"))
+            publication.commit(make_manifest(publication.files))
+
+    removed = 0
+    for calls in range(100):
+        place = path_at(f"file://{tmp_path}/{calls}")
+        before = publish(place, *texts) if texts else {}
+        task = Task(place, export)
+        task.steps(calls)
+        for name in set(objects(place)) - set(before):
+            store_at(place).delete([name])
+            removed += not task.ended
+        task.finish()
+        if task.error is None and task.calls <= calls:
+            break
+        if task.error is not None:
+            assert isinstance(task.error, ConcurrentExportError | StorageError)
+            assert objects(place) == before
+            assert (listed(place) if texts else store_at(place).read(NAME)) == (set(before) or None)
+    assert removed > 5
+
+
+@dataclass(frozen=True)
+class Forgetful:
+    """The client of a store whose first answer to a write under a condition gets lost, so that it writes again."""
+
+    fs: Any
+
+    def __getattr__(self, name: str) -> Any:
+        """Give the rest as it is."""
+        return getattr(self.fs, name)
+
+    def pipe_file(self, path: str, content: bytes, **conditions: str) -> None:
+        """Write."""
+        for _ in range(2 if conditions else 1):
+            self.fs.pipe_file(path, content, **conditions)
+
+
+@pytest.mark.parametrize("texts", [(), ("old",)])
+def test_a_lost_answer_is_no_failure(lake: str, publish: Publish, texts: tuple[str, ...]) -> None:
+    """A write that is repeated, and refused because it was done already, was done."""
+    place = path_at(lake) / str(uuid4())
+    if texts:
+        publish(place, *texts)
+    parts = publish(Place(Forgetful(place.fs), place.path), "new")
     assert objects(place) == parts
     assert listed(place) == set(parts)

@@ -1,140 +1,228 @@
-"""Two exports of one partition at the same time: whole at the end, or one of them says so."""
+"""Two exports of one partition at the same time: it ends whole, and whoever lost fails."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from itertools import product
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
+from uuid import uuid4
 
 import pytest
+from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
-from airflow_langsmith.export.errors import ConcurrentExportError
-from airflow_langsmith.export.manifest import Manifest, read_manifest
+from airflow_langsmith.api import LangSmithClient, RunQuery
+from airflow_langsmith.export import Exported, Target, export, format_of
+from airflow_langsmith.export.conflicts import Identity, refuse_another
+from airflow_langsmith.export.errors import ConcurrentExportError, DestinationConflictError, StorageError
+from airflow_langsmith.export.manifest import NAME, Manifest, read_manifest
 from airflow_langsmith.export.parts import Part
 from airflow_langsmith.export.publish import Publication
-from airflow_langsmith.export.storage import StoragePath, store_at
+from airflow_langsmith.export.storage import StoragePath, path_at, store_at
+from airflow_langsmith.testing import LangSmithStandIn
+from airflow_langsmith.views import view_of
+from tests.export.turns import Place, Task
 
-MakePart = Callable[[int, str], Part]
-MakeManifest = Callable[..., Manifest]
-# An export of one part reads the manifest, uploads, lists, writes, lists, deletes another part or two, and reads again.
-CALLS = 8
+Export = Callable[[StoragePath], None]
+MakeExport = Callable[..., Export]
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+ALWAYS = 1000  # calls, more than any of these exports makes
 
 
-@dataclass
-class Bucket:
-    """An object store's file system, in memory; something else may happen before one of its calls."""
+@pytest.fixture
+def exporting(make_part: Callable[[int, str], Part], make_manifest: Callable[..., Manifest]) -> MakeExport:
+    """Make exports of parts with the given texts."""
 
-    objects: dict[str, bytes] = field(default_factory=dict)
-    calls_until: int = -1
-    happens: Callable[[], None] = lambda: None
-    protocol: tuple[str, ...] = ("memory",)
+    def publish(texts: tuple[str, ...], query: dict[str, Any], place: StoragePath) -> None:
+        with Publication(place) as publication:
+            refuse_another(publication.previous, Identity.of(make_manifest([], query=query)), place)
+            for number, text in enumerate(texts):
+                publication.upload(make_part(number, text))
+            publication.commit(make_manifest(publication.files, query=query))
 
-    def turn(self) -> None:
-        """Count down to what happens in between."""
-        self.calls_until -= 1
-        if self.calls_until == -1:
-            self.happens()
+    return lambda *texts, **query: partial(publish, texts, query)
 
-    def put_file(self, local: str, path: str) -> None:
-        """Upload."""
-        self.pipe_file(path, Path(local).read_bytes())
 
-    def pipe_file(self, path: str, content: bytes) -> None:
+def rows(place: StoragePath) -> tuple[str, ...]:
+    """Read what a reader by the manifest reads, and see that it is whole."""
+    store, found = store_at(place), []
+    for file in read_manifest(place).files:
+        content = store.read(file.name)
+        assert content is not None, f"{file.name} is gone"
+        assert hashlib.sha256(content).hexdigest() == file.sha256
+        found.append(content.decode())
+    return tuple(found)
+
+
+def assert_no_strays(place: StoragePath) -> None:
+    """See that nothing lies there but what the manifest lists."""
+    assert store_at(place).sizes().keys() == {NAME, *read_manifest(place).sizes}
+
+
+OLD = ("old", "kept")
+TRIOS = [  # what was there, and what two tasks publish
+    pytest.param(OLD, ("one", "kept"), ("two", "kept"), id="other rows"),
+    pytest.param(OLD, OLD, ("two", "kept"), id="rows as before"),
+    pytest.param(OLD, ("one", "kept"), OLD, id="rows as before in between"),
+    pytest.param(OLD, ("one", "kept"), ("one", "kept"), id="same rows"),
+    pytest.param(None, ("one", "more"), ("two", "more"), id="nothing before"),
+]
+
+
+def overtake(place: StoragePath, before: Export, first: Export, second: Export) -> Iterator[tuple[StoragePath, Task]]:
+    """Let one export wait before its first call, its second, and so on, while another one begins and ends."""
+    for calls in range(ALWAYS):
+        partition = place / str(calls)
+        before(partition)
+        task = Task(partition, first)
+        task.steps(calls)
+        has_ended = task.ended
+        second(partition)
+        task.finish()
+        yield partition, task
+        if has_ended:
+            assert calls > 8
+            return
+
+
+def test_what_was_published_meanwhile_is_not_replaced(place: StoragePath, exporting: MakeExport) -> None:
+    """
+    A lost worker waits before any of its calls, while its retry publishes.
+
+    Readers find what the retry published, all of it. The lost worker fails; if it is tried again, that is published.
+    """
+    first = exporting("lost")
+    for calls, (partition, task) in enumerate(overtake(place, exporting("old"), first, exporting("retry"))):
+        assert rows(partition) == (("retry",) if calls else ("lost",))
+        if task.error:
+            # StorageError: on a local disk a file was removed before it had its name
+            assert isinstance(task.error, ConcurrentExportError | StorageError)
+            first(partition)
+            assert rows(partition) == ("lost",)
+        assert_no_strays(partition)
+
+
+def test_another_query_is_not_replaced(place: StoragePath, exporting: MakeExport) -> None:
+    """An export waits before any of its calls, while one of another query begins: one publishes, one fails for good."""
+    refused = []
+
+    def other(partition: StoragePath) -> None:
+        try:
+            exporting("tools", run_type="tool")(partition)
+        except DestinationConflictError:
+            refused.append(partition)
+
+    for partition, task in overtake(place, lambda _: None, exporting("models", run_type="llm"), other):
+        assert (task.error is None) == (partition in refused)
+        assert rows(partition) == (("models",) if partition in refused else ("tools",))
+        assert isinstance(task.error, DestinationConflictError | StorageError | None)
+    assert len(refused) > 3
+
+
+@pytest.mark.parametrize(("before", "one", "two"), TRIOS)
+def test_two_exports_take_turns(
+    tmp_path: Path,
+    exporting: MakeExport,
+    before: tuple[str, ...] | None,
+    one: tuple[str, ...],
+    two: tuple[str, ...],
+) -> None:
+    """Each of two exports waits before any of its calls, while the other one goes on: the partition ends whole."""
+    calls = ALWAYS
+    for first_calls, second_calls in product(range(ALWAYS), range(ALWAYS)):
+        if first_calls > calls:
+            return
+        if second_calls > calls:
+            continue
+        partition = path_at(f"file://{tmp_path}/{first_calls}/{second_calls}")
+        if before:
+            exporting(*before)(partition)
+        first = Task(partition, exporting(*one))
+        first.steps(first_calls)
+        second = Task(partition, exporting(*two))
+        second.steps(second_calls)
+        first.finish()
+        second.finish()
+        published = [texts for task, texts in ((first, one), (second, two)) if task.error is None]
+        assert rows(partition) in published
+        assert all(isinstance(task.error, ConcurrentExportError | StorageError | None) for task in (first, second))
+        calls = max(first.calls, second.calls)
+    pytest.fail("an export without end")
+
+
+@dataclass(frozen=True)
+class Simple:
+    """The client of a store that knows no conditions: it ignores them, or refuses them with a status."""
+
+    fs: Any
+    status: int | None
+
+    def __getattr__(self, name: str) -> Any:
+        """Give the rest as it is."""
+        return getattr(self.fs, name)
+
+    def pipe_file(self, path: str, content: bytes, **conditions: str) -> None:
         """Write."""
-        self.turn()
-        self.objects[path] = content
-
-    def cat_file(self, path: str) -> bytes:
-        """Read."""
-        self.turn()
-        if path not in self.objects:
-            raise FileNotFoundError(path)
-        return self.objects[path]
-
-    def ls(self, path: str, *, detail: bool) -> list[dict[str, Any]]:
-        """List."""
-        assert detail
-        self.turn()
-        found = [(name, len(content)) for name, content in self.objects.items() if name.startswith(f"{path}/")]
-        return [{"name": name, "size": size, "type": "file"} for name, size in found]
-
-    def rm_file(self, path: str) -> None:
-        """Remove, and say nothing of what is gone already, as S3 does."""
-        self.turn()
-        self.objects.pop(path, None)
-
-    def invalidate_cache(self) -> None:
-        """Nothing is cached."""
+        if conditions and self.status:
+            error = OSError("A header you provided implies functionality that is not implemented")
+            error.__cause__ = ClientError({"ResponseMetadata": {"HTTPStatusCode": self.status}}, "PutObject")
+            raise error
+        self.fs.pipe_file(path, content)
 
 
-@dataclass
-class Place:
-    """A place in a bucket."""
-
-    fs: Bucket
-    path: str
-
-    @property
-    def name(self) -> str:
-        """The last step."""
-        return self.path.rpartition("/")[2]
-
-    @property
-    def parent(self) -> Self:
-        """One step up."""
-        return type(self)(self.fs, self.path.rpartition("/")[0])
-
-    def __truediv__(self, name: str) -> Self:
-        """Go down."""
-        return type(self)(self.fs, f"{self.path}/{name}")
-
-    def __str__(self) -> str:
-        """Print it."""
-        return f"memory://{self.path}"
+@pytest.mark.parametrize("status", [None, 400, 412, 501])
+def test_a_store_without_conditions_is_looked_at_instead(lake: str, exporting: MakeExport, status: int | None) -> None:
+    """On a server that ignores or refuses conditions, also true ones, exports publish, and losers still say so."""
+    place = path_at(lake) / str(uuid4())
+    simple = Place(Simple(place.fs, status), place.path)
+    exporting("old")(simple)
+    task = Task(simple, exporting("lost"))
+    task.steps(4)  # it has uploaded
+    exporting("retry")(simple)
+    task.finish()
+    assert isinstance(task.error, ConcurrentExportError)
+    assert rows(place) == ("retry",)
 
 
-def publish(place: StoragePath, part: Part, make_manifest: MakeManifest) -> None:
-    """Publish one part."""
-    with Publication(place) as publication:
-        publication.upload(part)
-        publication.commit(make_manifest(publication.files))
-
-
-def is_whole(place: StoragePath) -> bool:
-    """Tell whether a reader finds every part that the manifest lists."""
-    there = store_at(place).sizes()
-    return all(there.get(file.name) == file.bytes for file in read_manifest(place).files)
-
-
-@pytest.mark.parametrize("calls", range(CALLS))
 @pytest.mark.parametrize(
-    ("text", "other"),
+    ("other", "difference"),
     [
-        pytest.param("one", "two", id="other rows"),
-        pytest.param("two", "two", id="same rows"),
-        pytest.param("old", "two", id="rows as before"),
-        pytest.param("one", "old", id="rows as before in between"),
+        pytest.param({"run_type": "tool"}, "another query", id="mapped over run types"),
+        pytest.param({"end": START + DAY / 2}, "another window", id="hours with a daily partition"),
     ],
 )
-def test_an_export_in_between_is_whole_or_one_of_both_fails(
-    make_part: MakePart, make_manifest: MakeManifest, calls: int, text: str, other: str
+def test_tasks_that_share_a_partition_by_mistake(
+    langsmith: LangSmithStandIn,
+    client_of: Callable[..., LangSmithClient],
+    tmp_path: Path,
+    other: dict[str, Any],
+    difference: str,
 ) -> None:
-    """Wherever an export is interrupted by another one, a part is missing only if one failed; its retry mends it."""
-    place = Place(Bucket(), "lake/runs")
-    failed = []
+    """If two tasks export other things into one partition at the same time, one of them fails, for good, by name."""
+    for hour in range(24):
+        run_type = "llm" if hour % 2 else "tool"
+        langsmith.add_run(project="shop", start_time=START + hour * timedelta(hours=1), run_type=run_type)
+    client, view = client_of(langsmith), view_of("runs")
+    query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, fields=view.fields, run_type="llm")
+    target = Target(destination=f"file://{tmp_path}", format=format_of("jsonl"), partition="dt={start:%Y-%m-%d}")
+    published: list[Exported | None] = []
 
-    def export(text: str) -> None:
-        try:
-            publish(place, make_part(0, text), make_manifest)
-        except ConcurrentExportError:
-            failed.append(text)
+    def meanwhile() -> None:
+        published.append(export(client_of(langsmith), replace(query, **other), view, target))
 
-    export("old")
-    place.fs.calls_until, place.fs.happens = calls, lambda: export(other)
-    export(text)
-    place.fs.happens = lambda: None
-    assert failed or is_whole(place)
-    for each in failed:
-        export(each)
-    assert is_whole(place)
+    langsmith.misbehave("meanwhile", action=meanwhile)
+    with pytest.raises(DestinationConflictError, match=difference) as caught:
+        export(client, query, view, target)
+    assert not caught.value.retriable
+    (done,) = published
+    assert done is not None
+    assert read_manifest(done.uri) == done.manifest
+    assert {path.name for path in Path(done.uri.removeprefix("file://")).parent.iterdir()} == {
+        NAME,
+        *done.manifest.sizes,
+    }

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pickle
 import resource
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,8 +19,11 @@ from airflow.sdk import ObjectStoragePath
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.export import read_manifest
 from airflow_langsmith.export.errors import StorageError
+from airflow_langsmith.export.manifest import NAME, Manifest, encode
 from airflow_langsmith.export.publish import Publication
-from airflow_langsmith.export.storage import S3_CHUNK, StoragePath, Store, path_at, store_at
+from airflow_langsmith.export.storage import StoragePath, Store, path_at, store_at
+from airflow_langsmith.export.swap import Snapshot
+from tests.export.turns import Place
 from tests.wording import says, words
 
 
@@ -87,18 +92,6 @@ def test_directories_below_are_no_objects(place: StoragePath) -> None:
     assert set(store.sizes()) == {"mine"}
 
 
-def test_large_parts_reach_s3_whole(lake: str, tmp_path: Path) -> None:
-    """A part above two chunks goes up in several requests and is one object, with no upload left open."""
-    path = tmp_path / "large"
-    content = os.urandom(1024) * (2 * S3_CHUNK // 1024 + 1)
-    path.write_bytes(content)
-    place = path_at(lake) / "large"
-    store_at(place).put(path, "part")
-    assert store_at(place).read("part") == content
-    assert place.fs.info(f"{place.path}/part")["ETag"].strip('"').endswith("-3")
-    assert "Uploads" not in place.fs.call_s3("list_multipart_uploads", Bucket="traces")
-
-
 def test_a_write_that_fails_halfway_changes_nothing(tmp_path: Path) -> None:
     """When the disk takes no more in the middle of a part, the part before it stays, and nothing beside it."""
     local, place = tmp_path / "local", path_at(f"file://{tmp_path}/partition")
@@ -153,13 +146,35 @@ def test_a_bucket_that_does_not_exist_is_named() -> None:
 
 
 @pytest.mark.parametrize(
-    "uri", ["tape://archive/runs", "gs://bucket/runs", "lake/runs", "file://lake/runs", "None", ""]
+    "uri",
+    [
+        *("tape://archive/runs", "gs://bucket/runs", "lake/runs", "file://lake/runs", "None", ""),
+        *("s3://", "s3:///", "s3:///key", "s3://lake@", "s3://lake@/key", "memory://", "abfs://@/x", "gs://"),
+        *("file://", "local://lake", "://lake", "s3:lake", "s3:/lake", "memory://lake", "http://lake/x"),
+        *("s3://[oops/x", "s3://two words/x", "s3://{lake}/x", " s3://lake", "s3://lake/x\n"),
+        *("file:///lake\x00", "a b://lake", "simplecache::s3://lake/x"),
+    ],
 )
 def test_what_is_no_place_is_refused(uri: str) -> None:
     """A store that no installed provider knows, and a path without a scheme, fail at once: no retry, named."""
     with pytest.raises(ConfigurationError, match=says("A retry will not help")) as caught:
         path_at(uri)
     assert repr(uri) in str(caught.value)
+
+
+def test_a_misspelt_scheme_is_answered_with_the_one_meant() -> None:
+    """A scheme that no store has is answered with the closest that one has."""
+    with pytest.raises(ConfigurationError, match=says("Did you mean 'file'")):
+        path_at("flie://lake/x")
+
+
+def test_a_connection_that_cannot_be_read_is_not_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Airflow takes an extra that is no JSON for an empty one, and so would ask the store without credentials."""
+    monkeypatch.setenv("AIRFLOW_CONN_BROKEN", json.dumps({"conn_type": "aws", "extra": "{region: eu}"}))
+    with pytest.raises(
+        ConfigurationError, match=says("Connection 'broken'.*(extra is no JSON object|is not defined)|cannot read")
+    ):
+        path_at("s3://broken@lake/x")
 
 
 @pytest.mark.parametrize("uri", ["s3://typo@traces/runs", "file://typo@/lake", "s3://typo@traces"])
@@ -219,11 +234,68 @@ def test_a_disk_that_refuses_is_named(tmp_path: Path) -> None:
 
 
 def test_a_store_tells_when_an_object_was_written(place: StoragePath) -> None:
-    """The time of the last write is that of the clock, and none for what is not there."""
+    """The time of the last write is that of the clock, and there is none for what is not there."""
     store = store_at(place)
     before = datetime.now(UTC) - timedelta(seconds=2)
     store.write(b"{}", "manifest")
-    at = store.modified("manifest")
-    assert at is not None
-    assert before <= at <= datetime.now(UTC) + timedelta(seconds=2)
-    assert store.modified("nothing") is None
+    seen = store.look("manifest")
+    assert seen is not None
+    assert seen.modified is not None
+    assert before <= seen.modified <= datetime.now(UTC) + timedelta(seconds=2)
+    assert store.look("nothing") is None
+
+
+def test_an_object_is_swapped_only_if_it_is_the_one_that_was_seen(place: StoragePath) -> None:
+    """Of several writers that saw the same, or nothing, one gets through."""
+    store = store_at(place)
+    assert store.swap(b"1", "manifest", None)
+    assert not store.swap(b"2", "manifest", None)
+    seen = store.look("manifest")
+    assert store.swap(b"3", "manifest", seen)
+    assert not store.swap(b"4", "manifest", seen)
+    store.delete(["manifest"])
+    assert not store.swap(b"5", "manifest", seen)
+    assert store.read("manifest") is None
+    assert store.sizes() == {}
+
+
+def test_of_many_writers_at_once_one_gets_through(place: StoragePath) -> None:
+    """The store itself decides, between the look and the write, too."""
+    store = store_at(place)
+    store.write(b"old", "manifest")
+    for number in range(5):
+        seen = store.look("manifest")
+
+        def write(writer: int, number: int = number, seen: Snapshot | None = seen) -> bool:
+            return store_at(place).swap(f"{number} {writer}".encode(), "manifest", seen)
+
+        with ThreadPoolExecutor(8) as threads:
+            written = list(threads.map(write, range(8)))
+        assert written.count(True) == 1
+        assert store.read("manifest") == f"{number} {written.index(True)}".encode()
+
+
+def test_listings_from_before_are_not_trusted(lake: str, make_manifest: Callable[..., Manifest]) -> None:
+    """A process that has listed a partition finds what another process writes and removes there."""
+    place = path_at(lake) / "listed" / "runs"
+    other = Place(type(place.fs)(**place.fs.storage_options, skip_instance_cache=True), place.path)
+    store_at(other).write(b"", "part")
+    contents = [encode(make_manifest([], rows=rows)) for rows in (1, 20)]
+    calls: list[Callable[[], object]] = [
+        lambda: store_at(place).read(NAME),
+        lambda: (seen := store_at(place).look(NAME)) and seen.content,
+        lambda: encode(read_manifest(place)),
+        lambda: contents[1] if store_at(place).sizes().get(NAME) == len(contents[1]) else contents[0],
+    ]
+    for call in calls:
+        for content in contents:
+            place.fs.ls(place.path)
+            store_at(other).write(content, NAME)
+            assert call() == content
+        place.fs.ls(place.path)
+        store_at(other).delete([NAME])
+        assert NAME not in store_at(place).sizes()
+        place.fs.ls(place.path)
+        store_at(other).write(contents[0], NAME)
+        assert call() == contents[0]
+        store_at(other).delete([NAME])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import subprocess
 import sys
@@ -13,10 +14,13 @@ from pathlib import Path
 
 import pytest
 
+from airflow_langsmith.export.errors import StorageError
 from airflow_langsmith.export.workdir import LOCK, PREFIX, working_directory
+from tests.wording import says
 
 HOLD = """
 import sys
+from airflow_langsmith.export.errors import StorageError
 from airflow_langsmith.export.workdir import working_directory
 with working_directory() as directory:
     (directory / "rows").write_bytes(bytes(1000))
@@ -24,6 +28,7 @@ with working_directory() as directory:
     sys.stdin.read()
 """
 AGAIN_AND_AGAIN = """
+from airflow_langsmith.export.errors import StorageError
 from airflow_langsmith.export.workdir import working_directory
 for _ in range(100):
     with working_directory() as directory:
@@ -116,4 +121,32 @@ def test_many_at_once_leave_each_other_alone(local: Path) -> None:
     with ThreadPoolExecutor(4) as threads:
         ended = list(threads.map(lambda _: subprocess.run(command, check=False).returncode, range(4)))
     assert ended == [0] * 4
+    assert not list(local.iterdir())
+
+
+def test_a_temporary_directory_that_is_gone_is_named(local: Path) -> None:
+    """Without its temporary directory an export says which one it is, and what to do; another worker may have one."""
+    local.rmdir()
+    with pytest.raises(StorageError, match=says(f"the local {local}.* set TMPDIR to")) as caught, working_directory():
+        pass
+    assert caught.value.retriable
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_a_temporary_directory_that_is_read_only_is_named(local: Path) -> None:
+    """A temporary directory that takes nothing from the task's user is named."""
+    local.chmod(0o555)
+    os.seteuid(65534)
+    try:
+        with pytest.raises(StorageError, match=says("let the task's user write there")), working_directory():
+            pass
+    finally:
+        os.seteuid(0)
+
+
+def test_a_full_disk_is_named_whoever_meets_it(local: Path) -> None:
+    """What goes wrong in the directory, and nobody has named, is the disk's fault, not the destination's."""
+    full = OSError(errno.ENOSPC, "No space left on device")
+    with pytest.raises(StorageError, match=says(f"the local {local}: .*No space left")), working_directory():
+        raise full
     assert not list(local.iterdir())

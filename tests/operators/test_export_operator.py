@@ -131,6 +131,7 @@ def test_every_argument_works_as_a_template(
         "payloads": "flag",
         "attachments": "list",
         "max_rows_per_file": 7,
+        "max_bytes_per_file": 1_048_576,
         "on_empty": "write",
         "concurrency": 2,
         "partition": "day={start:%d}",

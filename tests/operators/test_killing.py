@@ -81,6 +81,7 @@ def test_killed_at_any_moment(shop: LangSmithStandIn, tmp_path: Path, run: Run, 
     *deaths, finished = sorted(path for path in tmp_path.iterdir() if path.name != "before")
     changed = published(finished / "lake")
     assert changed != published(tmp_path / "before")
+    rows = {objects(finished / "lake")[name] for name in changed}
     seen = []
     for death in deaths:
         seen.append(published(death / "lake") == changed)
@@ -100,7 +101,9 @@ def test_killed_at_any_moment(shop: LangSmithStandIn, tmp_path: Path, run: Run, 
                 patch.setattr(tempfile, "tempdir", str(death / "tmp"))
                 run(export(death / "lake"))
             assert not list((death / "tmp").iterdir())
-            assert published(death / "lake") == changed == set(objects(death / "lake")) - {"_manifest.json"}
+            mended = objects(death / "lake")  # by names with more digits of the digest, where something lay in the way
+            assert published(death / "lake") == set(mended) - {"_manifest.json"}
+            assert {mended[name] for name in published(death / "lake")} == rows
 
 
 @pytest.fixture

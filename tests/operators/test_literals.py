@@ -51,6 +51,7 @@ EXPORT: dict[str, list[Any]] = {
     "payloads": ["skip"],
     "attachments": ["mail"],
     "max_rows_per_file": [0, "many"],
+    "max_bytes_per_file": [256, "512 MB"],
     "on_empty": ["cry"],
     "concurrency": [0, "2.5"],
     "partition": ["{ds}", "../{start}", "{start:%Y"],

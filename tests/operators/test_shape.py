@@ -267,3 +267,26 @@ def test_two_days_have_one_meaning_of_a_name(
                 holds.setdefault(name, set()).add(value)
     assert holds.pop("metadata__user_id") == {"of user_id"}
     assert sorted(map(sorted, holds.values())) == [["of User_ID"], ["of user-id"]]
+
+
+@pytest.mark.parametrize("rules", [{"*": "hash"}, {"*": {"patterns": ["email"]}}, {"metadata": "drop"}, ["email"]])
+@pytest.mark.parametrize("view", ["runs", "traces", "retrievals", "threads"])
+def test_a_thread_that_is_an_address_lands_in_no_view(
+    langsmith: LangSmithStandIn, tmp_path: Path, export: Export, view: str, rules: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What metadata names a thread by is redacted with the metadata in every view, and every thread lands."""
+    monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(requests_per_10s=1000))
+    monkeypatch.setenv("AIRFLOW_CONN_SALT", '{"conn_type": "generic", "password": "a secret of ours"}')
+    for number in range(3):
+        metadata = {"session_id": f"{number}.{EMAIL}", "ls_model_name": f"model-{number}"}
+        root = langsmith.add_run(project="shop", start_time=START, name="agent", extra={"metadata": metadata})
+        langsmith.add_run(project="shop", start_time=START, parent_run_id=root, run_type="retriever")
+    more = {"with_feedback": False} if view == "retrievals" else {}
+    result = export(
+        tmp_path, view=view, redact=rules, redact_conn_id="salt", format="jsonl", compression="none", **more
+    )
+    landed = content(result)
+    assert result["rows"] == (6 if view == "runs" else 3)
+    assert EMAIL.encode() not in landed
+    if rules == {"metadata": "drop"}:
+        assert b"model-1" not in landed

@@ -186,6 +186,7 @@ def test_it_fails_at_once(langsmith: LangSmithStandIn, connect: Connect, run: Ru
         ({"condition": "coverage(user_score) >= "}, r"\^"),
         ({"fail_when": "count(user_score) < 0"}, "fail_when"),
         ({"min_runs": "many"}, "min_runs"),
+        ({"min_runs": -1}, "min_runs is -1; it has to be 0 or more"),
         ({"project": "nowhere"}, "nowhere"),
         ({"filter": "eq(name"}, "filter"),
         ({"end_time": START.isoformat()}, "start_time"),

@@ -166,6 +166,62 @@ def test_a_cursor_can_get_lost(
     assert next_cursor(http.post(path, json=bodies[path])) is None
 
 
+def ids(answer: httpx.Response) -> list[str]:
+    """List the ids of the runs of either version."""
+    page = answer.json()
+    return [run["id"] for run in page.get("runs", page.get("items"))]
+
+
+def walked(http: httpx.Client, path: str, body: dict[str, Any], pages: int) -> list[list[str]]:
+    """Follow the cursors, each another one, for so many pages at most, and list the ids on them."""
+    found: list[list[str]] = []
+    cursors: list[str] = []
+    while len(found) < pages:
+        answer = http.post(path, json=body | ({"cursor": cursors[-1]} if cursors else {}))
+        found.append(ids(answer))
+        cursor = next_cursor(answer)
+        if cursor is None:
+            break
+        cursors.append(cursor)
+    assert len(set(cursors)) == len(cursors)
+    return found
+
+
+@pytest.mark.parametrize("path", [V1, V2])
+def test_pages_can_go_astray(
+    langsmith: LangSmithStandIn, http: httpx.Client, bodies: dict[str, dict[str, Any]], path: str
+) -> None:
+    """A page can be empty, or be the first one again, and the page that was asked for comes after it."""
+    first, second, third = walked(http, path, bodies[path], 9)
+    langsmith.misbehave("empty_page")
+    langsmith.misbehave("old_page", after=2)
+    assert walked(http, path, bodies[path], 9) == [[], first, second, first, third]
+
+
+@pytest.mark.parametrize("path", [V1, V2])
+def test_pages_can_go_in_a_circle(
+    langsmith: LangSmithStandIn, http: httpx.Client, bodies: dict[str, dict[str, Any]], path: str
+) -> None:
+    """The last page leads to the first, by another cursor each time."""
+    pages = walked(http, path, bodies[path], 9)
+    langsmith.misbehave("circle", times=None)
+    assert walked(http, path, bodies[path], 9) == 3 * pages
+
+
+@pytest.mark.parametrize(("path", "size"), [(V1, "limit"), (V2, "page_size")])
+@pytest.mark.parametrize(("last_cursor", "pages"), [(True, [2, 2, 0]), (False, [2, 2])])
+def test_a_full_last_page(path: str, size: str, pages: list[int], *, last_cursor: bool) -> None:
+    """A full last page has a cursor, to an empty page, or none."""
+    with LangSmithStandIn(last_cursor=last_cursor) as langsmith:
+        for _ in range(4):
+            langsmith.add_run(project="shop", start_time="2026-03-01T11:00:00Z")
+        project = langsmith.project_id("shop")
+        body: dict[str, Any] = {"project_ids": [project], "min_start_time": "2026-03-01T00:00:00Z"}
+        body = {"session": [project]} if path == V1 else body
+        with httpx.Client(base_url=langsmith.url, headers={"X-API-Key": langsmith.api_key}) as http:
+            assert [len(page) for page in walked(http, path, body | {size: 2}, 9)] == pages
+
+
 @pytest.mark.parametrize(("path", "size"), [(V1, "limit"), (V2, "page_size")])
 @pytest.mark.parametrize("status", [None, 502, 504])
 def test_pages_can_be_too_large(

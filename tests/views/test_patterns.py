@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import json
 import random
 import time
 import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -248,3 +253,35 @@ def test_a_replacement_with_a_group_that_is_not_there_is_refused() -> None:
     """When the rule is read, not at the first find."""
     with pytest.raises(ConfigurationError, match="group"):
         pattern("a+b", r"\1")
+
+
+@pytest.mark.parametrize(
+    ("encoding", "encoded", "is_seen"),
+    [
+        ("as it is", lambda text: text, True),
+        ("%40", lambda text: text.replace("@", "%40"), True),
+        ("\\u0040", lambda text: text.replace("@", "\\u0040"), True),
+        ("escapes of JSON", lambda text: json.dumps(json.dumps({"to": text})), True),
+        ("base64", lambda text: base64.b64encode(text.encode()).decode(), False),
+        ("hex", lambda text: text.encode().hex(), False),
+        ("percent-encoded otherwise", lambda text: "".join(f"%{ord(letter):02X}" for letter in text), False),
+        ("HTML entities", lambda text: "".join(f"&#{ord(letter)};" for letter in text), False),
+        ("quoted-printable", lambda text: "".join(f"={ord(letter):02X}" for letter in text), False),
+        ("full-width letters", lambda text: "".join(chr(ord(letter) + 0xFEE0) for letter in text), False),
+        ("invisible characters", "\u200b".join, False),
+        ("split over lines", "\n".join, False),
+    ],
+)
+def test_readme_says_which_encodings_are_seen(encoding: str, encoded: Callable[[str], str], is_seen: Any) -> None:
+    """README names the encodings in which patterns see an address, a key and a card, and those in which not."""
+    assert encoding in " ".join(README.read_text().split())
+    found = {name: pattern(name).replace(encoded(text)) != encoded(text) for name, text in ENCODED.items()}
+    assert found == dict.fromkeys(ENCODED, is_seen)
+
+
+README = Path(__file__).parent.parent.parent / "README.md"
+ENCODED = {
+    "email": "ada@example.com",
+    "card": "4111111111111111",
+    "api_key": "lsv2_pt_0123456789abcdef0123456789abcdef",
+}

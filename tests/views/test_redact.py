@@ -18,6 +18,7 @@ from msgspec import Raw
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.views import Column, ColumnType, Rows, View
+from airflow_langsmith.views.columns import IDS, THREAD
 from airflow_langsmith.views.redact import Redaction
 from tests.wording import says
 
@@ -35,7 +36,11 @@ TYPES: dict[str, ColumnType] = {
     "outputs": "json",
     "feedback_stats": "json",
 }
-COLUMNS = tuple(Column(name, type_, "", (name,), lambda runs: [None for _ in runs]) for name, type_ in TYPES.items())
+MADE_OF = {"run_id": IDS, "thread_id": THREAD}
+COLUMNS = tuple(
+    Column(name, type_, "", (name,), lambda runs: [None for _ in runs], made_of=MADE_OF.get(name))
+    for name, type_ in TYPES.items()
+)
 
 
 def row_of(**values: Any) -> Rows:
@@ -202,9 +207,13 @@ def test_wherever_it_is_it_goes(value: Any, before: str, after: str, secret: str
 
 
 def test_ids_stay_what_they_are() -> None:
-    """Rules for everything leave the columns that rows are found and joined by."""
+    """Rules for everything leave LangSmith's ids; a thread's id is the user's, and often an address."""
     clean = Redaction(COLUMNS, {"*": "hash"}, SECRET).apply(row_of(thread_id=EMAIL, name="x"))
-    assert (cell(clean, "run_id"), cell(clean, "thread_id"), cell(clean, "name")) == ("run-1", EMAIL, digest("x"))
+    assert (cell(clean, "run_id"), cell(clean, "thread_id"), cell(clean, "name")) == (
+        "run-1",
+        digest(EMAIL),
+        digest("x"),
+    )
 
 
 def test_columns_without_a_rule_keep_their_bytes() -> None:

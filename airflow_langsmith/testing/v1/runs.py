@@ -152,7 +152,10 @@ def _page(context: Context, body: Mapping[str, Any]) -> Page:
     runs = context.workspace.runs
     keys = scan(timelines, bounds, newest_first=newest_first, beyond=beyond)
     return fill_page(
-        (runs[run_id] for _, run_id in keys), lambda run: all(condition(run) for condition in conditions), limit
+        (runs[run_id] for _, run_id in keys),
+        lambda run: all(condition(run) for condition in conditions),
+        limit,
+        last_cursor=context.settings.last_cursor,
     )
 
 

@@ -106,6 +106,7 @@ def _page(context: Context, body: Mapping[str, Any], size: int) -> Page:
         (workspace.runs[run_id] for _, run_id in keys),
         lambda run: all(condition(run) for condition in conditions),
         size,
+        last_cursor=context.settings.last_cursor,
     )
 
 

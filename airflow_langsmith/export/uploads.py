@@ -1,0 +1,185 @@
+"""
+Files go up to a store in chunks: a few are in memory, however large a file is, and none is seen before all are there.
+
+An upload that fails or is interrupted is aborted, so that what has arrived of it neither shows nor costs::
+
+    S3      a multipart upload: parts side by side, then one request that makes an object of them
+    Azure   blocks side by side, then one request that makes a blob of them; Azure drops what is in no blob after a week
+    GCS     a resumable upload: one chunk after the other, and the last makes the object
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from pathlib import Path
+from threading import Event
+from typing import Any, Protocol
+
+CHUNK_BYTES = 8 * 1024 * 1024  # S3 takes no chunks below 5 MiB, GCS multiples of 256 KiB only
+CHUNKS_AT_ONCE = 4
+MAX_CHUNKS = 10_000  # S3 takes no more of a file; Azure takes 50,000
+ABORT_SECONDS = 30
+
+
+def upload(fs: Any, local: Path, path: str) -> None:
+    """
+    Upload a file to a place in a fsspec file system, whole or not at all.
+
+    Whatever is raised in this thread meanwhile, by a signal too, aborts the upload. A file of one chunk, and one for a
+    store that is not in the table above, goes up as the file system does it.
+    """
+    size = local.stat().st_size
+    chunked = next((kind for name, kind in _UPLOADS.items() if name in fs.protocol), None)
+    if chunked is None:
+        fs.put_file(str(local), path)
+    elif size <= CHUNK_BYTES:
+        _complete(fs.loop, fs._put_file(str(local), path))  # noqa: SLF001  # put_file goes on when this thread does not
+    else:
+        _complete(fs.loop, _send(chunked(fs, path, size), local, size))
+
+
+class _Upload(Protocol):
+    """One file on its way to a store."""
+
+    at_once: int
+
+    async def begin(self) -> None:
+        """Ask the store to take a file."""
+
+    async def send(self, number: int, start: int, chunk: bytes) -> None:
+        """Upload the chunk that starts at a byte of the file; chunks count from 0."""
+
+    async def finish(self) -> None:
+        """Make an object of all chunks."""
+
+    async def abort(self) -> None:
+        """Delete the chunks."""
+
+
+class _S3Upload:
+    at_once = CHUNKS_AT_ONCE
+
+    def __init__(self, fs: Any, path: str, _: int) -> None:
+        self._call: Callable[..., Coroutine[Any, Any, Any]] = fs._call_s3  # noqa: SLF001  # call_s3 blocks
+        bucket, key, *_version = fs.split_path(path)
+        self._about = {"Bucket": bucket, "Key": key}
+        self._parts: dict[int, Any] = {}
+
+    async def begin(self) -> None:
+        created = await self._call("create_multipart_upload", **self._about)
+        self._about["UploadId"] = created["UploadId"]
+
+    async def send(self, number: int, start: int, chunk: bytes) -> None:  # noqa: ARG002
+        part = await self._call("upload_part", **self._about, PartNumber=number + 1, Body=chunk)
+        self._parts[number + 1] = part["ETag"]
+
+    async def finish(self) -> None:
+        parts = [{"PartNumber": number, "ETag": etag} for number, etag in sorted(self._parts.items())]
+        await self._call("complete_multipart_upload", **self._about, MultipartUpload={"Parts": parts})
+
+    async def abort(self) -> None:
+        await self._call("abort_multipart_upload", **self._about)
+
+
+class _AzureUpload:
+    at_once = CHUNKS_AT_ONCE
+
+    def __init__(self, fs: Any, path: str, _: int) -> None:
+        container, blob, *_version = fs.split_path(path)
+        self._blob = fs.service_client.get_blob_client(container, blob)
+        self._blocks: set[str] = set()
+
+    async def begin(self) -> None:
+        pass
+
+    async def send(self, number: int, start: int, chunk: bytes) -> None:  # noqa: ARG002
+        block = f"{number:05}"  # all of one length
+        await self._blob.stage_block(block, chunk)
+        self._blocks.add(block)
+
+    async def finish(self) -> None:
+        await self._blob.commit_block_list(sorted(self._blocks), metadata={"is_directory": "false"})  # as adlfs has it
+
+    async def abort(self) -> None:
+        pass
+
+
+class _GcsUpload:
+    at_once = 1
+
+    def __init__(self, fs: Any, path: str, size: int) -> None:
+        self._fs = fs
+        self._bucket, self._key, *_generation = fs.split_path(path)
+        self._size = size
+        self._session = ""
+
+    async def begin(self) -> None:
+        from gcsfs.core import initiate_upload  # type: ignore[import-not-found]  # noqa: PLC0415  # an extra
+
+        self._session = await initiate_upload(self._fs, self._bucket, self._key)
+
+    async def send(self, number: int, start: int, chunk: bytes) -> None:  # noqa: ARG002
+        from gcsfs.core import upload_chunk  # noqa: PLC0415  # as above
+
+        await upload_chunk(self._fs, self._session, chunk, start, self._size, "application/octet-stream")
+
+    async def finish(self) -> None:
+        pass
+
+    async def abort(self) -> None:
+        await self._fs._call("DELETE", self._session)  # noqa: SLF001  # there is no other way
+
+
+_UPLOADS: dict[str, Callable[[Any, str, int], _Upload]] = {"s3": _S3Upload, "abfs": _AzureUpload, "gs": _GcsUpload}
+
+
+async def _send(upload: _Upload, local: Path, size: int) -> None:
+    beginning = asyncio.ensure_future(upload.begin())
+    try:
+        await asyncio.shield(beginning)  # without its answer nothing can be aborted
+        await _send_chunks(upload, local, size)
+        await upload.finish()
+    except BaseException:
+        with suppress(Exception):  # what ended the upload is the news
+            await beginning
+            await upload.abort()
+        raise
+
+
+async def _send_chunks(upload: _Upload, local: Path, size: int) -> None:
+    chunk_bytes = max(CHUNK_BYTES * CHUNKS_AT_ONCE // upload.at_once, -(-size // MAX_CHUNKS))
+    chunks = enumerate(range(0, size, chunk_bytes))
+    with local.open("rb") as file:
+
+        async def send_one_after_the_other() -> None:
+            for number, start in chunks:
+                await upload.send(number, start, os.pread(file.fileno(), chunk_bytes, start))
+
+        try:
+            async with asyncio.TaskGroup() as senders:
+                for _ in range(upload.at_once):
+                    senders.create_task(send_one_after_the_other())
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+
+
+def _complete(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any]) -> None:
+    """Run a coroutine in a file system's own thread. What is raised in this one cancels it, and waits for its end."""
+    ended = Event()
+
+    async def until_it_ends() -> None:
+        try:
+            await work
+        finally:
+            ended.set()
+
+    future = asyncio.run_coroutine_threadsafe(until_it_ends(), loop)
+    try:
+        future.result()
+    except BaseException:
+        if future.cancel():
+            ended.wait(ABORT_SECONDS)
+        raise
