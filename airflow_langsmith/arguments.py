@@ -18,6 +18,9 @@ from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.messages import shortened
 from airflow_langsmith.api.sampling import Sample
 
+# What reading JSON, or a value as Python prints it, raises; some texts are nested too deeply.
+_UNREADABLE = (ValueError, SyntaxError, TypeError, RecursionError, MemoryError)
+
 
 def is_literal(value: object) -> bool:
     """
@@ -93,7 +96,7 @@ def share(value: float | str | Mapping[str, Any] | None, name: str) -> Sample | 
         return Sample(**{**given, "rate": float(given["rate"])})
     except ConfigurationError:
         raise
-    except (ValueError, TypeError, KeyError, SyntaxError):
+    except (*_UNREADABLE, KeyError):
         raise _wrong(name, value, "a rate above 0 and up to 1, or {'rate': 0.1, 'key': 'trace_id'}") from None
 
 
@@ -125,7 +128,7 @@ def names(value: str | Iterable[str] | None, name: str, empty: str = "not given"
             return None
         try:
             value = ast.literal_eval(listed) if listed.strip().startswith(("[", "(")) else listed.split(",")
-        except (ValueError, SyntaxError):
+        except _UNREADABLE:
             raise _wrong(name, listed, "a list of texts", empty) from None
     if not isinstance(value, Iterable):
         raise _wrong(name, value, "a list of texts", empty)
@@ -189,11 +192,15 @@ def exported(value: str | Mapping[str, Any] | None, name: str) -> str | Mapping[
     >>> exported("{'manifest': 's3://lake/_manifest.json'}", "schema_manifest")
     {'manifest': 's3://lake/_manifest.json'}
     """
-    if not isinstance(value, str):
-        return value or None
-    written = text(value, name)
-    found = _printed(written) if written else None
-    return found if isinstance(found, dict) else written
+    given = value
+    if isinstance(value, str):
+        written = text(value, name)
+        found = _printed(written) if written else None
+        given = found if isinstance(found, dict) else written
+    is_named = isinstance(given.get("manifest"), str) if isinstance(given, Mapping) else hasattr(given, "fs")
+    if given and not isinstance(given, str) and not is_named:
+        raise _wrong(name, value, "the URI of a manifest, or what an export returned")
+    return given or None
 
 
 def _printed(written: str) -> Any:
@@ -201,7 +208,7 @@ def _printed(written: str) -> Any:
     for read in (json.loads, ast.literal_eval):
         try:
             return read(written.strip())
-        except (ValueError, SyntaxError, TypeError):
+        except _UNREADABLE:
             continue
     return None
 

@@ -379,6 +379,6 @@ def _zone(name: str) -> Zone:
     try:
         if isinstance(name, str):
             return pendulum.timezone(name)
-    except ValueError:
+    except (ValueError, OSError):  # a name is looked up as a file
         pass
     raise WindowError(f"window_timezone is {name!r}; write an IANA name like 'Europe/Berlin'.")

@@ -88,8 +88,6 @@ def text_blob(run: Run, name: str, url: str, put: Callable[[str], None]) -> Blob
     """
 
     def take(answer: Response) -> None:
-        if not answer.body:
-            raise PayloadError(f"The {name} of run {run.id} in blob storage is empty.")
         try:
             text = decode(_JSON_STRING, answer.body, name, levels=0)
         except (TransportError, PayloadError):

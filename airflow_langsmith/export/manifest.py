@@ -121,7 +121,7 @@ def read_manifest(uri: str | StoragePath | Mapping[str, Any]) -> Manifest:
         (``s3://conn_id@bucket/...``).
     :raises ManifestError: where there is none.
     """
-    path = path_at(uri["manifest"] if isinstance(uri, Mapping) else uri)
+    path = path_at(uri.get("manifest", "") if isinstance(uri, Mapping) else uri)
     if path.name == NAME:
         path = path.parent
     content = store_at(path).read(NAME)

@@ -73,9 +73,10 @@ def path_at(uri: str | StoragePath) -> StoragePath:
     :raises ConfigurationError: where it is none, names a connection that is not defined, or needs a provider that is
         not installed.
     """
-    if not isinstance(uri, str):
+    if not isinstance(uri, str) and hasattr(uri, "fs"):
         _refuse_undefined(_connection_id(str(uri)), uri)
         return uri
+    uri = str(uri)
     # The one place below the surface that knows of Airflow: its connections are what makes a URI a place.
     from airflow.sdk import ObjectStoragePath  # noqa: PLC0415
 

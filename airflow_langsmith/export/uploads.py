@@ -18,8 +18,9 @@ from pathlib import Path
 from threading import Event
 from typing import Any, Protocol
 
-CHUNK_BYTES = 8 * 1024 * 1024  # S3 takes no chunks below 5 MiB, GCS multiples of 256 KiB only
+CHUNK_BYTES = 8 * 1024 * 1024  # S3 takes no chunks below 5 MiB
 CHUNKS_AT_ONCE = 4
+GCS_CHUNK_BYTES = 16 * 1024 * 1024  # multiples of 256 KiB; one at a time, of which its client holds up to three copies
 MAX_CHUNKS = 10_000  # S3 takes no more of a file; Azure takes 50,000
 ABORT_SECONDS = 30
 
@@ -28,22 +29,21 @@ def upload(fs: Any, local: Path, path: str) -> None:
     """
     Upload a file to a place in a fsspec file system, whole or not at all.
 
-    Whatever is raised in this thread meanwhile, by a signal too, aborts the upload. A file of one chunk, and one for a
-    store that is not in the table above, goes up as the file system does it.
+    Whatever is raised in this thread meanwhile, by a signal too, aborts the upload. A file of one chunk goes up in one
+    request, and one for a store that is not in the table above as the file system does it.
     """
     size = local.stat().st_size
     chunked = next((kind for name, kind in _UPLOADS.items() if name in fs.protocol), None)
-    if chunked is None:
+    if chunked is None or size <= CHUNK_BYTES:
         fs.put_file(str(local), path)
-    elif size <= CHUNK_BYTES:
-        _complete(fs.loop, fs._put_file(str(local), path))  # noqa: SLF001  # put_file goes on when this thread does not
     else:
         _complete(fs.loop, _send(chunked(fs, path, size), local, size))
 
 
 class _Upload(Protocol):
-    """One file on its way to a store."""
+    """One file on its way to a store, and how many chunks of which size go there at a time."""
 
+    chunk_bytes: int
     at_once: int
 
     async def begin(self) -> None:
@@ -60,13 +60,13 @@ class _Upload(Protocol):
 
 
 class _S3Upload:
-    at_once = CHUNKS_AT_ONCE
+    chunk_bytes, at_once = CHUNK_BYTES, CHUNKS_AT_ONCE
 
     def __init__(self, fs: Any, path: str, _: int) -> None:
         self._call: Callable[..., Coroutine[Any, Any, Any]] = fs._call_s3  # noqa: SLF001  # call_s3 blocks
         bucket, key, *_version = fs.split_path(path)
         self._about = {"Bucket": bucket, "Key": key}
-        self._parts: dict[int, Any] = {}
+        self._parts: dict[int, dict[str, Any]] = {}
 
     async def begin(self) -> None:
         created = await self._call("create_multipart_upload", **self._about)
@@ -74,18 +74,20 @@ class _S3Upload:
 
     async def send(self, number: int, start: int, chunk: bytes) -> None:  # noqa: ARG002
         part = await self._call("upload_part", **self._about, PartNumber=number + 1, Body=chunk)
-        self._parts[number + 1] = part["ETag"]
+        # The checksums that newer clients send with each part, S3 wants to have again in the end.
+        told = {name: value for name, value in part.items() if name == "ETag" or name.startswith("Checksum")}
+        self._parts[number] = {"PartNumber": number + 1, **told}
 
     async def finish(self) -> None:
-        parts = [{"PartNumber": number, "ETag": etag} for number, etag in sorted(self._parts.items())]
-        await self._call("complete_multipart_upload", **self._about, MultipartUpload={"Parts": parts})
+        parts = {"Parts": [self._parts[number] for number in sorted(self._parts)]}
+        await self._call("complete_multipart_upload", **self._about, MultipartUpload=parts)
 
     async def abort(self) -> None:
         await self._call("abort_multipart_upload", **self._about)
 
 
 class _AzureUpload:
-    at_once = CHUNKS_AT_ONCE
+    chunk_bytes, at_once = CHUNK_BYTES, CHUNKS_AT_ONCE
 
     def __init__(self, fs: Any, path: str, _: int) -> None:
         container, blob, *_version = fs.split_path(path)
@@ -108,7 +110,7 @@ class _AzureUpload:
 
 
 class _GcsUpload:
-    at_once = 1
+    chunk_bytes, at_once = GCS_CHUNK_BYTES, 1
 
     def __init__(self, fs: Any, path: str, size: int) -> None:
         self._fs = fs
@@ -119,7 +121,9 @@ class _GcsUpload:
     async def begin(self) -> None:
         from gcsfs.core import initiate_upload  # type: ignore[import-not-found]  # noqa: PLC0415  # an extra
 
-        self._session = await initiate_upload(self._fs, self._bucket, self._key)
+        key = getattr(self._fs, "kms_key_name", None)  # newer clients have one
+        options = {"kms_key_name": key} if key else {}
+        self._session = await initiate_upload(self._fs, self._bucket, self._key, **options)
 
     async def send(self, number: int, start: int, chunk: bytes) -> None:  # noqa: ARG002
         from gcsfs.core import upload_chunk  # noqa: PLC0415  # as above
@@ -150,8 +154,9 @@ async def _send(upload: _Upload, local: Path, size: int) -> None:
 
 
 async def _send_chunks(upload: _Upload, local: Path, size: int) -> None:
-    chunk_bytes = max(CHUNK_BYTES * CHUNKS_AT_ONCE // upload.at_once, -(-size // MAX_CHUNKS))
+    chunk_bytes = max(upload.chunk_bytes, -(-size // MAX_CHUNKS))
     chunks = enumerate(range(0, size, chunk_bytes))
+    failure: BaseException | None = None
     with local.open("rb") as file:
 
         async def send_one_after_the_other() -> None:
@@ -162,8 +167,10 @@ async def _send_chunks(upload: _Upload, local: Path, size: int) -> None:
             async with asyncio.TaskGroup() as senders:
                 for _ in range(upload.at_once):
                     senders.create_task(send_one_after_the_other())
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
+        except BaseExceptionGroup as failures:
+            failure = failures.exceptions[0]
+    if failure:
+        raise failure  # outside of the handler, so that its own cause stays, which says why
 
 
 def _complete(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any]) -> None:

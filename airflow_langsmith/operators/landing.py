@@ -11,7 +11,7 @@ from airflow_langsmith.export.encoders import Format
 
 def landing_format(operator: Any) -> Format:
     """Read the arguments ``format`` and ``compression``."""
-    return format_of(operator.format, arguments.text(operator.compression, "compression"))
+    return format_of(arguments.needed(operator.format, "format"), arguments.text(operator.compression, "compression"))
 
 
 def check_destination(operator: Any) -> None:

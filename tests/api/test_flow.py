@@ -58,7 +58,7 @@ class Pushed:
         return shrunk
 
 
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [408, 409, 421, 423, 425, 499, 429, 500, 502, 503, 504])
 def test_trouble_that_passes(status: int) -> None:
     """Trouble that may pass is waited out, longer each time, and the answer is as if it had not been."""
     pushed = Pushed([answer(status), answer(status), answer(200, b"done")])
@@ -109,9 +109,11 @@ def test_a_page_too_large_is_asked_for_smaller_at_once() -> None:
     assert not pushed.pauses
 
 
-@pytest.mark.parametrize("trouble", [answer(502, b"<html>"), answer(504), ReadTimeoutError("slow")])
+@pytest.mark.parametrize(
+    "trouble", [answer(502, b"<html>"), answer(504), answer(499), answer(524), ReadTimeoutError("slow")]
+)
 def test_a_gateway_that_gives_up_is_asked_for_less(trouble: Reply) -> None:
-    """A gateway's 502 and 504, and a timeout, may mean that the page is too big: the next try is half of it."""
+    """A gateway that gave up, or a timeout, may mean that the page is too big: the next try is half of it."""
     pushed = Pushed([trouble, answer(200, b"done")])
     assert pushed.result() == "done"
     assert pushed.sizes == [100, 50]

@@ -141,11 +141,10 @@ PAGES: dict[str, bytes] = {
     "bytes that are none": b'{"items": [{"inputs": "' + EMAIL.encode() + b"\xff\x00",
     **{
         f"{name} is {kind}": changed(**{name: value})
-        for name in ("id", "start_time", "end_time", "tags", "name", "error", "total_tokens", "total_cost", "metadata")
+        for name in ("start_time", "end_time", "tags", "error", "total_tokens", "total_cost", "metadata")
         for kind, value in {
             "a text": EMAIL,
             "an object": {EMAIL: EMAIL},
-            "a list": [[EMAIL]],
             "a number": 10**400,
             "a date": f"2026-99-{EMAIL}",
         }.items()
@@ -166,7 +165,7 @@ def test_a_page_is_quoted_nowhere(shop: LangSmithStandIn, tmp_path: Path, run: R
         assert secret not in heard.text
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 503, 504])
+@pytest.mark.parametrize("status", [400, 403, 404, 422, 429, 503])
 @pytest.mark.parametrize("place", ["json", "text", "html", "header", "list"])
 def test_what_a_server_echoes_is_masked(
     shop: LangSmithStandIn, tmp_path: Path, run: Run, heard: Heard, status: int, place: str

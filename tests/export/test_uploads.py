@@ -94,7 +94,7 @@ class Refusing(S3FileSystem):  # type: ignore[misc]  # it has no types
 
     async def _call_s3(self, method: str, *args: Any, **kwargs: Any) -> Any:
         if method == self.refused and kwargs.get("PartNumber", 3) == 3:
-            raise PermissionError(f"no {method} for you")
+            raise PermissionError(f"no {method} for you") from ValueError("what S3 said")
         return await super()._call_s3(method, *args, **kwargs)
 
 
@@ -104,8 +104,9 @@ def test_an_upload_that_fails_is_aborted(lake: str, large: Path, refused: str) -
     place = path_at(lake) / refused
     fs = Refusing(**place.fs.storage_options)
     fs.refused = refused
-    with pytest.raises(PermissionError, match=f"no {refused} for you"):
+    with pytest.raises(PermissionError, match=f"no {refused} for you") as caught:
         upload(fs, large, f"{place.path}/part")
+    assert str(caught.value.__cause__) == "what S3 said"
     assert not unfinished(place)
     assert store_at(place).sizes() == {}
 
