@@ -332,7 +332,7 @@ def test_a_connection_that_is_not_defined_is_named_at_once(connect: Any) -> None
     assert "AIRFLOW_CONN_LANGSMITH_PROD" in str(caught.value)
     assert not caught.value.retriable
     with pytest.raises(ConfigurationError, match="'langsmith_prod' is not defined"):
-        asyncio.run(hook.asettings())
+        asyncio.run(hook.aget_conn())
 
 
 def test_all_that_is_wrong_with_a_connection_is_told_at_once(connect: Any) -> None:
