@@ -106,12 +106,6 @@ class LangSmithHook(BaseHook):
         what = "of type LangSmith, with the API key as its password"
         return self._read(connection_of(self.langsmith_conn_id, what))
 
-    async def asettings(self) -> Settings:
-        """Read what the connection says, without blocking: in a thread, where every Airflow 3 may wait for it."""
-        from asgiref.sync import sync_to_async  # noqa: PLC0415  # triggers alone need it
-
-        return await sync_to_async(lambda: self.settings)()
-
     def _read(self, connection: Connection) -> Settings:
         if connection.password:
             mask_secret(connection.password)  # Airflow 3.0 does not, for connections of the environment
@@ -131,8 +125,14 @@ class LangSmithHook(BaseHook):
         return settings
 
     async def aget_conn(self) -> AsyncLangSmithClient:
-        """Make a client that does not block, for triggers; whoever asks for it closes it."""
-        return AsyncLangSmithClient(await self.asettings())
+        """
+        Make a client that does not block, for triggers; whoever asks for it closes it.
+
+        The connection, and the CA bundle, are read in a thread, where every Airflow 3 may wait for them.
+        """
+        from asgiref.sync import sync_to_async  # noqa: PLC0415  # triggers alone need it
+
+        return await sync_to_async(lambda: AsyncLangSmithClient(self.settings))()
 
     def get_conn(self) -> LangSmithClient:
         """Give the client, the same one each time."""

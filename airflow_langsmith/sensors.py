@@ -34,7 +34,7 @@ from airflow_langsmith.operators.base import LangSmithRunsOperator
 from airflow_langsmith.operators.literals import check_literals
 from airflow_langsmith.operators.report import period
 from airflow_langsmith.watch import CLOCK, Clock, FeedbackWatch, LogThrottle, Outcome, Selection, SettledWatch, Watch
-from airflow_langsmith.windows import duration
+from airflow_langsmith.windows import duration, seconds
 
 if TYPE_CHECKING:
     from airflow_langsmith.triggers import LangSmithTrigger
@@ -57,6 +57,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
     ``soft_fail`` skips the task at the timeout and when ``fail_when`` holds. ``never_fail`` skips it when ``fail_when``
     holds and when a look fails. What no retry cures (a wrong key, an unknown project) always fails the task.
 
+    :param poke_interval: The time between two looks, longer than nothing: seconds, a timedelta or like ``"5m"``.
     :param deferrable: Wait on the triggerer; by default what ``[operators] default_deferrable`` says.
     """
 
@@ -65,9 +66,13 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
     _clock: ClassVar[Clock] = CLOCK
 
     def __init__(
-        self, *, deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False), **kwargs: Any
+        self,
+        *,
+        poke_interval: float | str | timedelta = 60.0,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(poke_interval=seconds(poke_interval, "poke_interval"), **kwargs)
         self.deferrable = deferrable
         self._watch: Watch | None = None
         self._backend: Backend | None = None

@@ -8,6 +8,7 @@ connection by itself, and may run twice at the same time: it changes nothing any
 from __future__ import annotations
 
 import json
+from asyncio import timeout
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
@@ -17,17 +18,36 @@ from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from airflow_langsmith import arguments
 from airflow_langsmith.api import AsyncLangSmithClient
-from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
+from airflow_langsmith.api.errors import ConfigurationError, LangSmithError, TransportError
 from airflow_langsmith.api.filters import Filter
 from airflow_langsmith.api.messages import one_of
 from airflow_langsmith.conditions import parse
 from airflow_langsmith.hooks import LangSmithHook
-from airflow_langsmith.watch import CLOCK, Clock, FeedbackWatch, LogThrottle, Selection, SettledWatch, Watch
-from airflow_langsmith.windows import duration
+from airflow_langsmith.watch import CLOCK, Clock, FeedbackWatch, LogThrottle, Outcome, Selection, SettledWatch, Watch
+from airflow_langsmith.windows import duration, seconds
 
 T = TypeVar("T")
 
 MAX_FAILURES = 5  # looks in a row that may fail before the task does; each has already tried again by itself
+MAX_LAST_LOOK = 60.0  # seconds beyond the deadline; a minute later Airflow gives the trigger up
+MAX_LOOK_TIMEOUTS = 10  # of the connection's timeout, for a look that has no deadline
+
+
+class TriggerError(ConfigurationError, TypeError):
+    """A wrong argument; as a ``TypeError`` it stops one trigger, as anything else Airflow's whole triggerer."""
+
+
+class LateLookError(TransportError):
+    """A look that did not end in time."""
+
+
+async def _look(client: AsyncLangSmithClient, watch: Watch, longest: float) -> Outcome:
+    """Look once, for ``longest`` seconds at most: each answer has its own timeout, but their number has no end."""
+    try:
+        async with timeout(longest):
+            return await client.drive(watch.look(client.backend))
+    except TimeoutError:
+        raise LateLookError(f"the look did not end within {longest:.0f} s") from None
 
 
 # What an event trigger takes for an argument that is not given, or blank.
@@ -74,7 +94,10 @@ class LangSmithTrigger(BaseTrigger):
         self.selection = dict(selection)
         self.watched = dict(watched)
         self.deadline = deadline
-        self.poke_interval = poke_interval
+        try:
+            self.poke_interval = seconds(poke_interval, "poke_interval")
+        except ConfigurationError as error:
+            raise TriggerError(*error.args) from None
         self.exponential_backoff = exponential_backoff
         self.max_wait = max_wait
         self.max_failures = max_failures
@@ -107,6 +130,7 @@ class LangSmithTrigger(BaseTrigger):
         deadline = datetime.fromisoformat(self.deadline)
         throttle = LogThrottle()
         looks = failures = 0
+        line = "there was none"
         while True:
             left = deadline - self.clock.now()
             # Also before the first look: the sensor has just looked, and Airflow fails a task whose trigger fires
@@ -116,7 +140,10 @@ class LangSmithTrigger(BaseTrigger):
             now = self.clock.now()
             is_last = now >= deadline
             try:
-                outcome = await client.drive(watch.look(client.backend))
+                longest = max((deadline - now).total_seconds(), 0.0)
+                outcome = await _look(client, watch, longest + min(client.settings.timeout, MAX_LAST_LOOK))
+            except LateLookError as error:
+                return {"state": "timeout", "line": f"{error.cause}; the look before it: {line}"}
             except LangSmithError as error:
                 failures += 1
                 if not error.retriable or (self.max_failures is not None and (failures > self.max_failures or is_last)):
@@ -148,10 +175,6 @@ class LangSmithSettledTrigger(LangSmithTrigger):
     """Waits until a window has come to rest."""
 
     watch_type = SettledWatch
-
-
-class EventTriggerError(ConfigurationError, TypeError):
-    """A wrong argument; as a ``TypeError`` it stops one trigger, as anything else Airflow's whole triggerer."""
 
 
 class LangSmithFeedbackEventTrigger(BaseEventTrigger):
@@ -198,12 +221,12 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
             self.window = _spelled(_given(window, _WINDOW), "window")
             self.narrowed = _narrowing(narrowed or {})
             self.min_runs = arguments.whole(_given(min_runs, _MIN_RUNS), "min_runs", least=0)
-            self.poke_interval = _seconds(_given(poke_interval, _POKE_INTERVAL), "poke_interval")
+            self.poke_interval = seconds(_given(poke_interval, _POKE_INTERVAL), "poke_interval")
             conn_id = _given(langsmith_conn_id, LangSmithHook.default_conn_name)
             self.langsmith_conn_id = _final(conn_id, "langsmith_conn_id")
             self._selection()
         except ConfigurationError as error:
-            raise EventTriggerError(*error.args) from None
+            raise TriggerError(*error.args) from None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Write the trigger as plain JSON."""
@@ -218,8 +241,9 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
             while True:
                 now = self.clock.now()
                 watch = FeedbackWatch(self._selection(), condition=condition, min_runs=self.min_runs, clock=self.clock)
+                longest = max(self.poke_interval, MAX_LOOK_TIMEOUTS * client.settings.timeout)
                 try:
-                    outcome = await client.drive(watch.look(client.backend))
+                    outcome = await _look(client, watch, longest)
                 except LangSmithError as error:
                     if not error.retriable:
                         raise
@@ -301,12 +325,3 @@ def _spelled(length: str | timedelta, name: str) -> str:
     if read % timedelta(seconds=1):
         raise ConfigurationError(f"{name} is {length}. Write whole seconds.")
     return f"{read // timedelta(seconds=1)}s"
-
-
-def _seconds(length: float | str | timedelta, name: str) -> float:
-    """Read a length of time, longer than nothing, as seconds."""
-    try:
-        given = timedelta(seconds=length) if isinstance(length, int | float) else length
-    except (ValueError, OverflowError):
-        raise ConfigurationError(f"{name} is {length}. Write seconds, or a length like '5m'.") from None
-    return duration(given, name).total_seconds()

@@ -240,6 +240,22 @@ def duration(length: str | timedelta, name: str, *, may_be_zero: bool = False) -
     return length
 
 
+def seconds(length: float | str | timedelta, name: str) -> float:
+    """
+    Read a length of time, longer than nothing, as seconds; a number is seconds.
+
+    >>> seconds(0.5, "poke_interval"), seconds("5m", "poke_interval")
+    (0.5, 300.0)
+
+    :raises WindowError: for anything else.
+    """
+    if not isinstance(length, int | float):
+        return duration(length, name).total_seconds()
+    if not 0 < length <= _LONGEST.total_seconds():  # NaN is neither
+        raise WindowError(f"{name} is {length}. Write a number of seconds above zero, a timedelta, or like '5m'.")
+    return float(length)
+
+
 def _clock(window: TimeWindow, window_timezone: str | None) -> ZoneClock:
     return window.clock if window_timezone is None else ZoneClock(_zone(window_timezone))
 

@@ -332,7 +332,7 @@ def test_a_connection_that_is_not_defined_is_named_at_once(connect: Any) -> None
     assert "AIRFLOW_CONN_LANGSMITH_PROD" in str(caught.value)
     assert not caught.value.retriable
     with pytest.raises(ConfigurationError, match="'langsmith_prod' is not defined"):
-        asyncio.run(hook.asettings())
+        asyncio.run(hook.aget_conn())
 
 
 def test_all_that_is_wrong_with_a_connection_is_told_at_once(connect: Any) -> None:
@@ -443,6 +443,13 @@ def test_a_blank_limit_is_none(langsmith: LangSmithStandIn, connect: Any) -> Non
     with connect(langsmith.connection()) as hook:
         numbers = [len(list(hook.query_runs(project="shop", limit=limit))) for limit in ("", " ", None, "2", 0)]
     assert numbers == [3, 3, 3, 2, 0]
+
+
+@pytest.mark.parametrize("conn_id", ["\ud83d", "a\0b", "5", "{{ conn }}"])
+def test_an_odd_connection_id_is_one_that_is_not_defined(conn_id: str) -> None:
+    """Whatever an id of a connection is, there is none of that name."""
+    with pytest.raises(ConfigurationError, match="is not defined"):
+        _ = LangSmithHook(conn_id).settings
 
 
 def test_a_blank_connection_id_is_the_default() -> None:

@@ -11,14 +11,26 @@ import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from http import HTTPStatus
-from typing import Self, TypeVar
+from typing import Generic, Self, TypeVar
 
 from airflow_langsmith.api import census, reads
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.errors import LangSmithError
-from airflow_langsmith.api.flow import Answer, Backoff, Flow, Pause, RateLimited, Reply, Request, Response, Together
+from airflow_langsmith.api.flow import (
+    Answer,
+    Backoff,
+    Flow,
+    Pause,
+    RateLimited,
+    Reply,
+    Request,
+    Response,
+    Step,
+    Together,
+)
 from airflow_langsmith.api.ids import IdSet
 from airflow_langsmith.api.messages import MAX_LINE, shortened
 from airflow_langsmith.api.pacing import Pacer, Place, pacer_for
@@ -251,6 +263,21 @@ class LangSmithClient(_Driven):
             raise StoppedError
 
 
+@dataclass(frozen=True)
+class _End(Generic[T]):
+    """The end of a flow."""
+
+    result: T
+
+
+def _advance(flow: Flow[T], reply: Reply) -> Step | _End[T]:
+    """Push a flow on by one step; its end would pass no thread's border as ``StopIteration``."""
+    try:
+        return flow.send(reply)
+    except StopIteration as end:
+        return _End(end.value)
+
+
 class AsyncLangSmithClient(_Driven):
     """Reads LangSmith without blocking, for triggers. Close it, or use it as an async context."""
 
@@ -294,17 +321,19 @@ class AsyncLangSmithClient(_Driven):
                 yield run
 
     async def drive(self, flow: Flow[T]) -> T:
-        """Push a flow to its result."""
+        """Push a flow to its result, in threads: to read a large page would hold up whatever else the loop does."""
+        try:
+            return await self._push(flow)
+        except LangSmithError as error:
+            error.where = self.settings.about
+            raise
+
+    async def _push(self, flow: Flow[T]) -> T:
         reply: Reply = None
         while True:
-            try:
-                step = flow.send(reply)
-            except StopIteration as end:
-                result: T = end.value
-                return result
-            except LangSmithError as error:
-                error.where = self.settings.about
-                raise
+            step = await asyncio.to_thread(_advance, flow, reply)
+            if isinstance(step, _End):
+                return step.result
             if isinstance(step, Together):
                 reply = list(await asyncio.gather(*map(self._ask, step.requests)))
             elif isinstance(step, Request):
@@ -315,7 +344,8 @@ class AsyncLangSmithClient(_Driven):
 
     async def _ask(self, request: Request) -> Answer:
         pacer = self._pacer(request.tier)
-        with pacer.line_up(self._owner, request.pages_left) as place:
-            while wait := pacer.wait(place, time.monotonic()):  # noqa: ASYNC110  # others are threads, without events
-                await asyncio.sleep(wait)
-        return self._noted(await self._transport.send(request), request, place)
+        async with self._transport.turn():
+            with pacer.line_up(self._owner, request.pages_left) as place:
+                while wait := pacer.wait(place, time.monotonic()):  # noqa: ASYNC110  # others are threads, without events
+                    await asyncio.sleep(wait)
+            return self._noted(await self._transport.send(request), request, place)

@@ -1,37 +1,97 @@
 """
-How bodies come packed: as zstd or gzip, unpacked in one piece by the fastest library that is installed.
+How bodies come packed: as zstd or gzip, unpacked by the fastest library that is installed.
 
 Unpacking is the largest part of what a page costs. zstd takes a quarter of zlib's time and isal a half; both are
 optional (``pip install 'airflow-provider-langsmith[fast]'``). Plain bodies would cost least, but travel longest.
+
+A megabyte of gzip may hold a gigabyte, and a kilobyte of zstd 32 MB. So a body comes out in pieces, and whoever takes
+them stops when they become too many.
 """
 
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable
-from typing import cast
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, cast
 
 _GZIP = 31  # zlib's word for a gzip header and the largest window
+_SLICE = 2048  # bytes of zstd; a block of 4 bytes makes 128 KB, so 64 MB at most come out of a slice
 
 
 class PackingError(ValueError):
     """A body cannot be unpacked."""
 
 
-def _inflated(body: bytes) -> bytes:
-    return zlib.decompress(body, _GZIP)
+class Unpacker(ABC):
+    """
+    Unpacks one body, which may be several members or frames, one after another.
+
+    What follows the last one is the beginning of another one, or an error.
+    """
+
+    errors: ClassVar[tuple[type[Exception], ...]] = ()
+
+    def __init__(self) -> None:
+        self._member: Any = None  # what the library unpacks
+
+    def pieces(self, packed: bytes, largest: int) -> Iterator[bytes]:
+        """
+        Unpack the next part of the body; a piece of gzip has ``largest`` bytes at most, one of zstd 64 MB.
+
+        :raises PackingError: for what is broken.
+        """
+        try:
+            yield from self._pieces(packed, largest)
+        except self.errors as error:
+            raise PackingError(str(error)) from error
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether the body may end here."""
+        return self._member is None or bool(self._member.eof)
+
+    @abstractmethod
+    def _pieces(self, packed: bytes, largest: int) -> Iterator[bytes]:
+        """Unpack, with the errors of the library."""
 
 
-UNPACK: dict[str, Callable[[bytes], bytes]] = {"gzip": _inflated}
-_ERRORS: tuple[type[Exception], ...] = (zlib.error,)
+class Plain(Unpacker):
+    """A body that is not packed."""
+
+    def _pieces(self, packed: bytes, largest: int) -> Iterator[bytes]:  # noqa: ARG002  # it is no larger than it was
+        yield packed
+
+
+class Gzip(Unpacker):
+    """RFC 1952."""
+
+    errors: ClassVar[tuple[type[Exception], ...]] = (zlib.error,)
+    _library: ClassVar[Any] = zlib
+
+    def _pieces(self, packed: bytes, largest: int) -> Iterator[bytes]:
+        while packed:
+            if self.is_whole:
+                self._member = self._library.decompressobj(_GZIP)
+            yield self._member.decompress(packed, largest)
+            packed = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+
+
+UNPACKERS: dict[str, Callable[[], Unpacker]] = {"": Plain, "identity": Plain, "gzip": Gzip}
 
 try:
     from isal import isal_zlib
 except ImportError:
     pass
 else:
-    UNPACK["gzip"] = lambda body: isal_zlib.decompress(body, _GZIP)
-    _ERRORS += (cast("type[Exception]", isal_zlib.error),)
+
+    class FastGzip(Gzip):
+        """The same, by Intel's library."""
+
+        errors = (cast("type[Exception]", isal_zlib.error),)
+        _library = isal_zlib
+
+    UNPACKERS["gzip"] = FastGzip
 
 try:
     import zstandard
@@ -39,30 +99,35 @@ except ImportError:
     pass
 else:
 
-    def _unzstd(body: bytes) -> bytes:
-        frame = zstandard.ZstdDecompressor().decompressobj()
-        unpacked = frame.decompress(body)
-        if not frame.eof:
-            raise PackingError("the zstd frame is cut short")
-        return unpacked
+    class Zstd(Unpacker):
+        """RFC 8878."""
 
-    UNPACK["zstd"] = _unzstd
-    _ERRORS += (zstandard.ZstdError,)
+        errors = (zstandard.ZstdError,)
 
-ACCEPTED = ", ".join(name for name in ("zstd", "gzip") if name in UNPACK)
+        def __init__(self) -> None:
+            super().__init__()
+            self._library = zstandard.ZstdDecompressor()
+
+        def _pieces(self, packed: bytes, largest: int) -> Iterator[bytes]:  # noqa: ARG002  # the library takes no limit
+            for start in range(0, len(packed), _SLICE):
+                rest = packed[start : start + _SLICE]
+                while rest:
+                    if self.is_whole:
+                        self._member = self._library.decompressobj()
+                    yield self._member.decompress(rest)
+                    rest = self._member.unused_data if self._member.eof else b""
+
+    UNPACKERS["zstd"] = Zstd
+
+ACCEPTED = ", ".join(name for name in ("zstd", "gzip") if name in UNPACKERS)
 
 
-def unpacked(body: bytes, encoding: str) -> bytes:
+def unpacker(encoding: str) -> Unpacker:
     """
-    Unpack a body that came with a ``Content-Encoding``.
+    Make what unpacks a body of a ``Content-Encoding``.
 
-    :raises PackingError: where it is cut short or broken, or packed in a way that was not asked for.
+    :raises PackingError: for one that was not asked for.
     """
-    if not body or encoding in ("", "identity"):
-        return body
-    if encoding not in UNPACK:
+    if encoding not in UNPACKERS:
         raise PackingError(f"it is not packed as {ACCEPTED}, which was asked for")
-    try:
-        return UNPACK[encoding](body)
-    except _ERRORS as error:
-        raise PackingError(str(error)) from error
+    return UNPACKERS[encoding]()

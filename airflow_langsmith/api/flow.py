@@ -28,6 +28,11 @@ from airflow_langsmith.api.wire import DECODE_ERRORS
 
 T = TypeVar("T")
 
+LARGEST_ANSWER = 16 * 1024 * 1024  # bytes of one that is no run: projects, feedback, settings; most have a few KB
+# Bytes of one run, which cannot be asked for in halves. LangSmith takes 20 MB of a payload and documents no limit for a
+# run, which has ten of them; escapes double that. Reading one of this size takes four times as much memory.
+LARGEST_RUN = 512 * 1024 * 1024
+
 _MAYBE_TOO_LARGE = (499, 502, 504, 524)  # what a gateway says when a page took too long or was too big
 
 
@@ -38,9 +43,9 @@ class Request:
 
     ``tier`` names the budget it counts against, ``about`` what it is for, in words. ``shown`` stands for a path that is
     a secret itself, or has ``secret`` in it, which is masked if a server echoes it. ``largest`` is how many bytes of a
-    body are taken before reading stops, None for all; ``largest_packed`` the same of one that is unpacked in one piece,
-    as it travels. ``into`` is a file that takes the body of a success in place of memory; it is there only if the body
-    is whole. ``pages_left`` is about how many pages there are to read from this one on, where that is known.
+    body are taken, once it is unpacked, before reading stops. ``into`` is a file that takes the body of a success in
+    place of memory; it is there only if the body is whole. ``pages_left`` is about how many pages there are to read
+    from this one on, where that is known.
     """
 
     method: str
@@ -52,8 +57,7 @@ class Request:
     needs_key: bool = True
     shown: str = ""
     secret: str = field(default="", repr=False)
-    largest: int | None = None
-    largest_packed: int | None = None
+    largest: int = LARGEST_ANSWER
     into: Path | None = None
     pages_left: float = 0.0
 
@@ -61,6 +65,11 @@ class Request:
     def named(self) -> str:
         """The request in logs and errors."""
         return f"{self.method} {self.shown or self.path}"
+
+    @property
+    def named_about(self) -> str:
+        """The request in errors, with what it is for."""
+        return f"{self.named} [{self.about}]" if self.about else self.named
 
 
 @dataclass(frozen=True)

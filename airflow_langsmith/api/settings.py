@@ -26,9 +26,10 @@ class Settings:
     """
     One way to one LangSmith workspace.
 
-    ``api_url`` is the root before ``/api/v1``. ``timeout`` is in seconds, for a read. ``requests_per_10s`` replaces
-    the documented budget of the run queries. ``verify`` is TLS: true, false, or the path of a CA bundle. ``conn_id`` is
-    the Airflow connection that says so, for messages.
+    ``api_url`` is the root before ``/api/v1``. ``timeout`` is in seconds, for a whole answer
+    (:class:`~airflow_langsmith.api.deadlines.Deadline`). ``requests_per_10s`` replaces the documented budget of the run
+    queries. ``verify`` is TLS: true, false, or the path of a CA bundle. ``conn_id`` is the Airflow connection that says
+    so, for messages.
     """
 
     api_url: str = REGIONS["us"][0]

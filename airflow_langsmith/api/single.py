@@ -24,7 +24,7 @@ from airflow_langsmith.api.errors import (
     ServerError,
     UnsupportedError,
 )
-from airflow_langsmith.api.flow import Flow, Request, exchange
+from airflow_langsmith.api.flow import LARGEST_RUN, Flow, Request, exchange
 from airflow_langsmith.api.payloads import fetch
 from airflow_langsmith.api.query import FIELDS, check_fields
 from airflow_langsmith.api.reads import find_project
@@ -79,7 +79,7 @@ def read_shared(share_token: str, run_id: str | None, backend: Backend) -> Flow[
     place = f"/api/v1/public/{share_token}/run" + (f"/{run_id}" if run_id else "")
     about = "a run by its public link"
     shown = "/api/v1/public/.../run"
-    request = Request("GET", place, about=about, needs_key=False, shown=shown, secret=share_token)
+    request = Request("GET", place, about=about, needs_key=False, shown=shown, secret=share_token, largest=LARGEST_RUN)
     try:
         return (yield from _one(request, lambda body: v1.read_one(body, None, FIELDS, about), backend))
     except (RunNotFoundError, UnsupportedError, ServerError, RateLimitError) as error:

@@ -9,21 +9,24 @@ from __future__ import annotations
 import logging
 import os
 import re
-from collections.abc import Callable, Iterator
-from contextlib import aclosing, closing, contextmanager, suppress
+from asyncio import AbstractEventLoop, Semaphore, get_running_loop, timeout_at, to_thread
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
 from contextvars import ContextVar
-from functools import lru_cache
-from io import BytesIO
+from dataclasses import dataclass, field
+from functools import lru_cache, partial
+from pathlib import Path
 from socket import SHUT_RDWR, socket
 from threading import Lock
-from types import TracebackType
-from typing import Any, Self, TypeVar
-from weakref import WeakSet
+from typing import Any, TypeVar
+from weakref import WeakKeyDictionary, WeakSet
 
 import httpx
 
 from airflow_langsmith import __version__
-from airflow_langsmith.api.encodings import ACCEPTED, PackingError, unpacked
+from airflow_langsmith.api.bodies import Body
+from airflow_langsmith.api.deadlines import Deadline
+from airflow_langsmith.api.encodings import ACCEPTED, PackingError
 from airflow_langsmith.api.errors import (
     ConfigurationError,
     LangSmithError,
@@ -37,6 +40,7 @@ from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.api.statuses import PROXY_LOGIN
 
 CONNECT_TIMEOUT = 10.0  # seconds, as the official SDK waits
+TURNS = 16  # requests of one event loop to a server at a time; with answers in half a second, v2's budget
 
 
 class Transport:
@@ -51,15 +55,18 @@ class Transport:
 
     def send(self, request: Request) -> Answer:
         """Ask once."""
+        deadline = Deadline(self._settings.timeout)
         try:
-            with _unlogged(request):
-                answer = self._http.send(
-                    _build(self._http, self._url(request.path), request, self._settings), stream=True
-                )
-                with closing(answer), _Body(request, answer) as body:
-                    for piece in answer.iter_raw() if body.packed else answer.iter_bytes():
-                        body.take(piece)
-                    return body.response(self._settings)
+            asked = _build(self._http, self._url(request.path), request, self._settings)
+            with _unlogged(request), _within(deadline):
+                answer = self._http.send(asked, stream=True)
+                with closing(answer), _body(request, answer) as body:
+                    for piece in answer.iter_raw():
+                        if body.take(piece):
+                            body.unpack()
+                        if body.is_enough:
+                            break
+                    return _response(answer, body.finish(), request, self._settings)
         except _FAILURES as error:
             return _failure(error, request)
 
@@ -79,85 +86,121 @@ class Transport:
 
     def _keep(self, event: str, about: dict[str, Any]) -> None:
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
+            stream = about["return_value"]
+            stream.read = partial(_read_in_time, stream.read)  # httpx's own timeout begins anew with each byte
             with self._lock:
-                self._sockets.add(about["return_value"].get_extra_info("socket"))
+                self._sockets.add(stream.get_extra_info("socket"))
 
 
 class AsyncTransport:
-    """The same without blocking."""
+    """
+    The same without blocking: what takes the processor is done in a thread.
+
+    Those of one event loop with the same settings share connections, because a triggerer has many that wait.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
+        # Made here, where no loop waits for it. Who finds connections that are shared already needs none of its own.
         self._http = _opened(httpx.AsyncClient, settings)
-        self._url = _urls(self._http, settings)
+        self._shared: _SharedConnections | None = None
+
+    @asynccontextmanager
+    async def turn(self) -> AsyncIterator[None]:
+        """Wait until it may send: a request takes the loop a millisecond, so there are few at a time."""
+        async with self._connections.turns:
+            yield
 
     async def send(self, request: Request) -> Answer:
-        """Ask once."""
+        """Ask once, in its turn."""
+        http, url = self._connections.http, self._connections.url
+        deadline = Deadline(self._settings.timeout)
         try:
-            with _unlogged(request):
-                answer = await self._http.send(
-                    _build(self._http, self._url(request.path), request, self._settings), stream=True
-                )
+            asked = _build(http, url(request.path), request, self._settings)
+            async with timeout_at(deadline.at) as limit:
+                with _unlogged(request):
+                    answer = await http.send(asked, stream=True)
                 async with aclosing(answer):
-                    with _Body(request, answer) as body:
-                        async for piece in answer.aiter_raw() if body.packed else answer.aiter_bytes():
-                            body.take(piece)
-                        return body.response(self._settings)
+                    with _body(request, answer) as body:
+                        async for piece in answer.aiter_raw():
+                            deadline.extend(len(piece))
+                            limit.reschedule(deadline.at)
+                            if body.take(piece):
+                                await to_thread(body.unpack)
+                            if body.is_enough:
+                                break
+                        return _response(answer, await to_thread(body.finish), request, self._settings)
+        except TimeoutError:
+            return _failure(httpx.ReadTimeout(deadline.reason, request=asked), request)
         except _FAILURES as error:
             return _failure(error, request)
 
     async def close(self) -> None:
-        """Close the connections."""
-        await self._http.aclose()
+        """Close the connections, unless others use them."""
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            shared.users -= 1
+            if not shared.users:
+                del _SHARED[get_running_loop()][self._settings]
+                await shared.http.aclose()
+
+    @property
+    def _connections(self) -> _SharedConnections:
+        if self._shared is None:
+            of_loop = _SHARED.setdefault(get_running_loop(), {})
+            if self._settings not in of_loop:
+                of_loop[self._settings] = _SharedConnections(self._http, _urls(self._http, self._settings))
+            self._shared = of_loop[self._settings]
+            self._shared.users += 1
+        return self._shared
 
 
-class _Body:
-    """
-    The body of an answer, taken piece by piece, into memory or the request's file, until it is too large.
+@dataclass
+class _SharedConnections:
+    """The connections of an event loop to one server, and how many transports use them."""
 
-    One of any size stays packed until it is whole, for in one piece it is unpacked in half the time.
-    """
+    http: httpx.AsyncClient
+    url: Callable[[str], httpx.URL]
+    turns: Semaphore = field(default_factory=lambda: Semaphore(TURNS))
+    users: int = 0
 
-    def __init__(self, request: Request, answer: httpx.Response) -> None:
-        self._request = request
-        self._answer = answer
-        self._path = request.into if answer.is_success else None
-        self._file = self._path.open("wb") if self._path else BytesIO()
-        self._size = 0
-        self.packed = request.largest is None and self._path is None
-        self._largest = request.largest_packed if self.packed else request.largest
 
-    def __enter__(self) -> Self:
-        """Begin."""
-        return self
+_SHARED: WeakKeyDictionary[AbstractEventLoop, dict[Settings, _SharedConnections]] = WeakKeyDictionary()
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the file, and remove it where the body is not whole."""
-        self._file.close()
-        if self._path and error is not None:
-            self._path.unlink()
 
-    def take(self, piece: bytes) -> None:
-        """Take the next piece; of a body that has a largest size, as it is once unpacked."""
-        self._size += len(piece)
-        if self._largest is not None and self._size > self._largest:
-            raise LargePayloadError(
-                f"The answer to {_named(self._request)} is over {self._largest / 2**20:.3g} MB, which is the "
-                "most that is taken here."
-            )
-        self._file.write(piece)
+def _body(request: Request, answer: httpx.Response) -> Body:
+    return Body(request, answer.headers.get("content-encoding", ""), is_success=answer.is_success)
 
-    def response(self, settings: Settings) -> Response:
-        """Give the whole answer; a body that went into a file stays there."""
-        headers = {name.decode().lower(): value.decode("latin-1") for name, value in self._answer.headers.raw}
-        content = self._file.getvalue() if isinstance(self._file, BytesIO) else b""
-        if self.packed:
-            content = unpacked(content, headers.get("content-encoding", "").lower())
-        if not self._answer.is_success:  # whoever echoes a secret shall not bring it into our error
-            content = without(content, settings.api_key, self._request.secret)
-        return Response(self._answer.status_code, headers, content)
+
+def _response(answer: httpx.Response, content: bytes, request: Request, settings: Settings) -> Response:
+    headers = {name.decode().lower(): value.decode("latin-1") for name, value in answer.headers.raw}
+    if not answer.is_success:  # whoever echoes a secret shall not bring it into our error
+        content = without(content, settings.api_key, request.secret)
+    return Response(answer.status_code, headers, content)
+
+
+_DEADLINE: ContextVar[Deadline] = ContextVar("_DEADLINE")
+
+
+@contextmanager
+def _within(deadline: Deadline) -> Iterator[None]:
+    """Bound what this thread reads by a deadline."""
+    token = _DEADLINE.set(deadline)
+    try:
+        yield
+    finally:
+        _DEADLINE.reset(token)
+
+
+def _read_in_time(read: Callable[..., bytes], max_bytes: int, timeout: float | None = None) -> bytes:
+    """Read what has come of an answer, before its deadline."""
+    deadline = _DEADLINE.get()
+    left = deadline.left
+    if left <= 0:
+        raise httpx.ReadTimeout(deadline.reason)
+    came = read(max_bytes, left if timeout is None else min(timeout, left))
+    deadline.extend(len(came))
+    return came
 
 
 _ASKED: ContextVar[Request | None] = ContextVar("_ASKED", default=None)
@@ -222,7 +265,7 @@ def _options(settings: Settings) -> dict[str, Any]:
             "User-Agent": f"airflow-provider-langsmith/{__version__}",
         },
         "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),
-        "verify": _trust(settings.verify),
+        "verify": _shared_trust(settings.verify),
     }
 
 
@@ -233,6 +276,26 @@ def _address(url: str) -> httpx.URL:
         raise ConfigurationError(
             f"The connection's host is no address that can be asked: {url!r}. Correct it: {error}."
         ) from error
+
+
+def _shared_trust(verify: bool | str) -> Any:
+    """Read a CA bundle once a process, and again if its file changes: each time takes 20 ms and a megabyte."""
+    path = verify if isinstance(verify, str) else os.environ.get("SSL_CERT_FILE", "")
+    try:
+        found = Path(path).stat()
+        version = found.st_mtime_ns, found.st_size
+    except (OSError, ValueError):  # there is none, or not any more, which is an error of `_trust`
+        version = None
+    with _TRUST_LOCK:
+        return _trust_once(verify, path, os.environ.get("SSL_CERT_DIR", ""), version)
+
+
+_TRUST_LOCK = Lock()
+
+
+@lru_cache(maxsize=16)
+def _trust_once(verify: bool | str, *_: object) -> Any:
+    return _trust(verify)
 
 
 def _trust(verify: bool | str) -> Any:
@@ -290,13 +353,13 @@ def _failure(error: Exception, request: Request) -> LangSmithError:
         return error
     if isinstance(error, _NOT_SENT):  # its text may quote an address or a header
         return ConfigurationError(
-            f"{_named(request)} cannot be sent ({type(error).__name__}). Check the connection's host, its API key, and "
-            "the texts of the query."
+            f"{request.named_about} cannot be sent ({type(error).__name__}). Check the connection's host, its API key, "
+            "and the texts of the query."
         )
     why = _ERRNO.sub("", " ".join(str(error).split())) or type(error).__name__
     if isinstance(error, httpx.ProtocolError):
         why = _QUOTED.sub("", why)
-    asked = f"\nAsked: {_named(request)}."
+    asked = f"\nAsked: {request.named_about}."
     host = _asked_host(error)
     if found := _CERTIFICATE.search(why):
         return ConfigurationError(
@@ -318,7 +381,3 @@ def _asked_host(error: Exception) -> str:
     """Name the server that was asked; its name is no secret where the rest of the address is one."""
     request = getattr(error, "_request", None)
     return str(request.url.host) if request is not None else "the server"
-
-
-def _named(request: Request) -> str:
-    return f"{request.named} [{request.about}]" if request.about else request.named

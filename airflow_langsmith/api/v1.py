@@ -15,7 +15,7 @@ from msgspec import Raw
 
 from airflow_langsmith.api import links
 from airflow_langsmith.api.attachments import Attached
-from airflow_langsmith.api.flow import Request
+from airflow_langsmith.api.flow import LARGEST_RUN, Request
 from airflow_langsmith.api.payloads import Blob
 from airflow_langsmith.api.query import MARGIN, RunQuery, instant
 from airflow_langsmith.api.records import Page, Project, Run
@@ -88,7 +88,8 @@ def read(content: bytes, project: Project, fields: tuple[str, ...], about: str) 
 def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:  # noqa: ARG001  # all come
     """Ask for one run; where it is, the server finds by itself."""
     params = {"session_id": project.id} if project else {}
-    return Request("GET", f"/api/v1/runs/{run_id}", tier="v1 single", params=params, about=f"run {run_id}")
+    path, about = f"/api/v1/runs/{run_id}", f"run {run_id}"
+    return Request("GET", path, tier="v1 single", params=params, about=about, largest=LARGEST_RUN)
 
 
 def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:

@@ -15,7 +15,7 @@ from msgspec import Raw
 from airflow_langsmith.api import links
 from airflow_langsmith.api.attachments import Attached
 from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.flow import Request
+from airflow_langsmith.api.flow import LARGEST_RUN, Request
 from airflow_langsmith.api.payloads import Blob
 from airflow_langsmith.api.query import FIELDS, MARGIN, RunQuery, instant
 from airflow_langsmith.api.records import Page, Project, Run
@@ -82,7 +82,8 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
             "project=, or the run's link in LangSmith, which names it."
         )
     params = {"project_id": project.id, "selects": _selects(fields)}
-    return Request("GET", f"/api/v2/runs/{run_id}", tier="v2 single", params=params, about=f"run {run_id}")
+    path, about = f"/api/v2/runs/{run_id}", f"run {run_id}"
+    return Request("GET", path, tier="v2 single", params=params, about=about, largest=LARGEST_RUN)
 
 
 def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
@@ -102,6 +103,7 @@ def shared_question(share_token: str, path: str) -> Request:
         needs_key=False,
         shown=f"/api/v2/public/...{path}",
         secret=share_token,
+        largest=LARGEST_RUN,
     )
 
 

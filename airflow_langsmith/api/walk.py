@@ -15,7 +15,7 @@ from airflow_langsmith.api.errors import (
     InvalidQueryError,
     LangSmithError,
 )
-from airflow_langsmith.api.flow import Flow, Request, exchange
+from airflow_langsmith.api.flow import LARGEST_RUN, Flow, Request, exchange
 from airflow_langsmith.api.pacing import v1_tier
 from airflow_langsmith.api.payloads import fetch
 from airflow_langsmith.api.query import RunQuery, instant
@@ -24,7 +24,7 @@ from airflow_langsmith.api.records import Page
 from airflow_langsmith.api.trail import MAX_BARREN_PAGES, Trail
 
 # Larger pages than this are asked for in halves, so that one page never decides how much memory an export takes.
-LARGEST_BODY = 16 * 1024 * 1024  # bytes; one that is more before it is unpacked is not even read to its end
+LARGEST_BODY = 16 * 1024 * 1024  # bytes, unpacked; one that is more is not read to its end
 SHORT = 1.5  # runs that a share is less than whole pages: of a page that is full nobody knows whether it is the last
 GROW_AFTER = 8  # good pages in a row before a page that was made smaller is doubled again
 
@@ -163,7 +163,7 @@ class Walk:
             json=dialect.body(self._asked, self._page_size, self._cursor),
             about=self.about,
             pages_left=self.pages_left,
-            largest_packed=LARGEST_BODY if self._page_size > 1 else None,
+            largest=LARGEST_BODY if self._page_size > 1 else LARGEST_RUN,
         )
 
     def _read(self, body: bytes) -> Page:

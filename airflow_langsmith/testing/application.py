@@ -42,7 +42,7 @@ class Application:
         if fault.kind == "delay":
             self.closing.wait(fault.seconds)
             return self._serve(call)
-        return fault.spoil(self._serve(call)) if fault.kind == "truncate" else fault.answer()
+        return fault.spoil(self._serve(call)) if fault.kind in ("truncate", "drip") else fault.answer()
 
     def _serve(self, call: Call) -> Answer:
         try:

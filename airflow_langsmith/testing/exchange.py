@@ -67,13 +67,18 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes back over the wire; ``cut_short`` breaks the connection halfway through the body."""
+    """
+    What goes back over the wire.
+
+    ``cut_short`` breaks the connection halfway through the body. ``byte_seconds`` are between a byte and the next one.
+    """
 
     status: int
     content: bytes
     content_type: str = "application/json"
     headers: Mapping[str, str] = field(default_factory=dict)
     cut_short: bool = False
+    byte_seconds: float = 0.0
 
 
 RESET = Answer(0, b"")  # no answer at all: the connection is reset

@@ -20,6 +20,7 @@ FaultKind = Literal[
     "reset",
     "truncate",
     "delay",
+    "drip",
     "repeat_cursor",
     "lose_cursor",
     "empty_page",
@@ -55,7 +56,7 @@ class Fault:
     One kind of misbehaviour, as ``LangSmithStandIn.misbehave`` tells it, and how often it has happened.
 
     ``after`` counts down the requests that still pass; ``times`` of None means for ever; ``seconds`` are how long a
-    delay lasts.
+    delay lasts, or how far apart bytes drip.
     """
 
     kind: FaultKind
@@ -100,7 +101,9 @@ class Fault:
         return Answer(status, *_content(self.body, status), headers)
 
     def spoil(self, answer: Answer) -> Answer:
-        """Cut a real answer short: by the connection, or cleanly, so that only its JSON is broken."""
+        """Let a real answer drip, or cut it short: by the connection, or cleanly, so that only its JSON is broken."""
+        if self.kind == "drip":
+            return replace(answer, byte_seconds=self.seconds)
         half = answer.content[: len(answer.content) // 2]
         return replace(answer, content=half) if self.clean else replace(answer, cut_short=True)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import struct
+import time
 import zlib
 from collections.abc import Callable
 from contextlib import suppress
@@ -123,7 +124,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         content, headers = answer.content, {"Content-Type": answer.content_type, **answer.headers}
-        if len(content) >= _WORTH_COMPRESSING and "gzip" in self.headers.get("Accept-Encoding", ""):
+        is_packed = "Content-Encoding" in headers
+        if not is_packed and len(content) >= _WORTH_COMPRESSING and "gzip" in self.headers.get("Accept-Encoding", ""):
             content = gzip.compress(content, compresslevel=1, mtime=0)
             headers["Content-Encoding"] = "gzip"
         headers["Content-Length"] = str(len(content))
@@ -134,7 +136,13 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
         start = f"HTTP/1.1 {answer.status} {_PHRASES.get(answer.status, '')}\r\n{lines}\r\n"
-        self.wfile.write(start.encode("latin-1") + content)  # one write: one packet where it fits
+        sent = start.encode("latin-1") + content
+        if not answer.byte_seconds:
+            self.wfile.write(sent)  # one write: one packet where it fits
+            return
+        for place in range(len(sent)):
+            self.wfile.write(sent[place : place + 1])
+            time.sleep(answer.byte_seconds)
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 (the base class names it so)
         """Keep quiet: the requests are there to be read."""

@@ -285,6 +285,7 @@ class LangSmithStandIn:
         ``reset``           resets the connection without an answer
         ``truncate``        breaks the connection halfway through the answer; ``clean`` cuts its JSON instead
         ``delay``           answers properly, ``seconds`` late
+        ``drip``            answers properly, but each byte ``seconds`` after the one before
         ``repeat_cursor``   gives the cursor of this page for the next one; a first page gets a second of itself
         ``lose_cursor``     gives no cursor although there are more runs
         ``empty_page``      gives no runs, and a new cursor for the same page

@@ -9,8 +9,10 @@ import os
 import re
 import ssl
 import sys
+import time
 import traceback
 import tracemalloc
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
@@ -20,13 +22,22 @@ from threading import Thread
 from typing import Any
 
 import pytest
+import zstandard
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from airflow_langsmith.api import LangSmithClient, Settings
-from airflow_langsmith.api.errors import ConfigurationError, LargePayloadError, RedirectError, TransportError
-from airflow_langsmith.api.flow import Answer, Request, Response
+from airflow_langsmith.api.bodies import LARGEST_ERROR
+from airflow_langsmith.api.deadlines import LOWEST_RATE, Deadline
+from airflow_langsmith.api.errors import (
+    ConfigurationError,
+    LargePayloadError,
+    ReadTimeoutError,
+    RedirectError,
+    TransportError,
+)
+from airflow_langsmith.api.flow import LARGEST_ANSWER, Answer, Request, Response
 from airflow_langsmith.api.transport import AsyncTransport, Transport
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.wording import says, words
@@ -62,8 +73,9 @@ def awaiting(settings: Settings, request: Request) -> Answer:
 def send(request: pytest.FixtureRequest) -> Send:
     """Ask one question, of a server that is the API's own host unless told otherwise."""
 
-    def ask(url: str, api_url: str = "http://127.0.0.1:1", **given: Any) -> Answer:
-        answer: Answer = request.param(Settings(api_url=api_url, api_key="the-key"), Request("GET", url, **given))
+    def ask(url: str, api_url: str = "http://127.0.0.1:1", timeout: float = 120.0, **given: Any) -> Answer:
+        settings = Settings(api_url=api_url, api_key="the-key", timeout=timeout)
+        answer: Answer = request.param(settings, Request("GET", url, **given))
         return answer
 
     return ask
@@ -91,18 +103,121 @@ def test_a_cap_is_to_the_byte(send: Send, storage: Any) -> None:
     assert isinstance(send(storage.put("/more", b"x" * (CAP + 1))), Response)
 
 
-def test_a_cap_is_on_what_comes_out_of_compression(send: Send, storage: Any, tmp_path: Path) -> None:
-    """A compressed body arrives decompressed, in memory and in a file, and its cap is on that."""
-    small = gzip.compress(b"x" * CAP)
-    link = storage.put("/small", small, content_encoding="gzip")
+def test_every_answer_has_a_cap(send: Send, storage: Any) -> None:
+    """Also an answer that nobody thought to be large is not taken without end."""
+    assert isinstance(send(storage.put("/more", b"x" * (LARGEST_ANSWER + 1))), LargePayloadError)
+    assert isinstance(send(storage.put("/endless", None)), LargePayloadError)
+    assert storage.hung_up.acquire(timeout=10)
+
+
+@pytest.mark.parametrize("body", [b"x" * (2 * LARGEST_ERROR), gzip.compress(b"x" * (2 * LARGEST_ERROR)), None])
+def test_the_beginning_of_an_error_is_enough(send: Send, storage: Any, body: bytes | None) -> None:
+    """An answer that is no success stays what it is, however large: a 503 of a gigabyte is still a 503."""
+    packing = {"content_encoding": "gzip"} if body and body[0] != ord("x") else {}
+    answer = send(storage.put("/error", body, 503, **packing))
+    assert isinstance(answer, Response)
+    assert (answer.status, len(answer.body)) == (503, LARGEST_ERROR)
+
+
+def zstd(body: bytes) -> bytes:
+    """Compress as servers do that do not know yet how much is to come."""
+    packer = zstandard.ZstdCompressor(level=3).compressobj()
+    return bytes(packer.compress(body) + packer.flush())
+
+
+PACKINGS = pytest.mark.parametrize(
+    ("encoding", "pack"), [("gzip", gzip.compress), ("zstd", zstd), ("zstd", zstandard.compress)]
+)
+
+
+@PACKINGS
+def test_a_cap_is_on_what_comes_out_of_compression(
+    send: Send, storage: Any, tmp_path: Path, encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    """A compressed body arrives decompressed, in memory and in a file, and its cap is on that, to the byte."""
+    small = pack(b"x" * CAP)
+    link = storage.put("/small", small, content_encoding=encoding)
     in_memory, in_file = send(link, largest=CAP), send(link, largest=CAP, into=tmp_path / "file")
     assert isinstance(in_memory, Response)
     assert isinstance(in_file, Response)
     assert len(small) < CAP / 100
     assert in_memory.body == (tmp_path / "file").read_bytes() == b"x" * CAP
     assert in_file.body == b""
-    bomb = storage.put("/bomb", gzip.compress(b"x" * (CAP + 1)), content_encoding="gzip")
-    assert isinstance(send(bomb, largest=CAP), LargePayloadError)
+    larger = storage.put("/larger", pack(b"x" * (CAP + 1)), content_encoding=encoding)
+    assert isinstance(send(larger, largest=CAP), LargePayloadError)
+    assert isinstance(send(larger, largest=CAP, into=tmp_path / "other"), LargePayloadError)
+    assert not (tmp_path / "other").exists()
+
+
+@PACKINGS
+@pytest.mark.parametrize("in_file", [False, True])
+def test_what_unpacks_without_end_takes_no_memory(
+    send: Send, storage: Any, tmp_path: Path, encoding: str, pack: Callable[[bytes], bytes], in_file: bool
+) -> None:
+    """Of a body that unpacks to a thousand times its size no more is unpacked than what it may have, about."""
+    link = storage.put("/bomb", pack(bytes(400 * CAP)), content_encoding=encoding)
+    tracemalloc.start()
+    try:
+        error = send(link, largest=CAP, into=tmp_path / "file" if in_file else None)
+        assert isinstance(error, LargePayloadError)
+        assert tracemalloc.get_traced_memory()[1] < 80 * CAP
+    finally:
+        tracemalloc.stop()
+
+
+@PACKINGS
+def test_a_compressed_body_is_whole_or_an_error(
+    send: Send, storage: Any, tmp_path: Path, encoding: str, pack: Callable[[bytes], bytes]
+) -> None:
+    """Members and frames may follow one another; a body that is cut, broken or followed by something else fails."""
+    one, other = pack(b"one" * 1000), pack(b"other" * 1000)
+
+    def sent(body: bytes) -> Answer:
+        link = storage.put("/body", body, content_encoding=encoding)
+        answers = [send(link), send(link, into=tmp_path / "file")]
+        assert isinstance(answers[0], Response) == isinstance(answers[1], Response) == (tmp_path / "file").exists()
+        (tmp_path / "file").unlink(missing_ok=True)
+        return answers[0]
+
+    for body, text in {one: b"one" * 1000, one + other: b"one" * 1000 + b"other" * 1000, b"": b""}.items():
+        whole = sent(body)
+        assert isinstance(whole, Response)
+        assert whole.body == text
+    broken = bytearray(one)
+    broken[len(one) // 2] ^= 0xFF
+    for body in (one[:-1], one[:5], one + other[:-1], one + b"x", one + b"{}{}{}{}", b"plain {}", bytes(broken)):
+        if encoding == "zstd" and body == bytes(broken):
+            continue  # its checksum is optional
+        error = sent(body)
+        assert isinstance(error, TransportError), body
+        assert error.retriable
+
+
+def test_a_packing_that_was_not_asked_for_is_an_error(send: Send, storage: Any) -> None:
+    """A body packed in an unknown way never passes for what is in it."""
+    error = send(storage.put("/odd", zlib.compress(b"{}"), content_encoding="deflate"))
+    assert isinstance(error, TransportError)
+    assert "it is not packed as zstd, gzip, which was asked for" in " ".join(str(error).split())
+
+
+def test_an_answer_that_drips_comes_to_an_end(send: Send, langsmith: LangSmithStandIn) -> None:
+    """An answer is late though some of it comes again and again; `timeout` is for the whole, head and body."""
+    langsmith.misbehave("drip", path="/info", seconds=0.05, times=None)
+    began = time.monotonic()
+    error = send("/info", langsmith.url, timeout=0.5, about="its version")
+    assert isinstance(error, ReadTimeoutError)
+    assert time.monotonic() - began < 5  # the answer would take a quarter of a minute
+    assert "No whole answer from 127.0.0.1: " in str(error)
+    assert "GET /info [its version]" in str(error)
+
+
+def test_an_answer_that_comes_slowly_comes() -> None:
+    """An answer may take longer than `timeout` while enough of it comes: large pages pass slow lines."""
+    deadline = Deadline(1.0)
+    deadline.extend(60 * LOWEST_RATE)
+    assert 59 < deadline.left <= 61
+    deadline.extend(1)
+    assert deadline.left < 61.1
 
 
 def test_a_file_is_there_only_if_it_is_whole(send: Send, langsmith: LangSmithStandIn, tmp_path: Path) -> None:
@@ -260,7 +375,7 @@ def test_a_ca_bundle_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ("variable", "value", "cure"),
     [
         ("HTTPS_PROXY", "socks5://me:hunter2@127.0.0.1:1", "pip install 'httpx[socks]'"),
-        ("ALL_PROXY", "socks5h://me:hunter2@127.0.0.1:1", "pip install 'httpx[socks]'"),
+        ("ALL_PROXY", "socks5://me:hunter2@127.0.0.1:1", "pip install 'httpx[socks]'"),
         ("https_proxy", "socks4://me:hunter2@127.0.0.1:1", "Write them like http://"),
         ("HTTP_PROXY", "ftp://me:hunter2@127.0.0.1:1", "Write them like http://"),
         ("ALL_PROXY", "http://me:hunter2@[::1", "Write them like http://"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import runpy
 import subprocess
@@ -13,7 +14,8 @@ import pytest
 
 from airflow_langsmith.testing import LangSmithStandIn
 
-BENCH = str(Path(__file__).parent.parent / "bench" / "memory.py")
+ROOT = Path(__file__).parent.parent.parent
+BENCH = str(ROOT / "tests" / "bench" / "memory.py")
 WRITE = """
 import sys, tempfile
 from datetime import UTC, datetime
@@ -91,3 +93,17 @@ def test_pandas_stays_out(format_: str, tmp_path: Path) -> None:
     asked = WRITE + 'assert "pandas" not in sys.modules\n'
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
     subprocess.run([sys.executable, "-c", asked, format_, "2"], check=True, env=environment, timeout=60)
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads Linux's /proc")
+def test_the_worst_page_takes_a_few_times_its_size() -> None:
+    """Whatever is wrong with a page, it takes four times its unpacked size at most; control characters, seven."""
+    megabytes = 2
+    command = [sys.executable, "-m", "tests.bench.worst", str(megabytes)]
+    environment = os.environ | {
+        "MALLOC_MMAP_THRESHOLD_": "131072"
+    }  # what is free goes back at once, and is not counted
+    told = subprocess.run(command, check=True, capture_output=True, timeout=120, env=environment, cwd=ROOT).stdout
+    times = {kind: (peak - 1) / megabytes for kind, (peak, _) in json.loads(told).items()}  # a megabyte for all else
+    assert times.pop("nothing but control characters, gzip") < 7.1  # one byte becomes six
+    assert {kind: most for kind, most in times.items() if most > 4.1} == {}

@@ -34,6 +34,11 @@ HEAD = (
         (FEEDBACK.format("condition='count(x) > 1', min_runs=1.5"), "min_runs"),
         (SETTLED.format("quiet_for='soon'"), "quiet_for"),
         (SETTLED.format("pending_timeout=timedelta(0)"), "pending_timeout"),
+        *(
+            (SETTLED.format(f"{how}"), "poke_interval is ")
+            for wrong in ("0", "-1", "timedelta(0)", "float('nan')", "float('inf')", "'0s'")
+            for how in (f"poke_interval={wrong}", f"default_args={{'poke_interval': {wrong}}}")
+        ),
     ],
 )
 def test_it_is_an_import_error(tmp_path: Path, parse_dags: Callable[[Path], Any], sensor: str, why: str) -> None:
@@ -41,6 +46,13 @@ def test_it_is_an_import_error(tmp_path: Path, parse_dags: Callable[[Path], Any]
     (tmp_path / "waits.py").write_text(HEAD + sensor)
     (error,) = parse_dags(tmp_path).import_errors.values()
     assert why in error
+
+
+def test_an_interval_is_seconds_or_a_length_of_time() -> None:
+    """The pause between two looks is written as a number of seconds, a timedelta or a text with a unit."""
+    for number, interval in enumerate((300, 300.0, timedelta(minutes=5), "5m")):
+        sensor = LangSmithSettledSensor(task_id=f"wait{number}", project="shop", poke_interval=interval)
+        assert sensor.poke_interval == 300.0
 
 
 def test_what_is_not_final_waits_for_its_template() -> None:

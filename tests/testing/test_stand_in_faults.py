@@ -246,3 +246,11 @@ def test_nonsense_cannot_be_scripted(langsmith: LangSmithStandIn) -> None:
         langsmith.misbehave("explode")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="largest_page"):
         langsmith.misbehave("too_large")
+
+
+def test_an_answer_drips(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
+    """An answer that drips is a proper one, after as many waits as it has bytes."""
+    langsmith.misbehave("drip", path="/info", seconds=0.0001)
+    slow, quick = http.get("/api/v1/info"), http.get("/api/v1/info")
+    assert slow.json() == quick.json()
+    assert slow.elapsed.total_seconds() > 0.0001 * len(slow.content)
