@@ -28,7 +28,7 @@ def connection_of(conn_id: str, what: str) -> Connection:
     if connection is not None:
         extra_of(connection, conn_id)
         return connection
-    if variable in os.environ:
+    if variable in list(os.environ):  # which takes any text, where the mapping itself encodes it
         raise ConfigurationError(
             f"Airflow cannot read the connection in the variable {variable}. Write it as JSON, like "
             '{"conn_type": "...", "password": "..."}, or as a URI whose user and password are percent-encoded.'

@@ -445,6 +445,13 @@ def test_a_blank_limit_is_none(langsmith: LangSmithStandIn, connect: Any) -> Non
     assert numbers == [3, 3, 3, 2, 0]
 
 
+@pytest.mark.parametrize("conn_id", ["\ud83d", "a\0b", "5", "{{ conn }}"])
+def test_an_odd_connection_id_is_one_that_is_not_defined(conn_id: str) -> None:
+    """Whatever an id of a connection is, there is none of that name."""
+    with pytest.raises(ConfigurationError, match="is not defined"):
+        _ = LangSmithHook(conn_id).settings
+
+
 def test_a_blank_connection_id_is_the_default() -> None:
     """A blank id of a connection is as if it was not given, as for operators."""
     assert LangSmithHook("  ").langsmith_conn_id == LangSmithHook.default_conn_name

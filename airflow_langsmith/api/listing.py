@@ -23,6 +23,9 @@ class Listing(Generic[R]):
         offset  0: a b c d        offset 3: e f      (b is gone: the page had to begin with d)
         offset  0: a c d e        offset 3: e f      (a whole pass; f is new)
 
+    Pages of one item cannot overlap: then a pass counts if it saw the same as the one before. A pass that saw a change
+    ends with a page of nothing new, because a server may not know of offsets at all.
+
     The list may have any order that does not change by itself. A page that is shorter than an earlier one is the last:
     a server, or a proxy, may have smaller pages than were asked for, but of one size.
 
@@ -37,31 +40,40 @@ class Listing(Generic[R]):
         self._about = about
         self._ids = IdSet()
         self._passes = 0
+        self._seen = 0
         self._begin()
 
     def _begin(self) -> None:
         self._passes += 1
         self._offset = 0
+        self._last = ""
         self._page: list[str] = []  # the ids of the page before, if the next one overlaps it
         self._has_changed = False
+        self._overlaps = True  # whether each page did that has one before it
+        self._seen_before, self._seen = self._seen, 0  # hashes of all ids of a pass, in their order
 
     def next_page(self) -> Flow[list[R]]:
         """Read the next page, and return the items of it that are new."""
         items = yield from self._ask(self._offset)
-        ids = [item.id for item in items]
+        ids, new = [item.id for item in items], self._ids.new_of(items)
+        self._seen = hash((self._seen, *ids))
+        if not self._page and self._offset and ids:
+            self._overlaps = False
+            self._has_changed |= ids[0] == self._last
+        self._last = ids[-1] if ids else ""
         if self._page and ids[:1] != self._page[-1:]:
             is_rest = len(ids) == 1 and ids[0] in self._page  # as many as before: nothing lies behind that page
             self._has_changed |= not is_rest
-        if not ids or len(ids) < self.largest:
+        if not ids or len(ids) < self.largest or (self._has_changed and not new):
             self._end_pass()
         else:
             self.largest = len(ids)
             self._page = ids if len(ids) > 1 else []
             self._offset += max(1, len(ids) - 1)
-        return self._ids.new_of(items)
+        return new
 
     def _end_pass(self) -> None:
-        self.done = not self._has_changed
+        self.done = not self._has_changed and (self._overlaps or self._seen == self._seen_before)
         if not self.done and self._passes == MAX_PASSES:
             raise ListChangedError(
                 f"LangSmith's list of {self._about} changed each of the {MAX_PASSES} times that it was read. "

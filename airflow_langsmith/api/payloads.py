@@ -179,7 +179,7 @@ def _received(blob: Blob, reply: Reply) -> Response:
         may_come = is_success or error_for(reply.status, "GET", "blob storage", b"{}").retriable
         kind = TransportError if may_come else MissingPayloadError
         raise kind(f"Blob storage answered {reply.status} for the {blob.what}. A retry may help, because links expire.")
-    if "content-range" in reply.headers or not _END_IS_TOLD & reply.headers.keys():
+    if not _is_whole(reply, blob.into.stat().st_size if blob.into else len(reply.body)):
         raise TransportError(f"Nothing tells that the {blob.what} came whole from blob storage. A retry may help.")
     arrived = reply.headers.get("content-type", "")
     if is_another(arrived, blob.type, own_host=is_relative(blob.url)):
@@ -188,3 +188,10 @@ def _received(blob: Blob, reply: Reply) -> Response:
             f"({blob.type or 'of unknown type'}). A retry may help, because links expire."
         )
     return reply
+
+
+def _is_whole(reply: Response, size: int) -> bool:
+    """Tell whether a body of some bytes is whole, as far as headers tell; what is packed is never without a byte."""
+    is_packed = reply.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
+    is_part = "content-range" in reply.headers
+    return not is_part and bool(_END_IS_TOLD & reply.headers.keys()) and not (is_packed and size == 0)

@@ -175,10 +175,10 @@ class Cursors:
         """Take note of a page, and share what is left if that is worth it."""
         walk = stretch.walk
         with self._changed:
-            wanted = self._wanted(stretch, page, seconds)
+            wanted = 1 if walk.done else self._wanted(stretch, page, seconds)
             self._limit.add_page(seconds, changes, len(self._reading), wanted)
             others = [other.pages_left for other in self._stretches if other is not stretch and not other.ended]
-            parts = 1 if walk.done else parts_of(walk.pages_left, others, min(wanted, self._limit.cursors))
+            parts = parts_of(walk.pages_left, others, min(wanted, self._limit.cursors))
             older = walk.share(parts) if parts > 1 else []
             stretch.left, stretch.pages_left = walk.left, walk.pages_left
             self._begin(older, self._stretches.index(stretch) + 1, walk.pages_left)

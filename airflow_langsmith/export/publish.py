@@ -117,7 +117,8 @@ class Publication:
             self._replace(manifest, manifests.encode(manifest), before_swap)
         except ConcurrentExportError:
             published = self._decoded(self._store.read(manifests.NAME))
-            if published is None or _without_names(published) != _without_names(manifest):
+            is_same = published is not None and _without_names(published) == _without_names(manifest)
+            if not is_same or not self._is_whole(published):
                 raise
         return str(self._path / manifests.NAME)
 
@@ -160,8 +161,12 @@ class Publication:
             return
         if self._seen is None:
             self._store.delete([manifests.NAME])
-        elif self.previous and self.previous.sizes.items() <= self._store.sizes().items():
+        elif self._is_whole(self.previous):
             self._store.swap(self._seen.content, manifests.NAME, ours)
+
+    def _is_whole(self, manifest: Manifest | None) -> bool:
+        """Tell whether all that a manifest lists is there."""
+        return manifest is not None and manifest.sizes.items() <= self._store.sizes().items()
 
     def _free_name(self, name: str, sha256: str) -> str:
         """

@@ -35,7 +35,8 @@ def upload(fs: Any, local: Path, path: str) -> None:
     size = local.stat().st_size
     chunked = next((kind for name, kind in _UPLOADS.items() if name in fs.protocol), None)
     if chunked is None or size <= CHUNK_BYTES:
-        fs.put_file(str(local), path)
+        over = {"overwrite": True} if "abfs" in fs.protocol else {}  # without it, adlfs 2023.10 refuses to replace
+        fs.put_file(str(local), path, **over)
     else:
         _complete(fs.loop, _send(chunked(fs, path, size), local, size))
 

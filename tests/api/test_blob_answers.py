@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from importlib.util import find_spec
 from pathlib import Path
 from random import Random
 from socketserver import StreamRequestHandler, ThreadingTCPServer
@@ -96,16 +95,14 @@ NAMED: dict[str, Answer] = {
     "no last chunk": answer(BODY, framing="chunks", cut=-5),
     "no end is told": answer(BODY, framing="close"),
     "no end is told, and it is cut": answer(BODY, framing="close", cut=12),
+    "packed, and nothing came": answer(BODY, packed=True, cut_packed=0),
+    "packed, and nothing came in chunks": answer(BODY, packed=True, cut_packed=0, framing="chunks"),
     "no gzip at all": Answer(answer(BODY, header=b"Content-Encoding: gzip").sent, is_whole=False),
-}
-CUT_STREAMS = {
     "a stream of gzip is cut": answer(BODY, packed=True, cut_packed=-9),
     "a stream of gzip has no sum": answer(BODY, packed=True, cut_packed=-4, framing="chunks"),
     "half a gzip header": answer(BODY, packed=True, cut_packed=5),
     "packed as nobody asked": Answer(answer(BODY, header=b"Content-Encoding: br").sent, is_whole=False),
 }
-FINDS_CUT_STREAMS = find_spec("airflow_langsmith.api.bodies") is not None  # which unpacks them
-NAMED |= CUT_STREAMS if FINDS_CUT_STREAMS else {}
 
 
 @contextmanager
@@ -228,8 +225,6 @@ def hostile(random: Random, content: bytes) -> Answer:
         "cut": random.randint(0, len(content)),
         "cut_packed": random.randint(0, len(content)),
     }
-    if not FINDS_CUT_STREAMS:
-        del wrong["cut_packed"]
     chosen = random.sample(sorted(wrong), random.choice((0, 0, 1, 1, 1, 1, 2, 3)))
     fine = {"packed": random.random() < 0.5, "framing": random.choice(("length", "chunks"))}
     return answer(content, **{**fine, **{name: wrong[name] for name in chosen}})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
@@ -11,6 +12,9 @@ import pytest
 
 from airflow_langsmith.api import LangSmithClient
 from airflow_langsmith.api.errors import ListChangedError
+from airflow_langsmith.api.flow import Flow
+from airflow_langsmith.api.listing import Listing
+from airflow_langsmith.api.records import Project
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.settings import FeedbackOrder
 
@@ -45,7 +49,35 @@ def test_a_piece_that_is_withdrawn_takes_no_other_with_it(client_of: ClientOf, o
         assert sorted(found) == sorted(pieces)
 
 
-@pytest.mark.parametrize("cap", [2, 50, 99])
+def test_pages_of_one_piece(client_of: ClientOf) -> None:
+    """If pages of one piece cannot overlap, the list is read until it was the same twice."""
+    with LangSmithStandIn(largest_list=1) as langsmith:
+        pieces = give(langsmith, 7)
+        client = client_of(langsmith)
+        assert sorted(listed(client)) == sorted(pieces)
+        gone = listed(client)[1]
+        langsmith.misbehave("meanwhile", action=lambda: langsmith.withdraw_feedback(gone), path="/feedback", after=3)
+        assert set(listed(client)) >= {*pieces} - {gone}
+        assert not langsmith.unspent_faults
+
+
+@pytest.mark.parametrize("size", [1, 5])
+def test_a_server_that_knows_no_offsets(size: int) -> None:
+    """If each page is the first one again, the list fails after a few requests."""
+    offsets = []
+
+    def ask(offset: int) -> Flow[list[Project]]:
+        offsets.append(offset)
+        return [Project(id=f"{number}", name="") for number in range(size)]
+        yield
+
+    listing = Listing(ask, "projects")
+    with pytest.raises(ListChangedError):
+        deque(iter(lambda: list(listing.next_page()), None), maxlen=0)
+    assert len(offsets) == 20
+
+
+@pytest.mark.parametrize("cap", [1, 2, 50, 99])
 @pytest.mark.parametrize("count", [0, 1, 49, 50, 51, 350])
 def test_smaller_pages_than_were_asked_for(client_of: ClientOf, cap: int, count: int) -> None:
     """A server, or a proxy, that cuts pages to 50 costs requests, not feedback."""

@@ -375,7 +375,7 @@ def test_a_ca_bundle_that_is_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     ("variable", "value", "cure"),
     [
         ("HTTPS_PROXY", "socks5://me:hunter2@127.0.0.1:1", "pip install 'httpx[socks]'"),
-        ("ALL_PROXY", "socks5h://me:hunter2@127.0.0.1:1", "pip install 'httpx[socks]'"),
+        ("ALL_PROXY", "socks5://me:hunter2@127.0.0.1:1", "pip install 'httpx[socks]'"),
         ("https_proxy", "socks4://me:hunter2@127.0.0.1:1", "Write them like http://"),
         ("HTTP_PROXY", "ftp://me:hunter2@127.0.0.1:1", "Write them like http://"),
         ("ALL_PROXY", "http://me:hunter2@[::1", "Write them like http://"),

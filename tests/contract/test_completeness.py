@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
@@ -10,7 +11,7 @@ from typing import Any, get_args
 import pytest
 from langsmith import Client
 
-from airflow_langsmith.api import LangSmithClient, RunQuery
+from airflow_langsmith.api import LangSmithClient, RunQuery, walk
 from airflow_langsmith.api.errors import CursorLoopError, LangSmithError
 from airflow_langsmith.api.trail import MAX_BARREN_PAGES
 from airflow_langsmith.export import Exported
@@ -177,6 +178,29 @@ def test_pages_of_one_run(
     pages = list(client.pages(whole_day(client, page_size=10)))
     assert [len(page.runs) for page in pages] == [1] * runs + [0] * (len(pages) - runs)
     assert len(pages) <= runs + 1
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+@pytest.mark.parametrize("place", [0, 9, 19])
+@pytest.mark.parametrize("together", [1, 20])
+def test_a_run_larger_than_a_page_may_be(
+    langsmith: LangSmithStandIn,
+    version: str,
+    place: int,
+    together: int,
+    client_of: Callable[..., LangSmithClient],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A run that alone is more than the largest page comes, on whatever kind of last page it is."""
+    monkeypatch.setattr(walk, "LARGEST_BODY", 100_000)
+    for number in range(20):
+        text = random.Random(number).randbytes(200_000).hex() if number == place else ""
+        start = FIRST + timedelta(minutes=number // together)
+        langsmith.add_run(project="shop", start_time=start, inputs={"text": text})
+    client = client_of(langsmith, version)
+    runs = [run for page in client.pages(whole_day(client, page_size=20)) for run in page.runs]
+    assert len(runs) == len({run.id for run in runs}) == 20
+    assert sum(len(bytes(run.inputs or b"")) > 400_000 for run in runs) == 1
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

@@ -15,7 +15,7 @@ from typing import Any, Self
 from airflow_langsmith.export.storage import StoragePath
 
 TIMEOUT = 60  # seconds; a test that hangs says so
-CALLS = ("cat_file", "info", "pipe_file", "_put_file", "ls", "rm_file", "call")
+CALLS = ("cat_file", "info", "pipe_file", "put_file", "ls", "rm_file", "call")
 EVENTS = ("open", "os.scandir", "os.rename", "os.remove")  # of Python's audit: what a local disk is asked for
 
 
