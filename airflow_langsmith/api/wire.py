@@ -68,7 +68,7 @@ def _record(body: bytes, error: Exception) -> str:
     place = _PLACE.search(str(error))
     if place is None:
         return ""
-    with suppress(*DECODE_ERRORS, KeyError):
+    with suppress(*DECODE_ERRORS, KeyError, RecursionError):
         records = msgspec.json.decode(body, type=dict[str, Raw])[place[1]] if place[1] else body
         record = msgspec.json.decode(records, type=list[Raw])[int(place[2])]
         return f", in {UUID(msgspec.json.decode(record, type=_Record).id)}"

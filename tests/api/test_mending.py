@@ -126,6 +126,13 @@ def test_what_cannot_be_mended_is_an_error(body: bytes) -> None:
             page(body)
 
 
+def test_another_shape_is_said_however_deep_the_rest_is() -> None:
+    """A record of another shape is the error, also if what follows it is nested too deep, or cut short."""
+    for rest in (b"[" * 100_000, b"[" * 100_000 + b"]" * 100_000 + b"}"):
+        with pytest.raises(PayloadError, match=says("not of the shape")):
+            page_v1(b'1}, {"id": 7}], "cursors": null, "more": ' + rest)
+
+
 def test_a_long_text_that_is_cut_short_takes_no_time() -> None:
     """JSON within JSON has many escaped quotes; where it is cut short, that is seen at once."""
     began = time.process_time()
