@@ -13,7 +13,7 @@ import msgspec
 from msgspec.structs import asdict
 
 from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
-from airflow_langsmith.api.flow import Backoff, Flow, Request, exchange
+from airflow_langsmith.api.flow import LARGEST_RUN, Backoff, Flow, Request, exchange
 from airflow_langsmith.api.listing import Listing
 from airflow_langsmith.api.messages import did_you_mean
 from airflow_langsmith.api.query import MARGIN, bounded, instant
@@ -157,7 +157,7 @@ class FeedbackWalk:
     def _ask(self, offset: int) -> Flow[list[_WireFeedback]]:
         about = f"feedback from {offset}"
         params = _given({**self._asked, "run": self._groups[0], "offset": offset})
-        request = Request("GET", "/api/v1/feedback", params=params, about=about)
+        request = Request("GET", "/api/v1/feedback", params=params, about=about, largest=LARGEST_RUN)
         return (
             yield from exchange(lambda: request, lambda body: decode(_FEEDBACK, body, about, levels=2), self._backoff)
         )

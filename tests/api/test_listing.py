@@ -36,6 +36,13 @@ def listed(client: LangSmithClient, **asked: Any) -> list[str]:
     return [piece.id for piece in client.feedback(project=client.project("shop"), **asked)]
 
 
+def test_a_large_page_of_feedback(client_of: ClientOf, langsmith: LangSmithStandIn) -> None:
+    """Comments and corrections of any length are listed, though a page of them cannot be asked for in halves."""
+    run = langsmith.add_run(project="shop", start_time=START)
+    pieces = [langsmith.add_feedback(run, comment="x" * 2**20, created_at=START.isoformat()) for _ in range(20)]
+    assert sorted(listed(client_of(langsmith))) == sorted(pieces)
+
+
 @pytest.mark.parametrize("order", ORDERS)
 def test_a_piece_that_is_withdrawn_takes_no_other_with_it(client_of: ClientOf, order: FeedbackOrder) -> None:
     """If a piece of a page that was read is withdrawn, the piece that moves up across the seam is still listed."""
