@@ -243,7 +243,7 @@ MISTAKES: dict[str, tuple[str, dict[str, str], str]] = {
     "ui_host": (connection(extra={"ui_host": "[oops"}), {}, "'ui_host' is no address"),
 }
 RUNS: dict[str, Any] = {"project": "shop", "langsmith_conn_id": "wrong"}
-WAITS: dict[str, Any] = {"langsmith_conn_id": "wrong", "deadline": START.isoformat(), "poke_interval": 0.0}
+WAITS: dict[str, Any] = {"langsmith_conn_id": "wrong", "deadline": START.isoformat(), "poke_interval": 0.01}
 SELECTED = {"project": "shop", **dict.fromkeys(("start", "end", "closes"), START.isoformat())}
 SELECTED["end"] = (START + DAY).isoformat()
 

@@ -435,7 +435,9 @@ def test_a_cleared_export_begins_anew(airflow: Airflow, long: LangSmithStandIn) 
 def test_an_export_marked_failed_ends(airflow: Airflow, long: LangSmithStandIn) -> None:
     """Marked failed, an export stops asking, publishes nothing, leaves nothing behind, and says what a clear does."""
     long.requests.clear()
+    long.behave()
     long.misbehave("delay", after=PAGES * 3 // 5, seconds=10, times=None)  # so that it runs when it is killed
+    long.misbehave("delay", seconds=0.05, times=None)
     airflow.trigger("marked", None)
     airflow.until(lambda: len(long.requests_to("/runs/query")) >= PAGES * 3 // 5)
     link = airflow.get("/dags/marked/dagRuns/tested/taskInstances/export/links")  # while it runs
