@@ -29,8 +29,8 @@ from airflow_langsmith.api.wire import DECODE_ERRORS
 T = TypeVar("T")
 
 LARGEST_ANSWER = 16 * 1024 * 1024  # bytes of one without data: projects, counts, settings; most have a few KB
-# Bytes of one run, or of a page of feedback: neither can be asked for in halves. LangSmith takes 20 MB of a payload and documents no limit for a
-# run, which has ten of them; escapes double that. Reading one of this size takes four times as much memory.
+# Bytes of one run, or of a page of feedback: neither can be asked for in halves. LangSmith takes 20 MB of a payload and
+# documents no limit for a run, which has ten of them; escapes double that. To read one takes four times as much memory.
 LARGEST_RUN = 512 * 1024 * 1024
 
 _MAYBE_TOO_LARGE = (499, 502, 504, 524)  # what a gateway says when a page took too long or was too big
