@@ -312,7 +312,7 @@ class LangSmithFeedbackSensor(LangSmithSensor):
     v2 for what changed since its last look only.
 
     :param condition: When to go on: ``coverage(user_score) >= 0.9 and avg(user_score) >= 0.8``. The language is in
-        ``docs/conditions.md``. (templated)
+        ``docs/reference/conditions.md``. (templated)
     :param fail_when: When to fail at once instead, also before the window is over: ``share(user_score, 0) > 0.33``.
         (templated)
     :param min_runs: With fewer runs than this the sensor neither goes on nor fails. (templated)

@@ -23,7 +23,7 @@ with DAG(
         "database": Param("/tmp/lake/langsmith.duckdb", type="string", description="DuckDB file"),  # noqa: S108
         "quiet_for": Param("10m", type="string"),
         "pending_timeout": Param("1d", type="string", description="When runs that have not ended are given up"),
-        "reviewed": Param("coverage(user_score) >= 0.9", type="string", description="See docs/conditions.md"),
+        "reviewed": Param("coverage(user_score) >= 0.9", type="string", description="See docs/reference/conditions.md"),
         "alarm": Param("share(user_score, 0) > 0.9", type="string", description="Fail at once when this holds"),
     },
     doc_md=__doc__,

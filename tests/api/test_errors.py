@@ -35,7 +35,7 @@ def leaves(kind: type[LangSmithError] = LangSmithError) -> list[type[LangSmithEr
 
 def documented(status: int) -> tuple[str, bool, str]:
     """Find a status in the table for users: its error, whether a retry may help, and the cure."""
-    table = (ROOT / "docs/statuses.md").read_text()
+    table = (ROOT / "docs/reference/statuses.md").read_text()
     lines = re.findall(r"^\| ([\d, -]+) \| `(\w+)` \| (yes|no) \| (.+) \|$", table, re.MULTILINE)
     found = []
     for places, kind, helps, cure in lines:

@@ -1,10 +1,10 @@
 """
 What an export costs, beside the least there is and what LangSmith's documentation does: ``make bench``.
 
-It prints a table, and another one that tells which bars hold, and writes both into README, with a plot. Every way runs
-in a process of its own, on one core, turn by turn with the others; figures are medians, and ratios are those of one
-turn. That takes some ten minutes on two cores that have nothing else to do. ``--quick`` does a tenth of it in one turn
-and writes nothing; its figures tell whether the bench works, not whether bars hold.
+It prints a table, and another one that tells which bars hold, and writes both into docs/explanation/performance.md,
+with a plot. Every way runs in a process of its own, on one core, turn by turn with the others; figures are medians, and
+ratios are those of one turn. That takes some ten minutes on two cores that have nothing else to do. ``--quick`` does a
+tenth of it in one turn and writes nothing; its figures tell whether the bench works, not whether bars hold.
 """
 
 from __future__ import annotations
@@ -246,13 +246,13 @@ def main() -> None:
     if quick:
         return
     rows += _shown(views())
-    readme = ROOT / "README.md"
-    text = readme.read_text()
+    page = ROOT / "docs" / "explanation" / "performance.md"
+    text = page.read_text()
     for name, table in (("bars", bars), ("bench", "\n".join(map(_line, [*HEAD, *map(printed, rows)])))):
         block = re.compile(rf"(<!-- {name} -->\n).*?(\n<!-- end -->)", re.DOTALL)
         text = block.sub(partial(_between, table), text)
-    readme.write_text(text)
-    (ROOT / "docs" / "speed.svg").write_text(
+    page.write_text(text)
+    (page.parent / "speed.svg").write_text(
         plot.drawn(
             plot.Panel("seconds", [(row.way, row.runs, row.wall or 0.0) for row in windows]),
             plot.Panel("MB of memory", [(row.way, row.runs, row.memory or 0.0) for row in windows]),

@@ -1,4 +1,4 @@
-"""docs/conditions.md says what is so: every line of its tables is what comes of its example."""
+"""docs/reference/conditions.md says what is so: every line of its tables is what comes of its example."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow_langsmith.conditions.syntax import DEEPEST, LONGEST
 from airflow_langsmith.conditions.tree import KINDS
 from tests.wording import says
 
-PAGE = (Path(__file__).parents[2] / "docs" / "conditions.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "conditions.md").read_text()
 (EXAMPLE,) = re.findall(r"^```python\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
 
 

@@ -1,4 +1,4 @@
-"""docs/queries.md says what is so: what its SDK column finds, its other column finds too, over both versions."""
+"""docs/reference/queries.md is right: both columns of its table find the same runs, over both versions of the API."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ from tests.wording import says
 # The SDK warns of whatever leads to v1, which is what its column of the table is about.
 pytestmark = pytest.mark.filterwarnings("ignore::langsmith._internal._beta_decorator.LangSmithDeprecationWarning")
 
-PAGE = (Path(__file__).parents[2] / "docs" / "queries.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "queries.md").read_text()
 ROWS = re.findall(r"^\| ([^`|]+) \| `([^`|]+)` \| `([^`|]+)` \|$", PAGE, re.MULTILINE)
 QUESTIONS = [question for question, _, _ in ROWS]
 ALL = "All runs of a project"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -12,15 +11,14 @@ import duckdb
 import psycopg
 import pytest
 
-import airflow_langsmith
 from airflow_langsmith.api import LangSmithClient, RunQuery
 from airflow_langsmith.export import Shape, Target, export, format_of, read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.sample import PROJECT
 from airflow_langsmith.views import VIEWS, view_of
+from tests.documentation import PAGES
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
-README = (Path(airflow_langsmith.__file__).parent.parent / "README.md").read_text()
 KEYS = {
     "runs": "run_id",
     "traces": "trace_id",
@@ -111,17 +109,18 @@ def by_key(rows: Iterable[dict[str, Any]], view: str) -> Rows:
 
 
 def test_every_view_has_a_key() -> None:
-    """The keys that README names are those of all views."""
+    """These keys are those of all views, and the page names them."""
     assert KEYS.keys() == VIEWS.keys()
+    assert {key for key in KEYS.values() if f"`{key}`" not in PAGES["docs/how-to/load-duckdb.md"].text} == set()
 
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_second_load_into_duckdb_changes_nothing_twice(
     view: str, exported: Export, judge: Callable[[], None]
 ) -> None:
-    """README's statements leave in DuckDB the rows that landed, each once: again, and after a refresh."""
-    (written,) = re.findall(r"```sql\n(.*?)```", README, re.DOTALL)
-    statements = written.replace("runs", view).replace("run_id", KEYS[view]).split(";")[:-1]
+    """The page's statements leave in DuckDB the rows that landed, each once: again, and after a refresh."""
+    (written,) = PAGES["docs/how-to/load-duckdb.md"].snippets("sql")
+    statements = written.text.replace("runs", view).replace("run_id", KEYS[view]).split(";")[:-1]
     database = duckdb.connect()
 
     def load(exported: dict[str, Any]) -> Rows:
@@ -146,10 +145,10 @@ Load = Callable[[dict[str, Any]], Rows]
 
 @pytest.fixture
 def load(postgres: psycopg.Connection) -> Load:
-    """Load an export into PostgreSQL as README shows, and give all rows of its table by their key."""
-    (snippet,) = (found for found in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if "def load(" in found)
+    """Load an export into PostgreSQL as the page shows, and give all rows of its table by their key."""
+    (snippet,) = PAGES["docs/how-to/load-postgresql.md"].snippets("python")
     names: dict[str, Any] = {}
-    exec(snippet, names)
+    exec(snippet.text, names)
 
     def run(exported: dict[str, Any]) -> Rows:
         view = exported["view"]
@@ -175,7 +174,7 @@ def without_nul(rows: Rows) -> Rows:
 def test_a_second_load_into_postgresql_changes_nothing_twice(
     view: str, exported: Export, load: Load, judge: Callable[[], None]
 ) -> None:
-    """README's function leaves in PostgreSQL the rows that landed, each once: again, and after a refresh."""
+    """The page's function leaves in PostgreSQL the rows that landed, each once: again, and after a refresh."""
     first = without_nul(landed(exported(view)))
     assert first
     assert load(exported(view)) == first

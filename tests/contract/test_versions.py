@@ -1,4 +1,4 @@
-"""docs/versions.md says what pyproject.toml and ``make matrix`` say."""
+"""docs/reference/versions.md says what pyproject.toml and ``make matrix`` say."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import airflow_langsmith
 
 ROOT = Path(airflow_langsmith.__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-PAGE = (ROOT / "docs" / "versions.md").read_text()
+PAGE = (ROOT / "docs" / "reference" / "versions.md").read_text()
 EXTRAS = PROJECT["optional-dependencies"]
 
 

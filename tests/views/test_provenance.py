@@ -24,7 +24,7 @@ from airflow_langsmith.views.threads import Thread
 from airflow_langsmith.views.traces import Trace
 from tests.wording import says
 
-README = (Path(__file__).parent.parent.parent / "README.md").read_text()
+REDACT = (Path(__file__).parents[2] / "docs" / "how-to" / "redact.md").read_text()
 PLANTED = "ada.planted@example.com"
 SECRET = "a key of our own"
 WHEN = datetime(2026, 3, 1, tzinfo=UTC)
@@ -112,10 +112,10 @@ def test_a_rule_for_the_source_holds_for_all_that_is_made_of_it(
 
 @pytest.mark.parametrize("action", ["drop", "hash", {"pattern": "email"}, {"truncate": 3}])
 @pytest.mark.parametrize("name", sorted(VIEWS))
-def test_readme_names_all_that_is_left_alone(name: str, action: Any) -> None:
-    """With ``*``, what is in every field that a record has stays in those columns alone that README names."""
+def test_the_page_names_all_that_is_left_alone(name: str, action: Any) -> None:
+    """With ``*``, what is in every field that a record has stays in those columns alone that the page names."""
     view = whole(VIEWS[name])
-    (line,) = re.findall(rf"^\| `{name}` \| (.*) \|$", README.partition("<!-- left alone -->")[2], re.MULTILINE)[:1]
+    (line,) = re.findall(rf"^\| `{name}` \| (.*) \|$", REDACT.partition("<!-- left alone -->")[2], re.MULTILINE)[:1]
     told = set(re.findall(r"`(\w+)`", line))
     runs = [
         run_with([*PLACES, *IDS], run_type, id=PLANTED, project=Project(id=PLANTED, name=PLANTED))

@@ -1,16 +1,19 @@
-"""Write README's tables of columns from the column contract: ``python scripts/readme.py``."""
+"""Write the tables of ``docs`` that the code decides, such as those of columns: ``python scripts/tables.py``."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from airflow_langsmith import api, export, windows
 from airflow_langsmith.api import v1, v2
+from airflow_langsmith.api.errors import LangSmithError
 from airflow_langsmith.views import VIEWS, Column
 from airflow_langsmith.views.columns import IDS
 from airflow_langsmith.views.redact import TEXTS
 
-README = Path(__file__).resolve().parent.parent / "README.md"
+DOCS = Path(__file__).resolve().parent.parent / "docs"
+RAISED_BY = (api.__name__, export.__name__, windows.__name__)
 
 
 def table(view: str) -> str:
@@ -43,15 +46,39 @@ def table_of_what_is_left_alone() -> str:
     return "\n".join(rows)
 
 
+def table_of_errors() -> str:
+    """Write each class of error, and whether a retry may help."""
+    rows = ["| class | a retry may help | meaning |", "|---|---|---|"]
+    for error in dict.fromkeys(_with_subclasses(LangSmithError)):
+        if error.__module__.startswith(RAISED_BY):
+            meaning = (error.__doc__ or "").strip().splitlines()[0].replace("``", "`")
+            rows.append(f"| `{error.__name__}` | {'yes' if error.retriable else 'no'} | {meaning} |")
+    return "\n".join(rows)
+
+
+def tables() -> dict[str, str]:
+    """Return each table by the name in its mark."""
+    return {f"columns of {view}": table(view) for view in VIEWS} | {
+        "made of": table_of_sources(),
+        "left alone": table_of_what_is_left_alone(),
+        "errors": table_of_errors(),
+    }
+
+
 def with_tables(text: str) -> str:
-    """Put the tables in their places."""
-    tables = {f"columns of {view}": table(view) for view in VIEWS}
-    tables |= {"made of": table_of_sources(), "left alone": table_of_what_is_left_alone()}
-    for name, written in tables.items():
-        before, begin, rest = text.partition(f"<!-- {name} -->\n")
-        _, end, after = rest.partition("<!-- end -->")
-        text = f"{before}{begin}{written}\n{end}{after}"
+    """Return a page with its tables as they should be."""
+    for name, written in tables().items():
+        before, mark, rest = text.partition(f"<!-- {name} -->\n")
+        if mark:
+            _, end, after = rest.partition("<!-- end -->")
+            text = f"{before}{mark}{written}\n{end}{after}"
     return text
+
+
+def _with_subclasses(error: type[LangSmithError]) -> Iterator[type[LangSmithError]]:
+    yield error
+    for kind in error.__subclasses__():
+        yield from _with_subclasses(kind)
 
 
 def _names(names: Iterable[str]) -> str:
@@ -73,4 +100,5 @@ def _source(select: dict[str, tuple[str, ...]], column: Column) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(with_tables(README.read_text()))
+    for page in DOCS.rglob("*.md"):
+        page.write_text(with_tables(page.read_text()))

@@ -1,0 +1,142 @@
+"""What the pages show, works: each Python snippet runs, and each command is one that exists."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import tomllib
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from airflow.sdk import DAG
+from packaging.requirements import Requirement
+
+from airflow_langsmith.api import LangSmithClient, RunQuery
+from airflow_langsmith.export import Target, export, format_of, read_manifest
+from airflow_langsmith.hooks import LangSmithHook
+from airflow_langsmith.testing import LangSmithStandIn
+from airflow_langsmith.views import view_of
+from tests.documentation import PAGES, ROOT, Page
+
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+DAY = datetime(2026, 11, 1, tzinfo=UTC)
+DAYS_FOLDER = "langsmith/runs/project=shop/date=2026-11-01"
+# Its snippet has names that are for our tests alone: test_documented_conditions.py evaluates it.
+OWN_TEST = {"docs/reference/conditions.md"}
+
+
+def pages_with(language: str) -> list[Any]:
+    """Return the pages that have a snippet of a language."""
+    return [pytest.param(page, id=name) for name, page in PAGES.items() if page.snippets(language)]
+
+
+@pytest.fixture
+def lake(langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient], tmp_path: Path) -> Path:
+    """The lake of the pages: the project shop has a day of runs, which has landed."""
+    for number in range(3):
+        langsmith.add_run(project="shop", name=f"turn {number}", start_time=DAY + timedelta(hours=number))
+    client, view = client_of(langsmith), view_of("runs")
+    query = RunQuery(project=client.project("shop"), start=DAY, end=DAY + timedelta(days=1), fields=view.fields)
+    target = Target(destination=f"file://{tmp_path}/langsmith", format=format_of("parquet"))
+    assert export(client, query, view, target)
+    return tmp_path
+
+
+def runnable(code: str, lake: Path) -> str:
+    """Put the lake of the tests in place of those that the pages name."""
+    for uri in ("s3://aws_default@lake", "s3://lake", "file:///tmp/lake"):
+        code = code.replace(uri, f"file://{lake}")
+    return code.replace("/tmp/lake", str(lake))
+
+
+def test_every_language_has_a_check() -> None:
+    """A snippet is Python, a command or SQL, which these tests run, or what lands, a message or a grammar."""
+    languages = {snippet.language for page in PAGES.values() for snippet in page.snippets()}
+    assert languages <= {"python", "bash", "sql", "", "ebnf"}
+
+
+@pytest.mark.parametrize("page", pages_with("python"))
+def test_python_runs(page: Page, lake: Path, langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The Python of a page runs from its first line to its last, in a DAG file."""
+    monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection())
+    names: dict[str, Any] = {"__name__": "page"}
+    for snippet in page.snippets("python"):
+        padding = "\n" * (snippet.line - 1)  # so that a traceback has the page's lines
+        code = compile(padding + runnable(snippet.text, lake), page.path, "exec")
+        if page.path not in OWN_TEST:
+            with DAG("page", schedule=None):
+                exec(code, names)
+
+
+@pytest.mark.parametrize("page", pages_with("sql"))
+def test_sql_runs(page: Page, lake: Path) -> None:
+    """The SQL of a page runs in DuckDB, with what landed in place of ``$parts``."""
+    folder = lake / DAYS_FOLDER
+    parts = [str(folder / file.name) for file in read_manifest(f"file://{folder}").files]
+    with duckdb.connect() as database:
+        for snippet in page.snippets("sql"):
+            for statement in snippet.text.strip().rstrip(";").split(";"):
+                database.execute(statement, {"parts": parts})
+
+
+def check_pip(words: list[str]) -> None:
+    """What pip installs is a requirement; of ours, the extras are there."""
+    assert words[1] == "install"
+    options = {"--constraint": 1, "--upgrade": 0}
+    rest = iter(words[2:])
+    for word in rest:
+        if word.startswith("-"):
+            for _ in range(options[word]):
+                next(rest)
+        elif (requirement := Requirement(word)).name == PROJECT["name"]:
+            assert requirement.extras <= set(PROJECT["optional-dependencies"])
+
+
+def check_make(words: list[str]) -> None:
+    """What is made is a target."""
+    targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    assert {word for word in words[1:] if "=" not in word} <= set(targets)
+
+
+def check_export(words: list[str]) -> None:
+    """What is exported is a connection that the hook takes."""
+    name, _, value = words[1].partition("=")
+    assert name == "AIRFLOW_CONN_LANGSMITH_DEFAULT"
+    with pytest.MonkeyPatch.context() as environment:
+        environment.setenv(name, value)
+        with LangSmithHook() as hook:
+            hook.get_conn()
+
+
+def check_airflow(words: list[str]) -> None:
+    """Airflow knows the command and its options."""
+    from airflow.cli.cli_parser import get_parser  # noqa: PLC0415  # a second, and not for every test
+
+    get_parser().parse_args(words[1:])
+
+
+def check_python(words: list[str]) -> None:
+    """The script is there."""
+    assert (ROOT / words[1]).is_file()
+
+
+CHECKS = {
+    "pip": check_pip,
+    "make": check_make,
+    "export": check_export,
+    "airflow": check_airflow,
+    "python": check_python,
+}
+
+
+@pytest.mark.parametrize("page", pages_with("bash"))
+def test_commands_exist(page: Page) -> None:
+    """Each command of a page is known, with its options."""
+    for snippet in page.snippets("bash"):
+        for line in snippet.text.splitlines():
+            words = shlex.split(line, comments=True)
+            CHECKS[words[0]](words)
