@@ -18,6 +18,7 @@ from moto.server import ThreadedMotoServer
 from airflow_langsmith.export import read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.sample import PROJECT
+from tests.documentation import PAGES
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -180,6 +181,49 @@ def test_a_task_returns_what_the_hook_reads(airflow: Airflow, langsmith: LangSmi
     }
     assert airflow.test_dag("returning", START + DAY, {}, **environment) == 0, airflow.output
     assert airflow.xcoms("use") == [["why?", "2026-03-01T00:00:00Z", 0.5, "returned"]]
+
+
+def tutorial(lake: Path) -> list[str]:
+    """Return the Python of the tutorial, with a lake of the test's own: a DAG, and what reads from the lake."""
+    return [snippet.text.replace("/tmp/lake", str(lake)) for snippet in PAGES["docs/tutorial.md"].snippets("python")]
+
+
+def test_the_tutorial_leads_to_an_answer(
+    airflow: Airflow, langsmith: LangSmithStandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Who follows the tutorial, step by step on real Airflow, sees the day's runs."""
+    langsmith.add_run(project="shop", name="the day's run", start_time="2026-11-01T12:00:00Z")
+    dag, *readers = tutorial(tmp_path / "lake")
+    (tmp_path / "dags").mkdir()
+    (tmp_path / "dags" / "langsmith_tutorial.py").write_text(dag)
+    environment = {
+        "AIRFLOW_CONN_LANGSMITH_DEFAULT": langsmith.connection(max_retries=0),
+        "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path / "dags"),
+    }
+    assert airflow.test_dag("langsmith", datetime(2026, 11, 2, tzinfo=UTC), {}, **environment) == 0, airflow.output
+    names: dict[str, Any] = {}
+    for reader in readers:
+        exec(reader, names)
+    assert "the day's run" in capsys.readouterr().out
+
+
+def test_a_dag_is_tested_as_the_page_says(airflow: Airflow, tmp_path: Path) -> None:
+    """The test that the page on testing shows passes, for the tutorial's DAG."""
+    (snippet,) = PAGES["docs/how-to/test-your-dags.md"].snippets("python")
+    (tmp_path / "my_dags.py").write_text(tutorial(tmp_path / "lake")[0])
+    environment = {"AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path)}
+    airflow.run("dags", "reserialize", **environment)
+    (tmp_path / "test_my_dags.py").write_text(snippet.text)
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path)],
+        env=airflow.environment | environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert read_manifest(f"file://{tmp_path}/lake/langsmith/runs/project=shop/date=2026-11-01").rows == 1
 
 
 @pytest.mark.skipif(AIRFLOW < (3, 3), reason="Airflow before 3.3 tests a saved connection without its password")
