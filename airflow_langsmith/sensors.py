@@ -26,14 +26,14 @@ from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
 from airflow_langsmith.api.messages import lay_out
 from airflow_langsmith.api.query import BEGINNING
-from airflow_langsmith.conditions import Condition, parse
 from airflow_langsmith.exceptions import FailWhenError, LangSmithException, airflow_errors
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithProjectLink
 from airflow_langsmith.operators.base import LangSmithRunsOperator
 from airflow_langsmith.operators.literals import check_literals
 from airflow_langsmith.operators.report import period
-from airflow_langsmith.watch import CLOCK, Clock, FeedbackWatch, LogThrottle, Outcome, Selection, SettledWatch, Watch
+from airflow_langsmith.waiting import Condition, FeedbackWatch, Selection, SettledWatch, parse
+from airflow_langsmith.waiting.watch import CLOCK, Clock, LogThrottle, Outcome, Watch
 from airflow_langsmith.windows import duration, seconds
 
 if TYPE_CHECKING:

@@ -21,9 +21,9 @@ from airflow_langsmith.api import AsyncLangSmithClient
 from airflow_langsmith.api.errors import ConfigurationError, LangSmithError, TransportError
 from airflow_langsmith.api.filters import Filter
 from airflow_langsmith.api.messages import one_of
-from airflow_langsmith.conditions import parse
 from airflow_langsmith.hooks import LangSmithHook
-from airflow_langsmith.watch import CLOCK, Clock, FeedbackWatch, LogThrottle, Outcome, Selection, SettledWatch, Watch
+from airflow_langsmith.waiting import FeedbackWatch, Selection, SettledWatch, parse
+from airflow_langsmith.waiting.watch import CLOCK, Clock, LogThrottle, Outcome, Watch
 from airflow_langsmith.windows import duration, seconds
 
 T = TypeVar("T")

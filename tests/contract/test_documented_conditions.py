@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.conditions import Figures, Tally, judge, parse
-from airflow_langsmith.conditions.syntax import DEEPEST, LONGEST
-from airflow_langsmith.conditions.tree import KINDS
+from airflow_langsmith.waiting import Figures, Tally, judge, parse
+from airflow_langsmith.waiting.condition import KINDS
+from airflow_langsmith.waiting.parser import DEEPEST, LONGEST
 from tests.wording import says
 
 PAGE = (Path(__file__).parents[2] / "docs" / "conditions.md").read_text()

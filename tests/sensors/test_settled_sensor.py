@@ -17,7 +17,7 @@ from airflow_langsmith.airflow_sdk import (
 from airflow_langsmith.api import LangSmithClient
 from airflow_langsmith.sensors import LangSmithSettledSensor
 from airflow_langsmith.testing import LangSmithStandIn
-from airflow_langsmith.watch import Selection, SettledWatch
+from airflow_langsmith.waiting import Selection, SettledWatch
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)

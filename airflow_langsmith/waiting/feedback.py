@@ -10,9 +10,12 @@ from typing import Any, Self
 from airflow_langsmith.api import Feedback, RunQuery, census
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.flow import Flow
-from airflow_langsmith.conditions import Condition, Figures, Tally, Verdict, judge, parse
-from airflow_langsmith.watch.looking import CLOCK, Clock, Outcome, Watch
-from airflow_langsmith.watch.selection import Selection
+from airflow_langsmith.waiting.condition import Condition
+from airflow_langsmith.waiting.figures import Figures, Tally
+from airflow_langsmith.waiting.parser import parse
+from airflow_langsmith.waiting.selection import Selection
+from airflow_langsmith.waiting.verdict import Verdict, judge
+from airflow_langsmith.waiting.watch import CLOCK, Clock, Outcome, Watch
 
 OVERLAP = timedelta(minutes=5)  # clocks differ, and what was given a moment ago may not be found yet
 ALL_AGAIN_EVERY = 10  # looks; feedback that was deleted shows in nothing that changed

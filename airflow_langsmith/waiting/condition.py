@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fractions import Fraction
 from functools import cached_property
 
-from airflow_langsmith.conditions.comparing import OPERATORS, exact, order, spell
+from airflow_langsmith.waiting.comparing import OPERATORS, exact, order, spell
 
 BARE_KEY = re.compile(r"[^\W\d][\w.-]*")
 

@@ -11,8 +11,8 @@ import pendulum
 from airflow_langsmith.api import Run, census
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.flow import Flow
-from airflow_langsmith.watch.looking import CLOCK, Clock, Outcome, State, Watch
-from airflow_langsmith.watch.selection import Selection
+from airflow_langsmith.waiting.selection import Selection
+from airflow_langsmith.waiting.watch import CLOCK, Clock, Outcome, State, Watch
 
 _NAMED = 20  # runs named in a result: enough to look at, few enough for XCom
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from typing import Any
 
-from airflow_langsmith.conditions.comparing import alike, exact, exact_sum
-from airflow_langsmith.conditions.tree import KINDS, Measure
+from airflow_langsmith.waiting.comparing import alike, exact, exact_sum
+from airflow_langsmith.waiting.condition import KINDS, Measure
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from fractions import Fraction
 from functools import partial
 from typing import Literal
 
-from airflow_langsmith.conditions.comparing import spell
-from airflow_langsmith.conditions.figures import Figures, Tally
-from airflow_langsmith.conditions.tree import And, Comparison, Condition, Measure, Node, joined
+from airflow_langsmith.waiting.comparing import spell
+from airflow_langsmith.waiting.condition import And, Comparison, Condition, Measure, Node, joined
+from airflow_langsmith.waiting.figures import Figures, Tally
 
 Measured = Mapping[Measure, Fraction | None]
 Tell = Callable[[Comparison, Fraction | None], str]

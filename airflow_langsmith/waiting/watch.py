@@ -13,7 +13,7 @@ from airflow_langsmith.api import RunQuery, Settings
 from airflow_langsmith.api.addresses import project_url
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.flow import Flow
-from airflow_langsmith.watch.selection import Selection
+from airflow_langsmith.waiting.selection import Selection
 
 State = Literal["waiting", "met", "failed"]
 

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_langsmith.conditions import Figures, Tally, judge, parse
+from airflow_langsmith.waiting import Figures, Tally, judge, parse
 
 
 @dataclass(frozen=True)

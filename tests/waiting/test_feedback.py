@@ -14,9 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_langsmith.api import LangSmithClient, Settings
-from airflow_langsmith.conditions import parse
 from airflow_langsmith.testing import LangSmithStandIn
-from airflow_langsmith.watch import FeedbackWatch, Selection
+from airflow_langsmith.waiting import FeedbackWatch, Selection, parse
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

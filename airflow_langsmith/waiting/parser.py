@@ -14,8 +14,8 @@ from typing import Final
 
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.messages import did_you_mean, marked
-from airflow_langsmith.conditions.comparing import OPERATORS, OPPOSITE
-from airflow_langsmith.conditions.tree import (
+from airflow_langsmith.waiting.comparing import OPERATORS, OPPOSITE
+from airflow_langsmith.waiting.condition import (
     BARE_KEY,
     KINDS,
     And,

@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.conditions import parse
-from airflow_langsmith.conditions.syntax import DEEPEST, LONGEST
+from airflow_langsmith.waiting import parse
+from airflow_langsmith.waiting.parser import DEEPEST, LONGEST
 from tests.wording import says, words
 
 IN_TIME = settings(deadline=timedelta(seconds=2))  # most take less than a thousandth of it
