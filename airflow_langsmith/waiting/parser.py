@@ -1,16 +1,20 @@
 """
-The language of conditions, read by hand: ``coverage(user_score) >= 0.9 and avg(user_score) >= 0.8``.
+The parser of conditions: a text becomes a tree of comparisons, or an error with a mark under the place.
 
-A condition is data from the first character to the last: nothing in it is evaluated, no name in it means anything but
-a measure or a key.
+Python's own parser reads the structure. It sees no word, number or text of the condition: each is the name ``_`` to it,
+on a line of its own, so that the line of a node leads back to the token. Nothing is evaluated::
+
+    not avg(user-score) < .8    becomes    not _ ( _ ) < _    on 7 lines
 """
 
 from __future__ import annotations
 
+import ast
 import math
 import re
-from collections.abc import Iterator
-from typing import Final
+from bisect import bisect_left
+from collections.abc import Container
+from typing import Final, NamedTuple
 
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.messages import did_you_mean, marked
@@ -27,43 +31,51 @@ from airflow_langsmith.waiting.condition import (
     joined,
 )
 
-LONGEST: Final = 4000  # characters
-DEEPEST: Final = 50  # brackets
+MAX_CHARACTERS: Final = 4000
+MAX_DEPTH: Final = 50  # brackets within brackets
 
-_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"  # a condition is printed in one line of a log
+_CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"  # a condition is logged in one line
 _TOKEN = re.compile(
     rf"""
     \s*(?:
         (?P<text> "(?:[^"\\{_CONTROL}]|\\[^{_CONTROL}])*" | '(?:[^'\\{_CONTROL}]|\\[^{_CONTROL}])*' )
       | (?P<number> [-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?(?![\w.]) )
       | (?P<word> {BARE_KEY.pattern} )
-      | (?P<mark> [<>=!]=|[<>(),] )
+      | (?P<sign> [<>=!]=|[<>(),] )
     )
     """,
     re.VERBOSE,
 )
-_SCORES = {"true": 1.0, "false": 0.0}
-_MEANT = {"average": "avg", "mean": "avg"}  # by its letters alone, an average would be a coverage
+_BOOLEANS = {"true": 1.0, "false": 0.0}
+_SYNONYMS = {"average": "avg", "mean": "avg"}  # by its letters alone, average is closest to coverage
 
-Token = tuple[str, str, int]  # its kind (a mark is its own, and so are and, or, not), text and place
+
+class Token(NamedTuple):
+    """A part of the text: ``Token("number", "0.9", 24)``. Signs, ``and``, ``or`` and ``not`` are their own kind."""
+
+    kind: str
+    text: str
+    place: int
 
 
 def parse(text: str, name: str = "condition") -> Condition:
     """
-    Read a condition.
+    Parse a condition.
 
     >>> str(parse("not (avg(user_score) < .8 OR count('user_score') < 10)"))
     'avg(user_score) >= 0.8 and count(user_score) >= 10'
 
-    :param name: what the argument is called, for the error.
-    :raises ConfigurationError: for what is none, and for comparisons that always or never hold, showing where.
+    :param name: The name of the argument, for the error.
+    :raises ConfigurationError: if the text is no condition, or a comparison in it always or never holds.
     """
     text = str(text)
-    if len(text) > LONGEST:
-        raise ConfigurationError(f"{name} is too long: {len(text)} characters, of {LONGEST} at most. Shorten it.")
+    if len(text) > MAX_CHARACTERS:
+        raise ConfigurationError(
+            f"{name} is too long: {len(text)} characters, of {MAX_CHARACTERS} at most. Shorten it."
+        )
     try:
-        return Condition(_Reader(text).read())
-    except _Misplaced as error:
+        return Condition(_Reader(_tokens(text)).read())
+    except _Mistake as error:
         what, place = error.args
         raise ConfigurationError(
             f"{name} cannot be read: {what}\n{marked(text, place)}\nConditions look "
@@ -71,26 +83,40 @@ def parse(text: str, name: str = "condition") -> Condition:
         ) from None
 
 
-class _Misplaced(Exception):  # noqa: N818  # becomes a ConfigurationError above
+class _Mistake(Exception):  # noqa: N818  # becomes a ConfigurationError above
     """What is wrong, and at which character."""
 
 
-def _tokens(text: str) -> Iterator[Token]:
+def _tokens(text: str) -> list[Token]:
+    """Split a text, up to the first part that is no token. The kind of that is ``?``, and its text says why."""
+    tokens: list[Token] = []
+    brackets: list[str] = []  # the open ones: "group", or "call" for those of a measure
     place, end = 0, len(text.rstrip())
     while place < end:
-        found = _TOKEN.match(text, place)
-        if found is None:
-            start = end - len(text[place:end].lstrip())
-            raise _Misplaced(_stray(text[start:end]), start)
-        kind = str(found.lastgroup)
-        written = found[kind]
-        joins = kind == "word" and written.lower() in ("and", "or", "not")
-        yield written.lower() if joins or kind == "mark" else kind, written, found.start(kind)
-        place = found.end()
-    yield "end", "", end
+        match = _TOKEN.match(text, place)
+        if match is None:
+            place = end - len(text[place:end].lstrip())
+            tokens.append(Token("?", _unknown_token(text[place:end]), place))
+            break
+        kind = str(match.lastgroup)
+        token = Token(kind, match[kind], match.start(kind))
+        before = tokens[-1].kind if tokens else ""
+        is_key = before == "(" and brackets[-1] == "call"
+        if kind == "sign" or (token.text.lower() in ("and", "or", "not") and not is_key):
+            token = token._replace(kind=token.text.lower())
+        if token.kind == "(":
+            brackets.append("call" if before == "word" else "group")
+            if brackets.count("group") > MAX_DEPTH:
+                tokens.append(Token("?", f"nested deeper than {MAX_DEPTH} brackets", token.place))
+                break
+        elif token.kind == ")" and brackets:
+            brackets.pop()
+        tokens.append(token)
+        place = match.end()
+    return [*tokens, Token("end", "", end)]
 
 
-def _stray(rest: str) -> str:
+def _unknown_token(rest: str) -> str:
     if rest[0] in "\"'":
         return "a text that is not closed on its line"
     if rest[0] == "=":
@@ -100,130 +126,151 @@ def _stray(rest: str) -> str:
     return f"{rest[0]!r} has no meaning here"
 
 
-class _Reader:
-    """Reads by descent. Within ``not`` everything is read as its opposite, so that no ``not`` is left in the tree."""
+def _python_tree(kinds: list[str]) -> ast.expr | None:
+    """Return Python's tree of an expression, or None if Python cannot parse it."""
+    words = ("_" if kind in ("word", "number", "text") else kind for kind in kinds)
+    try:
+        return ast.parse(" \\\n".join(words), mode="eval").body
+    except (SyntaxError, RecursionError, MemoryError):  # the last two for hundreds of brackets
+        return None
 
-    def __init__(self, text: str) -> None:
-        self._depth = 0
-        self._tokens = _tokens(text)
-        self._kind, self._text, self._place = next(self._tokens)
+
+def _completed_tree(kinds: list[str]) -> ast.expr | None:
+    """Return the tree of the beginning of an expression; the name and the brackets that it needs are added."""
+    brackets = [")"] * (kinds.count("(") - kinds.count(")"))
+    return _python_tree([*kinds, *brackets]) or _python_tree([*kinds, "word", *brackets])
+
+
+class _Reader:
+    """
+    Reads the tree: ``and``, ``or``, ``not`` from Python's nodes, each comparison from the tokens of its node.
+
+    Under ``not`` every comparison is read as its opposite, so that no ``not`` is left in the tree.
+    """
+
+    def __init__(self, tokens: list[Token]) -> None:
+        self._tokens = tokens
+        self._index = 0
 
     def read(self) -> Node:
-        if self._kind == "end":
-            raise _Misplaced("it is empty", self._place)
-        found = self._either(opposite=False)
-        if self._kind in OPERATORS:
-            raise _Misplaced("comparisons do not chain; join two with 'and'", self._place)
-        if self._kind != "end":
-            raise _Misplaced(f"expected 'and', 'or' or the end instead of {self._text!r}", self._place)
-        return found
+        if self._token.kind == "end":
+            raise self._mistake("it is empty")
+        kinds = [token.kind for token in self._tokens]
+        if tree := _python_tree(kinds[:-1]):
+            return self._node(tree)
+        # The mistake is the first token with which Python can complete no expression, unless there is one before it.
+        stop = bisect_left(range(len(kinds) - 1), 1, key=lambda n: _completed_tree(kinds[: n + 1]) is None)
+        if beginning := _completed_tree(kinds[:stop]):
+            self._node(beginning)
+        self._index = stop
+        raise self._surplus()
 
-    def _either(self, *, opposite: bool) -> Node:
-        parts = [self._both(opposite=opposite)]
-        while self._kind == "or":
-            self._next()
-            parts.append(self._both(opposite=opposite))
-        return joined(And if opposite else Or, parts)
+    @property
+    def _token(self) -> Token:
+        return self._tokens[min(self._index, len(self._tokens) - 1)]
 
-    def _both(self, *, opposite: bool) -> Node:
-        parts = [self._one(opposite=opposite)]
-        while self._kind == "and":
-            self._next()
-            parts.append(self._one(opposite=opposite))
-        return joined(Or if opposite else And, parts)
+    def _mistake(self, what: str, place: int | None = None) -> _Mistake:
+        token = self._token
+        if token.kind == "?":
+            return _Mistake(token.text, token.place)
+        return _Mistake(what, token.place if place is None else place)
 
-    def _one(self, *, opposite: bool) -> Node:
-        while self._kind == "not":
-            self._next()
-            opposite = not opposite
-        if self._kind != "(":
-            return self._comparison(opposite=opposite)
-        self._depth += 1
-        if self._depth > DEEPEST:
-            raise _Misplaced(f"nested deeper than {DEEPEST} brackets", self._place)
-        self._next()
-        found = self._either(opposite=opposite)
-        if self._kind in OPERATORS:
-            raise _Misplaced("comparisons do not chain; join two with 'and'", self._place)
-        self._expect(")", "expected 'and', 'or' or ')'")
-        self._depth -= 1
-        return found
+    def _node(self, node: ast.expr, *, negated: bool = False) -> Node:
+        while isinstance(node, ast.UnaryOp):
+            node, negated = node.operand, not negated
+        if isinstance(node, ast.BoolOp):
+            kind = Or if isinstance(node.op, ast.Or) != negated else And
+            return joined(kind, [self._node(value, negated=negated) for value in node.values])
+        first = _leftmost(node)
+        if isinstance(first, ast.BoolOp | ast.UnaryOp):
+            self._node(first)
+        else:
+            self._index = first.lineno - 1 + isinstance(first, ast.Tuple)  # which is (), and the mistake is inside
+            comparison = self._comparison(negated=negated)
+            if self._index == node.end_lineno:
+                return comparison
+        while self._token.kind == ")":
+            self._index += 1
+        raise self._surplus()
 
-    def _comparison(self, *, opposite: bool) -> Comparison:
+    def _surplus(self) -> _Mistake:
+        """Return the mistake of a token that follows a complete comparison."""
+        if self._token.kind in OPERATORS:
+            return self._mistake("comparisons do not chain; join two with 'and'")
+        kinds = [token.kind for token in self._tokens[: self._index]]
+        if kinds.count("(") > kinds.count(")"):
+            return self._mistake("expected 'and', 'or' or ')'")
+        return self._mistake(f"expected 'and', 'or' or the end instead of {self._token.text!r}")
+
+    def _comparison(self, *, negated: bool) -> Comparison:
         measure = self._measure()
-        operator = self._kind
-        if operator not in OPERATORS:
-            raise _Misplaced(f"expected a comparison ({' '.join(OPERATORS)}) after {measure}", self._place)
-        self._next()
-        place = self._place
-        written = Comparison(measure, operator, self._number(f"expected the number that {measure} is compared with"))
-        if written.foregone is not None:
-            always = "always" if written.foregone else "never"
-            raise _Misplaced(f"{written} {always} holds, because {measure} is {measure.kind}", place)
-        return Comparison(measure, OPPOSITE[operator], written.number) if opposite else written
+        operator = self._token.kind
+        self._expect(OPERATORS, f"expected a comparison ({' '.join(OPERATORS)}) after {measure}")
+        place = self._token.place
+        comparison = Comparison(measure, operator, self._number(f"expected the number that {measure} is compared with"))
+        if comparison.foregone is not None:
+            always = "always" if comparison.foregone else "never"
+            raise self._mistake(f"{comparison} {always} holds, because {measure} is {measure.kind}", place)
+        return Comparison(measure, OPPOSITE[operator], comparison.number) if negated else comparison
 
     def _measure(self) -> Measure:
-        name, place = self._text.lower(), self._place
-        if self._kind != "word":
-            raise _Misplaced("expected a measure, such as coverage(user_score)", place)
-        self._next()
+        place = self._token.place
+        name = self._expect(["word"], "expected a measure, such as coverage(user_score)").lower()
         if name not in KINDS:
-            raise _Misplaced(self._unknown(name), place)
-        takes = KINDS[name].arguments
-        signature = f"{name}({', '.join(takes)})"
-        self._expect("(", f"expected '('; it is {signature}")
-        key = self._key(signature) if "key" in takes else ""
+            raise self._mistake(_unknown_measure(name, is_call=self._token.kind == "("), place)
+        arguments = KINDS[name].arguments
+        signature = f"{name}({', '.join(arguments)})"
+        self._expect(["("], f"expected '('; it is {signature}")
+        key = self._key(signature) if "key" in arguments else ""
         value: float | str = 0.0
-        if "value" in takes:
-            self._expect(",", f"expected ',' and a value; it is {signature}")
+        if "value" in arguments:
+            self._expect([","], f"expected ',' and a value; it is {signature}")
             value = self._value()
-        self._expect(")", f"expected ')'; it is {signature}")
+        self._expect([")"], f"expected ')'; it is {signature}")
         return Measure(name, key, value)
 
-    def _unknown(self, name: str) -> str:
-        there_is = f"there is {', '.join(KINDS)}"
-        if self._kind != "(":
-            return f"{name!r} is no measure; a key stands in the brackets of one, such as avg(key) ({there_is})"
-        near = did_you_mean(_MEANT.get(name, name), KINDS).replace("Did", ", did")
-        return f"there is no measure {name!r}{near} ({there_is})"
-
     def _key(self, signature: str) -> str:
-        if self._kind not in ("word", "text", "and", "or", "not"):
-            raise _Misplaced(f"expected a key; it is {signature}", self._place)
-        key = _unquoted(self._text) if self._kind == "text" else self._text
-        if not key:
-            raise _Misplaced("the key is empty", self._place)
-        self._next()
+        kind, text, _ = self._token
+        key = _unquoted(text) if kind == "text" else text
+        if not key and kind == "text":
+            raise self._mistake("the key is empty")
+        self._expect(["word", "text"], f"expected a key; it is {signature}")
         return key
 
     def _value(self) -> float | str:
-        if self._kind == "text":
-            label = _unquoted(self._text)
-            self._next()
-            return label
-        if self._kind == "word" and self._text.lower() in _SCORES:
-            score = _SCORES[self._text.lower()]
-            self._next()
-            return score
+        kind, text, _ = self._token
+        if kind == "text" or (kind == "word" and text.lower() in _BOOLEANS):
+            self._index += 1
+            return _unquoted(text) if kind == "text" else _BOOLEANS[text.lower()]
         return self._number("expected a score (a number, true, false) or a label in quotes")
 
     def _number(self, otherwise: str) -> float:
-        if self._kind != "number":
-            raise _Misplaced(otherwise, self._place)
-        number = float(self._text)
-        if math.isinf(number):
-            raise _Misplaced("too large a number", self._place)
-        self._next()
-        return number + 0.0  # there is one zero
+        if self._token.kind == "number" and math.isinf(float(self._token.text)):
+            raise self._mistake("too large a number")
+        return float(self._expect(["number"], otherwise)) + 0.0  # -0.0 becomes 0.0
 
-    def _expect(self, kind: str, otherwise: str) -> None:
-        if self._kind != kind:
-            raise _Misplaced(otherwise, self._place)
-        self._next()
+    def _expect(self, kinds: Container[str], otherwise: str) -> str:
+        """Return the text of the token, and go to the next one."""
+        if self._token.kind not in kinds:
+            raise self._mistake(otherwise)
+        self._index += 1
+        return self._tokens[self._index - 1].text
 
-    def _next(self) -> None:
-        if self._kind != "end":
-            self._kind, self._text, self._place = next(self._tokens)
+
+def _leftmost(node: ast.expr) -> ast.expr:
+    """Return the node that a comparison, a call or a pair begins with."""
+    match node:
+        case ast.Compare(left=first) | ast.Call(func=first) | ast.Tuple(elts=[first, *_]):
+            return _leftmost(first)
+    return node
+
+
+def _unknown_measure(name: str, *, is_call: bool) -> str:
+    measures = f"there is {', '.join(KINDS)}"
+    if not is_call:
+        return f"{name!r} is no measure; a key stands in the brackets of one, such as avg(key) ({measures})"
+    question = did_you_mean(_SYNONYMS.get(name, name), KINDS).replace("Did", ", did")
+    return f"there is no measure {name!r}{question} ({measures})"
 
 
 def _unquoted(text: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.waiting import Figures, Tally, judge, parse
 from airflow_langsmith.waiting.condition import KINDS
-from airflow_langsmith.waiting.parser import DEEPEST, LONGEST
+from airflow_langsmith.waiting.parser import MAX_CHARACTERS, MAX_DEPTH
 from tests.wording import says
 
 PAGE = (Path(__file__).parents[2] / "docs" / "conditions.md").read_text()
@@ -71,4 +71,4 @@ def test_measures_and_limits() -> None:
         for name, arguments in re.findall(r"`(\w+)\((.*?)\)`", first_cells)
     }
     assert defined == {name: kind.arguments for name, kind in KINDS.items()}
-    assert f"A condition has {LONGEST} characters and {DEEPEST} brackets" in " ".join(PAGE.split())
+    assert f"A condition has {MAX_CHARACTERS} characters and {MAX_DEPTH} brackets" in " ".join(PAGE.split())
