@@ -1,55 +1,99 @@
-"""What a condition is made of: measures, each compared with a number, joined by ``and`` and ``or``."""
+"""
+A condition as a tree: measures compared with numbers, joined by ``and`` and ``or``.
+
+``coverage(user_score) >= 0.9 and avg(user_score) >= 0.8`` is this::
+
+    And((
+        Comparison(Measure("coverage", "user_score"), ">=", 0.9),
+        Comparison(Measure("avg", "user_score"), ">=", 0.8),
+    ))
+"""
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from fractions import Fraction
 from functools import cached_property
-
-from airflow_langsmith.waiting.comparing import OPERATORS, exact, order, spell
+from typing import Final
 
 BARE_KEY = re.compile(r"[^\W\d][\w.-]*")
+
+# Operator -> the orders for which it is true: the left number is below (-1), equal to (0) or above (1) the right.
+OPERATORS: Final[Mapping[str, frozenset[int]]] = {
+    "<": frozenset({-1}),
+    "<=": frozenset({-1, 0}),
+    ">": frozenset({1}),
+    ">=": frozenset({0, 1}),
+    "==": frozenset({0}),
+    "!=": frozenset({-1, 1}),
+}
+OPPOSITE: Final = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
+
+
+def order(left: float, right: float) -> int:
+    """
+    Return whether the left number is below (-1), equal to (0) or above (1) the right.
+
+    Numbers are equal if they differ by at most a billionth of the larger one, or 1e-12: a sum of tenths is not exact.
+
+    >>> order(0.1 + 0.2, 0.3), order(0.1 + 0.2 - 0.3, 0), order(0.3000001, 0.3)
+    (0, 0, 1)
+    """
+    if math.isclose(left, right, rel_tol=1e-9, abs_tol=1e-12):
+        return 0
+    return 1 if left > right else -1
+
+
+def format_number(number: float) -> str:
+    """
+    Return the shortest text that reads back as the number.
+
+    >>> format_number(1.0), format_number(0.33), format_number(1e300)
+    ('1', '0.33', '1e+300')
+    """
+    number = float(number) + 0.0  # -0.0 becomes 0.0
+    return f"{number:.0f}" if number.is_integer() and abs(number) < 1e15 else repr(number)  # noqa: PLR2004  # above, digits are noise
 
 
 @dataclass(frozen=True)
 class Kind:
-    """What a measure takes in its brackets, and where its figures lie; None is no bound."""
+    """The arguments of a measure, and the range of its figures. None means no bound."""
 
     arguments: tuple[str, ...]
     low: int | None = None
     high: int | None = None
-    whole: bool = False
+    is_whole: bool = False
 
-    def orders(self, bound: Fraction) -> frozenset[int]:
-        """Tell how figures of this kind may lie to a number: below (-1), at (0), above (1) it."""
-        lowest = -1 if self.low is None else order(Fraction(self.low), bound)
-        highest = 1 if self.high is None else order(Fraction(self.high), bound)
-        between = self.whole and order(Fraction(round(bound)), bound) != 0
-        return frozenset(range(lowest, highest + 1)) - ({0} if between else set())
+    def orders(self, bound: float) -> frozenset[int]:
+        """Return the orders that a figure of this kind can have to a number."""
+        lowest = -1 if self.low is None else order(self.low, bound)
+        highest = 1 if self.high is None else order(self.high, bound)
+        is_fraction = order(float(round(bound)), bound) != 0
+        return frozenset(range(lowest, highest + 1)) - ({0} if self.is_whole and is_fraction else set())
 
     def __str__(self) -> str:
-        if self.whole:
+        if self.is_whole:
             return "a whole number from 0 up"
         return "any number" if self.low is None else f"a number from {self.low} to {self.high}"
 
 
 KINDS = {
-    "count": Kind(("key",), low=0, whole=True),
-    "runs": Kind(("key",), low=0, whole=True),
+    "count": Kind(("key",), low=0, is_whole=True),
+    "runs": Kind(("key",), low=0, is_whole=True),
     "coverage": Kind(("key",), low=0, high=1),
     "avg": Kind(("key",)),
     "min": Kind(("key",)),
     "max": Kind(("key",)),
     "share": Kind(("key", "value"), low=0, high=1),
-    "total": Kind((), low=0, whole=True),
+    "total": Kind((), low=0, is_whole=True),
 }
 
 
 @dataclass(frozen=True)
 class Measure:
-    """One figure to measure: ``share(user_score, 1)``. A value is a score (a number) or a label (a text)."""
+    """One measure: ``share(user_score, 1)``. Its value is a score (a number) or a label (a text)."""
 
     name: str
     key: str = ""
@@ -57,54 +101,45 @@ class Measure:
 
     @property
     def kind(self) -> Kind:
-        """What figures it gives."""
+        """The arguments of the measure, and the range of its figures."""
         return KINDS[self.name]
 
-    def plain(self, figure: Fraction | None) -> float | None:
-        """Give a figure of it as JSON knows numbers."""
-        return None if figure is None else int(figure) if self.kind.whole else float(figure)
-
     def __str__(self) -> str:
-        value = _quoted(self.value) if isinstance(self.value, str) else spell(self.value)
+        value = _quoted(self.value) if isinstance(self.value, str) else format_number(self.value)
         key = self.key if BARE_KEY.fullmatch(self.key) else _quoted(self.key)
         return f"{self.name}({', '.join((key, value)[: len(self.kind.arguments)])})"
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A measure and the number it is compared with."""
+    """A measure compared with a number."""
 
     measure: Measure
     operator: str
     number: float
 
     @property
-    def bound(self) -> Fraction:
-        """The number, exactly."""
-        return exact(self.number)
-
-    @property
-    def foregone(self) -> bool | None:
-        """True if it holds for any figures, false if for none, None if it depends on them."""
-        possible, allowed = self.measure.kind.orders(self.bound), OPERATORS[self.operator]
+    def constant(self) -> bool | None:
+        """True if every possible figure fulfils it, False if none does, None if it depends on the figure."""
+        possible, allowed = self.measure.kind.orders(self.number), OPERATORS[self.operator]
         return True if possible <= allowed else None if possible & allowed else False
 
-    def holds(self, figure: Fraction | None) -> bool | None:
-        """Tell whether it holds for a figure; None for one that is undefined."""
-        return None if figure is None else order(figure, self.bound) in OPERATORS[self.operator]
+    def holds(self, figure: float | None) -> bool | None:
+        """Return whether the figure fulfils it; None for an undefined figure."""
+        return None if figure is None else order(figure, self.number) in OPERATORS[self.operator]
 
     @property
-    def need(self) -> str:
-        """What the figure has to be: ``>= 0.9``."""
-        return f"{self.operator} {spell(self.number)}"
+    def bound(self) -> str:
+        """The operator and the number: ``>= 0.9``."""
+        return f"{self.operator} {format_number(self.number)}"
 
     def __str__(self) -> str:
-        return f"{self.measure} {self.need}"
+        return f"{self.measure} {self.bound}"
 
 
 @dataclass(frozen=True)
 class And:
-    """Holds if all of its parts do."""
+    """True if all its parts are."""
 
     parts: tuple[Node, ...]
 
@@ -114,7 +149,7 @@ class And:
 
 @dataclass(frozen=True)
 class Or:
-    """Holds if one of its parts does."""
+    """True if one of its parts is."""
 
     parts: tuple[Node, ...]
 
@@ -125,8 +160,8 @@ class Or:
 Node = Comparison | And | Or
 
 
-def joined(kind: type[And | Or], parts: list[Node]) -> Node:
-    """Join parts, so that no ``and`` stands within an ``and``, no ``or`` within an ``or``, and none joins one part."""
+def join(kind: type[And | Or], parts: list[Node]) -> Node:
+    """Join parts. No ``and`` is directly in an ``and``, no ``or`` in an ``or``, and one part stays as it is."""
     flat: list[Node] = []
     for part in parts:
         flat += part.parts if isinstance(part, kind) else (part,)
@@ -135,7 +170,7 @@ def joined(kind: type[And | Or], parts: list[Node]) -> Node:
 
 @dataclass(frozen=True)
 class Condition:
-    """What has to hold, as a tree. Its text is canonical: it reads back as the same tree."""
+    """A condition. Its text is canonical: it parses to the same tree."""
 
     tree: Node
 
@@ -144,17 +179,17 @@ class Condition:
 
     @cached_property
     def measures(self) -> tuple[Measure, ...]:
-        """What it compares, each once, in order."""
+        """Its measures, each once, in order."""
         return tuple(dict.fromkeys(_measures(self.tree)))
 
     @property
     def keys(self) -> frozenset[str]:
-        """The feedback keys it reads."""
+        """The feedback keys of its measures."""
         return frozenset(measure.key for measure in self.measures if measure.kind.arguments)
 
     @property
     def counted_keys(self) -> frozenset[str]:
-        """The keys whose pieces of feedback it counts."""
+        """The keys of ``count`` and ``share``, which count each piece of feedback."""
         return frozenset(measure.key for measure in self.measures if measure.name in ("count", "share"))
 
 

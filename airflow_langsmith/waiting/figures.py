@@ -1,101 +1,86 @@
-"""What was measured: how many runs are selected, and a tally of the feedback under each key."""
+"""
+The figures that conditions are about: the number of runs, and a tally of the feedback under each key.
+
+Example::
+
+    figures = Figures(total=50, tallies={"user_score": Tally(pieces=43, runs=42, scores={1.0: 38, 0.0: 5})})
+    figures.measure(Measure("coverage", "user_score"))    # 0.84
+"""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
-from airflow_langsmith.waiting.comparing import alike, exact, exact_sum
-from airflow_langsmith.waiting.condition import KINDS, Measure
+from airflow_langsmith.waiting.condition import KINDS, Measure, order
 
 
 @dataclass(frozen=True)
 class Tally:
     """
-    The feedback under one key.
+    The feedback under one key: the number of its pieces, of runs that have it, and of pieces with each score and label.
 
-    ``pieces`` of it are on ``runs``. ``scores`` and ``labels`` say how many pieces have each, at least one. Of pieces
-    whose single scores are not known, ``averages`` says how many have which average; that is enough for ``avg``, but
-    not for ``min``, ``max`` and the ``share`` of a score. A piece may have a score, a label, both or none.
+    A piece may have a score, a label, both or none.
     """
 
     pieces: int = 0
     runs: int = 0
     scores: Mapping[float, int] = field(default_factory=dict)
     labels: Mapping[str, int] = field(default_factory=dict)
-    averages: Mapping[float, int] = field(default_factory=dict)
 
     @property
-    def average(self) -> Fraction | None:
+    def average(self) -> float | None:
         """The average of all scores."""
-        weights = [*self.scores.items(), *self.averages.items()]
-        return _ratio(exact_sum(weights), sum(pieces for _, pieces in weights))
+        # Scaled by 2**-64, which is exact, the sum of the largest scores does not overflow.
+        total = math.fsum(math.ldexp(score, -64) * pieces for score, pieces in self.scores.items())
+        average = _ratio(total, sum(self.scores.values()))
+        return None if average is None else math.ldexp(average, 64)
 
-    @property
-    def lowest(self) -> Fraction | None:
-        """The lowest score."""
-        return exact(min(self.scores)) if self.scores and not self.averages else None
-
-    @property
-    def highest(self) -> Fraction | None:
-        """The highest score."""
-        return exact(max(self.scores)) if self.scores and not self.averages else None
-
-    def share(self, value: float | str) -> Fraction | None:
-        """Tell which part of the pieces has a label, or a score."""
+    def share(self, value: float | str) -> float | None:
+        """Return the part of the pieces that have a label, or a score."""
         if isinstance(value, str):
             return _ratio(self.labels.get(value, 0), self.pieces)
-        if self.averages:
-            return None
-        return _ratio(sum(n for score, n in self.scores.items() if alike(score, value)), self.pieces)
+        return _ratio(sum(n for score, n in self.scores.items() if order(score, value) == 0), self.pieces)
 
 
 @dataclass(frozen=True)
 class Figures:
-    """How many runs are selected, and what feedback they have; a key that is not there has none."""
+    """The number of selected runs, and their feedback by key. A key that is missing has none."""
 
     total: int
     tallies: Mapping[str, Tally] = field(default_factory=dict)
 
-    def measure(self, measure: Measure) -> Fraction | None:
-        """Give the figure of a measure; None if it is undefined, or not to be had from averages."""
-        tally = self.tallies.get(measure.key, _NONE)
-        return _FORMULAS[measure.name](measure, tally, self.total)
+    def measure(self, measure: Measure) -> float | None:
+        """Return the figure of a measure, or None if it is undefined. Counts are of type int."""
+        tally = self.tallies.get(measure.key, _NO_FEEDBACK)
+        figures: dict[str, Callable[[], float | None]] = {
+            "count": lambda: tally.pieces,
+            "runs": lambda: tally.runs,
+            "coverage": lambda: _ratio(tally.runs, self.total),
+            "avg": lambda: tally.average,
+            "min": lambda: min(tally.scores, default=None),
+            "max": lambda: max(tally.scores, default=None),
+            "share": lambda: tally.share(measure.value),
+            "total": lambda: self.total,
+        }
+        return figures[measure.name]()
 
     def summary(self) -> dict[str, Any]:
         """
-        Give the figures of every key as JSON knows them, without the single values.
+        Return the figures of every key as JSON, without the single values.
 
         >>> Figures(4, {"stars": Tally(2, 2, {5: 1, 4: 1})}).summary()["feedback"]["stars"]
-        {'count': 2, 'runs': 2, 'coverage': 0.5, 'avg': 4.5, 'min': 4.0, 'max': 5.0}
+        {'count': 2, 'runs': 2, 'coverage': 0.5, 'avg': 4.5, 'min': 4, 'max': 5}
         """
-        return {
-            "total": self.total,
-            "feedback": {
-                key: {measure.name: measure.plain(self.measure(measure)) for measure in _of_key(key)}
-                for key in self.tallies
-            },
-        }
+        names = [name for name, kind in KINDS.items() if kind.arguments == ("key",)]
+        feedback = {key: {name: self.measure(Measure(name, key)) for name in names} for key in self.tallies}
+        return {"total": self.total, "feedback": feedback}
 
 
-_NONE = Tally()
-_FORMULAS: dict[str, Callable[[Measure, Tally, int], Fraction | None]] = {
-    "count": lambda _, tally, __: Fraction(tally.pieces),
-    "runs": lambda _, tally, __: Fraction(tally.runs),
-    "coverage": lambda _, tally, total: _ratio(tally.runs, total),
-    "avg": lambda _, tally, __: tally.average,
-    "min": lambda _, tally, __: tally.lowest,
-    "max": lambda _, tally, __: tally.highest,
-    "share": lambda measure, tally, _: tally.share(measure.value),
-    "total": lambda _, __, total: Fraction(total),
-}
+_NO_FEEDBACK = Tally()
 
 
-def _of_key(key: str) -> list[Measure]:
-    return [Measure(name, key) for name, kind in KINDS.items() if kind.arguments == ("key",)]
-
-
-def _ratio(part: Fraction | int, whole: int) -> Fraction | None:
-    return Fraction(part, whole) if whole else None
+def _ratio(part: float, whole: int) -> float | None:
+    return part / whole if whole else None

@@ -18,17 +18,18 @@ from typing import Final, NamedTuple
 
 from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.messages import did_you_mean, marked
-from airflow_langsmith.waiting.comparing import OPERATORS, OPPOSITE
 from airflow_langsmith.waiting.condition import (
     BARE_KEY,
     KINDS,
+    OPERATORS,
+    OPPOSITE,
     And,
     Comparison,
     Condition,
     Measure,
     Node,
     Or,
-    joined,
+    join,
 )
 
 MAX_CHARACTERS: Final = 4000
@@ -180,7 +181,7 @@ class _Reader:
             node, negated = node.operand, not negated
         if isinstance(node, ast.BoolOp):
             kind = Or if isinstance(node.op, ast.Or) != negated else And
-            return joined(kind, [self._node(value, negated=negated) for value in node.values])
+            return join(kind, [self._node(value, negated=negated) for value in node.values])
         first = _leftmost(node)
         if isinstance(first, ast.BoolOp | ast.UnaryOp):
             self._node(first)
@@ -208,8 +209,8 @@ class _Reader:
         self._expect(OPERATORS, f"expected a comparison ({' '.join(OPERATORS)}) after {measure}")
         place = self._token.place
         comparison = Comparison(measure, operator, self._number(f"expected the number that {measure} is compared with"))
-        if comparison.foregone is not None:
-            always = "always" if comparison.foregone else "never"
+        if comparison.constant is not None:
+            always = "always" if comparison.constant else "never"
             raise self._mistake(f"{comparison} {always} holds, because {measure} is {measure.kind}", place)
         return Comparison(measure, OPPOSITE[operator], comparison.number) if negated else comparison
 
