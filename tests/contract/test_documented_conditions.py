@@ -1,4 +1,4 @@
-"""docs/conditions.md says what is so: every line of its tables is what comes of its example."""
+"""docs/conditions.md is true: every line of its tables is the result of its example."""
 
 from __future__ import annotations
 
@@ -52,13 +52,13 @@ def test_verdicts(figures: Figures, condition: str, line: str) -> None:
 
 @pytest.mark.parametrize(("fail_when", "line"), FAILURES)
 def test_failures(figures: Figures, fail_when: str, line: str) -> None:
-    """So has one to fail by."""
+    """A ``fail_when`` of the page has the verdict that stands beside it."""
     assert judge(parse("count(user_score) > 100"), parse(fail_when), figures).line == line
 
 
 @pytest.mark.parametrize(("condition", "because"), REFUSALS)
 def test_refusals(condition: str, because: str) -> None:
-    """What the page calls refused is, for that reason."""
+    """A condition that the page calls refused is refused, for the reason beside it."""
     with pytest.raises(ConfigurationError, match=says(re.escape(f"cannot be read: {because}"))):
         parse(condition)
 

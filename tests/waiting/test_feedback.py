@@ -1,4 +1,4 @@
-"""A watch measures what its feedback is, counted piece by piece."""
+"""The figures of a watch are those of its feedback, counted piece by piece."""
 
 from __future__ import annotations
 

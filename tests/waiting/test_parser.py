@@ -1,4 +1,4 @@
-"""A condition is read as meant, prints itself so that it reads back, or is refused with a mark under the place."""
+"""A condition is parsed, and its text parses to the same condition, or it is refused with a mark under the place."""
 
 from __future__ import annotations
 
@@ -48,14 +48,14 @@ IN_TIME = settings(deadline=timedelta(seconds=2))  # most take less than a thous
     ],
 )
 def test_a_condition_has_one_text(written: str, canonical: str) -> None:
-    """Space, brackets, quotes, case and ``not`` are free; what is meant by them prints in one way, and reads back."""
+    """Space, brackets, quotes, case and ``not`` may vary; the canonical text is the same, and parses to the same tree."""
     condition = parse(written)
     assert str(condition) == canonical
     assert parse(canonical) == condition
     assert hash(parse(canonical)) == hash(condition)
 
 
-def test_a_condition_tells_what_it_needs() -> None:
+def test_a_condition_names_its_keys() -> None:
     """It names its keys, and those whose pieces of feedback it counts."""
     condition = parse("coverage(a) > 0.5 and avg(b) > 1 and (min(c) > 1 or share(a, 'x') > 0.5) and count('d e') > 1")
     assert condition.keys == {"a", "b", "c", "d e"}
@@ -65,7 +65,7 @@ def test_a_condition_tells_what_it_needs() -> None:
 
 
 def test_a_condition_travels() -> None:
-    """It pickles, measured or not."""
+    """It pickles, before and after its measures are read."""
     condition = parse("coverage(a) > 0.5 and avg(b) > 1")
     assert len(condition.measures) == 2
     assert pickle.loads(pickle.dumps(condition)) == condition
@@ -199,8 +199,8 @@ def test_a_text_is_of_one_line(control: str) -> None:
 @pytest.mark.parametrize(
     "measure", ["count(x)", "runs(x)", "total()", "coverage(x)", "share(x, 1)", "avg(x)", "min(x)", "max(x)"]
 )
-def test_foregone_comparisons_are_refused(measure: str) -> None:
-    """A comparison that all figures fulfil, or none, is refused, negated too; every other one is taken."""
+def test_constant_comparisons_are_refused(measure: str) -> None:
+    """A comparison that all figures fulfil, or none, is refused, also under ``not``; every other one is accepted."""
     lies = {
         "<": lambda figure, bound: figure < bound,
         "<=": lambda figure, bound: figure <= bound,
@@ -255,7 +255,7 @@ WORDS = st.sampled_from(
 @example(" " * MAX_CHARACTERS)
 @example("\ud800")
 def test_nothing_but_a_refusal_comes_of_any_text(text: str) -> None:
-    """Whatever is written is read or refused, without delay and without any other error."""
+    """Any text is parsed or refused, without delay and without any other error."""
     try:
         condition = parse(text)
     except ConfigurationError:
@@ -278,5 +278,5 @@ def test_depth_and_length_have_limits() -> None:
 
 
 def test_side_by_side_brackets_are_not_deep() -> None:
-    """Brackets that are closed do not count."""
+    """Brackets that are closed do not count as depth."""
     assert len(parse(" or ".join(f"(avg(x{n}) > 1)" for n in range(MAX_DEPTH * 2))).keys) == MAX_DEPTH * 2

@@ -1,4 +1,4 @@
-"""A verdict is what an evaluation by hand, over single pieces of feedback and truth tables, comes to."""
+"""A verdict is that of a slow evaluation by single pieces of feedback and truth tables."""
 
 from __future__ import annotations
 
@@ -236,7 +236,7 @@ SHOP = Figures(50, {"user_score": Tally(42, 42, {1: 36, 0: 6})})
     ("fail_when", "state"), [(None, "met"), ("avg(user_score) < 0.9", "failed"), ("avg(user_score) < 0.8", "met")]
 )
 def test_failing_goes_first(fail_when: str | None, state: Literal["met", "failed"]) -> None:
-    """What is met and to fail by at once fails."""
+    """If the condition and ``fail_when`` are both true, the state is failed."""
     verdict = judge(parse("coverage(user_score) > 0.8"), parse(fail_when) if fail_when else None, SHOP)
     assert verdict.state == state
 
