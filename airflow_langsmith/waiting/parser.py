@@ -260,10 +260,12 @@ class _Reader:
 
 def _leftmost(node: ast.expr) -> ast.expr:
     """Return the node that a comparison, a call or a pair begins with."""
-    match node:
-        case ast.Compare(left=first) | ast.Call(func=first) | ast.Tuple(elts=[first, *_]):
-            return _leftmost(first)
-    return node
+    while True:
+        match node:
+            case ast.Compare(left=first) | ast.Call(func=first) | ast.Tuple(elts=[first, *_]):
+                node = first
+            case _:
+                return node
 
 
 def _unknown_measure(name: str, *, is_call: bool) -> str:

@@ -48,7 +48,7 @@ IN_TIME = settings(deadline=timedelta(seconds=2))  # most take less than a thous
     ],
 )
 def test_a_condition_has_one_text(written: str, canonical: str) -> None:
-    """Space, brackets, quotes, case and ``not`` may vary; the canonical text is the same, and parses to the same tree."""
+    """Space, brackets, quotes, case and ``not`` may vary; the canonical text does not, and parses to the same tree."""
     condition = parse(written)
     assert str(condition) == canonical
     assert parse(canonical) == condition
