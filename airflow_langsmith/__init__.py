@@ -19,8 +19,7 @@ encoded parts, a manifest::
     api             LangSmith's HTTP API, both versions, as pages of run records      no Airflow, no files
     views           from runs to rows, and the column contract                        pure
     export          from rows to published files
-    conditions      what feedback has to fulfil, and whether it does                  pure
-    watch           looking at LangSmith again and again, for sensors and triggers
+    waiting         conditions on feedback, and looking at LangSmith until they hold
     testing         LangSmithStandIn, a LangSmith server in a box
 
 The surface, where Airflow is known, is ``hooks``, ``operators``, ``sensors``, ``triggers``, ``links`` and

@@ -26,14 +26,14 @@ from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
 from airflow_langsmith.api.messages import lay_out
 from airflow_langsmith.api.query import BEGINNING
-from airflow_langsmith.conditions import Condition, parse
 from airflow_langsmith.exceptions import FailWhenError, LangSmithException, airflow_errors
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithProjectLink
 from airflow_langsmith.operators.base import LangSmithRunsOperator
 from airflow_langsmith.operators.literals import check_literals
 from airflow_langsmith.operators.report import period
-from airflow_langsmith.watch import CLOCK, Clock, FeedbackWatch, LogThrottle, Outcome, Selection, SettledWatch, Watch
+from airflow_langsmith.waiting import Condition, FeedbackWatch, Selection, SettledWatch, parse
+from airflow_langsmith.waiting.watch import CLOCK, Clock, LogThrottle, Outcome, Watch
 from airflow_langsmith.windows import duration, seconds
 
 if TYPE_CHECKING:
@@ -201,8 +201,8 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         asked = {name: value for name, value in watch.serialize().items() if value is not None}
         if remembered and asked.items() <= remembered.items():  # else the DAG asks for something else by now
             if remembered.get("try_number") == _try_number(context):  # each try has a log of its own
-                self._throttle = LogThrottle.of(remembered["log"])
-            return watch.of(watch.selection, remembered, self._clock)
+                self._throttle = LogThrottle.deserialize(remembered["log"])
+            return watch.deserialize(watch.selection, remembered, self._clock)
         return watch
 
     def _selection(self, context: Context) -> Selection:
@@ -220,7 +220,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         if store is not None:
             log = {"log": self._throttle.serialize(), "try_number": _try_number(context)}
             store.set(_MEMORY, watch.serialize() | log)
-        elif watch.remembers:
+        elif watch.has_state:
             raise ConfigurationError(
                 "mode='reschedule' of this sensor needs Airflow 3.3, which keeps its state between two looks. Use "
                 "deferrable=True or mode='poke'."
@@ -308,8 +308,7 @@ class LangSmithFeedbackSensor(LangSmithSensor):
 
     A look takes one request for the number of runs (two if they are more than a page of 1000, on v1 100), one for each
     page of runs that have feedback under the condition's keys, and one for each 50 of these whose feedback is counted
-    piece by piece: several pieces under one key, or any under a key of ``count`` or ``share``. A deferred sensor asks
-    v2 for what changed since its last look only.
+    piece by piece: several pieces under one key, or any under a key of ``count`` or ``share``.
 
     :param condition: When to go on: ``coverage(user_score) >= 0.9 and avg(user_score) >= 0.8``. The language is in
         ``docs/reference/conditions.md``. (templated)

@@ -21,9 +21,9 @@ from airflow_langsmith.api import AsyncLangSmithClient
 from airflow_langsmith.api.errors import ConfigurationError, LangSmithError, TransportError
 from airflow_langsmith.api.filters import Filter
 from airflow_langsmith.api.messages import one_of
-from airflow_langsmith.conditions import parse
 from airflow_langsmith.hooks import LangSmithHook
-from airflow_langsmith.watch import CLOCK, Clock, FeedbackWatch, LogThrottle, Outcome, Selection, SettledWatch, Watch
+from airflow_langsmith.waiting import FeedbackWatch, Selection, SettledWatch, parse
+from airflow_langsmith.waiting.watch import CLOCK, Clock, LogThrottle, Outcome, Watch
 from airflow_langsmith.windows import duration, seconds
 
 T = TypeVar("T")
@@ -126,7 +126,7 @@ class LangSmithTrigger(BaseTrigger):
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow's own is
 
     async def _wait(self, client: AsyncLangSmithClient) -> dict[str, Any]:
-        watch = self.watch_type.of(Selection.of(self.selection), self.watched, self.clock)
+        watch = self.watch_type.deserialize(Selection.deserialize(self.selection), self.watched, self.clock)
         deadline = datetime.fromisoformat(self.deadline)
         throttle = LogThrottle()
         looks = failures = 0

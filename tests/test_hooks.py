@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta, timezone
-from importlib import metadata
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -26,11 +25,11 @@ from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.arguments import NARROWING
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.versions import AIRFLOW
 from tests.wording import says
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-AIRFLOW = tuple(map(int, metadata.version("apache-airflow").split(".")[:2]))
 
 TaskLog = Callable[[], list[tuple[str, str]]]
 

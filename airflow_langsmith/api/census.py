@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable
 from dataclasses import replace
-from datetime import datetime
 
 import msgspec
 
@@ -82,24 +81,13 @@ def pending(query: RunQuery, backend: Backend) -> Flow[list[Run]]:
     return (yield from _all(replace(query, fields=("id", "name", "start_time"), filter=narrowed), backend))
 
 
-def judged(
-    query: RunQuery, keys: Iterable[str], backend: Backend, changed_since: datetime | None = None
-) -> Flow[dict[str, dict[str, Given]]]:
-    """
-    Tell of each run that has feedback under some keys how much: run id -> key -> what was given.
-
-    ``changed_since`` asks for those only whose feedback changed since; API v2 can tell, v1 gives them all.
-    """
+def judged(query: RunQuery, keys: Iterable[str], backend: Backend) -> Flow[dict[str, dict[str, Given]]]:
+    """Tell of each run that has feedback under some keys how much: run id -> key -> what was given."""
     wanted = frozenset(keys)
     if not wanted:
         return {}
     liked = or_(*(eq("feedback_key", key) for key in sorted(wanted)))
-    asked = replace(
-        query,
-        fields=("id", "feedback_stats"),
-        filter=added(liked, query.filter),
-        feedback_since=changed_since,
-    )
+    asked = replace(query, fields=("id", "feedback_stats"), filter=added(liked, query.filter))
     runs = yield from _all(asked, backend)
     return {run.id: _given(run, wanted) for run in runs}
 

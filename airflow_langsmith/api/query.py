@@ -43,10 +43,9 @@ class RunQuery:
     ``datetime.min`` and ``datetime.max``, with a zone, are bounds that leave nothing out.
     ``fields`` names the fields of :class:`Run` to fill; ``filter`` is about the run itself, ``trace_filter`` about its
     root, ``tree_filter`` about any run of its trace. ``below`` is the id of a run: only it and the runs below it are
-    wanted. ``sample`` keeps a share of the traces, ``with_feedback`` the runs that have any; ``feedback_since``
-    makes conditions on feedback in ``filter`` count only what changed since then, which v1 does not know. ``page_size``
-    is runs a page, None for the version's largest. ``payloads`` says what becomes of payloads in blob storage that
-    cannot be had: they fail the query, or are flagged in their runs.
+    wanted. ``sample`` keeps a share of the traces, ``with_feedback`` the runs that have any. ``page_size`` is runs a
+    page, None for the version's largest. ``payloads`` says what becomes of payloads in blob storage that cannot be had:
+    they fail the query, or are flagged in their runs.
 
     :raises ConfigurationError: for bounds without a zone or the wrong way round, names LangSmith does not know, and
         filters that are no expressions.
@@ -68,7 +67,6 @@ class RunQuery:
     below: str | None = None
     sample: Sample | None = None
     with_feedback: bool = False
-    feedback_since: datetime | None = None
     page_size: int | None = None
     payloads: Payloads = "fail"
 

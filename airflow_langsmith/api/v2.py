@@ -59,7 +59,6 @@ def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
         "ids": list(query.run_ids) if query.run_ids is not None else None,
         "trace_id": query.trace_id,
         "reference_examples": [query.reference_example_id] if query.reference_example_id else None,
-        "min_feedback_modified_at": query.feedback_since and instant(query.feedback_since),
         "selects": _selects(query.needed),
         "page_size": page_size,
         "cursor": cursor,

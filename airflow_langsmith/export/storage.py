@@ -93,11 +93,11 @@ def path_at(uri: str | StoragePath) -> StoragePath:
 def _unopened(uri: str, error: Exception) -> ConfigurationError:
     """Say why a store cannot be opened: its package is missing, there is none of that name, its connection is wrong."""
     scheme = _scheme(uri)
-    if isinstance(error, ImportError) or f"registered for scheme {scheme}" in str(error):
+    # Airflow 3.0 says that none is registered for the scheme, later ones that it is not supported.
+    if isinstance(error, ImportError) or re.search(r"registered for scheme|Unsupported filesystem", str(error)):
         extra = STORES.get(scheme)
-        cure = f"Install what opens {scheme}: {pip_install(extra)}" if extra else _SPELLING
-    elif "Unsupported filesystem" in str(error):
-        cure = f"{did_you_mean(scheme, ('file', *STORES))} {_SPELLING}".strip()
+        meant = did_you_mean(scheme, ("file", *STORES))
+        cure = f"Install what opens {scheme}: {pip_install(extra)}" if extra else f"{meant} {_SPELLING}".strip()
     else:
         conn_id = _connection_id(uri)
         cure = f"Check connection {conn_id!r}" if conn_id else f"Name a connection: {scheme}://conn_id@bucket/key"

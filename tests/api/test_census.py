@@ -148,17 +148,6 @@ def test_what_stats_tell(stats: dict[str, Any], pieces: int, *, tells: bool) -> 
     assert (found.n, found.is_one_piece) == (pieces, tells)
 
 
-def test_only_what_changed_is_asked_for(client_of: ClientOf, langsmith: LangSmithStandIn) -> None:
-    """On v2 a second look at feedback costs what has changed; on v1 it costs all."""
-    runs = [langsmith.add_run(project="shop", start_time=START) for _ in range(3)]
-    for run, hour in zip(runs, (1, 2, 3), strict=True):
-        langsmith.add_feedback(run, score=1, created_at=(START + hour * 3600 * SECOND).isoformat())
-    since = START + 2 * 3600 * SECOND
-    for version, expected in (("v2", set(runs[1:])), ("v1", set(runs))):
-        client = client_of(langsmith, version)
-        assert client.drive(census.judged(day(client), ["user_score"], client.backend, since)).keys() == expected
-
-
 @pytest.mark.parametrize("many", [120, 51])
 def test_pieces_of_many_runs(langsmith: LangSmithStandIn, client_of: ClientOf, many: int) -> None:
     """Pieces come for 50 runs a request, and all of them where there are more than fit a page."""

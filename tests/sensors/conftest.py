@@ -13,7 +13,7 @@ import pytest
 
 from airflow_langsmith.airflow_sdk import TaskDeferred
 from airflow_langsmith.testing import LangSmithStandIn
-from airflow_langsmith.watch import Clock
+from airflow_langsmith.waiting.watch import Clock
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)

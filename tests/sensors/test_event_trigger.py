@@ -6,7 +6,7 @@ import asyncio
 import json
 from collections.abc import Callable
 from datetime import timedelta
-from importlib import import_module, metadata
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,8 @@ from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.filters import and_, eq, gt
 from airflow_langsmith.sensors import LangSmithFeedbackSensor
 from airflow_langsmith.triggers import LangSmithFeedbackEventTrigger
+from tests.versions import AIRFLOW
 
-AIRFLOW = tuple(map(int, metadata.version("apache-airflow").split(".")[:2]))
 SINCE_3_3 = pytest.mark.skipif(AIRFLOW < (3, 3), reason="it reads the serialised form of Airflow 3.3")
 
 RUN = "0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b"

@@ -336,7 +336,7 @@ def test_no_runs(langsmith: LangSmithStandIn, connect: Connect, run: Run) -> Non
 
 @BOTH
 def test_what_a_look_costs(langsmith: LangSmithStandIn, connect: Connect, run: Run, version: str) -> None:
-    """However large the window, a look takes a handful of requests, and a later one on v2 no more than what changed."""
+    """However large the window, a look takes a handful of requests."""
     plain = {"name": "answer", "run_type": "chain", "project_name": "shop", "start_time": START + HOUR}
     langsmith.load({"id": str(UUID(int=number + 1)), **plain} for number in range(3000))
     for number in range(1, 91):
@@ -352,21 +352,3 @@ def test_what_a_look_costs(langsmith: LangSmithStandIn, connect: Connect, run: R
         "/api/v1/runs/stats": 1,
         "/api/v1/feedback": 2,  # 90 pieces, and that there are no more: a proxy may cut pages to 90
     }
-
-
-def test_what_is_said_is_asked_once(langsmith: LangSmithStandIn, connect: Connect, run: Run) -> None:
-    """Between looks of a trigger v2 is asked for what changed only, and feedback that was taken back is noticed."""
-    connect(langsmith, "v2")
-    runs = scored(langsmith, *[1] * 300, None)
-    for number in range(300):
-        langsmith.add_feedback(runs[number], score=1, created_at=START.isoformat(), modified_at=START.isoformat())
-    kept: list[str] = []
-
-    def begin(_: Any) -> None:
-        kept.append(langsmith.add_feedback(runs[300], score=1))
-
-    result = run(sensor(condition="coverage(user_score) == 1", deferrable=True), begin)
-    assert result["feedback"]["user_score"]["count"] == 601
-    bodies = [request.body for request in langsmith.requests_to("/v2/runs/query")]
-    asked = [body.get("min_feedback_modified_at") for body in bodies if "FEEDBACK_STATS" in body["selects"]]
-    assert asked[-1] is None  # before it goes on, all is read again

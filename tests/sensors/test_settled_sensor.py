@@ -17,7 +17,7 @@ from airflow_langsmith.airflow_sdk import (
 from airflow_langsmith.api import LangSmithClient
 from airflow_langsmith.sensors import LangSmithSettledSensor
 from airflow_langsmith.testing import LangSmithStandIn
-from airflow_langsmith.watch import Selection, SettledWatch
+from airflow_langsmith.waiting import Selection, SettledWatch
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -85,7 +85,7 @@ def test_one_look_after_the_other(
     assert (state, f"1 given up after 3 days ({hangs})" in line) == ("waiting", True)
     state, line = look(9)
     assert (state, line.rpartition("; ")[2]) == ("waiting", "run count unchanged for 540 s (needs 600 s)")
-    watch = SettledWatch.of(selection, watch.serialize(), clock)
+    watch = SettledWatch.deserialize(selection, watch.serialize(), clock)
     assert look(1)[0] == "met"
 
 

@@ -1,4 +1,4 @@
-"""A condition is read as meant, prints itself so that it reads back, or is refused with a mark under the place."""
+"""A condition is parsed, and its text parses to the same condition, or it is refused with a mark under the place."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.conditions import parse
-from airflow_langsmith.conditions.syntax import DEEPEST, LONGEST
+from airflow_langsmith.waiting import parse
+from airflow_langsmith.waiting.parser import MAX_CHARACTERS, MAX_DEPTH
 from tests.wording import says, words
 
 IN_TIME = settings(deadline=timedelta(seconds=2))  # most take less than a thousandth of it
@@ -34,6 +34,8 @@ IN_TIME = settings(deadline=timedelta(seconds=2))  # most take less than a thous
         (r"avg('a \'b\' \\ \"c\"') > 1", r'avg("a \'b\' \\ \"c\"") > 1'.replace(r"\'", "'")),
         ("avg(and) > 1 and min(NOT) > 1", "avg(and) > 1 and min(NOT) > 1"),
         ("avg(avg) > 1", "avg(avg) > 1"),
+        ("avg(lambda) > 1 and min(None) > 1", "avg(lambda) > 1 and min(None) > 1"),
+        ("avg(ﬁn) > 1", "avg(ﬁn) > 1"),  # Python would read the letters f, i
         ("share(x, TRUE) > 0.5 and share(x, false) < 0.5", "share(x, 1) > 0.5 and share(x, 0) < 0.5"),
         ("share(x, 'true') > 0.5 and share(x, '') < 0.5", 'share(x, "true") > 0.5 and share(x, "") < 0.5'),
         ("Avg(x) > 1 AND mIn(X) > 1 Or max(x) > 1", "avg(x) > 1 and min(X) > 1 or max(x) > 1"),
@@ -46,14 +48,14 @@ IN_TIME = settings(deadline=timedelta(seconds=2))  # most take less than a thous
     ],
 )
 def test_a_condition_has_one_text(written: str, canonical: str) -> None:
-    """Space, brackets, quotes, case and ``not`` are free; what is meant by them prints in one way, and reads back."""
+    """Space, brackets, quotes, case and ``not`` may vary; the canonical text does not, and parses to the same tree."""
     condition = parse(written)
     assert str(condition) == canonical
     assert parse(canonical) == condition
     assert hash(parse(canonical)) == hash(condition)
 
 
-def test_a_condition_tells_what_it_needs() -> None:
+def test_a_condition_names_its_keys() -> None:
     """It names its keys, and those whose pieces of feedback it counts."""
     condition = parse("coverage(a) > 0.5 and avg(b) > 1 and (min(c) > 1 or share(a, 'x') > 0.5) and count('d e') > 1")
     assert condition.keys == {"a", "b", "c", "d e"}
@@ -63,7 +65,7 @@ def test_a_condition_tells_what_it_needs() -> None:
 
 
 def test_a_condition_travels() -> None:
-    """It pickles, measured or not."""
+    """It pickles, before and after its measures are read."""
     condition = parse("coverage(a) > 0.5 and avg(b) > 1")
     assert len(condition.measures) == 2
     assert pickle.loads(pickle.dumps(condition)) == condition
@@ -138,6 +140,33 @@ def test_a_condition_travels() -> None:
         ("f'{x}' > 1", "^", "'f' is no measure"),
         ("avg(f'{x}') > 1", "     ^", "expected ')'"),
         ("(x := 1)", "   ^", "':' has no meaning here"),
+        ("avg(x) is 1", "       ^", "expected a comparison (< <= > >= == !=) after avg(x)"),
+        ("avg(x) not in x", "       ^", "expected a comparison"),
+        ("avg(x) > 1 if total() > 1 else 1", "           ^", "expected 'and', 'or' or the end instead of 'if'"),
+        ("avg(key=x) > 1", "       ^", "a single '='"),
+        ("avg(*x) > 1", "    ^", "'*' has no meaning here"),
+        ("avg(x for x in y) > 1", "      ^", "expected ')'; it is avg(key)"),
+        ("avg(user score) > 1", "         ^", "expected ')'; it is avg(key)"),
+        ("avg('a' 'b') > 1", "        ^", "expected ')'; it is avg(key)"),
+        ("avg(x,) > 1", "     ^", "expected ')'; it is avg(key)"),
+        ("avg(a and b) > 1", "      ^", "expected ')'; it is avg(key)"),
+        ("avg(x > 1", "      ^", "expected ')'; it is avg(key)"),
+        ("avg((x)) > 1", "    ^", "expected a key; it is avg(key)"),
+        ("avg(x)(y) > 1", "      ^", "expected a comparison"),
+        ("(avg(x)) > 1", "       ^", "expected a comparison"),
+        ("(not avg(x)) > 1", "           ^", "expected a comparison"),
+        ("avg(x) > (1)", "         ^", "expected the number"),
+        ("avg(x) > not avg(y)", "         ^", "expected the number"),
+        ("avg(x) > 1_0", "         ^", "no number"),
+        ("avg(x) > 0x10", "         ^", "no number"),
+        ("(avg(x) > 1, min(x) > 1)", "           ^", "expected 'and', 'or' or ')'"),
+        ("((avg(x) > 1), min(x) > 1)", "             ^", "expected 'and', 'or' or ')'"),
+        ("(avg(x) > 1)(y)", "            ^", "expected 'and', 'or' or the end instead of '('"),
+        ("(avg(x) > 1 or min(x) > 1) == 1", "                           ^", "comparisons do not chain"),
+        ("not avg(x) > 1 > 2", "               ^", "comparisons do not chain"),
+        ("avg(x) > 1 # so", "           ^", "'#' has no meaning here"),
+        ("avg(x) > 1 ^", "           ^", "'^' has no meaning here"),
+        ("(avg(x) > 1)%", "            ^", "'%' has no meaning here"),
     ],
 )
 def test_a_mistake_is_marked(text: str, marks: str, what: str) -> None:
@@ -170,8 +199,8 @@ def test_a_text_is_of_one_line(control: str) -> None:
 @pytest.mark.parametrize(
     "measure", ["count(x)", "runs(x)", "total()", "coverage(x)", "share(x, 1)", "avg(x)", "min(x)", "max(x)"]
 )
-def test_foregone_comparisons_are_refused(measure: str) -> None:
-    """A comparison that all figures fulfil, or none, is refused, negated too; every other one is taken."""
+def test_constant_comparisons_are_refused(measure: str) -> None:
+    """A comparison that all figures fulfil, or none, is refused, also under ``not``; every other one is accepted."""
     lies = {
         "<": lambda figure, bound: figure < bound,
         "<=": lambda figure, bound: figure <= bound,
@@ -208,20 +237,25 @@ WORDS = st.sampled_from(
 
 @IN_TIME
 @given(st.text() | st.lists(WORDS, max_size=60).map("".join) | st.lists(WORDS, max_size=60).map(" ".join))
-@example("(" * LONGEST)
-@example("not " * (LONGEST // 4))
-@example("not(" * (LONGEST // 4))
-@example("'" + "\\" * (LONGEST - 1))
-@example("avg(x) > " + "1" * (LONGEST - 9))
-@example("avg(x) > " + "1" * (LONGEST - 10) + "x")
-@example("avg(x) > 1e" + "9" * (LONGEST - 11))
-@example("avg(x) > 0." + "0" * (LONGEST - 12) + "1")
-@example("x" * LONGEST)
-@example("a" * (LONGEST - 1) + "(")
-@example(" " * LONGEST)
+@example("(" * MAX_CHARACTERS)
+@example("avg(" * (MAX_CHARACTERS // 4))
+@example("(avg(x) > 1)" + "(x)" * 1300)
+@example("avg(x) > 1" + " > 1" * 900)
+@example("not " * 990 + "avg(x) > 1")
+@example("avg(x) > 1" + ")" * 3000)
+@example("not " * (MAX_CHARACTERS // 4))
+@example("not(" * (MAX_CHARACTERS // 4))
+@example("'" + "\\" * (MAX_CHARACTERS - 1))
+@example("avg(x) > " + "1" * (MAX_CHARACTERS - 9))
+@example("avg(x) > " + "1" * (MAX_CHARACTERS - 10) + "x")
+@example("avg(x) > 1e" + "9" * (MAX_CHARACTERS - 11))
+@example("avg(x) > 0." + "0" * (MAX_CHARACTERS - 12) + "1")
+@example("x" * MAX_CHARACTERS)
+@example("a" * (MAX_CHARACTERS - 1) + "(")
+@example(" " * MAX_CHARACTERS)
 @example("\ud800")
 def test_nothing_but_a_refusal_comes_of_any_text(text: str) -> None:
-    """Whatever is written is read or refused, without delay and without any other error."""
+    """Any text is parsed or refused, without delay and without any other error."""
     try:
         condition = parse(text)
     except ConfigurationError:
@@ -231,17 +265,18 @@ def test_nothing_but_a_refusal_comes_of_any_text(text: str) -> None:
 
 def test_depth_and_length_have_limits() -> None:
     """A condition at the limits is read; one beyond them is refused."""
-    assert str(parse("(" * DEEPEST + "avg(x) > 1" + ")" * DEEPEST)) == "avg(x) > 1"
-    with pytest.raises(ConfigurationError, match=rf"nested deeper than {DEEPEST} brackets\n  …\(+avg.*…\n +\^\n"):
-        parse("(" * (DEEPEST + 1) + "avg(x) > 1" + ")" * (DEEPEST + 1))
-    text = "avg(x) > 1" + " and avg(x) > 1" * ((LONGEST - 10) // 15)
-    assert len(parse(text.ljust(LONGEST)).measures) == 1
+    assert str(parse("(" * MAX_DEPTH + "avg(x) > 1" + ")" * MAX_DEPTH)) == "avg(x) > 1"
+    with pytest.raises(ConfigurationError, match=rf"nested deeper than {MAX_DEPTH} brackets\n  …\(+avg.*…\n +\^\n"):
+        parse("(" * (MAX_DEPTH + 1) + "avg(x) > 1" + ")" * (MAX_DEPTH + 1))
+    text = "avg(x) > 1" + " and avg(x) > 1" * ((MAX_CHARACTERS - 10) // 15)
+    assert len(parse(text.ljust(MAX_CHARACTERS)).measures) == 1
     with pytest.raises(
-        ConfigurationError, match=says(f"{LONGEST + 1} characters, of {LONGEST} at most.*retry will not help")
+        ConfigurationError,
+        match=says(f"{MAX_CHARACTERS + 1} characters, of {MAX_CHARACTERS} at most.*retry will not help"),
     ):
-        parse(text.ljust(LONGEST + 1))
+        parse(text.ljust(MAX_CHARACTERS + 1))
 
 
 def test_side_by_side_brackets_are_not_deep() -> None:
-    """Brackets that are closed do not count."""
-    assert len(parse(" or ".join(f"(avg(x{n}) > 1)" for n in range(DEEPEST * 2))).keys) == DEEPEST * 2
+    """Brackets that are closed do not count as depth."""
+    assert len(parse(" or ".join(f"(avg(x{n}) > 1)" for n in range(MAX_DEPTH * 2))).keys) == MAX_DEPTH * 2

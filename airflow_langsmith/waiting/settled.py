@@ -1,4 +1,4 @@
-"""Whether a window has come to rest: it is over, its runs have ended, and no more of them come in."""
+"""Waiting for a window to settle: it is over, its runs have ended, and no new ones arrive."""
 
 from __future__ import annotations
 
@@ -11,25 +11,26 @@ import pendulum
 from airflow_langsmith.api import Run, census
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.flow import Flow
-from airflow_langsmith.watch.looking import CLOCK, Clock, Outcome, State, Watch
-from airflow_langsmith.watch.selection import Selection
+from airflow_langsmith.waiting.selection import Selection
+from airflow_langsmith.waiting.verdict import State
+from airflow_langsmith.waiting.watch import CLOCK, Clock, Outcome, Watch
 
-_NAMED = 20  # runs named in a result: enough to look at, few enough for XCom
+_MAX_LISTED_RUNS = 20  # in a result or a line: enough to look at, few enough for XCom
 
 
 class SettledWatch(Watch):
     """
-    Waits until no selected run is pending and their number has been the same for ``quiet_for``.
+    Waits until no selected run is pending and their number has not changed for ``quiet_for``.
 
     A run that has been pending for ``pending_timeout`` is given up. ``count`` is the number of runs at the last look,
-    and ``since`` the moment since which it has been the same.
+    ``since`` the time of the look that first counted it.
 
-    The first look takes a request for the project. While the window is not over, that is all. After that a look takes
-    at most three: the pending runs (one for each 1000 on v2, 100 on v1), a page of ids, and the stats if that page does
+    The first look takes a request for the project. While the window is open, that is all. After that a look takes at
+    most three: the pending runs (one for each 1000 on v2, 100 on v1), a page of ids, and the stats if that page does
     not hold them all.
     """
 
-    remembers = True
+    has_state = True
 
     def __init__(
         self,
@@ -48,20 +49,20 @@ class SettledWatch(Watch):
         self._since = since
 
     @classmethod
-    def of(cls, selection: Selection, written: Mapping[str, Any], clock: Clock = CLOCK) -> Self:
-        """Read it back."""
-        timeout, since = written.get("pending_timeout"), written.get("since")
+    def deserialize(cls, selection: Selection, state: Mapping[str, Any], clock: Clock = CLOCK) -> Self:
+        """Return the watch that :meth:`serialize` wrote."""
+        timeout, since = state.get("pending_timeout"), state.get("since")
         return cls(
             selection,
-            quiet_for=timedelta(seconds=written["quiet_for"]),
+            quiet_for=timedelta(seconds=state["quiet_for"]),
             pending_timeout=None if timeout is None else timedelta(seconds=timeout),
-            count=written.get("count"),
+            count=state.get("count"),
             since=since and datetime.fromisoformat(since),
             clock=clock,
         )
 
     def serialize(self) -> dict[str, Any]:
-        """Write it down, and since when there have been how many runs."""
+        """Return the arguments, the last count, and since when it has not changed, as JSON."""
         return {
             "quiet_for": self.quiet_for.total_seconds(),
             "pending_timeout": self.pending_timeout and self.pending_timeout.total_seconds(),
@@ -70,16 +71,17 @@ class SettledWatch(Watch):
         }
 
     def look(self, backend: Backend) -> Flow[Outcome]:
-        """Ask who has not ended and how many there are."""
+        """List the pending runs and count all, once the window is complete."""
         now = self._clock.now()
-        query = yield from self.query(backend)  # also before the window closes: a wrong project fails at once
-        if self.selection.left(now) > timedelta(0):
+        query = yield from self.query(backend)  # also while the window is open: a wrong project fails at once
+        if self.selection.remaining(now) > timedelta(0):
             return Outcome("waiting", f"waiting: the window closes at {self.selection.closes.isoformat()}")
         unfinished = yield from census.pending(query, backend)
         count = yield from census.count(query, backend)
         if count != self._count or self._since is None:
             self._count, self._since = count, now
         quiet = now - self._since
+        quiet_seconds = int(quiet.total_seconds())
         given_up = [run for run in unfinished if self._is_given_up(run, now)]
         pending = [run for run in unfinished if not self._is_given_up(run, now)]
         state: State = "waiting" if pending or quiet < self.quiet_for else "met"
@@ -87,23 +89,15 @@ class SettledWatch(Watch):
             "runs": count,
             "pending": len(pending),
             "given_up": len(given_up),
-            "given_up_runs": [run.id for run in given_up[:_NAMED]],
-            "quiet_seconds": int(quiet.total_seconds()),
+            "given_up_runs": [run.id for run in given_up[:_MAX_LISTED_RUNS]],
+            "quiet_seconds": quiet_seconds,
         }
-        parts = [
-            f"{len(pending)} of {count} runs are pending{_oldest(pending)}",
-            f"{len(given_up)} given up after {self._spelled_timeout}{_named(given_up)}" if given_up else "",
-        ]
-        elapsed = (
-            f"run count unchanged for {int(quiet.total_seconds())} s (needs {self.quiet_for.total_seconds():.0f} s)"
-        )
-        return Outcome(state, f"{state}: {'; '.join(part for part in parts if part)}", figures, elapsed)
-
-    @property
-    def _spelled_timeout(self) -> str:
-        return (
-            pendulum.duration(seconds=self.pending_timeout.total_seconds()).in_words() if self.pending_timeout else ""
-        )
+        reason = f"{state}: {len(pending)} of {count} runs are pending{_oldest(pending)}"
+        if given_up and self.pending_timeout:
+            timeout = pendulum.duration(seconds=self.pending_timeout.total_seconds()).in_words()
+            reason += f"; {len(given_up)} given up after {timeout}{_ids(given_up)}"
+        elapsed = f"run count unchanged for {quiet_seconds} s (needs {self.quiet_for.total_seconds():.0f} s)"
+        return Outcome(state, reason, figures, elapsed)
 
     def _is_given_up(self, run: Run, now: datetime) -> bool:
         return self.pending_timeout is not None and now - run.start_time >= self.pending_timeout
@@ -114,6 +108,6 @@ def _oldest(runs: list[Run]) -> str:
     return f" (oldest: {run.name!r} {run.id}, started {run.start_time.isoformat()})" if run else ""
 
 
-def _named(runs: list[Run]) -> str:
-    more = f" and {len(runs) - _NAMED} more" if len(runs) > _NAMED else ""
-    return f" ({', '.join(run.id for run in runs[:_NAMED])}{more})"
+def _ids(runs: list[Run]) -> str:
+    more = f" and {len(runs) - _MAX_LISTED_RUNS} more" if len(runs) > _MAX_LISTED_RUNS else ""
+    return f" ({', '.join(run.id for run in runs[:_MAX_LISTED_RUNS])}{more})"

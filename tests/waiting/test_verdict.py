@@ -1,4 +1,4 @@
-"""A verdict is what an evaluation by hand, over single pieces of feedback and truth tables, comes to."""
+"""A verdict is that of a slow evaluation by single pieces of feedback and truth tables."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from fractions import Fraction
 from typing import Any, Literal
 
 import pytest
-from hypothesis import given
+from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from airflow_langsmith.conditions import Figures, Tally, judge, parse
+from airflow_langsmith.waiting import Figures, Tally, judge, parse
 
 
 @dataclass(frozen=True)
@@ -165,11 +165,12 @@ def test_a_verdict_is_what_it_is_by_hand(tree: Tree, danger: Tree | None, runs: 
     else:
         assert verdict.state == ("met" if evaluated(tree, runs) == T else "waiting")
     by_hand = [figure.by_hand(runs) for part in (tree, danger) if part for figure in leaves(part)]
-    assert set(verdict.figures.values()) == {None if figure is None else float(figure) for figure in by_hand}
+    assert {figure and round(figure, 9) for figure in verdict.figures.values()} == {
+        None if figure is None else round(float(figure), 9) for figure in by_hand
+    }
     assert json.loads(json.dumps(verdict.figures)) == verdict.figures
     assert verdict.line.startswith(f"{verdict.state}: ")
     assert len(verdict.line.splitlines()) == 1
-    assert bool(verdict.missing) is (verdict.state == "waiting")
 
 
 @given(TREES)
@@ -201,7 +202,7 @@ def test_as_many_more_as_it_says(name: str, operator: str, part: Fraction, total
         figures = Figures(total, {"x": Tally(pieces=have + more, runs=have + more)})
         return judge(condition, None, figures, min_runs=0)
 
-    missing = re.search(r": (\d+) more(?: of (\d+) runs)?\)$", with_more(0).missing)
+    missing = re.search(r": (\d+) more(?: of (\d+) runs)?\)$", with_more(0).line)
     reachable = [more for more in range(2 * total + 2) if with_more(more).state == "met"]
     if missing is None:
         assert not reachable or reachable[0] == 0
@@ -215,7 +216,7 @@ def test_more_is_no_cure_for_too_much(comparison: str) -> None:
     """Where a figure is too large, or just not to be what it is, no number of missing ones is made up."""
     verdict = judge(parse(comparison), None, Figures(5, {"x": Tally(5, 5)}))
     measure, _, need = comparison.partition(" ")
-    assert verdict.missing == f"{measure} {5 if 'count' in measure else 1} (needs {need})"
+    assert verdict.line == f"waiting: {measure} {5 if 'count' in measure else 1} (needs {need})"
 
 
 @given(st.fractions(-2, 2, max_denominator=10**7), st.decimals(-2, 2, places=3), st.sampled_from(ORDERS))
@@ -235,19 +236,18 @@ SHOP = Figures(50, {"user_score": Tally(42, 42, {1: 36, 0: 6})})
     ("fail_when", "state"), [(None, "met"), ("avg(user_score) < 0.9", "failed"), ("avg(user_score) < 0.8", "met")]
 )
 def test_failing_goes_first(fail_when: str | None, state: Literal["met", "failed"]) -> None:
-    """What is met and to fail by at once fails."""
+    """If the condition and ``fail_when`` are both true, the state is failed."""
     verdict = judge(parse("coverage(user_score) > 0.8"), parse(fail_when) if fail_when else None, SHOP)
     assert verdict.state == state
 
 
 def test_the_line_tells_all() -> None:
-    """It has every figure beside its bound; what is missing leaves out what is there."""
+    """It has every figure beside its bound, and how much is missing."""
     condition = parse("coverage(user_score) >= 0.9 and avg(user_score) >= 0.8")
     verdict = judge(condition, parse("share(user_score, 0) > 0.33"), SHOP)
     missing = "coverage(user_score) 0.84 (needs >= 0.9: 3 more of 50 runs)"
     danger = "fail_when: share(user_score, 0) 0.1429 (> 0.33 no)"
     assert verdict.line == f"waiting: {missing} · avg(user_score) 0.8571 (>= 0.8 ok); {danger}"
-    assert verdict.missing == missing
     assert verdict.figures == {
         "coverage(user_score)": 0.84,
         "avg(user_score)": float(Fraction(6, 7)),
@@ -261,7 +261,6 @@ def test_too_few_runs_decide_nothing(fail_when: str | None) -> None:
     condition, danger = parse("total() < 10"), parse(fail_when) if fail_when else None
     verdict = judge(condition, danger, Figures(0))
     assert (verdict.state, verdict.line) == ("waiting", "waiting: 0 runs (needs min_runs 1)")
-    assert verdict.missing == "0 runs (needs min_runs 1)"
     assert verdict.figures["total()"] == 0
     decided = "failed" if fail_when else "met"
     assert judge(condition, danger, Figures(4), min_runs=5).state == "waiting"
@@ -278,33 +277,10 @@ def test_undefined_is_neither_true_nor_false(measure: str) -> None:
         assert set(verdict.figures.values()) == {None}
 
 
-def test_averages_do_for_an_average() -> None:
-    """An average stands for its pieces, beside single scores."""
-    figures = Figures(9, {"x": Tally(5, 5, scores={1: 1}, averages={0.75: 4})})
-    assert judge(parse("avg(x) == 0.8"), None, figures).state == "met"
-    assert figures.summary()["feedback"]["x"] == {
-        "count": 5,
-        "runs": 5,
-        "coverage": 5 / 9,
-        "avg": 0.8,
-        "min": None,
-        "max": None,
-    }
-
-
-@pytest.mark.parametrize("measure", ["min(x)", "max(x)", "share(x, 1)"])
-def test_averages_do_for_nothing_else(measure: str) -> None:
-    """Where single scores are needed, averages are refused rather than waited with for ever."""
-    figures = Figures(9, {"x": Tally(5, 5, scores={1: 1}, labels={"a": 5}, averages={0.75: 4})})
-    with pytest.raises(ValueError, match=re.escape(f"{measure} needs every single score")):
-        judge(parse("share(x, 'a') == 1"), parse(f"{measure} > 0.5"), figures)
-    assert judge(parse("share(x, 'a') == 1"), None, figures).state == "met"
-
-
-def test_rounded_averages_are_equal_all_the_same() -> None:
+def test_rounded_averages_are_equal() -> None:
     """A number off by less than a billionth is equal for every comparison; one off by more for none."""
     for score, same in ((0.7999999999999999, True), (0.80000000001, True), (0.79999999, False), (0.80000001, False)):
-        figures = Figures(1, {"x": Tally(1, 1, averages={score: 1})})
+        figures = Figures(1, {"x": Tally(1, 1, {score: 1})})
         held = {operator: judge(parse(f"avg(x) {operator} 0.8"), None, figures).state == "met" for operator in ORDERS}
         assert held["=="] is same
         assert held["!="] is not held["=="]
@@ -315,22 +291,63 @@ def test_rounded_averages_are_equal_all_the_same() -> None:
 
 
 def test_tenths_add_up() -> None:
-    """Scores are the decimals they are written as."""
-    for scores, average in (({0.1: 1, 0.2: 1, -0.3: 1}, 0), ({0.1: 10}, 0.1), ({0.7: 1, 0.8: 1, 0.9: 1}, 0.8)):
+    """Sums of tenths equal the tenth that they are on paper."""
+    for scores, average in (
+        ({0.1: 1, 0.2: 1}, 0.15),
+        ({0.1: 1, 0.2: 1, -0.3: 1}, 0),
+        ({0.1: 10}, 0.1),
+        ({0.7: 1, 0.8: 1, 0.9: 1}, 0.8),
+    ):
         figures = Figures(10, {"x": Tally(sum(scores.values()), 1, scores)})
         assert judge(parse(f"avg(x) == {average}"), None, figures).state == "met"
 
 
+THOUSANDTHS = st.integers(-1_000_000, 1_000_000)
+
+
+@given(
+    st.dictionaries(THOUSANDTHS, st.integers(1, 50), min_size=1, max_size=30),
+    st.none() | THOUSANDTHS,
+    st.integers(-2, 2),
+    st.sampled_from(ORDERS),
+)
+@example({100: 1, 200: 1, -300: 1}, None, 0, "==")
+def test_an_average_compares_as_exact_fractions_do(
+    thousandths: dict[int, int], bound: int | None, step: int, operator: str
+) -> None:
+    """An average compares with a number, or its own nearest thousandth, as exact fractions do, within the tolerance."""
+    exact = Fraction(sum(score * pieces for score, pieces in thousandths.items()), sum(thousandths.values()) * 1000)
+    right = Fraction(round(exact * 1000) + step if bound is None else bound, 1000)
+    difference, tolerance = abs(exact - right), max(abs(exact), abs(right)) / 10**9
+    assume(difference == 0 or difference > 2 * tolerance)
+    figures = Figures(1, {"x": Tally(1, 1, {score / 1000: pieces for score, pieces in thousandths.items()})})
+    verdict = judge(parse(f"avg(x) {operator} {float(right)}"), None, figures)
+    below, at = exact < right, exact == right
+    holds = {"<": below, "<=": below or at, ">": not (below or at), ">=": not below, "==": at, "!=": not at}
+    assert (verdict.state == "met") is holds[operator]
+
+
+@given(st.dictionaries(st.floats(allow_nan=False, allow_infinity=False), st.integers(1, 1000), min_size=1, max_size=9))
+@example({1.7e308: 1000})
+@example({1e308: 1, -1e308: 1, 3e-320: 1})
+def test_an_average_of_any_scores_is_a_number(scores: dict[float, int]) -> None:
+    """The largest and the smallest doubles have an average, too, and it is as exact as doubles are."""
+    exact = sum(Fraction(score) * pieces for score, pieces in scores.items()) / sum(scores.values())
+    largest = max(map(abs, scores))
+    assert Tally(scores=scores).average == pytest.approx(float(exact), rel=1e-12, abs=largest * 1e-12 + 1e-280)
+
+
 def test_scores_need_not_be_written_alike() -> None:
     """A score that a sum of doubles missed by a hair is the score it was meant to be; one beside it is not."""
-    figures = Figures(4, {"x": Tally(4, 4, {0.1 + 0.2: 1, 0.3: 1, 0.300001: 1, 1e-300: 1})})
+    figures = Figures(4, {"x": Tally(4, 4, {0.1 + 0.2: 1, 0.3: 1, 0.300001: 1, 1e-9: 1})})
     assert judge(parse("share(x, 0.3) == 0.5 and share(x, 0) == 0"), None, figures).state == "met"
 
 
-def test_scores_of_any_size_add_up() -> None:
-    """The largest numbers do not swallow the smallest."""
-    figures = Figures(3, {"x": Tally(3, 3, {1e308: 1, -1e308: 1, 3e-320: 1})})
-    assert judge(parse("avg(x) == 1e-320"), None, figures).state == "met"
+def test_zero_has_no_sign() -> None:
+    """An average just below zero is shown as 0."""
+    assert judge(parse("avg(x) < 1"), None, Figures(1, {"x": Tally(1, 1, {-0.00001: 1})})).line == (
+        "met: avg(x) 0 (< 1 ok)"
+    )
 
 
 def test_a_summary_is_small_and_plain() -> None:

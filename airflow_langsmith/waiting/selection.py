@@ -1,4 +1,4 @@
-"""Which runs are watched: what of a query can be written down and carried to another process."""
+"""The runs that a watch looks at, in a form that another process can read."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.messages import one_of
 from airflow_langsmith.api.reads import find_project
 
-_MOMENTS = ("start", "end", "closes")
+_TIMES = ("start", "end", "closes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,9 +22,12 @@ class Selection:
     """
     The runs of ``project`` that started in ``[start, end)``, ``narrowed`` by arguments of :class:`RunQuery`.
 
-    ``closes`` is the moment from which on the window is complete: its end, and the lag that was asked for.
+    ``closes`` is when the window is complete: its end plus the lag. As JSON it is flat::
 
-    :raises ConfigurationError: for what is no query, before anything is waited for.
+        {"project": "shop", "start": "2026-03-01T00:00:00+00:00", "end": "2026-03-02T00:00:00+00:00",
+         "closes": "2026-03-02T01:00:00+00:00", "is_root": True}
+
+    :raises ConfigurationError: if the arguments make no query, before the first look.
     """
 
     project: str
@@ -34,39 +37,39 @@ class Selection:
     narrowed: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        """Refuse what is no query."""
+        """Check the arguments."""
         self._query(Project(id="", name=self.project))
 
     def serialize(self) -> dict[str, Any]:
-        """Write it as JSON."""
+        """Return it as JSON."""
         narrowed = {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in self.narrowed.items()
             if value is not None
         }
-        return {"project": self.project, **{name: getattr(self, name).isoformat() for name in _MOMENTS}, **narrowed}
+        return {"project": self.project, **{name: getattr(self, name).isoformat() for name in _TIMES}, **narrowed}
 
     @classmethod
-    def of(cls, written: Mapping[str, Any]) -> Self:
-        """Read it back."""
-        moments = {name: datetime.fromisoformat(written[name]) for name in _MOMENTS}
+    def deserialize(cls, state: Mapping[str, Any]) -> Self:
+        """Return what :meth:`serialize` wrote."""
+        times = {name: datetime.fromisoformat(state[name]) for name in _TIMES}
         narrowed = {
             name: tuple(value) if isinstance(value, list) else value
-            for name, value in written.items()
-            if name not in ("project", *_MOMENTS)
+            for name, value in state.items()
+            if name not in ("project", *_TIMES)
         }
-        return cls(project=written["project"], narrowed=narrowed, **moments)
+        return cls(project=state["project"], narrowed=narrowed, **times)
 
     def query(self, backend: Backend) -> Flow[RunQuery]:
-        """Write the query, for which the project has to be found."""
+        """Look up the project, and return the query."""
         return self._query((yield from find_project(self.project, backend.backoff)))
 
     def _query(self, project: Project) -> RunQuery:
-        known = [one.name for one in fields(RunQuery) if one.name not in ("project", "start", "end")]
+        known = [each.name for each in fields(RunQuery) if each.name not in ("project", "start", "end")]
         if unknown := next((name for name in self.narrowed if name not in known), None):
             raise ConfigurationError(f"Runs cannot be narrowed by {unknown!r}. {one_of(unknown, known)}")
         return RunQuery(project=project, start=self.start, end=self.end, **self.narrowed)
 
-    def left(self, now: datetime) -> timedelta:
-        """Tell how long it is until the window is complete; not positive once it is."""
+    def remaining(self, now: datetime) -> timedelta:
+        """Return the time until the window is complete; zero or negative after that."""
         return self.closes - now

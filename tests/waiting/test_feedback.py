@@ -1,4 +1,4 @@
-"""A watch measures what its feedback is, counted piece by piece."""
+"""The figures of a watch are those of its feedback, counted piece by piece."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_langsmith.api import LangSmithClient, Settings
-from airflow_langsmith.conditions import parse
 from airflow_langsmith.testing import LangSmithStandIn
-from airflow_langsmith.watch import FeedbackWatch, Selection
+from airflow_langsmith.waiting import FeedbackWatch, Selection, parse
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -99,6 +98,30 @@ def test_figures_are_those_of_the_pieces(
         server: Any = {"api_url": langsmith.url, "api_key": langsmith.api_key, "api_version": version}
         watch = FeedbackWatch(selection, condition=parse(condition))
         with LangSmithClient(Settings(**server, requests_per_10s=100_000)) as client:
-            for _ in range(2):  # the second look goes by what changed
-                found = client.drive(watch.look(client.backend)).figures["figures"]
-                assert found == pytest.approx(expected), version
+            found = client.drive(watch.look(client.backend)).figures["figures"]
+            assert found == pytest.approx(expected), version
+
+
+@pytest.mark.parametrize("version", ["v1", "v2"])
+def test_each_look_sees_what_was_given_changed_or_taken_back(langsmith: LangSmithStandIn, version: str) -> None:
+    """A look reads all feedback as it is now, however long ago it was given."""
+    project = str(uuid4())
+    runs = [langsmith.add_run(project=project, start_time=START, end_time=START) for _ in range(2)]
+    first = langsmith.add_feedback(runs[0], score=1, created_at=START.isoformat(), modified_at=START.isoformat())
+    watch = FeedbackWatch(
+        Selection(project=project, start=START, end=START + DAY, closes=START + DAY),
+        condition=parse("coverage(user_score) == 1 and min(user_score) == 1"),
+    )
+    server: Any = {"api_url": langsmith.url, "api_key": langsmith.api_key, "api_version": version}
+    with LangSmithClient(Settings(**server, requests_per_10s=100_000)) as client:
+
+        def figures() -> list[float]:
+            return list(client.drive(watch.look(client.backend)).figures["figures"].values())
+
+        assert figures() == [0.5, 1]
+        second = langsmith.add_feedback(runs[1], score=1)
+        assert figures() == [1, 1]
+        langsmith.update_feedback(first, score=0)
+        assert figures() == [1, 0]
+        langsmith.withdraw_feedback(second)
+        assert figures() == [0.5, 0]

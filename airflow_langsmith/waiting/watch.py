@@ -1,4 +1,4 @@
-"""Looking at LangSmith again and again, and what a look came to."""
+"""A watch, what a look of it returns, and when that belongs in the log."""
 
 from __future__ import annotations
 
@@ -7,21 +7,20 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Self
 
 from airflow_langsmith.api import RunQuery, Settings
 from airflow_langsmith.api.addresses import project_url
 from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.flow import Flow
-from airflow_langsmith.watch.selection import Selection
+from airflow_langsmith.waiting.selection import Selection
+from airflow_langsmith.waiting.verdict import State
 
-State = Literal["waiting", "met", "failed"]
-
-LOG_EVERY = timedelta(minutes=10)
+LOG_INTERVAL = timedelta(minutes=10)
 
 
 class Clock:
-    """The time, and waiting for it; a test gives another one."""
+    """The time, and a pause. Tests replace it."""
 
     def now(self) -> datetime:
         """Return the time in UTC."""
@@ -38,7 +37,7 @@ CLOCK = Clock()
 @dataclass(frozen=True)
 class Outcome:
     """
-    What a look found.
+    The outcome of a look.
 
     ``reason`` explains ``state`` to people, ``elapsed`` adds what changes with the clock alone, and ``figures`` are the
     measurements as JSON::
@@ -59,38 +58,38 @@ class Outcome:
 
 @dataclass
 class LogThrottle:
-    """Lets a line into the log when its reason changed, and otherwise once in ten minutes."""
+    """Lets a line into the log if its reason changed, and otherwise once in ten minutes."""
 
     reason: str = ""
     logged_at: datetime | None = None
 
     def is_due(self, reason: str, now: datetime) -> bool:
         """Return whether the line belongs in the log now, and count it as logged if so."""
-        if reason == self.reason and self.logged_at is not None and now - self.logged_at < LOG_EVERY:
+        if reason == self.reason and self.logged_at is not None and now - self.logged_at < LOG_INTERVAL:
             return False
         self.reason, self.logged_at = reason, now
         return True
 
     def serialize(self) -> dict[str, Any]:
-        """Write it as JSON, for the next process of a rescheduled sensor."""
+        """Return it as JSON, for the next process of a rescheduled sensor."""
         return {"reason": self.reason, "logged_at": self.logged_at and self.logged_at.isoformat()}
 
     @classmethod
-    def of(cls, written: Mapping[str, Any]) -> Self:
-        """Read it back."""
-        logged_at = written.get("logged_at")
-        return cls(str(written.get("reason", "")), datetime.fromisoformat(logged_at) if logged_at else None)
+    def deserialize(cls, state: Mapping[str, Any]) -> Self:
+        """Return what :meth:`serialize` wrote."""
+        logged_at = state.get("logged_at")
+        return cls(str(state.get("reason", "")), datetime.fromisoformat(logged_at) if logged_at else None)
 
 
 class Watch(ABC):
     """
-    Something to look at until it is no longer ``waiting``.
+    Looks at the selected runs until the state is ``met`` or ``failed``.
 
-    It may keep between looks what makes the next one cheaper or more exact. :meth:`serialize` writes its arguments and
-    the state that must not be lost as JSON; :meth:`of` continues from there in another process.
+    :meth:`serialize` returns the arguments, and the state that the next look needs, as JSON. :meth:`deserialize`
+    continues from there in another process.
     """
 
-    remembers: ClassVar[bool] = False  # whether the next look needs the state of the last one
+    has_state: ClassVar[bool] = False  # whether the next look needs state from the last one
 
     def __init__(self, selection: Selection, clock: Clock) -> None:
         self.selection = selection
@@ -99,25 +98,25 @@ class Watch(ABC):
 
     @classmethod
     @abstractmethod
-    def of(cls, selection: Selection, written: Mapping[str, Any], clock: Clock = CLOCK) -> Self:
-        """Read it back."""
+    def deserialize(cls, selection: Selection, state: Mapping[str, Any], clock: Clock = CLOCK) -> Self:
+        """Return the watch that :meth:`serialize` wrote."""
 
     @abstractmethod
     def serialize(self) -> dict[str, Any]:
-        """Write it down, without the selection."""
+        """Return the arguments and the state as JSON, without the selection."""
 
     @abstractmethod
     def look(self, backend: Backend) -> Flow[Outcome]:
-        """Ask LangSmith, and judge."""
+        """Read the runs from LangSmith, and judge them."""
 
     def query(self, backend: Backend) -> Flow[RunQuery]:
-        """Write the query; its project is looked up once."""
+        """Return the query. Its project is looked up once."""
         if self._query is None:
             self._query = yield from self.selection.query(backend)
         return self._query
 
     def result(self, outcome: Outcome, settings: Settings) -> dict[str, Any]:
-        """Tell the outcome with the window and a link to it, for XCom."""
+        """Return the figures, the window and a link to it, for XCom."""
         return {
             **outcome.figures,
             "project": self.selection.project,

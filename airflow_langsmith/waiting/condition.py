@@ -1,0 +1,205 @@
+"""
+A condition as a tree: measures compared with numbers, joined by ``and`` and ``or``.
+
+``coverage(user_score) >= 0.9 and avg(user_score) >= 0.8`` is this::
+
+    And((
+        Comparison(Measure("coverage", "user_score"), ">=", 0.9),
+        Comparison(Measure("avg", "user_score"), ">=", 0.8),
+    ))
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Final
+
+BARE_KEY = re.compile(r"[^\W\d][\w.-]*")
+
+# Operator -> the orders for which it is true: the left number is below (-1), equal to (0) or above (1) the right.
+OPERATORS: Final[Mapping[str, frozenset[int]]] = {
+    "<": frozenset({-1}),
+    "<=": frozenset({-1, 0}),
+    ">": frozenset({1}),
+    ">=": frozenset({0, 1}),
+    "==": frozenset({0}),
+    "!=": frozenset({-1, 1}),
+}
+OPPOSITE: Final = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
+
+
+def order(left: float, right: float) -> int:
+    """
+    Return whether the left number is below (-1), equal to (0) or above (1) the right.
+
+    Numbers are equal if they differ by at most a billionth of the larger one, or 1e-12: a sum of tenths is not exact.
+
+    >>> order(0.1 + 0.2, 0.3), order(0.1 + 0.2 - 0.3, 0), order(0.3000001, 0.3)
+    (0, 0, 1)
+    """
+    if math.isclose(left, right, rel_tol=1e-9, abs_tol=1e-12):
+        return 0
+    return 1 if left > right else -1
+
+
+def format_number(number: float) -> str:
+    """
+    Return the shortest text that reads back as the number.
+
+    >>> format_number(1.0), format_number(0.33), format_number(1e300)
+    ('1', '0.33', '1e+300')
+    """
+    number = float(number) + 0.0  # -0.0 becomes 0.0
+    return f"{number:.0f}" if number.is_integer() and abs(number) < 1e15 else repr(number)  # noqa: PLR2004  # above, digits are noise
+
+
+@dataclass(frozen=True)
+class Kind:
+    """The arguments of a measure, and the range of its figures. None means no bound."""
+
+    arguments: tuple[str, ...]
+    low: int | None = None
+    high: int | None = None
+    is_whole: bool = False
+
+    def orders(self, bound: float) -> frozenset[int]:
+        """Return the orders that a figure of this kind can have to a number."""
+        lowest = -1 if self.low is None else order(self.low, bound)
+        highest = 1 if self.high is None else order(self.high, bound)
+        is_fraction = order(float(round(bound)), bound) != 0
+        return frozenset(range(lowest, highest + 1)) - ({0} if self.is_whole and is_fraction else set())
+
+    def __str__(self) -> str:
+        if self.is_whole:
+            return "a whole number from 0 up"
+        return "any number" if self.low is None else f"a number from {self.low} to {self.high}"
+
+
+KINDS = {
+    "count": Kind(("key",), low=0, is_whole=True),
+    "runs": Kind(("key",), low=0, is_whole=True),
+    "coverage": Kind(("key",), low=0, high=1),
+    "avg": Kind(("key",)),
+    "min": Kind(("key",)),
+    "max": Kind(("key",)),
+    "share": Kind(("key", "value"), low=0, high=1),
+    "total": Kind((), low=0, is_whole=True),
+}
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure: ``share(user_score, 1)``. Its value is a score (a number) or a label (a text)."""
+
+    name: str
+    key: str = ""
+    value: float | str = 0.0
+
+    @property
+    def kind(self) -> Kind:
+        """The arguments of the measure, and the range of its figures."""
+        return KINDS[self.name]
+
+    def __str__(self) -> str:
+        value = _quoted(self.value) if isinstance(self.value, str) else format_number(self.value)
+        key = self.key if BARE_KEY.fullmatch(self.key) else _quoted(self.key)
+        return f"{self.name}({', '.join((key, value)[: len(self.kind.arguments)])})"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A measure compared with a number."""
+
+    measure: Measure
+    operator: str
+    number: float
+
+    @property
+    def constant(self) -> bool | None:
+        """True if every possible figure fulfils it, False if none does, None if it depends on the figure."""
+        possible, allowed = self.measure.kind.orders(self.number), OPERATORS[self.operator]
+        return True if possible <= allowed else None if possible & allowed else False
+
+    def holds(self, figure: float | None) -> bool | None:
+        """Return whether the figure fulfils it; None for an undefined figure."""
+        return None if figure is None else order(figure, self.number) in OPERATORS[self.operator]
+
+    @property
+    def bound(self) -> str:
+        """The operator and the number: ``>= 0.9``."""
+        return f"{self.operator} {format_number(self.number)}"
+
+    def __str__(self) -> str:
+        return f"{self.measure} {self.bound}"
+
+
+@dataclass(frozen=True)
+class And:
+    """True if all its parts are."""
+
+    parts: tuple[Node, ...]
+
+    def __str__(self) -> str:
+        return " and ".join(f"({part})" if isinstance(part, Or) else str(part) for part in self.parts)
+
+
+@dataclass(frozen=True)
+class Or:
+    """True if one of its parts is."""
+
+    parts: tuple[Node, ...]
+
+    def __str__(self) -> str:
+        return " or ".join(str(part) for part in self.parts)
+
+
+Node = Comparison | And | Or
+
+
+def join(kind: type[And | Or], parts: list[Node]) -> Node:
+    """Join parts. No ``and`` is directly in an ``and``, no ``or`` in an ``or``, and one part stays as it is."""
+    flat: list[Node] = []
+    for part in parts:
+        flat += part.parts if isinstance(part, kind) else (part,)
+    return flat[0] if len(flat) == 1 else kind(tuple(flat))
+
+
+@dataclass(frozen=True)
+class Condition:
+    """A condition. Its text is canonical: it parses to the same tree."""
+
+    tree: Node
+
+    def __str__(self) -> str:
+        return str(self.tree)
+
+    @cached_property
+    def measures(self) -> tuple[Measure, ...]:
+        """Its measures, each once, in order."""
+        return tuple(dict.fromkeys(_measures(self.tree)))
+
+    @property
+    def keys(self) -> frozenset[str]:
+        """The feedback keys of its measures."""
+        return frozenset(measure.key for measure in self.measures if measure.kind.arguments)
+
+    @property
+    def counted_keys(self) -> frozenset[str]:
+        """The keys of ``count`` and ``share``, which count each piece of feedback."""
+        return frozenset(measure.key for measure in self.measures if measure.name in ("count", "share"))
+
+
+def _measures(node: Node) -> Iterator[Measure]:
+    if isinstance(node, Comparison):
+        yield node.measure
+    else:
+        for part in node.parts:
+            yield from _measures(part)
+
+
+def _quoted(text: str) -> str:
+    return '"' + re.sub(r'(["\\])', r"\\\1", text) + '"'
