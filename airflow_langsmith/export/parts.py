@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_right
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from itertools import chain
@@ -55,9 +55,9 @@ class Parts:
         """Write rows; give the parts that this fills."""
         start = 0
         while start < rows.count:
-            piece = self._fitting(rows.part(start, min(rows.count, start + self._max_rows - self._rows)))
+            piece, size = self._fitting(rows.part(start, min(rows.count, start + self._max_rows - self._rows)))
             if piece.count:
-                self._encode(piece)
+                self._encode(piece, size)
                 start += piece.count
             if self._rows == self._max_rows or not piece.count:
                 yield self._close()
@@ -65,7 +65,7 @@ class Parts:
     def finish(self) -> Iterator[Part]:
         """Give the last part; if there were no rows, one with none, so that readers find the schema."""
         if self._encoder is None and self._number == 0:
-            self._encode(self._view.rows([]))
+            self._encode(self._view.rows([]), 0)
         if self._encoder is not None:
             yield self._close()
 
@@ -75,13 +75,18 @@ class Parts:
             with suppress(Exception):  # what ended the export is the news
                 self._encoder.close()
 
-    def _fitting(self, rows: Rows) -> Rows:
-        """Take the first rows, as many as the part has bytes left for; the first row of a part always fits."""
-        left = self._max_bytes - self._bytes
-        if self._size(rows) <= left:
-            return rows
+    def _fitting(self, rows: Rows) -> tuple[Rows, int]:
+        """
+        Take the first rows, as many as the part has bytes left for; the first row of a part always fits.
+
+        :return: these rows and their bytes.
+        """
+        left, size = self._max_bytes - self._bytes, self._size(rows)
+        if size <= left:
+            return rows, size
         count = bisect_right(range(1, rows.count + 1), left, key=lambda count: self._size(rows.part(0, count)))
-        return rows.part(0, max(count, 0 if self._rows else 1))
+        fitting = rows.part(0, max(count, 0 if self._rows else 1))
+        return fitting, self._size(fitting)
 
     def _size(self, rows: Rows) -> int:
         """Count the bytes of all values."""
@@ -96,13 +101,13 @@ class Parts:
                 ) from error
         return total
 
-    def _encode(self, rows: Rows) -> None:
+    def _encode(self, rows: Rows, size: int) -> None:
         with self._failing():
             if self._encoder is None:
                 self._encoder = self._format.open(self._local, self._view)
             self._encoder.write(rows)
         self._rows += rows.count
-        self._bytes += self._size(rows)
+        self._bytes += size
 
     def _close(self) -> Part:
         if self._encoder is None:
@@ -130,10 +135,15 @@ def _numbers_size(values: list[Any]) -> int:
     return NUMBER_BYTES * len(values)
 
 
+def _texts_size(texts: Iterable[str | None]) -> int:
+    text = "".join(filter(None, texts))
+    return len(text) if text.isascii() else len(text.encode())
+
+
 _SIZES: dict[ColumnType, Callable[[list[Any]], int]] = {
-    "string": lambda values: len("".join(filter(None, values)).encode()),
+    "string": _texts_size,
     "json": lambda values: sum(map(len, filter(None, values))),
-    "strings": lambda values: len("".join(chain.from_iterable(filter(None, values))).encode()),
+    "strings": lambda values: _texts_size(chain.from_iterable(filter(None, values))),
     "boolean": _numbers_size,
     "integer": _numbers_size,
     "number": _numbers_size,
