@@ -96,12 +96,8 @@ class ApiError(LangSmithError):
         self, status: int, method: str, path: str, detail: str, about: str = "", retry_after: float | None = None
     ) -> None:
         super().__init__(status, method, path, detail, about, retry_after)
-        self.status = status
-        self.method = method
-        self.path = masked(path)
-        self.detail = masked(detail)
-        self.about = masked(about)
-        self.retry_after = retry_after
+        # As they are masked above.
+        self.status, self.method, self.path, self.detail, self.about, self.retry_after = self.args
         self.is_deprecated = False  # whether the answer said that this address will be removed
         self.better_advice = ""  # in place of the kind's own, if more is known
 

@@ -23,6 +23,7 @@ from msgspec import Raw
 from airflow_langsmith.api.attachments import Attached, Link, attach
 from airflow_langsmith.api.payloads import Blob, json_blob, text_blob
 from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.wire import NULL
 
 FIELDS = ("inputs_s3_urls", "outputs_s3_urls", "s3_urls")  # of a run, whichever version sends them
 _PAYLOADS = frozenset(("error", "inputs", "outputs", "events", "extra", "metadata", "serialized", "feedback_stats"))
@@ -31,7 +32,7 @@ _IN_S3_URLS = ("error", "events", "extra", "serialized")
 _NOWHERE = Link("")
 _OTHER_SCHEME = re.compile(r"(?!https?:)[a-z][a-z0-9+.-]*:", re.IGNORECASE)  # such as s3:
 
-Put = Callable[[Run, str, Raw], None]
+Derive = Callable[[Run, str], None]
 
 
 def are_in(run: Any) -> bool:
@@ -40,13 +41,13 @@ def are_in(run: Any) -> bool:
 
 
 def read(
-    run: Any, wanted: Collection[str], put: Put, files: Any, prefix: str = ""
+    run: Any, wanted: Collection[str], derive: Derive, files: Any, prefix: str = ""
 ) -> tuple[list[Blob], list[Attached]]:
     """
     Read the links of a run, and take them out of it, because they are secrets, and what was sent in place of payloads.
 
     :param wanted: The fields that are asked for; links of others are passed over.
-    :param put: Puts a payload that is JSON into its field.
+    :param derive: Fills what is made of a field whose JSON has come.
     :param files: Links to files by name, behind a prefix.
     :return: the payloads to be fetched, and the files that may be.
     """
@@ -59,14 +60,19 @@ def read(
         links |= {"attachments": _NOWHERE} if files else {}
     for name in FIELDS:
         setattr(run, name, None)
-    return [_blob(run, name, link, put) for name, link in links.items() if name in wanted], attached
+    return [_blob(run, name, link, derive) for name, link in links.items() if name in wanted], attached
 
 
-def _blob(run: Run, name: str, link: Link, put: Put) -> Blob:
+def _blob(run: Run, name: str, link: Link, derive: Derive) -> Blob:
     setattr(run, name, None)
     if name == "error":
         return text_blob(run, name, link.url, partial(setattr, run, name))
-    return json_blob(run, name, link.url, partial(put, run, name))
+
+    def put(payload: Raw) -> None:
+        setattr(run, name, None if payload == NULL else payload)
+        derive(run, name)
+
+    return json_blob(run, name, link.url, put)
 
 
 def _payload_links(run: Any) -> dict[str, Link]:

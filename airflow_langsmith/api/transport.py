@@ -58,7 +58,7 @@ class Transport:
         deadline = Deadline(self._settings.timeout)
         try:
             asked = _build(self._http, self._url(request.path), request, self._settings)
-            with _unlogged(request), _within(deadline):
+            with _inside(_ASKED, request), _inside(_DEADLINE, deadline):
                 answer = self._http.send(asked, stream=True)
                 with closing(answer), _body(request, answer) as body:
                     for piece in answer.iter_raw():
@@ -118,7 +118,7 @@ class AsyncTransport:
         try:
             asked = _build(http, url(request.path), request, self._settings)
             async with timeout_at(deadline.at) as limit:
-                with _unlogged(request):
+                with _inside(_ASKED, request):
                     answer = await http.send(asked, stream=True)
                 async with aclosing(answer):
                     with _body(request, answer) as body:
@@ -179,17 +179,20 @@ def _response(answer: httpx.Response, content: bytes, request: Request, settings
     return Response(answer.status_code, headers, content)
 
 
-_DEADLINE: ContextVar[Deadline] = ContextVar("_DEADLINE")
+V = TypeVar("V")
+
+_DEADLINE: ContextVar[Deadline] = ContextVar("_DEADLINE")  # of what this thread reads
+_ASKED: ContextVar[Request | None] = ContextVar("_ASKED", default=None)  # whose secrets stay out of the logs below
 
 
 @contextmanager
-def _within(deadline: Deadline) -> Iterator[None]:
-    """Bound what this thread reads by a deadline."""
-    token = _DEADLINE.set(deadline)
+def _inside(variable: ContextVar[V], value: V) -> Iterator[None]:
+    """Give a variable its value inside of a block."""
+    token = variable.set(value)
     try:
         yield
     finally:
-        _DEADLINE.reset(token)
+        variable.reset(token)
 
 
 def _read_in_time(read: Callable[..., bytes], max_bytes: int, timeout: float | None = None) -> bytes:
@@ -201,19 +204,6 @@ def _read_in_time(read: Callable[..., bytes], max_bytes: int, timeout: float | N
     came = read(max_bytes, left if timeout is None else min(timeout, left))
     deadline.extend(len(came))
     return came
-
-
-_ASKED: ContextVar[Request | None] = ContextVar("_ASKED", default=None)
-
-
-@contextmanager
-def _unlogged(request: Request) -> Iterator[None]:
-    """Keep secrets out of the logs of httpx and httpcore: addresses that are secrets, and what a server echoes."""
-    token = _ASKED.set(request)
-    try:
-        yield
-    finally:
-        _ASKED.reset(token)
 
 
 def _without_secrets(record: logging.LogRecord) -> bool:

@@ -130,7 +130,7 @@ def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> tuple[l
     elsewhere: list[Blob] = []
     attached: list[Attached] = []
     for run in filter(links.are_in, runs):
-        blobs, files = links.read(run, wanted, _put, run.s3_urls, _ATTACHMENT)
+        blobs, files = links.read(run, wanted, _derive, run.s3_urls, _ATTACHMENT)
         elsewhere += blobs
         attached += files
     if "metadata" in wanted:
@@ -139,9 +139,8 @@ def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> tuple[l
     return runs, elsewhere, attached
 
 
-def _put(run: Run, name: str, payload: Raw) -> None:
-    """Put a payload that came late where it belongs, and what follows from it."""
-    setattr(run, name, None if payload == NULL else payload)
+def _derive(run: Run, name: str) -> None:
+    """Fill what is made of a payload that came late."""
     if name == "extra":
         _read_extra([run])
     if name in _INSIDE_EXTRA | {"extra"}:

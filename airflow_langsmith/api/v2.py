@@ -19,7 +19,7 @@ from airflow_langsmith.api.flow import LARGEST_RUN, Request
 from airflow_langsmith.api.payloads import Blob
 from airflow_langsmith.api.query import FIELDS, MARGIN, RunQuery, instant
 from airflow_langsmith.api.records import Page, Project, Run
-from airflow_langsmith.api.wire import NULL, WireRun, decode, mend, read_metadata
+from airflow_langsmith.api.wire import WireRun, decode, mend, read_metadata
 
 NAME = "v2"
 PATH = "/api/v2/runs/query"
@@ -162,14 +162,13 @@ def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> tuple[l
         if run.parent_run_ids:
             run.parent_run_id = run.parent_run_ids[-1]
         if run.attachments is not None or links.are_in(run):
-            blobs, files = links.read(run, wanted, _put, run.attachments)
+            blobs, files = links.read(run, wanted, _derive, run.attachments)
             elsewhere += blobs
             attached += files
     return mend(runs, project, wanted), elsewhere, attached
 
 
-def _put(run: Run, name: str, payload: Raw) -> None:
-    """Put a payload that came late where it belongs, and what follows from it."""
-    setattr(run, name, None if payload == NULL else payload)
+def _derive(run: Run, name: str) -> None:
+    """Fill what is made of a payload that came late."""
     if name == "metadata":
         read_metadata([run])
