@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.messages import shortened
 from airflow_langsmith.api.sampling import Sample
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.messages import shortened
 
 # What reading JSON, or a value as Python prints it, raises; some texts are nested too deeply.
 _UNREADABLE = (ValueError, SyntaxError, TypeError, RecursionError, MemoryError)

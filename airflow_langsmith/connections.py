@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from airflow_langsmith.airflow_sdk import AirflowNotFoundException, BaseHook
-from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from airflow_langsmith.airflow_sdk import Connection

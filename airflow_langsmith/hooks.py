@@ -14,18 +14,18 @@ import msgspec
 
 from airflow_langsmith import arguments
 from airflow_langsmith.airflow_sdk import BaseHook, mask_secret
-from airflow_langsmith.api.addresses import named
 from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
-from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.filters import Expression, thread
+from airflow_langsmith.api.dotted_order import tree_order
 from airflow_langsmith.api.hosts import address_of
-from airflow_langsmith.api.messages import one_of
 from airflow_langsmith.api.query import BEGINNING, FIELDS, RunQuery
 from airflow_langsmith.api.records import Feedback, Project, Run
 from airflow_langsmith.api.settings import FIELDS as EXTRAS
 from airflow_langsmith.api.settings import Settings
-from airflow_langsmith.api.tree import tree_order
+from airflow_langsmith.api.ui_urls import named
 from airflow_langsmith.connections import connection_of, extra_of
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.filters import Expression, thread
+from airflow_langsmith.messages import one_of
 from airflow_langsmith.provider_info import CONNECTION_TYPE
 
 if TYPE_CHECKING:
@@ -72,7 +72,7 @@ class LangSmithHook(BaseHook):
     Reads LangSmith by an Airflow connection of type ``langsmith``.
 
     A client is made when first needed and keeps its connections until :meth:`close`; the hook is a context manager.
-    Methods raise the errors of :mod:`airflow_langsmith.api.errors`.
+    Methods raise the errors of :mod:`airflow_langsmith.errors`.
 
     :param langsmith_conn_id: The connection's id.
     """

@@ -81,7 +81,7 @@ def get_provider_info() -> dict[str, Any]:
         "operators": [
             {
                 "integration-name": _INTEGRATION,
-                "python-modules": ["airflow_langsmith.operators.export", "airflow_langsmith.operators.query"],
+                "python-modules": ["airflow_langsmith.operators.export", "airflow_langsmith.operators.runs"],
             }
         ],
         "sensors": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_langsmith.sensors"]}],

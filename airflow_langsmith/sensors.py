@@ -10,6 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_langsmith import arguments
+from airflow_langsmith.airflow_errors import FailWhenError, LangSmithException, airflow_errors
 from airflow_langsmith.airflow_sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
@@ -22,13 +23,12 @@ from airflow_langsmith.airflow_sdk import (
     TaskDeferralTimeout,
     conf,
 )
-from airflow_langsmith.api.backend import Backend
-from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
-from airflow_langsmith.api.messages import lay_out
+from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.query import BEGINNING
-from airflow_langsmith.exceptions import FailWhenError, LangSmithException, airflow_errors
+from airflow_langsmith.errors import ConfigurationError, LangSmithError
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithProjectLink
+from airflow_langsmith.messages import lay_out
 from airflow_langsmith.operators.base import LangSmithRunsOperator
 from airflow_langsmith.operators.literals import check_literals
 from airflow_langsmith.operators.report import period
@@ -75,7 +75,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         super().__init__(poke_interval=seconds(poke_interval, "poke_interval"), **kwargs)
         self.deferrable = deferrable
         self._watch: Watch | None = None
-        self._backend: Backend | None = None
+        self._backend: VersionNegotiator | None = None
         self._throttle = LogThrottle()
         self._times_out_at = self._deadline = _NEVER
 
@@ -122,7 +122,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         with airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
             self._watch = watch = self._watch or self._begin(context)
             client = hook.get_conn()
-            self._backend = self._backend or client.backend  # which asks for the API's version, and logs it, once
+            self._backend = self._backend or client.negotiator  # which asks for the API's version, and logs it, once
             try:
                 outcome = client.drive(watch.look(self._backend))
             except LangSmithError as error:

@@ -17,11 +17,11 @@ from typing import Any, ClassVar, TypeVar
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from airflow_langsmith import arguments
-from airflow_langsmith.api import AsyncLangSmithClient
-from airflow_langsmith.api.errors import ConfigurationError, LangSmithError, TransportError
-from airflow_langsmith.api.filters import Filter
-from airflow_langsmith.api.messages import one_of
+from airflow_langsmith.api.client import AsyncLangSmithClient
+from airflow_langsmith.errors import ConfigurationError, LangSmithError, TransportError
+from airflow_langsmith.filters import Filter
 from airflow_langsmith.hooks import LangSmithHook
+from airflow_langsmith.messages import one_of
 from airflow_langsmith.waiting import FeedbackWatch, Selection, SettledWatch, parse
 from airflow_langsmith.waiting.watch import CLOCK, Clock, LogThrottle, Outcome, Watch
 from airflow_langsmith.windows import duration, seconds
@@ -45,7 +45,7 @@ async def _look(client: AsyncLangSmithClient, watch: Watch, longest: float) -> O
     """Look once, for ``longest`` seconds at most: each answer has its own timeout, but their number has no end."""
     try:
         async with timeout(longest):
-            return await client.drive(watch.look(client.backend))
+            return await client.drive(watch.look(client.negotiator))
     except TimeoutError:
         raise LateLookError(f"the look did not end within {longest:.0f} s") from None
 

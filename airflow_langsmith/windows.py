@@ -12,13 +12,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from typing import Any, ClassVar, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import pendulum
 
-from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
-from airflow_langsmith.api.messages import one_of
 from airflow_langsmith.clocks import DAY, Zone, ZoneClock, changes, plain
+from airflow_langsmith.errors import WindowError, WindowNotClosedError
+from airflow_langsmith.messages import one_of
 from airflow_langsmith.schedules import Schedule
 
 Align = Literal["hour", "day"]
@@ -29,16 +29,6 @@ _LENGTH = re.compile(r"(\d+)\s*([smhdw])")
 _LONGEST = timedelta(days=36_525)  # far from what would lead off the calendar
 _YEARS = range(1900, 9000)
 _NO_VALUE = ("", "None", "none", "null")  # what Jinja makes of a value that is not there
-
-
-class WindowError(ConfigurationError):
-    """A window that is not there, or cannot be meant; the DAG has to change."""
-
-
-class WindowNotClosedError(LangSmithError):
-    """The window ends too late to be complete yet; a later try will find it closed."""
-
-    retriable: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 from airflow.sdk import DAG, Param, task
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from airflow_langsmith.api.filters import and_, failed, neq
+from airflow_langsmith.filters import and_, failed, neq
 from airflow_langsmith.operators import LangSmithListRunsOperator, LangSmithReadRunOperator
 
 with DAG(

@@ -61,7 +61,7 @@ with DAG(
         import duckdb  # noqa: PLC0415  # the worker's, not the DAG processor's
         import pyarrow.parquet as pq  # noqa: PLC0415
 
-        from airflow_langsmith.export import read_manifest  # noqa: PLC0415
+        from airflow_langsmith.manifest import read_manifest  # noqa: PLC0415
 
         folder = ObjectStoragePath(exported["manifest"]).parent
         with duckdb.connect((params or {})["database"]) as database:

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from airflow_langsmith import api, export, windows
 from airflow_langsmith.api import v1, v2
-from airflow_langsmith.api.errors import LangSmithError
+from airflow_langsmith.errors import LangSmithError
+from airflow_langsmith.transform.redact import TEXTS
 from airflow_langsmith.views import VIEWS, Column
 from airflow_langsmith.views.columns import IDS
-from airflow_langsmith.views.redact import TEXTS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 RAISED_BY = (api.__name__, export.__name__, windows.__name__)

@@ -38,8 +38,12 @@ import hypothesis  # noqa: E402
 import pytest  # noqa: E402
 from structlog.testing import capture_logs  # noqa: E402
 
-from airflow_langsmith.api import LangSmithClient, RunQuery, Settings  # noqa: E402
-from airflow_langsmith.export import Exported, Target, export, format_of, read_manifest  # noqa: E402
+from airflow_langsmith.api.client import LangSmithClient  # noqa: E402
+from airflow_langsmith.api.query import RunQuery  # noqa: E402
+from airflow_langsmith.api.settings import Settings  # noqa: E402
+from airflow_langsmith.export.encoders import format_of  # noqa: E402
+from airflow_langsmith.export.run import Exported, OutputOptions, export  # noqa: E402
+from airflow_langsmith.manifest import read_manifest  # noqa: E402
 from airflow_langsmith.testing import LangSmithStandIn  # noqa: E402
 from airflow_langsmith.views import view_of  # noqa: E402
 
@@ -171,7 +175,9 @@ def export_runs(tmp_path: Path) -> Export:
         view = view_of("runs", columns)
         asked = RunQuery(project=client.project(project), start=start, end=end, fields=view.fields, **(query or {}))
         format_ = format_of(target.pop("format", "parquet"), target.pop("compression", None))
-        exported = export(client, asked, view, Target(destination=f"file://{tmp_path}", format=format_, **target))
+        exported = export(
+            client, asked, view, OutputOptions(destination=f"file://{tmp_path}", format=format_, **target)
+        )
         assert exported is not None
         return exported
 

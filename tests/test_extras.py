@@ -20,7 +20,7 @@ WITHOUT = """
 import sys
 packages, code = sys.argv[1:]
 sys.modules.update(dict.fromkeys(packages.split(",")))
-from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.errors import ConfigurationError
 try:
     exec(code)
 except ConfigurationError as error:

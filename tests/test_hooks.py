@@ -18,12 +18,12 @@ from airflow.sdk import Connection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_langsmith.api.errors import ConfigurationError, InvalidQueryError, LangSmithError
-from airflow_langsmith.api.filters import thread
-from airflow_langsmith.api.messages import MAX_LINE
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.arguments import NARROWING
+from airflow_langsmith.errors import ConfigurationError, InvalidQueryError, LangSmithError
+from airflow_langsmith.filters import thread
 from airflow_langsmith.hooks import LangSmithHook
+from airflow_langsmith.messages import MAX_LINE
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.versions import AIRFLOW
 from tests.wording import says
@@ -492,7 +492,7 @@ def test_the_key_is_masked_and_nothing_else_is(langsmith: LangSmithStandIn) -> N
                 "http://::1",
                 "https://example.com/langsmith",
             ),
-            *("http://backend", "https://langsmith.example.com/api/v1", "europe-west4.p.api.smith.langchain.com"),
+            *("http://negotiator", "https://langsmith.example.com/api/v1", "europe-west4.p.api.smith.langchain.com"),
         ]
     ),
     port=st.sampled_from([None, 0, 1984]),

@@ -16,7 +16,8 @@ from airflow.timetables.base import DataInterval, TimeRestriction, Timetable
 from airflow.timetables.interval import CronDataIntervalTimetable, DeltaDataIntervalTimetable
 from airflow.timetables.trigger import CronTriggerTimetable, DeltaTriggerTimetable, MultipleCronTriggerTimetable
 
-from airflow_langsmith.windows import TimeWindow, WindowError, resolve, split, trailing
+from airflow_langsmith.errors import WindowError
+from airflow_langsmith.windows import TimeWindow, resolve, split, trailing
 from tests.wording import words
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)

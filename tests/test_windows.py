@@ -14,7 +14,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from airflow_langsmith.windows import TimeWindow, WindowError, WindowNotClosedError, resolve, split, trailing
+from airflow_langsmith.errors import WindowError, WindowNotClosedError
+from airflow_langsmith.windows import TimeWindow, resolve, split, trailing
 from tests.wording import says, words
 
 NOW = datetime(2026, 11, 22, 10, 2, 34, tzinfo=UTC)

@@ -2,7 +2,7 @@
 LangSmith's HTTP API, in either of its versions, as pages of run records.
 
 ``settings`` says where and with which key, and ``hosts`` reads the address; ``query`` is what is asked, in words of
-``filters``, which ``syntax`` checks; ``backend`` chooses ``v1`` or ``v2``, which write and read it on the wire;
+``filters``, which ``syntax`` checks; ``negotiator`` chooses ``v1`` or ``v2``, which write and read it on the wire;
 ``wire`` decodes all bodies, ``mending`` what is almost JSON. ``walk`` turns one query into all its pages, ``listing`` a
 list that is paged by number; ``ids`` tells what came before. ``single``, ``reads``, ``census``, ``stats`` and
 ``retention`` ask all else. ``payloads`` and ``attachments`` fetch what pages leave out, ``media`` knows its types.
@@ -11,21 +11,3 @@ list that is paged by number; ``ids`` tells what came before. ``single``, ``read
 ``addresses`` are its places in the UI. ``errors`` is what goes wrong, ``messages`` how it reads. ``templates`` renders
 filters. Knows nothing of Airflow, files or tables.
 """
-
-from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
-from airflow_langsmith.api.errors import LangSmithError
-from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.records import Feedback, Page, Project, Run
-from airflow_langsmith.api.settings import Settings
-
-__all__ = [
-    "AsyncLangSmithClient",
-    "Feedback",
-    "LangSmithClient",
-    "LangSmithError",
-    "Page",
-    "Project",
-    "Run",
-    "RunQuery",
-    "Settings",
-]

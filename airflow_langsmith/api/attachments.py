@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from airflow_langsmith.api.errors import TransportError
 from airflow_langsmith.api.flow import Backoff, Flow, Response
-from airflow_langsmith.api.media import told, type_of
+from airflow_langsmith.api.media_types import told, type_of
 from airflow_langsmith.api.payloads import Blob, fetch
 from airflow_langsmith.api.records import Attachment, Run
+from airflow_langsmith.errors import TransportError
 
 # Bytes of one file. LangSmith documents no limit; eight of them at once still fit on the disk of a small worker.
 LARGEST = 256 * 1024 * 1024

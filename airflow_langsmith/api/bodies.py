@@ -7,8 +7,8 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from airflow_langsmith.api.encodings import PackingError, Unpacker, unpacker
-from airflow_langsmith.api.errors import LargePayloadError
 from airflow_langsmith.api.flow import Request
+from airflow_langsmith.errors import LargePayloadError
 
 PART = 1024 * 1024  # bytes of a body as it travels; most are smaller, and unpacked in one piece, which is fastest
 LARGEST_PIECE = 16 * 1024 * 1024  # bytes that are unpacked in one piece

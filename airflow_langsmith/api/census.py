@@ -8,17 +8,17 @@ from dataclasses import replace
 
 import msgspec
 
-from airflow_langsmith.api.backend import Backend
-from airflow_langsmith.api.errors import GONE, ApiError
-from airflow_langsmith.api.filters import added, eq, or_
-from airflow_langsmith.api.flow import Flow, exchange
+from airflow_langsmith.api.decoding import decode, finite
+from airflow_langsmith.api.flow import Flow, with_retries
 from airflow_langsmith.api.ids import IdSet
+from airflow_langsmith.api.negotiation import VersionNegotiator
+from airflow_langsmith.api.pagination import Pagination
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.reads import FeedbackWalk
+from airflow_langsmith.api.reads import FeedbackPagination
 from airflow_langsmith.api.records import Feedback, Run
 from airflow_langsmith.api.stats import question, read
-from airflow_langsmith.api.walk import Walk
-from airflow_langsmith.api.wire import decode, finite
+from airflow_langsmith.errors import GONE, ApiError
+from airflow_langsmith.filters import added, eq, or_
 
 log = logging.getLogger(__name__)
 
@@ -51,20 +51,20 @@ class Given(msgspec.Struct):
 _STATS: msgspec.json.Decoder[dict[str, Given]] = msgspec.json.Decoder(dict[str, Given], float_hook=finite)
 
 
-def count(query: RunQuery, backend: Backend) -> Flow[int]:
+def count(query: RunQuery, negotiator: VersionNegotiator) -> Flow[int]:
     """
     Count runs: by one page of ids and, if there are more, by one question for their stats.
 
     A server without stats, or whose stats fail, is counted by all pages of ids. Stats may go with v1, and v2 has none.
     """
-    walk, ids = Walk(replace(query, fields=("id",)), backend), IdSet()
+    walk, ids = Pagination(replace(query, fields=("id",)), negotiator), IdSet()
     total = len(ids.new_of((yield from walk.next_page()).runs))
-    if not walk.done and backend.has_stats:
+    if not walk.done and negotiator.has_stats:
         try:
-            backoff = replace(backend.backoff, retries=min(backend.backoff.retries, STATS_RETRIES))
-            found = yield from exchange(lambda: question(query), read, backoff)
+            backoff = replace(negotiator.backoff, retries=min(negotiator.backoff.retries, STATS_RETRIES))
+            found = yield from with_retries(lambda: question(query), read, backoff)
         except GONE:
-            backend.has_stats, found = False, None
+            negotiator.has_stats, found = False, None
         except ApiError as error:
             log.warning("Counting runs by their pages, because their stats failed: %s", error.cause)
             found = None
@@ -75,26 +75,28 @@ def count(query: RunQuery, backend: Backend) -> Flow[int]:
     return total
 
 
-def pending(query: RunQuery, backend: Backend) -> Flow[list[Run]]:
+def pending(query: RunQuery, negotiator: VersionNegotiator) -> Flow[list[Run]]:
     """List the runs that have not ended, by id, name and start."""
     narrowed = added(eq("status", "pending"), query.filter)
-    return (yield from _all(replace(query, fields=("id", "name", "start_time"), filter=narrowed), backend))
+    return (yield from _all(replace(query, fields=("id", "name", "start_time"), filter=narrowed), negotiator))
 
 
-def judged(query: RunQuery, keys: Iterable[str], backend: Backend) -> Flow[dict[str, dict[str, Given]]]:
+def judged(query: RunQuery, keys: Iterable[str], negotiator: VersionNegotiator) -> Flow[dict[str, dict[str, Given]]]:
     """Tell of each run that has feedback under some keys how much: run id -> key -> what was given."""
     wanted = frozenset(keys)
     if not wanted:
         return {}
     liked = or_(*(eq("feedback_key", key) for key in sorted(wanted)))
     asked = replace(query, fields=("id", "feedback_stats"), filter=added(liked, query.filter))
-    runs = yield from _all(asked, backend)
+    runs = yield from _all(asked, negotiator)
     return {run.id: _given(run, wanted) for run in runs}
 
 
-def pieces(query: RunQuery, run_ids: Iterable[str], keys: Iterable[str], backend: Backend) -> Flow[list[Feedback]]:
+def pieces(
+    query: RunQuery, run_ids: Iterable[str], keys: Iterable[str], negotiator: VersionNegotiator
+) -> Flow[list[Feedback]]:
     """List the feedback of some runs under some keys, piece by piece, for 50 runs a request."""
-    walk = FeedbackWalk(backend.backoff, project=query.project, run_ids=sorted(run_ids), keys=sorted(keys))
+    walk = FeedbackPagination(negotiator.backoff, project=query.project, run_ids=sorted(run_ids), keys=sorted(keys))
     found: list[Feedback] = []
     while not walk.done:
         found += yield from walk.next_page()
@@ -106,8 +108,8 @@ def _given(run: Run, wanted: frozenset[str]) -> dict[str, Given]:
     return {key: given for key, given in stats.items() if key in wanted}
 
 
-def _all(query: RunQuery, backend: Backend) -> Flow[list[Run]]:
-    walk, ids = Walk(query, backend), IdSet()
+def _all(query: RunQuery, negotiator: VersionNegotiator) -> Flow[list[Run]]:
+    walk, ids = Pagination(query, negotiator), IdSet()
     runs: list[Run] = []
     while not walk.done:
         runs += ids.new_of((yield from walk.next_page()).runs)

@@ -17,8 +17,6 @@ from http import HTTPStatus
 from typing import Generic, Self, TypeVar
 
 from airflow_langsmith.api import census, reads
-from airflow_langsmith.api.backend import Backend
-from airflow_langsmith.api.errors import LangSmithError
 from airflow_langsmith.api.flow import (
     Answer,
     Backoff,
@@ -32,16 +30,18 @@ from airflow_langsmith.api.flow import (
     Together,
 )
 from airflow_langsmith.api.ids import IdSet
-from airflow_langsmith.api.messages import MAX_LINE, shortened
-from airflow_langsmith.api.pacing import Pacer, Place, pacer_for
+from airflow_langsmith.api.negotiation import VersionNegotiator
+from airflow_langsmith.api.pagination import Pagination
 from airflow_langsmith.api.query import FIELDS, RunQuery
+from airflow_langsmith.api.rate_limit import Place, RateLimiter, rate_limiter_for
 from airflow_langsmith.api.records import Feedback, Info, Page, Project, Run
 from airflow_langsmith.api.retention import read_retention
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.api.single import read_run, read_shared
 from airflow_langsmith.api.transport import AsyncTransport, Transport
-from airflow_langsmith.api.waits import WaitClock
-from airflow_langsmith.api.walk import Walk
+from airflow_langsmith.api.wait_clock import WaitClock
+from airflow_langsmith.errors import LangSmithError
+from airflow_langsmith.messages import MAX_LINE, shortened
 
 log = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ class _Driven:
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
-        self.backend = Backend(settings)
+        self.negotiator = VersionNegotiator(settings)
         self._asked: list[str] = []  # the tier of every request; a list, because threads share it
         self._waits = WaitClock()
         self._owner = id(self)
@@ -80,8 +80,8 @@ class _Driven:
         """How many requests have to be under way at a time to use a budget up."""
         return self._pacer(tier).needed
 
-    def _pacer(self, tier: str) -> Pacer:
-        return pacer_for(self.settings.api_url, self.settings.api_key, tier, self.settings.requests_per_10s)
+    def _pacer(self, tier: str) -> RateLimiter:
+        return rate_limiter_for(self.settings.api_url, self.settings.api_key, tier, self.settings.requests_per_10s)
 
     def _wait_out(self, pause: Pause) -> float:
         """Give the seconds to wait; where all who share a budget have to, its pacer sees to it, for us too."""
@@ -154,21 +154,21 @@ class LangSmithClient(_Driven):
 
     def info(self) -> Info:
         """Ask what the server is."""
-        return self.drive(self.backend.ask_info())
+        return self.drive(self.negotiator.ask_info())
 
     def api_version(self) -> str:
         """Tell which API version queries are asked in: ``v1`` or ``v2``."""
-        return self.drive(self.backend.choose()).NAME
+        return self.drive(self.negotiator.choose()).NAME
 
     def project(self, name_or_id: str) -> Project:
         """Find a project by exact name or id; asked once, then remembered."""
         if name_or_id not in self._projects:
-            self._projects[name_or_id] = self.drive(reads.find_project(name_or_id, self.backend.backoff))
+            self._projects[name_or_id] = self.drive(reads.find_project(name_or_id, self.negotiator.backoff))
         return self._projects[name_or_id]
 
     def projects(self, name_contains: str | None = None) -> Iterator[Project]:
         """List projects."""
-        listing = reads.list_projects(name_contains, self.backend.backoff)
+        listing = reads.list_projects(name_contains, self.negotiator.backoff)
         while not listing.done:
             yield from self.drive(listing.next_page())
 
@@ -176,9 +176,9 @@ class LangSmithClient(_Driven):
         """Tell how long the traces of a project are kept at most."""
         return self.drive(read_retention(project, Backoff(retries=0)))
 
-    def walk(self, query: RunQuery) -> Walk:
+    def walk(self, query: RunQuery) -> Pagination:
         """Prepare to read a query page by page: ``client.drive(walk.next_page())`` until ``walk.done``."""
-        return Walk(query, self.backend)
+        return Pagination(query, self.negotiator)
 
     def pages(self, query: RunQuery) -> Iterator[Page]:
         """Read a query page by page, newest run first."""
@@ -194,15 +194,15 @@ class LangSmithClient(_Driven):
 
     def count(self, query: RunQuery) -> int:
         """Count the runs of a query."""
-        return self.drive(census.count(query, self.backend))
+        return self.drive(census.count(query, self.negotiator))
 
     def run(self, run_id: str, project: Project | None = None, fields: tuple[str, ...] = FIELDS) -> Run:
         """Read one run; v2 has to know its project."""
-        return self.drive(read_run(run_id, project, fields, self.backend))
+        return self.drive(read_run(run_id, project, fields, self.negotiator))
 
     def shared_run(self, share_token: str, run_id: str | None = None) -> Run:
         """Read a run by its public link, with no key."""
-        return self.drive(read_shared(share_token, run_id, self.backend))
+        return self.drive(read_shared(share_token, run_id, self.negotiator))
 
     def feedback(
         self,
@@ -213,7 +213,9 @@ class LangSmithClient(_Driven):
         created: tuple[datetime | None, datetime | None] = (None, None),
     ) -> Iterator[Feedback]:
         """List feedback, each once, created in ``[after, before)``; of no runs there is none."""
-        walk = reads.FeedbackWalk(self.backend.backoff, project=project, run_ids=run_ids, keys=keys, created=created)
+        walk = reads.FeedbackPagination(
+            self.negotiator.backoff, project=project, run_ids=run_ids, keys=keys, created=created
+        )
         while not walk.done:
             yield from self.drive(walk.next_page())
 
@@ -299,17 +301,17 @@ class AsyncLangSmithClient(_Driven):
 
     async def info(self) -> Info:
         """Ask what the server is."""
-        return await self.drive(self.backend.ask_info())
+        return await self.drive(self.negotiator.ask_info())
 
     async def project(self, name_or_id: str) -> Project:
         """Find a project by exact name or id; asked once, then remembered."""
         if name_or_id not in self._projects:
-            self._projects[name_or_id] = await self.drive(reads.find_project(name_or_id, self.backend.backoff))
+            self._projects[name_or_id] = await self.drive(reads.find_project(name_or_id, self.negotiator.backoff))
         return self._projects[name_or_id]
 
     async def pages(self, query: RunQuery) -> AsyncIterator[Page]:
         """Read a query page by page, newest run first."""
-        walk = Walk(query, self.backend)
+        walk = Pagination(query, self.negotiator)
         while not walk.done:
             yield await self.drive(walk.next_page())
 

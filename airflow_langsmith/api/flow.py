@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from airflow_langsmith.api.errors import (
+from airflow_langsmith.api.decoding import DECODE_ERRORS
+from airflow_langsmith.api.statuses import error_for
+from airflow_langsmith.errors import (
     LangSmithError,
     LargePayloadError,
     PageTooLargeError,
@@ -23,8 +25,6 @@ from airflow_langsmith.api.errors import (
     ReadTimeoutError,
     ServerError,
 )
-from airflow_langsmith.api.statuses import error_for
-from airflow_langsmith.api.wire import DECODE_ERRORS
 
 T = TypeVar("T")
 
@@ -134,7 +134,7 @@ class Backoff:
         return float(min(self.longest, self.base * 2.0 ** min(failures, 60)) * random.uniform(0.75, 1.25))  # noqa: S311
 
 
-def exchange(
+def with_retries(
     request: Callable[[], Request],
     read: Callable[[bytes], T],
     backoff: Backoff,

@@ -16,8 +16,8 @@ from contextlib import suppress
 from ipaddress import IPv6Address
 from urllib.parse import SplitResult, urlsplit
 
-from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.messages import did_you_mean
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.messages import did_you_mean
 
 # LangSmith's own regions, as its documentation lists them: API root and UI.
 REGIONS: dict[str, tuple[str, str]] = {

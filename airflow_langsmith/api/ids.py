@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from tempfile import SpooledTemporaryFile
 from typing import Protocol, TypeVar
 
-from airflow_langsmith.api.errors import LocalDiskError
+from airflow_langsmith.errors import LocalDiskError
 
 _CACHE_KB = 256  # of memory; SQLite writes the rest to a temporary file, which is gone as soon as nobody holds it
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Generic
 
-from airflow_langsmith.api.errors import ListChangedError
 from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.ids import IdSet, R
+from airflow_langsmith.errors import ListChangedError
 
 MAX_PASSES = 10
 

@@ -10,20 +10,20 @@ from pathlib import Path
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.api.errors import (
+from airflow_langsmith.api.decoding import decode
+from airflow_langsmith.api.flow import Backoff, Flow, Pause, Reply, Request, Response, Together
+from airflow_langsmith.api.media_types import is_another, shown_type
+from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.settings import is_relative
+from airflow_langsmith.api.statuses import error_for
+from airflow_langsmith.errors import (
     LangSmithError,
     LargePayloadError,
     MissingPayloadError,
     PayloadError,
     TransportError,
 )
-from airflow_langsmith.api.flow import Backoff, Flow, Pause, Reply, Request, Response, Together
-from airflow_langsmith.api.media import is_another, shown_type
-from airflow_langsmith.api.messages import MAX_LINE, shortened
-from airflow_langsmith.api.records import Run
-from airflow_langsmith.api.settings import is_relative
-from airflow_langsmith.api.statuses import error_for
-from airflow_langsmith.api.wire import decode
+from airflow_langsmith.messages import MAX_LINE, shortened
 
 log = logging.getLogger(__name__)
 

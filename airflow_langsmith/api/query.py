@@ -8,11 +8,12 @@ from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from typing import Literal, get_args
 
-from airflow_langsmith.api import syntax
-from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.messages import one_of
+from airflow_langsmith.api import filter_syntax
 from airflow_langsmith.api.records import Project, Run
 from airflow_langsmith.api.sampling import Sample
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.filters import instant
+from airflow_langsmith.messages import one_of
 
 # Whether LangSmith counts a run at a body bound as inside is undocumented, so the bounds sent are this much wider
 # and the filter draws the exact line.
@@ -32,7 +33,7 @@ RUN_TYPES = ("tool", "chain", "llm", "retriever", "embedding", "prompt", "parser
 
 FIELDS: tuple[str, ...] = Run.__struct_fields__
 
-Payloads = Literal["fail", "flag"]
+MissingPayloadPolicy = Literal["fail", "flag"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +69,7 @@ class RunQuery:
     sample: Sample | None = None
     with_feedback: bool = False
     page_size: int | None = None
-    payloads: Payloads = "fail"
+    payloads: MissingPayloadPolicy = "fail"
 
     def __post_init__(self) -> None:
         """Refuse what would be misread."""
@@ -81,10 +82,12 @@ class RunQuery:
         if self.run_type is not None and self.run_type.lower() not in RUN_TYPES:
             raise ConfigurationError(f"There is no run type {self.run_type!r}. {one_of(self.run_type, RUN_TYPES)}")
         check_fields(self.fields)
-        if self.payloads not in get_args(Payloads):
-            raise ConfigurationError(f"payloads is {self.payloads!r}. {one_of(self.payloads, get_args(Payloads))}")
+        if self.payloads not in get_args(MissingPayloadPolicy):
+            raise ConfigurationError(
+                f"payloads is {self.payloads!r}. {one_of(self.payloads, get_args(MissingPayloadPolicy))}"
+            )
         for name, filter_ in self.filters.items():
-            syntax.check(filter_, name)
+            filter_syntax.check(filter_, name)
 
     def held(self, runs: list[Run]) -> list[Run]:
         """Apply the conditions that the server cannot: exact window bounds, place in the tree, sample, any feedback."""
@@ -147,13 +150,3 @@ def bounded(moment: datetime, name: str) -> datetime:
     if moment.tzinfo is None:
         raise ConfigurationError(f"The query's {name} has no time zone: {moment.isoformat()}. Add one, e.g. UTC.")
     return min(max(moment, EARLIEST), LATEST)
-
-
-def instant(moment: datetime) -> str:
-    """
-    Print a moment the one way both API versions read alike: UTC, microseconds, Z.
-
-    >>> instant(datetime(2025, 3, 1, tzinfo=UTC))
-    '2025-03-01T00:00:00.000000Z'
-    """
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")

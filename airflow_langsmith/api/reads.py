@@ -12,13 +12,14 @@ from uuid import UUID
 import msgspec
 from msgspec.structs import asdict
 
-from airflow_langsmith.api.errors import ConfigurationError, LangSmithError
-from airflow_langsmith.api.flow import LARGEST_RUN, Backoff, Flow, Request, exchange
+from airflow_langsmith.api.decoding import decode, field, finite, moment
+from airflow_langsmith.api.flow import LARGEST_RUN, Backoff, Flow, Request, with_retries
 from airflow_langsmith.api.listing import Listing
-from airflow_langsmith.api.messages import did_you_mean
-from airflow_langsmith.api.query import MARGIN, bounded, instant
+from airflow_langsmith.api.query import MARGIN, bounded
 from airflow_langsmith.api.records import Feedback, Info, Project
-from airflow_langsmith.api.wire import decode, field, finite, moment
+from airflow_langsmith.errors import ConfigurationError, LangSmithError
+from airflow_langsmith.filters import instant
+from airflow_langsmith.messages import did_you_mean
 
 T = TypeVar("T")
 
@@ -61,7 +62,7 @@ _FEEDBACK = msgspec.json.Decoder(list[_WireFeedback], float_hook=finite)
 def read_info(backoff: Backoff) -> Flow[Info]:
     """Ask what the server is; needs no key."""
     request = Request("GET", "/api/v1/info", about="which version is this server?", needs_key=False)
-    return (yield from exchange(lambda: request, lambda body: decode(_INFO, body, request.about), backoff))
+    return (yield from with_retries(lambda: request, lambda body: decode(_INFO, body, request.about), backoff))
 
 
 def find_project(name_or_id: str, backoff: Backoff) -> Flow[Project]:
@@ -109,7 +110,7 @@ def list_projects(name_contains: str | None, backoff: Backoff) -> Listing[Projec
     return Listing(ask, "projects")
 
 
-class FeedbackWalk:
+class FeedbackPagination:
     """
     All pages of some feedback: each piece once, created in ``[after, before)``; of no runs there is none.
 
@@ -159,7 +160,9 @@ class FeedbackWalk:
         params = _given({**self._asked, "run": self._groups[0], "offset": offset})
         request = Request("GET", "/api/v1/feedback", params=params, about=about, largest=LARGEST_RUN)
         return (
-            yield from exchange(lambda: request, lambda body: decode(_FEEDBACK, body, about, levels=2), self._backoff)
+            yield from with_retries(
+                lambda: request, lambda body: decode(_FEEDBACK, body, about, levels=2), self._backoff
+            )
         )
 
 
@@ -179,7 +182,7 @@ def _given_in(piece: Feedback, after: datetime | None, before: datetime | None) 
 
 def _projects(params: dict[str, Any], about: str, backoff: Backoff) -> Flow[list[Project]]:
     request = Request("GET", "/api/v1/sessions", params=_given({**params, "include_stats": "false"}), about=about)
-    return (yield from exchange(lambda: request, lambda body: decode(_PROJECTS, body, about), backoff))
+    return (yield from with_retries(lambda: request, lambda body: decode(_PROJECTS, body, about), backoff))
 
 
 def _given(params: dict[str, Any]) -> dict[str, Any]:

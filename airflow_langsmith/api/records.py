@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from airflow_langsmith.api import tree
+from airflow_langsmith.api import dotted_order
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -52,7 +52,7 @@ class Run(msgspec.Struct, kw_only=True):
     Times are UTC, costs US dollars, enumerations lower case. A field that was not asked for is None, as is a field
     without a value; payload fields are raw JSON. ``missing_payloads`` names what was wanted and could not be had.
     ``includes_children`` says whether its tokens and costs count the runs below it, as v1's do.
-    Pages are decoded into runs as they stand (:mod:`airflow_langsmith.api.wire`), because there are many.
+    Pages are decoded into runs as they stand (:mod:`airflow_langsmith.api.decoding`), because there are many.
     """
 
     includes_children: ClassVar[bool] = False
@@ -102,7 +102,7 @@ class Run(msgspec.Struct, kw_only=True):
     @property
     def ancestor_ids(self) -> list[str]:
         """The ids of the runs above this one, from the root down, as far as dotted order and parent tell."""
-        above = tree.ids(self.dotted_order)[:-1] if self.dotted_order else []
+        above = dotted_order.ids(self.dotted_order)[:-1] if self.dotted_order else []
         if self.parent_run_id and self.parent_run_id not in above[-1:]:
             above.append(self.parent_run_id)
         return above
@@ -117,14 +117,14 @@ class Page(msgspec.Struct, frozen=True):
     """
     One answer of a run query: newest run first, and where to go on, if there is more.
 
-    ``elsewhere`` holds what of it has still to be fetched (:class:`~airflow_langsmith.api.payloads.Blob`), and
+    ``blobs`` holds what of it has still to be fetched (:class:`~airflow_langsmith.api.payloads.Blob`), and
     ``attachments`` what may be downloaded (:class:`~airflow_langsmith.api.attachments.Attached`).
     """
 
     runs: list[Run]
     cursor: str | None
     size: int  # bytes of the body
-    elsewhere: list[Any] = []
+    blobs: list[Any] = []
     attachments: list[Any] = []
 
 

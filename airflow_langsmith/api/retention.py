@@ -6,10 +6,10 @@ from datetime import timedelta
 
 import msgspec
 
-from airflow_langsmith.api.errors import ApiError, PayloadError
-from airflow_langsmith.api.flow import Backoff, Flow, Request, exchange
+from airflow_langsmith.api.decoding import decode
+from airflow_langsmith.api.flow import Backoff, Flow, Request, with_retries
 from airflow_langsmith.api.records import Project
-from airflow_langsmith.api.wire import decode
+from airflow_langsmith.errors import ApiError, PayloadError
 
 BASE, EXTENDED = timedelta(days=14), timedelta(days=400)  # documented; EXTENDED is the most there is
 
@@ -36,7 +36,7 @@ def read_retention(project: Project, backoff: Backoff) -> Flow[timedelta]:
         return certain
     request = Request("GET", "/api/v1/ttl-settings", about="how long traces are kept")
     try:
-        found = yield from exchange(lambda: request, lambda body: decode(_SETTINGS, body, request.about), backoff)
+        found = yield from with_retries(lambda: request, lambda body: decode(_SETTINGS, body, request.about), backoff)
     except (ApiError, PayloadError):  # old servers do not say, and some keys may not ask
         return EXTENDED
     own = [setting for setting in found if setting.tenant_id is not None]

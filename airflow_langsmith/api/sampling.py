@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import Literal, get_args
 
-from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.messages import one_of
 from airflow_langsmith.api.records import Run
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.messages import one_of
 
 Key = Literal["trace_id", "thread_id"]
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 from uuid import UUID
 
-from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.hosts import REGIONS, api_root, is_langsmiths, ui_of, ui_root
-from airflow_langsmith.api.messages import one_of, shortened
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.messages import one_of, shortened
 
 T = TypeVar("T")
 

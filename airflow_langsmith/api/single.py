@@ -10,8 +10,13 @@ from uuid import UUID
 from msgspec.structs import replace
 
 from airflow_langsmith.api import v1, v2
-from airflow_langsmith.api.backend import Backend, Dialect
-from airflow_langsmith.api.errors import (
+from airflow_langsmith.api.flow import LARGEST_RUN, Flow, Request, with_retries
+from airflow_langsmith.api.negotiation import Dialect, VersionNegotiator
+from airflow_langsmith.api.payloads import fetch
+from airflow_langsmith.api.query import FIELDS, check_fields
+from airflow_langsmith.api.reads import find_project
+from airflow_langsmith.api.records import Page, Project, Run
+from airflow_langsmith.errors import (
     GONE,
     ApiError,
     AuthenticationError,
@@ -24,16 +29,11 @@ from airflow_langsmith.api.errors import (
     ServerError,
     UnsupportedError,
 )
-from airflow_langsmith.api.flow import LARGEST_RUN, Flow, Request, exchange
-from airflow_langsmith.api.payloads import fetch
-from airflow_langsmith.api.query import FIELDS, check_fields
-from airflow_langsmith.api.reads import find_project
-from airflow_langsmith.api.records import Page, Project, Run
 
 log = logging.getLogger(__name__)
 
 
-def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], backend: Backend) -> Flow[Run]:
+def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], negotiator: VersionNegotiator) -> Flow[Run]:
     """
     Read one run.
 
@@ -46,29 +46,29 @@ def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], back
         raise ConfigurationError(f"{run_id!r} is no run id; ids are UUIDs.") from None
     check_fields(fields)
     fields = tuple({"id", "start_time", *fields})  # which no run is without
-    dialect = yield from backend.choose()
+    dialect = yield from negotiator.choose()
     try:
-        run = yield from _ask(dialect, run_id, project, fields, backend)
+        run = yield from _ask(dialect, run_id, project, fields, negotiator)
     except RunNotFoundError:
         raise  # or its address is gone, and then v1's other addresses are, too
     except LangSmithError as error:
-        other = backend.other(error) if project else None  # v2 has to know the project
+        other = negotiator.other(error) if project else None  # v2 has to know the project
         if other is None:
-            backend.advise(error)
+            negotiator.advise(error)
             raise
         try:
-            run = yield from _ask(other, run_id, project, fields, backend)
+            run = yield from _ask(other, run_id, project, fields, negotiator)
         except GONE:
             if error.retriable:  # an outage: there is no other version
                 raise error from None
             raise
-        backend.settle(other)
+        negotiator.settle(other)
     if project is None:
-        run = replace(run, project=(yield from find_project(run.project.id, backend.backoff)))
+        run = replace(run, project=(yield from find_project(run.project.id, negotiator.backoff)))
     return run
 
 
-def read_shared(share_token: str, run_id: str | None, backend: Backend) -> Flow[Run]:
+def read_shared(share_token: str, run_id: str | None, negotiator: VersionNegotiator) -> Flow[Run]:
     """
     Read the run of a public link, or another one of its trace.
 
@@ -81,22 +81,22 @@ def read_shared(share_token: str, run_id: str | None, backend: Backend) -> Flow[
     shown = "/api/v1/public/.../run"
     request = Request("GET", place, about=about, needs_key=False, shown=shown, secret=share_token, largest=LARGEST_RUN)
     try:
-        return (yield from _one(request, lambda body: v1.read_one(body, None, FIELDS, about), backend))
+        return (yield from _one(request, lambda body: v1.read_one(body, None, FIELDS, about), negotiator))
     except (RunNotFoundError, UnsupportedError, ServerError, RateLimitError) as error:
         is_unknown = isinstance(error, RunNotFoundError) and not _is_no_address(error)
-        run = None if is_unknown else (yield from _shared_on_v2(share_token, run_id, backend))
+        run = None if is_unknown else (yield from _shared_on_v2(share_token, run_id, negotiator))
         if run is None:
             raise error from None
-    return (yield from _with_key(run, backend))
+    return (yield from _with_key(run, negotiator))
 
 
-def _shared_on_v2(share_token: str, run_id: str | None, backend: Backend) -> Flow[Run | None]:
+def _shared_on_v2(share_token: str, run_id: str | None, negotiator: VersionNegotiator) -> Flow[Run | None]:
     """Read a run by its public link on v2; None if there is no such run or no such address."""
     for path in v2.SHARED_PATHS:
         request = v2.shared_question(share_token, path)
         read = partial(v2.read_shared, share_token=share_token, run_id=run_id, about=request.about)
         try:
-            return (yield from exchange(partial(_same, request), read, backend.backoff))
+            return (yield from with_retries(partial(_same, request), read, negotiator.backoff))
         except (*GONE, InvalidQueryError):
             continue
     return None
@@ -107,13 +107,13 @@ def _is_no_address(error: ApiError) -> bool:
     return error.detail.lower() in ("not found", "404 page not found") or error.detail.startswith("<")
 
 
-def _with_key(run: Run, backend: Backend) -> Flow[Run]:
+def _with_key(run: Run, negotiator: VersionNegotiator) -> Flow[Run]:
     """Read a shared run again with the key, if the key can see it."""
     try:
         if not run.project.id:
             raise ConfigurationError("The public link does not say which project its run is in.")  # noqa: TRY301
-        project = yield from find_project(run.project.id, backend.backoff)
-        return (yield from read_run(run.id, project, FIELDS, backend))
+        project = yield from find_project(run.project.id, negotiator.backoff)
+        return (yield from read_run(run.id, project, FIELDS, negotiator))
     except (ConfigurationError, AuthenticationError, NotFoundError) as error:
         log.warning("A public link gives no inputs and outputs on API v2, and the key cannot see the run")
         log.info("Reading the run with the key: %s", error.cause)
@@ -121,21 +121,21 @@ def _with_key(run: Run, backend: Backend) -> Flow[Run]:
 
 
 def _ask(
-    dialect: Dialect, run_id: str, project: Project | None, fields: tuple[str, ...], backend: Backend
+    dialect: Dialect, run_id: str, project: Project | None, fields: tuple[str, ...], negotiator: VersionNegotiator
 ) -> Flow[Run]:
     request = dialect.question(run_id, project, fields)
-    return (yield from _one(request, lambda body: dialect.read_one(body, project, fields, request.about), backend))
+    return (yield from _one(request, lambda body: dialect.read_one(body, project, fields, request.about), negotiator))
 
 
 def _same(request: Request) -> Request:
     return request
 
 
-def _one(request: Request, read: Callable[[bytes], Page], backend: Backend) -> Flow[Run]:
+def _one(request: Request, read: Callable[[bytes], Page], negotiator: VersionNegotiator) -> Flow[Run]:
     """Ask for one run, and for what of it lies elsewhere."""
     try:
-        page = yield from exchange(lambda: request, read, backend.backoff)
+        page = yield from with_retries(lambda: request, read, negotiator.backoff)
     except NotFoundError as error:
         raise RunNotFoundError(*error.args) from error
-    yield from fetch(page.elsewhere, backend.backoff)
+    yield from fetch(page.blobs, negotiator.backoff)
     return page.runs[0]

@@ -9,9 +9,9 @@ from __future__ import annotations
 import msgspec
 
 from airflow_langsmith.api import v1
+from airflow_langsmith.api.decoding import decode
 from airflow_langsmith.api.flow import Request
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.wire import decode
 
 PATH = "/api/v1/runs/stats"
 

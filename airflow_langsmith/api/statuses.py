@@ -16,7 +16,7 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from urllib.parse import urlsplit
 
-from airflow_langsmith.api.errors import (
+from airflow_langsmith.errors import (
     ApiError,
     AuthenticationError,
     InvalidQueryError,
@@ -28,8 +28,8 @@ from airflow_langsmith.api.errors import (
     ServerError,
     UnsupportedError,
 )
-from airflow_langsmith.api.masking import PAGE_LIMIT, json_of, server_words
-from airflow_langsmith.api.messages import shortened
+from airflow_langsmith.masking import PAGE_LIMIT, json_of, server_words
+from airflow_langsmith.messages import shortened
 
 PROXY_LOGIN = (
     "A proxy on the worker's way asks for a user and a password. Write them into the worker's HTTPS_PROXY, as "

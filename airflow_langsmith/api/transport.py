@@ -27,17 +27,17 @@ from airflow_langsmith import __version__
 from airflow_langsmith.api.bodies import Body
 from airflow_langsmith.api.deadlines import Deadline
 from airflow_langsmith.api.encodings import ACCEPTED, PackingError
-from airflow_langsmith.api.errors import (
+from airflow_langsmith.api.flow import Answer, Request, Response
+from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.api.statuses import PROXY_LOGIN
+from airflow_langsmith.errors import (
     ConfigurationError,
     LangSmithError,
     LargePayloadError,
     ReadTimeoutError,
     TransportError,
 )
-from airflow_langsmith.api.flow import Answer, Request, Response
-from airflow_langsmith.api.masking import without
-from airflow_langsmith.api.settings import Settings
-from airflow_langsmith.api.statuses import PROXY_LOGIN
+from airflow_langsmith.masking import without
 
 CONNECT_TIMEOUT = 10.0  # seconds, as the official SDK waits
 TURNS = 16  # requests of one event loop to a server at a time; with answers in half a second, v2's budget

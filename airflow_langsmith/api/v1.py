@@ -13,13 +13,14 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.api import links
+from airflow_langsmith.api import blob_links
 from airflow_langsmith.api.attachments import Attached
+from airflow_langsmith.api.decoding import NULL, SPENT, WireRun, decode, mend, read_metadata, reader
 from airflow_langsmith.api.flow import LARGEST_RUN, Request
 from airflow_langsmith.api.payloads import Blob
-from airflow_langsmith.api.query import MARGIN, RunQuery, instant
+from airflow_langsmith.api.query import MARGIN, RunQuery
 from airflow_langsmith.api.records import Page, Project, Run
-from airflow_langsmith.api.wire import NULL, SPENT, WireRun, decode, mend, read_metadata, reader
+from airflow_langsmith.filters import instant
 
 NAME = "v1"
 PATH = "/api/v1/runs/query"
@@ -81,8 +82,8 @@ def read(content: bytes, project: Project, fields: tuple[str, ...], about: str) 
     """Read a page."""
     answer = decode(_PAGE, content, about, levels=3)
     cursor = (answer.cursors or {}).get("next") or None
-    runs, elsewhere, attached = _runs(answer.runs, project, fields)
-    return Page(runs, cursor, len(content), elsewhere, attached)
+    runs, blobs, attached = _runs(answer.runs, project, fields)
+    return Page(runs, cursor, len(content), blobs, attached)
 
 
 def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:  # noqa: ARG001  # all come
@@ -97,8 +98,8 @@ def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], a
     run = decode(_ONE, content, about)
     for name in SPENT - set(fields):
         setattr(run, name, None)  # all are sent, whatever is asked for
-    runs, elsewhere, attached = _runs([run], project or Project(id=run.session_id, name=""), fields)
-    return Page(runs, None, len(content), elsewhere, attached)
+    runs, blobs, attached = _runs([run], project or Project(id=run.session_id, name=""), fields)
+    return Page(runs, None, len(content), blobs, attached)
 
 
 _WireRun = msgspec.defstruct(
@@ -127,16 +128,16 @@ _INSIDE_EXTRA = frozenset(("metadata", "thread_id", "model"))
 def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> tuple[list[Run], list[Blob], list[Attached]]:
     """Make runs of what was decoded, and list what is wanted of them and lies in blob storage."""
     wanted = {*fields, "extra", "metadata"} if _INSIDE_EXTRA & set(fields) else set(fields)
-    elsewhere: list[Blob] = []
+    blobs: list[Blob] = []
     attached: list[Attached] = []
-    for run in filter(links.are_in, runs):
-        blobs, files = links.read(run, wanted, _derive, run.s3_urls, _ATTACHMENT)
-        elsewhere += blobs
+    for run in filter(blob_links.are_in, runs):
+        of_run, files = blob_links.read(run, wanted, _derive, run.s3_urls, _ATTACHMENT)
+        blobs += of_run
         attached += files
     if "metadata" in wanted:
         _read_extra(runs)
     mend(runs, project, wanted)
-    return runs, elsewhere, attached
+    return runs, blobs, attached
 
 
 def _derive(run: Run, name: str) -> None:

@@ -12,14 +12,15 @@ from typing import Any, cast
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.api import links
+from airflow_langsmith.api import blob_links
 from airflow_langsmith.api.attachments import Attached
-from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.decoding import WireRun, decode, mend, read_metadata
 from airflow_langsmith.api.flow import LARGEST_RUN, Request
 from airflow_langsmith.api.payloads import Blob
-from airflow_langsmith.api.query import FIELDS, MARGIN, RunQuery, instant
+from airflow_langsmith.api.query import FIELDS, MARGIN, RunQuery
 from airflow_langsmith.api.records import Page, Project, Run
-from airflow_langsmith.api.wire import WireRun, decode, mend, read_metadata
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.filters import instant
 
 NAME = "v2"
 PATH = "/api/v2/runs/query"
@@ -69,8 +70,8 @@ def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
 def read(content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:
     """Read a page."""
     answer = decode(_PAGE, content, about, levels=3)
-    runs, elsewhere, attached = _runs(answer.items, project, fields)
-    return Page(runs, answer.next_cursor or None, len(content), elsewhere, attached)
+    runs, blobs, attached = _runs(answer.items, project, fields)
+    return Page(runs, answer.next_cursor or None, len(content), blobs, attached)
 
 
 def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:
@@ -88,8 +89,8 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
 def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
     """Read one run."""
     run = decode(_ONE, content, about)
-    runs, elsewhere, attached = _runs([run], project or Project(id="", name=""), fields)
-    return Page(runs, None, len(content), elsewhere, attached)
+    runs, blobs, attached = _runs([run], project or Project(id="", name=""), fields)
+    return Page(runs, None, len(content), blobs, attached)
 
 
 def shared_question(share_token: str, path: str) -> Request:
@@ -154,18 +155,18 @@ _SHARED: msgspec.json.Decoder[Any] = msgspec.json.Decoder(msgspec.defstruct("Sha
 def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> tuple[list[Run], list[Blob], list[Attached]]:
     """Make runs of what was decoded, and list what of them lies in blob storage: files, and more one day."""
     wanted = {*fields, "metadata"}
-    elsewhere: list[Blob] = []
+    blobs: list[Blob] = []
     attached: list[Attached] = []
     for run in runs:
         run.run_type = run.run_type and run.run_type.lower()
         run.status = run.status and run.status.lower()
         if run.parent_run_ids:
             run.parent_run_id = run.parent_run_ids[-1]
-        if run.attachments is not None or links.are_in(run):
-            blobs, files = links.read(run, wanted, _derive, run.attachments)
-            elsewhere += blobs
+        if run.attachments is not None or blob_links.are_in(run):
+            of_run, files = blob_links.read(run, wanted, _derive, run.attachments)
+            blobs += of_run
             attached += files
-    return mend(runs, project, wanted), elsewhere, attached
+    return mend(runs, project, wanted), blobs, attached
 
 
 def _derive(run: Run, name: str) -> None:

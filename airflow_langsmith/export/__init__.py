@@ -9,38 +9,3 @@ them one export by a ``swap`` of the ``manifest``, which describes it. ``checkpo
 ``batches``, for a retry to go on from. ``conflicts`` refuses to replace another export, ``expired`` warns of deleted
 traces, ``errors`` is what goes wrong. ``pipeline`` walks the whole way, ``progress`` says how far it is.
 """
-
-from airflow_langsmith.export.checkpoints import Attempt
-from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.manifest import Manifest, read_manifest
-from airflow_langsmith.export.pipeline import (
-    MAX_BYTES_PER_FILE,
-    MAX_ROWS_PER_FILE,
-    AttachmentMode,
-    Exported,
-    OnEmpty,
-    SchemaChanges,
-    Target,
-    export,
-)
-from airflow_langsmith.export.progress import Progress
-from airflow_langsmith.export.shape import Shape
-from airflow_langsmith.export.storage import check_uri
-
-__all__ = [
-    "MAX_BYTES_PER_FILE",
-    "MAX_ROWS_PER_FILE",
-    "AttachmentMode",
-    "Attempt",
-    "Exported",
-    "Manifest",
-    "OnEmpty",
-    "Progress",
-    "SchemaChanges",
-    "Shape",
-    "Target",
-    "check_uri",
-    "export",
-    "format_of",
-    "read_manifest",
-]

@@ -5,14 +5,14 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from airflow_langsmith.api import LangSmithClient, Page
 from airflow_langsmith.api.attachments import download
-from airflow_langsmith.api.media import extension
-from airflow_langsmith.api.records import Attachment
-from airflow_langsmith.export.errors import local_disk
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.media_types import extension
+from airflow_langsmith.api.records import Attachment, Page
 from airflow_langsmith.export.layout import attachment_name
-from airflow_langsmith.export.manifest import ManifestAttachment
-from airflow_langsmith.export.publish import Publication
+from airflow_langsmith.export.local_disk import local_disk
+from airflow_langsmith.export.publication import Publication
+from airflow_langsmith.manifest import ManifestAttachment
 
 
 class Attachments:
@@ -30,7 +30,7 @@ class Attachments:
 
         :raises StorageError: where the local disk takes no more.
         """
-        backoff = client.backend.backoff
+        backoff = client.negotiator.backoff
         with local_disk("write an attachment to", self._directory, "only list them by attachments='list'"):
             client.drive(download(page.attachments, self._directory, self._publish, backoff, flag=self._flag))
 

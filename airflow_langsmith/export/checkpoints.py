@@ -24,15 +24,17 @@ from types import TracebackType
 from typing import Any, Self
 
 from airflow_langsmith import __version__
-from airflow_langsmith.api import LangSmithClient, LangSmithError, Page, Run, RunQuery
-from airflow_langsmith.api.questions import MOMENT
-from airflow_langsmith.api.walk import Walk
-from airflow_langsmith.api.wire import DECODE_ERRORS
-from airflow_langsmith.export.batches import Batches, BatchFile
-from airflow_langsmith.export.cursors import Make
-from airflow_langsmith.export.errors import StorageError
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.decoding import DECODE_ERRORS
+from airflow_langsmith.api.last_page import MOMENT
+from airflow_langsmith.api.pagination import Pagination
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.api.records import Page, Run
+from airflow_langsmith.errors import LangSmithError, StorageError
 from airflow_langsmith.export.layout import checkpoint_at, checkpoint_name
+from airflow_langsmith.export.parallel_read import Make
 from airflow_langsmith.export.progress import Progress
+from airflow_langsmith.export.row_file import Batches, BatchFile
 from airflow_langsmith.export.storage import StoragePath, store_at
 from airflow_langsmith.views import Rows
 
@@ -45,7 +47,7 @@ LARGEST = 16 * 1024 * 1024  # bytes of rows in a checkpoint before they are pack
 
 
 @dataclass(frozen=True)
-class Attempt:
+class TaskAttempt:
     """
     A try of a task. ``of`` names what it has in common with its next tries, and with nothing else.
 
@@ -100,7 +102,7 @@ class Checkpoints:
         self,
         path: StoragePath,
         client: LangSmithClient,
-        attempt: Attempt | None,
+        attempt: TaskAttempt | None,
         asked: Any,
         batches: Batches,
         directory: Path,
@@ -115,7 +117,7 @@ class Checkpoints:
         self._found: list[Checkpoint] = []
         self._kept: list[str] = []
         self._kept_length = timedelta(0)
-        self._stretches: dict[Walk, _Stretch] = {}
+        self._stretches: dict[Pagination, _Stretch] = {}
         self._pages = 0
         self._whole = self._passed = timedelta(0)  # the window, and what was behind before it proved long
         self._is_long = False
@@ -132,7 +134,7 @@ class Checkpoints:
         found = [Checkpoint(self._path / name, *stretch, self._batches) for name, stretch in stretches if stretch]
         self._found = sorted(found, key=lambda one: (one.end, one.end - one.start), reverse=True)
         if found:
-            self._client.backend.settle()  # a change of API version now would mix two kinds of sums
+            self._client.negotiator.settle()  # a change of API version now would mix two kinds of sums
             self._is_long = True
         return self
 
@@ -177,7 +179,7 @@ class Checkpoints:
         """Keep the rows that are made of pages, one for each run, where the whole window is a long one to read."""
         self._whole = whole
 
-        def kept(client: LangSmithClient, walk: Walk, page: Page) -> Iterator[Rows]:
+        def kept(client: LangSmithClient, walk: Pagination, page: Page) -> Iterator[Rows]:
             for rows in make(client, walk, page):
                 if self._keeps:
                     self._keep(walk, page.runs, rows)
@@ -185,7 +187,7 @@ class Checkpoints:
 
         return kept
 
-    def _keep(self, walk: Walk, runs: list[Run], rows: Rows) -> None:
+    def _keep(self, walk: Pagination, runs: list[Run], rows: Rows) -> None:
         since = walk.complete_since
         if since is None:
             log.warning("Runs do not come newest first; should this try fail, the next one has to begin anew")
@@ -199,7 +201,7 @@ class Checkpoints:
             log.warning("Should this try fail, the next one has to read again what comes from here on: %s", error)
             self._keeps = False
 
-    def _add(self, walk: Walk, since: datetime, runs: list[Run], rows: Rows) -> None:
+    def _add(self, walk: Pagination, since: datetime, runs: list[Run], rows: Rows) -> None:
         if walk not in self._stretches:
             self._stretches[walk] = _Stretch(walk.query.end, self._file())
         stretch = self._stretches[walk]

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
-from airflow_langsmith.api.messages import shortened
-from airflow_langsmith.api.query import instant
-from airflow_langsmith.export.errors import DestinationConflictError
-from airflow_langsmith.export.manifest import Manifest
+from airflow_langsmith.errors import DestinationConflictError
 from airflow_langsmith.export.storage import StoragePath
+from airflow_langsmith.filters import instant
+from airflow_langsmith.manifest import Manifest
+from airflow_langsmith.messages import shortened
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,9 +13,9 @@ from typing import Any, BinaryIO, Protocol
 
 import msgspec
 
-from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.messages import one_of
+from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.extras import pip_install
+from airflow_langsmith.messages import one_of
 from airflow_langsmith.views import Column, Rows, View
 
 # Level 1 writes three times as fast as zlib's default 6, for files a fifth larger; at 6 compressing would cost more

@@ -5,8 +5,10 @@ from __future__ import annotations
 import logging
 from datetime import UTC, datetime
 
-from airflow_langsmith.api import LangSmithClient, LangSmithError, RunQuery
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.retention import BASE, EXTENDED, certain_retention
+from airflow_langsmith.errors import LangSmithError
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
-from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.windows import TimeWindow
 
 # Bytes of a project's name in a path, and of one that was cut, which is longer than any that was not; with "project="

@@ -11,11 +11,11 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from airflow_langsmith.api.errors import PayloadError
+from airflow_langsmith.errors import PayloadError
 from airflow_langsmith.export.encoders import Encoder, Format
-from airflow_langsmith.export.errors import local_disk
 from airflow_langsmith.export.layout import part_name
-from airflow_langsmith.export.manifest import ManifestFile
+from airflow_langsmith.export.local_disk import local_disk
+from airflow_langsmith.manifest import ManifestFile
 from airflow_langsmith.views import ColumnType, Rows, View
 
 NUMBER_BYTES = 8  # what a number, a time or a boolean counts, and a null among them

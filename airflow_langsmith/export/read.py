@@ -15,13 +15,15 @@ from pathlib import Path
 from secrets import token_bytes
 from typing import Any
 
-from airflow_langsmith.api import Feedback, LangSmithClient, Page, RunQuery
+from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.ids import IdSet
-from airflow_langsmith.api.walk import Walk
+from airflow_langsmith.api.pagination import Pagination
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.api.records import Feedback, Page
+from airflow_langsmith.export.assemble_traces import gather, gather_threads
 from airflow_langsmith.export.checkpoints import Checkpoint, Checkpoints
-from airflow_langsmith.export.cursors import Cursors, Make
-from airflow_langsmith.export.gather import gather, gather_threads
-from airflow_langsmith.export.late import IDS_AT_ONCE, refreshed, touched
+from airflow_langsmith.export.feedback_refresh import IDS_AT_ONCE, refreshed, touched
+from airflow_langsmith.export.parallel_read import Cursors, Make
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.views import Rows, View
 
@@ -53,7 +55,7 @@ def read(
     Runs, and the traces and conversations they begin, come by several cursors; files by one, because they take the
     time; feedback page by page, because its pages have numbers.
 
-    :param lookback: Go by feedback that came or changed in the window, see :mod:`airflow_langsmith.export.late`.
+    :param lookback: Go by feedback that came or changed in the window, see :mod:`.feedback_refresh`.
     :param land: Brings what the runs of a page had attached.
     :param checkpoints: Keeps the rows of runs for a retry, and has those of a try before.
     :param tell: Called after pages, in the caller's thread.
@@ -124,7 +126,7 @@ def _once(ids: IdSet, progress: Progress, rows: Rows) -> Rows:
 
 
 def _redacted(
-    redact: Callable[[Rows], Rows], make: Make, client: LangSmithClient, walk: Walk, page: Page
+    redact: Callable[[Rows], Rows], make: Make, client: LangSmithClient, walk: Pagination, page: Page
 ) -> Iterator[Rows]:
     return map(redact, make(client, walk, page))
 
@@ -132,7 +134,7 @@ def _redacted(
 def _runs(view: View, land: Land | None) -> Make:
     """Make rows of runs, or of the traces they are the roots of."""
 
-    def make(client: LangSmithClient, walk: Walk, page: Page) -> Iterator[Rows]:
+    def make(client: LangSmithClient, walk: Pagination, page: Page) -> Iterator[Rows]:
         if land:
             land(client, page)
         runs = page.runs
@@ -152,11 +154,11 @@ class _Threads:
     def __init__(self, whole: RunQuery, view: View) -> None:
         self._whole, self._view = whole, view
         self._with_feedback = any(column.name == "feedback_stats" for column in view.columns)
-        self._found: defaultdict[Walk, set[str]] = defaultdict(set)
+        self._found: defaultdict[Pagination, set[str]] = defaultdict(set)
         self._given: set[str] = set()
         self._secret = token_bytes()
 
-    def make(self, client: LangSmithClient, walk: Walk, page: Page) -> Iterator[Rows]:
+    def make(self, client: LangSmithClient, walk: Pagination, page: Page) -> Iterator[Rows]:
         """Make rows of the threads that have a turn on a page, and none on a page of this cursor before."""
         found = self._found[walk]
         here = dict.fromkeys(run.thread_id for run in page.runs if run.thread_id)

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from airflow_langsmith.api.tree import tree_order
-from airflow_langsmith.export.errors import local_disk
+from airflow_langsmith.api.dotted_order import tree_order
+from airflow_langsmith.export.local_disk import local_disk
 from airflow_langsmith.views import Rows
 
 BATCH = 100  # rows given at a time

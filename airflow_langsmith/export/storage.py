@@ -19,12 +19,11 @@ from pathlib import Path
 from typing import Any, Literal, Protocol
 from uuid import uuid4
 
-from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.messages import did_you_mean, shortened
-from airflow_langsmith.export.errors import StorageAccessError, StorageError
+from airflow_langsmith.errors import ConfigurationError, StorageAccessError, StorageError
 from airflow_langsmith.export.swap import Snapshot, locked, look, look_at_file, swap
 from airflow_langsmith.export.uploads import upload
 from airflow_langsmith.extras import STORES, pip_install
+from airflow_langsmith.messages import did_you_mean, shortened
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp$")  # ending of files that were never finished, on local disks
 AT_ONCE = 8  # objects that are removed at a time; each is a request

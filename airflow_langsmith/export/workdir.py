@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from airflow_langsmith.export.errors import local_disk
+from airflow_langsmith.export.local_disk import local_disk
 
 log = logging.getLogger(__name__)
 

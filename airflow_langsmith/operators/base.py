@@ -9,17 +9,17 @@ from functools import partial
 from typing import Any
 
 from airflow_langsmith import arguments
+from airflow_langsmith.airflow_errors import airflow_errors
 from airflow_langsmith.airflow_sdk import BaseOperator, Context
-from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.filters import Expression
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Project
-from airflow_langsmith.api.templates import render
-from airflow_langsmith.exceptions import airflow_errors
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.filters import Expression
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithProjectLink
 from airflow_langsmith.operators.killing import KillSwitch
 from airflow_langsmith.operators.literals import check_literals
+from airflow_langsmith.templates import render
 from airflow_langsmith.windows import Align, MissingWindow, TimeWindow, resolve
 
 UI_COLOR = "#e3f0ec"

@@ -9,34 +9,34 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_langsmith import arguments
+from airflow_langsmith.airflow_errors import airflow_errors
 from airflow_langsmith.airflow_sdk import AirflowSkipException, Context
-from airflow_langsmith.api.addresses import project_url
-from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.messages import MAX_LINE, lay_out, shortened
-from airflow_langsmith.api.query import Payloads
+from airflow_langsmith.api.query import MissingPayloadPolicy
 from airflow_langsmith.api.sampling import Sample
+from airflow_langsmith.api.ui_urls import project_url
 from airflow_langsmith.connections import connection_of
-from airflow_langsmith.exceptions import airflow_errors
-from airflow_langsmith.export import (
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.export.checkpoints import TaskAttempt
+from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.row_transforms import RowTransforms
+from airflow_langsmith.export.run import (
     MAX_BYTES_PER_FILE,
     MAX_ROWS_PER_FILE,
     AttachmentMode,
-    Attempt,
     Exported,
     OnEmpty,
+    OutputOptions,
     SchemaChanges,
-    Shape,
-    Target,
     export,
-    format_of,
 )
 from airflow_langsmith.hooks import LangSmithHook
+from airflow_langsmith.messages import MAX_LINE, lay_out, shortened
 from airflow_langsmith.operators.base import LangSmithRunsOperator, any_query
 from airflow_langsmith.operators.landing import check_destination, landing_format
 from airflow_langsmith.operators.literals import check_literals
 from airflow_langsmith.operators.report import ProgressReporter, closing_lines, period, warning_lines
+from airflow_langsmith.transform.paths import column_of
 from airflow_langsmith.views import View, view_of
-from airflow_langsmith.views.paths import column_of
 from airflow_langsmith.windows import duration
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         )
     )
 
-    # The options of a Target that are right or wrong each by itself.
+    # The options of an OutputOptions that are right or wrong each by itself.
     OPTIONS: ClassVar[Mapping[str, Callable[[Any, str], Any]]] = {
         "partition": lambda value, name: arguments.text(value, name) or "auto",
         "max_rows_per_file": arguments.whole,
@@ -176,7 +176,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         redact_conn_id: str | None = None,
         schema_changes: SchemaChanges = "evolve",
         schema_manifest: str | Mapping[str, Any] | None = None,
-        payloads: Payloads = "fail",
+        payloads: MissingPayloadPolicy = "fail",
         attachments: AttachmentMode = "list",
         max_rows_per_file: int | str = MAX_ROWS_PER_FILE,
         max_bytes_per_file: int | str = MAX_BYTES_PER_FILE,
@@ -297,9 +297,9 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         looked_into = dict.fromkeys(column_of(path) for path in self._paths() if path != "*")
         return tuple(name for name in looked_into if name not in columns)
 
-    def _shape(self, view: View, redact_key: str | None) -> Shape:
+    def _shape(self, view: View, redact_key: str | None) -> RowTransforms:
         paths = self._paths()
-        shape = Shape(
+        shape = RowTransforms(
             redact=arguments.rules(self.redact, "redact"),
             redact_key=redact_key,
             flatten="*" if paths == ("*",) else paths,
@@ -315,8 +315,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         what = "of any type, e.g. generic, with the key of the hashes as its password"
         return connection_of(conn_id, what).password
 
-    def _target(self) -> Target:
-        return Target(
+    def _target(self) -> OutputOptions:
+        return OutputOptions(
             destination=self.destination or "",
             format=landing_format(self),
             schema_manifest=arguments.exported(self.schema_manifest, "schema_manifest"),
@@ -327,7 +327,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         given = arguments.text(self.concurrency, "concurrency")
         return arguments.whole(given, "concurrency", least=1) if given else None
 
-    def _attempt(self, context: Context) -> Attempt | None:
+    def _attempt(self, context: Context) -> TaskAttempt | None:
         """Tell which try this is, and of what; to clear a task, or anything in its run, makes something else of it."""
         ti, dag_run = context.get("ti"), context.get("dag_run")
         this, last = getattr(ti, "try_number", None), getattr(ti, "max_tries", None)
@@ -337,13 +337,13 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         # Both grow when the task is cleared; a run that was deleted and made anew began at another time.
         cleared = (last - (self.retries or 0), getattr(dag_run, "clear_number", None))
         begun = getattr(dag_run, "start_date", None)
-        return Attempt(of=" ".join(map(str, (*names, *cleared, begun))), again=this <= last)
+        return TaskAttempt(of=" ".join(map(str, (*names, *cleared, begun))), again=this <= last)
 
     def _sample(self) -> Sample | None:
         return arguments.share(self.sample, "sample")
 
     def _check_option(self, name: str) -> None:
-        Target(destination="", format=_PLAIN, **{name: self.OPTIONS[name](getattr(self, name), name)})
+        OutputOptions(destination="", format=_PLAIN, **{name: self.OPTIONS[name](getattr(self, name), name)})
 
     def _check_query(self) -> None:
         any_query(payloads=self.payloads)

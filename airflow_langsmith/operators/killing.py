@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-from airflow_langsmith.exceptions import LangSmithException
+from airflow_langsmith.airflow_errors import LangSmithException
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ from types import MethodType
 from typing import Any
 
 from airflow_langsmith import arguments
-from airflow_langsmith.exceptions import airflow_errors
+from airflow_langsmith.airflow_errors import airflow_errors
 
 Check = Callable[[Any], object]
 

@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow_langsmith.api.messages import MAX_LINE, shortened
-from airflow_langsmith.export import Exported, Manifest, Progress
+from airflow_langsmith.export.progress import Progress
+from airflow_langsmith.export.run import Exported
+from airflow_langsmith.manifest import Manifest
+from airflow_langsmith.messages import MAX_LINE, shortened
 
 PROGRESS_EVERY = 10.0  # seconds between progress lines
 EMPTY_COLUMNS_TOLD = 10

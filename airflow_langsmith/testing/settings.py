@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["Backend", "CostForm", "Edges", "FeedbackOrder", "Settings", "V1EndTime"]
+__all__ = ["CostForm", "Edges", "FeedbackOrder", "Settings", "V1EndTime", "VersionNegotiator"]
 
-Backend = Literal["clickhouse", "smithdb", "dual"]
+VersionNegotiator = Literal["clickhouse", "smithdb", "dual"]
 Edges = Literal["half_open", "inclusive", "exclusive"]
 V1EndTime = Literal["end", "start"]
 CostForm = Literal["number", "string"]
@@ -21,7 +21,7 @@ class Settings:
 
     api_key: str = field(default="lsv2_pt_stand_in_key", repr=False)
     version: str = "0.16.3"
-    backend: Backend = "dual"
+    backend: VersionNegotiator = "dual"
     workspace_id: str | None = None
     require_workspace: bool = False
     edges: Edges = "half_open"

@@ -16,7 +16,7 @@ from airflow_langsmith.testing.feedback_intake import change_feedback, take_feed
 from airflow_langsmith.testing.intake import change_run, identifier, take_run
 from airflow_langsmith.testing.sample import PROJECT, sample_feedback, sample_runs
 from airflow_langsmith.testing.server import Server
-from airflow_langsmith.testing.settings import Backend, CostForm, Edges, FeedbackOrder, Settings, V1EndTime
+from airflow_langsmith.testing.settings import CostForm, Edges, FeedbackOrder, Settings, V1EndTime, VersionNegotiator
 from airflow_langsmith.testing.storage import offloaded
 from airflow_langsmith.testing.workspace import Workspace
 
@@ -68,7 +68,7 @@ class LangSmithStandIn:
         *,
         api_key: str = "lsv2_pt_stand_in_key",
         version: str = "0.16.3",
-        backend: Backend = "dual",
+        backend: VersionNegotiator = "dual",
         workspace_id: str | None = None,
         require_workspace: bool = False,
         edges: Edges = "half_open",

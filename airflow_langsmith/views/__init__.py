@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.messages import one_of
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.messages import one_of
 from airflow_langsmith.views import feedback, retrievals, runs, threads, traces
 from airflow_langsmith.views.columns import Below, Column, ColumnType, Record, Rows, View, chosen
 

@@ -9,10 +9,10 @@ from typing import Any, Literal, Protocol
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.messages import did_you_mean
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.messages import did_you_mean
 
 # How each type lands: Parquet, then JSONL and CSV.
 #   string     string                  text

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Feedback
+from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.views.columns import IDS, THREAD, Column, ColumnType, View, json_of
 
 _OTHERS = ("run_type", "is_root", "error", "trace_id", "reference_example_id", "sample")

@@ -6,9 +6,9 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from airflow_langsmith.api.filters import added, feedback
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
+from airflow_langsmith.filters import added, feedback
 from airflow_langsmith.views.columns import IDS, Below, Column, ColumnType, Part, View, json_of
 from airflow_langsmith.views.traces import OF_ROOT, about_roots, in_trees_with, of_root
 

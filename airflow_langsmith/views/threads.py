@@ -8,8 +8,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from airflow_langsmith.api.filters import THREAD_KEYS, added, in_
 from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.filters import THREAD_KEYS, added, in_
 from airflow_langsmith.views.columns import IDS, THREAD, Column, ColumnType, Part, View, json_of
 from airflow_langsmith.views.traces import BELOW, Trace, about_roots
 from airflow_langsmith.views.traces import VIEW as TRACES

@@ -8,10 +8,10 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.filters import added, eq
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.filters import added, eq
 from airflow_langsmith.views.columns import MODEL, Below, Column, ColumnType, Part, View, json_of
 from airflow_langsmith.views.runs import COLUMNS as RUNS
 from airflow_langsmith.views.spending import COLUMNS as SPENDING_FIELDS

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple, Self
 
-from airflow_langsmith.api import Feedback, census
-from airflow_langsmith.api.backend import Backend
+from airflow_langsmith.api import census
 from airflow_langsmith.api.flow import Flow
+from airflow_langsmith.api.negotiation import VersionNegotiator
+from airflow_langsmith.api.records import Feedback
 from airflow_langsmith.waiting.condition import Condition
 from airflow_langsmith.waiting.figures import Figures, Tally
 from airflow_langsmith.waiting.parser import parse
@@ -64,14 +65,14 @@ class FeedbackWatch(Watch):
         fail_when = str(self.fail_when) if self.fail_when else None
         return {"condition": str(self.condition), "fail_when": fail_when, "min_runs": self.min_runs}
 
-    def look(self, backend: Backend) -> Flow[Outcome]:
+    def look(self, negotiator: VersionNegotiator) -> Flow[Outcome]:
         """Read the number of runs and their feedback, and judge them."""
         remaining = self.selection.remaining(self._clock.now())
-        query = yield from self.query(backend)
-        total = yield from census.count(query, backend)
-        stats = yield from census.judged(query, self.keys, backend)
+        query = yield from self.query(negotiator)
+        total = yield from census.count(query, negotiator)
+        stats = yield from census.judged(query, self.keys, negotiator)
         unclear = {run_id for run_id, by_key in stats.items() if not self._is_clear(by_key)}
-        listed = yield from census.pieces(query, unclear, self.keys, backend)
+        listed = yield from census.pieces(query, unclear, self.keys, negotiator)
         clear = {run_id: by_key for run_id, by_key in stats.items() if run_id not in unclear}
         figures = Figures(total, _tallies(self.keys, [*_from_stats(clear), *_from_pieces(listed)]))
         verdict = judge(self.condition, self.fail_when, figures, self.min_runs)

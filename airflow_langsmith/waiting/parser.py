@@ -16,8 +16,8 @@ from bisect import bisect_left
 from collections.abc import Container
 from typing import Final, NamedTuple
 
-from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.messages import did_you_mean, marked
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.messages import did_you_mean, marked
 from airflow_langsmith.waiting.condition import (
     BARE_KEY,
     KINDS,

@@ -7,12 +7,13 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from airflow_langsmith.api import Project, RunQuery
-from airflow_langsmith.api.backend import Backend
-from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.flow import Flow
-from airflow_langsmith.api.messages import one_of
+from airflow_langsmith.api.negotiation import VersionNegotiator
+from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.reads import find_project
+from airflow_langsmith.api.records import Project
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.messages import one_of
 
 _TIMES = ("start", "end", "closes")
 
@@ -60,9 +61,9 @@ class Selection:
         }
         return cls(project=state["project"], narrowed=narrowed, **times)
 
-    def query(self, backend: Backend) -> Flow[RunQuery]:
+    def query(self, negotiator: VersionNegotiator) -> Flow[RunQuery]:
         """Look up the project, and return the query."""
-        return self._query((yield from find_project(self.project, backend.backoff)))
+        return self._query((yield from find_project(self.project, negotiator.backoff)))
 
     def _query(self, project: Project) -> RunQuery:
         known = [each.name for each in fields(RunQuery) if each.name not in ("project", "start", "end")]

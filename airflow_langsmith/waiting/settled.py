@@ -8,9 +8,10 @@ from typing import Any, Self
 
 import pendulum
 
-from airflow_langsmith.api import Run, census
-from airflow_langsmith.api.backend import Backend
+from airflow_langsmith.api import census
 from airflow_langsmith.api.flow import Flow
+from airflow_langsmith.api.negotiation import VersionNegotiator
+from airflow_langsmith.api.records import Run
 from airflow_langsmith.waiting.selection import Selection
 from airflow_langsmith.waiting.verdict import State
 from airflow_langsmith.waiting.watch import CLOCK, Clock, Outcome, Watch
@@ -70,14 +71,14 @@ class SettledWatch(Watch):
             "since": self._since and self._since.isoformat(),
         }
 
-    def look(self, backend: Backend) -> Flow[Outcome]:
+    def look(self, negotiator: VersionNegotiator) -> Flow[Outcome]:
         """List the pending runs and count all, once the window is complete."""
         now = self._clock.now()
-        query = yield from self.query(backend)  # also while the window is open: a wrong project fails at once
+        query = yield from self.query(negotiator)  # also while the window is open: a wrong project fails at once
         if self.selection.remaining(now) > timedelta(0):
             return Outcome("waiting", f"waiting: the window closes at {self.selection.closes.isoformat()}")
-        unfinished = yield from census.pending(query, backend)
-        count = yield from census.count(query, backend)
+        unfinished = yield from census.pending(query, negotiator)
+        count = yield from census.count(query, negotiator)
         if count != self._count or self._since is None:
             self._count, self._since = count, now
         quiet = now - self._since

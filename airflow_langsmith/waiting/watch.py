@@ -9,10 +9,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Self
 
-from airflow_langsmith.api import RunQuery, Settings
-from airflow_langsmith.api.addresses import project_url
-from airflow_langsmith.api.backend import Backend
 from airflow_langsmith.api.flow import Flow
+from airflow_langsmith.api.negotiation import VersionNegotiator
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.api.ui_urls import project_url
 from airflow_langsmith.waiting.selection import Selection
 from airflow_langsmith.waiting.verdict import State
 
@@ -106,13 +107,13 @@ class Watch(ABC):
         """Return the arguments and the state as JSON, without the selection."""
 
     @abstractmethod
-    def look(self, backend: Backend) -> Flow[Outcome]:
+    def look(self, negotiator: VersionNegotiator) -> Flow[Outcome]:
         """Read the runs from LangSmith, and judge them."""
 
-    def query(self, backend: Backend) -> Flow[RunQuery]:
+    def query(self, negotiator: VersionNegotiator) -> Flow[RunQuery]:
         """Return the query. Its project is looked up once."""
         if self._query is None:
-            self._query = yield from self.selection.query(backend)
+            self._query = yield from self.selection.query(negotiator)
         return self._query
 
     def result(self, outcome: Outcome, settings: Settings) -> dict[str, Any]:

@@ -12,9 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_langsmith.api import LangSmithClient, RunQuery
 from airflow_langsmith.api.attachments import Link, attach
-from airflow_langsmith.api.media import extension
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.media_types import extension
+from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Project, Run
 from airflow_langsmith.export.layout import ATTACHMENT, attachment_name
 from airflow_langsmith.testing import LangSmithStandIn

@@ -16,9 +16,10 @@ from typing import Any
 
 import pytest
 
-from airflow_langsmith.api import LangSmithClient, RunQuery
 from airflow_langsmith.api.attachments import download
-from airflow_langsmith.api.errors import LangSmithError
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.errors import LangSmithError
 from airflow_langsmith.testing import LangSmithStandIn
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -153,7 +154,7 @@ def landed(client: LangSmithClient, page: Any, directory: Path) -> dict[str, byt
         files[runs[id(attachment)]] = path.read_bytes()
         path.unlink()
 
-    client.drive(download(page.attachments, directory, land, client.backend.backoff, flag=True))
+    client.drive(download(page.attachments, directory, land, client.negotiator.backoff, flag=True))
     assert not list(directory.iterdir())
     return files
 

@@ -11,9 +11,11 @@ from uuid import UUID
 import msgspec
 import pytest
 
-from airflow_langsmith.api import LangSmithClient, RunQuery, census
-from airflow_langsmith.api.errors import ApiError
+from airflow_langsmith.api import census
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Project
+from airflow_langsmith.errors import ApiError
 from airflow_langsmith.testing import LangSmithStandIn
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -99,7 +101,7 @@ def test_who_has_not_ended(langsmith: LangSmithStandIn, client_of: ClientOf, ver
     client = client_of(langsmith, version)
     query = day(client, filter='eq(name, "slow")')
     before = client.requests
-    assert [run.id for run in client.drive(census.pending(query, client.backend))] == [waiting]
+    assert [run.id for run in client.drive(census.pending(query, client.negotiator))] == [waiting]
     assert client.requests - before == 1
 
 
@@ -118,13 +120,13 @@ def test_what_was_given(langsmith: LangSmithStandIn, client_of: ClientOf, versio
     langsmith.add_feedback(other, key="user_score", score=1)
     client = client_of(langsmith, version)
     query = day(client)
-    found = client.drive(census.judged(query, ("user_score", "label"), client.backend))
+    found = client.drive(census.judged(query, ("user_score", "label"), client.negotiator))
     assert {run: {key: given.n for key, given in keys.items()} for run, keys in found.items()} == {
         one: {"user_score": 1, "label": 1},
         two: {"user_score": 2},
     }
     assert (found[one]["user_score"].avg, found[one]["label"].values) == (1.0, {"good": 1})
-    pieces = client.drive(census.pieces(query, [two], ["user_score"], client.backend))
+    pieces = client.drive(census.pieces(query, [two], ["user_score"], client.negotiator))
     assert sorted(piece.score or 0 for piece in pieces) == [0.25, 0.75]
 
 
@@ -159,6 +161,6 @@ def test_pieces_of_many_runs(langsmith: LangSmithStandIn, client_of: ClientOf, m
     before = client.requests
     project = Project(id=langsmith.project_id("shop"), name="shop")
     query = RunQuery(project=project, start=START, end=START + DAY)
-    found = client.drive(census.pieces(query, runs, ["user_score"], client.backend))
+    found = client.drive(census.pieces(query, runs, ["user_score"], client.negotiator))
     assert len({piece.id for piece in found}) == 3 * many
     assert client.requests - before <= 2 * -(-many // 50)

@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from airflow_langsmith.api import AsyncLangSmithClient, LangSmithClient, RunQuery, Settings
-from airflow_langsmith.api.errors import LangSmithError
+from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.errors import LangSmithError
 from airflow_langsmith.testing import LangSmithStandIn
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from airflow_langsmith.api.errors import (
+from airflow_langsmith.api.flow import Backoff, Pause, RateLimited, Reply, Request, Response, with_retries
+from airflow_langsmith.errors import (
     ApiError,
     AuthenticationError,
     LangSmithError,
@@ -15,7 +16,6 @@ from airflow_langsmith.api.errors import (
     ReadTimeoutError,
     TransportError,
 )
-from airflow_langsmith.api.flow import Backoff, Pause, RateLimited, Reply, Request, Response, exchange
 
 
 def answer(status: int, body: bytes = b"{}", **headers: str) -> Response:
@@ -35,7 +35,7 @@ class Pushed:
 
     def result(self) -> Any:
         """Push it to its end."""
-        flow = exchange(self._ask, lambda body: body.decode(), Backoff(self._retries), self._shrink)
+        flow = with_retries(self._ask, lambda body: body.decode(), Backoff(self._retries), self._shrink)
         reply: Reply = None
         while True:
             try:
@@ -141,7 +141,7 @@ def test_a_body_that_cannot_be_read_is_asked_for_again() -> None:
             raise TransportError("cut short")
         return body.decode()
 
-    flow = exchange(lambda: Request("GET", "/info"), read, Backoff(1))
+    flow = with_retries(lambda: Request("GET", "/info"), read, Backoff(1))
     assert isinstance(next(flow), Request)
     assert isinstance(flow.send(answer(200, b"{")), Pause)
     assert isinstance(next(flow), Request)

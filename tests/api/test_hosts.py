@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.hosts import address_of, api_root, is_langsmiths, ui_of, ui_root
-from airflow_langsmith.api.messages import MAX_LINE
 from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.messages import MAX_LINE
 from tests.wording import says
 
 

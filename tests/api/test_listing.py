@@ -10,11 +10,11 @@ from typing import Any, get_args
 
 import pytest
 
-from airflow_langsmith.api import LangSmithClient
-from airflow_langsmith.api.errors import ListChangedError
+from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.listing import Listing
 from airflow_langsmith.api.records import Project
+from airflow_langsmith.errors import ListChangedError
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.settings import FeedbackOrder
 

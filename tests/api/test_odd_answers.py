@@ -12,14 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_langsmith.api import LangSmithClient, RunQuery, Settings, census, reads, v1, v2
-from airflow_langsmith.api.backend import Backend, Dialect
-from airflow_langsmith.api.errors import LangSmithError, PayloadError
+from airflow_langsmith.api import census, reads, v1, v2
+from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.flow import Flow, Reply, Request, Response
-from airflow_langsmith.api.messages import MAX_LINE
-from airflow_langsmith.api.query import FIELDS
+from airflow_langsmith.api.negotiation import Dialect, VersionNegotiator
+from airflow_langsmith.api.query import FIELDS, RunQuery
 from airflow_langsmith.api.records import Project
 from airflow_langsmith.api.retention import read_retention
+from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.errors import LangSmithError, PayloadError
+from airflow_langsmith.messages import MAX_LINE
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.wording import says, words
 
@@ -116,12 +118,12 @@ def answered(flow: Flow[Any], body: bytes) -> Any:
 
 
 QUERY = RunQuery(project=SHOP, start=START, end=START + DAY)
-BACKEND = Backend(Settings(api_url="http://127.0.0.1:1", api_version="v2", max_retries=0))
+BACKEND = VersionNegotiator(Settings(api_url="http://127.0.0.1:1", api_version="v2", max_retries=0))
 FLOWS: dict[str, Callable[[], Flow[Any]]] = {
-    "info": lambda: Backend(Settings(api_url="http://127.0.0.1:1", max_retries=0)).choose(),
+    "info": lambda: VersionNegotiator(Settings(api_url="http://127.0.0.1:1", max_retries=0)).choose(),
     "project": lambda: reads.find_project("shop", BACKEND.backoff),
     "projects": lambda: reads.list_projects(None, BACKEND.backoff).next_page(),
-    "feedback": lambda: reads.FeedbackWalk(BACKEND.backoff).next_page(),
+    "feedback": lambda: reads.FeedbackPagination(BACKEND.backoff).next_page(),
     "retention": lambda: read_retention(SHOP, BACKEND.backoff),
     "judged": lambda: census.judged(QUERY, ["score"], BACKEND),
 }

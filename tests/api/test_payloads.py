@@ -10,16 +10,18 @@ from typing import Any
 
 import pytest
 
-from airflow_langsmith.api import AsyncLangSmithClient, LangSmithClient, Run, RunQuery, Settings
-from airflow_langsmith.api.errors import (
+from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
+from airflow_langsmith.api.payloads import LARGEST
+from airflow_langsmith.api.query import FIELDS, RunQuery
+from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.errors import (
     LangSmithError,
     LargePayloadError,
     MissingPayloadError,
     PayloadError,
     TransportError,
 )
-from airflow_langsmith.api.payloads import LARGEST
-from airflow_langsmith.api.query import FIELDS
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.wording import says
 

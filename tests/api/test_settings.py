@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_langsmith.api.errors import ConfigurationError
 from airflow_langsmith.api.settings import FIELDS, Settings
 from airflow_langsmith.api.transport import Transport
+from airflow_langsmith.errors import ConfigurationError
 
 KEY = "lsv2_pt_secret"
 

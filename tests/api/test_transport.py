@@ -27,18 +27,19 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from airflow_langsmith.api import LangSmithClient, Settings
 from airflow_langsmith.api.bodies import LARGEST_ERROR
+from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.deadlines import LOWEST_RATE, Deadline
-from airflow_langsmith.api.errors import (
+from airflow_langsmith.api.flow import LARGEST_ANSWER, Answer, Request, Response
+from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.api.transport import AsyncTransport, Transport
+from airflow_langsmith.errors import (
     ConfigurationError,
     LargePayloadError,
     ReadTimeoutError,
     RedirectError,
     TransportError,
 )
-from airflow_langsmith.api.flow import LARGEST_ANSWER, Answer, Request, Response
-from airflow_langsmith.api.transport import AsyncTransport, Transport
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.wording import says, words
 

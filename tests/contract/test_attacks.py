@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 
-from airflow_langsmith.api import LangSmithClient
-from airflow_langsmith.api.errors import LangSmithError
-from airflow_langsmith.export import Exported
-from airflow_langsmith.export.errors import DestinationConflictError
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.errors import DestinationConflictError, LangSmithError
+from airflow_langsmith.export.run import Exported
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.wording import says

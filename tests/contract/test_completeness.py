@@ -11,10 +11,12 @@ from typing import Any, get_args
 import pytest
 from langsmith import Client
 
-from airflow_langsmith.api import LangSmithClient, RunQuery, walk
-from airflow_langsmith.api.errors import CursorLoopError, LangSmithError
-from airflow_langsmith.api.trail import MAX_BARREN_PAGES
-from airflow_langsmith.export import Exported
+from airflow_langsmith.api import pagination
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.api.seen_runs import MAX_BARREN_PAGES
+from airflow_langsmith.errors import CursorLoopError, LangSmithError
+from airflow_langsmith.export.run import Exported
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.settings import Edges
 from tests.wording import says
@@ -192,7 +194,7 @@ def test_a_run_larger_than_a_page_may_be(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A run that alone is more than the largest page comes, on whatever kind of last page it is."""
-    monkeypatch.setattr(walk, "LARGEST_BODY", 100_000)
+    monkeypatch.setattr(pagination, "LARGEST_BODY", 100_000)
     for number in range(20):
         text = random.Random(number).randbytes(200_000).hex() if number == place else ""
         start = FIRST + timedelta(minutes=number // together)

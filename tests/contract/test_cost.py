@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from tests.bench.instructions import counted
+from benchmarks.instructions import counted
 
 # How many times what it takes to cut a page of v1 into runs, by bytes a run: as measured on Python 3.11, and 4 %
 # more. Python 3.13 takes 7 % more for Parquet of 1 KB. Whoever makes a page cheaper lowers them.

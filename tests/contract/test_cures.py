@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from airflow_langsmith.api import LangSmithClient
-from airflow_langsmith.api.errors import (
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.errors import (
     AuthenticationError,
     ConfigurationError,
     InvalidQueryError,
@@ -21,7 +21,7 @@ from airflow_langsmith.api.errors import (
     TransportError,
     UnsupportedError,
 )
-from airflow_langsmith.export import Exported
+from airflow_langsmith.export.run import Exported
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.wording import says, words
 
@@ -142,12 +142,12 @@ def test_v1_on_a_server_without_it(client_of: ClientOf, export_runs: Export) -> 
 @pytest.mark.parametrize(
     ("server", "spoken"),
     [
-        ({"backend": "clickhouse"}, "v1"),
-        ({"backend": "smithdb"}, "v2"),
-        ({"backend": "dual"}, "v2"),
-        ({"backend": "clickhouse", "version": "0.10.4"}, "v1"),
-        ({"backend": "dual", "version": "0.18.0"}, "v2"),
-        ({"backend": "clickhouse", "version": "0.18.0"}, "v2"),
+        ({"negotiator": "clickhouse"}, "v1"),
+        ({"negotiator": "smithdb"}, "v2"),
+        ({"negotiator": "dual"}, "v2"),
+        ({"negotiator": "clickhouse", "version": "0.10.4"}, "v1"),
+        ({"negotiator": "dual", "version": "0.18.0"}, "v2"),
+        ({"negotiator": "clickhouse", "version": "0.18.0"}, "v2"),
     ],
 )
 def test_auto_finds_the_version_a_server_speaks(

@@ -14,8 +14,8 @@ from typing import Any
 import langsmith as sdk
 import pytest
 
-from airflow_langsmith.api.errors import LangSmithError
-from airflow_langsmith.api.filters import (
+from airflow_langsmith.errors import LangSmithError
+from airflow_langsmith.filters import (
     and_,
     eq,
     failed,

@@ -16,66 +16,51 @@ PACKAGE = Path(airflow_langsmith.__file__).parent
 
 # Room -> the rooms of the house it may import. `__version__` is everybody's.
 MAY_IMPORT = {
-    "api": {"api"},
-    "clocks": set(),
-    "schedules": {"clocks"},
-    "windows": {"api.errors", "api.messages", "clocks", "schedules"},
-    "views": {"views", "api.errors", "api.filters", "api.messages", "api.query", "api.records", "api.wire"},
-    "export": {"connections", "export", "api", "extras", "views", "windows"},
-    "extras": set(),
-    "testing": {"testing"},
-    "arguments": {"api.errors", "api.messages", "api.sampling"},
+    "airflow_errors": {"airflow_sdk", "errors"},
     "airflow_sdk": set(),
-    "connections": {"airflow_sdk", "api.errors"},
-    "exceptions": {"airflow_sdk", "api.errors"},
-    "provider_info": {"api.settings"},
-    "hooks": {"airflow_sdk", "arguments", "api", "connections", "provider_info"},
+    "api": {"api", "errors", "filters", "masking", "messages"},
+    "arguments": {"api.sampling", "errors", "messages"},
+    "clocks": set(),
+    "connections": {"airflow_sdk", "errors"},
+    "errors": {"masking", "messages"},
+    "export": {
+        *("api", "connections", "errors", "export", "extras", "filters", "manifest", "messages"),
+        *("transform", "views", "windows"),
+    },
+    "extras": set(),
+    "filters": {"errors", "templates"},
+    "hooks": {"airflow_sdk", "api", "arguments", "connections", "errors", "filters", "messages", "provider_info"},
     "links": {"airflow_sdk"},
-    "waiting": {"waiting", "api"},
-    "sensors": {
-        "airflow_sdk",
-        "arguments",
-        "waiting",
-        "hooks",
-        "links",
-        "exceptions",
-        "operators.base",
-        "operators.literals",
-        "operators.report",
-        "api.backend",
-        "api.errors",
-        "api.messages",
-        "api.query",
-        "windows",
-        "triggers",
-    },
-    "triggers": {"arguments", "waiting", "hooks", "api", "windows"},
+    "manifest": {"errors", "export.storage"},
+    "masking": {"messages"},
+    "messages": set(),
     "operators": {
-        "airflow_sdk",
-        "operators",
-        "hooks",
-        "links",
-        "exceptions",
-        "arguments",
-        "api",
-        "connections",
-        "views",
-        "export",
-        "windows",
+        *("airflow_errors", "airflow_sdk", "api", "arguments", "connections", "errors", "export", "filters", "hooks"),
+        *("links", "manifest", "messages", "operators", "templates", "transform", "views", "windows"),
     },
+    "provider_info": {"api.settings"},
+    "schedules": {"clocks"},
+    "sensors": {
+        *("airflow_errors", "airflow_sdk", "api.negotiation", "api.query", "arguments", "errors", "hooks", "links"),
+        *("messages", "operators.base", "operators.literals", "operators.report", "triggers", "waiting", "windows"),
+    },
+    "templates": set(),
+    "testing": {"testing"},
+    "transform": {"api.decoding", "errors", "messages", "transform", "views.columns"},
+    "triggers": {"api", "arguments", "errors", "filters", "hooks", "messages", "waiting", "windows"},
+    "views": {"api.query", "api.records", "errors", "filters", "messages", "views"},
+    "waiting": {"api", "errors", "messages", "waiting"},
+    "windows": {"clocks", "errors", "messages", "schedules"},
 }
 
 # Modules with stricter walls than their room: nothing that asks LangSmith.
-PURE = {
-    f"waiting.{name}": {"waiting", "api.errors", "api.messages"}
-    for name in ("condition", "figures", "parser", "verdict")
-}
+PURE = {f"waiting.{name}": {"waiting", "errors", "messages"} for name in ("condition", "figures", "parser", "verdict")}
 
 # Outside package -> the modules that may import it.
 OUTSIDE = {
     "httpx": {"api.transport"},
     "pyarrow": {"export.arrow"},
-    "airflow": {"airflow_sdk", "links", "triggers", "operators.export", "operators.query", "export.storage"},
+    "airflow": {"airflow_sdk", "links", "triggers", "operators.export", "operators.runs", "export.storage"},
 }
 
 

@@ -11,8 +11,12 @@ import duckdb
 import psycopg
 import pytest
 
-from airflow_langsmith.api import LangSmithClient, RunQuery
-from airflow_langsmith.export import Shape, Target, export, format_of, read_manifest
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.row_transforms import RowTransforms
+from airflow_langsmith.export.run import OutputOptions, export
+from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.sample import PROJECT
 from airflow_langsmith.views import VIEWS, view_of
@@ -67,8 +71,8 @@ def exported(client: LangSmithClient, tmp_path: Path) -> Export:
         query = RunQuery(
             project=client.project(PROJECT), start=START, end=START + timedelta(days=1), fields=chosen.fields
         )
-        target = Target(destination=f"file://{tmp_path}", format=format_of("parquet"), max_rows_per_file=40)
-        done = export(client, query, chosen, target, Shape(flatten=flatten))
+        target = OutputOptions(destination=f"file://{tmp_path}", format=format_of("parquet"), max_rows_per_file=40)
+        done = export(client, query, chosen, target, RowTransforms(flatten=flatten))
         assert done is not None
         return done.summary()
 

@@ -10,9 +10,9 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_langsmith.api import LangSmithClient
-from airflow_langsmith.export import Exported
+from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.export.arrow import schema_of
+from airflow_langsmith.export.run import Exported
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.sample import PROJECT
 from airflow_langsmith.views import VIEWS, view_of

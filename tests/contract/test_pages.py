@@ -13,16 +13,19 @@ from typing import Any
 import pytest
 
 from airflow_langsmith import operators
-from airflow_langsmith.api import LangSmithClient, RunQuery
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.settings import FIELDS
-from airflow_langsmith.export import Shape, Target, export, format_of
+from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.row_transforms import RowTransforms
+from airflow_langsmith.export.run import OutputOptions, export
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.operators.base import LangSmithRunsOperator
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.sample import PROJECT
+from airflow_langsmith.transform.flatten import Flattening
 from airflow_langsmith.views import view_of
-from airflow_langsmith.views.flatten import Flattening
 from tests.documentation import PAGES, ROOT
 
 START, DAY = datetime(2026, 3, 1, tzinfo=UTC), timedelta(days=1)
@@ -133,12 +136,12 @@ def test_the_paths_find_something_in_the_sample(
     rules = {path: "drop" if "call" in rule else rule for path, rule in snippet["redact"].items()}
     for number, shape in enumerate(
         [
-            *(Shape(flatten=tuple(paths)) for paths in lists),
-            Shape(flatten=tuple(real)),
-            Shape(redact=rules, redact_key="salt"),
+            *(RowTransforms(flatten=tuple(paths)) for paths in lists),
+            RowTransforms(flatten=tuple(real)),
+            RowTransforms(redact=rules, redact_key="salt"),
         ]
     ):
-        target = Target(destination=f"file://{tmp_path}/{number}", format=format_of("jsonl"))
+        target = OutputOptions(destination=f"file://{tmp_path}/{number}", format=format_of("jsonl"))
         done = export(client, query, chosen, target, shape)
         assert done is not None
         assert (done.empty, done.unmet) == ((), ())

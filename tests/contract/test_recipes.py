@@ -12,8 +12,10 @@ import pytest
 from langsmith import Client
 from langsmith.schemas import Run
 
-from airflow_langsmith.api import LangSmithClient, RunQuery
-from airflow_langsmith.export import Target, export, format_of
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.run import OutputOptions, export
 from airflow_langsmith.testing import LangSmithStandIn, sample_feedback, sample_runs
 from airflow_langsmith.testing.sample import PROJECT
 from airflow_langsmith.views import view_of
@@ -67,7 +69,9 @@ def rows(
     """Export a window and read it back."""
     chosen = view_of(view, **options)
     query = RunQuery(project=client.project(PROJECT), start=window.start, end=window.end, fields=chosen.fields)
-    exported = export(client, query, chosen, Target(destination=f"file://{destination}", format=format_of("parquet")))
+    exported = export(
+        client, query, chosen, OutputOptions(destination=f"file://{destination}", format=format_of("parquet"))
+    )
     assert exported is not None
     return read_rows(exported.uri)
 

@@ -26,10 +26,11 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 from airflow_langsmith.airflow_sdk import AirflowException
-from airflow_langsmith.api import LangSmithClient, Settings
-from airflow_langsmith.api.errors import LangSmithError
-from airflow_langsmith.api.masking import masked, without
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.errors import LangSmithError
 from airflow_langsmith.hooks import LangSmithHook
+from airflow_langsmith.masking import masked, without
 from airflow_langsmith.operators import LangSmithExportOperator, LangSmithReadRunOperator
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
 from airflow_langsmith.testing import LangSmithStandIn

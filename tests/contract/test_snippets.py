@@ -15,9 +15,12 @@ import pytest
 from airflow.sdk import DAG
 from packaging.requirements import Requirement
 
-from airflow_langsmith.api import LangSmithClient, RunQuery
-from airflow_langsmith.export import Target, export, format_of, read_manifest
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.run import OutputOptions, export
 from airflow_langsmith.hooks import LangSmithHook
+from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
 from tests.documentation import PAGES, ROOT, Page
@@ -41,7 +44,7 @@ def lake(langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient],
         langsmith.add_run(project="shop", name=f"turn {number}", start_time=DAY + timedelta(hours=number))
     client, view = client_of(langsmith), view_of("runs")
     query = RunQuery(project=client.project("shop"), start=DAY, end=DAY + timedelta(days=1), fields=view.fields)
-    target = Target(destination=f"file://{tmp_path}/langsmith", format=format_of("parquet"))
+    target = OutputOptions(destination=f"file://{tmp_path}/langsmith", format=format_of("parquet"))
     assert export(client, query, view, target)
     return tmp_path
 

@@ -20,10 +20,10 @@ from airflow.triggers.base import BaseTrigger
 from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
 from airflow_langsmith.airflow_sdk import AirflowException, AirflowFailException
-from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.operators.export import LangSmithExportOperator
-from airflow_langsmith.operators.query import LangSmithListRunsOperator, LangSmithReadRunOperator
+from airflow_langsmith.operators.runs import LangSmithListRunsOperator, LangSmithReadRunOperator
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.triggers import LangSmithFeedbackEventTrigger, LangSmithSettledTrigger

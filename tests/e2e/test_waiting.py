@@ -26,7 +26,7 @@ import psutil
 import pytest
 from langsmith import Client
 
-from airflow_langsmith.export import read_manifest
+from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.versions import AIRFLOW
 

@@ -18,10 +18,10 @@ from msgspec import Raw
 
 from airflow_langsmith.api.records import Project, Run
 from airflow_langsmith.export.layout import attachment_name, part_name
-from airflow_langsmith.export.manifest import Manifest, ManifestAttachment, ManifestColumn, ManifestFile
 from airflow_langsmith.export.parts import Part
-from airflow_langsmith.export.publish import Publication
+from airflow_langsmith.export.publication import Publication
 from airflow_langsmith.export.storage import StoragePath, path_at
+from airflow_langsmith.manifest import Manifest, ManifestAttachment, ManifestColumn, ManifestFile
 from airflow_langsmith.views import VIEWS, View, view_of
 
 SHOP = Project(id="7b0f2f6e-0c35-4a4e-9d0a-1f6f0c7c1a11", name="shop")

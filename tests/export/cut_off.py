@@ -14,8 +14,13 @@ from typing import Any
 
 from upath import UPath
 
-from airflow_langsmith.api import LangSmithClient, RunQuery, Settings
-from airflow_langsmith.export import Attempt, Progress, Target, export, format_of
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.export.checkpoints import TaskAttempt
+from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.progress import Progress
+from airflow_langsmith.export.run import OutputOptions, export
 from airflow_langsmith.views import view_of
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -37,8 +42,8 @@ def main(url: str, key: str, version: Any, view: str, format_: str, where: str, 
             os.kill(os.getpid(), signal.SIGKILL)
 
     client = LangSmithClient(Settings(api_url=url, api_key=key, api_version=version, requests_per_10s=100_000))
-    chosen, target = view_of(view), Target(destination=UPath(where), format=format_of(format_))
-    attempt = Attempt(of=task, again=True)
+    chosen, target = view_of(view), OutputOptions(destination=UPath(where), format=format_of(format_))
+    attempt = TaskAttempt(of=task, again=True)
     asked = query(client, chosen.fields)
     export(client, asked, chosen, target, on_page=die, concurrency=int(cursors), attempt=attempt)
 

@@ -17,9 +17,9 @@ from typing import Any
 
 from upath import UPath
 
-from airflow_langsmith.export.manifest import read_manifest
 from airflow_langsmith.export.parts import Part
-from airflow_langsmith.export.publish import Publication
+from airflow_langsmith.export.publication import Publication
+from airflow_langsmith.manifest import read_manifest
 
 
 def die_before_call(number: int, partition: Path) -> None:

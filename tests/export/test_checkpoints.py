@@ -24,14 +24,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from airflow_langsmith.api import LangSmithClient, LangSmithError, Page, Project, Run
-from airflow_langsmith.api.errors import ServerError
+from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.flow import Flow, Request, Response
-from airflow_langsmith.api.walk import Walk
-from airflow_langsmith.export import Attempt, Exported, Progress, Shape, Target, checkpoints, export, format_of
-from airflow_langsmith.export.batches import Batches, BatchFile
-from airflow_langsmith.export.checkpoints import Checkpoint, Checkpoints
+from airflow_langsmith.api.pagination import Pagination
+from airflow_langsmith.api.records import Page, Project, Run
+from airflow_langsmith.errors import LangSmithError, ServerError
+from airflow_langsmith.export import checkpoints
+from airflow_langsmith.export.checkpoints import Checkpoint, Checkpoints, TaskAttempt
+from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.layout import CHECKPOINT
+from airflow_langsmith.export.progress import Progress
+from airflow_langsmith.export.row_file import Batches, BatchFile
+from airflow_langsmith.export.row_transforms import RowTransforms
+from airflow_langsmith.export.run import Exported, OutputOptions, export
 from airflow_langsmith.export.storage import StoragePath, path_at, store_at
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import Column, ColumnType, Rows, View, view_of
@@ -43,7 +48,7 @@ PAGES = 60
 RUNS = PAGES * cut_off.PAGE - 1
 ClientOf = Callable[..., LangSmithClient]
 ReadRows = Callable[[str], list[dict[str, Any]]]
-PLAIN = Shape()
+PLAIN = RowTransforms()
 
 
 @pytest.fixture
@@ -60,24 +65,24 @@ def shop(langsmith: LangSmithStandIn) -> LangSmithStandIn:
 def exported(
     client: LangSmithClient,
     where: str | StoragePath,
-    attempt: Attempt | None = None,
+    attempt: TaskAttempt | None = None,
     view: str = "runs",
     format_: str = "jsonl",
     columns: list[str] | None = None,
     cursors: int = 1,
-    shape: Shape = PLAIN,
+    shape: RowTransforms = PLAIN,
     **narrowed: Any,
 ) -> Exported:
     """Export the day."""
     chosen = view_of(view, columns)
     query = replace(cut_off.query(client, chosen.fields), **narrowed)
-    target = Target(destination=where, format=format_of(format_))
+    target = OutputOptions(destination=where, format=format_of(format_))
     done = export(client, query, chosen, target, shape, concurrency=cursors, attempt=attempt)
     assert done is not None
     return done
 
 
-FIRST, LAST = (Attempt(of="the export of the day", again=again) for again in (True, False))
+FIRST, LAST = (TaskAttempt(of="the export of the day", again=again) for again in (True, False))
 
 
 @pytest.fixture
@@ -207,10 +212,10 @@ def test_cut_off_again_and_again(shop: LangSmithStandIn, client: LangSmithClient
 
 
 CHANGED: dict[str, dict[str, Any]] = {
-    "another run, or one that was cleared": {"attempt": Attempt(of="the next day", again=False)},
+    "another run, or one that was cleared": {"attempt": TaskAttempt(of="the next day", again=False)},
     "another query": {"filter": 'eq(status, "success")'},
     "other columns": {"columns": ["run_id", "start_time"]},
-    "another redaction": {"shape": Shape(redact={"name": "hash"}, redact_key="k")},
+    "another redaction": {"shape": RowTransforms(redact={"name": "hash"}, redact_key="k")},
     "other payloads": {"payloads": "flag"},
     "another way to pack": {"format_": "parquet"},
 }
@@ -241,7 +246,7 @@ def test_another_api_version_begins_anew(
 
 @pytest.mark.parametrize(("attempt", "status"), [(LAST, 503), (FIRST, 401)])
 def test_nothing_is_kept_for_nobody(
-    shop: LangSmithStandIn, client: LangSmithClient, tmp_path: Path, attempt: Attempt, status: int
+    shop: LangSmithStandIn, client: LangSmithClient, tmp_path: Path, attempt: TaskAttempt, status: int
 ) -> None:
     """A last try, and one that fails by what no retry cures, leave nothing behind."""
     where = f"file://{tmp_path}"
@@ -279,7 +284,7 @@ def test_what_is_short_is_not_packed(client: LangSmithClient, tmp_path: Path, pa
         query.end - timedelta(days=1) / pages / cut_off.PAGE * (run + 1) for run in range(pages * cut_off.PAGE - 1)
     ]
     with Checkpoints(path_at(f"file://{tmp_path}"), client, FIRST, "", batches, tmp_path) as there:
-        walk = Walk(query, client.backend)
+        walk = Pagination(query, client.negotiator)
         make = there.keeping(lambda _, __, page: iter([view.rows(page.runs)]), query.end - query.start)
         while not walk.done:
             list(make(client, walk, answered(walk.next_page(), times)))
@@ -398,7 +403,7 @@ def test_progress_goes_on_too(shop: LangSmithStandIn, client: LangSmithClient, t
     where = f"file://{tmp_path}"
     cut_off_at(40, shop, client, where)
     told: list[tuple[float, int]] = []
-    chosen, target = view_of("runs"), Target(destination=where, format=format_of("jsonl"))
+    chosen, target = view_of("runs"), OutputOptions(destination=where, format=format_of("jsonl"))
 
     def tell(progress: Progress) -> None:
         told.append((progress.share, progress.pages))
@@ -413,7 +418,7 @@ def test_progress_goes_on_too(shop: LangSmithStandIn, client: LangSmithClient, t
 def test_runs_out_of_order_are_not_kept(client: LangSmithClient, tmp_path: Path) -> None:
     """Where runs do not come newest first no stretch is known to be finished, and what seemed so is taken back."""
     view = view_of("runs", ["run_id", "start_time"])
-    walk = Walk(cut_off.query(client, view.fields), client.backend)
+    walk = Pagination(cut_off.query(client, view.fields), client.negotiator)
     times = [
         cut_off.START + timedelta(minutes=minute) for minute in [*range(1000, 850, -1), 1001, *range(850, 800, -1)]
     ]

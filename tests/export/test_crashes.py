@@ -10,10 +10,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from airflow_langsmith.export.errors import StorageError
-from airflow_langsmith.export.manifest import NAME, read_manifest
-from airflow_langsmith.export.publish import Publication
+from airflow_langsmith.errors import StorageError
+from airflow_langsmith.export.publication import Publication
 from airflow_langsmith.export.storage import StoragePath, path_at, store_at
+from airflow_langsmith.manifest import NAME, read_manifest
 from tests.export.turns import Task
 
 KILLED = Path(__file__).with_name("killed.py")

@@ -17,8 +17,8 @@ import pyarrow.parquet as pq
 import pytest
 from msgspec import Raw
 
-from airflow_langsmith.api.errors import ConfigurationError, PayloadError
 from airflow_langsmith.api.records import Run
+from airflow_langsmith.errors import ConfigurationError, PayloadError
 from airflow_langsmith.export.arrow import ROW_GROUP, schema_of
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.views import View, view_of

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.export.layout import PART, part_name, partition
 from airflow_langsmith.windows import TimeWindow
 

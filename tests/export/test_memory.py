@@ -99,7 +99,7 @@ def test_pandas_stays_out(format_: str, tmp_path: Path) -> None:
 def test_the_worst_page_takes_a_few_times_its_size() -> None:
     """Whatever is wrong with a page, it takes four times its unpacked size at most; control characters, seven."""
     megabytes = 2
-    command = [sys.executable, "-m", "tests.bench.worst", str(megabytes)]
+    command = [sys.executable, "-m", "benchmarks.worst", str(megabytes)]
     environment = os.environ | {
         "MALLOC_MMAP_THRESHOLD_": "131072"
     }  # what is free goes back at once, and is not counted

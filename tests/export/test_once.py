@@ -12,9 +12,13 @@ from typing import Any
 
 import pytest
 
-from airflow_langsmith.api import LangSmithClient, RunQuery
-from airflow_langsmith.api.errors import ServerError
-from airflow_langsmith.export import Attempt, Exported, Target, checkpoints, export, format_of
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.errors import ServerError
+from airflow_langsmith.export import checkpoints
+from airflow_langsmith.export.checkpoints import TaskAttempt
+from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.run import Exported, OutputOptions, export
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
 
@@ -38,7 +42,9 @@ def exported(client: LangSmithClient, where: Path, view: str = "runs", page: int
     chosen = view_of(view, with_feedback=False)
     narrowed: dict[str, Any] = {} if view == "feedback" else {"is_root": True, "page_size": page}
     query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields, **narrowed)
-    done = export(client, query, chosen, Target(destination=f"file://{where}", format=format_of("parquet")), **more)
+    done = export(
+        client, query, chosen, OutputOptions(destination=f"file://{where}", format=format_of("parquet")), **more
+    )
     assert done is not None
     return done
 
@@ -211,11 +217,13 @@ def test_a_retry_lands_no_run_twice(
     runs = [langsmith.add_run(project="shop", start_time=START + number * MINUTE) for number in range(100)]
     langsmith.misbehave("status", after=12, times=None)
     with pytest.raises(ServerError):
-        exported(client_of(langsmith, version, max_retries=0), tmp_path, page=5, attempt=Attempt("task", again=True))
+        exported(
+            client_of(langsmith, version, max_retries=0), tmp_path, page=5, attempt=TaskAttempt("task", again=True)
+        )
     langsmith.behave()
     assert list(tmp_path.rglob("_checkpoint-*"))
     langsmith.update_run(runs[-1], start_time=START + MINUTE / 2)
-    done = exported(client_of(langsmith, version), tmp_path, page=5, attempt=Attempt("task", again=False))
+    done = exported(client_of(langsmith, version), tmp_path, page=5, attempt=TaskAttempt("task", again=False))
     rows = read_rows(done.uri)
     assert sorted(row["run_id"] for row in rows) == sorted(runs)
     assert next(row["start_time"] for row in rows if row["run_id"] == runs[-1]) == START + 99 * MINUTE
@@ -239,10 +247,12 @@ def test_what_was_read_before_a_failure_is_not_taken_for_read_by_the_retry(
     langsmith.misbehave("meanwhile", action=lambda: langsmith.update_run(runs[-1], start_time=moved), after=1)
     langsmith.misbehave("status", after=16, times=None)
     with pytest.raises(ServerError):
-        exported(client_of(langsmith, version, max_retries=0), tmp_path, page=5, attempt=Attempt("task", again=True))
+        exported(
+            client_of(langsmith, version, max_retries=0), tmp_path, page=5, attempt=TaskAttempt("task", again=True)
+        )
     langsmith.behave()
     assert list(tmp_path.rglob("_checkpoint-*"))
-    done = exported(client_of(langsmith, version), tmp_path, page=5, attempt=Attempt("task", again=False))
+    done = exported(client_of(langsmith, version), tmp_path, page=5, attempt=TaskAttempt("task", again=False))
     assert sorted(row["run_id"] for row in read_rows(done.uri)) == sorted(runs)
 
 

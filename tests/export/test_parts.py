@@ -17,14 +17,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from airflow_langsmith.api.errors import PayloadError
 from airflow_langsmith.api.records import Run
+from airflow_langsmith.errors import PayloadError, StorageError
 from airflow_langsmith.export import arrow
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.errors import StorageError
 from airflow_langsmith.export.layout import PART
-from airflow_langsmith.export.manifest import ManifestFile
 from airflow_langsmith.export.parts import Parts
+from airflow_langsmith.manifest import ManifestFile
 from airflow_langsmith.views import View, view_of
 from tests.wording import says
 

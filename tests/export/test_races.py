@@ -15,14 +15,16 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
-from airflow_langsmith.api import LangSmithClient, RunQuery
-from airflow_langsmith.export import Exported, Target, export, format_of
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.errors import ConcurrentExportError, DestinationConflictError, StorageError
 from airflow_langsmith.export.conflicts import Identity, refuse_another
-from airflow_langsmith.export.errors import ConcurrentExportError, DestinationConflictError, StorageError
-from airflow_langsmith.export.manifest import NAME, Manifest, read_manifest
+from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.parts import Part
-from airflow_langsmith.export.publish import Publication
+from airflow_langsmith.export.publication import Publication
+from airflow_langsmith.export.run import Exported, OutputOptions, export
 from airflow_langsmith.export.storage import StoragePath, path_at, store_at
+from airflow_langsmith.manifest import NAME, Manifest, read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
 from tests.export.turns import Place, Task
@@ -227,7 +229,7 @@ def test_tasks_that_share_a_partition_by_mistake(
         langsmith.add_run(project="shop", start_time=START + hour * timedelta(hours=1), run_type=run_type)
     client, view = client_of(langsmith), view_of("runs")
     query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, fields=view.fields, run_type="llm")
-    target = Target(destination=f"file://{tmp_path}", format=format_of("jsonl"), partition="dt={start:%Y-%m-%d}")
+    target = OutputOptions(destination=f"file://{tmp_path}", format=format_of("jsonl"), partition="dt={start:%Y-%m-%d}")
     published: list[Exported | None] = []
 
     def meanwhile() -> None:

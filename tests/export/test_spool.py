@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from airflow_langsmith.export.errors import StorageError
+from airflow_langsmith.errors import StorageError
 from airflow_langsmith.export.spool import Backlog, Spool
 from airflow_langsmith.views import Rows
 from tests.wording import says

@@ -16,13 +16,11 @@ from typing import Any
 import pytest
 from airflow.sdk import ObjectStoragePath
 
-from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.export import read_manifest
-from airflow_langsmith.export.errors import StorageError
-from airflow_langsmith.export.manifest import NAME, Manifest, encode
-from airflow_langsmith.export.publish import Publication
+from airflow_langsmith.errors import ConfigurationError, StorageError
+from airflow_langsmith.export.publication import Publication
 from airflow_langsmith.export.storage import StoragePath, Store, path_at, store_at
 from airflow_langsmith.export.swap import Snapshot
+from airflow_langsmith.manifest import NAME, Manifest, encode, read_manifest
 from tests.export.turns import Place
 from tests.wording import says, words
 

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from airflow_langsmith.export.errors import StorageError
+from airflow_langsmith.errors import StorageError
 from airflow_langsmith.export.workdir import LOCK, PREFIX, working_directory
 from tests.wording import says
 
 HOLD = """
 import sys
-from airflow_langsmith.export.errors import StorageError
+from airflow_langsmith.export.local_disk import StorageError
 from airflow_langsmith.export.workdir import working_directory
 with working_directory() as directory:
     (directory / "rows").write_bytes(bytes(1000))
@@ -28,7 +28,7 @@ with working_directory() as directory:
     sys.stdin.read()
 """
 AGAIN_AND_AGAIN = """
-from airflow_langsmith.export.errors import StorageError
+from airflow_langsmith.export.local_disk import StorageError
 from airflow_langsmith.export.workdir import working_directory
 for _ in range(100):
     with working_directory() as directory:

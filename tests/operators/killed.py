@@ -18,7 +18,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-from airflow_langsmith.exceptions import LangSmithException
+from airflow_langsmith.airflow_errors import LangSmithException
 from airflow_langsmith.operators import LangSmithExportOperator
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

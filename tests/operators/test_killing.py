@@ -21,8 +21,9 @@ from uuid import UUID
 
 import pytest
 
-from airflow_langsmith.exceptions import LangSmithException
-from airflow_langsmith.export import checkpoints, read_manifest
+from airflow_langsmith.airflow_errors import LangSmithException
+from airflow_langsmith.export import checkpoints
+from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.operators import (
     LangSmithExportOperator,
     LangSmithListRunsOperator,

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 
-from airflow_langsmith.export import read_manifest
+from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 
 START = datetime(2026, 3, 1, tzinfo=UTC)

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from airflow_langsmith.airflow_errors import LangSmithException
 from airflow_langsmith.airflow_sdk import AirflowSkipException
-from airflow_langsmith.exceptions import LangSmithException
-from airflow_langsmith.export import read_manifest
 from airflow_langsmith.hooks import LangSmithHook
+from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator, LangSmithListRunsOperator
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
 from airflow_langsmith.testing import LangSmithStandIn

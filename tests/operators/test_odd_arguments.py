@@ -12,12 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_langsmith.airflow_sdk import AirflowException, AirflowFailException, TaskDeferred
-from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.messages import MAX_LINE
 from airflow_langsmith.arguments import exported
-from airflow_langsmith.export import read_manifest
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.manifest import read_manifest
+from airflow_langsmith.messages import MAX_LINE
 from airflow_langsmith.operators.export import LangSmithExportOperator
-from airflow_langsmith.operators.query import LangSmithListRunsOperator, LangSmithReadRunOperator
+from airflow_langsmith.operators.runs import LangSmithListRunsOperator, LangSmithReadRunOperator
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
 from tests.wording import says
 

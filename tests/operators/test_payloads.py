@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from airflow_langsmith.airflow_sdk import AirflowException, AirflowFailException
 from airflow_langsmith.api.payloads import LARGEST
-from airflow_langsmith.export import read_manifest
+from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.defects import DOCUMENTS

@@ -18,14 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_langsmith.airflow_sdk import AirflowFailException, BaseOperator
-from airflow_langsmith.api.filters import Filter, and_, eq, tag
 from airflow_langsmith.arguments import NARROWING
+from airflow_langsmith.errors import WindowError
+from airflow_langsmith.filters import Filter, and_, eq, tag
 from airflow_langsmith.operators import LangSmithExportOperator, LangSmithListRunsOperator, LangSmithReadRunOperator
 from airflow_langsmith.operators.base import LangSmithOperator
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.filters import parse
-from airflow_langsmith.windows import WindowError
 from tests.wording import says
 
 # Texts that Python, and so Jinja's native environment, reads as something else.

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_langsmith.api.messages import MAX_LINE
-from airflow_langsmith.export import Exported, Manifest, Progress
-from airflow_langsmith.export.manifest import ManifestColumn, ManifestFile
+from airflow_langsmith.export.progress import Progress
+from airflow_langsmith.export.run import Exported
+from airflow_langsmith.manifest import Manifest, ManifestColumn, ManifestFile
+from airflow_langsmith.messages import MAX_LINE
 from airflow_langsmith.operators import (
     LangSmithExportOperator,
     LangSmithListRunsOperator,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_langsmith.airflow_sdk import AirflowFailException
-from airflow_langsmith.export import read_manifest
+from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn
 

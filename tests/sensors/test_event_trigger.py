@@ -14,8 +14,8 @@ import pendulum
 import pytest
 from airflow.sdk import DAG, Asset, AssetWatcher
 
-from airflow_langsmith.api.errors import ConfigurationError
-from airflow_langsmith.api.filters import and_, eq, gt
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.filters import and_, eq, gt
 from airflow_langsmith.sensors import LangSmithFeedbackSensor
 from airflow_langsmith.triggers import LangSmithFeedbackEventTrigger
 from tests.versions import AIRFLOW

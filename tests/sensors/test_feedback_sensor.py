@@ -13,12 +13,12 @@ import pytest
 from airflow.exceptions import AirflowRescheduleException
 from langsmith import Client
 
+from airflow_langsmith.airflow_errors import LangSmithException
 from airflow_langsmith.airflow_sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
     AirflowSkipException,
 )
-from airflow_langsmith.exceptions import LangSmithException
 from airflow_langsmith.sensors import LangSmithFeedbackSensor
 from airflow_langsmith.testing import LangSmithStandIn
 

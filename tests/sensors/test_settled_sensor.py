@@ -14,7 +14,7 @@ from airflow_langsmith.airflow_sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
 )
-from airflow_langsmith.api import LangSmithClient
+from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.sensors import LangSmithSettledSensor
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.waiting import Selection, SettledWatch
@@ -63,7 +63,7 @@ def test_one_look_after_the_other(
 
     def look(minutes: int) -> tuple[str, str]:
         clock.time += minutes * MINUTE
-        outcome = client.drive(watch.look(client.backend))
+        outcome = client.drive(watch.look(client.negotiator))
         return outcome.state, outcome.line
 
     clock.time = START + DAY + 30 * MINUTE
@@ -102,7 +102,7 @@ def test_what_a_look_costs(
     watch = SettledWatch(selection, quiet_for=timedelta(0), pending_timeout=None)
     before = client.requests
     for expected in (4, 7):
-        assert client.drive(watch.look(client.backend)).state == "met"
+        assert client.drive(watch.look(client.negotiator)).state == "met"
         assert client.requests - before == expected
 
 

@@ -14,7 +14,7 @@ import pytest
 from airflow.sdk import Asset, AssetWatcher
 from langsmith import Client
 
-from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.triggers import (
     LangSmithFeedbackEventTrigger,

@@ -13,8 +13,12 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from airflow_langsmith.api import LangSmithClient, Project, Run, RunQuery, v1, v2
-from airflow_langsmith.export import Target, export, format_of
+from airflow_langsmith.api import v1, v2
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.api.records import Project, Run
+from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.run import OutputOptions, export
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
 from airflow_langsmith.views.spending import COLUMNS, COSTS, TOKENS, Spending
@@ -99,7 +103,7 @@ def rows(client: LangSmithClient, view: str, read_rows: ReadRows, directory: Any
     """Export the first day as a view, and read it back."""
     chosen = view_of(view)
     query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields)
-    target = Target(destination=f"file://{directory}/{uuid4()}", format=format_of("parquet"))
+    target = OutputOptions(destination=f"file://{directory}/{uuid4()}", format=format_of("parquet"))
     exported = export(client, query, chosen, target)
     assert exported is not None
     return read_rows(exported.uri)

@@ -10,10 +10,12 @@ from uuid import uuid4
 
 import pytest
 
-from airflow_langsmith.api import LangSmithClient, RunQuery
-from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.sampling import Sample
-from airflow_langsmith.export import Target, export, format_of
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.run import OutputOptions, export
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
 
@@ -34,7 +36,7 @@ def land(client_of: ClientOf, read_rows: Callable[[str], list[dict[str, Any]]], 
         asked = RunQuery(
             project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields, **(query or {})
         )
-        target = Target(destination=f"file://{tmp_path}/{uuid4()}", format=format_of("parquet"))
+        target = OutputOptions(destination=f"file://{tmp_path}/{uuid4()}", format=format_of("parquet"))
         exported = export(client, asked, chosen, target)
         assert exported is not None
         return read_rows(exported.uri)

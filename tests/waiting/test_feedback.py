@@ -13,7 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from airflow_langsmith.api import LangSmithClient, Settings
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.waiting import FeedbackWatch, Selection, parse
 
@@ -98,7 +99,7 @@ def test_figures_are_those_of_the_pieces(
         server: Any = {"api_url": langsmith.url, "api_key": langsmith.api_key, "api_version": version}
         watch = FeedbackWatch(selection, condition=parse(condition))
         with LangSmithClient(Settings(**server, requests_per_10s=100_000)) as client:
-            found = client.drive(watch.look(client.backend)).figures["figures"]
+            found = client.drive(watch.look(client.negotiator)).figures["figures"]
             assert found == pytest.approx(expected), version
 
 
@@ -116,7 +117,7 @@ def test_each_look_sees_what_was_given_changed_or_taken_back(langsmith: LangSmit
     with LangSmithClient(Settings(**server, requests_per_10s=100_000)) as client:
 
         def figures() -> list[float]:
-            return list(client.drive(watch.look(client.backend)).figures["figures"].values())
+            return list(client.drive(watch.look(client.negotiator)).figures["figures"].values())
 
         assert figures() == [0.5, 1]
         second = langsmith.add_feedback(runs[1], score=1)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from airflow_langsmith.api.errors import ConfigurationError
+from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.waiting import parse
 from airflow_langsmith.waiting.parser import MAX_CHARACTERS, MAX_DEPTH
 from tests.wording import says, words

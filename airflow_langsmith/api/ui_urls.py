@@ -1,0 +1,72 @@
+"""Addresses in LangSmith's UI: where things are, and what a pasted one names."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass, field
+from urllib.parse import urlencode
+from uuid import UUID
+
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.api.records import Project, Run
+from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.errors import ConfigurationError
+
+_UUID = "[0-9a-fA-F]{8}-(?:[0-9a-fA-F]{4}-){3}[0-9a-fA-F]{12}"
+_PROJECT = re.compile(f"/projects/p/({_UUID})")
+_RUN = re.compile(f"/r/({_UUID})")
+_PEEKED = re.compile(f"[?&]peek=({_UUID})(?:[&#]|$)")  # the run opened beside a list of runs
+_SHARED = re.compile(f"/public/({_UUID})/r(?:/({_UUID}))?(?:[/?#]|$)")
+
+
+@dataclass(frozen=True)
+class Named:
+    """What was pasted: a run, its project where the address names it, or the token of a public share."""
+
+    run_id: str | None
+    project_id: str | None = None
+    share_token: str | None = field(default=None, repr=False)
+
+
+def named(text: str) -> Named:
+    """
+    Read a run's id, its address in the UI, or a public share link.
+
+    >>> named("0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b").run_id
+    '0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b'
+
+    :raises ConfigurationError: for anything else.
+    """
+    pasted = text.strip()
+    try:
+        return Named(str(UUID(pasted)))
+    except ValueError:
+        pass
+    if shared := _SHARED.search(pasted):
+        return Named(shared[2], share_token=shared[1])
+    project = _PROJECT.search(pasted)
+    run = _RUN.search(pasted) or _PEEKED.search(pasted)
+    if run is None:
+        shown = "This public link" if "/public/" in pasted else repr(pasted[:200])
+        raise ConfigurationError(
+            f"{shown} names no run: give a run's id, its address in LangSmith's UI (.../projects/p/.../r/...) "
+            "or a public link to it (.../public/.../r)."
+        )
+    return Named(run[1], project[1] if project else None)
+
+
+def project_url(settings: Settings, project: Project, query: RunQuery | None = None) -> str:
+    """Say where a project is in the UI; with a query, its list of runs narrowed to that."""
+    place = f"{settings.ui_url}/o/{project.tenant_id or settings.workspace_id or ''}/projects/p/{project.id}"
+    if query is None:
+        return place
+    search = {"filter": query.window_filter, "traceFilter": query.trace_filter, "treeFilter": query.tree_filter}
+    given = {name: filter_ for name, filter_ in search.items() if filter_}
+    # The window is in the filter: what a time model may say beside a duration is nowhere documented.
+    return f"{place}?{urlencode({'timeModel': '{}', 'searchModel': json.dumps(given, ensure_ascii=False)})}"
+
+
+def run_url(settings: Settings, run: Run) -> str:
+    """Say where a run is in the UI."""
+    return f"{project_url(settings, run.project)}/r/{run.id}?poll=true"

@@ -1,0 +1,307 @@
+"""
+Everything that can go wrong, sorted by what cures it.
+
+::
+
+    LangSmithError
+    ├── ConfigurationError (ValueError)   a connection or an argument is wrong       only you can
+    ├── ApiError                          LangSmith answered, but not with data      only you can
+    │   ├── RedirectError                 3xx: host is not the API itself            only you can
+    │   ├── AuthenticationError           401, 403: key, workspace or region         only you can
+    │   ├── NotFoundError                 404: no such project or address            only you can
+    │   │   └── RunNotFoundError          404: no such run                           only you can
+    │   ├── InvalidQueryError             400, 422: the query or its filter          only you can
+    │   ├── UnsupportedError              405, 410, 501: not on this server           only you can
+    │   ├── ProxyError                    401, 403 that is not LangSmith's JSON      a retry may
+    │   ├── PageTooLargeError             413: the page has to shrink                a retry may
+    │   ├── RateLimitError                429                                        a retry may
+    │   └── ServerError                   408, 409, 421, 423, 425, 499, 5xx          a retry may
+    ├── TransportError                    no answer: refused, reset, cut short       a retry may
+    │   └── ReadTimeoutError              no answer in time                          a retry may
+    ├── LocalDiskError                    the worker's own disk takes no more        a retry may
+    ├── PayloadError                      an answer outside the documented shape     only you can
+    │   ├── CursorLoopError               the same page twice                        a retry may
+    │   ├── ListChangedError              a list that changed whenever it was read   a retry may
+    │   ├── MissingPayloadError           a payload is not where its link leads      a retry may
+    │   └── LargePayloadError             a body over the size that is taken here    only you can
+    ├── WindowNotClosedError              the window ends too late to be complete    a retry may
+    └── ExportError                       between rows and published files           a retry may
+        ├── StorageError                  the destination, or the worker's disk      a retry may
+        ├── ConcurrentExportError         another export of the same partition       a retry may
+        └── EmptyWindowError              no rows, where some are wanted             a retry may
+
+``WindowError``, ``DestinationConflictError``, ``SchemaChangeError`` and ``ManifestError`` are ``ConfigurationError``s.
+``api.statuses`` has the kind of every HTTP status.
+``retriable`` is the one place that tells the two kinds apart: the retry loop reads it, and so does the surface when it
+tells Airflow whether to try again.
+
+Every error takes positional arguments only, so that it pickles. None ever carries a header, a secret or data
+(:mod:`airflow_langsmith.masking`).
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+
+from airflow_langsmith.masking import masked
+from airflow_langsmith.messages import lay_out
+
+NEVER = "A retry will not help."
+
+
+class LangSmithError(Exception):
+    """
+    Root of the tree.
+
+    ``where`` names the connection on which it happened; the client sets it. ``str`` lays the message out for Airflow's
+    log view: what happened and what to do, then where, then that a retry will not help, if that is so.
+    """
+
+    retriable: ClassVar[bool] = False
+    where: str = ""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*(masked(arg) if isinstance(arg, str) else arg for arg in args))
+
+    @property
+    def message(self) -> str:
+        """What happened and what to do, in sentences."""
+        return super().__str__()
+
+    @property
+    def cause(self) -> str:
+        """What happened, in one sentence, for a log that goes on."""
+        return self.message.partition(". ")[0]
+
+    def __str__(self) -> str:
+        """Lay the message out."""
+        return lay_out(self.message, self.where, "" if self.retriable else NEVER)
+
+
+class ConfigurationError(LangSmithError, ValueError):
+    """A connection field or an argument that no retry makes right."""
+
+
+class ApiError(LangSmithError):
+    """
+    LangSmith, or something in front of it, answered with an error.
+
+    ``status``, ``method`` and ``path`` name the request, ``detail`` is the server's own text about a refusal (500
+    characters at most), ``about`` says what was asked: project, window, position. ``retry_after`` is in seconds where
+    given.
+    """
+
+    summary: ClassVar[str] = "The request was refused"
+    advice: ClassVar[str] = (
+        "Check that host is LangSmith's API, and what stands between it and the worker: proxies and firewalls refuse "
+        "requests, too."
+    )
+    hint: str = ""  # what is wrong, in better words than the server's, where somebody knows them
+
+    def __init__(
+        self, status: int, method: str, path: str, detail: str, about: str = "", retry_after: float | None = None
+    ) -> None:
+        super().__init__(status, method, path, detail, about, retry_after)
+        # As they are masked above.
+        self.status, self.method, self.path, self.detail, self.about, self.retry_after = self.args
+        self.is_deprecated = False  # whether the answer said that this address will be removed
+        self.better_advice = ""  # in place of the kind's own, if more is known
+
+    @property
+    def message(self) -> str:
+        """What happened, in the server's words, what to do, and what was asked."""
+        about = f" [{self.about}]" if self.about else ""
+        detail = self.detail.rstrip(". ")
+        reason = self.hint or (f"{detail}." if detail else "")
+        said = f"{self.summary}: {reason}" if reason else f"{self.summary}."
+        quoted = f": {detail}." if self.hint and detail else "."
+        advice = self.better_advice or self.advice
+        return f"{said} {advice}\nStatus {self.status} to {self.method} {self.path}{about}{quoted}"
+
+    @property
+    def cause(self) -> str:
+        """Which answer it was to what."""
+        return f"{self.status} to {self.method} {self.path}"
+
+
+class RedirectError(ApiError):
+    """What was asked for is elsewhere; nobody goes there, because the key would go along."""
+
+    summary = "The server redirects the request"
+    advice = (
+        "Set the connection's host to LangSmith's API itself, not to its UI, a login page or http:// in place of "
+        "https://. No redirect is followed, because the API key would go along."
+    )
+
+
+class AuthenticationError(ApiError):
+    """The key was refused, or it needs a workspace."""
+
+    summary = "LangSmith refused the API key"
+    advice = (
+        "Check the connection: the API key in its password, 'workspace_id' in its extra (a key for several workspaces "
+        "needs one), and that host is the region the key was made in (us, eu, apac, aws or your own server)."
+    )
+
+
+class NotFoundError(ApiError):
+    """There is no such project, run or address."""
+
+    summary = "LangSmith does not find what was asked for"
+    advice = (
+        "Check that host is LangSmith's API (not another server or a wrong path) and that what was asked for is in "
+        "this workspace and not yet past its retention."
+    )
+
+
+class RunNotFoundError(NotFoundError):
+    """There is no such run."""
+
+    summary = "LangSmith has no such run"
+
+
+class InvalidQueryError(ApiError):
+    """The query was refused."""
+
+    summary = "LangSmith refused the query"
+    advice = "Correct the query or its filter."
+
+
+class UnsupportedError(ApiError):
+    """This server does not have what was asked for."""
+
+    summary = "This server does not offer that address"
+    advice = (
+        "Set 'api_version' in the connection's extra to 'auto' (or 'v2' for servers on SmithDB, 'v1' for self-hosted "
+        "ones before 0.16)."
+    )
+
+
+class ProxyError(ApiError):
+    """A 401 or 403 that is not LangSmith's: it always answers JSON, proxies and firewalls answer pages."""
+
+    retriable = True
+    summary = "A proxy or firewall refused the request"
+    advice = "This answer is not LangSmith's own JSON. A retry may help; if it does not, let the worker reach the host."
+
+
+class PageTooLargeError(ApiError):
+    """The answer or the question was too big for something on the way."""
+
+    retriable = True
+    summary = "Not even a page of one run passed"
+    advice = "Ask for fewer columns (leave out inputs and outputs)."
+
+
+class RateLimitError(ApiError):
+    """The budget is used up, by this process or by another one with the same key."""
+
+    retriable = True
+    summary = "LangSmith's rate limit is used up"
+    advice = (
+        "A retry will help once the budget is free. Lower 'requests_per_10s' in the connection's extra, or share an "
+        "Airflow pool among the tasks that use this key."
+    )
+
+
+class ServerError(ApiError):
+    """LangSmith could not answer this time."""
+
+    retriable = True
+    summary = "LangSmith could not answer"
+    advice = "A retry may help."
+
+
+class TransportError(LangSmithError):
+    """There was no whole answer."""
+
+    retriable = True
+
+
+class ReadTimeoutError(TransportError):
+    """The answer did not come in time; a smaller page may."""
+
+
+class LocalDiskError(LangSmithError):
+    """The local disk takes no more."""
+
+    retriable = True
+
+
+class PayloadError(LangSmithError):
+    """A success whose body is not of the shape LangSmith documents."""
+
+
+class CursorLoopError(PayloadError):
+    """A page pointed at a page already read; going on would never end."""
+
+    retriable = True
+
+
+class ListChangedError(PayloadError):
+    """A list changed whenever it was read, or has no order."""
+
+    retriable = True
+
+
+class MissingPayloadError(PayloadError):
+    """A payload in blob storage could not be had; a new page has new links."""
+
+    retriable = True
+
+
+class LargePayloadError(PayloadError):
+    """A body is larger than what is taken here; it was not read to its end."""
+
+
+class WindowError(ConfigurationError):
+    """A window that is not there, or cannot be meant; the DAG has to change."""
+
+
+class WindowNotClosedError(LangSmithError):
+    """The window ends too late to be complete yet; a later try will find it closed."""
+
+    retriable: ClassVar[bool] = True
+
+
+class ExportError(LangSmithError):
+    """Something went wrong on the way to the destination; the export published before stands."""
+
+    retriable: ClassVar[bool] = True
+
+
+class StorageError(ExportError):
+    """The destination could not be read or written."""
+
+
+class StorageAccessError(StorageError, ConfigurationError):
+    """The destination refuses its user: a right is missing, there is no such bucket, the disk is read-only."""
+
+    retriable: ClassVar[bool] = False
+
+
+class ConcurrentExportError(ExportError):
+    """Another export of the same partition was published, or cleaned up, at the same time."""
+
+
+class EmptyWindowError(ExportError):
+    """The window holds no rows, and ``on_empty="fail"``."""
+
+
+class DestinationConflictError(ConfigurationError):
+    """The partition holds the export of another window; to go on would lose it."""
+
+
+class SchemaChangeError(ConfigurationError):
+    """The columns differ from those published before, and ``schema_changes="fail"``."""
+
+
+class ManifestError(ConfigurationError):
+    """There is no manifest, or none that this version can read."""
+
+
+class BrokenManifestError(ManifestError):
+    """The file in the manifest's place is no manifest; the next export replaces it."""
+
+
+GONE = (NotFoundError, UnsupportedError)  # what an address answers that this server has not, or not any more

@@ -1,0 +1,137 @@
+"""The manifest: what an export is made of, written last. A reader that goes by it never sees half of one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import msgspec
+
+from airflow_langsmith.errors import BrokenManifestError, ManifestError
+from airflow_langsmith.export.storage import StoragePath, path_at, store_at
+
+NAME = "_manifest.json"
+SCHEMA_VERSION = 2  # of the manifest, the columns and the layout together; a breaking change counts up
+
+
+class ManifestFile(msgspec.Struct, frozen=True, kw_only=True):
+    """One part: its name beside the manifest, what is in it, and how to tell it is whole."""
+
+    name: str
+    rows: int
+    bytes: int
+    sha256: str
+
+
+class ManifestAttachment(msgspec.Struct, frozen=True, kw_only=True):
+    """One attachment: its name beside the manifest, and how to tell it is whole."""
+
+    name: str
+    bytes: int
+    sha256: str
+
+
+class ManifestColumn(msgspec.Struct, frozen=True, kw_only=True):
+    """One column and its type (string, boolean, integer, number, timestamp, strings, json)."""
+
+    name: str
+    type: str
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """
+    One published export.
+
+    ``window_start`` is inside, ``window_end`` is not. ``pending`` counts the runs that had not ended when they were
+    read; they change later in LangSmith, so the window is worth another export. ``misfits`` counts the values that did
+    not fit the type of their path in ``flatten``, ``nulls`` the nulls in each column that ``flatten`` made,
+    ``missing_payloads`` the marks in the column of that name, and ``schema_changes`` tells how the columns differ from
+    those of the export this one replaced. ``bytes`` are those of the parts; ``attachments`` lie beside them. ``query``
+    holds the arguments that narrowed it. Nothing in here depends on when it was made: the same rows give the same
+    manifest.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    package_version: str
+    view: str
+    project: str
+    project_id: str
+    window_start: datetime
+    window_end: datetime
+    query: dict[str, Any]
+    api_version: str
+    format: str
+    compression: str
+    columns: tuple[ManifestColumn, ...]
+    schema_changes: tuple[str, ...] = ()
+    files: tuple[ManifestFile, ...]
+    rows: int
+    bytes: int
+    pending: int
+    misfits: int = 0
+    nulls: dict[str, int] = {}
+    missing_payloads: int = 0
+    attachments: tuple[ManifestAttachment, ...] = ()
+    min_start_time: datetime | None
+    max_start_time: datetime | None
+
+    @property
+    def objects(self) -> tuple[ManifestFile | ManifestAttachment, ...]:
+        """All that it lists."""
+        return (*self.files, *self.attachments)
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        """The objects it lists, by name, with their sizes in bytes."""
+        return {each.name: each.bytes for each in self.objects}
+
+
+def encode(manifest: Manifest) -> bytes:
+    """Write it for people, too."""
+    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+
+
+def decode(content: bytes, about: str) -> Manifest:
+    """
+    Read it.
+
+    :raises BrokenManifestError: where it is none.
+    :raises ManifestError: where it is of a version yet to come.
+    """
+    try:
+        version = msgspec.json.decode(content, type=_Version).schema_version
+        if version > SCHEMA_VERSION:
+            raise ManifestError(
+                f"The manifest at {about} has schema version {version}, this package knows {SCHEMA_VERSION}. "
+                "Upgrade airflow-provider-langsmith to read or replace it."
+            )
+        return msgspec.json.decode(content, type=Manifest)
+    except msgspec.DecodeError as error:
+        raise BrokenManifestError(
+            f"The {NAME} at {about} is no manifest of this package: {error}. Exporting the window again replaces it."
+        ) from error
+
+
+def read_manifest(uri: str | StoragePath | Mapping[str, Any]) -> Manifest:
+    """
+    Read the manifest of an export.
+
+    :param uri: The manifest, or what an operator returned, or the partition it lies in; Airflow's connections apply
+        (``s3://conn_id@bucket/...``).
+    :raises ManifestError: where there is none.
+    """
+    path = path_at(uri.get("manifest", "") if isinstance(uri, Mapping) else uri)
+    if path.name == NAME:
+        path = path.parent
+    content = store_at(path).read(NAME)
+    if content is None:
+        raise ManifestError(
+            f"There is no {NAME} at {path}: nothing was published there, or not yet. Run the export first, or take the "
+            "URI that it returns."
+        )
+    return decode(content, str(path))
+
+
+class _Version(msgspec.Struct):
+    schema_version: int

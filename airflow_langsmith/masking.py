@@ -1,0 +1,114 @@
+"""
+What of an answer, or of an argument, may stand in an error or a log: no secret, and nothing of the data.
+
+::
+
+    lsv2_pt_0123456789abcdef                    ***
+    https://smith.langchain.com/public/<token>  https://smith.langchain.com/public/***
+    https://bucket.example.com/x?Signature=abc  https://bucket.example.com/x?***
+    s3://user:password@bucket                   s3://***@bucket
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+from urllib.parse import quote
+
+from airflow_langsmith.messages import shortened
+
+DETAIL_LIMIT = 500  # characters of the server's own words
+PAGE_LIMIT = 150  # characters of a page that is not LangSmith's JSON; proxies answer with whole pages
+MASK = "***"
+
+_SECRETS = (
+    (re.compile(r"(?<![A-Za-z0-9])(?:lsv2_|ls__)\w{6,}"), MASK),
+    (re.compile(r"((?:/|%2F)public(?:/|%2F))[0-9a-f-]{32,36}", re.IGNORECASE), rf"\1{MASK}"),
+    (re.compile(r"(://)[^\s/@'\"]*:[^\s/@'\"]*@"), rf"\1{MASK}@"),
+    (re.compile(r"(://[^\s?'\"]+\?)[^\s'\"]+"), rf"\1{MASK}"),
+)
+
+
+def masked(text: str) -> str:
+    """
+    Mask what looks like a secret: keys of LangSmith, public links, and what addresses have beside a place.
+
+    >>> masked("no run at https://smith.langchain.com/public/0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b/r")
+    'no run at https://smith.langchain.com/public/***/r'
+    """
+    for pattern, mask in _SECRETS:
+        text = pattern.sub(mask, text)
+    return text
+
+
+def without(content: bytes, *secrets: str) -> bytes:
+    """
+    Mask secrets that a server echoes, in whatever way it writes them.
+
+    >>> without(b'{"detail": "no run 0F9F5A3E0C9B"}', "0f9f5a3e-0c9b", "")
+    b'{"detail": "no run ***"}'
+    """
+    forms = {
+        form.encode()
+        for secret in secrets
+        if secret
+        for form in (secret, secret.replace("-", ""), quote(secret, safe=""), json.dumps(secret)[1:-1])
+        if form
+    }
+    if not forms:
+        return content
+    every = b"|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))
+    return re.sub(every, MASK.encode(), content, flags=re.IGNORECASE)
+
+
+def server_words(status: int, body: bytes) -> str:
+    """
+    Return what a server says of a refusal.
+
+    A refusal (4xx) is about the question, which is the user's own. Another answer may hold data: nothing of it is told.
+
+    >>> server_words(400, b'{"detail": "limit is too large"}'), server_words(500, b'{"detail": "cannot sort row ..."}')
+    ('limit is too large', '')
+    """
+    if not 400 <= status < 500:  # noqa: PLR2004
+        return ""
+    document = json_of(body)
+    if document is None:
+        return shortened(body.decode("utf-8", "replace"), PAGE_LIMIT)
+    return shortened(_sentence(document), DETAIL_LIMIT)
+
+
+def json_of(body: bytes) -> Any:
+    """Read a body as JSON; None if it is none."""
+    try:
+        return json.loads(body)
+    except (ValueError, RecursionError):
+        return None
+
+
+def kind_of(body: bytes) -> str:
+    """
+    Say what a body is, without a word of it.
+
+    >>> kind_of(b"<html>"), kind_of(b""), kind_of(b'{"runs": [')
+    ('it is a page of HTML or XML', 'it is empty', 'it has 10 bytes')
+    """
+    if not body.strip():
+        return "it is empty"
+    return "it is a page of HTML or XML" if body.lstrip()[:1] == b"<" else f"it has {len(body):,} bytes"
+
+
+def _sentence(document: Any) -> str:
+    """Find the sentence in any of the shapes LangSmith's two generations use; what else is there stays out."""
+    if isinstance(document, str):
+        return document
+    if isinstance(document, list):
+        return "; ".join(filter(None, map(_sentence, document)))
+    if not isinstance(document, dict):
+        return ""
+    if isinstance(message := document.get("msg"), str):
+        place = document.get("loc")
+        return f"{'.'.join(map(str, place))}: {message}" if isinstance(place, list) else message
+    parts = (_sentence(document.get(key)) for key in ("detail", "error", "message", "title"))
+    return next(filter(None, parts), "")

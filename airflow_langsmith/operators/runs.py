@@ -1,0 +1,292 @@
+"""Operators that answer through XCom: a list of runs, or a single one."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from airflow_langsmith import arguments
+from airflow_langsmith.airflow_errors import airflow_errors
+from airflow_langsmith.airflow_sdk import Context, mask_secret
+from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.dotted_order import tree_order
+from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery
+from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.ui_urls import named, project_url, run_url
+from airflow_langsmith.errors import ConfigurationError, RunNotFoundError
+from airflow_langsmith.export.row_transforms import RowTransforms
+from airflow_langsmith.export.run import OutputOptions, export
+from airflow_langsmith.hooks import LangSmithHook
+from airflow_langsmith.links import LangSmithRunLink
+from airflow_langsmith.messages import MAX_LINE, shortened
+from airflow_langsmith.operators.base import LangSmithOperator, LangSmithRunsOperator
+from airflow_langsmith.operators.landing import check_destination, landing_format
+from airflow_langsmith.operators.literals import check_literals
+from airflow_langsmith.operators.report import closing_lines, number, period, size
+from airflow_langsmith.views import View, view_of
+
+if TYPE_CHECKING:
+    from airflow.sdk import ObjectStoragePath
+
+# Bytes of JSON: XComs lie in Airflow's database, and every task that reads one loads it whole.
+LARGEST_XCOM = 512 * 1024
+
+_NAMED = 5  # runs of a list that the log names
+
+_DESTINATION = "give the task a destination to land them in, or leave out inputs and outputs of columns"
+
+
+class LangSmithListRunsOperator(LangSmithRunsOperator):
+    """
+    List the runs of a window, as small dicts for XCom: to map over, to branch on.
+
+    ``read.expand(run_id=list_runs.output.map(lambda run: run["run_id"]))`` makes a task of each run. Returns the runs
+    newest first, with times as ISO texts. More runs than ``limit`` fail the task: those are for the export operator.
+
+    :param select: Columns of the view ``runs`` that the dicts have. (templated)
+    :param limit: How many runs at most. (templated)
+    """
+
+    template_fields: Sequence[str] = (*LangSmithRunsOperator.template_fields, "select", "limit")
+
+    def __init__(
+        self,
+        *,
+        select: Iterable[str] | str = ("run_id", "trace_id", "name", "run_type", "status", "start_time"),
+        limit: int | str = 1000,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.select = select
+        self.limit = limit
+        cls = type(self)
+        check_literals(self, cls._view, cls._limit)
+
+    def execute(self, context: Context) -> list[dict[str, Any]]:
+        """Resolve the window and list its runs."""
+        self.name_map_index(context, str(self.project))
+        self.use_defaults_for_blanks()
+        with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
+            window = self.resolve_window(context)
+            self.name_map_index(context, f"{self.project}, {period(window.start, window.end)}")
+            view, limit = self._view(), self._limit()
+            client = hook.get_conn()
+            query = self.query(client.project(self.project_named()), window, view.fields)
+            self.show_link(context, project_url(hook.settings, query.project, query))
+            advice = "narrow the query, select less, or land them with LangSmithExportOperator"
+            listed = _dicts(view, islice(client.runs(query), limit + 1), f"the runs of {query.about}", advice).rows
+            if len(listed) > limit:
+                raise ConfigurationError(
+                    f"There are more than {limit} runs in {query.about}. Raise limit, or {advice}."
+                )
+        self.log.info("%s of project %r", number(len(listed), "run"), query.project.name)
+        if names := [str(run["name"]) for run in listed[:_NAMED] if run.get("name")]:
+            more = ", ..." if len(listed) > len(names) else ""
+            self.log.info(shortened(f"{', '.join(names)}{more}", MAX_LINE))
+        return listed
+
+    def _view(self) -> View:
+        return view_of("runs", arguments.names(self.select, "select"))
+
+    def _limit(self) -> int:
+        return arguments.whole(self.limit, "limit", least=1)
+
+
+class LangSmithReadRunOperator(LangSmithOperator):
+    """
+    Read one run, or a whole trace from one run down.
+
+    Returns a dict of the columns of the view ``runs``; with ``load_children`` it has a list ``child_runs`` of all runs
+    below it, in the order of the tree. With a ``destination`` the rows land there instead, as the export operator's do,
+    under ``runs/project=.../run=<id>`` or ``tree=<id>``, and what is returned is that operator's small dict.
+
+    :param run_id: The run's id, its address in LangSmith's UI, or a public share link. (templated)
+    :param project: Name or id of its project; API v2 needs it, unless an address names it. (templated)
+    :param load_children: Also read the runs below it. (templated)
+    :param columns: Columns of the view ``runs``; by default its default ones. (templated)
+    :param missing_ok: Return None where there is no such run, rather than fail. (templated)
+    :param destination: URI under which the rows are written, for runs too large for XCom. (templated)
+    :param format: ``parquet``, ``jsonl`` or ``csv``, in a destination. (templated)
+    :param compression: As for the export operator. (templated)
+    :param langsmith_conn_id: The connection's id. (templated)
+    """
+
+    template_fields: Sequence[str] = (
+        "run_id",
+        "project",
+        "load_children",
+        "columns",
+        "missing_ok",
+        "destination",
+        "format",
+        "compression",
+        *LangSmithOperator.template_fields,
+    )
+    operator_extra_links = (LangSmithRunLink(),)
+
+    def __init__(
+        self,
+        *,
+        run_id: str,
+        project: str | None = None,
+        load_children: bool | str = False,
+        columns: Iterable[str] | str | None = None,
+        missing_ok: bool | str = False,
+        destination: str | ObjectStoragePath | None = None,
+        format: str = "parquet",  # noqa: A002  # what it is called everywhere
+        compression: str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.run_id = run_id
+        self.project = project
+        self.load_children = load_children
+        self.columns = columns
+        self.missing_ok = missing_ok
+        self.destination = destination
+        self.format = format
+        self.compression = compression
+        cls = type(self)
+        _mask_link(run_id)  # a mapped task is made of values, and not rendered by itself
+        check_literals(self, cls._view, landing_format, cls._children, cls._missing_ok, check_destination)
+
+    def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
+        """Render the arguments, before Airflow shows them."""
+        super().render_template_fields(context, jinja_env)
+        _mask_link(self.run_id)
+
+    def execute(self, context: Context) -> dict[str, Any] | None:
+        """Read the run, and what is below it if asked."""
+        self.name_map_index(context, _run_name(str(self.run_id)))
+        self.use_defaults_for_blanks()
+        with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
+            view, children = self._view(), self._children()
+            try:
+                run_id, place = arguments.text(self.run_id, "run_id") or "", arguments.text(self.project, "project")
+                run = hook.read_run(run_id, place, (*view.fields, "name", "trace_id"))
+            except RunNotFoundError:
+                if not self._missing_ok():
+                    raise
+                self.log.info("There is no such run")  # its name may be a public link, which is a secret
+                return None
+            name = f"{run.name} ({run.id})"
+            self.name_map_index(context, name)
+            shared = named(run_id).share_token is not None
+            if shared and (children or self.destination):
+                raise ConfigurationError(
+                    "A public link gives its run and no more: load_children and destination need the run's id or its "
+                    "address in LangSmith."
+                )
+            self.show_link(context, "" if shared else run_url(hook.settings, run))
+            if self.destination:
+                return self._land(hook.get_conn(), view, run, name)
+            runs = hook.get_conn().runs(_below(run, children=True, fields=view.fields)) if children else [run]
+            read = _dicts(view, runs, f"run {run.id}{' and what is below it' * children}", in_tree_order=children)
+            found, *below = read.rows
+            self._tell_read(name, len(below), read.bytes)
+            return {**found, "child_runs": below} if children else found
+
+    def _land(self, client: LangSmithClient, view: View, run: Run, name: str) -> dict[str, Any]:
+        children = self._children()
+        target = OutputOptions(
+            destination=self.destination or "",
+            format=landing_format(self),
+            partition=f"{'tree' if children else 'run'}={run.id}",
+        )
+        if children and "dotted_order" not in {column.name for column in view.columns}:
+            raise ConfigurationError(
+                "A tree that lands in a destination needs the column dotted_order: add it to columns."
+            )
+        exported = export(
+            client,
+            _below(run, children=children, fields=view.fields),
+            view,
+            target,
+            RowTransforms(order_by="dotted_order" if children else None),
+            concurrency=1,  # each more holds a page in memory
+            before_swap=self.kill_switch.last_call,
+        )
+        if exported is None:
+            raise RuntimeError("an export that writes empty windows has always something to tell")
+        self._tell_read(name, exported.manifest.rows - 1, exported.manifest.bytes)
+        for line in islice(closing_lines(exported), 1, None):  # all but its window, which is none
+            self.log.info(line)
+        return exported.summary()
+
+    def _tell_read(self, name: str, below: int, count: int) -> None:
+        self.log.info("Read run %s, %s below, %s", name, number(below, "run"), size(count))
+
+    def _view(self) -> View:
+        return view_of("runs", arguments.names(self.columns, "columns"))
+
+    def _children(self) -> bool:
+        return bool(arguments.flag(self.load_children, "load_children"))
+
+    def _missing_ok(self) -> bool:
+        return bool(arguments.flag(self.missing_ok, "missing_ok"))
+
+
+def _mask_link(run_id: object) -> None:
+    """Let Airflow mask a public link, which is a secret, in logs and among the rendered arguments."""
+    with suppress(ConfigurationError):
+        if token := named(str(run_id)).share_token:
+            mask_secret(token)
+
+
+def _run_name(text: str) -> str:
+    """Name a run by its id before it is read; a public link is a secret, and shown nowhere."""
+    try:
+        return f"run {named(text).run_id or 'of a public link'}"
+    except ConfigurationError:
+        return "no run"
+
+
+def _below(run: Run, *, children: bool, fields: tuple[str, ...]) -> RunQuery:
+    """Ask for a run alone, or for it and everything below it."""
+    narrowed: dict[str, Any] = {"trace_id": run.trace_id, "below": run.id} if children else {"run_ids": (run.id,)}
+    return RunQuery(
+        project=run.project,
+        start=run.start_time - BEFORE_ROOT,
+        end=run.start_time + AFTER_ROOT,
+        fields=(*fields, "dotted_order"),
+        **narrowed,
+    )
+
+
+@dataclass(frozen=True)
+class _Dicts:
+    """Runs as plain dicts, and how many bytes of JSON they are."""
+
+    rows: list[dict[str, Any]]
+    bytes: int
+
+
+def _dicts(
+    view: View, runs: Iterable[Run], what: str, advice: str = _DESTINATION, *, in_tree_order: bool = False
+) -> _Dicts:
+    """
+    Make plain dicts of runs, as long as they fit into an XCom.
+
+    :raises ConfigurationError: as soon as they do not.
+    """
+    found: list[tuple[str, dict[str, Any]]] = []
+    total = 0
+    for run in runs:
+        names, values = [column.name for column in view.columns], [column[0] for column in view.rows([run]).columns]
+        row = msgspec.json.encode(dict(zip(names, values, strict=True)))
+        total += len(row)
+        if total > LARGEST_XCOM:
+            raise ConfigurationError(
+                f"Over {LARGEST_XCOM // 1024} KB for {what} are too much for XCom. To do: {advice}."
+            )
+        found.append((run.dotted_order or "", json.loads(row)))
+    if in_tree_order:
+        place = tree_order(dotted_order for dotted_order, _ in found)
+        found.sort(key=lambda one: place(one[0]))
+    return _Dicts([row for _, row in found], total)

@@ -1,0 +1,1 @@
+"""What is done to rows before they land: redacted, flattened. Rows in, rows out."""

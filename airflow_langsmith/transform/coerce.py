@@ -1,0 +1,89 @@
+"""From the JSON text of one value to the value of a typed column, or to the word that it does not fit."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from airflow_langsmith.api.decoding import DECODE_ERRORS, moment
+from airflow_langsmith.transform.lazy_json import NULL, is_whole
+from airflow_langsmith.views.columns import ColumnType
+
+_INT64 = range(-(2**63), 2**63)
+
+
+class MisfitError(ValueError):
+    """A value is not of the type its column has."""
+
+
+def cast(raw: Raw, type_: ColumnType) -> Any:
+    """
+    Read a value as a type; null is None for all of them. Nothing is rounded, and nothing guessed from text but times.
+
+    >>> cast(Raw(b"3.0"), "integer"), cast(Raw(b'{"a": 1.10}'), "string"), cast(Raw(b"true"), "boolean")
+    (3, '{"a": 1.10}', True)
+
+    :raises MisfitError: where it does not fit.
+    """
+    if raw == NULL:
+        return None
+    try:
+        return _CASTS[type_](raw)
+    except (*DECODE_ERRORS, ArithmeticError):
+        raise MisfitError(type_) from None
+
+
+def fits(raw: Raw, type_: ColumnType) -> bool:
+    """Tell whether a value can be read as a type."""
+    try:
+        cast(raw, type_)
+    except MisfitError:
+        return False
+    return True
+
+
+def _string(raw: Raw) -> str:
+    """Take a text as it is, anything else as its JSON; bytes that are no UTF-8 become U+FFFD."""
+    text = bytes(raw).decode("utf-8", "replace")
+    return str(json.loads(text, strict=False)) if text[:1] == '"' else text
+
+
+def _integer(raw: Raw) -> int:
+    number = Decimal(bytes(raw).decode())  # takes JSON's numbers and no other JSON
+    if not (_INT64.start <= number < _INT64.stop and number == int(number)):
+        raise MisfitError("integer")
+    return int(number)
+
+
+def _number(raw: Raw) -> float:
+    text = bytes(raw).decode()
+    number = float(text)
+    if not math.isfinite(number) or (is_whole(raw) and number != Decimal(text)):
+        raise MisfitError("number")
+    return number
+
+
+def _timestamp(raw: Raw) -> datetime:
+    """Read ISO 8601. A time without a zone is UTC, as LangSmith's own are."""
+    found = moment(msgspec.json.decode(raw, type=str))
+    if found is None:
+        raise MisfitError("timestamp")
+    return found
+
+
+_CASTS: dict[ColumnType, Callable[[Raw], Any]] = {
+    "string": _string,
+    "integer": _integer,
+    "number": _number,
+    "boolean": msgspec.json.Decoder(bool).decode,
+    "timestamp": _timestamp,
+    "strings": msgspec.json.Decoder(list[str]).decode,
+    "json": lambda raw: raw,
+}

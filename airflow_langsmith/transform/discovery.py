@@ -1,0 +1,100 @@
+"""Which paths there are: the keys in the JSON of all rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from msgspec import Raw
+
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.transform.coerce import fits
+from airflow_langsmith.transform.lazy_json import NULL, first, is_whole, opened, score, scored
+from airflow_langsmith.transform.paths import SHORT, spell
+from airflow_langsmith.views.columns import Column, ColumnType, Rows
+
+DEPTH = 3  # keys below a column; deeper objects stay whole
+LIMIT = 500  # columns that discovery may add: more than people read, fewer than warehouses refuse
+
+# The types that discovery tells apart, the narrowest first, as paths spell them; what has none of them is text.
+_SPELLED: dict[ColumnType, str] = {"boolean": "bool", "integer": "int64", "number": "float64", "json": "json"}
+
+_Steps = tuple[str, ...]
+_Types = frozenset[ColumnType]
+
+
+class Discovery:
+    """
+    Finds the paths of all keys, for ``flatten="*"``: see all rows, then take the paths.
+
+    Objects are opened down to ``depth`` keys; lists and deeper objects stay whole. Of feedback there is one path a key,
+    its score. The outcome is the same in whatever order rows come.
+    """
+
+    def __init__(self, columns: Sequence[Column], depth: int = DEPTH, limit: int = LIMIT) -> None:
+        self._columns = columns
+        self._short = {full: short for short, full in SHORT.items() if scored(short, columns)}
+        self._depth = depth
+        self._limit = limit
+        self._types: dict[_Steps, _Types | None] = {}  # that all values have in common; None while there were but nulls
+        self._opened: set[_Steps] = set()
+
+    def see(self, rows: Rows) -> None:
+        """
+        Take in rows.
+
+        :raises ConfigurationError: for more than ``limit`` paths.
+        """
+        for column, payloads in zip(self._columns, rows.columns, strict=True):
+            if column.type == "json":
+                for payload in payloads:
+                    if payload is not None:
+                        self._open((self._short.get(column.name, column.name),), payload)
+
+    def paths(self) -> tuple[str, ...]:
+        """Give the paths, sorted; with a type where all values seen have it in common."""
+        return tuple(sorted(spell(steps[0], steps[1:]) + self._suffix(steps) for steps in self._types))
+
+    def _open(self, steps: _Steps, payload: Raw) -> None:
+        inside = opened(payload)
+        if not isinstance(inside, dict):
+            return
+        for key, raw in inside.items():
+            below = (*steps, key)
+            if steps[0] in self._short.values():
+                self._end(below, _types_of(score(raw), whole=False))  # an average that is whole is so by chance
+            elif first(raw) == b"{" and len(below) <= self._depth:
+                self._opened.add(below)
+                self._open(below, raw)
+            else:
+                self._end(below, _types_of(raw))
+        if max(len(self._types), len(self._opened)) > self._limit:
+            raise ConfigurationError(
+                f"flatten='*' finds more than {self._limit} keys, too many for a table; some are probably data, such "
+                "as ids. Name the paths you want, flatten=['inputs.customer.id', ...], or leave "
+                "out with columns= the JSON that has so many keys."
+            )
+
+    def _end(self, steps: _Steps, types: _Types | None) -> None:
+        before = self._types.get(steps)
+        self._types[steps] = types if before is None else before if types is None else before & types
+
+    def _suffix(self, steps: _Steps) -> str:
+        if steps in self._opened:  # an object in other rows, so whatever else it is has to be text
+            return ""
+        types = self._types[steps] or frozenset()
+        return next((f":{spelled}" for type_, spelled in _SPELLED.items() if type_ in types), "")
+
+
+def _types_of(raw: Raw, *, whole: bool = True) -> _Types | None:
+    """List the types that a value has as it is written: 1.0 is no integer. Null says nothing."""
+    if raw == NULL:
+        return None
+    match first(raw):
+        case b"{" | b"[":
+            return frozenset({"json"})
+        case b"t" | b"f":
+            return frozenset({"boolean"})
+        case b'"':
+            return frozenset()
+    numbers: list[ColumnType] = ["integer", "number"] if whole and is_whole(raw) else ["number"]
+    return frozenset(type_ for type_ in numbers if fits(raw, type_))

@@ -1,0 +1,95 @@
+"""JSON as a tree that can be changed in place, and whose numbers keep every digit: those with a fraction are Raw."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import msgspec
+from msgspec import Raw
+
+from airflow_langsmith.api.decoding import DECODE_ERRORS
+from airflow_langsmith.transform.paths import ANY, Step, matching
+
+DROPPED: Any = object()  # what a change returns for a value that has to go
+_TREE = msgspec.json.Decoder(float_hook=Raw)
+
+
+def grown(raw: Raw | bytes) -> Any:
+    """Read JSON as a tree. Of a key that is there twice the last one counts, as everywhere."""
+    try:
+        return _TREE.decode(raw)
+    except DECODE_ERRORS:  # bytes that are no UTF-8, or a whole number of thousands of digits
+        return json.loads(bytes(raw).decode("utf-8", "replace"), parse_int=_raw, parse_float=_raw)
+
+
+def plain(tree: Any) -> Any:
+    """Copy a tree as Python's own values; a number that Python has none for becomes its digits as text."""
+    text = msgspec.json.encode(tree)
+    try:
+        return msgspec.json.decode(text)
+    except DECODE_ERRORS:
+        return json.loads(text, parse_int=str, parse_float=_float)
+
+
+def places(top: list[Any], steps: Sequence[Step]) -> list[tuple[Any, Any]]:
+    """List each place that steps lead to: the container, and the key or index in it. ``top`` holds the whole tree."""
+    found: list[tuple[Any, Any]] = [(top, 0)]
+    for step in steps:
+        found = [(inside[key], at) for inside, key in found for at in matching(inside[key], step)]
+    return found
+
+
+def put(container: Any, key: Any, value: Any) -> None:
+    """Set a value. Dropped, a key of an object is gone, an item of a list is null: the others keep their places."""
+    if value is not DROPPED:
+        container[key] = value
+    elif isinstance(container, dict):
+        del container[key]
+    else:
+        container[key] = None
+
+
+def change_leaves(top: list[Any], change: Callable[[Any], Any]) -> None:
+    """Change every text, number and other leaf of a tree, and the keys of its objects; however deep it is."""
+    todo: list[Any] = [top]
+    for container in todo:  # which grows on the way
+        if isinstance(container, dict):
+            _change_keys(container, change)
+        for key in list(matching(container, ANY)):
+            value = container[key]
+            if isinstance(value, dict | list):
+                todo.append(value)
+            else:
+                put(container, key, change(value))
+
+
+def _change_keys(container: dict[str, Any], change: Callable[[Any], Any]) -> None:
+    """Change keys, in their order; two that become alike are told apart by a number, so that neither value is lost."""
+    changed = {key: change(key) for key in container}
+    if all(key is new for key, new in changed.items()):
+        return
+    items = list(container.items())
+    container.clear()
+    counts: dict[str, int] = {}
+    for key, value in items:
+        new = changed[key]
+        if isinstance(new, Raw):
+            new = msgspec.json.decode(new)
+        if isinstance(new, str):
+            name = new
+            while name in container:
+                counts[new] = counts.get(new, 1) + 1
+                name = f"{new}_{counts[new]}"
+            container[name] = value
+
+
+def _raw(digits: str) -> Raw:
+    return Raw(digits)
+
+
+def _float(digits: str) -> float | str:
+    number = float(digits)
+    return number if math.isfinite(number) else digits

@@ -1,0 +1,168 @@
+"""The paths that users write into a row: ``inputs.customer.id``, ``outputs.documents[0].page_content:string``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.messages import one_of
+from airflow_langsmith.views.columns import Column, ColumnType
+
+# A text is a key of an object; a number, as long as it is not in quotes, an index of a list or a key; None is any (*).
+Step = str | int | None
+ANY: Final = None
+SHORT = {"feedback": "feedback_stats"}  # what a column may be called in a path; a column of that name goes first
+_INSIDE = {"metadata": ("extra", "metadata")}  # columns that lie inside others
+
+TYPES: dict[str, ColumnType] = {
+    **dict.fromkeys(("string", "str"), "string"),
+    **dict.fromkeys(("int64", "integer", "int"), "integer"),
+    **dict.fromkeys(("float64", "number", "float"), "number"),
+    **dict.fromkeys(("bool", "boolean"), "boolean"),
+    "timestamp": "timestamp",
+    "strings": "strings",
+    "json": "json",
+}
+
+_STEP = re.compile(
+    r'(?:^|\.)(?:"(?P<quoted>(?:[^"\\]|\\.)*)"|(?P<plain>(?:[^.:"\[\]\\]|\\.)+))|\[(?P<index>0|[1-9][0-9]{0,8}|\*)\]',
+    re.DOTALL,
+)
+_INDEX = re.compile("0|[1-9][0-9]{0,8}")  # 01 is a key
+_PLAIN = re.compile(r"[\w$@/+-]+")
+
+
+@dataclass(frozen=True)
+class Path:
+    """A column and the steps into its JSON, as written (``text`` has no type), and the type asked for."""
+
+    text: str
+    column: str
+    steps: tuple[Step, ...]
+    type: ColumnType | None = None
+
+
+def parse(text: str) -> Path:
+    r"""
+    Read a path. Keys with a dot, a colon or a bracket in them go in quotes, or the character after a backslash.
+
+    >>> parse("outputs.documents[0].score:float64").steps
+    ('documents', 0, 'score')
+    >>> parse('metadata."key.with.dots"').steps == parse(r"metadata.key\.with\.dots").steps
+    True
+
+    :raises ConfigurationError: for what is no path.
+    """
+    steps: list[Step] = []
+    rest = str(text).strip()
+    end = 0
+    while found := _STEP.match(rest, end):
+        steps.append(_step(found))
+        end = found.end()
+    written, colon, type_ = rest[:end], rest[end : end + 1], rest[end + 1 :].strip()
+    if not steps or not isinstance(steps[0], str) or rest[0] == "." or colon not in ("", ":"):
+        raise ConfigurationError(
+            f"{text!r} is no path at character {end + 1}. A path is a column and keys or indices, such as "
+            "inputs.customer.id or outputs.documents[0].page_content; a key with dots, colons, brackets or quotes goes "
+            'in double quotes: metadata."key.with.dots".'
+        )
+    if colon and type_ not in TYPES:
+        raise ConfigurationError(
+            f"Path {text!r} asks for type {type_!r}, which does not exist. {one_of(type_, TYPES)} If the colon is part "
+            "of a key, put the key in double quotes."
+        )
+    return Path(written, steps[0], tuple(steps[1:]), TYPES[type_] if colon else None)
+
+
+def _step(found: re.Match[str]) -> Step:
+    if found["quoted"] is not None:
+        return _unescaped(found["quoted"])
+    bare = found["plain"] or found["index"]
+    if bare == "*":
+        return ANY
+    return int(bare) if _INDEX.fullmatch(bare) else _unescaped(bare)
+
+
+def _unescaped(key: str) -> str:
+    return re.sub(r"\\(.)", r"\1", key, flags=re.DOTALL)
+
+
+def spell(column: str, steps: Sequence[str | int]) -> str:
+    """
+    Write a path that :func:`parse` reads as just these keys and indices.
+
+    >>> spell("metadata", ["user", "key.with.dots", "0", 0])
+    'metadata.user."key.with.dots"."0"[0]'
+    """
+    return column + "".join(f"[{step}]" if isinstance(step, int) else f".{_spelled(step)}" for step in steps)
+
+
+def _spelled(key: str) -> str:
+    return key if _PLAIN.fullmatch(key) and not _INDEX.fullmatch(key) else _quoted(key)
+
+
+def _quoted(key: str) -> str:
+    return '"' + re.sub(r'(["\\])', r"\\\1", key) + '"'
+
+
+def place_of(path: Path, columns: Sequence[Column]) -> int:
+    """
+    Find the place of the column that a path begins with.
+
+    :raises ConfigurationError: for one that is not there, and for steps into one that is not JSON.
+    """
+    names = [column.name for column in columns]
+    name = path.column if path.column in names else SHORT.get(path.column, path.column)
+    if name not in names:
+        raise ConfigurationError(
+            f"Path {path.text!r} begins with {path.column!r}, which is no column here. {one_of(path.column, names)}"
+        )
+    place = names.index(name)
+    if path.steps and columns[place].type != "json":
+        raise ConfigurationError(
+            f"Path {path.text!r} leads into column {name!r}, which is {columns[place].type}; only these are JSON: "
+            f"{', '.join(column.name for column in columns if column.type == 'json')}."
+        )
+    return place
+
+
+def origin(path: Path) -> tuple[Step, ...]:
+    """
+    Return the steps to what a path is about from a run's own fields: its metadata lies inside its extra.
+
+    >>> origin(parse("metadata.user")), origin(parse("inputs.messages[0]"))
+    (('extra', 'metadata', 'user'), ('inputs', 'messages', 0))
+    """
+    column = SHORT.get(path.column, path.column)
+    return (*_INSIDE.get(column, (column,)), *path.steps)
+
+
+def matching(container: Any, step: Step) -> Sequence[Any]:
+    """
+    List the keys or indices of a container that a step stands for.
+
+    >>> matching({"a": 1, "0": 2}, 0), matching(["x", "y"], 0), matching(["x", "y"], ANY), matching(["x"], "0")
+    (['0'], [0], range(0, 2), ())
+    """
+    if isinstance(container, dict):
+        return list(container) if step is ANY else [str(step)] if str(step) in container else ()
+    if isinstance(container, list):
+        if step is ANY:
+            return range(len(container))
+        if isinstance(step, int) and step < len(container):
+            return [step]
+    return ()
+
+
+def column_of(text: str) -> str:
+    """
+    Name the column that a path looks into.
+
+    >>> column_of("feedback.user_score"), column_of("inputs.question")
+    ('feedback_stats', 'inputs')
+    """
+    column = parse(text).column
+    return SHORT.get(column, column)

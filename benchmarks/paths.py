@@ -1,0 +1,163 @@
+"""
+The ways from a server's pages to a file, ours and others', each to be measured in a process of its own.
+
+``python -m benchmarks.paths NAME`` loads what the way needs, then reads a job a line, does it and prints what it took.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from benchmarks.pages import BLOCK, PROJECT_ID, START, end
+
+Job = dict[str, Any]  # the address of the server, how many runs it has, and what else is given to an export
+Way = Callable[[Job, Path], None]
+KEY = "lsv2_pt_0123456789abcdef0123456789abcdef_0123456789"
+
+
+def ours(version: Any, format_: str, compression: str | None = None) -> Way:
+    """Export the view ``runs`` with all that belongs to it: manifest, digest, publication."""
+    from airflow_langsmith.api.client import LangSmithClient  # noqa: PLC0415  # each way its own imports
+    from airflow_langsmith.api.query import RunQuery  # noqa: PLC0415  # each way its own imports
+    from airflow_langsmith.api.settings import Settings  # noqa: PLC0415  # each way its own imports
+    from airflow_langsmith.export.encoders import format_of  # noqa: PLC0415
+    from airflow_langsmith.export.run import OutputOptions, export  # noqa: PLC0415
+    from airflow_langsmith.export.storage import path_at  # noqa: PLC0415
+    from airflow_langsmith.views import view_of  # noqa: PLC0415
+
+    target, view = format_of(format_, compression), view_of("runs")
+    if "parquet" in (format_, compression) or compression == "zstd":
+        from airflow_langsmith.export import arrow  # noqa: F401, PLC0415
+
+    @cache
+    def client_of(url: str, budget: int | None) -> LangSmithClient:  # one a process; it does not cost by the run
+        settings = Settings(api_url=url, api_key=KEY, api_version=version, requests_per_10s=budget or 1_000_000)
+        return LangSmithClient(settings)
+
+    def run(job: Job, directory: Path) -> None:
+        client = client_of(job["url"], job.get("requests_per_10s"))
+        window = end(job["runs"] // BLOCK)
+        query = RunQuery(project=client.project("shop"), start=START, end=window, fields=view.fields)
+        place = OutputOptions(destination=path_at(f"file://{directory}"), format=target)
+        exported = export(client, query, view, place, concurrency=job.get("concurrency"))
+        assert exported is not None
+        assert exported.manifest.rows == job["runs"], exported.manifest.rows
+
+    return run
+
+
+def floor(version: str) -> Way:
+    """Cut each page into runs, compress them, write them: the least that has to be done."""
+    import msgspec  # noqa: PLC0415
+    import urllib3  # noqa: PLC0415
+    import zstandard  # noqa: PLC0415
+    from isal import isal_zlib  # noqa: PLC0415
+
+    fields: dict[str, list[Any]] = {
+        "v1": [("runs", list[msgspec.Raw]), ("cursors", dict[str, str | None])],
+        "v2": [("items", list[msgspec.Raw]), ("next_cursor", str | None, None)],
+    }
+    decode = msgspec.json.Decoder(msgspec.defstruct("Page", fields[version])).decode
+    limit = {"limit": 100} if version == "v1" else {"page_size": 1000}
+
+    def run(job: Job, directory: Path) -> None:
+        seen, cursor = 0, None
+        compressor = zstandard.ZstdCompressor(3)
+        with (
+            urllib3.PoolManager() as pool,
+            (directory / "floor").open("wb") as file,
+            compressor.stream_writer(file) as out,
+        ):
+            while seen < job["runs"]:
+                body = json.dumps({**limit, "cursor": cursor}).encode()
+                headers = {"Accept-Encoding": "gzip", "Content-Type": "application/json"}
+                address = f"{job['url']}/api/{version}/runs/query"
+                answer = pool.request("POST", address, body=body, headers=headers, decode_content=False)
+                page: Any = decode(isal_zlib.decompress(answer.data, 31))
+                found = page.runs if version == "v1" else page.items
+                cursor = page.cursors["next"] if version == "v1" else page.next_cursor
+                out.write(b"\n".join(found))
+                out.write(b"\n")
+                seen += len(found)
+        assert seen == job["runs"]
+
+    return run
+
+
+def recipe(version: str) -> Way:
+    """Do as the documentation does: list the runs with the SDK, make a DataFrame of them, write it as Parquet."""
+    import pandas as pd  # noqa: PLC0415
+    from langsmith import Client  # noqa: PLC0415
+
+    warnings.simplefilter("ignore")
+
+    def listed(client: Client) -> list[dict[str, Any]]:
+        if version == "v1":
+            return [run.dict() for run in client.list_runs(project_id=PROJECT_ID, start_time=START)]
+        api = client._get_langsmith_api_sync()
+        found = api.runs.query_v2(project_ids=[PROJECT_ID], min_start_time=START, page_size=1000, selects=SELECTS)
+        return [run.model_dump() for run in found]
+
+    def run(job: Job, directory: Path) -> None:
+        frame = pd.DataFrame(listed(Client(api_url=job["url"], api_key=KEY)))
+        for name in frame.columns:
+            if frame[name].map(lambda value: isinstance(value, dict | list)).any():
+                frame[name] = frame[name].map(lambda value: json.dumps(value, default=str))
+            elif frame[name].dtype == object:
+                frame[name] = frame[name].map(lambda value: value if value is None else str(value))
+        frame.to_parquet(directory / "recipe.parquet", compression="zstd")
+        assert len(frame) == job["runs"]
+
+    return run
+
+
+SELECTS: Any = (
+    "ID TRACE_ID PARENT_RUN_IDS PROJECT_ID THREAD_ID DOTTED_ORDER NAME RUN_TYPE STATUS START_TIME END_TIME ERROR "
+    "TAGS FIRST_TOKEN_TIME PROMPT_TOKENS COMPLETION_TOKENS TOTAL_TOKENS PROMPT_COST COMPLETION_COST TOTAL_COST "
+    "REFERENCE_EXAMPLE_ID INPUTS OUTPUTS METADATA FEEDBACK_STATS"
+).split()
+
+WAYS: dict[str, Callable[[], Way]] = {
+    "floor": lambda: floor("v1"),
+    "floor, v2": lambda: floor("v2"),
+    "Parquet": lambda: ours("v1", "parquet"),
+    "Parquet, v2": lambda: ours("v2", "parquet"),
+    "JSONL zstd": lambda: ours("v1", "jsonl", "zstd"),
+    "JSONL zstd, v2": lambda: ours("v2", "jsonl", "zstd"),
+    "JSONL gzip": lambda: ours("v1", "jsonl", "gzip"),
+    "recipe": lambda: recipe("v1"),
+    "recipe, v2": lambda: recipe("v2"),
+}
+
+
+def memory(name: str) -> float:
+    """Read how much memory this process holds (``VmRSS``), or has held at most (``VmHWM``), in MB."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line for line in lines if line.startswith(name)).split()[1]) / 1024
+
+
+def main(name: str) -> None:
+    """Do the jobs that come; what a job takes in memory is over what was held before it."""
+    answers, sys.stdout = sys.stdout, sys.stderr  # where Airflow logs to
+    way = WAYS[name]()
+    print("{}", file=answers, flush=True)
+    for line in sys.stdin:
+        job = json.loads(line)
+        with tempfile.TemporaryDirectory() as directory:
+            before, cpu, wall = memory("VmRSS"), time.process_time(), time.perf_counter()
+            way(job, Path(directory))
+            cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
+        taken = {"cpu": cpu, "wall": wall, "memory": memory("VmHWM") - before, "pandas": "pandas" in sys.modules}
+        print(json.dumps(taken), file=answers, flush=True)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,77 @@
+"""The processes that a bench starts: the server and the ways that are measured."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import urllib.request
+from pathlib import Path
+from typing import Any, Self
+
+from benchmarks.server import Scene
+
+ROOT = Path(__file__).parent.parent
+
+
+class Process:
+    """A module of the bench, running; it is told a line and answers with one."""
+
+    def __init__(self, module: str, *arguments: str, core: int | None = None) -> None:
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", f"benchmarks.{module}", *arguments],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        if core is not None and hasattr(os, "sched_setaffinity"):
+            os.sched_setaffinity(self._process.pid, {core % (os.cpu_count() or 1)})
+        self.said = self._listen()
+
+    def __enter__(self) -> Self:
+        """Give the process."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End it."""
+        self.close()
+
+    def close(self) -> None:
+        """End it."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait(30)
+
+    def ask(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Let it do something."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(job) + "\n")
+        self._process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self._listen())
+        return answer
+
+    def _listen(self) -> str:
+        assert self._process.stdout is not None
+        if not (line := self._process.stdout.readline()):
+            raise RuntimeError(f"{self._process.args!r} ended with {self._process.wait()}")
+        return line.strip()
+
+
+class ServerProcess(Process):
+    """The server, and what is told to it."""
+
+    def __init__(self) -> None:
+        super().__init__("server", core=1)
+        self.url = self.said
+
+    def set(self, **scene: Any) -> None:
+        """Change the scene."""
+        request = urllib.request.Request(f"{self.url}/scene", json.dumps(scene).encode(), method="POST")
+        urllib.request.urlopen(request).close()
+
+    def scene(self) -> Scene:
+        """Read what has been asked."""
+        with urllib.request.urlopen(f"{self.url}/scene") as answer:
+            return Scene(**json.load(answer))

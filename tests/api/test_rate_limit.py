@@ -1,0 +1,222 @@
+"""The budget of requests, on a clock that the test turns."""
+
+from __future__ import annotations
+
+import random
+import runpy
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_langsmith.api.rate_limit import BUDGETS, PERIOD, Place, RateLimiter, rate_limiter_for, v1_tier
+
+NOW = datetime(2026, 11, 22, tzinfo=UTC)
+simulation = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "bench" / "simulation.py")))
+SERVERS = pytest.mark.parametrize("server", ["fixed", "sliding", "token"])
+TELLS = pytest.mark.parametrize("tells", [True, False], ids=["Retry-After", "silent"])
+
+
+@pytest.fixture(autouse=True)
+def the_same_chance() -> Iterator[None]:
+    """Let the pauses of retries, which are left to chance, be the same in every run."""
+    before = random.getstate()
+    random.seed(1)
+    yield
+    random.setstate(before)
+
+
+def sent(pacer: RateLimiter, now: float) -> tuple[Place, float]:
+    """Let one request go as early as it may, and tell when that was."""
+    with pacer.line_up(0) as place:
+        while wait := pacer.wait(place, now):
+            now += wait
+    return place, now
+
+
+@given(st.integers(1, 12), st.lists(st.floats(0, 5), min_size=1, max_size=60))
+def test_never_more_than_the_budget_in_any_ten_seconds(budget: int, gaps: list[float]) -> None:
+    """However they come, at most ``budget`` requests go in any ten seconds, and none waits longer than it must."""
+    pacer, clock, times = RateLimiter(budget), 1000.0, []
+    for gap in gaps:
+        came = clock + gap
+        _, clock = sent(pacer, came)
+        times.append(clock)
+        earliest = times[-1 - budget] + PERIOD if len(times) > budget else 0.0
+        assert clock == pytest.approx(max(came, earliest))
+
+
+def test_a_hold_holds_those_who_wait_already() -> None:
+    """After a 429 nobody goes before the server's time is up, and then in the order they came in."""
+    pacer = RateLimiter(2)
+    sent(pacer, 99.0)
+    sent(pacer, 99.0)
+    with pacer.line_up(0) as first, pacer.line_up(0) as second:
+        assert pacer.wait(first, 100.0)
+        pacer.hold(100.0, 50.0)
+        assert pacer.wait(second, 99 + PERIOD)
+        assert pacer.wait(first, 149.9) == pytest.approx(0.1)
+        assert [pacer.wait(place, 150.0) for place in (first, second)] == [0.0, 0.0]
+
+
+def test_who_has_most_to_read_goes_first() -> None:
+    """Of one owner's cursors the one with most pages left goes first; another owner has a turn of its own."""
+    pacer = RateLimiter(2)
+    sent(pacer, 100.0)
+    sent(pacer, 105.0)
+    with pacer.line_up(0, 2.0) as short, pacer.line_up(0, 9.0) as long, pacer.line_up(1) as another:
+        order: list[Place] = []
+        for now in (100 + PERIOD, 105 + PERIOD, 100 + 2 * PERIOD):
+            order += [place for place in (short, long, another) if place not in order and not pacer.wait(place, now)]
+    assert order == [another, long, short]
+
+
+def test_who_goes_away_leaves_the_line() -> None:
+    """A request that is given up while it waits takes nobody's turn."""
+    pacer = RateLimiter(1)
+    sent(pacer, 100.0)
+    with pacer.line_up(0) as last:
+        with suppress(KeyboardInterrupt), pacer.line_up(0) as gone:
+            assert pacer.wait(gone, 101.0)
+            raise KeyboardInterrupt
+        assert pacer.wait(last, 100 + PERIOD) == 0.0
+
+
+def test_refusals_on_the_way_together_are_one() -> None:
+    """Several 429s to requests of the same moment lower the cap once; one to a later request lowers it again."""
+    pacer = RateLimiter(100)
+    places = [sent(pacer, 100.0)[0] for _ in range(3)]
+    for place in places:
+        pacer.answered(place, 101.0, refused=True)
+    assert pacer.cap == 75
+    pacer.answered(sent(pacer, 102.0)[0], 103.0, refused=True)
+    assert pacer.cap == 56
+
+
+def test_a_cap_that_was_too_high_is_tried_again_late() -> None:
+    """After a clean period the cap is raised, up to what was refused only after some, and never over the budget."""
+    pacer = RateLimiter(10)
+    pacer.answered(sent(pacer, 0.0)[0], 0.0, refused=True)
+    caps = []
+    for period in range(1, 9):
+        sent(pacer, period * PERIOD + 0.01 * period)
+        caps.append(pacer.cap)
+    assert caps == [8, 9, 9, 10, 10, 10, 10, 10]
+
+
+def test_how_many_at_a_time_a_budget_needs() -> None:
+    """Latency times budget tells how many requests have to be under way, and follows both."""
+    pacer = RateLimiter(10)
+    assert pacer.needed == 0.0
+    pacer.answered(sent(pacer, 100.0)[0], 100 + PERIOD / 2, refused=False)
+    assert pacer.needed == pytest.approx(5.0)
+    for second in range(9):
+        pacer.answered(sent(pacer, 200.0 + second)[0], 200.0 + second, refused=False)
+    assert 0.5 < pacer.needed < 1
+    before = pacer.needed
+    pacer.answered(sent(pacer, 300.0)[0], 301.0, refused=True)
+    assert pacer.needed == pytest.approx(0.7 * before)
+
+
+@SERVERS
+@TELLS
+@pytest.mark.parametrize("latency", [0.3, 3.0])
+def test_a_budget_is_used_up_and_never_overdrawn(server: str, latency: float, *, tells: bool) -> None:
+    """Over 200 pages at 10 per 10 s there is no 429, and at most a twentieth of the time is lost."""
+    for seed in range(3):
+        share, refused = simulation.paced(server, 200, 10, latency, tells=tells, seed=seed)
+        assert refused == 0
+        assert share >= simulation.ENOUGH
+
+
+@pytest.mark.parametrize("cursors", [1, 3, 8])
+@pytest.mark.parametrize("first", [0.1, 3.0, 9.9])
+def test_no_429_from_windows_by_the_server_s_clock(first: float, cursors: int) -> None:
+    """A server whose windows begin when it likes is not overdrawn either."""
+    world = simulation.World(simulation.Fixed(10, first), RateLimiter(10), 0.3)
+    world.export(100, cursors)
+    world.clock.run()
+    assert not world.refused
+
+
+@SERVERS
+@TELLS
+@pytest.mark.parametrize(("limit", "most"), [(1, 45), (3, 20), (5, 17), (8, 10)])
+def test_a_budget_that_is_too_high_is_found_out(server: str, limit: int, most: int, *, tells: bool) -> None:
+    """With a smaller real budget than ours the export goes on, with few 429s and little time lost."""
+    world = simulation.World(simulation.SERVERS[server](limit), RateLimiter(10), 0.3, tells)
+    world.export(200, 8)
+    world.clock.run()
+    assert world.passed[0] == 200
+    assert len(world.refused) <= most
+    assert world.clock.now <= simulation.fastest(server, 200, limit, 0.3, 8) / 0.88
+
+
+@SERVERS
+@TELLS
+def test_a_budget_shared_with_others(server: str, *, tells: bool) -> None:
+    """Where others take four tenths, we take what is left, with few 429s, and all of it when they have gone."""
+    world = simulation.World(simulation.SERVERS[server](10), RateLimiter(10), 0.3, tells)
+    world.others(80, 2.5)
+    world.export(300, 8)
+    world.clock.run()
+    assert len(world.refused) <= 15
+    assert world.clock.now <= 450
+    assert world.pacer.cap >= 9
+
+
+def test_exports_share_evenly() -> None:
+    """Of two exports with many cursors each gets half, though one came later; neither has to wait for the other."""
+    world = simulation.World(simulation.Sliding(10), RateLimiter(10), 0.3)
+    world.export(100, 8, owner=1)
+    world.export(100, 8, owner=2, delay=30.0)
+    halfway: list[int] = []
+
+    def look() -> Iterator[float]:
+        yield 40.0
+        before = world.passed[1], world.passed[2]
+        yield 100.0
+        halfway.extend((world.passed[1] - before[0], world.passed[2] - before[1]))
+
+    world.clock.start(look())
+    world.clock.run()
+    assert abs(halfway[0] - halfway[1]) <= 4
+    assert world.refused == []
+
+
+def test_one_cursor_is_not_starved_by_eight() -> None:
+    """An export with one cursor gets what it can use, up to half, beside one with eight."""
+    world = simulation.World(simulation.Sliding(10), RateLimiter(10), 0.3, chance=random.Random(1))
+    world.export(300, 8, owner=1)
+    world.export(40, 1, owner=2, delay=20.0)
+    world.clock.run()
+    assert world.ended[2] - 20 <= 1.1 * 40 / 5 * PERIOD
+    assert world.ended[1] > world.ended[2]
+
+
+def test_one_budget_for_one_key_and_tier() -> None:
+    """Clients with the same host, key and tier share a pacer; others do not."""
+    first = rate_limiter_for("https://a", "key", "v1 query")
+    assert rate_limiter_for("https://a", "key", "v1 query") is first
+    others = [("https://b", "key", "v1 query"), ("https://a", "other", "v1 query"), ("https://a", "key", "v2 query")]
+    assert all(rate_limiter_for(*place) is not first for place in others)
+    assert rate_limiter_for("https://a", "key", "v1 query", 5) is not first
+
+
+def test_a_budget_of_the_connection_s_own() -> None:
+    """It replaces the documented one for reading runs, and not for what is not that."""
+    budgets = {tier: rate_limiter_for("https://c", "key", tier, 7).budget for tier in BUDGETS}
+    assert budgets == {**dict.fromkeys(BUDGETS, 7), "other": 300, "storage": 100_000}
+
+
+@pytest.mark.parametrize(
+    ("days", "filters", "budget"), [(1, "", 10), (8, "", 3), (1, 'search("x")', 3), (8, 'search("x")', 1)]
+)
+def test_v1_tiers_as_documented(days: int, filters: str, budget: int) -> None:
+    """A v1 query's budget follows how far back its window starts, and whether it searches."""
+    assert BUDGETS[v1_tier(NOW - timedelta(days=days), filters, NOW)] == budget

@@ -1,0 +1,334 @@
+"""The operators that answer through XCom: lists of runs, single runs, whole trees."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import logging
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from unittest.mock import ANY
+from urllib.parse import parse_qs
+from uuid import uuid4
+
+import pytest
+from langsmith import Client
+
+from airflow_langsmith.airflow_sdk import AirflowFailException
+from airflow_langsmith.hooks import LangSmithHook
+from airflow_langsmith.manifest import read_manifest
+from airflow_langsmith.operators import LangSmithListRunsOperator, LangSmithReadRunOperator
+from airflow_langsmith.testing import LangSmithStandIn
+from tests.wording import says
+
+START = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
+
+ReadRows = Callable[[str], list[dict[str, Any]]]
+Run = Callable[..., Any]
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put a connection to a stand-in into the environment."""
+
+    def put(langsmith: LangSmithStandIn, version: str = "auto") -> None:
+        extra = {"api_version": version, "requests_per_10s": 100_000, "max_retries": 0}
+        monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(**extra))
+
+    return put
+
+
+def tree(langsmith: LangSmithStandIn) -> dict[str, str]:
+    """
+    Log a trace whose order in time is not that of its tree, and give its runs' ids by their names.
+
+    ``root`` calls ``b``, which calls ``b1``; and before ``b1`` begins it calls ``c``.
+    """
+    ids: dict[str, str] = {}
+    for name, parent, second in [("root", "", 0), ("b", "root", 1), ("b1", "b", 3), ("c", "root", 2)]:
+        ids[name] = langsmith.add_run(
+            project="shop",
+            name=name,
+            start_time=START + timedelta(seconds=second),
+            end_time=START + timedelta(seconds=9),
+            inputs={"n": second},
+            **({"parent_run_id": ids[parent]} if parent else {}),
+        )
+    return ids
+
+
+@BOTH
+def test_a_list_of_small_dicts(langsmith: LangSmithStandIn, connect: Any, version: str, run: Run) -> None:
+    """A window's runs come as small dicts, newest first, in our columns, ready for JSON."""
+    connect(langsmith, version)
+    ids = tree(langsmith)
+    langsmith.add_run(project="shop", start_time=START + DAY)
+    listed = run(LangSmithListRunsOperator(task_id="list", project="shop"))
+    assert [one["run_id"] for one in listed] == [ids[name] for name in ("b1", "c", "b", "root")]
+    assert listed[0] == {
+        "run_id": ids["b1"],
+        "trace_id": ids["root"],
+        "name": "b1",
+        "run_type": "chain",
+        "status": "success",
+        "start_time": "2026-03-01T00:00:03Z",
+    }
+    chosen = LangSmithListRunsOperator(task_id="list", project="shop", select="run_id, inputs", filter='eq(name, "b")')
+    assert run(chosen) == [{"run_id": ids["b"], "inputs": {"n": 1}}]
+    assert json.loads(json.dumps(listed)) == listed
+
+
+def test_more_than_the_limit_is_no_list(langsmith: LangSmithStandIn, connect: Any, run: Run) -> None:
+    """More runs than the limit fail the task and point at the export operator, after the pages it took to know."""
+    connect(langsmith, "v1")
+    for minute in range(500):
+        langsmith.add_run(project="shop", start_time=START + timedelta(minutes=minute), outputs={"text": "x" * 6000})
+    assert len(run(LangSmithListRunsOperator(task_id="list", project="shop", limit="500"))) == 500
+    del langsmith.requests[:]
+    with pytest.raises(AirflowFailException, match="LangSmithExportOperator"):
+        run(LangSmithListRunsOperator(task_id="list", project="shop", limit=150))
+    assert len(langsmith.requests_to("/runs/query")) == 2
+    with pytest.raises(AirflowFailException, match=says("too much for XCom")):
+        run(LangSmithListRunsOperator(task_id="list", project="shop", select=["outputs"]))
+    with pytest.raises(AirflowFailException, match=says("no column .cost")):
+        run(LangSmithListRunsOperator(task_id="list", project="shop", select=["cost"]))
+
+
+@BOTH
+def test_one_run_by_id_or_address(langsmith: LangSmithStandIn, connect: Any, version: str, run: Run) -> None:
+    """A run is read by its id, by its address in the UI, and by the address of a list it was opened in."""
+    connect(langsmith, version)
+    ids = tree(langsmith)
+    project = f"https://smith.langchain.com/o/{langsmith.workspace_id}/projects/p/{langsmith.project_id('shop')}"
+    for given in (
+        {"run_id": ids["b"], "project": "shop"},
+        {"run_id": f" {ids['b'].upper()} ", "project": langsmith.project_id("shop")},
+        {"run_id": f"{project}/r/{ids['b']}?poll=true"},
+        {"run_id": f"{project}?timeModel=%7B%7D&peek={ids['b']}&runtab=0"},
+    ):
+        operator = LangSmithReadRunOperator(task_id="read", **given)
+        found = run(operator)
+        assert (found["run_id"], found["name"], found["inputs"]) == (ids["b"], "b", {"n": 1})
+        assert found["project_name"] == "shop"
+        assert "child_runs" not in found
+        assert operator.langsmith_url.endswith(f"/projects/p/{langsmith.project_id('shop')}/r/{ids['b']}?poll=true")
+
+
+@BOTH
+def test_a_tree_in_its_order(langsmith: LangSmithStandIn, connect: Any, version: str, run: Run) -> None:
+    """Children come in the order of the tree, each below the run that called it, and only from the run down."""
+    connect(langsmith, version)
+    ids = tree(langsmith)
+    read = {"task_id": "read", "project": "shop", "load_children": "{{ true }}"}
+    whole = run(LangSmithReadRunOperator(run_id=ids["root"], **read))
+    assert [child["name"] for child in whole["child_runs"]] == ["b", "b1", "c"]
+    part = run(LangSmithReadRunOperator(run_id=ids["b"], **read, columns=["name"]))
+    assert part == {"name": "b", "child_runs": [{"name": "b1"}]}
+    assert run(LangSmithReadRunOperator(run_id=ids["c"], **read))["child_runs"] == []
+
+
+@BOTH
+def test_a_tree_in_a_destination(
+    langsmith: LangSmithStandIn, connect: Any, version: str, tmp_path: Path, read_rows: ReadRows, run: Run
+) -> None:
+    """With a destination the rows land there, in the order of the tree, as any export's do; again, the same."""
+    connect(langsmith, version)
+    ids = tree(langsmith)
+    operator = LangSmithReadRunOperator(
+        task_id="read", run_id=ids["root"], project="shop", load_children=True, destination=f"file://{tmp_path}"
+    )
+    result = run(operator)
+    assert result["manifest"] == f"file://{tmp_path}/runs/project=shop/tree={ids['root']}/_manifest.json"
+    assert [row["name"] for row in read_rows(result["manifest"])] == ["root", "b", "b1", "c"]
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert run(operator) == {**result, "seconds": ANY, "waited_seconds": ANY}
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
+    alone = LangSmithReadRunOperator(
+        task_id="read", run_id=ids["b"], project="shop", destination=f"file://{tmp_path}", format="jsonl"
+    )
+    assert read_manifest(run(alone)["manifest"]).rows == 1
+
+
+def other_clocks(langsmith: LangSmithStandIn) -> dict[str, str]:
+    """
+    Log the same tree, in which each run spells the starts of the runs above it in a way of its own.
+
+    ``dotted_order`` puts ``root`` an hour later for ``b``, a year earlier for ``b1``, and ``b`` a second later for it.
+    """
+    ids = {name: str(uuid4()) for name in ("root", "b", "b1", "c")}
+    for name, parent, order in [
+        ("root", None, "20260301T000000000000Z{root}"),
+        ("b", "root", "20260301T010000000000Z{root}.20260301T000001000000Z{b}"),
+        ("b1", "b", "20250301T000000000000Z{root}.20260301T000002000000Z{b}.20260301T000003000000Z{b1}"),
+        ("c", "root", "20260301T000000000000Z{root}.20260301T000002000000Z{c}"),
+    ]:
+        langsmith.add_run(
+            id=ids[name],
+            project="shop",
+            name=name,
+            trace_id=ids["root"],
+            start_time=START,
+            end_time=START,
+            dotted_order=order.format(**ids),
+            **({"parent_run_id": ids[parent]} if parent else {}),
+        )
+    return ids
+
+
+@BOTH
+def test_a_tree_by_ids(
+    langsmith: LangSmithStandIn, connect: Any, version: str, tmp_path: Path, read_rows: ReadRows, run: Run
+) -> None:
+    """All runs below a run are there and in order, however they spell the starts of those above them."""
+    connect(langsmith, version)
+    ids = other_clocks(langsmith)
+    read: dict[str, Any] = {"task_id": "read", "project": "shop", "load_children": True}
+    whole = run(LangSmithReadRunOperator(run_id=ids["root"], **read))
+    assert [whole["name"], *(child["name"] for child in whole["child_runs"])] == ["root", "b", "b1", "c"]
+    part = run(LangSmithReadRunOperator(run_id=ids["b"], **read, columns=["name"]))
+    assert part == {"name": "b", "child_runs": [{"name": "b1"}]}
+    landed = run(LangSmithReadRunOperator(run_id=ids["root"], **read, destination=f"file://{tmp_path}"))
+    assert [row["name"] for row in read_rows(landed["manifest"])] == ["root", "b", "b1", "c"]
+
+
+def test_a_run_too_large_for_xcom(langsmith: LangSmithStandIn, connect: Any, tmp_path: Path, run: Run) -> None:
+    """A run that is too large for XCom fails the task and names the destination, where it then lands."""
+    connect(langsmith)
+    run_id = langsmith.add_run(project="shop", start_time=START, inputs={"text": "x" * 600_000})
+    with pytest.raises(AirflowFailException, match=says("give the task a destination")):
+        run(LangSmithReadRunOperator(task_id="read", run_id=run_id, project="shop"))
+    landed = LangSmithReadRunOperator(task_id="read", run_id=run_id, project="shop", destination=f"file://{tmp_path}")
+    assert run(landed)["rows"] == 1
+
+
+@BOTH
+def test_a_run_that_is_not_there(langsmith: LangSmithStandIn, connect: Any, version: str, run: Run) -> None:
+    """A run that is not there fails the task at once, or is None where that is fine."""
+    connect(langsmith, version)
+    langsmith.add_project("shop")
+    nobody = "0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b"
+    with pytest.raises(AirflowFailException, match="404"):
+        run(LangSmithReadRunOperator(task_id="read", run_id=nobody, project="shop"))
+    assert run(LangSmithReadRunOperator(task_id="read", run_id=nobody, project="shop", missing_ok=True)) is None
+
+
+def test_what_names_no_run(langsmith: LangSmithStandIn, connect: Any, run: Run) -> None:
+    """What names no run is refused with the ways to name one, and v2 says that it needs the project."""
+    connect(langsmith, "v2")
+    ids = tree(langsmith)
+    with pytest.raises(AirflowFailException, match=says("run_id is empty")):
+        run(LangSmithReadRunOperator(task_id="read", run_id=""))
+    for wrong in ("shop", "https://smith.langchain.com/o/x/projects", f"{ids['b']}x"):
+        with pytest.raises(AirflowFailException, match=says("names no run")):
+            run(LangSmithReadRunOperator(task_id="read", run_id=wrong))
+    with pytest.raises(AirflowFailException, match=says("give project=")):
+        run(LangSmithReadRunOperator(task_id="read", run_id=ids["b"]))
+    connect(langsmith, "v1")
+    assert run(LangSmithReadRunOperator(task_id="read", run_id=ids["b"]))["project_name"] == "shop"
+
+
+@pytest.mark.filterwarnings("ignore:share_run")  # v1's way, the one that the stand-in has
+def test_a_public_link(langsmith: LangSmithStandIn, connect: Any, run: Run) -> None:
+    """A run that the SDK shared is read by its link, without the key, and the token is in no error."""
+    connect(langsmith)
+    ids = tree(langsmith)
+    link = Client(api_url=langsmith.url, api_key=langsmith.api_key).share_run(ids["b"])
+    token = link.removesuffix("/r").rpartition("/")[2]
+    operator = LangSmithReadRunOperator(task_id="read", run_id=link)
+    assert run(operator)["run_id"] == ids["b"]
+    (request,) = langsmith.requests_to(f"/public/{token}/run")
+    assert "x-api-key" not in request.headers
+    assert operator.langsmith_url == ""
+    with pytest.raises(AirflowFailException, match=says("and no more")):
+        run(LangSmithReadRunOperator(task_id="read", run_id=link, load_children=True))
+    langsmith.misbehave("status", path=f"/public/{token}/run", status=404)
+    with pytest.raises(AirflowFailException) as caught:
+        run(LangSmithReadRunOperator(task_id="read", run_id=link))
+    assert token not in str(caught.value)
+
+
+GONE = [("status", 404), ("status", 410), ("status", 501), ("rate_limit", 429)]
+
+
+@pytest.mark.filterwarnings("ignore:share_run")
+@pytest.mark.parametrize(("fault", "status"), GONE)
+def test_a_public_link_after_the_end_of_v1(
+    langsmith: LangSmithStandIn, connect: Any, run: Run, fault: Any, status: int
+) -> None:
+    """When v1's address of public links is gone, v2 says where the run is, and the key reads it, payloads and all."""
+    connect(langsmith)
+    ids = tree(langsmith)
+    link = Client(api_url=langsmith.url, api_key=langsmith.api_key).share_run(ids["b"])
+    token = link.removesuffix("/r").rpartition("/")[2]
+    whole = run(LangSmithReadRunOperator(task_id="read", run_id=ids["b"], project="shop"))
+    body = {"detail": "Not Found"}
+    langsmith.misbehave(fault, status=status, body=body, path=f"/v1/public/{token}/run", times=None)
+    langsmith.requests.clear()
+    found = run(LangSmithReadRunOperator(task_id="read", run_id=link))
+    assert found == whole
+    assert found["inputs"]
+    (request,) = langsmith.requests_to(f"/v2/public/{token}/runs/query")
+    assert "x-api-key" not in request.headers
+
+
+@pytest.mark.filterwarnings("ignore:share_run")
+def test_a_public_link_to_another_workspace_after_the_end_of_v1(
+    langsmith: LangSmithStandIn, connect: Any, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A run that the key cannot see comes as v2 shares it: without payloads, which are named; the log says so."""
+    connect(langsmith)
+    ids = tree(langsmith)
+    link = Client(api_url=langsmith.url, api_key=langsmith.api_key).share_run(ids["root"])
+    token = link.removesuffix("/r").rpartition("/")[2]
+    langsmith.misbehave("status", status=410, path=f"/v1/public/{token}/run", times=None)
+    langsmith.misbehave("status", status=403, body={"error": "Forbidden"}, path="/sessions", times=None)
+    logging.getLogger("airflow_langsmith").addHandler(caplog.handler)
+    with LangSmithHook() as hook:
+        shared = hook.read_run(link)
+    assert (shared.id, shared.name, shared.trace_id) == (ids["root"], "root", ids["root"])
+    assert shared.project.id == langsmith.project_id("shop")
+    assert (shared.inputs, shared.outputs) == (None, None)
+    assert shared.missing_payloads == ["inputs", "outputs", "events", "serialized"]
+    logging.getLogger("airflow_langsmith").removeHandler(caplog.handler)
+    assert "no inputs and outputs" in caplog.text
+    assert token not in caplog.text
+    langsmith.misbehave("status", status=404, path=f"/v2/public/{token}/runs/query", times=None)
+    with pytest.raises(AirflowFailException) as caught:
+        run(LangSmithReadRunOperator(task_id="read", run_id=link))
+    assert token not in str(caught.value)
+    (second,) = langsmith.requests_to(f"/public/{token}/runs/v2/query")
+    assert second.path.startswith("/api/v2")
+
+
+@pytest.mark.parametrize("operator", [LangSmithListRunsOperator, LangSmithReadRunOperator])
+def test_every_argument_of_the_user_is_templated(operator: Any) -> None:
+    """Whatever a user may pass is a template field, and nothing else is."""
+    ours = [kind for kind in operator.mro() if kind.__module__.startswith("airflow_langsmith")]
+    own = {name for kind in ours for name in inspect.signature(kind).parameters} - {"kwargs"}
+    assert set(operator.template_fields) == own
+
+
+def test_the_link_to_the_project_is_narrowed(langsmith: LangSmithStandIn, connect: Any, run: Run) -> None:
+    """The button on a task leads to its project, narrowed to its window and filters; before it ran, nowhere."""
+    connect(langsmith)
+    langsmith.add_run(project="shop", start_time=START)
+    operator = LangSmithListRunsOperator(
+        task_id="list", project="shop", filter='eq(name, "b")', trace_filter='has(tags, "é")'
+    )
+    (link,) = operator.operator_extra_links
+    key: Any = None
+    assert link.get_link(operator, ti_key=key) == ""
+    run(operator)
+    url = link.get_link(operator, ti_key=key)
+    place, _, query = url.partition("?")
+    assert place == f"{langsmith.url}/o/{langsmith.workspace_id}/projects/p/{langsmith.project_id('shop')}"
+    search = json.loads(parse_qs(query)["searchModel"][0])
+    assert search == {
+        "filter": 'and(gte(start_time, "2026-03-01T00:00:00.000000Z"), lt(start_time, "2026-03-02T00:00:00.000000Z"), '
+        'eq(name, "b"))',
+        "traceFilter": 'has(tags, "é")',
+    }

@@ -1,0 +1,102 @@
+"""The manifest says what an export is made of, to people and to programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from airflow_langsmith.errors import ManifestError
+from airflow_langsmith.export.storage import StoragePath, path_at, store_at
+from airflow_langsmith.manifest import (
+    NAME,
+    SCHEMA_VERSION,
+    Manifest,
+    ManifestFile,
+    decode,
+    encode,
+    read_manifest,
+)
+from tests.wording import says
+
+MakeManifest = Callable[..., Manifest]
+FILE = ManifestFile(name="part-00000-3f9a1c2b.parquet", rows=2, bytes=300, sha256="3f9a1c2b" + 56 * "0")
+
+
+def test_a_manifest_comes_back_as_it_was(make_manifest: MakeManifest) -> None:
+    """Every field survives writing and reading."""
+    manifest = make_manifest([FILE], min_start_time=None)
+    assert decode(encode(manifest), "here") == manifest
+
+
+def test_the_same_manifest_is_the_same_bytes(make_manifest: MakeManifest) -> None:
+    """Nothing in a manifest depends on when it is written."""
+    assert encode(make_manifest([FILE])) == encode(make_manifest([FILE]))
+
+
+def test_times_are_explicitly_utc(make_manifest: MakeManifest) -> None:
+    """A reader in any language knows the zone of every time."""
+    written = json.loads(encode(make_manifest([FILE])))
+    assert written["window_start"] == "2025-03-01T00:00:00Z"
+    assert written["window_end"] == "2025-03-02T00:00:00Z"
+    assert written["max_start_time"] == "2025-03-01T00:00:00.000001Z"
+
+
+def test_it_is_written_for_people_too(make_manifest: MakeManifest) -> None:
+    """One field a line, in the order of the class, and a newline at the end."""
+    lines = encode(make_manifest([FILE])).decode().splitlines()
+    assert lines[:2] == ["{", f'  "schema_version": {SCHEMA_VERSION},']
+    assert encode(make_manifest([FILE])).endswith(b"}\n")
+
+
+def test_fields_to_come_are_skipped(make_manifest: MakeManifest) -> None:
+    """A later package may add fields without locking this one out."""
+    manifest = make_manifest([FILE])
+    written = json.loads(encode(manifest)) | {"colour": "blue"}
+    assert decode(json.dumps(written).encode(), "here") == manifest
+
+
+def test_a_manifest_of_before_has_no_counts_of_nulls(make_manifest: MakeManifest) -> None:
+    """A manifest that an earlier version wrote is read, as if no column was flat."""
+    written = json.loads(encode(make_manifest([FILE], nulls={"inputs__question": 2})))
+    assert written.pop("nulls") == {"inputs__question": 2}
+    assert decode(json.dumps(written).encode(), "here") == make_manifest([FILE])
+
+
+def test_it_is_read_by_its_own_uri_and_by_its_partitions(place: StoragePath, make_manifest: MakeManifest) -> None:
+    """What an operator returned, and the directory it is in, lead to the same manifest, as text or as a path."""
+    manifest = make_manifest([FILE])
+    store_at(place).write(encode(manifest), NAME)
+    for uri in (str(place / NAME), str(place), f"{place}/", place / NAME, place):
+        assert read_manifest(uri) == manifest
+
+
+def test_a_missing_manifest_says_what_to_do(place: StoragePath) -> None:
+    """Where nothing was published the error names the place and the way out."""
+    with pytest.raises(ManifestError, match=says("Run the export first")) as caught:
+        read_manifest(place / NAME)
+    assert str(place) in str(caught.value)
+    assert not caught.value.retriable
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b"\xff", b"[1]", b'{"schema_version": 1, "rows": 3}'])
+def test_another_file_is_no_manifest(content: bytes) -> None:
+    """Whatever else lies there is told apart, with its place."""
+    with pytest.raises(ManifestError, match=says("at s3://lake/runs is no manifest")):
+        decode(content, "s3://lake/runs")
+
+
+def test_a_later_schema_asks_for_an_upgrade(make_manifest: MakeManifest) -> None:
+    """A manifest of a schema yet to come is not guessed at."""
+    content = encode(make_manifest([FILE], schema_version=SCHEMA_VERSION + 1))
+    with pytest.raises(ManifestError, match=says("upgrade airflow-provider-langsmith")):
+        decode(content, "s3://lake/runs")
+
+
+def test_a_partition_can_be_given_with_a_connection(lake: str, make_manifest: MakeManifest) -> None:
+    """The URI that an operator returns holds the connection it was written with."""
+    place = path_at(f"{lake}/manifests")
+    store_at(place).write(encode(make_manifest([FILE])), NAME)
+    assert str(place / NAME) == f"s3://lake@traces/manifests/{NAME}"
+    assert read_manifest(f"s3://lake@traces/manifests/{NAME}").files == (FILE,)
