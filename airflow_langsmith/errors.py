@@ -5,6 +5,12 @@ Everything that can go wrong, sorted by what cures it.
 
     LangSmithError
     ├── ConfigurationError (ValueError)   a connection or an argument is wrong       only you can
+    │   ├── WindowError                   no window, or one that cannot be meant     only you can
+    │   ├── StorageAccessError            the destination refuses its user           only you can
+    │   ├── DestinationConflictError      the partition holds another export         only you can
+    │   ├── SchemaChangeError             the columns differ from those before       only you can
+    │   └── ManifestError                 there is none that this version can read   only you can
+    │       └── BrokenManifestError       the file there is no manifest              only you can
     ├── ApiError                          LangSmith answered, but not with data      only you can
     │   ├── RedirectError                 3xx: host is not the API itself            only you can
     │   ├── AuthenticationError           401, 403: key, workspace or region         only you can
@@ -30,8 +36,7 @@ Everything that can go wrong, sorted by what cures it.
         ├── ConcurrentExportError         another export of the same partition       a retry may
         └── EmptyWindowError              no rows, where some are wanted             a retry may
 
-``WindowError``, ``DestinationConflictError``, ``SchemaChangeError`` and ``ManifestError`` are ``ConfigurationError``s.
-``api.statuses`` has the kind of every HTTP status.
+``StorageAccessError`` is a ``StorageError``, too. ``api.statuses`` has the kind of every HTTP status.
 ``retriable`` is the one place that tells the two kinds apart: the retry loop reads it, and so does the surface when it
 tells Airflow whether to try again.
 

@@ -170,13 +170,13 @@ def test_retry_after_as_a_date() -> None:
 
 @pytest.mark.parametrize("kind", leaves(), ids=lambda kind: kind.__name__)
 def test_every_error_pickles_and_is_in_the_drawing(kind: type[LangSmithError]) -> None:
-    """Every error survives the way between processes, and stands in the tree's drawing or in its room's own module."""
+    """Every error survives the way between processes, and stands in the tree's drawing with its cure."""
     error = kind(429, "POST", "/x", "slow", "shop", 1.5) if issubclass(kind, ApiError) else kind("what happened")
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is kind
     assert (str(copy), vars(copy)) == (str(error), vars(error))
-    if kind.__module__ == errors.__name__:
-        assert kind.__name__ in (errors.__doc__ or "")
-    else:
-        rooms = (airflow_langsmith.export.local_disk, airflow_langsmith.triggers, airflow_langsmith.windows)
-        assert kind.__module__ in {room.__name__ for room in rooms}
+    if kind.__module__ != airflow_langsmith.triggers.__name__:
+        helps = "a retry may" if kind.retriable else "only you can"
+        assert (
+            re.search(rf"─ {kind.__name__} .* {helps}$", errors.__doc__ or "", re.MULTILINE) or kind is LangSmithError
+        )
