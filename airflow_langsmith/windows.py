@@ -18,7 +18,7 @@ import pendulum
 
 from airflow_langsmith.clocks import DAY, Zone, ZoneClock, changes, plain
 from airflow_langsmith.errors import WindowError, WindowNotClosedError
-from airflow_langsmith.messages import one_of
+from airflow_langsmith.messages import suggest
 from airflow_langsmith.schedules import Schedule
 
 Align = Literal["hour", "day"]
@@ -114,9 +114,9 @@ def resolve(
     length = None if window is None else duration(window, "window")
     waited = timedelta(0) if lag is None else duration(lag, "lag", may_be_zero=True)
     if align not in (None, "hour", "day"):
-        raise WindowError(f"align is {align!r}. {one_of(align, get_args(Align))}")
+        raise WindowError(f"align is {align!r}. {suggest(align, get_args(Align))}")
     if missing_window not in ("fail", "run_after"):
-        raise WindowError(f"missing_window is {missing_window!r}. {one_of(missing_window, get_args(MissingWindow))}")
+        raise WindowError(f"missing_window is {missing_window!r}. {suggest(missing_window, get_args(MissingWindow))}")
     clock, schedule = ZoneClock(_zone(window_timezone)), Schedule.of(context.get("dag"))
     if start_time is not None or end_time is not None:
         found = TimeWindow(_bound(start_time, "start_time"), _bound(end_time, "end_time"), "start_time and end_time")
