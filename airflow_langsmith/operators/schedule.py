@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
 from typing import Any, Self
 
@@ -150,8 +150,8 @@ def _dst_days(timezone: Timezone, year: int) -> list[date]:
 
 def _shifts_by_half_an_hour(timezone: Timezone) -> bool:
     """Return whether DST does, as on Lord Howe Island."""
-    weeks = [pendulum.now(timezone).add(weeks=n) for n in range(53)]
-    return len({week.minute for week in (week.in_timezone("UTC") for week in weeks)}) > 1
+    weeks = [datetime.now(timezone) + n * timedelta(weeks=1) for n in range(53)]
+    return len({week.astimezone(UTC).minute for week in weeks}) > 1
 
 
 def _lost_time(calendar: Calendar, scheduled_at: datetime, length: timedelta) -> time | None:
