@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from airflow_langsmith import errors
 from airflow_langsmith.api import v1, v2
 from airflow_langsmith.errors import LangSmithError
 from airflow_langsmith.transform.redact import TEXTS
@@ -48,7 +49,7 @@ def table_of_errors() -> str:
     """Write each class of error, and whether a retry may help."""
     rows = ["| class | a retry may help | meaning |", "|---|---|---|"]
     for error in dict.fromkeys(_with_subclasses(LangSmithError)):
-        if error.__module__ == LangSmithError.__module__:
+        if error.__module__ == errors.__name__:
             meaning = (error.__doc__ or "").strip().splitlines()[0].replace("``", "`")
             rows.append(f"| `{error.__name__}` | {'yes' if error.retriable else 'no'} | {meaning} |")
     return "\n".join(rows)
