@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import runpy
+import tomllib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -50,6 +51,15 @@ def first_cells(page: str, *headings: str) -> list[str]:
     return found
 
 
+def paths_of(navigation: Any) -> Iterator[str]:
+    """Yield the path of each page in a part of the site's navigation."""
+    if isinstance(navigation, str):
+        yield navigation
+    else:
+        for part in navigation.values() if isinstance(navigation, dict) else navigation:
+            yield from paths_of(part)
+
+
 def test_readme_is_short() -> None:
     """README is one screen of promise and a table of pages."""
     assert len(README.text.splitlines()) <= 130
@@ -75,6 +85,12 @@ def test_every_page_is_reachable() -> None:
         linked = {path for name in next_pages for path, _ in PAGES[name].links()}
         next_pages = (linked & PAGES.keys()) - reached
     assert reached == PAGES.keys()
+
+
+def test_the_site_has_every_page() -> None:
+    """The navigation of the docs site lists each page once."""
+    site = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]
+    assert sorted(paths_of(site["nav"])) == sorted(PAGES)
 
 
 def test_the_tables_are_those_of_the_code() -> None:
@@ -113,7 +129,7 @@ def test_the_commands_exist() -> None:
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     text = "\n".join(page.text for page in PAGES.values())
     commands = set(re.findall(r"make (\w+)\b", "\n".join(re.findall(r"`+(?:bash)?\s?(make [^`]*)`", text))))
-    assert {"demo", "test", "check", "bench", "matrix"} <= commands <= set(targets)
+    assert {"demo", "test", "check", "docs", "bench", "matrix"} <= commands <= set(targets)
     assert "make test\n" in README.text
     assert "make test" in (ROOT / ".ci" / "run").read_text()
 
