@@ -85,7 +85,7 @@ class _Driven:
 
     def _wait_out(self, pause: Pause) -> float:
         """Give the seconds to wait; where all who share a budget have to, its pacer sees to it, for us too."""
-        log.warning("%s", shorten(f"Waiting {pause.seconds:.1f} s {pause.why}", MAX_LINE))
+        log.warning("%s", shorten(f"Waiting {pause.seconds:.1f} s {pause.reason}", MAX_LINE))
         if isinstance(pause, RateLimited):
             self._pacer(pause.tier).pause(time.monotonic(), pause.seconds)
             return 0.0

@@ -165,7 +165,7 @@ class Pagination:
             json=dialect.body(self._asked, self._page_size, self._cursor),
             about=self.about,
             pages_left=self.pages_left,
-            largest=LARGEST_BODY if self._page_size > 1 else MAX_RUN_BYTES,
+            max_bytes=LARGEST_BODY if self._page_size > 1 else MAX_RUN_BYTES,
         )
 
     def _read(self, body: bytes) -> Page:

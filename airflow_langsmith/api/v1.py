@@ -97,7 +97,7 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
     """Ask for one run; where it is, the server finds by itself."""
     params = {"session_id": project.id} if project else {}
     path, about = f"/api/v1/runs/{run_id}", f"run {run_id}"
-    return Request("GET", path, tier="v1 single", params=params, about=about, largest=MAX_RUN_BYTES)
+    return Request("GET", path, tier="v1 single", params=params, about=about, max_bytes=MAX_RUN_BYTES)
 
 
 def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
