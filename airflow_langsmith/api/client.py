@@ -16,11 +16,12 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Generic, Self, TypeVar
 
-from airflow_langsmith.api import census, reads
+from airflow_langsmith.api.feedback import FeedbackPagination
 from airflow_langsmith.api.flow import (
     Answer,
     Backoff,
     Flow,
+    Pages,
     Pause,
     RateLimited,
     Reply,
@@ -29,15 +30,14 @@ from airflow_langsmith.api.flow import (
     Step,
     Together,
 )
-from airflow_langsmith.api.ids import IdSet
 from airflow_langsmith.api.negotiation import VersionNegotiator
-from airflow_langsmith.api.pagination import Pagination
+from airflow_langsmith.api.pagination import DistinctRuns, Pagination
+from airflow_langsmith.api.projects import find_project, list_projects, read_retention
 from airflow_langsmith.api.query import FIELDS, RunQuery
 from airflow_langsmith.api.rate_limit import Place, RateLimiter, rate_limiter_for
 from airflow_langsmith.api.records import Feedback, Info, Page, Project, Run
-from airflow_langsmith.api.retention import read_retention
+from airflow_langsmith.api.runs import count_runs, read_run, read_shared
 from airflow_langsmith.api.settings import Settings
-from airflow_langsmith.api.single import read_run, read_shared
 from airflow_langsmith.api.transport import AsyncTransport, Transport
 from airflow_langsmith.api.wait_clock import WaitClock
 from airflow_langsmith.errors import LangSmithError
@@ -163,14 +163,12 @@ class LangSmithClient(_Driven):
     def project(self, name_or_id: str) -> Project:
         """Find a project by exact name or id; asked once, then remembered."""
         if name_or_id not in self._projects:
-            self._projects[name_or_id] = self.drive(reads.find_project(name_or_id, self.negotiator.backoff))
+            self._projects[name_or_id] = self.drive(find_project(name_or_id, self.negotiator.backoff))
         return self._projects[name_or_id]
 
     def projects(self, name_contains: str | None = None) -> Iterator[Project]:
         """List projects."""
-        listing = reads.list_projects(name_contains, self.negotiator.backoff)
-        while not listing.done:
-            yield from self.drive(listing.next_page())
+        return self._items(list_projects(name_contains, self.negotiator.backoff))
 
     def retention(self, project: Project) -> timedelta:
         """Tell how long the traces of a project are kept at most."""
@@ -188,13 +186,11 @@ class LangSmithClient(_Driven):
 
     def runs(self, query: RunQuery) -> Iterator[Run]:
         """Read a query run by run, each once."""
-        ids = IdSet()
-        for page in self.pages(query):
-            yield from ids.new_of(page.runs)
+        return self._items(DistinctRuns(query, self.negotiator))
 
     def count(self, query: RunQuery) -> int:
         """Count the runs of a query."""
-        return self.drive(census.count(query, self.negotiator))
+        return self.drive(count_runs(query, self.negotiator))
 
     def run(self, run_id: str, project: Project | None = None, fields: tuple[str, ...] = FIELDS) -> Run:
         """Read one run; v2 has to know its project."""
@@ -213,11 +209,12 @@ class LangSmithClient(_Driven):
         created: tuple[datetime | None, datetime | None] = (None, None),
     ) -> Iterator[Feedback]:
         """List feedback, each once, created in ``[after, before)``; of no runs there is none."""
-        walk = reads.FeedbackPagination(
-            self.negotiator.backoff, project=project, run_ids=run_ids, keys=keys, created=created
-        )
-        while not walk.done:
-            yield from self.drive(walk.next_page())
+        backoff = self.negotiator.backoff
+        return self._items(FeedbackPagination(backoff, project=project, run_ids=run_ids, keys=keys, created=created))
+
+    def _items(self, pages: Pages[T]) -> Iterator[T]:
+        while not pages.done:
+            yield from self.drive(pages.next_page())
 
     def drive(self, flow: Flow[T]) -> T:
         """Push a flow to its result."""
@@ -306,20 +303,14 @@ class AsyncLangSmithClient(_Driven):
     async def project(self, name_or_id: str) -> Project:
         """Find a project by exact name or id; asked once, then remembered."""
         if name_or_id not in self._projects:
-            self._projects[name_or_id] = await self.drive(reads.find_project(name_or_id, self.negotiator.backoff))
+            self._projects[name_or_id] = await self.drive(find_project(name_or_id, self.negotiator.backoff))
         return self._projects[name_or_id]
-
-    async def pages(self, query: RunQuery) -> AsyncIterator[Page]:
-        """Read a query page by page, newest run first."""
-        walk = Pagination(query, self.negotiator)
-        while not walk.done:
-            yield await self.drive(walk.next_page())
 
     async def runs(self, query: RunQuery) -> AsyncIterator[Run]:
         """Read a query run by run, each once."""
-        ids = IdSet()
-        async for page in self.pages(query):
-            for run in ids.new_of(page.runs):
+        runs = DistinctRuns(query, self.negotiator)
+        while not runs.done:
+            for run in await self.drive(runs.next_page()):
                 yield run
 
     async def drive(self, flow: Flow[T]) -> T:

@@ -12,9 +12,11 @@ import random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from airflow_langsmith.api.decoding import DECODE_ERRORS
+import msgspec
+
+from airflow_langsmith.api.decoding import DECODE_ERRORS, decode
 from airflow_langsmith.api.statuses import error_for
 from airflow_langsmith.errors import (
     LangSmithError,
@@ -162,6 +164,34 @@ def with_retries(
             failures += 1
             why = f"before retry {failures} of {backoff.retries}: {error.cause}"
             yield RateLimited(seconds, why, asked.tier) if isinstance(error, RateLimitError) else Pause(seconds, why)
+
+
+def read_json(request: Request, decoder: msgspec.json.Decoder[T], backoff: Backoff, *, levels: int = 1) -> Flow[T]:
+    """Send a request and decode its answer; ``levels`` as :func:`decode` takes them."""
+    return (
+        yield from with_retries(
+            lambda: request, lambda body: decode(decoder, body, request.about, levels=levels), backoff
+        )
+    )
+
+
+class Pages(Protocol[T]):
+    """What is read page by page: runs, feedback, projects."""
+
+    @property
+    def done(self) -> bool:
+        """Whether there is no further page."""
+
+    def next_page(self) -> Flow[list[T]]:
+        """Read the next page."""
+
+
+def read_all(pages: Pages[T]) -> Flow[list[T]]:
+    """Read all pages into one list."""
+    items: list[T] = []
+    while not pages.done:
+        items += yield from pages.next_page()
+    return items
 
 
 def _reading(asked: Request, read: Callable[[bytes], T], body: bytes) -> T:

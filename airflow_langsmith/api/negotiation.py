@@ -6,10 +6,11 @@ import logging
 import re
 from typing import Any, Protocol
 
+import msgspec
+
 from airflow_langsmith.api import v1, v2
-from airflow_langsmith.api.flow import Backoff, Flow, Request
+from airflow_langsmith.api.flow import Backoff, Flow, Request, read_json
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.reads import read_info
 from airflow_langsmith.api.records import Info, Page, Project
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.errors import (
@@ -49,6 +50,8 @@ class Dialect(Protocol):
 V1_GONE = (0, 18)  # the release of self-hosted servers that has no v1 any more
 _FAILING = (ServerError, RateLimitError)
 
+_INFO = msgspec.json.Decoder(Info)
+
 DIALECTS: dict[str, Dialect] = {v1.NAME: v1, v2.NAME: v2}
 
 
@@ -82,8 +85,9 @@ class VersionNegotiator:
     def ask_info(self) -> Flow[Info]:
         """Ask the server what it is; one that does not say is taken for an unknown one."""
         if self.info is None:
+            request = Request("GET", "/api/v1/info", about="which version is this server?", needs_key=False)
             try:
-                self.info = yield from read_info(self.backoff)
+                self.info = yield from read_json(request, _INFO, self.backoff)
             except (ApiError, PayloadError) as error:
                 if error.retriable:
                     raise  # the next run would find another version, and that has other sums in parents

@@ -8,12 +8,13 @@ from itertools import pairwise
 
 from airflow_langsmith.api import filter_syntax
 from airflow_langsmith.api.flow import LARGEST_RUN, Flow, Request, with_retries
+from airflow_langsmith.api.ids import IdSet
 from airflow_langsmith.api.last_page import MOMENT, Question
 from airflow_langsmith.api.negotiation import Dialect, VersionNegotiator
 from airflow_langsmith.api.payloads import fetch
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.rate_limit import v1_tier
-from airflow_langsmith.api.records import Page
+from airflow_langsmith.api.records import Page, Run
 from airflow_langsmith.api.seen_runs import MAX_BARREN_PAGES, Trail
 from airflow_langsmith.errors import (
     GONE,
@@ -263,3 +264,21 @@ class Pagination:
         if self._good_pages >= GROW_AFTER and self._page_size < largest and page.size * 2 <= LARGEST_BODY:
             self._page_size = min(largest, self._page_size * 2)
             self._good_pages = 0
+
+
+class DistinctRuns:
+    """The runs of a query, page by page, each once, even if LangSmith moves its start meanwhile."""
+
+    def __init__(self, query: RunQuery, negotiator: VersionNegotiator) -> None:
+        self._pagination = Pagination(query, negotiator)
+        self._ids = IdSet()
+
+    @property
+    def done(self) -> bool:
+        """Whether all pages were read."""
+        return self._pagination.done
+
+    def next_page(self) -> Flow[list[Run]]:
+        """Read the next page, and return its runs that are on no page before."""
+        page = yield from self._pagination.next_page()
+        return self._ids.new_of(page.runs)

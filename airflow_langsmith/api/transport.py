@@ -318,7 +318,8 @@ def _build(
     http: httpx.Client | httpx.AsyncClient, url: httpx.URL, request: Request, settings: Settings
 ) -> httpx.Request:
     """Build a request; the key goes to the API's own host and nowhere else, wherever the address leads."""
-    built = http.build_request(request.method, url, params=request.params or None, json=request.json)
+    params = {name: value for name, value in request.params.items() if value not in (None, [])}
+    built = http.build_request(request.method, url, params=params or None, json=request.json)
     if request.needs_key and _host(built.url) == _host(http.base_url):
         built.headers["X-API-Key"] = settings.api_key
         if settings.workspace_id:

@@ -67,6 +67,11 @@ def conditions(query: RunQuery) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if value is not None}
 
 
+def stats_body(query: RunQuery) -> dict[str, Any]:
+    """Write the request for the number of runs."""
+    return {**conditions(query), "select": ["run_count"]}
+
+
 def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
     """Write a page's whole question; the cursor goes beside the rest, not in place of it."""
     page: dict[str, Any] = {

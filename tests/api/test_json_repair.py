@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from msgspec import Raw
 
 from airflow_langsmith.api import v1, v2
+from airflow_langsmith.api.feedback import FeedbackPagination
 from airflow_langsmith.api.flow import Backoff, Response
 from airflow_langsmith.api.json_repair import DEEPEST, as_shallow
 from airflow_langsmith.api.payloads import json_blob, text_blob
+from airflow_langsmith.api.projects import find_project
 from airflow_langsmith.api.query import FIELDS
-from airflow_langsmith.api.reads import FeedbackPagination, find_project
 from airflow_langsmith.api.records import Feedback, Project, Run
 from airflow_langsmith.errors import PayloadError, TransportError
 from tests.defects import DOCUMENTS
