@@ -15,7 +15,6 @@ from airflow_langsmith.api.query import MissingPayloadPolicy
 from airflow_langsmith.api.sampling import Sample
 from airflow_langsmith.api.ui_urls import project_url
 from airflow_langsmith.connections import connection_of
-from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.export.checkpoints import TaskAttempt
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.row_transforms import RowTransforms
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
 _PLAIN = format_of("parquet")
+VIEW_OPTIONS = tuple(options())
 
 
 class LangSmithExportOperator(LangSmithRunsOperator):
@@ -214,7 +214,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             *(partial(cls._check_option, name=name) for name in self.OPTIONS),
             *(partial(cls._check_asked, name=name) for name in arguments.NARROWING),
             *(cls._check_query, check_destination, landing_format, cls._view, cls._check_shape),
-            *(partial(cls._view, names=(name,)) for name in options()),
+            *(partial(cls._view, names=(name,)) for name in VIEW_OPTIONS),
             *(cls._check_sample, cls._concurrency),
         )
 
@@ -251,14 +251,14 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         self._tell(exported)
         return exported.summary()
 
-    def _view(self, names: Iterable[str] | None = None) -> View:
-        """Read the view, with these of the options that views have, by default with all."""
+    def _view(self, names: Iterable[str] = VIEW_OPTIONS) -> View:
+        """Read the view with these of its options."""
         columns = arguments.names(self.columns, "columns")
         return view_of(
             self.view,
             columns and (*columns, *self._hidden(columns)),
             missing_payloads=self.payloads == "flag",
-            **{name: getattr(self, name) for name in (options() if names is None else names)},
+            **{name: getattr(self, name) for name in names},
         )
 
     def _paths(self) -> tuple[str, ...]:

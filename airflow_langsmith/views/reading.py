@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from datetime import timedelta
 
+from airflow_langsmith.api.feedback import FeedbackPagination
 from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.ids import IdSet
 from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.pagination import Pagination
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.reads import FeedbackPagination
 from airflow_langsmith.api.records import Feedback, Run
 
 MAX_RUN_IDS = 100  # in one query: v1 takes them in the filter, which must not get too long

@@ -38,7 +38,7 @@ class RootView(RunView):
     there is one, with ``child_fields``.
     """
 
-    record: ClassVar[Callable[[Run], Any]]
+    record: ClassVar[type[Any]]
     child_fields: ClassVar[tuple[str, ...]]
     child_type: ClassVar[str | None] = None
 
@@ -51,7 +51,7 @@ class RootView(RunView):
         if not runs:
             return []
         below = replace(query_below(query, runs), fields=self.child_fields, run_type=self.child_type)
-        return (yield from assemble(runs, type(self).record, below, negotiator))
+        return (yield from assemble(runs, self.record, below, negotiator))
 
 
 def about_roots(query: RunQuery) -> RunQuery:

@@ -14,11 +14,11 @@ from typing import Any
 
 from msgspec import Raw
 
+from airflow_langsmith.api.feedback import FeedbackPagination
 from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.pagination import Pagination
 from airflow_langsmith.api.query import AFTER_ROOT, BEGINNING, RunQuery
-from airflow_langsmith.api.reads import FeedbackPagination
 from airflow_langsmith.api.records import Page, Run
 from airflow_langsmith.filters import THREAD_KEYS, added, and_, in_
 from airflow_langsmith.views import spending

@@ -132,14 +132,14 @@ class View:
         yield from ()
         return []
 
-    def reader(self, query: RunQuery, negotiator: VersionNegotiator, is_exported: Callable[[str], bool]) -> PageReader:
+    def reader(self, query: RunQuery, negotiator: VersionNegotiator, is_exported: Callable[[str], bool]) -> PageReader:  # noqa: ARG002
         """
         Return what makes rows of the pages of these queries, in the threads of several cursors.
 
         :param query: The whole query, of which cursors read parts.
         :param is_exported: Whether there is a row with a key.
         """
-        raise NotImplementedError
+        return lambda pages, page: iter(())  # noqa: ARG005
 
     def log_names(self, rows: Rows) -> Iterable[str]:
         """Return how the log names rows: by the id of a run or a trace."""
@@ -175,7 +175,7 @@ class RunView(View):
     refresh: str | None = None
     lookback: str | timedelta = LOOKBACK
 
-    options = (_REFRESH, LOOKBACK_OPTION)
+    options: ClassVar[tuple[Option, ...]] = (_REFRESH, LOOKBACK_OPTION)
     row_is_run = True
     reading_fields: ClassVar[tuple[str, ...]] = ("end_time",)  # tells which runs had not ended
     page_size: ClassVar[int | None] = None

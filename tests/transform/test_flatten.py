@@ -219,11 +219,6 @@ def test_columns_that_came_in_go_out_as_they_are() -> None:
     assert all(after is before for before, after in zip(rows.columns, out.columns, strict=False))
 
 
-def test_a_column_asks_for_the_fields_it_is_made_of() -> None:
-    """A flattened column is read from the same field of a run as the column it comes from."""
-    assert Flattening(COLUMNS, ["inputs.question"]).columns[-1].fields == ("inputs",)
-
-
 @pytest.mark.parametrize(
     ("path", "why"),
     [
