@@ -96,7 +96,7 @@ class RowReader:
 
         return Cursors(
             self.client,
-            self.client.walk(query),
+            self.client.pagination(query),
             make,
             count,
             self.on_page,

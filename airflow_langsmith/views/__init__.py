@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.messages import one_of
+from airflow_langsmith.messages import suggest
 from airflow_langsmith.views import feedback, retrievals, runs, threads, traces
 from airflow_langsmith.views.columns import Column, ColumnType, Rows
 from airflow_langsmith.views.view import Option, RunView, View
@@ -36,7 +36,7 @@ def view_of(
     """
     view = VIEWS.get(str(name))
     if view is None:
-        raise ConfigurationError(f"There is no view {name!r}. {one_of(name, VIEWS)}")
+        raise ConfigurationError(f"There is no view {name!r}. {suggest(name, VIEWS)}")
     known, values = options(), {}
     for argument, written in arguments.items():
         option = known[argument]

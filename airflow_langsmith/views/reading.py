@@ -21,7 +21,7 @@ def each_run(query: RunQuery, negotiator: VersionNegotiator, add: Callable[[Run]
     """Read a query page by page, and pass each run once to ``add``."""
     pages, ids = Pagination(query, negotiator), IdSet()
     while not pages.done:
-        for run in ids.new_of((yield from pages.next_page()).runs):
+        for run in ids.add_new((yield from pages.next_page()).runs):
             add(run)
 
 

@@ -10,7 +10,7 @@ from msgspec import Raw
 from airflow_langsmith import arguments
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
-from airflow_langsmith.filters import added, feedback
+from airflow_langsmith.filters import add_condition, feedback
 from airflow_langsmith.views.columns import IDS, Column, ColumnType, json_of
 from airflow_langsmith.views.roots import ROOT_COLUMNS, RootView, of_root, with_runs_of_type
 from airflow_langsmith.views.runs import missing_payloads
@@ -82,7 +82,7 @@ class Retrievals(RootView):
         """Return the query about roots of traces that used a retriever."""
         query = with_runs_of_type(super().narrow(query), "retriever")
         if isinstance(self.with_feedback, str):
-            return replace(query, filter=added(feedback(self.with_feedback), query.filter))
+            return replace(query, filter=add_condition(feedback(self.with_feedback), query.filter))
         return replace(query, with_feedback=self.with_feedback)
 
 

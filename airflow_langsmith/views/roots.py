@@ -12,7 +12,7 @@ from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.filters import added, and_, eq, gte, in_, lt
+from airflow_langsmith.filters import add_condition, and_, eq, gte, in_, lt
 from airflow_langsmith.views.columns import Column
 from airflow_langsmith.views.reading import each_run
 from airflow_langsmith.views.runs import COLUMNS as RUNS
@@ -63,7 +63,7 @@ def about_roots(query: RunQuery) -> RunQuery:
 
 def with_runs_of_type(query: RunQuery, run_type: str) -> RunQuery:
     """Narrow a query to traces that have a run of a type."""
-    return replace(query, tree_filter=added(eq("run_type", run_type), query.tree_filter))
+    return replace(query, tree_filter=add_condition(eq("run_type", run_type), query.tree_filter))
 
 
 def query_below(query: RunQuery, roots: Sequence[Run]) -> RunQuery:

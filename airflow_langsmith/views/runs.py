@@ -8,7 +8,7 @@ from typing import Any, Literal, get_args
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.messages import one_of
+from airflow_langsmith.messages import suggest
 from airflow_langsmith.views.columns import IDS, MODEL, THREAD, Column, ColumnType, json_of
 from airflow_langsmith.views.view import Option, RunView
 
@@ -99,7 +99,7 @@ _DOWNLOAD_REFUSED = (
 
 def _read_attachments(value: Any, name: str) -> Any:
     if value not in get_args(AttachmentMode):
-        raise ConfigurationError(f"{name} is {value!r}. {one_of(value, get_args(AttachmentMode))}")
+        raise ConfigurationError(f"{name} is {value!r}. {suggest(value, get_args(AttachmentMode))}")
     return value
 
 

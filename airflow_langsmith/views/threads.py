@@ -20,7 +20,7 @@ from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.pagination import Pagination
 from airflow_langsmith.api.query import AFTER_ROOT, BEGINNING, RunQuery
 from airflow_langsmith.api.records import Page, Run
-from airflow_langsmith.filters import THREAD_KEYS, added, and_, in_
+from airflow_langsmith.filters import THREAD_KEYS, add_condition, and_, in_
 from airflow_langsmith.views import spending
 from airflow_langsmith.views.columns import IDS, THREAD, Column, Rows, json_of
 from airflow_langsmith.views.reading import each_run
@@ -119,7 +119,7 @@ class Threads(RunView):
     def narrow(self, query: RunQuery) -> RunQuery:
         """Return the query about roots that belong to a thread, under any of its names."""
         query = about_roots(super().narrow(query))
-        return replace(query, filter=added(in_("metadata_key", THREAD_KEYS), query.filter))
+        return replace(query, filter=add_condition(in_("metadata_key", THREAD_KEYS), query.filter))
 
     def reader(self, query: RunQuery, negotiator: VersionNegotiator, is_exported: Callable[[str], bool]) -> PageReader:
         """Return what makes rows of the threads that have a turn on a page, and none on a page before."""
