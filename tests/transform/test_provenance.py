@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from airflow_langsmith.api.decoding import read_metadata
 from airflow_langsmith.api.records import Attachment, Feedback, Project, Run
+from airflow_langsmith.api.wire_run import read_metadata
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.transform.redact import Redaction
 from airflow_langsmith.views import VIEWS, Rows, View
