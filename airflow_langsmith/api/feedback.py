@@ -11,14 +11,14 @@ from typing import Any
 import msgspec
 from msgspec.structs import asdict
 
-from airflow_langsmith.api.decoding import decode, field, finite, moment
-from airflow_langsmith.api.flow import LARGEST_RUN, Backoff, Flow, Request, read_all, read_json
+from airflow_langsmith.api.decoding import decode, parse_field, parse_float, parse_time
+from airflow_langsmith.api.flow import MAX_RUN_BYTES, Backoff, Flow, Request, read_all, read_json
 from airflow_langsmith.api.listing import Listing
 from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.pagination import DistinctRuns
 from airflow_langsmith.api.query import MARGIN, RunQuery, bounded
 from airflow_langsmith.api.records import Feedback, Project, Run
-from airflow_langsmith.filters import added, eq, instant, or_
+from airflow_langsmith.filters import add_condition, eq, format_time, or_
 
 MAX_PAGE = 100  # pieces of feedback; more is refused
 MAX_RUNS = 50  # ids in a request: they go into the address, which must not get too long
@@ -48,8 +48,8 @@ class FeedbackPagination:
             "session": project.id if project else None,
             "key": list(keys),
             # Whether LangSmith includes its bounds is not documented.
-            "min_created_at": instant(bounded(after, "created_after") - MARGIN) if after else None,
-            "max_created_at": instant(latest),
+            "min_created_at": format_time(bounded(after, "created_after") - MARGIN) if after else None,
+            "max_created_at": format_time(latest),
             "limit": MAX_PAGE,
         }
         ids = list(run_ids or ())
@@ -70,7 +70,7 @@ class FeedbackPagination:
     def _read_page(self, offset: int) -> Flow[list[_WireFeedback]]:
         params = {**self._params, "run": self._groups[0], "offset": offset}
         about = f"feedback from {offset}"
-        request = Request("GET", "/api/v1/feedback", params=params, about=about, largest=LARGEST_RUN)
+        request = Request("GET", "/api/v1/feedback", params=params, about=about, largest=MAX_RUN_BYTES)
         return (yield from read_json(request, _FEEDBACK, self._backoff, levels=2))
 
     def _is_in_bounds(self, created_at: datetime | None) -> bool:
@@ -115,7 +115,7 @@ def feedback_stats_by_run(
     if not names:
         return {}
     has_feedback = or_(*(eq("feedback_key", key) for key in sorted(names)))
-    narrowed = replace(query, fields=("id", "feedback_stats"), filter=added(has_feedback, query.filter))
+    narrowed = replace(query, fields=("id", "feedback_stats"), filter=add_condition(has_feedback, query.filter))
     runs = yield from read_all(DistinctRuns(narrowed, negotiator))
     return {run.id: {key: stats for key, stats in _stats(run).items() if key in names} for run in runs}
 
@@ -149,14 +149,14 @@ class _WireFeedback(msgspec.Struct, kw_only=True):
     extra: Any = None
 
 
-_FEEDBACK = msgspec.json.Decoder(list[_WireFeedback], float_hook=finite)
-_STATS = msgspec.json.Decoder(dict[str, FeedbackStats], float_hook=finite)
+_FEEDBACK = msgspec.json.Decoder(list[_WireFeedback], float_hook=parse_float)
+_STATS = msgspec.json.Decoder(dict[str, FeedbackStats], float_hook=parse_float)
 _TIMES = ("created_at", "modified_at", "start_time")
 
 
 def _piece(wire: _WireFeedback) -> Feedback:
     score = None if isinstance(wire.score, str) else wire.score
-    times = {name: field(moment, getattr(wire, name) or "", name, f"feedback {wire.id}") for name in _TIMES}
+    times = {name: parse_field(parse_time, getattr(wire, name) or "", name, f"feedback {wire.id}") for name in _TIMES}
     return Feedback(**{**asdict(wire), "score": score, **times})
 
 

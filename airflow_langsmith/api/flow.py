@@ -30,10 +30,10 @@ from airflow_langsmith.errors import (
 
 T = TypeVar("T")
 
-LARGEST_ANSWER = 16 * 1024 * 1024  # bytes of one without data: projects, counts, settings; most have a few KB
+MAX_ANSWER_BYTES = 16 * 1024 * 1024  # bytes of one without data: projects, counts, settings; most have a few KB
 # Bytes of one run, or of a page of feedback: neither can be asked for in halves. LangSmith takes 20 MB of a payload and
 # documents no limit for a run, which has ten of them; escapes double that. To read one takes four times as much memory.
-LARGEST_RUN = 512 * 1024 * 1024
+MAX_RUN_BYTES = 512 * 1024 * 1024
 
 _MAYBE_TOO_LARGE = (499, 502, 504, 524)  # what a gateway says when a page took too long or was too big
 
@@ -59,19 +59,19 @@ class Request:
     needs_key: bool = True
     shown: str = ""
     secret: str = field(default="", repr=False)
-    largest: int = LARGEST_ANSWER
+    largest: int = MAX_ANSWER_BYTES
     into: Path | None = None
     pages_left: float = 0.0
 
     @property
-    def named(self) -> str:
+    def name(self) -> str:
         """The request in logs and errors."""
         return f"{self.method} {self.shown or self.path}"
 
     @property
-    def named_about(self) -> str:
+    def description(self) -> str:
         """The request in errors, with what it is for."""
-        return f"{self.named} [{self.about}]" if self.about else self.named
+        return f"{self.name} [{self.about}]" if self.about else self.name
 
 
 @dataclass(frozen=True)
@@ -104,13 +104,13 @@ class RateLimited(Pause):
 
 
 @dataclass(frozen=True)
-class Together:
+class RequestBatch:
     """Several questions to be asked at the same time; their answers come as a list, in this order."""
 
     requests: tuple[Request, ...]
 
 
-Step = Request | Pause | Together
+Step = Request | Pause | RequestBatch
 Answer = Response | LangSmithError
 Reply = Answer | list[Answer] | None
 Flow = Generator[Step, Reply, T]
@@ -202,7 +202,7 @@ def _reading(asked: Request, read: Callable[[bytes], T], body: bytes) -> T:
     except (*DECODE_ERRORS, TypeError, OverflowError, RecursionError) as error:
         kind = type(error).__name__
     raise PayloadError(  # outside of the handler: what it caught may quote the value
-        f"LangSmith's answer to {asked.named} [{asked.about}] has a value that cannot be read ({kind}). "
+        f"LangSmith's answer to {asked.name} [{asked.about}] has a value that cannot be read ({kind}). "
         "Leave the column out, and tell us."
     )
 

@@ -14,7 +14,7 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Info, Page, Project
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.errors import (
-    GONE,
+    ADDRESS_GONE,
     ApiError,
     LangSmithError,
     PayloadError,
@@ -95,27 +95,29 @@ class VersionNegotiator:
                 self.info = Info()
         return self.info
 
-    def settle(self, dialect: Dialect | None = None) -> None:
+    def confirm(self, dialect: Dialect | None = None) -> None:
         """Note that a version works, by default the chosen one; from here on an error is an error."""
         self._dialect = dialect or self._dialect
         self._settled = True
 
-    def other(self, error: LangSmithError) -> Dialect | None:
+    def fallback(self, error: LangSmithError) -> Dialect | None:
         """Return the version to ask instead, if this error may mean that the chosen one is gone."""
         if self._settled or self._dialect is None:
             return None
-        if not isinstance(error, GONE) and not (self._dialect is v1 and isinstance(error, _FAILING)):
+        if not isinstance(error, ADDRESS_GONE) and not (self._dialect is v1 and isinstance(error, _FAILING)):
             return None
         other = DIALECTS["v1" if self._dialect is v2 else "v2"]
         log.warning("Asking API %s instead: %s", other.NAME, error.cause)
         return other
 
-    def advise(self, error: LangSmithError) -> None:
+    def add_advice(self, error: LangSmithError) -> None:
         """Let an error say what to do, if the connection insists on v1 and the error may come from v1's removal."""
         if self.settings.api_version != "v1" or not isinstance(error, ApiError):
             return
-        if isinstance(error, GONE) or (error.is_deprecated and isinstance(error, _FAILING)):
-            error.better_advice = f"LangSmith removes API v1: set api_version to auto or v2 in {self.settings.named}."
+        if isinstance(error, ADDRESS_GONE) or (error.is_deprecated and isinstance(error, _FAILING)):
+            error.specific_advice = (
+                f"LangSmith removes API v1: set api_version to auto or v2 in {self.settings.connection_name}."
+            )
 
     def _speaks_v2(self) -> bool:
         # Self-hosted servers have v2 from 0.16 on, whatever they store in; where ClickHouse still answers and

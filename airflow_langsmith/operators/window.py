@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Literal, get_args
 
 from airflow_langsmith.errors import WindowError, WindowNotClosedError
-from airflow_langsmith.messages import one_of
+from airflow_langsmith.messages import suggest
 from airflow_langsmith.operators.schedule import Schedule
 from airflow_langsmith.windows import Calendar, TimeWindow, duration, read_timezone
 
@@ -53,9 +53,9 @@ def resolve(
     length = None if window is None else duration(window, "window")
     min_age = timedelta(0) if lag is None else duration(lag, "lag", may_be_zero=True)
     if align not in (None, *get_args(Align)):
-        raise WindowError(f"align is {align!r}. {one_of(align, get_args(Align))}")
+        raise WindowError(f"align is {align!r}. {suggest(align, get_args(Align))}")
     if missing_window not in get_args(MissingWindow):
-        raise WindowError(f"missing_window is {missing_window!r}. {one_of(missing_window, get_args(MissingWindow))}")
+        raise WindowError(f"missing_window is {missing_window!r}. {suggest(missing_window, get_args(MissingWindow))}")
     days, schedule = Calendar(read_timezone(window_timezone)), Schedule.of(context.get("dag"))
     calendar = schedule.calendar or days
     if start_time is not None or end_time is not None:

@@ -16,7 +16,7 @@ import pytest
 from airflow_langsmith import operators
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.settings import FIELDS
+from airflow_langsmith.api.settings import EXTRA_FIELDS
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.export.run import OutputOptions, export
@@ -113,7 +113,7 @@ def arguments() -> Iterator[Any]:
     methods = {name for name, value in vars(LangSmithHook).items() if callable(value) and not name.startswith("_")}
     methods -= {"get_connection_form_widgets", "get_ui_field_behaviour"}  # for Airflow
     yield pytest.param("docs/reference/hook.md", ("# Hook",), methods, id="hook")
-    fields = {"host", "password", *FIELDS}
+    fields = {"host", "password", *EXTRA_FIELDS}
     yield pytest.param("docs/reference/connection.md", ("# Connection",), fields, id="connection")
 
 
