@@ -1,7 +1,6 @@
 """
-Refuse words that plain English does without: ``python scripts/words.py``, a part of ``make check``.
-
-``python scripts/words.py tests airflow_langsmith/api`` checks these files and folders instead of ``ROOMS``.
+Refuse words that plain English does without. ``make check`` checks ``ROOMS``, and
+``python scripts/words.py tests airflow_langsmith/api`` other files and folders.
 """
 
 from __future__ import annotations
@@ -18,13 +17,13 @@ WHOLE_NAMES = {"one", "some", "those"}  # as a part they are fine: one_line
 PHRASES = re.compile(
     r"\b(at a time at most|be it|for want of|in vain|lest|nobody knows|so too|whatever it is|whoever)\b", re.IGNORECASE
 )
-DOCSTRING = re.compile(r"(Tell|Give|Take in)\b")  # say "Return", "Yield", "Add"
+DOCSTRING = re.compile(r"\A(Tell|Give|Take in)\b")  # say "Return", "Yield", "Add"
 
 
 def main() -> None:
     """Print each word that has to go, and fail if there is one."""
     paths = [Path(room) for room in sys.argv[1:] or ROOMS]
-    files = [file for path in paths for file in ([path] if path.is_file() else sorted(path.rglob("*.*")))]
+    files = [file for path in paths for file in (path, *sorted(path.rglob("*.*")))]
     hits = [
         f"{file}:{line}: {word!r}"
         for file in files
@@ -37,15 +36,13 @@ def main() -> None:
 def words(file: Path) -> Iterator[tuple[int, str]]:
     """Yield the line and the text of each word in a file that has to go."""
     text = file.read_text()
-    for number, line in enumerate(text.splitlines(), 1):
-        yield from ((number, match[0]) for match in PHRASES.finditer(line))
+    yield from ((text.count("\n", 0, match.start()) + 1, match[0]) for match in PHRASES.finditer(text))
     for node in ast.walk(ast.parse(text)) if file.suffix == ".py" else ():
         name = name_of(node).strip("_")
         if name in WHOLE_NAMES or (NAMES & set(name.split("_")) and not name.startswith("test_")):
             yield getattr(node, "lineno", 0), name
-        documented = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
-        if documented and (start := DOCSTRING.match(ast.get_docstring(node) or "")):
-            yield node.lineno, start[0]
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield from ((node.lineno, match[0]) for match in DOCSTRING.finditer(ast.get_docstring(node) or ""))
 
 
 def name_of(node: ast.AST) -> str:
