@@ -1,7 +1,4 @@
-"""
-Refuse words that plain English does without. ``make check`` checks ``ROOMS``, and
-``python scripts/words.py tests airflow_langsmith/api`` other files and folders.
-"""
+"""Refuse words that plain English does without, in ``ROOMS`` or in other paths: ``python scripts/words.py tests/api``."""
 
 from __future__ import annotations
 
