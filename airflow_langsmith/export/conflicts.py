@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from airflow_langsmith.errors import DestinationConflictError
-from airflow_langsmith.export.storage import StoragePath
+from airflow_langsmith.export.destination import StoragePath
 from airflow_langsmith.filters import instant
 from airflow_langsmith.manifest import Manifest
 from airflow_langsmith.messages import shortened

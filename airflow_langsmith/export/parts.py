@@ -81,25 +81,14 @@ class Parts:
 
         :return: these rows and their bytes.
         """
-        left, size = self._max_bytes - self._bytes, self._size(rows)
+        left, size = self._max_bytes - self._bytes, value_bytes(self._view, rows)
         if size <= left:
             return rows, size
-        count = bisect_right(range(1, rows.count + 1), left, key=lambda count: self._size(rows.part(0, count)))
+        count = bisect_right(
+            range(1, rows.count + 1), left, key=lambda count: value_bytes(self._view, rows.part(0, count))
+        )
         fitting = rows.part(0, max(count, 0 if self._rows else 1))
-        return fitting, self._size(fitting)
-
-    def _size(self, rows: Rows) -> int:
-        """Count the bytes of all values."""
-        total = 0
-        for column, values in zip(self._view.columns, rows.columns, strict=True):
-            try:
-                total += _SIZES[column.type](values)
-            except UnicodeEncodeError as error:
-                raise PayloadError(
-                    f"Column {column.name!r} has a text with half an emoji in it, which UTF-8 cannot write. "
-                    "Correct the rule of redact that wrote it, or leave the column out."
-                ) from error
-        return total
+        return fitting, value_bytes(self._view, fitting)
 
     def _encode(self, rows: Rows, size: int) -> None:
         with self._failing():
@@ -129,6 +118,24 @@ class Parts:
     @property
     def _local(self) -> Path:
         return self._directory / f"{self._number:05d}"
+
+
+def value_bytes(view: View, rows: Rows) -> int:
+    """
+    Return the bytes of all values: texts and JSON as UTF-8, 8 for any other one.
+
+    :raises PayloadError: if a text cannot be written as UTF-8.
+    """
+    total = 0
+    for column, values in zip(view.columns, rows.columns, strict=True):
+        try:
+            total += _SIZES[column.type](values)
+        except UnicodeEncodeError as error:
+            raise PayloadError(
+                f"Column {column.name!r} has a text with half an emoji in it, which UTF-8 cannot write. "
+                "Correct the rule of redact that wrote it, or leave the column out."
+            ) from error
+    return total
 
 
 def _numbers_size(values: list[Any]) -> int:

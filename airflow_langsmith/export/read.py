@@ -22,9 +22,11 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Feedback, Page
 from airflow_langsmith.export.assemble_traces import gather, gather_threads
 from airflow_langsmith.export.checkpoints import Checkpoint, Checkpoints
+from airflow_langsmith.export.cursor_limit import ParallelReadPolicy
 from airflow_langsmith.export.feedback_refresh import IDS_AT_ONCE, refreshed, touched
-from airflow_langsmith.export.parallel_read import Cursors, Make
+from airflow_langsmith.export.parallel_read import Make, ParallelRead
 from airflow_langsmith.export.progress import Progress
+from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.views import Rows, View
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ def read(
     directory: Path,
     concurrency: int | None,
     checkpoints: Checkpoints,
+    read_policy: ParallelReadPolicy | None,
 ) -> Generator[Rows]:
     """
     Read the rows of a view, in their order, redacted before anything else has them.
@@ -73,11 +76,13 @@ def read(
     if lookback is not None:
         pieces = [(piece, None) for piece in refreshed(client, query, lookback)]
     elif not threads and not land:
-        pieces, make_and_keep = checkpoints.pieces(query), checkpoints.keeping(make, query.end - query.start)
+        pieces, make_and_keep = checkpoints.split(query), checkpoints.recorded(make, query.end - query.start)
 
-    def cursors(piece: RunQuery, make: Make, behind: float, part: float) -> Cursors:
+    codec = RowCodec(view)
+
+    def cursors(piece: RunQuery, make: Make, behind: float, part: float) -> ParallelRead:
         count, most = partial(_count, progress, behind, part), 1 if land else concurrency
-        return Cursors(client, client.walk(piece), make, count, tell, directory=directory, most=most)
+        return ParallelRead(client, client.walk(piece), make, count, tell, codec, directory, most, read_policy)
 
     def landing(reading: AbstractContextManager[Iterable[Rows]]) -> Iterator[Rows]:
         with reading as batches:

@@ -16,8 +16,10 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.errors import ConfigurationError, EmptyWindowError, SchemaChangeError
 from airflow_langsmith.export.attachments import Attachments
-from airflow_langsmith.export.checkpoints import Checkpoints, TaskAttempt
+from airflow_langsmith.export.checkpoints import CheckpointPolicy, Checkpoints, TaskAttempt
 from airflow_langsmith.export.conflicts import Identity, refuse_another
+from airflow_langsmith.export.cursor_limit import ParallelReadPolicy
+from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.expired import warn_if_expired
 from airflow_langsmith.export.layout import partition
@@ -25,9 +27,8 @@ from airflow_langsmith.export.parts import Parts
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.publication import Publication
 from airflow_langsmith.export.read import read
-from airflow_langsmith.export.row_file import Batches
+from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.export.row_transforms import RowTransforms, Shaped
-from airflow_langsmith.export.storage import StoragePath, path_at
 from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.manifest import Manifest, ManifestColumn, read_manifest
 from airflow_langsmith.messages import one_of
@@ -146,6 +147,8 @@ def export(
     concurrency: int | None = None,
     attempt: TaskAttempt | None = None,
     before_swap: Callable[[], None] = lambda: None,
+    checkpoint_policy: CheckpointPolicy | None = None,
+    read_policy: ParallelReadPolicy | None = None,
 ) -> Exported | None:
     """
     Export what a query finds as a view's rows.
@@ -189,7 +192,9 @@ def export(
     with (
         working_directory() as directory,
         Publication(path) as publication,
-        Checkpoints(path, client, attempt, asked, Batches(view, target.format.codec), directory) as checkpoints,
+        Checkpoints(
+            path, client, attempt, asked, RowCodec(view, target.format.codec), directory, checkpoint_policy
+        ) as checkpoints,
     ):
         refuse_another(publication.previous, this, path)
         publication.probe()
@@ -208,6 +213,7 @@ def export(
             directory=directory,
             concurrency=concurrency,
             checkpoints=checkpoints,
+            read_policy=read_policy,
         )
         with (
             closing(rows),

@@ -16,7 +16,7 @@ from airflow_langsmith.api.sampling import Sample
 from airflow_langsmith.api.ui_urls import project_url
 from airflow_langsmith.connections import connection_of
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.export.checkpoints import TaskAttempt
+from airflow_langsmith.export.checkpoints import CheckpointPolicy, TaskAttempt
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.export.run import (
@@ -147,6 +147,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         )
     )
 
+    checkpoint_policy: ClassVar = CheckpointPolicy()
+
     # The options of an OutputOptions that are right or wrong each by itself.
     OPTIONS: ClassVar[Mapping[str, Callable[[Any, str], Any]]] = {
         "partition": lambda value, name: arguments.text(value, name) or "auto",
@@ -247,6 +249,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 self._concurrency(),
                 self._attempt(context),
                 self.kill_switch.last_call,
+                self.checkpoint_policy,
             )
         if exported is None:
             raise AirflowSkipException(lay_out(f"No runs in {query.about}. Nothing was written (on_empty='skip')."))
@@ -337,7 +340,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         # Both grow when the task is cleared; a run that was deleted and made anew began at another time.
         cleared = (last - (self.retries or 0), getattr(dag_run, "clear_number", None))
         begun = getattr(dag_run, "start_date", None)
-        return TaskAttempt(of=" ".join(map(str, (*names, *cleared, begun))), again=this <= last)
+        return TaskAttempt(" ".join(map(str, (*names, *cleared, begun))), may_retry=this <= last)
 
     def _sample(self) -> Sample | None:
         return arguments.share(self.sample, "sample")

@@ -43,7 +43,7 @@ def main(url: str, key: str, version: Any, view: str, format_: str, where: str, 
 
     client = LangSmithClient(Settings(api_url=url, api_key=key, api_version=version, requests_per_10s=100_000))
     chosen, target = view_of(view), OutputOptions(destination=UPath(where), format=format_of(format_))
-    attempt = TaskAttempt(of=task, again=True)
+    attempt = TaskAttempt(task, may_retry=True)
     asked = query(client, chosen.fields)
     export(client, asked, chosen, target, on_page=die, concurrency=int(cursors), attempt=attempt)
 

@@ -19,12 +19,14 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.errors import ConcurrentExportError, DestinationConflictError, StorageError
 from airflow_langsmith.export.conflicts import Identity, refuse_another
+from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.layout import MANIFEST
 from airflow_langsmith.export.parts import Part
 from airflow_langsmith.export.publication import Publication
 from airflow_langsmith.export.run import Exported, OutputOptions, export
-from airflow_langsmith.export.storage import StoragePath, path_at, store_at
-from airflow_langsmith.manifest import NAME, Manifest, read_manifest
+from airflow_langsmith.export.storage import Store
+from airflow_langsmith.manifest import Manifest, read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
 from tests.export.turns import Place, Task
@@ -52,7 +54,7 @@ def exporting(make_part: Callable[[int, str], Part], make_manifest: Callable[...
 
 def rows(place: StoragePath) -> tuple[str, ...]:
     """Read what a reader by the manifest reads, and see that it is whole."""
-    store, found = store_at(place), []
+    store, found = Store(place), []
     for file in read_manifest(place).files:
         content = store.read(file.name)
         assert content is not None, f"{file.name} is gone"
@@ -63,7 +65,7 @@ def rows(place: StoragePath) -> tuple[str, ...]:
 
 def assert_no_strays(place: StoragePath) -> None:
     """See that nothing lies there but what the manifest lists."""
-    assert store_at(place).sizes().keys() == {NAME, *read_manifest(place).sizes}
+    assert Store(place).sizes().keys() == {MANIFEST, *read_manifest(place).sizes}
 
 
 OLD = ("old", "kept")
@@ -201,7 +203,7 @@ def test_a_store_that_ignores_conditions_never_ends_broken_and_green(lake: str, 
     place = path_at(lake) / str(uuid4())
     simple = Place(Simple(place.fs, None), place.path)
     for partition, task in overtake(simple, exporting("old"), exporting("lost"), exporting("retry")):
-        there = store_at(partition).sizes()
+        there = Store(partition).sizes()
         is_whole = read_manifest(partition).sizes.items() <= there.items()
         assert is_whole or isinstance(task.error, ConcurrentExportError)
         if not is_whole:
@@ -243,6 +245,6 @@ def test_tasks_that_share_a_partition_by_mistake(
     assert done is not None
     assert read_manifest(done.uri) == done.manifest
     assert {path.name for path in Path(done.uri.removeprefix("file://")).parent.iterdir()} == {
-        NAME,
+        MANIFEST,
         *done.manifest.sizes,
     }
