@@ -21,7 +21,7 @@ from airflow_langsmith.api.client import AsyncLangSmithClient
 from airflow_langsmith.errors import ConfigurationError, LangSmithError, TransportError
 from airflow_langsmith.filters import Filter
 from airflow_langsmith.hooks import LangSmithHook
-from airflow_langsmith.messages import one_of
+from airflow_langsmith.messages import suggest
 from airflow_langsmith.waiting import FeedbackWatch, Selection, SettledWatch, parse
 from airflow_langsmith.waiting.watch import CLOCK, Clock, LogThrottle, Outcome, Watch
 from airflow_langsmith.windows import duration, seconds
@@ -309,7 +309,7 @@ def _narrowing(narrowed: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigurationError(f"narrowed is {narrowed!r}. Write a dict, like {{'is_root': True}}.")
     readers = arguments.NARROWING
     if unknown := [name for name in narrowed if name not in readers]:
-        raise ConfigurationError(f"narrowed has no {unknown[0]!r}. {one_of(unknown[0], readers)}")
+        raise ConfigurationError(f"narrowed has no {unknown[0]!r}. {suggest(unknown[0], readers)}")
     read = {name: readers[name](value, name) for name, value in narrowed.items()}
     for name, value in read.items():
         _refuse_templates(narrowed[name] if isinstance(narrowed[name], Filter) else value, name)

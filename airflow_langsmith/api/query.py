@@ -12,8 +12,8 @@ from airflow_langsmith.api import filter_syntax
 from airflow_langsmith.api.records import Project, Run
 from airflow_langsmith.api.sampling import Sample
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.filters import instant
-from airflow_langsmith.messages import one_of
+from airflow_langsmith.filters import format_time
+from airflow_langsmith.messages import suggest
 
 # Whether LangSmith counts a run at a body bound as inside is undocumented, so the bounds sent are this much wider
 # and the filter draws the exact line.
@@ -77,14 +77,14 @@ class RunQuery:
             object.__setattr__(self, name, bounded(bound, name))
         if self.start >= self.end:
             raise ConfigurationError(
-                f"The query's window is empty: {instant(self.start)} is not before {instant(self.end)}."
+                f"The query's window is empty: {format_time(self.start)} is not before {format_time(self.end)}."
             )
         if self.run_type is not None and self.run_type.lower() not in RUN_TYPES:
-            raise ConfigurationError(f"There is no run type {self.run_type!r}. {one_of(self.run_type, RUN_TYPES)}")
+            raise ConfigurationError(f"There is no run type {self.run_type!r}. {suggest(self.run_type, RUN_TYPES)}")
         check_fields(self.fields)
         if self.payloads not in get_args(MissingPayloadPolicy):
             raise ConfigurationError(
-                f"payloads is {self.payloads!r}. {one_of(self.payloads, get_args(MissingPayloadPolicy))}"
+                f"payloads is {self.payloads!r}. {suggest(self.payloads, get_args(MissingPayloadPolicy))}"
             )
         for name, filter_ in self.filters.items():
             filter_syntax.check(filter_, name)
@@ -119,12 +119,12 @@ class RunQuery:
     @cached_property
     def about(self) -> str:
         """Name the query in logs and errors."""
-        return f"project {self.project.name!r}, window [{instant(self.start)}, {instant(self.end)})"
+        return f"project {self.project.name!r}, window [{format_time(self.start)}, {format_time(self.end)})"
 
     @cached_property
     def window_filter(self) -> str:
         """The exact half-open window, and the user's filter beside it, never in place of it."""
-        window = f'gte(start_time, "{instant(self.start)}"), lt(start_time, "{instant(self.end)}")'
+        window = f'gte(start_time, "{format_time(self.start)}"), lt(start_time, "{format_time(self.end)}")'
         return f"and({window}, {self.filter})" if self.filter else f"and({window})"
 
 
@@ -135,7 +135,7 @@ def check_fields(names: Iterable[str]) -> None:
     :raises ConfigurationError: naming the field that may be meant.
     """
     if unknown := sorted(set(names) - set(FIELDS)):
-        raise ConfigurationError(f"A run has no field {unknown[0]!r}. {one_of(unknown[0], FIELDS)}")
+        raise ConfigurationError(f"A run has no field {unknown[0]!r}. {suggest(unknown[0], FIELDS)}")
 
 
 def bounded(moment: datetime, name: str) -> datetime:

@@ -28,7 +28,7 @@ from typing import Any, Self
 
 from airflow_langsmith import __version__
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.last_page import MOMENT
+from airflow_langsmith.api.last_page import MICROSECOND
 from airflow_langsmith.api.pagination import Pagination
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Page, Run
@@ -151,7 +151,7 @@ class Checkpoints:
         earlier = [Checkpoint(self._path / name, *span, self._codec) for name, span in spans if span]
         self._earlier = sorted(earlier, key=lambda each: (each.end, each.end - each.start), reverse=True)
         if earlier:
-            self._client.negotiator.settle()  # another API version would mix two kinds of sums
+            self._client.negotiator.confirm()  # another API version would mix two kinds of sums
             self._is_long = True
         return self
 
@@ -247,8 +247,8 @@ class Checkpoints:
         """Estimate, by the last page and by the length read so far, how many pages and seconds the export takes."""
         if not self._is_long:
             self._read_length += length
-            span = runs[0].start_time - runs[-1].start_time if runs else MOMENT
-            pages = self._pages + (self._window_length - self._read_length) / max(span, MOMENT)
+            span = runs[0].start_time - runs[-1].start_time if runs else MICROSECOND
+            pages = self._pages + (self._window_length - self._read_length) / max(span, MICROSECOND)
             seconds = (time.monotonic() - self._began) / self._pages * pages
             self._is_long = pages >= self._policy.min_pages or seconds >= self._policy.every.total_seconds()
         return self._is_long

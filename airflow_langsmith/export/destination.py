@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.extras import STORES, pip_install
-from airflow_langsmith.messages import did_you_mean, shortened
+from airflow_langsmith.messages import did_you_mean, shorten
 
 MAX_CAUSE = 300  # characters of another library's own words
 
@@ -101,7 +101,7 @@ def _unusable(uri: str, error: Exception) -> ConfigurationError:
     if isinstance(error, ImportError) or re.search(r"registered for scheme|Unsupported filesystem", str(error)):
         extra, similar = STORES.get(scheme), did_you_mean(scheme, ("file", *STORES))
         remedy = f"Install what opens {scheme}: {pip_install(extra)}" if extra else f"{similar} {_SPELLING}".strip()
-    return _no_place(uri, shortened(f"{error}", MAX_CAUSE), remedy)
+    return _no_place(uri, shorten(f"{error}", MAX_CAUSE), remedy)
 
 
 def _scheme(uri: str) -> str:

@@ -27,7 +27,7 @@ class _Cursor:
 
     def __init__(self, pagination: Pagination, pages_left: float, backlog: RowFile) -> None:
         self.pagination = pagination
-        self.left, self.pages_left = pagination.left, pages_left
+        self.remaining, self.pages_left = pagination.remaining, pages_left
         self.ended = False
         self.wall_seconds = self.cpu_seconds = 0.0  # that its pages took
         self.next: Rows | None = None
@@ -65,12 +65,12 @@ class ParallelRead:
         policy: ParallelReadPolicy | None = None,
     ) -> None:
         self._stop = threading.Event()
-        self._client = client.until(self._stop)
+        self._client = client.stopped_by(self._stop)
         self._make, self._count, self._tell = make, count, tell
         self._codec, self._directory = codec, directory
         self._policy = policy or ParallelReadPolicy()
         self._max_cursors = max_cursors or self._policy.max_cursors
-        self._pagination, self._window = pagination, pagination.left
+        self._pagination, self._window = pagination, pagination.remaining
         self._threads: list[threading.Thread] = []
         self._changed = threading.Condition()  # guards what follows
         self._cursors: list[_Cursor] = []
@@ -157,12 +157,12 @@ class ParallelRead:
         with self._changed:
             self._wait_until(lambda: cursor in self._reading)
             changes = self._limit.changes
-        began, waited, cpu_began = time.monotonic(), self._client.waited_by_thread, time.thread_time()
+        began, waited, cpu_began = time.monotonic(), self._client.thread_waited_seconds, time.thread_time()
         page = self._client.drive(cursor.pagination.next_page())
         seconds = time.monotonic() - began
         cursor.wall_seconds += seconds
         cursor.cpu_seconds += time.thread_time() - cpu_began
-        self._add_page(cursor, page, seconds - (self._client.waited_by_thread - waited), changes)
+        self._add_page(cursor, page, seconds - (self._client.thread_waited_seconds - waited), changes)
         for rows in self._make(self._client, cursor.pagination, page):
             self._put(cursor, rows)
 
@@ -178,10 +178,10 @@ class ParallelRead:
             self._limit.add_page(seconds, changes, len(self._reading), wanted)
             others = [other.pages_left for other in self._cursors if other is not cursor and not other.ended]
             shares = self._limit.shares(pagination.pages_left, others, wanted)
-            older = pagination.share(shares) if shares > 1 else []
-            cursor.left, cursor.pages_left = pagination.left, pagination.pages_left
+            older = pagination.split_off(shares) if shares > 1 else []
+            cursor.remaining, cursor.pages_left = pagination.remaining, pagination.pages_left
             self._start(older, self._cursors.index(cursor) + 1, pagination.pages_left)
-            self._count(page, 1 - sum(other.left / self._window for other in self._cursors))
+            self._count(page, 1 - sum(other.remaining / self._window for other in self._cursors))
             self._has_new_page = True
             self._changed.notify_all()
 
@@ -191,7 +191,9 @@ class ParallelRead:
         by_memory = policy.max_bytes_in_flight // max(page.size, 1)
         max_cursors = int(min(self._max_cursors, by_memory, policy.cursors_per_request * by_cpu))
         pages_left = cursor.pagination.pages_left + sum(other.pages_left for other in self._cursors)
-        return self._limit.wanted(self._client.needed(cursor.pagination.tier), seconds * pages_left, max_cursors)
+        return self._limit.wanted(
+            self._client.useful_concurrency(cursor.pagination.tier), seconds * pages_left, max_cursors
+        )
 
     def _put(self, cursor: _Cursor, rows: Rows) -> None:
         """Hand rows over if it is the cursor's turn; else append them to its backlog."""

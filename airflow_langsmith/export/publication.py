@@ -47,7 +47,7 @@ class Publication:
         self.files: list[ManifestFile] = []
         self.attachments: dict[str, ManifestAttachment] = {}  # by the shortest of their names
         self._snapshot = self._store.look(MANIFEST)
-        self.previous = self._decoded(self._snapshot and self._snapshot.content)
+        self.previous = self._decoded(self._snapshot.content if self._snapshot else None)
         self.previous_at = self._snapshot.modified if self._snapshot and self.previous else None
         self._names_before = self._store.sizes().keys()  # after the manifest, whose export may yet delete some
         self._is_committed = False

@@ -82,7 +82,7 @@ def read(
 
     def cursors(piece: RunQuery, make: Make, behind: float, part: float) -> ParallelRead:
         count, most = partial(_count, progress, behind, part), 1 if land else concurrency
-        return ParallelRead(client, client.walk(piece), make, count, tell, codec, directory, most, read_policy)
+        return ParallelRead(client, client.pagination(piece), make, count, tell, codec, directory, most, read_policy)
 
     def landing(reading: AbstractContextManager[Iterable[Rows]]) -> Iterator[Rows]:
         with reading as batches:

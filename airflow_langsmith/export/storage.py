@@ -22,7 +22,7 @@ from airflow_langsmith.export.destination import MAX_CAUSE, StoragePath, connect
 from airflow_langsmith.export.layout import temporary_name
 from airflow_langsmith.export.swap import Snapshot, locked, look, look_at_file, swap
 from airflow_langsmith.export.uploads import upload
-from airflow_langsmith.messages import shortened
+from airflow_langsmith.messages import shorten
 
 MAX_PARALLEL_DELETES = 8  # each is a request
 
@@ -92,7 +92,7 @@ class Store:
         except Exception as error:
             if refusal := _refusal(error, right, self._uri):
                 raise refusal from error
-            cause = shortened(f"{type(error).__name__}: {error}", MAX_CAUSE)
+            cause = shorten(f"{type(error).__name__}: {error}", MAX_CAUSE)
             raise StorageError(
                 f"Could not {action} {self._uri}: {cause}. Whatever its manifest lists is still whole. "
                 "A retry may help; if it does not, check the destination's connection, its permissions (list, read, "
@@ -192,7 +192,7 @@ class _RemoteObjects:
 
 def _refusal(error: Exception, right: Right, uri: str) -> StorageAccessError | None:
     """Return the error for a refusal, which no retry cures; None for trouble that may pass."""
-    cause = shortened(str(error), MAX_CAUSE)
+    cause = shorten(str(error), MAX_CAUSE)
     if isinstance(error, FileNotFoundError) and right == "write" and not uri.startswith("file:"):
         bucket = uri.partition("://")[2].partition("/")[0].rpartition("@")[2]
         return StorageAccessError(f"There is no bucket {bucket!r}: {cause}. Create it, or correct {uri}.")

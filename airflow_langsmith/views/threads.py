@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.filters import THREAD_KEYS, added, in_
+from airflow_langsmith.filters import THREAD_KEYS, add_condition, in_
 from airflow_langsmith.views.columns import IDS, THREAD, Column, ColumnType, Part, View, json_of
 from airflow_langsmith.views.traces import BELOW, Trace, about_roots
 from airflow_langsmith.views.traces import VIEW as TRACES
@@ -46,7 +46,7 @@ def asked(query: RunQuery) -> RunQuery:
     """Ask for roots that belong to a thread, under any of its names."""
     named = in_("metadata_key", THREAD_KEYS)
     query = about_roots(query)
-    return replace(query, filter=added(named, query.filter))
+    return replace(query, filter=add_condition(named, query.filter))
 
 
 def _column(

@@ -9,11 +9,11 @@ from typing import Any, Self
 
 from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.negotiation import VersionNegotiator
+from airflow_langsmith.api.projects import find_project
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.reads import find_project
 from airflow_langsmith.api.records import Project
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.messages import one_of
+from airflow_langsmith.messages import suggest
 
 _TIMES = ("start", "end", "closes")
 
@@ -68,7 +68,7 @@ class Selection:
     def _query(self, project: Project) -> RunQuery:
         known = [each.name for each in fields(RunQuery) if each.name not in ("project", "start", "end")]
         if unknown := next((name for name in self.narrowed if name not in known), None):
-            raise ConfigurationError(f"Runs cannot be narrowed by {unknown!r}. {one_of(unknown, known)}")
+            raise ConfigurationError(f"Runs cannot be narrowed by {unknown!r}. {suggest(unknown, known)}")
         return RunQuery(project=project, start=self.start, end=self.end, **self.narrowed)
 
     def remaining(self, now: datetime) -> timedelta:

@@ -273,7 +273,7 @@ def test_rows_that_wait_take_a_bounded_part_of_the_disk(
 
     rows = 0
     with ParallelRead(
-        client, client.walk(query), make, lambda *_: None, lambda: None, codec, tmp_path, 2, policy
+        client, client.pagination(query), make, lambda *_: None, lambda: None, codec, tmp_path, 2, policy
     ) as batches:
         for batch in batches:
             rows += batch.count
