@@ -25,11 +25,7 @@ class Attachments:
         self._names: dict[str, str] = {}
 
     def land(self, client: LangSmithClient, page: Page) -> None:
-        """
-        Download and publish, and tell in the runs where each lies.
-
-        :raises StorageError: where the local disk takes no more.
-        """
+        """Download and publish the attachments of a page, and write into its runs where each lies."""
         backoff = client.negotiator.backoff
         with local_disk("write an attachment to", self._directory, "only list them by attachments='list'"):
             client.drive(

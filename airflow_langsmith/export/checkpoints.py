@@ -2,7 +2,7 @@
 Checkpoints: rows of a window that is not read to its end, kept beside the partition for a retry.
 
 A checkpoint is one object, whole or absent. Its name has a digest of the task and of what it exports, and the part of
-the window whose rows it holds, to the microsecond::
+the window whose rows it has, to the microsecond::
 
     _checkpoint-3f9a1c2b00000000-v2-20250301T093000Z--20250301T120000.000001Z
 
@@ -13,20 +13,17 @@ transforms and encodes them.
 
 from __future__ import annotations
 
-import json
 import logging
 import threading
 import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from hashlib import sha256
 from io import BytesIO
 from itertools import count
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from airflow_langsmith import __version__
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.last_page import MICROSECOND
 from airflow_langsmith.api.pagination import Pagination
@@ -111,7 +108,7 @@ class Checkpoints:
 
     :param path: The partition.
     :param attempt: The attempt of the task. None disables checkpoints.
-    :param identity: What tells the rows of this export from others, as JSON takes it.
+    :param digest: Of the task and of all that makes its rows differ from those of another export.
     """
 
     def __init__(
@@ -119,7 +116,7 @@ class Checkpoints:
         path: StoragePath,
         client: LangSmithClient,
         attempt: TaskAttempt | None,
-        identity: Any,
+        digest: str,
         codec: RowCodec,
         directory: Path,
         policy: CheckpointPolicy | None = None,
@@ -128,7 +125,7 @@ class Checkpoints:
         self._client = client
         self._attempt = attempt
         self._is_writing = self._may_retry = attempt is not None and attempt.may_retry
-        self._identity = [__version__, client.settings.api_url, attempt and attempt.task_key, identity]
+        self._digest = digest
         self._codec = codec
         self._directory = directory
         self._policy = policy or CheckpointPolicy()
@@ -272,8 +269,7 @@ class Checkpoints:
 
     @property
     def _mark(self) -> str:
-        identity = json.dumps([*self._identity, self._codec.compression], default=str)
-        return f"{sha256(identity.encode()).hexdigest()[:16]}-{self._client.api_version()}"
+        return f"{self._digest}-{self._client.api_version()}"
 
 
 class _OpenCheckpoint:

@@ -26,8 +26,8 @@ from typing import Self
 import msgspec
 
 from airflow_langsmith.errors import BrokenManifestError, ConcurrentExportError, LangSmithError
-from airflow_langsmith.export.conflicts import Identity, refuse_another
 from airflow_langsmith.export.destination import StoragePath
+from airflow_langsmith.export.identity import Identity
 from airflow_langsmith.export.layout import MANIFEST, is_of_an_export, names_by_digest, probe_name
 from airflow_langsmith.export.parts import Part
 from airflow_langsmith.export.storage import MAX_PARALLEL_DELETES, Store
@@ -146,7 +146,7 @@ class Publication:
             raise self._concurrent(f"Another manifest was published at {self._path} since this export began")
 
     def _refuse_conflict(self, published: bytes | None, manifest: Manifest) -> None:
-        refuse_another(self._decoded(published), Identity.of(manifest), self._path)
+        Identity.of(manifest).refuse_another(self._decoded(published), self._path)
 
     def _put_back(self, content: bytes) -> None:
         """Put the previous manifest back, if all objects that it lists are still there."""

@@ -206,7 +206,7 @@ def _count_missing(progress: Progress, view: View, rows: Rows) -> None:
         return
     key = next((name for name in names if name in ("run_id", "trace_id", "trace_ids")), None)
     ids = map(_id, rows.columns[names.index(key)]) if key else repeat("a row without its id", rows.count)
-    progress.miss(ids, rows.columns[names.index(view.marks.name)])
+    progress.add_missing(ids, rows.columns[names.index(view.marks.name)])
 
 
 def _id(value: Any) -> str:

@@ -17,11 +17,11 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.errors import ConfigurationError, EmptyWindowError, SchemaChangeError
 from airflow_langsmith.export.attachments import Attachments
 from airflow_langsmith.export.checkpoints import CheckpointPolicy, Checkpoints, TaskAttempt
-from airflow_langsmith.export.conflicts import Identity, refuse_another
 from airflow_langsmith.export.cursor_limit import ParallelReadPolicy
 from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.expired import warn_if_expired
+from airflow_langsmith.export.identity import Identity
 from airflow_langsmith.export.layout import partition
 from airflow_langsmith.export.parts import Parts
 from airflow_langsmith.export.progress import Progress
@@ -178,25 +178,31 @@ def export(
     kind = f"{view.name}_refreshed" if refresh else view.name
     path = path_at(target.destination) / partition(kind, query.project.name, window, target.partition)
     narrowed = _narrowed(query, lookback)
-    asked: list[Any] = [view.name, [column.name for column in view.columns], query.project.id, str(window), narrowed]
-    asked += [query.payloads, shape.redact, shape.redact_key]
-    this = Identity(
+    identity = Identity(
         view=view.name,
         project=query.project.name,
         project_id=query.project.id,
         window=(query.start, query.end),
         query=narrowed,
     )
+    codec = RowCodec(view, target.format.checkpoint_compression)
+    digest = identity.digest(
+        client.settings.api_url,
+        attempt and attempt.task_key,
+        [column.name for column in view.columns],
+        query.payloads,
+        shape.redact,
+        shape.redact_key,
+        codec.compression,
+    )
     began, requests_before, waited_before = time.monotonic(), client.requests, client.waited_seconds
     progress = Progress()
     with (
         working_directory() as directory,
         Publication(path) as publication,
-        Checkpoints(
-            path, client, attempt, asked, RowCodec(view, target.format.codec), directory, checkpoint_policy
-        ) as checkpoints,
+        Checkpoints(path, client, attempt, digest, codec, directory, checkpoint_policy) as checkpoints,
     ):
-        refuse_another(publication.previous, this, path)
+        identity.refuse_another(publication.previous, path)
         publication.probe()
         schema = read_manifest(target.schema_manifest) if target.schema_manifest else publication.previous
         redaction = shape.redaction(view)

@@ -285,7 +285,7 @@ def test_what_is_short_is_not_packed(client: LangSmithClient, tmp_path: Path, pa
     times = [
         query.end - timedelta(days=1) / pages / cut_off.PAGE * (run + 1) for run in range(pages * cut_off.PAGE - 1)
     ]
-    with Checkpoints(path_at(f"file://{tmp_path}"), client, FIRST, "", codec, tmp_path) as there:
+    with Checkpoints(path_at(f"file://{tmp_path}"), client, FIRST, 16 * "0", codec, tmp_path) as there:
         walk = Pagination(query, client.negotiator)
         make = there.recorded(lambda _, __, page: iter([view.rows(page.runs)]), query.end - query.start)
         while not walk.done:
@@ -423,7 +423,7 @@ def test_runs_out_of_order_are_not_kept(client: LangSmithClient, tmp_path: Path)
         cut_off.START + timedelta(minutes=minute) for minute in [*range(1000, 850, -1), 1001, *range(850, 800, -1)]
     ]
     seen = []
-    with Checkpoints(path_at(f"file://{tmp_path}"), client, FIRST, "", RowCodec(view), tmp_path) as there:
+    with Checkpoints(path_at(f"file://{tmp_path}"), client, FIRST, 16 * "0", RowCodec(view), tmp_path) as there:
         make = there.recorded(lambda _, __, page: iter([view.rows(page.runs)]), timedelta(1))
         while not walk.done:
             list(make(client, walk, answered(walk.next_page(), times)))

@@ -18,9 +18,9 @@ from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.errors import ConcurrentExportError, DestinationConflictError, StorageError
-from airflow_langsmith.export.conflicts import Identity, refuse_another
 from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.identity import Identity
 from airflow_langsmith.export.layout import MANIFEST
 from airflow_langsmith.export.parts import Part
 from airflow_langsmith.export.publication import Publication
@@ -44,7 +44,7 @@ def exporting(make_part: Callable[[int, str], Part], make_manifest: Callable[...
 
     def publish(texts: tuple[str, ...], query: dict[str, Any], place: StoragePath) -> None:
         with Publication(place) as publication:
-            refuse_another(publication.previous, Identity.of(make_manifest([], query=query)), place)
+            Identity.of(make_manifest([], query=query)).refuse_another(publication.previous, place)
             for number, text in enumerate(texts):
                 publication.upload(make_part(number, text))
             publication.commit(make_manifest(publication.files, query=query))
