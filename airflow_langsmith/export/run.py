@@ -28,7 +28,7 @@ from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.publication import Publication
 from airflow_langsmith.export.read import read
 from airflow_langsmith.export.row_file import RowCodec
-from airflow_langsmith.export.row_transforms import RowTransforms, Shaped
+from airflow_langsmith.export.row_transforms import RowTransforms, TransformedRows
 from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.manifest import Manifest, ManifestColumn, read_manifest
 from airflow_langsmith.messages import suggest
@@ -223,7 +223,7 @@ def export(
         )
         with (
             closing(rows),
-            Shaped(rows, view, shape, directory) as shaped,
+            TransformedRows(rows, view, shape, directory) as shaped,
             closing(
                 Parts(target.format, shaped.view, directory, target.max_rows_per_file, target.max_bytes_per_file)
             ) as parts,
