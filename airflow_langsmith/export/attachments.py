@@ -24,7 +24,7 @@ class Attachments:
         self._flag = flag
         self._names: dict[str, str] = {}
 
-    def land(self, client: LangSmithClient, page: Page) -> None:
+    def download(self, client: LangSmithClient, page: Page) -> None:
         """Download and publish the attachments of a page, and write into its runs where each lies."""
         backoff = client.negotiator.backoff
         with local_disk("write an attachment to", self._directory, "only list them by attachments='list'"):

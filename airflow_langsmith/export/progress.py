@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -53,3 +53,16 @@ class Progress:
             self.missing += len(names or ())
             if names and len(self.missing_from) < MAX_MISSING_NAMED:
                 self.missing_from.append(row_id)
+
+
+@dataclass(frozen=True)
+class Observer:
+    """
+    What an export calls on its way.
+
+    ``on_page`` is called after pages, in the thread that runs the export, ``before_publication`` last before the
+    manifest is replaced: what it raises prevents that.
+    """
+
+    on_page: Callable[[Progress], None] = lambda _: None
+    before_publication: Callable[[], None] = lambda: None

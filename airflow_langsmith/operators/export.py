@@ -17,16 +17,17 @@ from airflow_langsmith.api.ui_urls import project_url
 from airflow_langsmith.connections import connection_of
 from airflow_langsmith.export.checkpoints import CheckpointPolicy, TaskAttempt
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.row_transforms import RowTransforms
-from airflow_langsmith.export.run import (
+from airflow_langsmith.export.export import Export
+from airflow_langsmith.export.exported import Exported
+from airflow_langsmith.export.options import (
     MAX_BYTES_PER_FILE,
     MAX_ROWS_PER_FILE,
-    Exported,
     OnEmpty,
     OutputOptions,
     SchemaChanges,
-    export,
 )
+from airflow_langsmith.export.progress import Observer
+from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.messages import MAX_LINE, format_message, shorten
 from airflow_langsmith.operators.base import LangSmithRunsOperator, any_query
@@ -237,19 +238,18 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             )
             self.show_link(context, project_url(hook.settings, query.project, query))
             self.log.info(shorten(f"Reading {view.name} of project {query.project.name!r}", MAX_LINE))
-            exported = export(
+            exported = Export(
                 client,
                 query,
                 view,
                 target,
                 shape,
-                ProgressReporter(self.log),
-                self._concurrency(),
-                self._attempt(context),
-                self.kill_switch.last_call,
-                self.checkpoint_policy,
-            )
-        if exported is None:
+                observer=Observer(ProgressReporter(self.log), self.kill_switch.last_call),
+                concurrency=self._concurrency(),
+                attempt=self._attempt(context),
+                checkpoint_policy=self.checkpoint_policy,
+            ).run()
+        if exported.is_skipped:
             raise AirflowSkipException(
                 format_message(f"No runs in {query.about}. Nothing was written (on_empty='skip').")
             )

@@ -28,11 +28,13 @@ from airflow_langsmith.errors import LangSmithError, ServerError
 from airflow_langsmith.export.checkpoints import Checkpoint, CheckpointPolicy, Checkpoints, TaskAttempt
 from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.export import Export
+from airflow_langsmith.export.exported import Exported
 from airflow_langsmith.export.layout import CHECKPOINT
-from airflow_langsmith.export.progress import Progress
+from airflow_langsmith.export.options import OutputOptions
+from airflow_langsmith.export.progress import Observer, Progress
 from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.export.row_transforms import RowTransforms
-from airflow_langsmith.export.run import Exported, OutputOptions, export
 from airflow_langsmith.export.storage import Store
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import Rows, view_of
@@ -75,9 +77,9 @@ def exported(
     chosen = view_of(view, columns)
     query = replace(cut_off.query(client, chosen.fields), **narrowed)
     target = OutputOptions(destination=where, format=format_of(format_))
-    done = export(client, query, chosen, target, shape, concurrency=cursors, attempt=attempt, checkpoint_policy=policy)
-    assert done is not None
-    return done
+    return Export(
+        client, query, chosen, target, shape, concurrency=cursors, attempt=attempt, checkpoint_policy=policy
+    ).run()
 
 
 FIRST, LAST = (TaskAttempt("the export of the day", may_retry=may_retry) for may_retry in (True, False))
@@ -408,7 +410,7 @@ def test_progress_goes_on_too(shop: LangSmithStandIn, client: LangSmithClient, t
     def tell(progress: Progress) -> None:
         told.append((progress.share, progress.pages))
 
-    export(client, cut_off.query(client, chosen.fields), chosen, target, on_page=tell, attempt=LAST)
+    Export(client, cut_off.query(client, chosen.fields), chosen, target, observer=Observer(tell), attempt=LAST).run()
     assert told == sorted(told)
     assert told[0][0] > 0.5
     assert told[0][1] == 0

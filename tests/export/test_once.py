@@ -17,7 +17,9 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.errors import ServerError
 from airflow_langsmith.export.checkpoints import CheckpointPolicy, TaskAttempt
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.run import Exported, OutputOptions, export
+from airflow_langsmith.export.export import Export
+from airflow_langsmith.export.exported import Exported
+from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
 
@@ -41,11 +43,9 @@ def exported(client: LangSmithClient, where: Path, view: str = "runs", page: int
     chosen = view_of(view, with_feedback=False)
     narrowed: dict[str, Any] = {} if view == "feedback" else {"is_root": True, "page_size": page}
     query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields, **narrowed)
-    done = export(
+    return Export(
         client, query, chosen, OutputOptions(destination=f"file://{where}", format=format_of("parquet")), **more
-    )
-    assert done is not None
-    return done
+    ).run()
 
 
 def fill(langsmith: LangSmithStandIn, count: int) -> tuple[list[str], list[str]]:

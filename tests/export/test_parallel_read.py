@@ -23,10 +23,12 @@ from airflow_langsmith.api.records import Page
 from airflow_langsmith.errors import ConfigurationError, InvalidQueryError
 from airflow_langsmith.export.cursor_limit import CursorLimit, ParallelReadPolicy
 from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.export import Export
+from airflow_langsmith.export.exported import Exported
+from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.export.parallel_read import ParallelRead
-from airflow_langsmith.export.progress import Progress
+from airflow_langsmith.export.progress import Observer, Progress
 from airflow_langsmith.export.row_file import RowCodec
-from airflow_langsmith.export.run import Exported, OutputOptions, export
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import Rows, view_of
 
@@ -70,9 +72,7 @@ def exported(client: LangSmithClient, where: Path, view: str = "runs", format_: 
         project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields, page_size=PAGE, is_root=True
     )
     target = OutputOptions(destination=f"file://{where}", format=format_of(format_))
-    done = export(client, query, chosen, target, **more)
-    assert done is not None
-    return done
+    return Export(client, query, chosen, target, **more).run()
 
 
 def windows(langsmith: LangSmithStandIn) -> set[str]:
@@ -130,7 +130,7 @@ def test_a_share_costs_one_request_at_most(
         assert threading.current_thread() is threading.main_thread()
         seen.append((progress.runs, progress.share))
 
-    done = exported(client_of(langsmith), tmp_path, on_page=look)
+    done = exported(client_of(langsmith), tmp_path, observer=Observer(look))
     shares = len(windows(langsmith)) - 1
     assert shares > 0
     assert len(langsmith.requests_to("/runs/query")) <= math.ceil(595 / PAGE) + shares
@@ -171,7 +171,7 @@ def test_the_next_page_comes_while_rows_are_written(
             time.sleep(0.01)
         asked.append((pages, len(langsmith.requests_to("/runs/query"))))
 
-    exported(client_of(langsmith), tmp_path, concurrency=1, on_page=write_slowly)
+    exported(client_of(langsmith), tmp_path, concurrency=1, observer=Observer(write_slowly))
     assert asked[0][0] == 1
     assert all(requests > pages for pages, requests in asked if pages < 5)
 

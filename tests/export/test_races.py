@@ -20,19 +20,21 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.errors import ConcurrentExportError, DestinationConflictError, StorageError
 from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.export import Export
+from airflow_langsmith.export.exported import Exported
 from airflow_langsmith.export.identity import Identity
 from airflow_langsmith.export.layout import MANIFEST
+from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.export.parts import Part
 from airflow_langsmith.export.publication import Publication
-from airflow_langsmith.export.run import Exported, OutputOptions, export
 from airflow_langsmith.export.storage import Store
 from airflow_langsmith.manifest import Manifest, read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
 from tests.export.turns import Place, Task
 
-Export = Callable[[StoragePath], None]
-MakeExport = Callable[..., Export]
+Publish = Callable[[StoragePath], None]
+MakeExport = Callable[..., Publish]
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 ALWAYS = 1000  # calls, more than any of these exports makes
@@ -78,7 +80,9 @@ TRIOS = [  # what was there, and what two tasks publish
 ]
 
 
-def overtake(place: StoragePath, before: Export, first: Export, second: Export) -> Iterator[tuple[StoragePath, Task]]:
+def overtake(
+    place: StoragePath, before: Publish, first: Publish, second: Publish
+) -> Iterator[tuple[StoragePath, Task]]:
     """Let one export wait before its first call, its second, and so on, while another one begins and ends."""
     for calls in range(ALWAYS):
         partition = place / str(calls)
@@ -232,17 +236,16 @@ def test_tasks_that_share_a_partition_by_mistake(
     client, view = client_of(langsmith), view_of("runs")
     query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, fields=view.fields, run_type="llm")
     target = OutputOptions(destination=f"file://{tmp_path}", format=format_of("jsonl"), partition="dt={start:%Y-%m-%d}")
-    published: list[Exported | None] = []
+    published: list[Exported] = []
 
     def meanwhile() -> None:
-        published.append(export(client_of(langsmith), replace(query, **other), view, target))
+        published.append(Export(client_of(langsmith), replace(query, **other), view, target).run())
 
     langsmith.misbehave("meanwhile", action=meanwhile)
     with pytest.raises(DestinationConflictError, match=difference) as caught:
-        export(client, query, view, target)
+        Export(client, query, view, target).run()
     assert not caught.value.retriable
     (done,) = published
-    assert done is not None
     assert read_manifest(done.uri) == done.manifest
     assert {path.name for path in Path(done.uri.removeprefix("file://")).parent.iterdir()} == {
         MANIFEST,
