@@ -10,7 +10,6 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.media_types import extension
 from airflow_langsmith.api.records import Attachment, Page
 from airflow_langsmith.export.layout import attachment_name
-from airflow_langsmith.export.local_disk import local_disk
 from airflow_langsmith.export.publication import Publication
 from airflow_langsmith.manifest import ManifestAttachment
 
@@ -27,10 +26,7 @@ class Attachments:
     def download(self, client: LangSmithClient, page: Page) -> None:
         """Download and publish the attachments of a page, and write into its runs where each lies."""
         backoff = client.negotiator.backoff
-        with local_disk("write an attachment to", self._directory, "only list them by attachments='list'"):
-            client.drive(
-                download_attachments(page.attachments, self._directory, self._publish, backoff, flag=self._flag)
-            )
+        client.drive(download_attachments(page.attachments, self._directory, self._publish, backoff, flag=self._flag))
 
     def _publish(self, attachment: Attachment, local: Path) -> None:
         size = local.stat().st_size
