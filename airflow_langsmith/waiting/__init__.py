@@ -3,7 +3,7 @@ Waiting for LangSmith: conditions on feedback, and looking at LangSmith until th
 
 Sensors and triggers share this room. A ``watch`` looks at the runs of a ``selection``. ``settled`` waits until a window
 stops changing, ``feedback`` until a condition holds: ``parser`` reads a text as a ``condition``, ``feedback`` makes
-``figures`` of LangSmith's answers, and ``verdict`` compares the two. A look is a flow, so that a worker and the triggerer
+``figures`` of LangSmith's answers, and ``verdict`` compares the two. A look is a flow, so a worker and the triggerer
 run the same code.
 """
 

@@ -12,11 +12,22 @@ from __future__ import annotations
 import ast
 import math
 import re
+from dataclasses import replace
+from itertools import chain
 from typing import Final
 
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.messages import did_you_mean, mark_position
-from airflow_langsmith.waiting.condition import BARE_KEY, KINDS, OPERATORS, Comparison, Condition, Group, Measure
+from airflow_langsmith.waiting.condition import (
+    BARE_KEY,
+    KINDS,
+    OPERATORS,
+    OPPOSITE,
+    Comparison,
+    Condition,
+    Group,
+    Measure,
+)
 
 MAX_CHARACTERS: Final = 4000
 MAX_DEPTH: Final = 50  # brackets within brackets
@@ -181,10 +192,12 @@ def _condition(node: ast.expr, comparisons: list[Comparison], *, negated: bool =
             return _condition(operand, comparisons, negated=not negated)
         case ast.BoolOp(op=joint, values=values):
             word = "or" if isinstance(joint, ast.Or) != negated else "and"
-            return Group.join(word, [_condition(value, comparisons, negated=negated) for value in values])
+            parts = [_condition(value, comparisons, negated=negated) for value in values]
+            flat = [part.parts if isinstance(part, Group) and part.word == word else [part] for part in parts]
+            return Group(word, tuple(chain.from_iterable(flat)))
         case ast.Name(id=name):
             comparison = comparisons[int(name[1:])]
-            return comparison.opposite() if negated else comparison
+            return replace(comparison, operator=OPPOSITE[comparison.operator]) if negated else comparison
     raise TypeError(node)
 
 
