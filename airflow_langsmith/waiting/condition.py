@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import operator
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 BARE_KEY = r"[^\W\d][\w.-]*"
@@ -27,7 +27,7 @@ OPERATORS: Final = {
     "==": operator.eq,
     "!=": operator.ne,
 }
-OPPOSITE: Final = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
+_OPPOSITE: Final = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
 
 
 def order(left: float, right: float) -> int:
@@ -129,6 +129,10 @@ class Comparison:
     def holds(self, figure: float | None) -> bool | None:
         """Return whether the figure fulfils it; None for an undefined figure."""
         return None if figure is None else OPERATORS[self.operator](order(figure, self.number), 0)
+
+    def negated(self) -> Comparison:
+        """Return the comparison that is true if this one is false."""
+        return replace(self, operator=_OPPOSITE[self.operator])
 
     def __str__(self) -> str:
         return f"{self.measure} {self.bound}"
