@@ -3,8 +3,8 @@ Waiting for LangSmith: conditions on feedback, and looking at LangSmith until th
 
 Sensors and triggers share this room. A ``watch`` looks at the runs of a ``selection``. ``settled`` waits until a window
 stops changing, ``feedback`` until a condition holds: ``parser`` reads a text as a ``condition``, ``feedback`` makes
-``figures`` of LangSmith's answers, and ``verdict`` compares the two. A look is a flow, so that a worker and the triggerer
-run the same code.
+``figures`` of LangSmith's answers, and ``verdict`` compares the two. A look is a flow, so that a worker and the
+triggerer run the same code.
 """
 
 from airflow_langsmith.waiting.feedback import FeedbackWatch
