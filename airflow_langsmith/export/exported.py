@@ -22,8 +22,8 @@ class Exported:
     If ``is_skipped``, the window was empty and nothing was written: ``manifest`` is what would lie at ``uri``.
     ``previous`` is the manifest that was there before, written at ``previous_at`` if the store says so.
     Of its ``seconds`` it waited ``waited_seconds`` for the rate limit or before another request.
-    ``empty_columns`` are the flat columns that are null in all rows, ``unmet_paths`` the paths of ``redact`` that no row
-    has.
+    ``empty_columns`` are the flat columns that are null in all rows, ``unmet_paths`` the paths of ``redact`` that no
+    row has.
     """
 
     uri: str
