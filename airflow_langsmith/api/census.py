@@ -77,8 +77,8 @@ def count(query: RunQuery, negotiator: VersionNegotiator) -> Flow[int]:
 
 def pending(query: RunQuery, negotiator: VersionNegotiator) -> Flow[list[Run]]:
     """List the runs that have not ended, by id, name and start."""
-    narrowed = added(eq("status", "pending"), query.filter)
-    return (yield from _all(replace(query, fields=("id", "name", "start_time"), filter=narrowed), negotiator))
+    query = query.narrowed(filter=added(eq("status", "pending"), query.run_filter.filter))
+    return (yield from _all(replace(query, fields=("id", "name", "start_time")), negotiator))
 
 
 def judged(query: RunQuery, keys: Iterable[str], negotiator: VersionNegotiator) -> Flow[dict[str, dict[str, Given]]]:
@@ -87,7 +87,7 @@ def judged(query: RunQuery, keys: Iterable[str], negotiator: VersionNegotiator) 
     if not wanted:
         return {}
     liked = or_(*(eq("feedback_key", key) for key in sorted(wanted)))
-    asked = replace(query, fields=("id", "feedback_stats"), filter=added(liked, query.filter))
+    asked = replace(query, fields=("id", "feedback_stats")).narrowed(filter=added(liked, query.run_filter.filter))
     runs = yield from _all(asked, negotiator)
     return {run.id: _given(run, wanted) for run in runs}
 

@@ -28,8 +28,8 @@ class Question:
     def asked(self) -> RunQuery:
         """The query to ask."""
         others = and_(*(neq("id", id_) for id_ in sorted(self.without))) if self.without else None
-        filter_ = added(others, self.query.filter) if others else self.query.filter
-        return replace(self.query, start=self.start, end=self.end, filter=filter_)
+        query = self.query.within(self.start, self.end)
+        return query.narrowed(filter=added(others, self.query.run_filter.filter)) if others else query
 
     def narrower(self, runs: Sequence[Run], trail: Trail) -> list[Question]:
         """

@@ -10,10 +10,12 @@ from datetime import timedelta
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, BEGINNING, RunQuery
 from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.run_filter import RunFilter
 from airflow_langsmith.filters import THREAD_KEYS, and_, gte, in_, lt
 from airflow_langsmith.views import Below, Record
 from airflow_langsmith.views.threads import ROOT_FIELDS, TURNS, Thread
 from airflow_langsmith.views.traces import Trace
+from airflow_langsmith.windows import TimeWindow
 
 
 def gather(client: LangSmithClient, below: Below, query: RunQuery, roots: Sequence[Run]) -> list[Record]:
@@ -26,18 +28,17 @@ def gather(client: LangSmithClient, below: Below, query: RunQuery, roots: Sequen
     if not roots:
         return []
     first, last = min(root.start_time for root in roots), max(root.start_time for root in roots)
-    narrowed = [filter_ for filter_ in (query.filter, query.trace_filter) if filter_]
-    if query.run_ids is not None:  # few, and far between
+    narrowed = [filter_ for filter_ in (query.run_filter.filter, query.run_filter.trace_filter) if filter_]
+    if query.run_filter.run_ids is not None:  # few, and far between
         narrowed.append(str(in_("id", [root.id for root in roots])))
     around = and_(gte("start_time", first), lt("start_time", last + timedelta(microseconds=1)), *narrowed)
     whole = RunQuery(
         project=query.project,
-        start=first - BEFORE_ROOT,
-        end=last + AFTER_ROOT,
+        window=TimeWindow(first - BEFORE_ROOT, last + AFTER_ROOT),
+        run_filter=RunFilter(
+            run_type=below.run_type, trace_filter=str(around), tree_filter=query.run_filter.tree_filter
+        ),
         fields=below.fields,
-        run_type=below.run_type,
-        trace_filter=str(around),
-        tree_filter=query.tree_filter,
         payloads=query.payloads,
     )
     return _folded(client, below, whole, roots)
@@ -56,16 +57,17 @@ def gather_threads(
     these = str(and_(in_("metadata_key", THREAD_KEYS), in_("metadata_value", thread_ids)))
     everything = RunQuery(
         project=query.project,
-        start=BEGINNING,
-        end=query.end,
+        window=TimeWindow(BEGINNING, query.end),
+        run_filter=RunFilter(is_root=True, filter=these),
         fields=ROOT_FIELDS,
-        is_root=True,
-        filter=these,
         payloads=query.payloads,
     )
     roots = [root for root in client.runs(everything) if root.thread_id in thread_ids]
     below = replace(
-        everything, end=query.end + AFTER_ROOT, fields=TURNS.fields, is_root=None, filter=None, trace_filter=these
+        everything,
+        window=TimeWindow(BEGINNING, query.end + AFTER_ROOT),
+        run_filter=RunFilter(trace_filter=these),
+        fields=TURNS.fields,
     )
     turns: dict[str, list[Trace]] = {thread_id: [] for thread_id in thread_ids}
     for root, record in zip(roots, _folded(client, TURNS, below, roots), strict=True):

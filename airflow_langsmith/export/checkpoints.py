@@ -15,7 +15,7 @@ import threading
 import time
 from collections.abc import Generator, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import sha256
 from itertools import count
@@ -166,10 +166,10 @@ class Checkpoints:
         end, kept = query.end, timedelta(0)
         for found in self._found:
             if found.end <= end:  # two tries at the same time may both have kept a moment
-                pieces += [(replace(query, start=found.end, end=end), None)] if found.end < end else []
-                pieces += [(replace(query, start=found.start, end=found.end), found)]
+                pieces += [(query.within(found.end, end), None)] if found.end < end else []
+                pieces += [(query.within(found.start, found.end), found)]
                 end, kept = found.start, kept + (found.end - found.start)
-        pieces += [(replace(query, end=end), None)] if query.start < end else []
+        pieces += [(query.within(query.start, end), None)] if query.start < end else []
         if self._found:
             share = kept / (query.end - query.start)
             log.info("Going on from an earlier try, which has kept %.0f %% of the window", 100 * share)

@@ -21,7 +21,8 @@ def warn_if_expired(client: LangSmithClient, query: RunQuery, *, is_empty: bool)
     project does not say so itself.
     """
     age = datetime.now(UTC) - query.start
-    if age <= BASE or query.run_ids is not None or query.trace_id is not None:  # what is named is known to be there
+    which = query.run_filter
+    if age <= BASE or which.run_ids is not None or which.trace_id is not None:  # what is named is known to be there
         return
     kept = certain_retention(query.project)
     if kept is None and age <= EXTENDED:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from datetime import timedelta
 
 from airflow_langsmith.api.client import LangSmithClient
@@ -19,7 +18,9 @@ def touched(client: LangSmithClient, query: RunQuery, lookback: timedelta) -> It
 
     LangSmith lists feedback by when it was given, in both API versions, and tells when it last changed.
     """
-    given = client.feedback(project=query.project, run_ids=query.run_ids, created=(query.start - lookback, query.end))
+    given = client.feedback(
+        project=query.project, run_ids=query.run_filter.run_ids, created=(query.start - lookback, query.end)
+    )
     for piece in given:
         if any(at is not None and query.start <= at < query.end for at in (piece.created_at, piece.modified_at)):
             yield piece
@@ -30,6 +31,6 @@ def refreshed(client: LangSmithClient, query: RunQuery, lookback: timedelta) -> 
     ids = sorted({piece.run_id for piece in touched(client, query, lookback) if piece.run_id})
     since = query.start - lookback
     return [
-        replace(query, start=since, run_ids=tuple(ids[first : first + IDS_AT_ONCE]))
+        query.within(since, query.end).narrowed(run_ids=tuple(ids[first : first + IDS_AT_ONCE]))
         for first in range(0, len(ids), IDS_AT_ONCE)
     ]

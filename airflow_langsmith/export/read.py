@@ -108,7 +108,7 @@ def _missed(client: LangSmithClient, query: RunQuery, ids: IdSet, progress: Prog
     log.warning("Start times seem to change at the moment: looking for runs that were missed")
     missed = (run.id for run in client.runs(replace(query, fields=("id",), page_size=None)) if run.id not in ids)
     while some := tuple(islice(missed, IDS_AT_ONCE)):
-        yield replace(query, run_ids=some)
+        yield query.narrowed(run_ids=some)
 
 
 def _once(ids: IdSet, progress: Progress, rows: Rows) -> Rows:

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, Literal, get_args
@@ -170,7 +170,7 @@ def export(
     if target.attachments == "download":
         _refuse_download(view)
         query = replace(query, page_size=query.page_size or ATTACHED_AT_ONCE)
-    window = TimeWindow(query.start, query.end)
+    window = query.window
     refresh = lookback is not None and view.source != "feedback"
     kind = f"{view.name}_refreshed" if refresh else view.name
     path = path_at(target.destination) / partition(kind, query.project.name, window, target.partition)
@@ -299,9 +299,5 @@ def _refuse_download(view: View) -> None:
 
 def _narrowed(query: RunQuery, lookback: timedelta | None) -> dict[str, Any]:
     """List the arguments that narrow the query, for the manifest."""
-    names = ("run_type", "is_root", "error", "filter", "trace_filter", "tree_filter", "trace_id", "run_ids")
-    asked = {name: getattr(query, name) for name in (*names, "reference_example_id")}
-    asked |= {"sample": query.sample and asdict(query.sample), "with_feedback": query.with_feedback or None}
-    asked |= {"run_ids": None if query.run_ids is None else list(query.run_ids), "below": query.below}
-    asked |= {"feedback_lookback_seconds": lookback and lookback.total_seconds()}
-    return {name: value for name, value in asked.items() if value is not None}
+    seconds = None if lookback is None else lookback.total_seconds()
+    return query.run_filter.serialize() | ({} if seconds is None else {"feedback_lookback_seconds": seconds})

@@ -10,12 +10,10 @@ from airflow_langsmith.api.records import Feedback
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.views.columns import IDS, THREAD, Column, ColumnType, View, json_of
 
-_OTHERS = ("run_type", "is_root", "error", "trace_id", "reference_example_id", "sample")
-
 
 def asked(query: RunQuery) -> RunQuery:
     """Refuse what LangSmith's list of feedback cannot be narrowed by."""
-    given = [*query.filters, *(name for name in _OTHERS if getattr(query, name) is not None)]
+    given = [name for name in query.run_filter.serialize() if name != "run_ids"]
     if given:
         raise ConfigurationError(
             f"The view feedback cannot be narrowed by {', '.join(given)}, only by project, window and run_ids. "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 from airflow_langsmith.api.query import RunQuery
@@ -38,8 +37,8 @@ def asked(query: RunQuery, *, with_feedback: bool | str) -> RunQuery:
     """Ask for roots of traces that used a retriever: with feedback, with some under a key, or all."""
     query = in_trees_with(about_roots(query), "retriever")
     if isinstance(with_feedback, str):
-        return replace(query, filter=added(feedback(with_feedback), query.filter))
-    return replace(query, with_feedback=with_feedback)
+        return query.narrowed(filter=added(feedback(with_feedback), query.run_filter.filter))
+    return query.narrowed(with_feedback=with_feedback or None)
 
 
 def _calls(name: str, type_: ColumnType, meaning: str, read: Callable[[Run], Any], made_of: tuple[str, ...]) -> Column:

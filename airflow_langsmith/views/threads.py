@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -45,8 +44,7 @@ def _mean(scores: Sequence[float | None]) -> float | None:
 def asked(query: RunQuery) -> RunQuery:
     """Ask for roots that belong to a thread, under any of its names."""
     named = in_("metadata_key", THREAD_KEYS)
-    query = about_roots(query)
-    return replace(query, filter=added(named, query.filter))
+    return about_roots(query).narrowed(filter=added(named, query.run_filter.filter))
 
 
 def _column(

@@ -72,14 +72,14 @@ def asked(query: RunQuery, *, only_with_tools: bool) -> RunQuery:
 
 def about_roots(query: RunQuery) -> RunQuery:
     """Make a query one about roots, which is what stands for a trace."""
-    if query.is_root is False:
+    if query.run_filter.is_root is False:
         raise ConfigurationError("is_root=False leaves no traces: a trace is found by its root.")
-    return replace(query, is_root=True)
+    return query.narrowed(is_root=True)
 
 
 def in_trees_with(query: RunQuery, run_type: str) -> RunQuery:
     """Narrow a query to traces that have a run of a type."""
-    return replace(query, tree_filter=added(eq("run_type", run_type), query.tree_filter))
+    return query.narrowed(tree_filter=added(eq("run_type", run_type), query.run_filter.tree_filter))
 
 
 def of_root(name: str, meaning: str | None = None) -> Column:
