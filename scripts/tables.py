@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from airflow_langsmith import api, export, windows
+from airflow_langsmith import errors
 from airflow_langsmith.api import v1, v2
 from airflow_langsmith.errors import LangSmithError
 from airflow_langsmith.transform.redact import TEXTS
@@ -13,7 +13,6 @@ from airflow_langsmith.views import VIEWS, Column
 from airflow_langsmith.views.columns import IDS
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
-RAISED_BY = (api.__name__, export.__name__, windows.__name__)
 
 
 def table(view: str) -> str:
@@ -50,7 +49,7 @@ def table_of_errors() -> str:
     """Write each class of error, and whether a retry may help."""
     rows = ["| class | a retry may help | meaning |", "|---|---|---|"]
     for error in dict.fromkeys(_with_subclasses(LangSmithError)):
-        if error.__module__.startswith(RAISED_BY):
+        if error.__module__ == errors.__name__:
             meaning = (error.__doc__ or "").strip().splitlines()[0].replace("``", "`")
             rows.append(f"| `{error.__name__}` | {'yes' if error.retriable else 'no'} | {meaning} |")
     return "\n".join(rows)

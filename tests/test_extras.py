@@ -29,7 +29,7 @@ except ConfigurationError as error:
 OPEN = "from airflow_langsmith.export.storage import path_at; path_at({!r})"
 FORMAT = """
 from pathlib import Path
-from airflow_langsmith.export import format_of
+from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.views import view_of
 format_of({!r}, {!r}).open(Path("part"), view_of("runs"))
 """

@@ -23,7 +23,7 @@ from airflow_langsmith.api.seen_runs import Trail
 from airflow_langsmith.api.settings import Settings
 from tests.api import hostile
 
-simulation = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "bench" / "simulation.py")))
+simulation = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "simulation.py")))
 SECONDS = st.lists(st.integers(0, 60), max_size=60).map(lambda drawn: [s for s in drawn if drawn.count(s) < 4])
 
 

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from airflow_langsmith.api.rate_limit import BUDGETS, PERIOD, Place, RateLimiter, rate_limiter_for, v1_tier
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
-simulation = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "bench" / "simulation.py")))
+simulation = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "simulation.py")))
 SERVERS = pytest.mark.parametrize("server", ["fixed", "sliding", "token"])
 TELLS = pytest.mark.parametrize("tells", [True, False], ids=["Retry-After", "silent"])
 

@@ -142,12 +142,12 @@ def test_v1_on_a_server_without_it(client_of: ClientOf, export_runs: Export) -> 
 @pytest.mark.parametrize(
     ("server", "spoken"),
     [
-        ({"negotiator": "clickhouse"}, "v1"),
-        ({"negotiator": "smithdb"}, "v2"),
-        ({"negotiator": "dual"}, "v2"),
-        ({"negotiator": "clickhouse", "version": "0.10.4"}, "v1"),
-        ({"negotiator": "dual", "version": "0.18.0"}, "v2"),
-        ({"negotiator": "clickhouse", "version": "0.18.0"}, "v2"),
+        ({"backend": "clickhouse"}, "v1"),
+        ({"backend": "smithdb"}, "v2"),
+        ({"backend": "dual"}, "v2"),
+        ({"backend": "clickhouse", "version": "0.10.4"}, "v1"),
+        ({"backend": "dual", "version": "0.18.0"}, "v2"),
+        ({"backend": "clickhouse", "version": "0.18.0"}, "v2"),
     ],
 )
 def test_auto_finds_the_version_a_server_speaks(

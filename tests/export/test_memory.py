@@ -15,7 +15,7 @@ import pytest
 from airflow_langsmith.testing import LangSmithStandIn
 
 ROOT = Path(__file__).parent.parent.parent
-BENCH = str(ROOT / "tests" / "bench" / "memory.py")
+BENCH = str(ROOT / "benchmarks" / "memory.py")
 WRITE = """
 import sys, tempfile
 from datetime import UTC, datetime

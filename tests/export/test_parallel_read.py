@@ -30,7 +30,7 @@ from airflow_langsmith.export.spool import Backlog
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import Rows, view_of
 
-simulation = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[1] / "bench" / "simulation.py")))
+simulation = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "simulation.py")))
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 PAGE = 20  # runs
