@@ -44,7 +44,8 @@ class RunArguments(RunFilterArguments, total=False):
     What a query of runs asks for.
 
     ``project`` names one or several projects, by name or id. ``start_time`` is inside the window, None for all there
-    are, ``end_time`` outside, None for now. The others narrow, see :class:`~airflow_langsmith.api.run_filter.RunFilter`.
+    are, ``end_time`` outside, None for now. The others narrow
+    (:class:`~airflow_langsmith.api.run_filter.RunFilter`).
     """
 
     project: Required[str | Iterable[str]]
@@ -157,8 +158,8 @@ class LangSmithHook(BaseHook):
         """
         Read runs over all pages, newest first, project by project.
 
-        :param select: Fields of :class:`~airflow_langsmith.api.records.Run` to fill; fewer are faster. By default those that
-            the default columns of the view ``runs`` are made of.
+        :param select: Fields of :class:`~airflow_langsmith.api.records.Run` to fill; fewer are faster. By default those
+            of the default columns of the view ``runs``.
         :param limit: How many runs at most.
         :param parent_run_id: Only runs called directly from this one; found through its trace.
         :param query: What :class:`RunArguments` says.

@@ -186,8 +186,8 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
     does not fire again; before, it may. The event holds what the sensor returns: ``figures``, ``total``, ``feedback``,
     ``project``, ``window_start``, ``window_end``, ``url``.
 
-    Its arguments, those that narrow too, are those of the sensors, without templates, which Airflow renders for tasks alone. A wrong one is an
-    import error of the DAG.
+    Its arguments are those of the sensors, also those that say which runs, without templates, which Airflow renders for
+    tasks alone. A wrong one is an import error of the DAG.
 
     What only a person can put right (a wrong key, an unknown project) ends the trigger with an error in the triggerer's
     log. What may pass is tried again without end.

@@ -32,7 +32,7 @@ ARGUMENTS: Mapping[str, Callable[[Any, str], Any]] = {
 
 
 class RunFilterArguments(TypedDict, total=False):
-    """The arguments of a :class:`RunFilter` as users write them. Blank text is None, but empty ``run_ids`` are no runs."""
+    """The arguments of a :class:`RunFilter` as users write them. Blank text is None; empty ``run_ids`` are no runs."""
 
     run_type: str | None
     is_root: bool | None
@@ -48,15 +48,17 @@ class RunFilterArguments(TypedDict, total=False):
 @dataclass(frozen=True, kw_only=True)
 class RunFilter:
     """
-    Which runs are meant. Each field narrows; None does not::
+    Which runs are meant. Each field narrows; None does not.
+
+    ::
 
         RunFilter(run_type="llm", filter='has(tags, "prod")')
 
     ``run_type`` is ``chain``, ``llm``, ``tool``, ``retriever``, ``embedding``, ``prompt`` or ``parser``. ``is_root`` is
     True for runs that began a trace, False for all others; ``error`` is True for runs that failed. ``filter`` is an
     expression of LangSmith's filter language about the run itself, ``trace_filter`` about the root of its trace,
-    ``tree_filter`` about any run of its trace. ``trace_id`` means the runs of one trace, ``run_ids`` these runs (no ids:
-    no runs), ``reference_example_id`` the runs on one dataset example.
+    ``tree_filter`` about any run of its trace. ``trace_id`` means the runs of one trace, ``run_ids`` these runs (no
+    ids: no runs), ``reference_example_id`` the runs on one dataset example.
 
     LangSmith cannot narrow by the rest, so :meth:`select_rows` does: ``subtree_of`` means a run and all runs below it,
     ``sample`` a share of the traces, ``with_feedback`` only runs that have feedback.

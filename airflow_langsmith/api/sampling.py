@@ -47,7 +47,7 @@ class Sample:
         if value is None or (isinstance(value, str) and arguments.text(value, name) is None):
             return None
         read = arguments.literal(value) if isinstance(value, str) else value
-        options = dict(read) if isinstance(read, Mapping) else {"rate": read}
+        options: dict[str, Any] = dict(read) if isinstance(read, Mapping) else {"rate": read}
         try:
             return cls(**{**options, "rate": float(options["rate"])})
         except ConfigurationError:

@@ -10,8 +10,9 @@ from hashlib import sha256
 from itertools import accumulate
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
+from uuid import UUID, uuid4
 
+from airflow_langsmith.api.run_filter import RunFilter
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.windows import TimeWindow
 
@@ -41,6 +42,28 @@ def partition(view: str, project: str, window: TimeWindow, pattern: str = "auto"
     """
     stretch = _stretch(window) if pattern == "auto" else _format(pattern, window)
     return f"{view}/project={_safe(project)}/{stretch}"
+
+
+def partition_by_ids(run_filter: RunFilter) -> str | None:
+    """
+    Return the partition of an export that goes by ids, whenever the runs started; None without ids.
+
+    >>> partition_by_ids(RunFilter(trace_id="0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b"))
+    'trace=0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b'
+    >>> partition_by_ids(RunFilter(run_ids=("a", "b"))) == partition_by_ids(RunFilter(run_ids=("b", "a")))
+    True
+
+    :raises ConfigurationError: for a trace id that is no UUID.
+    """
+    if run_filter.trace_id is not None:
+        try:
+            return f"trace={UUID(run_filter.trace_id)}"
+        except ValueError:
+            raise ConfigurationError(f"trace_id is {run_filter.trace_id!r}; trace ids are UUIDs.") from None
+    if run_filter.run_ids is not None:
+        ids = "\n".join(sorted({run_id.lower() for run_id in run_filter.run_ids}))
+        return f"runs={sha256(ids.encode()).hexdigest()[:16]}"
+    return None
 
 
 def _safe(project: str) -> str:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_langsmith.api.query import ALL_TIME
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.run import Exported
 from airflow_langsmith.manifest import Manifest
@@ -132,6 +133,8 @@ def period(window: TimeWindow) -> str:
     >>> period(TimeWindow(day, day.replace(day=2))), period(TimeWindow(day, day.replace(hour=9, minute=30)))
     ('2026-03-01 to 2026-03-02 UTC', '2026-03-01 00:00 to 09:30 UTC')
     """
+    if window == ALL_TIME:
+        return "all time"
     days = [f"{moment:%Y-%m-%d}" for moment in (window.start, window.end)]
     times = [_time(moment) for moment in (window.start, window.end)]
     if times == ["00:00", "00:00"]:

@@ -18,8 +18,8 @@ PACKAGE = Path(airflow_langsmith.__file__).parent
 MAY_IMPORT = {
     "airflow_errors": {"airflow_sdk", "errors"},
     "airflow_sdk": set(),
-    "api": {"api", "errors", "filters", "masking", "messages"},
-    "arguments": {"api.sampling", "errors", "messages"},
+    "api": {"api", "arguments", "errors", "filters", "masking", "messages", "windows"},
+    "arguments": {"errors", "messages"},
     "clocks": set(),
     "connections": {"airflow_sdk", "errors"},
     "errors": {"masking", "messages"},
@@ -29,7 +29,10 @@ MAY_IMPORT = {
     },
     "extras": set(),
     "filters": {"errors", "templates"},
-    "hooks": {"airflow_sdk", "api", "arguments", "connections", "errors", "filters", "messages", "provider_info"},
+    "hooks": {
+        *("airflow_sdk", "api", "arguments", "connections", "errors", "filters", "messages", "provider_info"),
+        *("views", "windows"),
+    },
     "links": {"airflow_sdk"},
     "manifest": {"errors", "export.storage"},
     "masking": {"messages"},
@@ -49,7 +52,7 @@ MAY_IMPORT = {
     "transform": {"api.decoding", "errors", "messages", "transform", "views.columns"},
     "triggers": {"api", "arguments", "errors", "filters", "hooks", "messages", "waiting", "windows"},
     "views": {"api.query", "api.records", "errors", "filters", "messages", "views"},
-    "waiting": {"api", "errors", "messages", "waiting"},
+    "waiting": {"api", "errors", "messages", "waiting", "windows"},
     "windows": {"clocks", "errors", "messages", "schedules"},
 }
 
