@@ -1,6 +1,7 @@
 # make demo    see an export happen, on real Airflow
 # make test    all tests
 # make check   lint, format, types
+# make docs    the docs site, in build/site; make screenshots takes its pictures anew
 # make bench   figures for memory and speed
 # make matrix  the tests on the oldest and the newest Airflow and Python; PAIRS=all for each, TESTS=... for some
 
@@ -11,7 +12,7 @@ TESTS ?=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check bench matrix
+.PHONY: demo test check docs screenshots bench matrix
 
 demo: $(READY)
 	@$(BIN)/python scripts/demo.py $(PROJECT)
@@ -23,6 +24,14 @@ check: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+docs: $(READY)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --group docs
+	@rm -rf build/pages && mkdir -p build/pages && cp -R *.md docs build/pages
+	$(BIN)/zensical build --clean --strict
+
+screenshots: $(READY)
+	$(BIN)/python -m scripts.screenshots
 
 bench: $(READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --group bench

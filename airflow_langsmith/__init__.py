@@ -11,9 +11,7 @@ encoded parts, a manifest::
     links           buttons that lead from a task to LangSmith's UI
     arguments       what templates make of arguments, read back
     exceptions      errors as Airflow acts on them
-    windows         which stretch of time a task is about: [start, end), UTC          pure
-    schedules       the clock that a DAG's runs go by                                 pure
-    clocks          time zones, midnights and the days on which clocks change         pure, on pendulum
+    windows         windows of time, [start, end) in UTC                              pure, on pendulum
     airflow_sdk     Airflow's names, from wherever the installed release keeps them
     extras          which extra a store needs, and how to install it                  pure
     api             LangSmith's HTTP API, both versions, as pages of run records      no Airflow, no files

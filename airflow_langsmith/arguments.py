@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.messages import shortened
+from airflow_langsmith.messages import shorten
 
 # What reading JSON, or a value as Python prints it, raises; some texts are nested too deeply.
 _UNREADABLE = (ValueError, SyntaxError, TypeError, RecursionError, MemoryError)
@@ -183,6 +183,6 @@ def refusal(name: str, value: object, wanted: str, empty: str = "not given") -> 
     """Return the error for an argument that cannot be read."""
     wanted += f", or empty for {empty}" if empty else ""
     return ConfigurationError(
-        f"{name} is {shortened(repr(value), 200)}; it has to be {wanted}. Correct the DAG, or the template that gave "
+        f"{name} is {shorten(repr(value), 200)}; it has to be {wanted}. Correct the DAG, or the template that gave "
         "this."
     )

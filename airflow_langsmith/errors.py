@@ -48,10 +48,10 @@ from __future__ import annotations
 
 from typing import Any, ClassVar
 
-from airflow_langsmith.masking import masked
-from airflow_langsmith.messages import lay_out
+from airflow_langsmith.masking import mask_secrets
+from airflow_langsmith.messages import format_message
 
-NEVER = "A retry will not help."
+NO_RETRY = "A retry will not help."
 
 
 class LangSmithError(Exception):
@@ -66,7 +66,7 @@ class LangSmithError(Exception):
     where: str = ""
 
     def __init__(self, *args: Any) -> None:
-        super().__init__(*(masked(arg) if isinstance(arg, str) else arg for arg in args))
+        super().__init__(*(mask_secrets(arg) if isinstance(arg, str) else arg for arg in args))
 
     @property
     def message(self) -> str:
@@ -80,7 +80,7 @@ class LangSmithError(Exception):
 
     def __str__(self) -> str:
         """Lay the message out."""
-        return lay_out(self.message, self.where, "" if self.retriable else NEVER)
+        return format_message(self.message, self.where, "" if self.retriable else NO_RETRY)
 
 
 class ConfigurationError(LangSmithError, ValueError):
@@ -110,7 +110,7 @@ class ApiError(LangSmithError):
         # As they are masked above.
         self.status, self.method, self.path, self.detail, self.about, self.retry_after = self.args
         self.is_deprecated = False  # whether the answer said that this address will be removed
-        self.better_advice = ""  # in place of the kind's own, if more is known
+        self.specific_advice = ""  # in place of the kind's own, if more is known
 
     @property
     def message(self) -> str:
@@ -120,7 +120,7 @@ class ApiError(LangSmithError):
         reason = self.hint or (f"{detail}." if detail else "")
         said = f"{self.summary}: {reason}" if reason else f"{self.summary}."
         quoted = f": {detail}." if self.hint and detail else "."
-        advice = self.better_advice or self.advice
+        advice = self.specific_advice or self.advice
         return f"{said} {advice}\nStatus {self.status} to {self.method} {self.path}{about}{quoted}"
 
     @property
@@ -309,4 +309,4 @@ class BrokenManifestError(ManifestError):
     """The file in the manifest's place is no manifest; the next export replaces it."""
 
 
-GONE = (NotFoundError, UnsupportedError)  # what an address answers that this server has not, or not any more
+ADDRESS_GONE = (NotFoundError, UnsupportedError)  # what an address answers that this server has not, or not any more

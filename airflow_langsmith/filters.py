@@ -197,11 +197,11 @@ def and_(*filters: Expression) -> Filter:
     return _join("and", filters)
 
 
-def added(condition: Filter, given: str | None) -> str:
+def add_condition(condition: Filter, given: str | None) -> str:
     """
     Add a condition to a filter, if there is one.
 
-    >>> added(eq("is_root", True), None), added(eq("is_root", True), 'has(tags, "a")')
+    >>> add_condition(eq("is_root", True), None), add_condition(eq("is_root", True), 'has(tags, "a")')
     ('eq(is_root, true)', 'and(eq(is_root, true), has(tags, "a"))')
     """
     return str(and_(condition, given) if given else condition)
@@ -289,11 +289,11 @@ def failed() -> Filter:
     return eq("status", "error")
 
 
-def instant(moment: datetime) -> str:
+def format_time(moment: datetime) -> str:
     """
     Print a moment the one way both API versions read alike: UTC, microseconds, Z.
 
-    >>> instant(datetime(2025, 3, 1, tzinfo=UTC))
+    >>> format_time(datetime(2025, 3, 1, tzinfo=UTC))
     '2025-03-01T00:00:00.000000Z'
     """
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -320,7 +320,7 @@ def _value(value: Value) -> str | int | float | bool | None:
         case datetime():
             if value.tzinfo is None:
                 raise ConfigurationError(f"{value.isoformat()} has no time zone; write one, e.g. tzinfo=UTC.")
-            return instant(value)
+            return format_time(value)
         case timedelta():
             return f"{value.total_seconds():f}".rstrip("0").rstrip(".") + "s"
         case str() | bool() | int() | None if not isinstance(value, Filter):

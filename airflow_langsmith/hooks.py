@@ -16,17 +16,17 @@ from airflow_langsmith import arguments
 from airflow_langsmith.airflow_sdk import BaseHook, mask_secret
 from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
 from airflow_langsmith.api.dotted_order import tree_order
-from airflow_langsmith.api.hosts import address_of
+from airflow_langsmith.api.hosts import address_from_fields
 from airflow_langsmith.api.query import BEGINNING, FIELDS, RunQuery
 from airflow_langsmith.api.records import Feedback, Project, Run
 from airflow_langsmith.api.run_filter import RunFilter, RunFilterArguments
-from airflow_langsmith.api.settings import FIELDS as EXTRAS
+from airflow_langsmith.api.settings import EXTRA_FIELDS as EXTRAS
 from airflow_langsmith.api.settings import Settings
-from airflow_langsmith.api.ui_urls import named
+from airflow_langsmith.api.ui_urls import parse_run_reference
 from airflow_langsmith.connections import connection_of, extra_of
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.filters import Expression, thread
-from airflow_langsmith.messages import one_of
+from airflow_langsmith.messages import suggest
 from airflow_langsmith.provider_info import CONNECTION_TYPE
 from airflow_langsmith.views import view_of
 from airflow_langsmith.windows import TimeWindow
@@ -102,7 +102,7 @@ class LangSmithHook(BaseHook):
             mask_secret(connection.password)  # Airflow 3.0 does not, for connections of the environment
         try:
             extra = extra_of(connection, self.langsmith_conn_id)
-            host = address_of(connection.host, connection.port, connection.schema)
+            host = address_from_fields(connection.host, connection.port, connection.schema)
             settings = Settings.parse(
                 host=host, api_key=connection.password, extra=extra, conn_id=self.langsmith_conn_id
             )
@@ -111,7 +111,10 @@ class LangSmithHook(BaseHook):
             raise
         for name in sorted(set(extra) - set(EXTRAS)):
             self.log.warning(
-                "Connection %s: extra %r is unknown and ignored. %s", self.langsmith_conn_id, name, one_of(name, EXTRAS)
+                "Connection %s: extra %r is unknown and ignored. %s",
+                self.langsmith_conn_id,
+                name,
+                suggest(name, EXTRAS),
             )
         return settings
 
@@ -188,7 +191,7 @@ class LangSmithHook(BaseHook):
         :param project: Name or id of its project, which API v2 has to know; an address names it.
         :raises NotFoundError: where there is no such run.
         """
-        client, wanted = self.get_conn(), named(arguments.needed(run_id, "run_id"))
+        client, wanted = self.get_conn(), parse_run_reference(arguments.needed(run_id, "run_id"))
         if wanted.share_token:
             return client.shared_run(wanted.share_token, wanted.run_id)
         place = arguments.text(project, "project") or wanted.project_id

@@ -16,7 +16,7 @@ import re
 from typing import Any
 from urllib.parse import quote
 
-from airflow_langsmith.messages import shortened
+from airflow_langsmith.messages import shorten
 
 DETAIL_LIMIT = 500  # characters of the server's own words
 PAGE_LIMIT = 150  # characters of a page that is not LangSmith's JSON; proxies answer with whole pages
@@ -30,11 +30,11 @@ _SECRETS = (
 )
 
 
-def masked(text: str) -> str:
+def mask_secrets(text: str) -> str:
     """
     Mask what looks like a secret: keys of LangSmith, public links, and what addresses have beside a place.
 
-    >>> masked("no run at https://smith.langchain.com/public/0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b/r")
+    >>> mask_secrets("no run at https://smith.langchain.com/public/0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b/r")
     'no run at https://smith.langchain.com/public/***/r'
     """
     for pattern, mask in _SECRETS:
@@ -42,11 +42,11 @@ def masked(text: str) -> str:
     return text
 
 
-def without(content: bytes, *secrets: str) -> bytes:
+def mask_values(content: bytes, *secrets: str) -> bytes:
     """
     Mask secrets that a server echoes, in whatever way it writes them.
 
-    >>> without(b'{"detail": "no run 0F9F5A3E0C9B"}', "0f9f5a3e-0c9b", "")
+    >>> mask_values(b'{"detail": "no run 0F9F5A3E0C9B"}', "0f9f5a3e-0c9b", "")
     b'{"detail": "no run ***"}'
     """
     forms = {
@@ -62,24 +62,26 @@ def without(content: bytes, *secrets: str) -> bytes:
     return re.sub(every, MASK.encode(), content, flags=re.IGNORECASE)
 
 
-def server_words(status: int, body: bytes) -> str:
+def server_message(status: int, body: bytes) -> str:
     """
     Return what a server says of a refusal.
 
     A refusal (4xx) is about the question, which is the user's own. Another answer may hold data: nothing of it is told.
 
-    >>> server_words(400, b'{"detail": "limit is too large"}'), server_words(500, b'{"detail": "cannot sort row ..."}')
-    ('limit is too large', '')
+    >>> server_message(400, b'{"detail": "limit is too large"}')
+    'limit is too large'
+    >>> server_message(500, b'{"detail": "cannot sort row ..."}')
+    ''
     """
     if not 400 <= status < 500:  # noqa: PLR2004
         return ""
-    document = json_of(body)
+    document = parse_json(body)
     if document is None:
-        return shortened(body.decode("utf-8", "replace"), PAGE_LIMIT)
-    return shortened(_sentence(document), DETAIL_LIMIT)
+        return shorten(body.decode("utf-8", "replace"), PAGE_LIMIT)
+    return shorten(_sentence(document), DETAIL_LIMIT)
 
 
-def json_of(body: bytes) -> Any:
+def parse_json(body: bytes) -> Any:
     """Read a body as JSON; None if it is none."""
     try:
         return json.loads(body)
@@ -87,11 +89,11 @@ def json_of(body: bytes) -> Any:
         return None
 
 
-def kind_of(body: bytes) -> str:
+def describe_body(body: bytes) -> str:
     """
     Say what a body is, without a word of it.
 
-    >>> kind_of(b"<html>"), kind_of(b""), kind_of(b'{"runs": [')
+    >>> describe_body(b"<html>"), describe_body(b""), describe_body(b'{"runs": [')
     ('it is a page of HTML or XML', 'it is empty', 'it has 10 bytes')
     """
     if not body.strip():

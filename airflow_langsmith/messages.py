@@ -24,7 +24,7 @@ _LONG_WORD = re.compile(r"(\S{1100})\S+")  # keys of objects have 1024 bytes
 _DRAWN = "  "  # what a line begins with that stays as it is: a marked filter
 
 
-def lay_out(*texts: str) -> str:
+def format_message(*texts: str) -> str:
     r"""
     Put each sentence on lines of its own, none over 90 characters, the first one at the edge.
 
@@ -32,7 +32,7 @@ def lay_out(*texts: str) -> str:
     broken, so that ids and addresses can be copied; one that is longer than any of these is cut. Marks that no log can
     show, or that would move its cursor, are replaced one by one.
 
-    >>> print(lay_out("There is no view 'run'. Did you mean 'runs'?", "A retry will not help."))
+    >>> print(format_message("There is no view 'run'. Did you mean 'runs'?", "A retry will not help."))
     There is no view 'run'.
       Did you mean 'runs'?
       A retry will not help.
@@ -55,18 +55,18 @@ def lay_out(*texts: str) -> str:
     return "\n".join(lines).removeprefix(PREFIX)
 
 
-def shortened(text: str, max_characters: int) -> str:
+def shorten(text: str, max_characters: int) -> str:
     """
     Return the text, or its beginning where it is longer, without the marks that a log cannot show.
 
-    >>> shortened("connection refused by the host", 12)
+    >>> shorten("connection refused by the host", 12)
     'connection…'
     """
     line = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
     return line if len(line) <= max_characters else line[: max_characters - 1].rstrip() + "…"
 
 
-def marked(text: str, place: int) -> str:
+def mark_position(text: str, place: int) -> str:
     """Show the line of a text with a mark under one of its characters, for the error about it; cut where it is long."""
     before, after = text[:place].rpartition("\n")[2], text[place:].partition("\n")[0]
     room = MAX_LINE - len(_DRAWN)
@@ -95,11 +95,11 @@ def did_you_mean(written: object, known: Iterable[str]) -> str:
     return f"Did you mean {by_plain[close[0]]!r}?" if close else ""
 
 
-def one_of(written: object, known: Iterable[str]) -> str:
+def suggest(written: object, known: Iterable[str]) -> str:
     """
     Return what to write in place of an unknown name: the closest one first, all of them last.
 
-    >>> one_of("wirte", ["write", "skip", "fail"])
+    >>> suggest("wirte", ["write", "skip", "fail"])
     "Did you mean 'write'? It is one of write, skip, fail."
     """
     names = list(known)

@@ -28,7 +28,7 @@ from airflow_langsmith.api.query import BEGINNING
 from airflow_langsmith.errors import ConfigurationError, LangSmithError
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithProjectLink
-from airflow_langsmith.messages import lay_out
+from airflow_langsmith.messages import format_message
 from airflow_langsmith.operators.base import LangSmithRunsOperator
 from airflow_langsmith.operators.literals import check_literals
 from airflow_langsmith.operators.report import period
@@ -133,7 +133,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         if result["url"] != self.langsmith_url:
             self.show_link(context, result["url"])
         if outcome.state == "failed":
-            raise FailWhenError(lay_out(outcome.line))
+            raise FailWhenError(format_message(outcome.line))
         now = self._clock.now()
         if outcome.state == "waiting" and now >= self._times_out_at:
             raise AirflowSensorTimeout(_not_met(self.timeout, outcome.line))
@@ -158,7 +158,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
                 self.langsmith_url = given["result"]["url"]
                 return given["result"]
             case "failed":
-                raise FailWhenError(lay_out(line))
+                raise FailWhenError(format_message(line))
             case "timeout":
                 raise self._overdue(line)
             case "error" if given.get("retriable"):
@@ -190,7 +190,9 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         return self.never_fail and not isinstance(error, AirflowFailException | AirflowTaskTimeout)
 
     def _skip(self, error: BaseException) -> AirflowSkipException:
-        return AirflowSkipException(lay_out(f"{'soft_fail' if self.soft_fail else 'never_fail'} is set.", str(error)))
+        return AirflowSkipException(
+            format_message(f"{'soft_fail' if self.soft_fail else 'never_fail'} is set.", str(error))
+        )
 
     def _begin(self, context: Context) -> Watch:
         """Make what is looked at, and go on from the last look if that was in another process."""
@@ -278,7 +280,7 @@ def _try_number(context: Context) -> int:
 
 
 def _not_met(seconds: float, last_check: str) -> str:
-    return lay_out(f"Condition not met within {seconds:.0f} s. Last check: {last_check}")
+    return format_message(f"Condition not met within {seconds:.0f} s. Last check: {last_check}")
 
 
 def _optional_condition(value: object, name: str) -> Condition | None:

@@ -160,12 +160,12 @@ class World:
                 return result
             reply = None
             if isinstance(step, RateLimited):
-                self.pacer.hold(self.clock.now, step.seconds)
+                self.pacer.pause(self.clock.now, step.seconds)
             elif isinstance(step, Pause):
                 yield step.seconds
             elif isinstance(step, Request):
-                with self.pacer.line_up(owner, step.pages_left) as place:
-                    while wait := self.pacer.wait(place, self.clock.now):
+                with self.pacer.enqueue(owner, step.pages_left) as place:
+                    while wait := self.pacer.seconds_to_wait(place, self.clock.now):
                         yield wait
                 way = self.chance.uniform(0, DRIFT)
                 yield way
@@ -180,7 +180,7 @@ class World:
                     reply = Response(200, {}, self.answer(step))
                 if seconds is not None:
                     seconds.append(self.clock.now - place.sent)
-                self.pacer.answered(place, self.clock.now, refused=wait > 0)
+                self.pacer.record_answer(place, self.clock.now, refused=wait > 0)
 
     def _queued(self) -> float:
         """Give the seconds until the server begins to work on a request."""
@@ -222,11 +222,11 @@ class World:
                 changes = self.limit.changes
                 yield from self.drive(walk.next_page(), seconds=seconds)
                 left = seconds[-1] * sum(other.pages_left for other in walks)
-                wanted = cursors_wanted(self.pacer.needed, left, most, is_start=not self.limit.changes)
+                wanted = cursors_wanted(self.pacer.useful_concurrency, left, most, is_start=not self.limit.changes)
                 self.limit.add_page(seconds[-1], changes, len(reading()), wanted)
                 others = [other.pages_left for other in walks if other is not walk and not other.done]
                 parts = parts_of(walk.pages_left, others, min(wanted, self.limit.cursors))
-                for older in walk.share(parts) if parts > 1 else ():
+                for older in walk.split_off(parts) if parts > 1 else ():
                     self.clock.start(cursor(older))
 
         self.clock.start(cursor(Pagination(query, VersionNegotiator(Settings(api_version="v2")))))

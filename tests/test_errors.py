@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 import airflow_langsmith.triggers
 from airflow_langsmith import errors
 from airflow_langsmith.api.flow import Backoff
-from airflow_langsmith.api.statuses import error_for, seconds_from
+from airflow_langsmith.api.statuses import error_for, parse_retry_after
 from airflow_langsmith.errors import ApiError, LangSmithError
 from airflow_langsmith.messages import MAX_LINE
 from tests.wording import words
@@ -146,7 +146,7 @@ def test_a_redirect_is_explained() -> None:
 )
 def test_retry_after_in_seconds(header: str | None, seconds: float | None) -> None:
     """Retry-After is read in seconds; nonsense is as if it were not there."""
-    assert seconds_from(header) == seconds
+    assert parse_retry_after(header) == seconds
 
 
 @given(
@@ -157,15 +157,15 @@ def test_retry_after_in_seconds(header: str | None, seconds: float | None) -> No
 )
 def test_no_retry_after_is_an_error_of_its_own(header: str) -> None:
     """Whatever a proxy writes there, it is a time to wait or nothing."""
-    seconds = seconds_from(header)
+    seconds = parse_retry_after(header)
     assert seconds is None or 0 <= seconds < math.inf
     assert 0 <= Backoff(retries=1).seconds(5000, seconds) <= 121
 
 
 def test_retry_after_as_a_date() -> None:
     """Retry-After may be a date; one that is past means now."""
-    assert 50 < (seconds_from(email.utils.formatdate(time.time() + 60, usegmt=True)) or 0) <= 60
-    assert seconds_from(email.utils.formatdate(time.time() - 60, usegmt=True)) == 0
+    assert 50 < (parse_retry_after(email.utils.formatdate(time.time() + 60, usegmt=True)) or 0) <= 60
+    assert parse_retry_after(email.utils.formatdate(time.time() - 60, usegmt=True)) == 0
 
 
 @pytest.mark.parametrize("kind", leaves(), ids=lambda kind: kind.__name__)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import airflow_langsmith
 from airflow_langsmith.errors import ConfigurationError, TransportError
-from airflow_langsmith.messages import MAX_LINE, PREFIX, did_you_mean, lay_out, marked, one_of, shortened
+from airflow_langsmith.messages import MAX_LINE, PREFIX, did_you_mean, format_message, mark_position, shorten, suggest
 
 PACKAGE = Path(airflow_langsmith.__file__).parent
 WORDS = st.text("abcXYZ/:'[](){}=-_.,!?0é", min_size=1, max_size=60)
@@ -21,7 +21,7 @@ SENTENCES = st.lists(WORDS, min_size=1, max_size=40).map(" ".join)
 @given(st.lists(SENTENCES, min_size=1, max_size=4).map("\n".join))
 def test_no_line_is_long_and_no_word_is_lost(text: str) -> None:
     """No line is over 90 characters, the first with its class, unless it is a word; no word is broken or missing."""
-    laid_out = lay_out(text)
+    laid_out = format_message(text)
     assert laid_out.split() == text.split()
     first, *others = laid_out.splitlines()
     assert len(PREFIX + first) <= MAX_LINE or len(first.split()) == 1
@@ -31,13 +31,13 @@ def test_no_line_is_long_and_no_word_is_lost(text: str) -> None:
 @given(SENTENCES)
 def test_a_message_within_a_message_stays_as_it_is(text: str) -> None:
     """What is laid out once is not laid out again."""
-    assert lay_out(lay_out(text)) == lay_out(text)
+    assert format_message(format_message(text)) == format_message(text)
 
 
 def test_each_sentence_has_its_own_line() -> None:
     """What happened is at the edge, what follows is indented; abbreviations, dots and addresses end no sentence."""
     text = "No project 'a'. Write e.g. +00:00 or a ... b. See https://example.com/a.b?c=d. Did you? Yes! End"
-    assert lay_out(text).splitlines() == [
+    assert format_message(text).splitlines() == [
         "No project 'a'.",
         "  Write e.g. +00:00 or a ... b.",
         "  See https://example.com/a.b?c=d.",
@@ -51,12 +51,12 @@ def test_each_sentence_has_its_own_line() -> None:
 def test_a_mark_is_under_its_character_and_in_sight(text: str, data: st.DataObject) -> None:
     """Whatever the length of a filter, what is shown of it fits, and the mark is under the place."""
     place = data.draw(st.integers(0, len(text)))
-    shown, mark = marked(text, place).split("\n")
+    shown, mark = mark_position(text, place).split("\n")
     assert len(shown) <= MAX_LINE
     assert len(mark) <= MAX_LINE + 1
     if place < len(text):
         assert shown[len(mark) - 1] == text[place]
-    kept = lay_out(f"It is none.\n{marked(text, place)}\nWrite another.").splitlines()
+    kept = format_message(f"It is none.\n{mark_position(text, place)}\nWrite another.").splitlines()
     assert kept[1:3] == [shown, mark]
 
 
@@ -81,14 +81,14 @@ def test_the_closest_name(written: object, known: list[str], meant: str | None) 
 
 def test_the_list_comes_last() -> None:
     """All names follow the closest one."""
-    assert one_of("tracs", ["runs", "traces"]) == "Did you mean 'traces'? It is one of runs, traces."
-    assert one_of("zebra", ["runs", "traces"]) == "It is one of runs, traces."
+    assert suggest("tracs", ["runs", "traces"]) == "Did you mean 'traces'? It is one of runs, traces."
+    assert suggest("zebra", ["runs", "traces"]) == "It is one of runs, traces."
 
 
 @given(st.text(max_size=200), st.integers(2, 100))
 def test_what_is_shortened_is_one_short_line(text: str, room: int) -> None:
     """A shortened text is within its room, and one line."""
-    line = shortened(text, room)
+    line = shorten(text, room)
     assert len(line) <= room
     assert len(line.splitlines()) <= 1
 

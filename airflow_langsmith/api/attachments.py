@@ -8,13 +8,13 @@ from functools import partial
 from pathlib import Path
 
 from airflow_langsmith.api.flow import Backoff, Flow, Response
-from airflow_langsmith.api.media_types import told, type_of
-from airflow_langsmith.api.payloads import Blob, fetch
+from airflow_langsmith.api.media_types import guess_type, type_and_size
+from airflow_langsmith.api.payloads import Blob, fetch_blobs
 from airflow_langsmith.api.records import Attachment, Run
 from airflow_langsmith.errors import TransportError
 
 # Bytes of one file. LangSmith documents no limit; eight of them at once still fit on the disk of a small worker.
-LARGEST = 256 * 1024 * 1024
+MAX_ATTACHMENT_BYTES = 256 * 1024 * 1024
 
 _ADVICE = "Or go on without it by payloads='flag', or only list the attachments by attachments='list'."
 
@@ -28,7 +28,7 @@ class Link:
 
 
 @dataclass(frozen=True)
-class Attached:
+class LinkedAttachment:
     """An attachment, the run it belongs to, and the way to it."""
 
     run: Run
@@ -36,7 +36,7 @@ class Attached:
     link: Link
 
 
-def attach(run: Run, links: Mapping[str, Link]) -> list[Attached]:
+def list_attachments(run: Run, links: Mapping[str, Link]) -> list[LinkedAttachment]:
     """
     List the attachments of a run in it, by name, and give the ways to them.
 
@@ -45,14 +45,14 @@ def attach(run: Run, links: Mapping[str, Link]) -> list[Attached]:
     """
     found = []
     for name, link in sorted(links.items()):
-        type_, size = told(link.type)
-        found.append(Attached(run, Attachment(name=name, type=type_ or type_of(name), size=size), link))
+        type_, size = type_and_size(link.type)
+        found.append(LinkedAttachment(run, Attachment(name=name, type=type_ or guess_type(name), size=size), link))
     run.attachments = [one.attachment for one in found] or None
     return found
 
 
-def download(
-    attached: Sequence[Attached],
+def download_attachments(
+    attached: Sequence[LinkedAttachment],
     directory: Path,
     land: Callable[[Attachment, Path], None],
     backoff: Backoff,
@@ -62,9 +62,9 @@ def download(
     """
     Download attachments into files of a directory, some at a time; ``land`` is given each, and removes it.
 
-    One that cannot be had fails all, or with ``flag`` is marked as :func:`fetch` does.
+    One that cannot be had fails all, or with ``flag`` is marked as :func:`fetch_blobs` does.
     """
-    yield from fetch(
+    yield from fetch_blobs(
         [
             Blob(
                 one.run,
@@ -72,7 +72,7 @@ def download(
                 one.link.url,
                 partial(_taken, one.attachment, directory / f"attachment-{number}", land),
                 type=one.attachment.type,
-                largest=LARGEST,
+                largest=MAX_ATTACHMENT_BYTES,
                 into=directory / f"attachment-{number}",
                 advice=_ADVICE,
             )

@@ -20,7 +20,7 @@ from typing import Any
 
 from msgspec import Raw
 
-from airflow_langsmith.api.attachments import Attached, Link, attach
+from airflow_langsmith.api.attachments import Link, LinkedAttachment, list_attachments
 from airflow_langsmith.api.decoding import NULL
 from airflow_langsmith.api.payloads import Blob, json_blob, text_blob
 from airflow_langsmith.api.records import Run
@@ -42,7 +42,7 @@ def are_in(run: Any) -> bool:
 
 def read(
     run: Any, wanted: Collection[str], derive: Derive, files: Any, prefix: str = ""
-) -> tuple[list[Blob], list[Attached]]:
+) -> tuple[list[Blob], list[LinkedAttachment]]:
     """
     Read the links of a run, and take them out of it, because they are secrets, and what was sent in place of payloads.
 
@@ -54,7 +54,7 @@ def read(
     links, attached = _payload_links(run), []
     if isinstance(files, dict):
         named = {name.removeprefix(prefix): _link(link) for name, link in files.items() if name.startswith(prefix)}
-        attached = attach(run, named)
+        attached = list_attachments(run, named)
     else:
         run.attachments = None
         links |= {"attachments": _NOWHERE} if files else {}

@@ -6,7 +6,7 @@ from io import SEEK_END, BytesIO
 from types import TracebackType
 from typing import BinaryIO, Self
 
-from airflow_langsmith.api.encodings import PackingError, Unpacker, unpacker
+from airflow_langsmith.api.encodings import DecompressionError, Decompressor, decompressor
 from airflow_langsmith.api.flow import Request
 from airflow_langsmith.errors import LargePayloadError
 
@@ -35,7 +35,7 @@ class Body:
         self._size = 0
         self._part: list[bytes] = []
         self._part_size = 0
-        self._unpacker: Unpacker | None = None
+        self._unpacker: Decompressor | None = None
 
     def __enter__(self) -> Self:
         """Begin."""
@@ -66,7 +66,7 @@ class Body:
         packed = b"".join(self._part)
         self._part, self._part_size = [], 0
         if packed and self._unpacker is None:
-            self._unpacker = unpacker(self._encoding)
+            self._unpacker = decompressor(self._encoding)
         if self._unpacker and not self.is_enough:
             for piece in self._unpacker.pieces(packed, min(LARGEST_PIECE, self._largest + 1 - self._size)):
                 self._keep(piece)
@@ -81,7 +81,7 @@ class Body:
         """
         self.unpack()
         if self._unpacker and not self._unpacker.is_whole and not self.is_enough:
-            raise PackingError("the body is cut short")
+            raise DecompressionError("the body is cut short")
         return self._file.getvalue() if isinstance(self._file, BytesIO) else b""
 
     def _keep(self, piece: bytes) -> None:
@@ -89,7 +89,7 @@ class Body:
         if self._size > self._largest:
             if self._is_success:
                 raise LargePayloadError(
-                    f"The answer to {self._request.named_about} is over {self._largest / 2**20:.3g} MB, which is the "
+                    f"The answer to {self._request.description} is over {self._largest / 2**20:.3g} MB, which is the "
                     "most that is taken here."
                 )
             self.is_enough = True

@@ -16,32 +16,32 @@ from datetime import datetime, timedelta
 from http import HTTPStatus
 from typing import Generic, Self, TypeVar
 
-from airflow_langsmith.api import census, reads
+from airflow_langsmith.api.feedback import FeedbackPagination
 from airflow_langsmith.api.flow import (
     Answer,
     Backoff,
     Flow,
+    Pages,
     Pause,
     RateLimited,
     Reply,
     Request,
+    RequestBatch,
     Response,
     Step,
-    Together,
 )
-from airflow_langsmith.api.ids import IdSet
 from airflow_langsmith.api.negotiation import VersionNegotiator
-from airflow_langsmith.api.pagination import Pagination
+from airflow_langsmith.api.pagination import DistinctRuns, Pagination
+from airflow_langsmith.api.projects import find_project, list_projects, read_retention
 from airflow_langsmith.api.query import FIELDS, RunQuery
-from airflow_langsmith.api.rate_limit import Place, RateLimiter, rate_limiter_for
+from airflow_langsmith.api.rate_limit import QueuedRequest, RateLimiter, rate_limiter_for
 from airflow_langsmith.api.records import Feedback, Info, Page, Project, Run
-from airflow_langsmith.api.retention import read_retention
+from airflow_langsmith.api.runs import count_runs, read_run, read_shared
 from airflow_langsmith.api.settings import Settings
-from airflow_langsmith.api.single import read_run, read_shared
 from airflow_langsmith.api.transport import AsyncTransport, Transport
 from airflow_langsmith.api.wait_clock import WaitClock
 from airflow_langsmith.errors import LangSmithError
-from airflow_langsmith.messages import MAX_LINE, shortened
+from airflow_langsmith.messages import MAX_LINE, shorten
 
 log = logging.getLogger(__name__)
 
@@ -72,30 +72,30 @@ class _Driven:
         return self._waits.seconds
 
     @property
-    def waited_by_thread(self) -> float:
+    def thread_waited_seconds(self) -> float:
         """How long this thread waited, in seconds, for the same."""
         return self._waits.seconds_of_thread
 
-    def needed(self, tier: str) -> float:
+    def useful_concurrency(self, tier: str) -> float:
         """How many requests have to be under way at a time to use a budget up."""
-        return self._pacer(tier).needed
+        return self._pacer(tier).useful_concurrency
 
     def _pacer(self, tier: str) -> RateLimiter:
         return rate_limiter_for(self.settings.api_url, self.settings.api_key, tier, self.settings.requests_per_10s)
 
     def _wait_out(self, pause: Pause) -> float:
         """Give the seconds to wait; where all who share a budget have to, its pacer sees to it, for us too."""
-        log.warning("%s", shortened(f"Waiting {pause.seconds:.1f} s {pause.why}", MAX_LINE))
+        log.warning("%s", shorten(f"Waiting {pause.seconds:.1f} s {pause.why}", MAX_LINE))
         if isinstance(pause, RateLimited):
-            self._pacer(pause.tier).hold(time.monotonic(), pause.seconds)
+            self._pacer(pause.tier).pause(time.monotonic(), pause.seconds)
             return 0.0
         return pause.seconds
 
-    def _noted(self, reply: Answer, request: Request, place: Place) -> Answer:
+    def _noted(self, reply: Answer, request: Request, place: QueuedRequest) -> Answer:
         self._asked.append(request.tier)
         if isinstance(reply, Response):
             refused = reply.status == HTTPStatus.TOO_MANY_REQUESTS
-            self._pacer(request.tier).answered(place, time.monotonic(), refused=refused)
+            self._pacer(request.tier).record_answer(place, time.monotonic(), refused=refused)
             told = (self.settings.api_url, request.tier)
             if reply.is_deprecated and told not in _ANNOUNCED:
                 _ANNOUNCED.add(told)
@@ -105,10 +105,10 @@ class _Driven:
     def _announce(self, request: Request, reply: Response) -> None:
         """Say that an address will be removed, and what to do about it."""
         if self.settings.api_version == "v1":
-            todo = f"Set api_version to auto or v2 in {self.settings.named}"
+            todo = f"Set api_version to auto or v2 in {self.settings.connection_name}"
         else:
             todo = "There is nothing to do: this package changes to what takes its place"
-        log.warning("LangSmith removes %s on %s", request.named, _day(reply.headers.get("sunset", "")))
+        log.warning("LangSmith removes %s on %s", request.name, _day(reply.headers.get("sunset", "")))
         log.warning(todo)
 
 
@@ -142,7 +142,7 @@ class LangSmithClient(_Driven):
         """Close the connections."""
         self._transport.close()
 
-    def until(self, stop: threading.Event) -> Self:
+    def stopped_by(self, stop: threading.Event) -> Self:
         """Give this same client to threads that have to end when told: it raises :class:`StoppedError` then."""
         client = copy.copy(self)
         client._stop = stop  # noqa: SLF001  # our own
@@ -163,38 +163,34 @@ class LangSmithClient(_Driven):
     def project(self, name_or_id: str) -> Project:
         """Find a project by exact name or id; asked once, then remembered."""
         if name_or_id not in self._projects:
-            self._projects[name_or_id] = self.drive(reads.find_project(name_or_id, self.negotiator.backoff))
+            self._projects[name_or_id] = self.drive(find_project(name_or_id, self.negotiator.backoff))
         return self._projects[name_or_id]
 
     def projects(self, name_contains: str | None = None) -> Iterator[Project]:
         """List projects."""
-        listing = reads.list_projects(name_contains, self.negotiator.backoff)
-        while not listing.done:
-            yield from self.drive(listing.next_page())
+        return self._items(list_projects(name_contains, self.negotiator.backoff))
 
     def retention(self, project: Project) -> timedelta:
         """Tell how long the traces of a project are kept at most."""
         return self.drive(read_retention(project, Backoff(retries=0)))
 
-    def walk(self, query: RunQuery) -> Pagination:
-        """Prepare to read a query page by page: ``client.drive(walk.next_page())`` until ``walk.done``."""
+    def pagination(self, query: RunQuery) -> Pagination:
+        """Prepare to read a query page by page: ``client.drive(pagination.next_page())`` until ``pagination.done``."""
         return Pagination(query, self.negotiator)
 
     def pages(self, query: RunQuery) -> Iterator[Page]:
         """Read a query page by page, newest run first."""
-        walk = self.walk(query)
+        walk = self.pagination(query)
         while not walk.done:
             yield self.drive(walk.next_page())
 
     def runs(self, query: RunQuery) -> Iterator[Run]:
         """Read a query run by run, each once."""
-        ids = IdSet()
-        for page in self.pages(query):
-            yield from ids.new_of(page.runs)
+        return self._items(DistinctRuns(query, self.negotiator))
 
     def count(self, query: RunQuery) -> int:
         """Count the runs of a query."""
-        return self.drive(census.count(query, self.negotiator))
+        return self.drive(count_runs(query, self.negotiator))
 
     def run(self, run_id: str, project: Project | None = None, fields: tuple[str, ...] = FIELDS) -> Run:
         """Read one run; v2 has to know its project."""
@@ -213,11 +209,12 @@ class LangSmithClient(_Driven):
         created: tuple[datetime | None, datetime | None] = (None, None),
     ) -> Iterator[Feedback]:
         """List feedback, each once, created in ``[after, before)``; of no runs there is none."""
-        walk = reads.FeedbackPagination(
-            self.negotiator.backoff, project=project, run_ids=run_ids, keys=keys, created=created
-        )
-        while not walk.done:
-            yield from self.drive(walk.next_page())
+        backoff = self.negotiator.backoff
+        return self._items(FeedbackPagination(backoff, project=project, run_ids=run_ids, keys=keys, created=created))
+
+    def _items(self, pages: Pages[T]) -> Iterator[T]:
+        while not pages.done:
+            yield from self.drive(pages.next_page())
 
     def drive(self, flow: Flow[T]) -> T:
         """Push a flow to its result."""
@@ -232,7 +229,7 @@ class LangSmithClient(_Driven):
                 error.where = self.settings.about
                 raise
             self._sleep(0.0)
-            if isinstance(step, Together):
+            if isinstance(step, RequestBatch):
                 with ThreadPoolExecutor(len(step.requests)) as threads, self._ending_them():
                     reply = list(threads.map(self._ask, step.requests))
             elif isinstance(step, Request):
@@ -254,8 +251,8 @@ class LangSmithClient(_Driven):
 
     def _ask(self, request: Request) -> Answer:
         pacer = self._pacer(request.tier)
-        with pacer.line_up(self._owner, request.pages_left) as place:
-            while wait := pacer.wait(place, time.monotonic()):
+        with pacer.enqueue(self._owner, request.pages_left) as place:
+            while wait := pacer.seconds_to_wait(place, time.monotonic()):
                 with self._waits:
                     self._sleep(wait)
         return self._noted(self._transport.send(request), request, place)
@@ -306,20 +303,14 @@ class AsyncLangSmithClient(_Driven):
     async def project(self, name_or_id: str) -> Project:
         """Find a project by exact name or id; asked once, then remembered."""
         if name_or_id not in self._projects:
-            self._projects[name_or_id] = await self.drive(reads.find_project(name_or_id, self.negotiator.backoff))
+            self._projects[name_or_id] = await self.drive(find_project(name_or_id, self.negotiator.backoff))
         return self._projects[name_or_id]
-
-    async def pages(self, query: RunQuery) -> AsyncIterator[Page]:
-        """Read a query page by page, newest run first."""
-        walk = Pagination(query, self.negotiator)
-        while not walk.done:
-            yield await self.drive(walk.next_page())
 
     async def runs(self, query: RunQuery) -> AsyncIterator[Run]:
         """Read a query run by run, each once."""
-        ids = IdSet()
-        async for page in self.pages(query):
-            for run in ids.new_of(page.runs):
+        runs = DistinctRuns(query, self.negotiator)
+        while not runs.done:
+            for run in await self.drive(runs.next_page()):
                 yield run
 
     async def drive(self, flow: Flow[T]) -> T:
@@ -336,7 +327,7 @@ class AsyncLangSmithClient(_Driven):
             step = await asyncio.to_thread(_advance, flow, reply)
             if isinstance(step, _End):
                 return step.result
-            if isinstance(step, Together):
+            if isinstance(step, RequestBatch):
                 reply = list(await asyncio.gather(*map(self._ask, step.requests)))
             elif isinstance(step, Request):
                 reply = await self._ask(step)
@@ -347,7 +338,7 @@ class AsyncLangSmithClient(_Driven):
     async def _ask(self, request: Request) -> Answer:
         pacer = self._pacer(request.tier)
         async with self._transport.turn():
-            with pacer.line_up(self._owner, request.pages_left) as place:
-                while wait := pacer.wait(place, time.monotonic()):  # noqa: ASYNC110  # others are threads, without events
+            with pacer.enqueue(self._owner, request.pages_left) as place:
+                while wait := pacer.seconds_to_wait(place, time.monotonic()):  # noqa: ASYNC110  # others are threads, without events
                     await asyncio.sleep(wait)
             return self._noted(await self._transport.send(request), request, place)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-LOWEST_RATE = 32 * 1024  # bytes a second; what comes more slowly than that, after `timeout` seconds, is given up
+MIN_BYTES_PER_SECOND = 32 * 1024  # an answer that comes more slowly, after `timeout` seconds, is given up
 
 
 class Deadline:
@@ -33,4 +33,4 @@ class Deadline:
 
     def extend(self, received: int) -> None:
         """Count bytes that came."""
-        self.at += received / LOWEST_RATE
+        self.at += received / MIN_BYTES_PER_SECOND

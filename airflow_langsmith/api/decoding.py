@@ -15,11 +15,11 @@ from uuid import UUID
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.api.json_repair import DEEPEST, as_json, as_shallow, as_utf8
+from airflow_langsmith.api.json_repair import MAX_DEPTH, limit_depth, repair_json, repair_utf8
 from airflow_langsmith.api.records import Project, Run
 from airflow_langsmith.errors import PayloadError, TransportError
-from airflow_langsmith.masking import kind_of
-from airflow_langsmith.messages import shortened
+from airflow_langsmith.masking import describe_body
+from airflow_langsmith.messages import shorten
 
 T = TypeVar("T")
 
@@ -37,18 +37,18 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str, *, levels:
     :raises TransportError: for what is no JSON, as an answer cut short is.
     :raises PayloadError: for JSON of another shape.
     """
-    whole = as_utf8(body)
+    whole = repair_utf8(body)
     try:
         return decoder.decode(_on_one_line(whole))
     except (msgspec.DecodeError, RecursionError) as refusal:
         error: Exception = refusal
-    for mend in (as_json, partial(as_shallow, levels=levels + DEEPEST)):
+    for mend in (repair_json, partial(limit_depth, levels=levels + MAX_DEPTH)):
         whole = mend(whole)
         try:
             return decoder.decode(_on_one_line(whole))
         except (msgspec.DecodeError, RecursionError) as refusal:
             error = refusal
-    problem = f"({error}) [{about}]; {kind_of(body)}"  # msgspec tells the place, and quotes no value
+    problem = f"({error}) [{about}]; {describe_body(body)}"  # msgspec tells the place, and quotes no value
     if isinstance(error, msgspec.ValidationError):
         raise PayloadError(
             f"LangSmith's answer is not of the shape its API documents{_record(whole, error)} {problem}. "
@@ -79,7 +79,7 @@ class _Record(msgspec.Struct):
     id: str
 
 
-def field(read: Callable[[str], T], text: str, name: str, of: str) -> T:
+def parse_field(read: Callable[[str], T], text: str, name: str, of: str) -> T:
     """
     Read a field of a record that came as text.
 
@@ -88,7 +88,7 @@ def field(read: Callable[[str], T], text: str, name: str, of: str) -> T:
     with suppress(ValueError, OverflowError):
         return read(text)
     raise PayloadError(  # outside of the handler: what it caught quotes the text
-        f"LangSmith's answer cannot be read: the {name} of {shortened(of, 60)} is no {_KINDS[name]}. Leave the column "
+        f"LangSmith's answer cannot be read: the {name} of {shorten(of, 60)} is no {_KINDS[name]}. Leave the column "
         "out, or narrow the query to other runs, and tell us."
     )
 
@@ -98,11 +98,11 @@ def _on_one_line(body: bytes) -> bytes:
     return msgspec.json.format(body, indent=-1) if b"\n" in body or b"\r" in body else body
 
 
-def moment(text: str | None) -> datetime | None:
+def parse_time(text: str | None) -> datetime | None:
     """
     Read a time of either version: v1 writes UTC without a zone, v2 with one. Below the microsecond it is cut off.
 
-    >>> moment("2024-04-29T00:49:12.090000")
+    >>> parse_time("2024-04-29T00:49:12.090000")
     datetime.datetime(2024, 4, 29, 0, 49, 12, 90000, tzinfo=datetime.timezone.utc)
     """
     if not text:
@@ -115,7 +115,7 @@ def moment(text: str | None) -> datetime | None:
     return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def finite(digits: str) -> float | str:
+def parse_float(digits: str) -> float | str:
     """Read a number with a fraction or exponent; one that no float holds stays its digits, as text."""
     number = float(digits)
     return number if math.isfinite(number) else digits
@@ -128,7 +128,7 @@ def _moments(texts: list[str]) -> list[Any]:
     if printed.count("Z") == len(texts) and set(map(len, texts)) == {len("2024-04-29T00:49:12.090000Z") - len(zone)}:
         with suppress(msgspec.DecodeError):  # another zone, or no time at all
             return _MOMENTS.decode(f'["{printed}"]')
-    return list(map(moment, texts))
+    return list(map(parse_time, texts))
 
 
 _MOMENTS = msgspec.json.Decoder(list[datetime])
@@ -182,7 +182,7 @@ WireRun = msgspec.defstruct(
 _NOTHING = dict.fromkeys(_PAYLOADS, (NULL,)) | dict.fromkeys(("feedback_stats", *_DETAILED), (NULL, Raw(b"{}")))
 
 
-def mend(runs: list[Any], project: Project, fields: Collection[str]) -> list[Run]:
+def normalize_runs(runs: list[Any], project: Project, fields: Collection[str]) -> list[Run]:
     """
     Make runs of what was decoded, in place.
 
@@ -219,13 +219,13 @@ def _read_singly(runs: list[Any]) -> None:
     for run in runs:
         for name in (*_TIMES, *_COSTS):
             if isinstance(text := getattr(run, name), str):
-                read = _start if name == "start_time" else moment if name in _TIMES else _dollars
-                setattr(run, name, field(read, text, name, f"run {run.id}"))
+                read = _start if name == "start_time" else parse_time if name in _TIMES else _dollars
+                setattr(run, name, parse_field(read, text, name, f"run {run.id}"))
 
 
 def _start(text: str) -> datetime:
     """Read the start of a run, which no run is without."""
-    start = moment(text)
+    start = parse_time(text)
     if start is None:
         raise ValueError
     return start
@@ -272,7 +272,7 @@ def _those(runs: list[Any], name: str, values: tuple[Any, ...]) -> list[Any]:
     return [run for run, value in zip(runs, column, strict=True) if value in values]
 
 
-def reader(type_: type[T]) -> Callable[[list[Raw | None]], list[T | None]]:
+def payload_reader(type_: type[T]) -> Callable[[list[Raw | None]], list[T | None]]:
     """Make a reader of payloads: all in one go, or, where one is of another shape, each alone; that one is None."""
     many: Any = msgspec.json.Decoder(list[type_ | None])  # type: ignore[valid-type]  # it is one
     one: Any = msgspec.json.Decoder(type_ | None)
@@ -302,7 +302,7 @@ class _Metadata(msgspec.Struct, gc=False):
     ls_model_name: Any = None
 
 
-_metadata = reader(_Metadata)
+_metadata = payload_reader(_Metadata)
 
 
 def read_metadata(runs: list[Run]) -> None:

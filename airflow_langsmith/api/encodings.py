@@ -19,11 +19,11 @@ _GZIP = 31  # zlib's word for a gzip header and the largest window
 _SLICE = 2048  # bytes of zstd; a block of 4 bytes makes 128 KB, so 64 MB at most come out of a slice
 
 
-class PackingError(ValueError):
+class DecompressionError(ValueError):
     """A body cannot be unpacked."""
 
 
-class Unpacker(ABC):
+class Decompressor(ABC):
     """
     Unpacks one body, which may be several members or frames, one after another.
 
@@ -44,7 +44,7 @@ class Unpacker(ABC):
         try:
             yield from self._pieces(packed, largest)
         except self.errors as error:
-            raise PackingError(str(error)) from error
+            raise DecompressionError(str(error)) from error
 
     @property
     def is_whole(self) -> bool:
@@ -56,14 +56,14 @@ class Unpacker(ABC):
         """Unpack, with the errors of the library."""
 
 
-class Plain(Unpacker):
+class Plain(Decompressor):
     """A body that is not packed."""
 
     def _pieces(self, packed: bytes, largest: int) -> Iterator[bytes]:  # noqa: ARG002  # it is no larger than it was
         yield packed
 
 
-class Gzip(Unpacker):
+class Gzip(Decompressor):
     """RFC 1952."""
 
     errors: ClassVar[tuple[type[Exception], ...]] = (zlib.error,)
@@ -77,7 +77,7 @@ class Gzip(Unpacker):
             packed = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
 
 
-UNPACKERS: dict[str, Callable[[], Unpacker]] = {"": Plain, "identity": Plain, "gzip": Gzip}
+DECOMPRESSORS: dict[str, Callable[[], Decompressor]] = {"": Plain, "identity": Plain, "gzip": Gzip}
 
 try:
     from isal import isal_zlib
@@ -91,7 +91,7 @@ else:
         errors = (cast("type[Exception]", isal_zlib.error),)
         _library = isal_zlib
 
-    UNPACKERS["gzip"] = FastGzip
+    DECOMPRESSORS["gzip"] = FastGzip
 
 try:
     import zstandard
@@ -99,7 +99,7 @@ except ImportError:
     pass
 else:
 
-    class Zstd(Unpacker):
+    class Zstd(Decompressor):
         """RFC 8878."""
 
         errors = (zstandard.ZstdError,)
@@ -117,17 +117,17 @@ else:
                     yield self._member.decompress(rest)
                     rest = self._member.unused_data if self._member.eof else b""
 
-    UNPACKERS["zstd"] = Zstd
+    DECOMPRESSORS["zstd"] = Zstd
 
-ACCEPTED = ", ".join(name for name in ("zstd", "gzip") if name in UNPACKERS)
+ACCEPT_ENCODING = ", ".join(name for name in ("zstd", "gzip") if name in DECOMPRESSORS)
 
 
-def unpacker(encoding: str) -> Unpacker:
+def decompressor(encoding: str) -> Decompressor:
     """
     Make what unpacks a body of a ``Content-Encoding``.
 
     :raises PackingError: for one that was not asked for.
     """
-    if encoding not in UNPACKERS:
-        raise PackingError(f"it is not packed as {ACCEPTED}, which was asked for")
-    return UNPACKERS[encoding]()
+    if encoding not in DECOMPRESSORS:
+        raise DecompressionError(f"it is not packed as {ACCEPT_ENCODING}, which was asked for")
+    return DECOMPRESSORS[encoding]()

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.messages import did_you_mean, marked
+from airflow_langsmith.messages import did_you_mean, mark_position
 
 _TOKEN = re.compile(
     r"""
@@ -48,7 +48,7 @@ def check(filter_: str, name: str = "filter") -> None:
     except _Misplaced as error:
         what, place = error.args
         raise ConfigurationError(
-            f"{name} is no expression of LangSmith's filter language: {what}\n{marked(filter_, place)}\n"
+            f"{name} is no expression of LangSmith's filter language: {what}\n{mark_position(filter_, place)}\n"
             'Expressions look like and(eq(run_type, "llm"), gt(latency, "5s")); '
             "airflow_langsmith.filters writes them."
         ) from None

@@ -12,9 +12,11 @@ import random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from airflow_langsmith.api.decoding import DECODE_ERRORS
+import msgspec
+
+from airflow_langsmith.api.decoding import DECODE_ERRORS, decode
 from airflow_langsmith.api.statuses import error_for
 from airflow_langsmith.errors import (
     LangSmithError,
@@ -28,10 +30,10 @@ from airflow_langsmith.errors import (
 
 T = TypeVar("T")
 
-LARGEST_ANSWER = 16 * 1024 * 1024  # bytes of one without data: projects, counts, settings; most have a few KB
+MAX_ANSWER_BYTES = 16 * 1024 * 1024  # bytes of one without data: projects, counts, settings; most have a few KB
 # Bytes of one run, or of a page of feedback: neither can be asked for in halves. LangSmith takes 20 MB of a payload and
 # documents no limit for a run, which has ten of them; escapes double that. To read one takes four times as much memory.
-LARGEST_RUN = 512 * 1024 * 1024
+MAX_RUN_BYTES = 512 * 1024 * 1024
 
 _MAYBE_TOO_LARGE = (499, 502, 504, 524)  # what a gateway says when a page took too long or was too big
 
@@ -57,19 +59,19 @@ class Request:
     needs_key: bool = True
     shown: str = ""
     secret: str = field(default="", repr=False)
-    largest: int = LARGEST_ANSWER
+    largest: int = MAX_ANSWER_BYTES
     into: Path | None = None
     pages_left: float = 0.0
 
     @property
-    def named(self) -> str:
+    def name(self) -> str:
         """The request in logs and errors."""
         return f"{self.method} {self.shown or self.path}"
 
     @property
-    def named_about(self) -> str:
+    def description(self) -> str:
         """The request in errors, with what it is for."""
-        return f"{self.named} [{self.about}]" if self.about else self.named
+        return f"{self.name} [{self.about}]" if self.about else self.name
 
 
 @dataclass(frozen=True)
@@ -102,13 +104,13 @@ class RateLimited(Pause):
 
 
 @dataclass(frozen=True)
-class Together:
+class RequestBatch:
     """Several questions to be asked at the same time; their answers come as a list, in this order."""
 
     requests: tuple[Request, ...]
 
 
-Step = Request | Pause | Together
+Step = Request | Pause | RequestBatch
 Answer = Response | LangSmithError
 Reply = Answer | list[Answer] | None
 Flow = Generator[Step, Reply, T]
@@ -164,6 +166,34 @@ def with_retries(
             yield RateLimited(seconds, why, asked.tier) if isinstance(error, RateLimitError) else Pause(seconds, why)
 
 
+def read_json(request: Request, decoder: msgspec.json.Decoder[T], backoff: Backoff, *, levels: int = 1) -> Flow[T]:
+    """Send a request and decode its answer; ``levels`` as :func:`decode` takes them."""
+    return (
+        yield from with_retries(
+            lambda: request, lambda body: decode(decoder, body, request.about, levels=levels), backoff
+        )
+    )
+
+
+class Pages(Protocol[T]):
+    """What is read page by page: runs, feedback, projects."""
+
+    @property
+    def done(self) -> bool:
+        """Whether there is no further page."""
+
+    def next_page(self) -> Flow[list[T]]:
+        """Read the next page."""
+
+
+def read_all(pages: Pages[T]) -> Flow[list[T]]:
+    """Read all pages into one list."""
+    items: list[T] = []
+    while not pages.done:
+        items += yield from pages.next_page()
+    return items
+
+
 def _reading(asked: Request, read: Callable[[bytes], T], body: bytes) -> T:
     try:
         return read(body)
@@ -172,7 +202,7 @@ def _reading(asked: Request, read: Callable[[bytes], T], body: bytes) -> T:
     except (*DECODE_ERRORS, TypeError, OverflowError, RecursionError) as error:
         kind = type(error).__name__
     raise PayloadError(  # outside of the handler: what it caught may quote the value
-        f"LangSmith's answer to {asked.named} [{asked.about}] has a value that cannot be read ({kind}). "
+        f"LangSmith's answer to {asked.name} [{asked.about}] has a value that cannot be read ({kind}). "
         "Leave the column out, and tell us."
     )
 

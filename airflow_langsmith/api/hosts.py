@@ -41,15 +41,15 @@ _NAME = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63})*\.?")
 _BELOW_ROOT = re.compile(r"/(?:api/v\d+(?:/.*)?|api/?|o/.*|public/.*)$")
 
 
-def address_of(host: str | None, port: int | None, schema: str | None) -> str:
+def address_from_fields(host: str | None, port: int | None, schema: str | None) -> str:
     """
     Put the address together from a connection's fields: what its URI was taken apart into, or what a form was given.
 
     The schema is a path, or a scheme as other connections of Airflow have it. Port 0 is no port.
 
-    >>> address_of("http://127.0.0.1", 1984, "api/v1"), address_of("langsmith.example.com", 0, "https")
-    ('http://127.0.0.1:1984/api/v1', 'https://langsmith.example.com')
-    >>> address_of("::1", 1984, "http")
+    >>> address_from_fields("http://127.0.0.1", 1984, "api/v1"), address_from_fields("ls.example.com", 0, "https")
+    ('http://127.0.0.1:1984/api/v1', 'https://ls.example.com')
+    >>> address_from_fields("::1", 1984, "http")
     'http://[::1]:1984'
     """
     spelled = (host or "").strip().strip("'\"")
@@ -140,24 +140,24 @@ def _refuse_plain_http(url: SplitResult, field: str) -> None:
         )
 
 
-def is_langsmiths(api_url: str) -> bool:
+def is_langsmith_cloud(api_url: str) -> bool:
     """
     Tell whether an API root is one of LangSmith's own clouds, by a private link or not.
 
-    >>> is_langsmiths("https://us-central1.p.api.smith.langchain.com"), is_langsmiths("https://langsmith.example.com")
+    >>> is_langsmith_cloud("https://us-central1.p.api.smith.langchain.com"), is_langsmith_cloud("https://langsmith.example.com")
     (True, False)
     """
     return bool(_OWN_API.fullmatch(urlsplit(api_url).hostname or ""))
 
 
-def ui_of(api_url: str) -> str:
+def ui_root_of(api_url: str) -> str:
     """
     Return where the UI of an API root is; a server of your own has it on the same host.
 
-    >>> ui_of("https://europe-west4.p.api.smith.langchain.com")
+    >>> ui_root_of("https://europe-west4.p.api.smith.langchain.com")
     'https://eu.smith.langchain.com'
     """
-    if not is_langsmiths(api_url):
+    if not is_langsmith_cloud(api_url):
         return api_url
     link = str(urlsplit(api_url).hostname).partition("-")[0]
     return _API_TO_UI.get(api_url) or _UI_OF_PRIVATE.get(link, REGIONS["us"][1])

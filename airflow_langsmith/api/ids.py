@@ -13,7 +13,7 @@ from airflow_langsmith.errors import LocalDiskError
 _CACHE_KB = 256  # of memory; SQLite writes the rest to a temporary file, which is gone as soon as nobody holds it
 
 
-class Record(Protocol):
+class HasId(Protocol):
     """Anything with an id: a run, a piece of feedback, a project."""
 
     @property
@@ -21,7 +21,7 @@ class Record(Protocol):
         """Its id."""
 
 
-R = TypeVar("R", bound=Record)
+R = TypeVar("R", bound=HasId)
 
 
 class IdSet:
@@ -69,7 +69,7 @@ class IdSet:
         """Tell whether an id was added."""
         return self._place(id_) is not None
 
-    def new_of(self, records: Sequence[R]) -> list[R]:
+    def add_new(self, records: Sequence[R]) -> list[R]:
         """Add the ids of records, and return the records whose id is new."""
         return [records[place] for place in self.add([record.id for record in records])]
 
@@ -86,7 +86,7 @@ class IdLog:
 
     >>> log = IdLog()
     >>> log.add(["a", "b"])
-    >>> log.known_of(["b", "c"])
+    >>> log.known(["b", "c"])
     {'b'}
     """
 
@@ -109,7 +109,7 @@ class IdLog:
         except OSError as error:
             raise _disk_error(error) from error
 
-    def known_of(self, ids: Sequence[str]) -> set[str]:
+    def known(self, ids: Sequence[str]) -> set[str]:
         """Return those of some ids that were added."""
         if ids and self._ids is None:
             found = IdSet()

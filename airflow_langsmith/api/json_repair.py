@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from io import BytesIO
 
 # Levels of a payload that was too deep: Python's reader takes about 1,000, BigQuery 500, DuckDB 128.
-DEEPEST = 100
+MAX_DEPTH = 100
 
 _PIECE = 8 * 1024
 
@@ -38,7 +38,7 @@ _TOKEN = re.compile(
 _BRACKET = re.compile(rb'"|\\.|\[[\[{]*+|\{[\[{]*+|\][\]}]*+|\}[\]}]*+', re.DOTALL)
 
 
-def as_utf8(body: bytes) -> bytes:
+def repair_utf8(body: bytes) -> bytes:
     """Replace bytes that are no UTF-8 by U+FFFD; the decoder does not check those of raw payloads."""
     if _is_utf8(body):
         return body
@@ -49,7 +49,7 @@ def as_utf8(body: bytes) -> bytes:
     return mended.getvalue()
 
 
-def as_json(body: bytes) -> bytes:
+def repair_json(body: bytes) -> bytes:
     """Mend everything but the depth; what is no JSON for another reason stays so."""
     mended, end, in_text = BytesIO(), 0, False
     for token in _TOKEN.finditer(body):
@@ -62,7 +62,7 @@ def as_json(body: bytes) -> bytes:
     return _with_rest(mended, body, end)
 
 
-def as_shallow(body: bytes, levels: int) -> bytes:
+def limit_depth(body: bytes, levels: int) -> bytes:
     """Write each object or list below that many levels as a text, which is its JSON."""
     mended, depth, end, in_text = BytesIO(), 0, 0, False
     for token in _BRACKET.finditer(body):

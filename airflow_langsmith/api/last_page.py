@@ -9,14 +9,14 @@ from functools import cached_property
 
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
-from airflow_langsmith.api.seen_runs import Trail
-from airflow_langsmith.filters import added, and_, neq
+from airflow_langsmith.api.seen_runs import SeenRuns
+from airflow_langsmith.filters import and_, neq
 
-MOMENT = timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
-class Question:
+class Subquery:
     """The runs of ``query`` that started in ``[start, end)``, without some that are known."""
 
     query: RunQuery
@@ -27,11 +27,10 @@ class Question:
     @cached_property
     def asked(self) -> RunQuery:
         """The query to ask."""
-        others = and_(*(neq("id", id_) for id_ in sorted(self.without))) if self.without else None
         query = self.query.within(self.start, self.end)
-        return query.narrowed(filter=added(others, self.query.run_filter.filter)) if others else query
+        return query.also(and_(*(neq("id", id_) for id_ in sorted(self.without)))) if self.without else query
 
-    def narrower(self, runs: Sequence[Run], trail: Trail) -> list[Question]:
+    def narrower(self, runs: Sequence[Run], trail: SeenRuns) -> list[Subquery]:
         """
         Ask for what a full page of it may have left out, newest first; for the same where there is no other way.
 
@@ -46,9 +45,9 @@ class Question:
         if not starts:
             return [self]
         if trail.is_sorted:
-            without = trail.tied if len(trail.tied) >= len(runs) else ()
-            return [Question(self.query, self.start, starts[0] + MOMENT, frozenset(without))]
-        cut = max(starts[len(starts) // 2], self.start + MOMENT)
+            without = trail.ids_at_lowest if len(trail.ids_at_lowest) >= len(runs) else ()
+            return [Subquery(self.query, self.start, starts[0] + MICROSECOND, frozenset(without))]
+        cut = max(starts[len(starts) // 2], self.start + MICROSECOND)
         if cut < self.end:
             return [replace(self, start=cut), replace(self, end=cut)]
         return [replace(self, without=self.without.union(run.id for run in runs))]

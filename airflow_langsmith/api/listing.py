@@ -55,7 +55,7 @@ class Listing(Generic[R]):
     def next_page(self) -> Flow[list[R]]:
         """Read the next page, and return the items of it that are new."""
         items = yield from self._ask(self._offset)
-        ids, new = [item.id for item in items], self._ids.new_of(items)
+        ids, new = [item.id for item in items], self._ids.add_new(items)
         self._seen = hash((self._seen, *ids))
         if not self._page and self._offset and ids:
             self._overlaps = False

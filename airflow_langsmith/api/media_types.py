@@ -22,22 +22,22 @@ def media_type(written: str | None) -> str:
     return (written or "").partition(";")[0].strip().lower()
 
 
-def shown_type(written: str) -> str:
+def printable_type(written: str) -> str:
     """
     Read a type as an error may show it: its name, and nothing else that a server can write there.
 
-    >>> shown_type("text/html; charset=utf-8"), shown_type("<script>")
+    >>> printable_type("text/html; charset=utf-8"), printable_type("<script>")
     ('text/html', '')
     """
     found = re.match(r"[a-z]{1,20}/[a-z0-9.+-]{1,60}(?=\s*(?:;|$))", written, re.IGNORECASE)
     return found[0].lower() if found else ""
 
 
-def told(written: str | None) -> tuple[str | None, int | None]:
+def type_and_size(written: str | None) -> tuple[str | None, int | None]:
     """
     Read the type of a file and its size in bytes, which LangSmith's SDK writes behind the type.
 
-    >>> told("image/png; length=1234"), told("image/png")
+    >>> type_and_size("image/png; length=1234"), type_and_size("image/png")
     (('image/png', 1234), ('image/png', None))
     """
     found = _LENGTH.search(written or "")
@@ -46,7 +46,7 @@ def told(written: str | None) -> tuple[str | None, int | None]:
     return _LENGTH.sub("", written) or None, int(found[1])
 
 
-def is_another(arrived: str, said: str | None, *, own_host: bool) -> bool:
+def is_server_message(arrived: str, said: str | None, *, own_host: bool) -> bool:
     """
     Tell whether a server's own message came in place of a file, by the type of both.
 
@@ -56,9 +56,9 @@ def is_another(arrived: str, said: str | None, *, own_host: bool) -> bool:
     :param said: The type that the file is said to have, if any is known.
     :param own_host: Whether LangSmith's own host answered, whose user interface is a page at every address.
 
-    >>> is_another("text/html; charset=utf-8", "image/jpeg", own_host=False)
+    >>> is_server_message("text/html; charset=utf-8", "image/jpeg", own_host=False)
     True
-    >>> is_another("application/octet-stream", "image/jpeg", own_host=True)
+    >>> is_server_message("application/octet-stream", "image/jpeg", own_host=True)
     False
     """
     came, meant = media_type(arrived), media_type(said)
@@ -78,7 +78,7 @@ def extension(type_: str | None) -> str:
     return (_types().guess_extension(media_type(type_), strict=False) or ".bin").removeprefix(".")
 
 
-def type_of(name: str) -> str | None:
+def guess_type(name: str) -> str | None:
     """Guess the type of a file by its name."""
     type_, compression = _types().guess_type(name, strict=False)
     return None if compression else type_

@@ -6,14 +6,15 @@ import logging
 import re
 from typing import Any, Protocol
 
+import msgspec
+
 from airflow_langsmith.api import v1, v2
-from airflow_langsmith.api.flow import Backoff, Flow, Request
+from airflow_langsmith.api.flow import Backoff, Flow, Request, read_json
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.reads import read_info
 from airflow_langsmith.api.records import Info, Page, Project
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.errors import (
-    GONE,
+    ADDRESS_GONE,
     ApiError,
     LangSmithError,
     PayloadError,
@@ -49,6 +50,8 @@ class Dialect(Protocol):
 V1_GONE = (0, 18)  # the release of self-hosted servers that has no v1 any more
 _FAILING = (ServerError, RateLimitError)
 
+_INFO = msgspec.json.Decoder(Info)
+
 DIALECTS: dict[str, Dialect] = {v1.NAME: v1, v2.NAME: v2}
 
 
@@ -82,8 +85,9 @@ class VersionNegotiator:
     def ask_info(self) -> Flow[Info]:
         """Ask the server what it is; one that does not say is taken for an unknown one."""
         if self.info is None:
+            request = Request("GET", "/api/v1/info", about="which version is this server?", needs_key=False)
             try:
-                self.info = yield from read_info(self.backoff)
+                self.info = yield from read_json(request, _INFO, self.backoff)
             except (ApiError, PayloadError) as error:
                 if error.retriable:
                     raise  # the next run would find another version, and that has other sums in parents
@@ -91,27 +95,29 @@ class VersionNegotiator:
                 self.info = Info()
         return self.info
 
-    def settle(self, dialect: Dialect | None = None) -> None:
+    def confirm(self, dialect: Dialect | None = None) -> None:
         """Note that a version works, by default the chosen one; from here on an error is an error."""
         self._dialect = dialect or self._dialect
         self._settled = True
 
-    def other(self, error: LangSmithError) -> Dialect | None:
+    def fallback(self, error: LangSmithError) -> Dialect | None:
         """Return the version to ask instead, if this error may mean that the chosen one is gone."""
         if self._settled or self._dialect is None:
             return None
-        if not isinstance(error, GONE) and not (self._dialect is v1 and isinstance(error, _FAILING)):
+        if not isinstance(error, ADDRESS_GONE) and not (self._dialect is v1 and isinstance(error, _FAILING)):
             return None
         other = DIALECTS["v1" if self._dialect is v2 else "v2"]
         log.warning("Asking API %s instead: %s", other.NAME, error.cause)
         return other
 
-    def advise(self, error: LangSmithError) -> None:
+    def add_advice(self, error: LangSmithError) -> None:
         """Let an error say what to do, if the connection insists on v1 and the error may come from v1's removal."""
         if self.settings.api_version != "v1" or not isinstance(error, ApiError):
             return
-        if isinstance(error, GONE) or (error.is_deprecated and isinstance(error, _FAILING)):
-            error.better_advice = f"LangSmith removes API v1: set api_version to auto or v2 in {self.settings.named}."
+        if isinstance(error, ADDRESS_GONE) or (error.is_deprecated and isinstance(error, _FAILING)):
+            error.specific_advice = (
+                f"LangSmith removes API v1: set api_version to auto or v2 in {self.settings.connection_name}."
+            )
 
     def _speaks_v2(self) -> bool:
         # Self-hosted servers have v2 from 0.16 on, whatever they store in; where ClickHouse still answers and

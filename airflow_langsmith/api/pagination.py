@@ -6,22 +6,23 @@ from datetime import datetime, timedelta
 from itertools import pairwise
 
 from airflow_langsmith.api import filter_syntax
-from airflow_langsmith.api.flow import LARGEST_RUN, Flow, Request, with_retries
-from airflow_langsmith.api.last_page import MOMENT, Question
+from airflow_langsmith.api.flow import MAX_RUN_BYTES, Flow, Request, with_retries
+from airflow_langsmith.api.ids import IdSet
+from airflow_langsmith.api.last_page import MICROSECOND, Subquery
 from airflow_langsmith.api.negotiation import Dialect, VersionNegotiator
-from airflow_langsmith.api.payloads import fetch
+from airflow_langsmith.api.payloads import fetch_blobs
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.rate_limit import v1_tier
-from airflow_langsmith.api.records import Page
-from airflow_langsmith.api.seen_runs import MAX_BARREN_PAGES, Trail
+from airflow_langsmith.api.records import Page, Run
+from airflow_langsmith.api.seen_runs import MAX_PAGES_WITHOUT_NEW_RUNS, SeenRuns
 from airflow_langsmith.errors import (
-    GONE,
+    ADDRESS_GONE,
     ConfigurationError,
     CursorLoopError,
     InvalidQueryError,
     LangSmithError,
 )
-from airflow_langsmith.filters import instant
+from airflow_langsmith.filters import format_time
 
 # Larger pages than this are asked for in halves, so that one page never decides how much memory an export takes.
 LARGEST_BODY = 16 * 1024 * 1024  # bytes, unpacked; one that is more is not read to its end
@@ -47,14 +48,14 @@ class Pagination:
         self._dialect: Dialect | None = None
         self._cursor: str | None = None
         self._seen_cursors: set[int] = set()
-        self._trail = Trail()
+        self._trail = SeenRuns()
         self._page_size = 0
         self._first_page = page_size or query.page_size
         self._largest_page = 0  # runs on the largest page so far: the server may give no larger ones
         self._good_pages = 0
         # What every page repeats, whoever else reads a part of it; behind it what is to be asked then.
-        self._questions = [Question(query, query.start, query.end)]
-        self._span = MOMENT  # what the last page took of the window
+        self._questions = [Subquery(query, query.start, query.end)]
+        self._span = MICROSECOND  # what the last page took of the window
 
     def next_page(self) -> Flow[Page]:
         """Read the next page; the first one also settles which API version the server speaks."""
@@ -70,8 +71,8 @@ class Pagination:
             raise
         except LangSmithError as error:
             page = yield from self._ask_other_version(error)
-        self._backend.settle(self._dialect)
-        yield from fetch(page.blobs, self._backend.backoff, flag=self.query.payloads == "flag")
+        self._backend.confirm(self._dialect)
+        yield from fetch_blobs(page.blobs, self._backend.backoff, flag=self.query.payloads == "flag")
         return self._accept(page)
 
     @property
@@ -86,7 +87,7 @@ class Pagination:
         return "v2 query" if v2 else v1_tier(self._asked.start, "".join(self._asked.run_filter.expressions.values()))
 
     @property
-    def left(self) -> timedelta:
+    def remaining(self) -> timedelta:
         """How much of its window it has still to read."""
         last = min(self._trail.lowest or self.query.end, self.query.end)
         return timedelta(0) if self.done else max(timedelta(0), last - self.query.start)
@@ -94,7 +95,7 @@ class Pagination:
     @property
     def pages_left(self) -> float:
         """How many pages that may be, if runs are as close together as on the last page."""
-        return self.left / self._span if self._trail.is_sorted else 0.0
+        return self.remaining / self._span if self._trail.is_sorted else 0.0
 
     @property
     def complete_since(self) -> datetime | None:
@@ -104,16 +105,16 @@ class Pagination:
         if self.done:
             return self.query.start
         lowest = self._trail.lowest
-        return min(lowest + MOMENT, self.query.end) if lowest else self.query.end
+        return min(lowest + MICROSECOND, self.query.end) if lowest else self.query.end
 
-    def share(self, parts: int) -> list[Pagination]:
+    def split_off(self, parts: int) -> list[Pagination]:
         """Leave the older parts of what is left, about of one length, to other walks; these are given newest first."""
-        last, pages = self.query.start + self.left, self.pages_left / parts
+        last, pages = self.query.start + self.remaining, self.pages_left / parts
         if pages > 1:  # as many whole pages: where runs are evenly spread, none is read for a few runs then
             short = self._span * min(0.5, SHORT / self._page_size)
             steps = [int(part * pages + 0.5) * self._span - part * short for part in range(1, parts)]
         else:
-            steps = [part * self.left / parts for part in range(1, parts)]
+            steps = [part * self.remaining / parts for part in range(1, parts)]
         edges = [*(last - step for step in steps), self.query.start]
         queries = [self.query.within(start, end) for end, start in pairwise(edges)]
         self.query = self.query.within(edges[0], self.query.end)
@@ -124,14 +125,14 @@ class Pagination:
 
     def _ask_other_version(self, error: LangSmithError) -> Flow[Page]:
         """Ask the same of the other version, if this one may be gone and nothing was read yet."""
-        this, other = self._spoken(), self._backend.other(error)
+        this, other = self._spoken(), self._backend.fallback(error)
         if other is None:
-            self._backend.advise(error)
+            self._backend.add_advice(error)
             raise error
         self._speak(other)
         try:
             return (yield from self._exchange())
-        except GONE:
+        except ADDRESS_GONE:
             if not error.retriable:
                 raise
             self._speak(this)  # an outage: there is no other version
@@ -163,7 +164,7 @@ class Pagination:
             json=dialect.body(self._asked, self._page_size, self._cursor),
             about=self.about,
             pages_left=self.pages_left,
-            largest=LARGEST_BODY if self._page_size > 1 else LARGEST_RUN,
+            largest=LARGEST_BODY if self._page_size > 1 else MAX_RUN_BYTES,
         )
 
     def _read(self, body: bytes) -> Page:
@@ -186,9 +187,9 @@ class Pagination:
         return self._questions[0].asked
 
     def _accept(self, page: Page) -> Page:
-        new = self._trail.new_of(page.runs)
-        if self._trail.barren_pages > MAX_BARREN_PAGES:
-            raise self._loop(f"{MAX_BARREN_PAGES} pages in a row brought nothing new")
+        new = self._trail.add_new(page.runs)
+        if self._trail.pages_without_new_runs > MAX_PAGES_WITHOUT_NEW_RUNS:
+            raise self._loop(f"{MAX_PAGES_WITHOUT_NEW_RUNS} pages in a row brought nothing new")
         self._look_ahead(page)
         if self.done:
             pass
@@ -223,11 +224,11 @@ class Pagination:
         questions = this.narrower(page.runs, self._trail)
         if questions == [this]:
             raise self._loop(
-                f"LangSmith gave no way on from a full page of runs at {instant(page.runs[-1].start_time)}"
+                f"LangSmith gave no way on from a full page of runs at {format_time(page.runs[-1].start_time)}"
             )
         self._ask([*questions, *later])
 
-    def _ask(self, questions: list[Question]) -> None:
+    def _ask(self, questions: list[Subquery]) -> None:
         """Ask anew, without a cursor; nothing, if no question is left."""
         self.done = not questions
         if questions:
@@ -246,9 +247,9 @@ class Pagination:
         runs, lowest = page.runs, self._trail.lowest
         if runs:
             span = runs[0].start_time - runs[-1].start_time
-            self._span = max(MOMENT, span * len(runs) / max(1, len(runs) - 1))
+            self._span = max(MICROSECOND, span * len(runs) / max(1, len(runs) - 1))
         elif lowest is None:
-            self._span = max(MOMENT, self.left)  # nothing is known; one page may be all
+            self._span = max(MICROSECOND, self.remaining)  # nothing is known; one page may be all
         if self._trail.is_sorted and lowest is not None and lowest < self.query.start:
             self.done = True
 
@@ -262,3 +263,21 @@ class Pagination:
         if self._good_pages >= GROW_AFTER and self._page_size < largest and page.size * 2 <= LARGEST_BODY:
             self._page_size = min(largest, self._page_size * 2)
             self._good_pages = 0
+
+
+class DistinctRuns:
+    """The runs of a query, page by page, each once, even if LangSmith moves its start meanwhile."""
+
+    def __init__(self, query: RunQuery, negotiator: VersionNegotiator) -> None:
+        self._pagination = Pagination(query, negotiator)
+        self._ids = IdSet()
+
+    @property
+    def done(self) -> bool:
+        """Whether all pages were read."""
+        return self._pagination.done
+
+    def next_page(self) -> Flow[list[Run]]:
+        """Read the next page, and return its runs that are on no page before."""
+        page = yield from self._pagination.next_page()
+        return self._ids.add_new(page.runs)

@@ -11,8 +11,8 @@ import msgspec
 from msgspec import Raw
 
 from airflow_langsmith.api.decoding import decode
-from airflow_langsmith.api.flow import Backoff, Flow, Pause, Reply, Request, Response, Together
-from airflow_langsmith.api.media_types import is_another, shown_type
+from airflow_langsmith.api.flow import Backoff, Flow, Pause, Reply, Request, RequestBatch, Response
+from airflow_langsmith.api.media_types import is_server_message, printable_type
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.settings import is_relative
 from airflow_langsmith.api.statuses import error_for
@@ -23,12 +23,12 @@ from airflow_langsmith.errors import (
     PayloadError,
     TransportError,
 )
-from airflow_langsmith.messages import MAX_LINE, shortened
+from airflow_langsmith.messages import MAX_LINE, shorten
 
 log = logging.getLogger(__name__)
 
-AT_ONCE = 8  # requests; storage has no budget to keep, and more than that only waits for the network
-LARGEST = 64 * 1024 * 1024  # bytes of one payload, held in memory; LangSmith itself takes no larger ones than 20 MB
+MAX_CONCURRENT_REQUESTS = 8  # storage has no budget, and more requests than these only wait for the network
+MAX_PAYLOAD_BYTES = 64 * 1024 * 1024  # each is held in memory; LangSmith itself takes payloads of up to 20 MB
 
 _WHOLE = 200  # 206 is a part, 203 what a proxy made of it, and the other successes are no content
 # One of these headers has to be there. Else the end of the connection is the end of the body, and it may have been cut.
@@ -50,7 +50,7 @@ class Blob:
     url: str = field(repr=False)
     take: Callable[[Response], None]
     type: str | None = None
-    largest: int = LARGEST
+    largest: int = MAX_PAYLOAD_BYTES
     into: Path | None = None
     advice: str = (
         "Or go on without it by payloads='flag', leave the column out, or set 'api_version' to 'v2' in the "
@@ -101,7 +101,7 @@ _JSON = msgspec.json.Decoder(Raw)
 _JSON_STRING = msgspec.json.Decoder(str)
 
 
-def fetch(blobs: Sequence[Blob], backoff: Backoff, *, flag: bool = False) -> Flow[None]:
+def fetch_blobs(blobs: Sequence[Blob], backoff: Backoff, *, flag: bool = False) -> Flow[None]:
     """
     Fetch blobs and put them where they belong.
 
@@ -120,8 +120,8 @@ def fetch(blobs: Sequence[Blob], backoff: Backoff, *, flag: bool = False) -> Flo
     ]
     waiting, failures = [blob for blob in blobs if blob.url], 0
     while waiting:
-        some, rest = waiting[:AT_ONCE], waiting[AT_ONCE:]
-        replies = yield Together(tuple(map(_question, some)))
+        some, rest = waiting[:MAX_CONCURRENT_REQUESTS], waiting[MAX_CONCURRENT_REQUESTS:]
+        replies = yield RequestBatch(tuple(map(_question, some)))
         taken = map(_take, some, replies if isinstance(replies, list) else [])
         failed = [(blob, error) for blob, error in zip(some, taken, strict=True) if error]
         patient = failures < backoff.retries
@@ -136,7 +136,7 @@ def fetch(blobs: Sequence[Blob], backoff: Backoff, *, flag: bool = False) -> Flo
         waiting = again + rest
     if lost:
         log.warning("%s payloads or attachments cannot be had and are flagged", len(lost))
-        log.warning("%s", shortened(f"The first: {lost[0]}", MAX_LINE))
+        log.warning("%s", shorten(f"The first: {lost[0]}", MAX_LINE))
 
 
 def _lose(blob: Blob, error: LangSmithError, flag: bool) -> str:
@@ -182,9 +182,9 @@ def _received(blob: Blob, reply: Reply) -> Response:
     if not _is_whole(reply, blob.into.stat().st_size if blob.into else len(reply.body)):
         raise TransportError(f"Nothing tells that the {blob.what} came whole from blob storage. A retry may help.")
     arrived = reply.headers.get("content-type", "")
-    if is_another(arrived, blob.type, own_host=is_relative(blob.url)):
+    if is_server_message(arrived, blob.type, own_host=is_relative(blob.url)):
         raise MissingPayloadError(
-            f"Blob storage answered with {shown_type(arrived)!r} in place of the {blob.what} "
+            f"Blob storage answered with {printable_type(arrived)!r} in place of the {blob.what} "
             f"({blob.type or 'of unknown type'}). A retry may help, because links expire."
         )
     return reply

@@ -11,8 +11,8 @@ from typing import Any, Literal, Self, get_args
 from airflow_langsmith.api.records import Project, Run
 from airflow_langsmith.api.run_filter import EVERY_RUN, RunFilter
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.filters import instant
-from airflow_langsmith.messages import one_of
+from airflow_langsmith.filters import Filter, add_condition, format_time
+from airflow_langsmith.messages import suggest
 from airflow_langsmith.windows import TimeWindow
 
 # LangSmith does not document whether a run at a bound of the body is inside. So the bounds in the body are this much
@@ -62,7 +62,7 @@ class RunQuery:
         check_fields(self.fields)
         if self.payloads not in get_args(MissingPayloadPolicy):
             known = get_args(MissingPayloadPolicy)
-            raise ConfigurationError(f"payloads is {self.payloads!r}. {one_of(self.payloads, known)}")
+            raise ConfigurationError(f"payloads is {self.payloads!r}. {suggest(self.payloads, known)}")
 
     @property
     def start(self) -> datetime:
@@ -82,6 +82,10 @@ class RunQuery:
         """Return the same query with other fields of its :class:`RunFilter`."""
         return replace(self, run_filter=replace(self.run_filter, **arguments))
 
+    def also(self, condition: Filter, expression: str = "filter") -> Self:
+        """Return the same query with a condition added to an expression: ``filter`` or ``tree_filter``."""
+        return self.narrowed(**{expression: add_condition(condition, getattr(self.run_filter, expression))})
+
     def select_rows(self, runs: list[Run]) -> list[Run]:
         """Apply the conditions that the server cannot: exact bounds of the window, and those of the run filter."""
         start, end = self.start, self.end
@@ -95,12 +99,12 @@ class RunQuery:
     @cached_property
     def about(self) -> str:
         """The query in logs and errors."""
-        return f"project {self.project.name!r}, window [{instant(self.start)}, {instant(self.end)})"
+        return f"project {self.project.name!r}, window [{format_time(self.start)}, {format_time(self.end)})"
 
     @cached_property
     def window_filter(self) -> str:
         """The exact half-open window, and the user's filter beside it, never in place of it."""
-        window = f'gte(start_time, "{instant(self.start)}"), lt(start_time, "{instant(self.end)}")'
+        window = f'gte(start_time, "{format_time(self.start)}"), lt(start_time, "{format_time(self.end)}")'
         expression = self.run_filter.filter
         return f"and({window}, {expression})" if expression else f"and({window})"
 
@@ -112,7 +116,7 @@ def check_fields(names: Iterable[str]) -> None:
     :raises ConfigurationError: naming the field that may be meant.
     """
     if unknown := sorted(set(names) - set(FIELDS)):
-        raise ConfigurationError(f"A run has no field {unknown[0]!r}. {one_of(unknown[0], FIELDS)}")
+        raise ConfigurationError(f"A run has no field {unknown[0]!r}. {suggest(unknown[0], FIELDS)}")
 
 
 def bounded(moment: datetime, name: str) -> datetime:

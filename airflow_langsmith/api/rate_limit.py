@@ -55,7 +55,7 @@ def v1_tier(start: datetime, filters: str, now: datetime | None = None) -> str:
 
 
 @dataclass(eq=False)
-class Place:
+class QueuedRequest:
     """A place in the line: whose request it is for, how much its cursor has to read, and when it was let go."""
 
     owner: int
@@ -75,8 +75,8 @@ class RateLimiter:
     def __init__(self, budget: int, period: float = PERIOD) -> None:
         self.budget = self.cap = budget
         self._period = period
-        self._line: list[Place] = []  # in order of arrival
-        self._log: deque[Place] = deque()  # of those let go within the period
+        self._line: list[QueuedRequest] = []  # in order of arrival
+        self._log: deque[QueuedRequest] = deque()  # of those let go within the period
         self._went: Counter[int] = Counter()  # how many of these are whose
         self._held_until = self._changed = float("-inf")
         self._too_many = float("inf")  # the cap that was refused last
@@ -85,9 +85,9 @@ class RateLimiter:
         self._lock = threading.Lock()
 
     @contextmanager
-    def line_up(self, owner: int, pages_left: float = 0.0) -> Iterator[Place]:
+    def enqueue(self, owner: int, pages_left: float = 0.0) -> Iterator[QueuedRequest]:
         """Take a place in the line; who goes away before the turn comes leaves it."""
-        place = Place(owner, pages_left)
+        place = QueuedRequest(owner, pages_left)
         with self._lock:
             self._line.append(place)
         try:
@@ -97,7 +97,7 @@ class RateLimiter:
                 if place in self._line:
                     self._line.remove(place)
 
-    def wait(self, place: Place, now: float) -> float:
+    def seconds_to_wait(self, place: QueuedRequest, now: float) -> float:
         """Ask to go: 0 says yes, and counts; else these are the seconds to wait before asking again."""
         with self._lock:
             while self._log and self._log[0].sent + self._period <= now:
@@ -112,7 +112,7 @@ class RateLimiter:
             self._went[place.owner] += 1
             return 0.0
 
-    def answered(self, place: Place, now: float, *, refused: bool) -> None:
+    def record_answer(self, place: QueuedRequest, now: float, *, refused: bool) -> None:
         """Take note of an answer, or a 429. Of several that were on their way together, one lowers the cap."""
         with self._lock:
             if not refused:
@@ -124,16 +124,16 @@ class RateLimiter:
                 self._changed = now
 
     @property
-    def needed(self) -> float:
+    def useful_concurrency(self) -> float:
         """How many requests have to be under way at a time to use the budget up (Little's law)."""
         return self.cap * self._latency / self._period
 
-    def hold(self, now: float, seconds: float) -> None:
+    def pause(self, now: float, seconds: float) -> None:
         """Let nobody go for a while: the server said that the budget is used up."""
         with self._lock:
             self._held_until = max(self._held_until, now + seconds)
 
-    def _earliest(self, place: Place, now: float) -> float:
+    def _earliest(self, place: QueuedRequest, now: float) -> float:
         """Tell when a request may go if nothing else happens: after the hold, with room in the log, in its turn."""
         if not self._log:
             return self._held_until
@@ -144,7 +144,7 @@ class RateLimiter:
         spaced = self._log[-1].sent + turn * SPACE * self._period / self.cap if several else now
         return max(self._held_until, room, spaced)
 
-    def _before(self, place: Place) -> int:
+    def _before(self, place: QueuedRequest) -> int:
         """
         Count who goes first: the next of the owner of whose requests the fewest went, then who came first.
 

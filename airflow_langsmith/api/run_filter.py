@@ -13,7 +13,7 @@ from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.sampling import Sample
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.filters import Expression
-from airflow_langsmith.messages import one_of
+from airflow_langsmith.messages import suggest
 
 RUN_TYPES = ("tool", "chain", "llm", "retriever", "embedding", "prompt", "parser")
 
@@ -82,7 +82,7 @@ class RunFilter:
     def __post_init__(self) -> None:
         """Refuse what LangSmith would misread."""
         if self.run_type is not None and self.run_type.lower() not in RUN_TYPES:
-            raise ConfigurationError(f"There is no run type {self.run_type!r}. {one_of(self.run_type, RUN_TYPES)}")
+            raise ConfigurationError(f"There is no run type {self.run_type!r}. {suggest(self.run_type, RUN_TYPES)}")
         for name, expression in self.expressions.items():
             filter_syntax.check(expression, name)
 
@@ -97,7 +97,7 @@ class RunFilter:
         :raises ConfigurationError: for an argument that does not exist, and for a value that cannot be read.
         """
         if unknown := [name for name in values if name not in ARGUMENTS]:
-            raise ConfigurationError(f"Runs cannot be narrowed by {unknown[0]!r}. {one_of(unknown[0], ARGUMENTS)}")
+            raise ConfigurationError(f"Runs cannot be narrowed by {unknown[0]!r}. {suggest(unknown[0], ARGUMENTS)}")
         return cls(**{name: ARGUMENTS[name](value, name) for name, value in values.items()})
 
     def serialize(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any, Literal, Self, get_args
 from airflow_langsmith import arguments
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.messages import one_of
+from airflow_langsmith.messages import suggest
 
 Key = Literal["trace_id", "thread_id"]
 
@@ -34,7 +34,7 @@ class Sample:
         if not 0 < self.rate <= 1:
             raise ConfigurationError(f"sample keeps a share of the traces, above 0 and up to 1, not {self.rate}.")
         if self.key not in get_args(Key):
-            raise ConfigurationError(f"sample cannot go by the key {self.key!r}. {one_of(self.key, get_args(Key))}")
+            raise ConfigurationError(f"sample cannot go by the key {self.key!r}. {suggest(self.key, get_args(Key))}")
 
     @classmethod
     def parse(cls, value: float | str | Mapping[str, Any] | None, name: str = "sample") -> Self | None:

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, TypeVar, get_args
 from uuid import UUID
 
-from airflow_langsmith.api.hosts import REGIONS, api_root, is_langsmiths, ui_of, ui_root
+from airflow_langsmith.api.hosts import REGIONS, api_root, is_langsmith_cloud, ui_root, ui_root_of
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.messages import one_of, shortened
+from airflow_langsmith.messages import shorten, suggest
 
 T = TypeVar("T")
 
@@ -49,14 +49,14 @@ class Settings:
         return f"Connection {self.conn_id}: {self.api_url}." if self.conn_id else f"LangSmith at {self.api_url}."
 
     @property
-    def named(self) -> str:
+    def connection_name(self) -> str:
         """The connection, as advice names it."""
         return f"connection {self.conn_id}" if self.conn_id else "the connection"
 
     @property
     def is_saas(self) -> bool:
         """Whether this is one of LangSmith's own clouds."""
-        return is_langsmiths(self.api_url)
+        return is_langsmith_cloud(self.api_url)
 
     def address(self, path: str) -> str:
         """
@@ -92,7 +92,7 @@ class Settings:
         api_url = read(api_root, host) or ""
         key = read(_key, api_key) or ""
         ui_host = _text(extra, "ui_host")
-        ui_url = read(ui_root, ui_host) if ui_host else ui_of(api_url)
+        ui_url = read(ui_root, ui_host) if ui_host else ui_root_of(api_url)
         workspace_id, api_version = read(_uuid, extra, "workspace_id"), read(_version, extra)
         requests_per_10s, timeout = read(_whole, extra, "requests_per_10s", 1), read(_seconds, extra, "timeout")
         max_retries = read(_whole, extra, "max_retries", 0)
@@ -112,7 +112,7 @@ class Settings:
         )
 
 
-FIELDS = ("workspace_id", "api_version", "requests_per_10s", "timeout", "max_retries", "verify", "ui_host")
+EXTRA_FIELDS = ("workspace_id", "api_version", "requests_per_10s", "timeout", "max_retries", "verify", "ui_host")
 
 
 def is_relative(link: str) -> bool:
@@ -150,7 +150,7 @@ def _version(extra: dict[str, Any]) -> ApiVersion:
         if text == version:
             return version  # type: ignore[no-any-return]
     raise ConfigurationError(
-        f"The connection's extra 'api_version' is {shortened(repr(text), 40)}. {one_of(text, get_args(ApiVersion))}"
+        f"The connection's extra 'api_version' is {shorten(repr(text), 40)}. {suggest(text, get_args(ApiVersion))}"
     )
 
 
@@ -186,4 +186,4 @@ def _verify(extra: dict[str, Any]) -> bool | str:
 
 
 def _wrong(name: str, value: str, wanted: str) -> ConfigurationError:
-    return ConfigurationError(f"The connection's extra {name!r} is {shortened(repr(value), 40)}. It must be {wanted}.")
+    return ConfigurationError(f"The connection's extra {name!r} is {shorten(repr(value), 40)}. It must be {wanted}.")

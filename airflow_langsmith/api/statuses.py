@@ -28,8 +28,8 @@ from airflow_langsmith.errors import (
     ServerError,
     UnsupportedError,
 )
-from airflow_langsmith.masking import PAGE_LIMIT, json_of, server_words
-from airflow_langsmith.messages import shortened
+from airflow_langsmith.masking import PAGE_LIMIT, parse_json, server_message
+from airflow_langsmith.messages import shorten
 
 PROXY_LOGIN = (
     "A proxy on the worker's way asks for a user and a password. Write them into the worker's HTTPS_PROXY, as "
@@ -80,11 +80,11 @@ def error_for(
     """Give an answer that is no success its error; names of headers are in lower case."""
     given = headers or {}
     kind, advice = _BY_STATUS.get(status) or (_kind_of(status), "")
-    if kind is AuthenticationError and json_of(body) is None:
+    if kind is AuthenticationError and parse_json(body) is None:
         kind = ProxyError
-    detail = _target(given.get("location", "")) if kind is RedirectError else server_words(status, body)
-    error = kind(status, method, path, detail, about, seconds_from(given.get("retry-after")))
-    error.better_advice = advice
+    detail = _target(given.get("location", "")) if kind is RedirectError else server_message(status, body)
+    error = kind(status, method, path, detail, about, parse_retry_after(given.get("retry-after")))
+    error.specific_advice = advice
     return error
 
 
@@ -101,16 +101,16 @@ def _target(location: str) -> str:
         url = urlsplit(location)
     except ValueError:
         return ""
-    return shortened(f"it leads to {url.scheme or 'https'}://{url.hostname}", PAGE_LIMIT) if url.hostname else ""
+    return shorten(f"it leads to {url.scheme or 'https'}://{url.hostname}", PAGE_LIMIT) if url.hostname else ""
 
 
-def seconds_from(retry_after: str | None) -> float | None:
+def parse_retry_after(retry_after: str | None) -> float | None:
     """
     Read a Retry-After header, in seconds or as a date; anything else is as if it were not there.
 
-    >>> seconds_from("7")
+    >>> parse_retry_after("7")
     7.0
-    >>> seconds_from("soon") is None
+    >>> parse_retry_after("soon") is None
     True
     """
     text = retry_after or ""

@@ -26,7 +26,7 @@ import httpx
 from airflow_langsmith import __version__
 from airflow_langsmith.api.bodies import Body
 from airflow_langsmith.api.deadlines import Deadline
-from airflow_langsmith.api.encodings import ACCEPTED, PackingError
+from airflow_langsmith.api.encodings import ACCEPT_ENCODING, DecompressionError
 from airflow_langsmith.api.flow import Answer, Request, Response
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.api.statuses import PROXY_LOGIN
@@ -37,10 +37,10 @@ from airflow_langsmith.errors import (
     ReadTimeoutError,
     TransportError,
 )
-from airflow_langsmith.masking import without
+from airflow_langsmith.masking import mask_values
 
 CONNECT_TIMEOUT = 10.0  # seconds, as the official SDK waits
-TURNS = 16  # requests of one event loop to a server at a time; with answers in half a second, v2's budget
+MAX_CONCURRENT_REQUESTS = 16  # of an event loop to a server; with answers in half a second, v2's budget
 
 
 class Transport:
@@ -161,7 +161,7 @@ class _SharedConnections:
 
     http: httpx.AsyncClient
     url: Callable[[str], httpx.URL]
-    turns: Semaphore = field(default_factory=lambda: Semaphore(TURNS))
+    turns: Semaphore = field(default_factory=lambda: Semaphore(MAX_CONCURRENT_REQUESTS))
     users: int = 0
 
 
@@ -175,7 +175,7 @@ def _body(request: Request, answer: httpx.Response) -> Body:
 def _response(answer: httpx.Response, content: bytes, request: Request, settings: Settings) -> Response:
     headers = {name.decode().lower(): value.decode("latin-1") for name, value in answer.headers.raw}
     if not answer.is_success:  # whoever echoes a secret shall not bring it into our error
-        content = without(content, settings.api_key, request.secret)
+        content = mask_values(content, settings.api_key, request.secret)
     return Response(answer.status_code, headers, content)
 
 
@@ -251,7 +251,7 @@ def _options(settings: Settings) -> dict[str, Any]:
         "base_url": _address(settings.api_url),
         "headers": {
             "Accept": "application/json",
-            "Accept-Encoding": ACCEPTED,
+            "Accept-Encoding": ACCEPT_ENCODING,
             "User-Agent": f"airflow-provider-langsmith/{__version__}",
         },
         "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),
@@ -318,7 +318,8 @@ def _build(
     http: httpx.Client | httpx.AsyncClient, url: httpx.URL, request: Request, settings: Settings
 ) -> httpx.Request:
     """Build a request; the key goes to the API's own host and nowhere else, wherever the address leads."""
-    built = http.build_request(request.method, url, params=request.params or None, json=request.json)
+    params = {name: value for name, value in request.params.items() if value not in (None, [])}
+    built = http.build_request(request.method, url, params=params or None, json=request.json)
     if request.needs_key and _host(built.url) == _host(http.base_url):
         built.headers["X-API-Key"] = settings.api_key
         if settings.workspace_id:
@@ -334,7 +335,7 @@ _ERRNO = re.compile(r"^\[Errno -?\d+\] ")
 _QUOTED = re.compile(r"(?::| b['\"]).*")  # what came or was sent, at the end of an error of the protocol
 _CERTIFICATE = re.compile(r"CERTIFICATE_VERIFY_FAILED\] certificate verify failed: (.*?)\.?(?: \(_ssl|$)")
 
-_FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, LargePayloadError, PackingError)
+_FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, LargePayloadError, DecompressionError)
 _NOT_SENT = (httpx.InvalidURL, httpx.LocalProtocolError, UnicodeError)
 
 
@@ -343,13 +344,13 @@ def _failure(error: Exception, request: Request) -> LangSmithError:
         return error
     if isinstance(error, _NOT_SENT):  # its text may quote an address or a header
         return ConfigurationError(
-            f"{request.named_about} cannot be sent ({type(error).__name__}). Check the connection's host, its API key, "
+            f"{request.description} cannot be sent ({type(error).__name__}). Check the connection's host, its API key, "
             "and the texts of the query."
         )
     why = _ERRNO.sub("", " ".join(str(error).split())) or type(error).__name__
     if isinstance(error, httpx.ProtocolError):
         why = _QUOTED.sub("", why)
-    asked = f"\nAsked: {request.named_about}."
+    asked = f"\nAsked: {request.description}."
     host = _asked_host(error)
     if found := _CERTIFICATE.search(why):
         return ConfigurationError(

@@ -21,7 +21,7 @@ _SHARED = re.compile(f"/public/({_UUID})/r(?:/({_UUID}))?(?:[/?#]|$)")
 
 
 @dataclass(frozen=True)
-class Named:
+class RunReference:
     """What was pasted: a run, its project where the address names it, or the token of a public share."""
 
     run_id: str | None
@@ -29,22 +29,22 @@ class Named:
     share_token: str | None = field(default=None, repr=False)
 
 
-def named(text: str) -> Named:
+def parse_run_reference(text: str) -> RunReference:
     """
     Read a run's id, its address in the UI, or a public share link.
 
-    >>> named("0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b").run_id
+    >>> parse_run_reference("0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b").run_id
     '0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b'
 
     :raises ConfigurationError: for anything else.
     """
     pasted = text.strip()
     try:
-        return Named(str(UUID(pasted)))
+        return RunReference(str(UUID(pasted)))
     except ValueError:
         pass
     if shared := _SHARED.search(pasted):
-        return Named(shared[2], share_token=shared[1])
+        return RunReference(shared[2], share_token=shared[1])
     project = _PROJECT.search(pasted)
     run = _RUN.search(pasted) or _PEEKED.search(pasted)
     if run is None:
@@ -53,7 +53,7 @@ def named(text: str) -> Named:
             f"{shown} names no run: give a run's id, its address in LangSmith's UI (.../projects/p/.../r/...) "
             "or a public link to it (.../public/.../r)."
         )
-    return Named(run[1], project[1] if project else None)
+    return RunReference(run[1], project[1] if project else None)
 
 
 def project_url(settings: Settings, project: Project, query: RunQuery | None = None) -> str:

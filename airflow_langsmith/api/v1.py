@@ -14,13 +14,13 @@ import msgspec
 from msgspec import Raw
 
 from airflow_langsmith.api import blob_links
-from airflow_langsmith.api.attachments import Attached
-from airflow_langsmith.api.decoding import NULL, SPENT, WireRun, decode, mend, read_metadata, reader
-from airflow_langsmith.api.flow import LARGEST_RUN, Request
+from airflow_langsmith.api.attachments import LinkedAttachment
+from airflow_langsmith.api.decoding import NULL, SPENT, WireRun, decode, normalize_runs, payload_reader, read_metadata
+from airflow_langsmith.api.flow import MAX_RUN_BYTES, Request
 from airflow_langsmith.api.payloads import Blob
 from airflow_langsmith.api.query import MARGIN, RunQuery
 from airflow_langsmith.api.records import Page, Project, Run
-from airflow_langsmith.filters import instant
+from airflow_langsmith.filters import format_time
 
 NAME = "v1"
 PATH = "/api/v1/runs/query"
@@ -55,7 +55,7 @@ def conditions(query: RunQuery) -> dict[str, Any]:
         parts.append(f"eq(trace_id, {json.dumps(which.trace_id)})")
     asked: dict[str, Any] = {
         "session": [query.project.id],
-        "start_time": instant(query.start - MARGIN),
+        "start_time": format_time(query.start - MARGIN),
         "filter": parts[0] if len(parts) == 1 else f"and({', '.join(parts)})",
         "trace_filter": which.trace_filter,
         "tree_filter": which.tree_filter,
@@ -65,6 +65,11 @@ def conditions(query: RunQuery) -> dict[str, Any]:
         "reference_example": [which.reference_example_id] if which.reference_example_id else None,
     }
     return {name: value for name, value in asked.items() if value is not None}
+
+
+def stats_body(query: RunQuery) -> dict[str, Any]:
+    """Write the request for the number of runs."""
+    return {**conditions(query), "select": ["run_count"]}
 
 
 def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
@@ -90,7 +95,7 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
     """Ask for one run; where it is, the server finds by itself."""
     params = {"session_id": project.id} if project else {}
     path, about = f"/api/v1/runs/{run_id}", f"run {run_id}"
-    return Request("GET", path, tier="v1 single", params=params, about=about, largest=LARGEST_RUN)
+    return Request("GET", path, tier="v1 single", params=params, about=about, largest=MAX_RUN_BYTES)
 
 
 def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
@@ -120,23 +125,24 @@ _RUNS = list[_WireRun]  # type: ignore[valid-type]  # it is one, made above
 _WirePage = msgspec.defstruct("PageV1", [("runs", _RUNS), ("cursors", dict[str, str | None] | None, None)])
 _PAGE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WirePage)
 _ONE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WireRun)
+_Runs = tuple[list[Run], list[Blob], list[LinkedAttachment]]
 _ATTACHMENT = "attachment."
-_extras = reader(_Extra)
+_extras = payload_reader(_Extra)
 _INSIDE_EXTRA = frozenset(("metadata", "thread_id", "model"))
 
 
-def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> tuple[list[Run], list[Blob], list[Attached]]:
+def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> _Runs:
     """Make runs of what was decoded, and list what is wanted of them and lies in blob storage."""
     wanted = {*fields, "extra", "metadata"} if _INSIDE_EXTRA & set(fields) else set(fields)
     blobs: list[Blob] = []
-    attached: list[Attached] = []
+    attached: list[LinkedAttachment] = []
     for run in filter(blob_links.are_in, runs):
         of_run, files = blob_links.read(run, wanted, _derive, run.s3_urls, _ATTACHMENT)
         blobs += of_run
         attached += files
     if "metadata" in wanted:
         _read_extra(runs)
-    mend(runs, project, wanted)
+    normalize_runs(runs, project, wanted)
     return runs, blobs, attached
 
 

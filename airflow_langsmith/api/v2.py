@@ -13,14 +13,14 @@ import msgspec
 from msgspec import Raw
 
 from airflow_langsmith.api import blob_links
-from airflow_langsmith.api.attachments import Attached
-from airflow_langsmith.api.decoding import WireRun, decode, mend, read_metadata
-from airflow_langsmith.api.flow import LARGEST_RUN, Request
+from airflow_langsmith.api.attachments import LinkedAttachment
+from airflow_langsmith.api.decoding import WireRun, decode, normalize_runs, read_metadata
+from airflow_langsmith.api.flow import MAX_RUN_BYTES, Request
 from airflow_langsmith.api.payloads import Blob
 from airflow_langsmith.api.query import FIELDS, MARGIN, RunQuery
 from airflow_langsmith.api.records import Page, Project, Run
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.filters import instant
+from airflow_langsmith.filters import format_time
 
 NAME = "v2"
 PATH = "/api/v2/runs/query"
@@ -50,8 +50,8 @@ def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
     which = query.run_filter
     asked: dict[str, Any] = {
         "project_ids": [query.project.id],
-        "min_start_time": instant(query.start - MARGIN),
-        "max_start_time": instant(query.end + MARGIN),
+        "min_start_time": format_time(query.start - MARGIN),
+        "max_start_time": format_time(query.end + MARGIN),
         "filter": query.window_filter,
         "trace_filter": which.trace_filter,
         "tree_filter": which.tree_filter,
@@ -84,7 +84,7 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
         )
     params = {"project_id": project.id, "selects": _selects(fields)}
     path, about = f"/api/v2/runs/{run_id}", f"run {run_id}"
-    return Request("GET", path, tier="v2 single", params=params, about=about, largest=LARGEST_RUN)
+    return Request("GET", path, tier="v2 single", params=params, about=about, largest=MAX_RUN_BYTES)
 
 
 def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
@@ -104,7 +104,7 @@ def shared_question(share_token: str, path: str) -> Request:
         needs_key=False,
         shown=f"/api/v2/public/...{path}",
         secret=share_token,
-        largest=LARGEST_RUN,
+        largest=MAX_RUN_BYTES,
     )
 
 
@@ -153,11 +153,14 @@ _SHARED_RUNS = list[_SharedRun]  # type: ignore[valid-type]
 _SHARED: msgspec.json.Decoder[Any] = msgspec.json.Decoder(msgspec.defstruct("SharedV2", [("items", _SHARED_RUNS)]))
 
 
-def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> tuple[list[Run], list[Blob], list[Attached]]:
+_Runs = tuple[list[Run], list[Blob], list[LinkedAttachment]]
+
+
+def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> _Runs:
     """Make runs of what was decoded, and list what of them lies in blob storage: files, and more one day."""
     wanted = {*fields, "metadata"}
     blobs: list[Blob] = []
-    attached: list[Attached] = []
+    attached: list[LinkedAttachment] = []
     for run in runs:
         run.run_type = run.run_type and run.run_type.lower()
         run.status = run.status and run.status.lower()
@@ -167,7 +170,7 @@ def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> tuple[l
             of_run, files = blob_links.read(run, wanted, _derive, run.attachments)
             blobs += of_run
             attached += files
-    return mend(runs, project, wanted), blobs, attached
+    return normalize_runs(runs, project, wanted), blobs, attached
 
 
 def _derive(run: Run, name: str) -> None:

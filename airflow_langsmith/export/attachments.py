@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
-from airflow_langsmith.api.attachments import download
+from airflow_langsmith.api.attachments import download_attachments
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.media_types import extension
 from airflow_langsmith.api.records import Attachment, Page
@@ -32,7 +32,9 @@ class Attachments:
         """
         backoff = client.negotiator.backoff
         with local_disk("write an attachment to", self._directory, "only list them by attachments='list'"):
-            client.drive(download(page.attachments, self._directory, self._publish, backoff, flag=self._flag))
+            client.drive(
+                download_attachments(page.attachments, self._directory, self._publish, backoff, flag=self._flag)
+            )
 
     def _publish(self, attachment: Attachment, local: Path) -> None:
         size = local.stat().st_size

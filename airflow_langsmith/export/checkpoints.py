@@ -26,7 +26,7 @@ from typing import Any, Self
 from airflow_langsmith import __version__
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.decoding import DECODE_ERRORS
-from airflow_langsmith.api.last_page import MOMENT
+from airflow_langsmith.api.last_page import MICROSECOND
 from airflow_langsmith.api.pagination import Pagination
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Page, Run
@@ -134,7 +134,7 @@ class Checkpoints:
         found = [Checkpoint(self._path / name, *stretch, self._batches) for name, stretch in stretches if stretch]
         self._found = sorted(found, key=lambda one: (one.end, one.end - one.start), reverse=True)
         if found:
-            self._client.negotiator.settle()  # a change of API version now would mix two kinds of sums
+            self._client.negotiator.confirm()  # a change of API version now would mix two kinds of sums
             self._is_long = True
         return self
 
@@ -235,8 +235,8 @@ class Checkpoints:
         """Tell, by a page and by how much of the window is behind, whether it will be long to the end."""
         if not self._is_long:
             self._passed += passed
-            span = runs[0].start_time - runs[-1].start_time if runs else MOMENT
-            pages = self._pages + (self._whole - self._passed) / max(span, MOMENT)
+            span = runs[0].start_time - runs[-1].start_time if runs else MICROSECOND
+            pages = self._pages + (self._whole - self._passed) / max(span, MICROSECOND)
             seconds = (time.monotonic() - self._began) / self._pages * pages
             self._is_long = pages >= FEW or seconds >= OFTEN
         return self._is_long

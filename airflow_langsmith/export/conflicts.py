@@ -8,9 +8,9 @@ from typing import Any, Self
 
 from airflow_langsmith.errors import DestinationConflictError
 from airflow_langsmith.export.storage import StoragePath
-from airflow_langsmith.filters import instant
+from airflow_langsmith.filters import format_time
 from airflow_langsmith.manifest import Manifest
-from airflow_langsmith.messages import shortened
+from airflow_langsmith.messages import shorten
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,7 +76,7 @@ def _short(moment: datetime) -> str:
     >>> _short(datetime(2026, 3, 1, tzinfo=UTC))
     '2026-03-01T00:00:00Z'
     """
-    return instant(moment).replace(".000000", "")
+    return format_time(moment).replace(".000000", "")
 
 
 def _in_words(narrowed: dict[str, Any]) -> str:
@@ -86,4 +86,4 @@ def _in_words(narrowed: dict[str, Any]) -> str:
     >>> _in_words({}), _in_words({"run_type": "llm", "is_root": True})
     ('not narrowed', 'run_type=llm, is_root=True')
     """
-    return shortened(", ".join(f"{name}={value}" for name, value in narrowed.items()), 300) or "not narrowed"
+    return shorten(", ".join(f"{name}={value}" for name, value in narrowed.items()), 300) or "not narrowed"

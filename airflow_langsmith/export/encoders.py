@@ -15,7 +15,7 @@ import msgspec
 
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.extras import pip_install
-from airflow_langsmith.messages import one_of
+from airflow_langsmith.messages import suggest
 from airflow_langsmith.views import Column, Rows, View
 
 # Level 1 writes three times as fast as zlib's default 6, for files a fifth larger; at 6 compressing would cost more
@@ -56,10 +56,10 @@ def format_of(name: str, compression: str | None = None) -> Format:
     :raises ConfigurationError: for one that does not exist.
     """
     if name not in _COMPRESSIONS:
-        raise ConfigurationError(f"There is no format {name!r}. {one_of(name, _COMPRESSIONS)}")
+        raise ConfigurationError(f"There is no format {name!r}. {suggest(name, _COMPRESSIONS)}")
     codec = compression or _COMPRESSIONS[name][0]
     if codec not in _COMPRESSIONS[name]:
-        raise ConfigurationError(f"Format {name!r} has no compression {codec!r}. {one_of(codec, _COMPRESSIONS[name])}")
+        raise ConfigurationError(f"Format {name!r} has no compression {codec!r}. {suggest(codec, _COMPRESSIONS[name])}")
     if name == "parquet":
         return Format(name, codec, name, lambda path, view: _arrow().ParquetEncoder(path, view, codec))
     encoder: type[_JsonLines | _Csv] = _JsonLines if name == "jsonl" else _Csv

@@ -6,8 +6,8 @@ import logging
 from datetime import UTC, datetime
 
 from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.projects import BASE_RETENTION, EXTENDED_RETENTION, known_retention
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.retention import BASE, EXTENDED, certain_retention
 from airflow_langsmith.errors import LangSmithError
 
 log = logging.getLogger(__name__)
@@ -22,10 +22,10 @@ def warn_if_expired(client: LangSmithClient, query: RunQuery, *, is_empty: bool)
     """
     age = datetime.now(UTC) - query.start
     which = query.run_filter
-    if age <= BASE or which.run_ids is not None or which.trace_id is not None:  # what is named is known to be there
+    if age <= BASE_RETENTION or which.run_ids is not None or which.trace_id is not None:  # named runs exist
         return
-    kept = certain_retention(query.project)
-    if kept is None and age <= EXTENDED:
+    kept = known_retention(query.project)
+    if kept is None and age <= EXTENDED_RETENTION:
         if not is_empty:
             return
         try:
@@ -33,7 +33,7 @@ def warn_if_expired(client: LangSmithClient, query: RunQuery, *, is_empty: bool)
         except LangSmithError as error:
             log.debug("How long traces are kept is not known: %s", error.cause)
             return
-    kept = kept or EXTENDED
+    kept = kept or EXTENDED_RETENTION
     if age > kept:
         log.warning("The window began %s days ago; traces of this project are kept for %s days", age.days, kept.days)
         log.warning("LangSmith deletes older traces, so rows may be missing, and no rows may mean deleted ones")

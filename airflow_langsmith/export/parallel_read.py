@@ -31,7 +31,7 @@ class Stretch:
 
     def __init__(self, walk: Pagination, pages_left: float, path: Path) -> None:
         self.walk = walk
-        self.left, self.pages_left = walk.left, pages_left
+        self.left, self.pages_left = walk.remaining, pages_left
         self.ended = False
         self.waited = self.worked = 0.0  # seconds its pages took, and of these the processor
         self.next: Rows | None = None
@@ -66,11 +66,11 @@ class Cursors:
         most: int | None = None,
     ) -> None:
         self._stop = threading.Event()
-        self._client = client.until(self._stop)
+        self._client = client.stopped_by(self._stop)
         self._make, self._count, self._tell = make, count, tell
         self._directory = directory
         self._most = most or MOST
-        self._walk, self._window = walk, walk.left
+        self._walk, self._window = walk, walk.remaining
         self._threads: list[threading.Thread] = []
         self._changed = threading.Condition()  # guards what follows
         self._stretches: list[Stretch] = []
@@ -157,12 +157,12 @@ class Cursors:
         with self._changed:
             self._wait_until(lambda: stretch in self._reading)
             changes = self._limit.changes
-        began, paused, worked = time.monotonic(), self._client.waited_by_thread, time.thread_time()
+        began, paused, worked = time.monotonic(), self._client.thread_waited_seconds, time.thread_time()
         page = self._client.drive(stretch.walk.next_page())
         seconds = time.monotonic() - began
         stretch.waited += seconds
         stretch.worked += time.thread_time() - worked
-        self._note(stretch, page, seconds - (self._client.waited_by_thread - paused), changes)
+        self._note(stretch, page, seconds - (self._client.thread_waited_seconds - paused), changes)
         for rows in self._make(self._client, stretch.walk, page):
             self._put(stretch, rows)
 
@@ -179,8 +179,8 @@ class Cursors:
             self._limit.add_page(seconds, changes, len(self._reading), wanted)
             others = [other.pages_left for other in self._stretches if other is not stretch and not other.ended]
             parts = parts_of(walk.pages_left, others, min(wanted, self._limit.cursors))
-            older = walk.share(parts) if parts > 1 else []
-            stretch.left, stretch.pages_left = walk.left, walk.pages_left
+            older = walk.split_off(parts) if parts > 1 else []
+            stretch.left, stretch.pages_left = walk.remaining, walk.pages_left
             self._begin(older, self._stretches.index(stretch) + 1, walk.pages_left)
             self._count(page, 1 - sum(other.left / self._window for other in self._stretches))
             self._untold = True
@@ -189,7 +189,7 @@ class Cursors:
     def _wanted(self, stretch: Stretch, page: Page, seconds: float) -> int:
         useful = stretch.waited / (WORK * stretch.worked) if stretch.worked else math.inf
         most = int(min(self._most, IN_FLIGHT // max(page.size, 1), SPARE * useful))
-        needed = self._client.needed(stretch.walk.tier)
+        needed = self._client.useful_concurrency(stretch.walk.tier)
         left = seconds * (stretch.walk.pages_left + sum(other.pages_left for other in self._stretches))
         return cursors_wanted(needed, left, most, is_start=not self._limit.changes)
 

@@ -77,7 +77,7 @@ def read(
 
     def cursors(piece: RunQuery, make: Make, behind: float, part: float) -> Cursors:
         count, most = partial(_count, progress, behind, part), 1 if land else concurrency
-        return Cursors(client, client.walk(piece), make, count, tell, directory=directory, most=most)
+        return Cursors(client, client.pagination(piece), make, count, tell, directory=directory, most=most)
 
     def landing(reading: AbstractContextManager[Iterable[Rows]]) -> Iterator[Rows]:
         with reading as batches:

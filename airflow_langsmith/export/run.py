@@ -30,7 +30,7 @@ from airflow_langsmith.export.row_transforms import RowTransforms, Shaped
 from airflow_langsmith.export.storage import StoragePath, path_at
 from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.manifest import Manifest, ManifestColumn, read_manifest
-from airflow_langsmith.messages import one_of
+from airflow_langsmith.messages import suggest
 from airflow_langsmith.transform.empty_columns import EmptyColumn
 from airflow_langsmith.views import View
 from airflow_langsmith.windows import TimeWindow
@@ -70,7 +70,7 @@ class OutputOptions:
         for name, known in (("on_empty", OnEmpty), ("schema_changes", SchemaChanges), ("attachments", AttachmentMode)):
             value = getattr(self, name)
             if value not in get_args(known):
-                raise ConfigurationError(f"{name} is {value!r}. {one_of(value, get_args(known))}")
+                raise ConfigurationError(f"{name} is {value!r}. {suggest(value, get_args(known))}")
         if self.max_rows_per_file < 1:
             raise ConfigurationError(f"max_rows_per_file is {self.max_rows_per_file}; it is 1 or more.")
         if self.max_bytes_per_file < _MIN_BYTES_PER_FILE:

@@ -23,7 +23,7 @@ from airflow_langsmith.errors import ConfigurationError, StorageAccessError, Sto
 from airflow_langsmith.export.swap import Snapshot, locked, look, look_at_file, swap
 from airflow_langsmith.export.uploads import upload
 from airflow_langsmith.extras import STORES, pip_install
-from airflow_langsmith.messages import did_you_mean, shortened
+from airflow_langsmith.messages import did_you_mean, shorten
 
 TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp$")  # ending of files that were never finished, on local disks
 AT_ONCE = 8  # objects that are removed at a time; each is a request
@@ -100,7 +100,7 @@ def _unopened(uri: str, error: Exception) -> ConfigurationError:
     else:
         conn_id = _connection_id(uri)
         cure = f"Check connection {conn_id!r}" if conn_id else f"Name a connection: {scheme}://conn_id@bucket/key"
-    return _no_place(uri, shortened(f"{error}", _MAX_WORDS), cure)
+    return _no_place(uri, shorten(f"{error}", _MAX_WORDS), cure)
 
 
 def check_uri(uri: str) -> None:
@@ -308,7 +308,7 @@ def _failing(right: Right, doing: str, about: str) -> Iterator[None]:
     except Exception as error:
         if refusal := _refusal(error, right, about):
             raise refusal from error
-        words = shortened(f"{type(error).__name__}: {error}", _MAX_WORDS)
+        words = shorten(f"{type(error).__name__}: {error}", _MAX_WORDS)
         raise StorageError(
             f"Could not {doing} {about}: {words}. Whatever its manifest lists is still whole. "
             "A retry may help; if it does not, check the destination's connection, its permissions (list, read, "
@@ -318,7 +318,7 @@ def _failing(right: Right, doing: str, about: str) -> Iterator[None]:
 
 def _refusal(error: Exception, right: Right, about: str) -> StorageAccessError | None:
     """Tell a refusal, which no retry cures, from trouble that passes."""
-    is_s3, words = about.startswith("s3"), shortened(str(error), _MAX_WORDS)
+    is_s3, words = about.startswith("s3"), shorten(str(error), _MAX_WORDS)
     if isinstance(error, FileNotFoundError) and right == "write" and not about.startswith("file:"):
         bucket = about.partition("://")[2].partition("/")[0].rpartition("@")[2]
         return StorageAccessError(f"There is no bucket {bucket!r}: {words}. Create it, or correct {about}.")

@@ -33,7 +33,7 @@ from airflow_langsmith.export.run import (
     export,
 )
 from airflow_langsmith.hooks import LangSmithHook
-from airflow_langsmith.messages import MAX_LINE, lay_out, shortened
+from airflow_langsmith.messages import MAX_LINE, format_message, shorten
 from airflow_langsmith.operators.base import LangSmithRunsOperator
 from airflow_langsmith.operators.landing import check_destination, landing_format
 from airflow_langsmith.operators.literals import check_literals
@@ -244,7 +244,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 payloads=self.payloads,
             )
             self.show_link(context, project_url(hook.settings, query.project, query))
-            self.log.info(shortened(f"Reading {view.name} of project {query.project.name!r}", MAX_LINE))
+            self.log.info(shorten(f"Reading {view.name} of project {query.project.name!r}", MAX_LINE))
             exported = export(
                 client,
                 query,
@@ -258,7 +258,9 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 self.kill_switch.last_call,
             )
         if exported is None:
-            raise AirflowSkipException(lay_out(f"No runs in {query.about}. Nothing was written (on_empty='skip')."))
+            raise AirflowSkipException(
+                format_message(f"No runs in {query.about}. Nothing was written (on_empty='skip').")
+            )
         self._tell(exported)
         return exported.summary()
 

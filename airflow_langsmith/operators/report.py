@@ -11,7 +11,7 @@ from airflow_langsmith.api.query import ALL_TIME
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.run import Exported
 from airflow_langsmith.manifest import Manifest
-from airflow_langsmith.messages import MAX_LINE, shortened
+from airflow_langsmith.messages import MAX_LINE, shorten
 from airflow_langsmith.windows import TimeWindow
 
 PROGRESS_EVERY = 10.0  # seconds between progress lines
@@ -57,7 +57,7 @@ def closing_lines(exported: Exported) -> Iterator[str]:
     rows = f"Exported {number(manifest.rows, 'row')} ({manifest.pending:,} pending) of "
     window = f", {period(TimeWindow(manifest.window_start, manifest.window_end))}"
     room = max(MAX_LINE - len(rows) - len(window), _MIN_NAME)
-    yield f"{rows}{shortened(manifest.project, room)}{window}"
+    yield f"{rows}{shorten(manifest.project, room)}{window}"
     waited = f", {exported.waited_seconds:.1f} s of it waiting" if exported.waited_seconds >= 0.05 else ""  # noqa: PLR2004
     yield (
         f"{number(len(manifest.files), 'part')}, {size(manifest.bytes)}; "

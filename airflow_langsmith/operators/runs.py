@@ -18,11 +18,11 @@ from airflow_langsmith.api.dotted_order import tree_order
 from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.run_filter import RunFilter
-from airflow_langsmith.api.ui_urls import named, project_url, run_url
+from airflow_langsmith.api.ui_urls import parse_run_reference, project_url, run_url
 from airflow_langsmith.errors import ConfigurationError, RunNotFoundError
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithRunLink
-from airflow_langsmith.messages import MAX_LINE, shortened
+from airflow_langsmith.messages import MAX_LINE, shorten
 from airflow_langsmith.operators.base import LangSmithOperator, LangSmithRunsOperator
 from airflow_langsmith.operators.literals import check_literals
 from airflow_langsmith.operators.report import number, period, size
@@ -86,7 +86,7 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
         self.log.info("%s of project %r", number(len(listed), "run"), query.project.name)
         if names := [str(run["name"]) for run in listed[:_NAMED] if run.get("name")]:
             more = ", ..." if len(listed) > len(names) else ""
-            self.log.info(shortened(f"{', '.join(names)}{more}", MAX_LINE))
+            self.log.info(shorten(f"{', '.join(names)}{more}", MAX_LINE))
         return listed
 
     def _view(self) -> View:
@@ -163,7 +163,7 @@ class LangSmithReadRunOperator(LangSmithOperator):
                 return None
             name = f"{run.name} ({run.id})"
             self.name_map_index(context, name)
-            shared = named(run_id).share_token is not None
+            shared = parse_run_reference(run_id).share_token is not None
             if shared and children:
                 raise ConfigurationError(
                     "A public link gives its run and no more: load_children needs the run's id or its address in "
@@ -192,14 +192,14 @@ class LangSmithReadRunOperator(LangSmithOperator):
 def _mask_link(run_id: object) -> None:
     """Let Airflow mask a public link, which is a secret, in logs and among the rendered arguments."""
     with suppress(ConfigurationError):
-        if token := named(str(run_id)).share_token:
+        if token := parse_run_reference(str(run_id)).share_token:
             mask_secret(token)
 
 
 def _run_name(text: str) -> str:
     """Name a run by its id before it is read; a public link is a secret, and shown nowhere."""
     try:
-        return f"run {named(text).run_id or 'of a public link'}"
+        return f"run {parse_run_reference(text).run_id or 'of a public link'}"
     except ConfigurationError:
         return "no run"
 

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.api.decoding import DECODE_ERRORS, moment
+from airflow_langsmith.api.decoding import DECODE_ERRORS, parse_time
 from airflow_langsmith.transform.lazy_json import NULL, is_whole
 from airflow_langsmith.views.columns import ColumnType
 
@@ -72,7 +72,7 @@ def _number(raw: Raw) -> float:
 
 def _timestamp(raw: Raw) -> datetime:
     """Read ISO 8601. A time without a zone is UTC, as LangSmith's own are."""
-    found = moment(msgspec.json.decode(raw, type=str))
+    found = parse_time(msgspec.json.decode(raw, type=str))
     if found is None:
         raise MisfitError("timestamp")
     return found

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.messages import one_of
+from airflow_langsmith.messages import suggest
 from airflow_langsmith.views.columns import Column, ColumnType
 
 # A text is a key of an object; a number, as long as it is not in quotes, an index of a list or a key; None is any (*).
@@ -71,8 +71,8 @@ def parse(text: str) -> Path:
         )
     if colon and type_ not in TYPES:
         raise ConfigurationError(
-            f"Path {text!r} asks for type {type_!r}, which does not exist. {one_of(type_, TYPES)} If the colon is part "
-            "of a key, put the key in double quotes."
+            f"Path {text!r} asks for type {type_!r}, which does not exist. {suggest(type_, TYPES)} If the colon is "
+            "part of a key, put the key in double quotes."
         )
     return Path(written, steps[0], tuple(steps[1:]), TYPES[type_] if colon else None)
 
@@ -118,7 +118,7 @@ def place_of(path: Path, columns: Sequence[Column]) -> int:
     name = path.column if path.column in names else SHORT.get(path.column, path.column)
     if name not in names:
         raise ConfigurationError(
-            f"Path {path.text!r} begins with {path.column!r}, which is no column here. {one_of(path.column, names)}"
+            f"Path {path.text!r} begins with {path.column!r}, which is no column here. {suggest(path.column, names)}"
         )
     place = names.index(name)
     if path.steps and columns[place].type != "json":

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.messages import one_of
+from airflow_langsmith.messages import suggest
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def pattern(name: str, replacement: str | None = None) -> Pattern:
         return shipped if replacement is None else replace(shipped, replacement=replacement.replace("\\", r"\\"))
     if not isinstance(name, str) or re.fullmatch(r"\w*", name):  # a misspelt name would redact nothing
         raise ConfigurationError(
-            f"There is no pattern {name!r}. {one_of(name, _SHIPPED)} For a regular expression that is one word, write "
+            f"There is no pattern {name!r}. {suggest(name, _SHIPPED)} For a regular expression that is one word, write "
             f"it in a group: '(?:{name})'."
         )
     replacement = "[redacted]" if replacement is None else replacement

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.messages import one_of
+from airflow_langsmith.messages import suggest
 from airflow_langsmith.views import feedback, retrievals, runs, threads, traces
 from airflow_langsmith.views.columns import Below, Column, ColumnType, Record, Rows, View, chosen
 
@@ -36,7 +36,7 @@ def view_of(
     """
     view = next((view for view in VIEWS.values() if view.name == name), None)
     if view is None:
-        raise ConfigurationError(f"There is no view {name!r}. {one_of(name, VIEWS)}")
+        raise ConfigurationError(f"There is no view {name!r}. {suggest(name, VIEWS)}")
     if only_with_tools and name != "traces":
         raise ConfigurationError(f"only_with_tools is about the view traces, not {name}. {_INSTEAD}")
     if isinstance(with_feedback, str) and name != "retrievals":

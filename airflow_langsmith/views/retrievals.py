@@ -7,7 +7,7 @@ from typing import Any
 
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
-from airflow_langsmith.filters import added, feedback
+from airflow_langsmith.filters import feedback
 from airflow_langsmith.views.columns import IDS, Below, Column, ColumnType, Part, View, json_of
 from airflow_langsmith.views.traces import OF_ROOT, about_roots, in_trees_with, of_root
 
@@ -37,7 +37,7 @@ def asked(query: RunQuery, *, with_feedback: bool | str) -> RunQuery:
     """Ask for roots of traces that used a retriever: with feedback, with some under a key, or all."""
     query = in_trees_with(about_roots(query), "retriever")
     if isinstance(with_feedback, str):
-        return query.narrowed(filter=added(feedback(with_feedback), query.run_filter.filter))
+        return query.also(feedback(with_feedback))
     return query.narrowed(with_feedback=with_feedback or None)
 
 

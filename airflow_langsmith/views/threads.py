@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.filters import THREAD_KEYS, added, in_
+from airflow_langsmith.filters import THREAD_KEYS, in_
 from airflow_langsmith.views.columns import IDS, THREAD, Column, ColumnType, Part, View, json_of
 from airflow_langsmith.views.traces import BELOW, Trace, about_roots
 from airflow_langsmith.views.traces import VIEW as TRACES
@@ -44,7 +44,7 @@ def _mean(scores: Sequence[float | None]) -> float | None:
 def asked(query: RunQuery) -> RunQuery:
     """Ask for roots that belong to a thread, under any of its names."""
     named = in_("metadata_key", THREAD_KEYS)
-    return about_roots(query).narrowed(filter=added(named, query.run_filter.filter))
+    return about_roots(query).also(named)
 
 
 def _column(

@@ -11,7 +11,7 @@ from typing import Any
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.filters import added, eq
+from airflow_langsmith.filters import eq
 from airflow_langsmith.views.columns import MODEL, Below, Column, ColumnType, Part, View, json_of
 from airflow_langsmith.views.runs import COLUMNS as RUNS
 from airflow_langsmith.views.spending import COLUMNS as SPENDING_FIELDS
@@ -79,7 +79,7 @@ def about_roots(query: RunQuery) -> RunQuery:
 
 def in_trees_with(query: RunQuery, run_type: str) -> RunQuery:
     """Narrow a query to traces that have a run of a type."""
-    return query.narrowed(tree_filter=added(eq("run_type", run_type), query.run_filter.tree_filter))
+    return query.also(eq("run_type", run_type), "tree_filter")
 
 
 def of_root(name: str, meaning: str | None = None) -> Column:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Any, NamedTuple, Self
 
-from airflow_langsmith.api import census
+from airflow_langsmith.api.feedback import FeedbackStats, feedback_stats_by_run, list_feedback
 from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.records import Feedback
+from airflow_langsmith.api.runs import count_runs
 from airflow_langsmith.waiting.condition import Condition
 from airflow_langsmith.waiting.figures import Figures, Tally
 from airflow_langsmith.waiting.parser import parse
@@ -69,10 +70,10 @@ class FeedbackWatch(Watch):
         """Read the number of runs and their feedback, and judge them."""
         remaining = self.selection.remaining(self._clock.now())
         query = yield from self.query(negotiator)
-        total = yield from census.count(query, negotiator)
-        stats = yield from census.judged(query, self.keys, negotiator)
+        total = yield from count_runs(query, negotiator)
+        stats = yield from feedback_stats_by_run(query, self.keys, negotiator)
         unclear = {run_id for run_id, by_key in stats.items() if not self._is_clear(by_key)}
-        listed = yield from census.pieces(query, unclear, self.keys, negotiator)
+        listed = yield from list_feedback(query, unclear, self.keys, negotiator)
         clear = {run_id: by_key for run_id, by_key in stats.items() if run_id not in unclear}
         figures = Figures(total, _tallies(self.keys, [*_from_stats(clear), *_from_pieces(listed)]))
         verdict = judge(self.condition, self.fail_when, figures, self.min_runs)
@@ -82,7 +83,7 @@ class FeedbackWatch(Watch):
             return Outcome("waiting", f"waiting: the window closes at {closes}; so far {verdict.line}", measured)
         return Outcome(verdict.state, verdict.line, measured)
 
-    def _is_clear(self, stats: Mapping[str, census.Given]) -> bool:
+    def _is_clear(self, stats: Mapping[str, FeedbackStats]) -> bool:
         """
         Return whether a run's stats are enough, without its pieces of feedback.
 
@@ -100,7 +101,7 @@ class _Piece(NamedTuple):
     label: str | None
 
 
-def _from_stats(stats: Mapping[str, Mapping[str, census.Given]]) -> Iterable[_Piece]:
+def _from_stats(stats: Mapping[str, Mapping[str, FeedbackStats]]) -> Iterable[_Piece]:
     """Yield the only piece of each run and key."""
     for run_id, by_key in stats.items():
         for key, each in by_key.items():

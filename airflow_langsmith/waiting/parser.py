@@ -17,7 +17,7 @@ from collections.abc import Container
 from typing import Final, NamedTuple
 
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.messages import did_you_mean, marked
+from airflow_langsmith.messages import did_you_mean, mark_position
 from airflow_langsmith.waiting.condition import (
     BARE_KEY,
     KINDS,
@@ -79,7 +79,7 @@ def parse(text: str, name: str = "condition") -> Condition:
     except _Mistake as error:
         what, place = error.args
         raise ConfigurationError(
-            f"{name} cannot be read: {what}\n{marked(text, place)}\nConditions look "
+            f"{name} cannot be read: {what}\n{mark_position(text, place)}\nConditions look "
             "like coverage(user_score) >= 0.9 and avg(user_score) >= 0.8."
         ) from None
 

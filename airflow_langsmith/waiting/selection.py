@@ -9,8 +9,8 @@ from typing import Any, Self
 
 from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.negotiation import VersionNegotiator
+from airflow_langsmith.api.projects import find_project
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.reads import find_project
 from airflow_langsmith.api.run_filter import EVERY_RUN, RunFilter
 from airflow_langsmith.windows import TimeWindow
 

@@ -8,10 +8,10 @@ from typing import Any, Self
 
 import pendulum
 
-from airflow_langsmith.api import census
 from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.runs import count_runs, list_pending
 from airflow_langsmith.waiting.selection import Selection
 from airflow_langsmith.waiting.verdict import State
 from airflow_langsmith.waiting.watch import CLOCK, Clock, Outcome, Watch
@@ -77,8 +77,8 @@ class SettledWatch(Watch):
         query = yield from self.query(negotiator)  # also while the window is open: a wrong project fails at once
         if self.selection.remaining(now) > timedelta(0):
             return Outcome("waiting", f"waiting: the window closes at {self.selection.closes.isoformat()}")
-        unfinished = yield from census.pending(query, negotiator)
-        count = yield from census.count(query, negotiator)
+        unfinished = yield from list_pending(query, negotiator)
+        count = yield from count_runs(query, negotiator)
         if count != self._count or self._since is None:
             self._count, self._since = count, now
         quiet = now - self._since

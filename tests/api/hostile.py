@@ -195,9 +195,9 @@ def read(server: HostileServer, page_size: int, most: int) -> Iterator[str]:
                 step = flow.send(reply)
                 reply = server.answer(step) if isinstance(step, Request) else None
         except StopIteration as end:
-            yield from (run.id for run in ids.new_of(end.value.runs))
+            yield from (run.id for run in ids.add_new(end.value.runs))
         if len(walks) < 9 and server.can_be_shared and walk.pages_left > 2 and server.chance.random() < 0.2:
-            walks += walk.share(server.chance.randint(2, 3))
+            walks += walk.split_off(server.chance.randint(2, 3))
 
 
 def check(seed: int) -> str:

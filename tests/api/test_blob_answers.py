@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from airflow_langsmith.api.attachments import download
+from airflow_langsmith.api.attachments import download_attachments
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.errors import LangSmithError
 from airflow_langsmith.testing import LangSmithStandIn
@@ -156,7 +156,7 @@ def landed(client: LangSmithClient, page: Any, directory: Path) -> dict[str, byt
         files[runs[id(attachment)]] = path.read_bytes()
         path.unlink()
 
-    client.drive(download(page.attachments, directory, land, client.negotiator.backoff, flag=True))
+    client.drive(download_attachments(page.attachments, directory, land, client.negotiator.backoff, flag=True))
     assert not list(directory.iterdir())
     return files
 

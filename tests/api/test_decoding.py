@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from airflow_langsmith.api import v1, v2
-from airflow_langsmith.api.decoding import moment
+from airflow_langsmith.api.decoding import parse_time
 from airflow_langsmith.api.query import FIELDS
 from airflow_langsmith.api.records import Page, Project, Run
 from airflow_langsmith.errors import PayloadError, TransportError
@@ -240,7 +240,7 @@ def test_another_shape_is_final(body: bytes) -> None:
 )
 def test_times(text: str | None, expected: datetime | None) -> None:
     """A time without a zone is UTC, one with a zone is moved there, and digits below the microsecond are cut off."""
-    found = moment(text)
+    found = parse_time(text)
     assert found == expected
     assert found is None or found.tzinfo is UTC
 
@@ -262,7 +262,7 @@ def test_times(text: str | None, expected: datetime | None) -> None:
 def test_times_that_come_together(read: Any, texts: list[str]) -> None:
     """Times are read the same whatever is on the page beside them."""
     runs = read(*({"id": text, "start_time": text, "end_time": text, "first_token_time": text} for text in texts)).runs
-    assert [run.start_time for run in runs] == [moment(text) for text in texts]
+    assert [run.start_time for run in runs] == [parse_time(text) for text in texts]
     assert all(run.start_time == run.end_time == run.first_token_time for run in runs)
     assert all(run.start_time.tzinfo is UTC for run in runs)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_langsmith.api.hosts import address_of, api_root, is_langsmiths, ui_of, ui_root
+from airflow_langsmith.api.hosts import address_from_fields, api_root, is_langsmith_cloud, ui_root, ui_root_of
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.messages import MAX_LINE
@@ -159,10 +159,10 @@ def test_a_server_of_your_own_may_be_asked_in_the_open(address: str) -> None:
 )
 def test_private_links_are_the_cloud(api_url: str, ui_url: str) -> None:
     """LangSmith's clouds are known by their hosts, private links too, and so is the UI of each."""
-    assert is_langsmiths(api_url)
-    assert ui_of(api_url) == ui_url
-    assert not is_langsmiths("https://api.smith.langchain.com.example.com")
-    assert not is_langsmiths("https://myapi.smith.langchain.community")
+    assert is_langsmith_cloud(api_url)
+    assert ui_root_of(api_url) == ui_url
+    assert not is_langsmith_cloud("https://api.smith.langchain.com.example.com")
+    assert not is_langsmith_cloud("https://myapi.smith.langchain.community")
 
 
 @pytest.mark.parametrize(
@@ -187,7 +187,7 @@ def test_private_links_are_the_cloud(api_url: str, ui_url: str) -> None:
 )
 def test_fields_of_a_connection(fields: tuple[str | None, int | None, str | None], address: str) -> None:
     """Host, port and schema make one address: a schema is a scheme or a path, port 0 is none, IPv6 has brackets."""
-    assert address_of(*fields) == address
+    assert address_from_fields(*fields) == address
     api_root(address)
 
 

@@ -27,7 +27,7 @@ for _ in range(300):
     assert len(ids.add(page)) == 1000
     log.add(page)
 assert list(ids.add([page[7], "another", page[8]])) == [1]
-assert log.known_of([page[7], "another"]) == {page[7]}
+assert log.known([page[7], "another"]) == {page[7]}
 print(peak() - before)
 """
 
@@ -51,7 +51,7 @@ def test_a_log_knows_what_was_added(batches: list[list[str]], first: int) -> Non
     log, known = IdLog(), set[str]()
     for number, batch in enumerate(batches):
         if number >= first:
-            assert log.known_of(batch) == known.intersection(batch)
+            assert log.known(batch) == known.intersection(batch)
         log.add(batch)
         known.update(batch)
 

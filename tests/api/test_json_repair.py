@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from msgspec import Raw
 
 from airflow_langsmith.api import v1, v2
+from airflow_langsmith.api.feedback import FeedbackPagination
 from airflow_langsmith.api.flow import Backoff, Response
-from airflow_langsmith.api.json_repair import DEEPEST, as_shallow
+from airflow_langsmith.api.json_repair import MAX_DEPTH, limit_depth
 from airflow_langsmith.api.payloads import json_blob, text_blob
+from airflow_langsmith.api.projects import find_project
 from airflow_langsmith.api.query import FIELDS
-from airflow_langsmith.api.reads import FeedbackPagination, find_project
 from airflow_langsmith.api.records import Feedback, Project, Run
 from airflow_langsmith.errors import PayloadError, TransportError
 from tests.defects import DOCUMENTS
@@ -105,15 +106,15 @@ def test_what_is_nested_too_deep_becomes_text(way: str, start: bytes, end: bytes
     value, levels = strictly(text), 0
     while not isinstance(value, str):
         value, levels = (value[0] if start == b"[" else value["a"]), levels + 1
-    assert levels == DEEPEST
+    assert levels == MAX_DEPTH
     assert value.encode() == start * (deep - levels) + b"1.10" + end * (deep - levels)
 
 
 def test_only_what_is_too_deep_becomes_text() -> None:
     """What is beside it stays as it is, and brackets in texts count for nothing."""
     body = b'{"a":[[1],[2]],"b":{"c":{"d":"}]"}},"e":"[[[["}'
-    assert as_shallow(body, 2) == rb'{"a":["[1]","[2]"],"b":{"c":"{\"d\":\"}]\"}"},"e":"[[[["}'
-    assert as_shallow(body, 4) == body
+    assert limit_depth(body, 2) == rb'{"a":["[1]","[2]"],"b":{"c":"{\"d\":\"}]\"}"},"e":"[[[["}'
+    assert limit_depth(body, 4) == body
 
 
 @pytest.mark.parametrize("body", [b"", b"<html>", b"{'a':1}", b'{"a":1', b"[1,]", b"[1\x002]", b"[" * 100_000])

@@ -12,13 +12,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_langsmith.api import census, reads, v1, v2
+from airflow_langsmith.api import v1, v2
 from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.feedback import FeedbackPagination, feedback_stats_by_run
 from airflow_langsmith.api.flow import Flow, Reply, Request, Response
 from airflow_langsmith.api.negotiation import Dialect, VersionNegotiator
+from airflow_langsmith.api.projects import find_project, list_projects, read_retention
 from airflow_langsmith.api.query import FIELDS
 from airflow_langsmith.api.records import Project
-from airflow_langsmith.api.retention import read_retention
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.errors import LangSmithError, PayloadError
 from airflow_langsmith.messages import MAX_LINE
@@ -122,11 +123,11 @@ QUERY = run_query(project=SHOP, start=START, end=START + DAY)
 BACKEND = VersionNegotiator(Settings(api_url="http://127.0.0.1:1", api_version="v2", max_retries=0))
 FLOWS: dict[str, Callable[[], Flow[Any]]] = {
     "info": lambda: VersionNegotiator(Settings(api_url="http://127.0.0.1:1", max_retries=0)).choose(),
-    "project": lambda: reads.find_project("shop", BACKEND.backoff),
-    "projects": lambda: reads.list_projects(None, BACKEND.backoff).next_page(),
-    "feedback": lambda: reads.FeedbackPagination(BACKEND.backoff).next_page(),
+    "project": lambda: find_project("shop", BACKEND.backoff),
+    "projects": lambda: list_projects(None, BACKEND.backoff).next_page(),
+    "feedback": lambda: FeedbackPagination(BACKEND.backoff).next_page(),
     "retention": lambda: read_retention(SHOP, BACKEND.backoff),
-    "judged": lambda: census.judged(QUERY, ["score"], BACKEND),
+    "judged": lambda: feedback_stats_by_run(QUERY, ["score"], BACKEND),
 }
 
 
@@ -149,4 +150,4 @@ def test_every_answer_may_be_odd(flow: str, name: str, value: Any, wrap: Callabl
 def test_feedback_stats_may_be_odd(stats: dict[str, Any]) -> None:
     """Whatever the stats of a run's feedback hold, they are counted or refused by an error of ours."""
     with suppress(LangSmithError):
-        answered(census.judged(QUERY, ["score"], BACKEND), page(v2, {**RUN, "feedback_stats": stats}))
+        answered(feedback_stats_by_run(QUERY, ["score"], BACKEND), page(v2, {**RUN, "feedback_stats": stats}))

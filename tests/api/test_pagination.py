@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from airflow_langsmith.api.flow import Request, Response
 from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.pagination import Pagination
-from airflow_langsmith.api.seen_runs import Trail
+from airflow_langsmith.api.seen_runs import SeenRuns
 from airflow_langsmith.api.settings import Settings
 from tests.api import hostile
 from tests.queries import run_query
@@ -61,8 +61,8 @@ def test_shared_walks_read_what_one_would(seconds: list[int], page_size: int, se
         walk, ids = found[place]
         ids += next_page(walk, server)
         parts = chance.randint(1, 3)
-        if parts > 1 and walk.left > timedelta(seconds=1):
-            found[place + 1 : place + 1] = [(older, []) for older in walk.share(parts)]
+        if parts > 1 and walk.remaining > timedelta(seconds=1):
+            found[place + 1 : place + 1] = [(older, []) for older in walk.split_off(parts)]
         since = walk.complete_since
         assert since is not None
         assert walk.query.start <= since <= walk.query.end
@@ -80,7 +80,7 @@ def test_a_walk_that_is_shared_asks_as_before() -> None:
     walk, server = Pagination(query, VersionNegotiator(Settings(api_version="v2"))), simulation.Runs(times)
     next_page(walk, server)
     first = next(walk.next_page())
-    older = walk.share(3)
+    older = walk.split_off(3)
     second = next(walk.next_page())
     assert isinstance(first, Request)
     assert isinstance(second, Request)
@@ -98,7 +98,7 @@ def test_shares_are_whole_pages() -> None:
     )
     walk, server = Pagination(query, VersionNegotiator(Settings(api_version="v2"))), simulation.Runs(times)
     runs, pages = len(next_page(walk, server)), 1
-    for part in (walk, *walk.share(4)):
+    for part in (walk, *walk.split_off(4)):
         while not part.done:
             runs, pages = runs + len(next_page(part, server)), pages + 1
     assert (runs, pages) == (790, 40)
@@ -147,10 +147,10 @@ def test_what_is_new_of_a_page() -> None:
     def page(*runs: str) -> list[Any]:
         return [SimpleNamespace(id=run[0], start_time=simulation.DAY + timedelta(seconds=int(run[1]))) for run in runs]
 
-    trail = Trail()
+    trail = SeenRuns()
     pages = [("a9", "b8"), ("b8", "c7"), (), (), ("c7", "d7", "e6"), ("a9", "b8"), ("a9", "f5"), ("b4",), ("e6", "b4")]
-    new = [[run.id for run in trail.new_of(page(*runs))] for runs in pages]
+    new = [[run.id for run in trail.add_new(page(*runs))] for runs in pages]
     assert new == [["a", "b"], ["c"], [], [], ["d", "e"], [], ["f"], ["b"], []]
     assert trail.is_sorted
-    assert [run.id for run in trail.new_of(page("g6"))] == ["g"]
+    assert [run.id for run in trail.add_new(page("g6"))] == ["g"]
     assert not trail.is_sorted

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
-from airflow_langsmith.api.payloads import LARGEST
+from airflow_langsmith.api.payloads import MAX_PAYLOAD_BYTES
 from airflow_langsmith.api.query import FIELDS, RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.settings import Settings
@@ -118,7 +118,7 @@ TROUBLE: dict[str, tuple[dict[str, Any], type[LangSmithError]]] = {
     "down": ({"kind": "status", "status": 503}, TransportError),
     "reset": ({"kind": "reset"}, TransportError),
     "no JSON": ({"kind": "status", "status": 200, "body": "<html>"}, PayloadError),
-    "too large": ({"kind": "status", "status": 200, "body": b'"' + b"x" * LARGEST + b'"'}, LargePayloadError),
+    "too large": ({"kind": "status", "status": 200, "body": b'"' + b"x" * MAX_PAYLOAD_BYTES + b'"'}, LargePayloadError),
 }
 
 

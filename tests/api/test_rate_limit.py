@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_langsmith.api.rate_limit import BUDGETS, PERIOD, Place, RateLimiter, rate_limiter_for, v1_tier
+from airflow_langsmith.api.rate_limit import BUDGETS, PERIOD, QueuedRequest, RateLimiter, rate_limiter_for, v1_tier
 
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 simulation = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "simulation.py")))
@@ -31,10 +31,10 @@ def the_same_chance() -> Iterator[None]:
     random.setstate(before)
 
 
-def sent(pacer: RateLimiter, now: float) -> tuple[Place, float]:
+def sent(pacer: RateLimiter, now: float) -> tuple[QueuedRequest, float]:
     """Let one request go as early as it may, and tell when that was."""
-    with pacer.line_up(0) as place:
-        while wait := pacer.wait(place, now):
+    with pacer.enqueue(0) as place:
+        while wait := pacer.seconds_to_wait(place, now):
             now += wait
     return place, now
 
@@ -56,12 +56,12 @@ def test_a_hold_holds_those_who_wait_already() -> None:
     pacer = RateLimiter(2)
     sent(pacer, 99.0)
     sent(pacer, 99.0)
-    with pacer.line_up(0) as first, pacer.line_up(0) as second:
-        assert pacer.wait(first, 100.0)
-        pacer.hold(100.0, 50.0)
-        assert pacer.wait(second, 99 + PERIOD)
-        assert pacer.wait(first, 149.9) == pytest.approx(0.1)
-        assert [pacer.wait(place, 150.0) for place in (first, second)] == [0.0, 0.0]
+    with pacer.enqueue(0) as first, pacer.enqueue(0) as second:
+        assert pacer.seconds_to_wait(first, 100.0)
+        pacer.pause(100.0, 50.0)
+        assert pacer.seconds_to_wait(second, 99 + PERIOD)
+        assert pacer.seconds_to_wait(first, 149.9) == pytest.approx(0.1)
+        assert [pacer.seconds_to_wait(place, 150.0) for place in (first, second)] == [0.0, 0.0]
 
 
 def test_who_has_most_to_read_goes_first() -> None:
@@ -69,10 +69,14 @@ def test_who_has_most_to_read_goes_first() -> None:
     pacer = RateLimiter(2)
     sent(pacer, 100.0)
     sent(pacer, 105.0)
-    with pacer.line_up(0, 2.0) as short, pacer.line_up(0, 9.0) as long, pacer.line_up(1) as another:
-        order: list[Place] = []
+    with pacer.enqueue(0, 2.0) as short, pacer.enqueue(0, 9.0) as long, pacer.enqueue(1) as another:
+        order: list[QueuedRequest] = []
         for now in (100 + PERIOD, 105 + PERIOD, 100 + 2 * PERIOD):
-            order += [place for place in (short, long, another) if place not in order and not pacer.wait(place, now)]
+            order += [
+                place
+                for place in (short, long, another)
+                if place not in order and not pacer.seconds_to_wait(place, now)
+            ]
     assert order == [another, long, short]
 
 
@@ -80,11 +84,11 @@ def test_who_goes_away_leaves_the_line() -> None:
     """A request that is given up while it waits takes nobody's turn."""
     pacer = RateLimiter(1)
     sent(pacer, 100.0)
-    with pacer.line_up(0) as last:
-        with suppress(KeyboardInterrupt), pacer.line_up(0) as gone:
-            assert pacer.wait(gone, 101.0)
+    with pacer.enqueue(0) as last:
+        with suppress(KeyboardInterrupt), pacer.enqueue(0) as gone:
+            assert pacer.seconds_to_wait(gone, 101.0)
             raise KeyboardInterrupt
-        assert pacer.wait(last, 100 + PERIOD) == 0.0
+        assert pacer.seconds_to_wait(last, 100 + PERIOD) == 0.0
 
 
 def test_refusals_on_the_way_together_are_one() -> None:
@@ -92,16 +96,16 @@ def test_refusals_on_the_way_together_are_one() -> None:
     pacer = RateLimiter(100)
     places = [sent(pacer, 100.0)[0] for _ in range(3)]
     for place in places:
-        pacer.answered(place, 101.0, refused=True)
+        pacer.record_answer(place, 101.0, refused=True)
     assert pacer.cap == 75
-    pacer.answered(sent(pacer, 102.0)[0], 103.0, refused=True)
+    pacer.record_answer(sent(pacer, 102.0)[0], 103.0, refused=True)
     assert pacer.cap == 56
 
 
 def test_a_cap_that_was_too_high_is_tried_again_late() -> None:
     """After a clean period the cap is raised, up to what was refused only after some, and never over the budget."""
     pacer = RateLimiter(10)
-    pacer.answered(sent(pacer, 0.0)[0], 0.0, refused=True)
+    pacer.record_answer(sent(pacer, 0.0)[0], 0.0, refused=True)
     caps = []
     for period in range(1, 9):
         sent(pacer, period * PERIOD + 0.01 * period)
@@ -112,15 +116,15 @@ def test_a_cap_that_was_too_high_is_tried_again_late() -> None:
 def test_how_many_at_a_time_a_budget_needs() -> None:
     """Latency times budget tells how many requests have to be under way, and follows both."""
     pacer = RateLimiter(10)
-    assert pacer.needed == 0.0
-    pacer.answered(sent(pacer, 100.0)[0], 100 + PERIOD / 2, refused=False)
-    assert pacer.needed == pytest.approx(5.0)
+    assert pacer.useful_concurrency == 0.0
+    pacer.record_answer(sent(pacer, 100.0)[0], 100 + PERIOD / 2, refused=False)
+    assert pacer.useful_concurrency == pytest.approx(5.0)
     for second in range(9):
-        pacer.answered(sent(pacer, 200.0 + second)[0], 200.0 + second, refused=False)
-    assert 0.5 < pacer.needed < 1
-    before = pacer.needed
-    pacer.answered(sent(pacer, 300.0)[0], 301.0, refused=True)
-    assert pacer.needed == pytest.approx(0.7 * before)
+        pacer.record_answer(sent(pacer, 200.0 + second)[0], 200.0 + second, refused=False)
+    assert 0.5 < pacer.useful_concurrency < 1
+    before = pacer.useful_concurrency
+    pacer.record_answer(sent(pacer, 300.0)[0], 301.0, refused=True)
+    assert pacer.useful_concurrency == pytest.approx(0.7 * before)
 
 
 @SERVERS

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_langsmith.api.settings import FIELDS, Settings
+from airflow_langsmith.api.settings import EXTRA_FIELDS, Settings
 from airflow_langsmith.api.transport import Transport
 from airflow_langsmith.errors import ConfigurationError
 
@@ -106,7 +106,7 @@ ODD = st.recursive(
 )
 
 
-@given(host=st.none() | st.text(max_size=20), key=st.text(), extra=st.dictionaries(st.sampled_from(FIELDS), ODD))
+@given(host=st.none() | st.text(max_size=20), key=st.text(), extra=st.dictionaries(st.sampled_from(EXTRA_FIELDS), ODD))
 def test_a_connection_is_read_or_refused(host: str | None, key: str, extra: dict[str, Any]) -> None:
     """Whatever a connection's fields hold, a client can be made of them, or the error names what is wrong."""
     refusal = "host"

@@ -29,8 +29,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from airflow_langsmith.api.bodies import LARGEST_ERROR
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.deadlines import LOWEST_RATE, Deadline
-from airflow_langsmith.api.flow import LARGEST_ANSWER, Answer, Request, Response
+from airflow_langsmith.api.deadlines import MIN_BYTES_PER_SECOND, Deadline
+from airflow_langsmith.api.flow import MAX_ANSWER_BYTES, Answer, Request, Response
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.api.transport import AsyncTransport, Transport
 from airflow_langsmith.errors import (
@@ -106,7 +106,7 @@ def test_a_cap_is_to_the_byte(send: Send, storage: Any) -> None:
 
 def test_every_answer_has_a_cap(send: Send, storage: Any) -> None:
     """Also an answer that nobody thought to be large is not taken without end."""
-    assert isinstance(send(storage.put("/more", b"x" * (LARGEST_ANSWER + 1))), LargePayloadError)
+    assert isinstance(send(storage.put("/more", b"x" * (MAX_ANSWER_BYTES + 1))), LargePayloadError)
     assert isinstance(send(storage.put("/endless", None)), LargePayloadError)
     assert storage.hung_up.acquire(timeout=10)
 
@@ -215,7 +215,7 @@ def test_an_answer_that_drips_comes_to_an_end(send: Send, langsmith: LangSmithSt
 def test_an_answer_that_comes_slowly_comes() -> None:
     """An answer may take longer than `timeout` while enough of it comes: large pages pass slow lines."""
     deadline = Deadline(1.0)
-    deadline.extend(60 * LOWEST_RATE)
+    deadline.extend(60 * MIN_BYTES_PER_SECOND)
     assert 59 < deadline.left <= 61
     deadline.extend(1)
     assert deadline.left < 61.1

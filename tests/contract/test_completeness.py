@@ -14,7 +14,7 @@ from langsmith import Client
 from airflow_langsmith.api import pagination
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.seen_runs import MAX_BARREN_PAGES
+from airflow_langsmith.api.seen_runs import MAX_PAGES_WITHOUT_NEW_RUNS
 from airflow_langsmith.errors import CursorLoopError, LangSmithError
 from airflow_langsmith.export.run import Exported
 from airflow_langsmith.testing import LangSmithStandIn
@@ -258,7 +258,7 @@ def test_a_circle_of_new_cursors_is_an_error(
     langsmith.misbehave(fault, times=None)
     with pytest.raises(CursorLoopError, match=says("going on would never end")):
         export_runs(client_of(langsmith, version), "shop", FIRST, FIRST + DAY, query={"page_size": 100})
-    assert len(langsmith.requests_to("/runs/query")) <= 9 * (4 + MAX_BARREN_PAGES + 1)  # by 9 cursors at most
+    assert len(langsmith.requests_to("/runs/query")) <= 9 * (4 + MAX_PAGES_WITHOUT_NEW_RUNS + 1)  # by 9 cursors at most
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

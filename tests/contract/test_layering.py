@@ -42,7 +42,6 @@ MAY_IMPORT = {
         *("links", "manifest", "messages", "operators", "templates", "transform", "views", "windows"),
     },
     "provider_info": {"api.settings"},
-    "schedules": {"clocks"},
     "sensors": {
         *("airflow_errors", "airflow_sdk", "api.negotiation", "api.query", "arguments", "errors", "hooks", "links"),
         *("messages", "operators.base", "operators.literals", "operators.report", "triggers", "waiting", "windows"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 import runpy
+import tomllib
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +15,7 @@ import pytest
 
 from airflow_langsmith import operators
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.settings import FIELDS
+from airflow_langsmith.api.settings import EXTRA_FIELDS
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.export.run import OutputOptions, export
@@ -50,6 +51,15 @@ def first_cells(page: str, *headings: str) -> list[str]:
     return found
 
 
+def paths_of(navigation: Any) -> Iterator[str]:
+    """Yield the path of each page in a part of the site's navigation."""
+    if isinstance(navigation, str):
+        yield navigation
+    else:
+        for part in navigation.values() if isinstance(navigation, dict) else navigation:
+            yield from paths_of(part)
+
+
 def test_readme_is_short() -> None:
     """README is one screen of promise and a table of pages."""
     assert len(README.text.splitlines()) <= 130
@@ -77,6 +87,12 @@ def test_every_page_is_reachable() -> None:
     assert reached == PAGES.keys()
 
 
+def test_the_site_has_every_page() -> None:
+    """The navigation of the docs site lists each page once."""
+    site = tomllib.loads((ROOT / "zensical.toml").read_text())["project"]
+    assert sorted(paths_of(site["nav"])) == sorted(PAGES)
+
+
 def test_the_tables_are_those_of_the_code() -> None:
     """Tables of columns and errors are what the code says (``python scripts/tables.py`` writes them), each once."""
     pages = [page for name, page in PAGES.items() if name.startswith("docs/")]
@@ -97,7 +113,7 @@ def arguments() -> Iterator[Any]:
     methods = {name for name, value in vars(LangSmithHook).items() if callable(value) and not name.startswith("_")}
     methods -= {"get_connection_form_widgets", "get_ui_field_behaviour"}  # for Airflow
     yield pytest.param("docs/reference/hook.md", ("# Hook",), methods, id="hook")
-    fields = {"host", "password", *FIELDS}
+    fields = {"host", "password", *EXTRA_FIELDS}
     yield pytest.param("docs/reference/connection.md", ("# Connection",), fields, id="connection")
 
 
@@ -113,7 +129,7 @@ def test_the_commands_exist() -> None:
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     text = "\n".join(page.text for page in PAGES.values())
     commands = set(re.findall(r"make (\w+)\b", "\n".join(re.findall(r"`+(?:bash)?\s?(make [^`]*)`", text))))
-    assert {"demo", "test", "check", "bench", "matrix"} <= commands <= set(targets)
+    assert {"demo", "test", "check", "docs", "bench", "matrix"} <= commands <= set(targets)
     assert "make test\n" in README.text
     assert "make test" in (ROOT / ".ci" / "run").read_text()
 

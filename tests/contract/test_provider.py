@@ -72,7 +72,7 @@ def test_everything_named_exists() -> None:
 
 def test_the_form_has_a_field_for_every_setting() -> None:
     """The connection form offers the extras that are read, and no others."""
-    assert tuple(CONNECTION_TYPE["conn-fields"]) == settings.FIELDS
+    assert tuple(CONNECTION_TYPE["conn-fields"]) == settings.EXTRA_FIELDS
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.errors import LangSmithError
 from airflow_langsmith.hooks import LangSmithHook
-from airflow_langsmith.masking import masked, without
+from airflow_langsmith.masking import mask_secrets, mask_values
 from airflow_langsmith.operators import LangSmithExportOperator, LangSmithReadRunOperator
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
 from airflow_langsmith.testing import LangSmithStandIn
@@ -368,9 +368,9 @@ def test_no_secret_stays_in_what_a_server_says(secret: str, before: str, after: 
         "upper": f"{before}{secret.upper()}{after}",
         "twice": f"{secret}{before}{secret}",
     }[way]
-    clean = without(said.encode(), secret).decode()
+    clean = mask_values(said.encode(), secret).decode()
     assert secret.lower() not in clean.lower().replace("***", "\n")
-    assert without(b"nothing to hide", base64.b64encode(secret.encode()).decode() + "!") == b"nothing to hide"
+    assert mask_values(b"nothing to hide", base64.b64encode(secret.encode()).decode() + "!") == b"nothing to hide"
 
 
 @pytest.mark.parametrize(
@@ -387,5 +387,5 @@ def test_no_secret_stays_in_what_a_server_says(secret: str, before: str, after: 
 def test_what_looks_like_a_secret_is_masked_in_every_error(text: str, shown: str) -> None:
     """Keys, links and credentials are masked by their look, in the message, the arguments and what is pickled."""
     error = LangSmithError(text)
-    assert masked(text) == error.message == error.args[0] == shown
+    assert mask_secrets(text) == error.message == error.args[0] == shown
     assert pickle.loads(pickle.dumps(error)).message == shown

@@ -274,7 +274,7 @@ def test_rows_that_wait_take_a_bounded_part_of_the_disk(
 
     rows = 0
     with parallel_read.Cursors(
-        client, client.walk(query), make, lambda *_: None, lambda: None, directory=tmp_path, most=2
+        client, client.pagination(query), make, lambda *_: None, lambda: None, directory=tmp_path, most=2
     ) as batches:
         for batch in batches:
             rows += batch.count

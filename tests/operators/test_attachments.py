@@ -17,7 +17,7 @@ from langsmith.schemas import Attachment
 from structlog.testing import capture_logs
 
 from airflow_langsmith.airflow_sdk import AirflowException, AirflowFailException
-from airflow_langsmith.api.attachments import LARGEST
+from airflow_langsmith.api.attachments import MAX_ATTACHMENT_BYTES
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
@@ -253,7 +253,7 @@ def test_files_on_another_host(langsmith: LangSmithStandIn, storage: Any, land: 
     ]
     assert row["missing_payloads"] == ["attachments.endless"]
     assert storage.hung_up.acquire(timeout=10)
-    assert storage.sent < LARGEST * 1.2
+    assert storage.sent < MAX_ATTACHMENT_BYTES * 1.2
     assert sorted(path for path, _ in storage.asked) == ["/endless", "/fine"]
     assert not [headers for _, headers in storage.asked if "x-api-key" in headers]
     langsmith.misbehave("status", status=200, body=page(endless=endless))

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_langsmith.airflow_sdk import AirflowException, AirflowFailException
-from airflow_langsmith.api.payloads import LARGEST
+from airflow_langsmith.api.payloads import MAX_PAYLOAD_BYTES
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn
@@ -151,7 +151,7 @@ def test_without_it_the_task_fails(shop: LangSmithStandIn, tmp_path: Path) -> No
     with pytest.raises(AirflowException, match=says("payloads='flag'")) as caught:
         export(tmp_path)
     assert not isinstance(caught.value, AirflowFailException)
-    shop.misbehave("status", status=200, path="/inputs", body=b'"' + b"x" * LARGEST + b'"')
+    shop.misbehave("status", status=200, path="/inputs", body=b'"' + b"x" * MAX_PAYLOAD_BYTES + b'"')
     with pytest.raises(AirflowFailException, match=says("over 64 MB")):
         export(tmp_path)
     assert not list(tmp_path.rglob("*.*"))

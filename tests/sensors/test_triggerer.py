@@ -15,7 +15,7 @@ import certifi
 import psutil
 import pytest
 
-from airflow_langsmith.api.transport import TURNS
+from airflow_langsmith.api.transport import MAX_CONCURRENT_REQUESTS
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.triggers import LangSmithFeedbackEventTrigger, LangSmithFeedbackTrigger
 
@@ -98,7 +98,7 @@ def test_triggers_share_a_few_sockets(shop: LangSmithStandIn, connect: Connect) 
         assert await task == {"met"}
 
     asyncio.run(story())
-    assert 0 < most <= TURNS
+    assert 0 < most <= MAX_CONCURRENT_REQUESTS
     assert connections(shop) == 0
 
 

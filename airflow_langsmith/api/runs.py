@@ -1,23 +1,25 @@
-"""One run, by its id or by its public link."""
+"""Runs: read one, by its id or by its public link; count those of a query; list those that have not ended."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from uuid import UUID
 
-from msgspec.structs import replace
+import msgspec
 
 from airflow_langsmith.api import v1, v2
-from airflow_langsmith.api.flow import LARGEST_RUN, Flow, Request, with_retries
+from airflow_langsmith.api.flow import MAX_RUN_BYTES, Flow, Request, read_all, read_json, with_retries
 from airflow_langsmith.api.negotiation import Dialect, VersionNegotiator
-from airflow_langsmith.api.payloads import fetch
-from airflow_langsmith.api.query import FIELDS, check_fields
-from airflow_langsmith.api.reads import find_project
+from airflow_langsmith.api.pagination import DistinctRuns
+from airflow_langsmith.api.payloads import fetch_blobs
+from airflow_langsmith.api.projects import find_project
+from airflow_langsmith.api.query import FIELDS, RunQuery, check_fields
 from airflow_langsmith.api.records import Page, Project, Run
 from airflow_langsmith.errors import (
-    GONE,
+    ADDRESS_GONE,
     ApiError,
     AuthenticationError,
     ConfigurationError,
@@ -29,8 +31,12 @@ from airflow_langsmith.errors import (
     ServerError,
     UnsupportedError,
 )
+from airflow_langsmith.filters import eq
 
 log = logging.getLogger(__name__)
+
+STATS_PATH = "/api/v1/runs/stats"
+MAX_STATS_RETRIES = 3  # because pages of ids count as well
 
 
 def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], negotiator: VersionNegotiator) -> Flow[Run]:
@@ -52,19 +58,19 @@ def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], nego
     except RunNotFoundError:
         raise  # or its address is gone, and then v1's other addresses are, too
     except LangSmithError as error:
-        other = negotiator.other(error) if project else None  # v2 has to know the project
+        other = negotiator.fallback(error) if project else None  # v2 has to know the project
         if other is None:
-            negotiator.advise(error)
+            negotiator.add_advice(error)
             raise
         try:
             run = yield from _ask(other, run_id, project, fields, negotiator)
-        except GONE:
+        except ADDRESS_GONE:
             if error.retriable:  # an outage: there is no other version
                 raise error from None
             raise
-        negotiator.settle(other)
+        negotiator.confirm(other)
     if project is None:
-        run = replace(run, project=(yield from find_project(run.project.id, negotiator.backoff)))
+        run = msgspec.structs.replace(run, project=(yield from find_project(run.project.id, negotiator.backoff)))
     return run
 
 
@@ -79,7 +85,9 @@ def read_shared(share_token: str, run_id: str | None, negotiator: VersionNegotia
     place = f"/api/v1/public/{share_token}/run" + (f"/{run_id}" if run_id else "")
     about = "a run by its public link"
     shown = "/api/v1/public/.../run"
-    request = Request("GET", place, about=about, needs_key=False, shown=shown, secret=share_token, largest=LARGEST_RUN)
+    request = Request(
+        "GET", place, about=about, needs_key=False, shown=shown, secret=share_token, largest=MAX_RUN_BYTES
+    )
     try:
         return (yield from _one(request, lambda body: v1.read_one(body, None, FIELDS, about), negotiator))
     except (RunNotFoundError, UnsupportedError, ServerError, RateLimitError) as error:
@@ -90,6 +98,45 @@ def read_shared(share_token: str, run_id: str | None, negotiator: VersionNegotia
     return (yield from _with_key(run, negotiator))
 
 
+class _Stats(msgspec.Struct):
+    run_count: int | None = None
+
+
+_STATS = msgspec.json.Decoder(_Stats)
+
+
+def count_runs(query: RunQuery, negotiator: VersionNegotiator) -> Flow[int]:
+    """
+    Count runs: by one page of ids and, if there are more, by one request for their stats.
+
+    A server without stats, or whose stats fail, is counted by all pages of ids. Servers of both versions have the
+    address of the stats, and v2 has nothing in its place if it goes with v1.
+    """
+    runs = DistinctRuns(replace(query, fields=("id",)), negotiator)
+    total = len((yield from runs.next_page()))
+    if not runs.done and negotiator.has_stats:
+        request = Request("POST", STATS_PATH, tier="run stats", json=v1.stats_body(query), about=query.about)
+        backoff = replace(negotiator.backoff, retries=min(negotiator.backoff.retries, MAX_STATS_RETRIES))
+        try:
+            stats = yield from read_json(request, _STATS, backoff)
+        except ADDRESS_GONE:
+            negotiator.has_stats = False
+        except ApiError as error:
+            log.warning("Counting runs by their pages, because their stats failed: %s", error.cause)
+        else:
+            if stats.run_count is not None:
+                return stats.run_count
+    while not runs.done:
+        total += len((yield from runs.next_page()))
+    return total
+
+
+def list_pending(query: RunQuery, negotiator: VersionNegotiator) -> Flow[list[Run]]:
+    """List the runs that have not ended, by id, name and start."""
+    pending = replace(query, fields=("id", "name", "start_time")).also(eq("status", "pending"))
+    return (yield from read_all(DistinctRuns(pending, negotiator)))
+
+
 def _shared_on_v2(share_token: str, run_id: str | None, negotiator: VersionNegotiator) -> Flow[Run | None]:
     """Read a run by its public link on v2; None if there is no such run or no such address."""
     for path in v2.SHARED_PATHS:
@@ -97,7 +144,7 @@ def _shared_on_v2(share_token: str, run_id: str | None, negotiator: VersionNegot
         read = partial(v2.read_shared, share_token=share_token, run_id=run_id, about=request.about)
         try:
             return (yield from with_retries(partial(_same, request), read, negotiator.backoff))
-        except (*GONE, InvalidQueryError):
+        except (*ADDRESS_GONE, InvalidQueryError):
             continue
     return None
 
@@ -137,5 +184,5 @@ def _one(request: Request, read: Callable[[bytes], Page], negotiator: VersionNeg
         page = yield from with_retries(lambda: request, read, negotiator.backoff)
     except NotFoundError as error:
         raise RunNotFoundError(*error.args) from error
-    yield from fetch(page.blobs, negotiator.backoff)
+    yield from fetch_blobs(page.blobs, negotiator.backoff)
     return page.runs[0]

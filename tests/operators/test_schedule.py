@@ -17,7 +17,8 @@ from airflow.timetables.interval import CronDataIntervalTimetable, DeltaDataInte
 from airflow.timetables.trigger import CronTriggerTimetable, DeltaTriggerTimetable, MultipleCronTriggerTimetable
 
 from airflow_langsmith.errors import WindowError
-from airflow_langsmith.windows import TimeWindow, resolve, split, trailing
+from airflow_langsmith.operators.window import resolve
+from airflow_langsmith.windows import TimeWindow, split, trailing
 from tests.wording import words
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
@@ -203,7 +204,7 @@ def test_days_of_another_zone(schedule: Any, zone: str, days: str, *, safe: bool
     else:
         refused = [words(one) for one in found if isinstance(one, WindowError)]
         assert len(refused) >= len(found) - (zone == days)  # a run at a time that is skipped comes at another
-        assert all(error.startswith("No safe window: when clocks change, runs of") for error in refused)
+        assert all(error.startswith("No safe window: DST moves runs of") for error in refused)
         assert all(("window_timezone" in error) == (zone != days) for error in refused)
 
 
@@ -216,7 +217,7 @@ def test_days_of_berlin() -> None:
     ]
     assert lengths == [DAY, DAY + HOUR, DAY]
     (refused, *_) = windows("0 2 * * *", berlin, *autumn, window="1d")
-    assert words(refused).startswith("No safe window: clocks in Europe/Berlin skip or repeat 02:00 when they change.")
+    assert words(refused).startswith("No safe window: DST in Europe/Berlin skips or repeats 02:00.")
     assert "Fix: schedule=CronDataIntervalTimetable('0 2 * * *', timezone='Europe/Berlin'), or align='day'" in words(
         refused
     )
