@@ -17,7 +17,7 @@ from airflow_langsmith.airflow_sdk import BaseHook, mask_secret
 from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
 from airflow_langsmith.api.dotted_order import tree_order
 from airflow_langsmith.api.hosts import address_from_fields
-from airflow_langsmith.api.query import BEGINNING, FIELDS, RunQuery
+from airflow_langsmith.api.query import BEGINNING, FIELDS, RunQuery, bounded
 from airflow_langsmith.api.records import Feedback, Project, Run
 from airflow_langsmith.api.run_filter import RunFilter, RunFilterArguments
 from airflow_langsmith.api.settings import EXTRA_FIELDS as EXTRAS
@@ -293,7 +293,8 @@ class LangSmithHook(BaseHook):
         projects, start, end = (narrowing.pop(name, None) for name in ("project", "start_time", "end_time"))
         run_filter = RunFilter.parse(narrowing)
         window = TimeWindow(
-            arguments.moment(start, "start_time") or BEGINNING, arguments.moment(end, "end_time") or datetime.now(UTC)
+            bounded(arguments.moment(start, "start_time") or BEGINNING, "start_time"),
+            bounded(arguments.moment(end, "end_time") or datetime.now(UTC), "end_time"),
         )
         names = None if isinstance(projects, str) else arguments.names(projects, "project")
         for name in [projects] if names is None else names:

@@ -23,7 +23,7 @@ MARGIN = timedelta(seconds=1)
 BEGINNING = datetime(1970, 1, 2, tzinfo=UTC)
 
 # The bounds of bounds: far from any trace, and from the ends of the calendar, because bounds are moved.
-EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
+EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(8999, 12, 31, tzinfo=UTC)
 
 ALL_TIME = TimeWindow(BEGINNING, LATEST, "all time")
 
@@ -56,9 +56,6 @@ class RunQuery:
 
     def __post_init__(self) -> None:
         """Refuse what LangSmith would misread."""
-        if not EARLIEST <= self.start < self.end <= LATEST:
-            window = TimeWindow(bounded(self.start, "start"), bounded(self.end, "end"), self.window.source)
-            object.__setattr__(self, "window", window)
         check_fields(self.fields)
         if self.payloads not in get_args(MissingPayloadPolicy):
             known = get_args(MissingPayloadPolicy)
@@ -105,8 +102,7 @@ class RunQuery:
     def window_filter(self) -> str:
         """The exact half-open window, and the user's filter beside it, never in place of it."""
         window = f'gte(start_time, "{format_time(self.start)}"), lt(start_time, "{format_time(self.end)}")'
-        expression = self.run_filter.filter
-        return f"and({window}, {expression})" if expression else f"and({window})"
+        return f"and({', '.join((window, *self.run_filter.conditions))})"
 
 
 def check_fields(names: Iterable[str]) -> None:
@@ -124,7 +120,7 @@ def bounded(moment: datetime, name: str) -> datetime:
     Bring a bound into the years that can be asked for.
 
     >>> bounded(datetime.max.replace(tzinfo=UTC), "end").year
-    9000
+    8999
 
     :raises ConfigurationError: for one without a zone.
     """

@@ -126,6 +126,11 @@ class RunFilter:
         return {name: text for name in names if (text := getattr(self, name)) is not None}
 
     @cached_property
+    def conditions(self) -> tuple[str, ...]:
+        """The expressions about the run itself. LangSmith has to find all of them true."""
+        return () if self.filter is None else (self.filter,)
+
+    @cached_property
     def select_fields(self) -> frozenset[str]:
         """The fields of a run that :meth:`select_rows` reads."""
         fields_ = {"dotted_order", "parent_run_id"} if self.subtree_of is not None else set()

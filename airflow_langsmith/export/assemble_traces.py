@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, BEGINNING, RunQuery
+from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, BEGINNING, RunQuery, bounded
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.run_filter import RunFilter
 from airflow_langsmith.filters import THREAD_KEYS, and_, gte, in_, lt
@@ -34,7 +34,7 @@ def gather(client: LangSmithClient, below: Below, query: RunQuery, roots: Sequen
     around = and_(gte("start_time", first), lt("start_time", last + timedelta(microseconds=1)), *narrowed)
     whole = RunQuery(
         project=query.project,
-        window=TimeWindow(first - BEFORE_ROOT, last + AFTER_ROOT),
+        window=TimeWindow(bounded(first - BEFORE_ROOT, "start"), bounded(last + AFTER_ROOT, "end")),
         run_filter=RunFilter(
             run_type=below.run_type, trace_filter=str(around), tree_filter=query.run_filter.tree_filter
         ),
@@ -65,7 +65,7 @@ def gather_threads(
     roots = [root for root in client.runs(everything) if root.thread_id in thread_ids]
     below = replace(
         everything,
-        window=TimeWindow(BEGINNING, query.end + AFTER_ROOT),
+        window=TimeWindow(BEGINNING, bounded(query.end + AFTER_ROOT, "end")),
         run_filter=RunFilter(trace_filter=these),
         fields=TURNS.fields,
     )

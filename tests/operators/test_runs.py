@@ -131,28 +131,6 @@ def test_a_tree_in_its_order(langsmith: LangSmithStandIn, connect: Any, version:
     assert run(LangSmithReadRunOperator(run_id=ids["c"], **read))["child_runs"] == []
 
 
-@BOTH
-def test_a_tree_in_a_destination(
-    langsmith: LangSmithStandIn, connect: Any, version: str, tmp_path: Path, read_rows: ReadRows, run: Run
-) -> None:
-    """With a destination the rows land there, in the order of the tree, as any export's do; again, the same."""
-    connect(langsmith, version)
-    ids = tree(langsmith)
-    operator = LangSmithReadRunOperator(
-        task_id="read", run_id=ids["root"], project="shop", load_children=True, destination=f"file://{tmp_path}"
-    )
-    result = run(operator)
-    assert result["manifest"] == f"file://{tmp_path}/runs/project=shop/tree={ids['root']}/_manifest.json"
-    assert [row["name"] for row in read_rows(result["manifest"])] == ["root", "b", "b1", "c"]
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert run(operator) == {**result, "seconds": ANY, "waited_seconds": ANY}
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-    alone = LangSmithReadRunOperator(
-        task_id="read", run_id=ids["b"], project="shop", destination=f"file://{tmp_path}", format="jsonl"
-    )
-    assert read_manifest(run(alone)["manifest"]).rows == 1
-
-
 def other_clocks(langsmith: LangSmithStandIn) -> dict[str, str]:
     """
     Log the same tree, in which each run spells the starts of the runs above it in a way of its own.
@@ -180,9 +158,7 @@ def other_clocks(langsmith: LangSmithStandIn) -> dict[str, str]:
 
 
 @BOTH
-def test_a_tree_by_ids(
-    langsmith: LangSmithStandIn, connect: Any, version: str, tmp_path: Path, read_rows: ReadRows, run: Run
-) -> None:
+def test_a_tree_by_ids(langsmith: LangSmithStandIn, connect: Any, version: str, run: Run) -> None:
     """All runs below a run are there and in order, however they spell the starts of those above them."""
     connect(langsmith, version)
     ids = other_clocks(langsmith)
@@ -191,17 +167,20 @@ def test_a_tree_by_ids(
     assert [whole["name"], *(child["name"] for child in whole["child_runs"])] == ["root", "b", "b1", "c"]
     part = run(LangSmithReadRunOperator(run_id=ids["b"], **read, columns=["name"]))
     assert part == {"name": "b", "child_runs": [{"name": "b1"}]}
-    landed = run(LangSmithReadRunOperator(run_id=ids["root"], **read, destination=f"file://{tmp_path}"))
-    assert [row["name"] for row in read_rows(landed["manifest"])] == ["root", "b", "b1", "c"]
 
 
-def test_a_run_too_large_for_xcom(langsmith: LangSmithStandIn, connect: Any, tmp_path: Path, run: Run) -> None:
-    """A run that is too large for XCom fails the task and names the destination, where it then lands."""
+@pytest.mark.parametrize("children", [False, True])
+def test_a_run_too_large_for_xcom(
+    langsmith: LangSmithStandIn, connect: Any, tmp_path: Path, run: Run, *, children: bool
+) -> None:
+    """What is too large for XCom fails the task; the error has the argument with which an export lands it."""
     connect(langsmith)
     run_id = langsmith.add_run(project="shop", start_time=START, inputs={"text": "x" * 600_000})
-    with pytest.raises(AirflowFailException, match=says("give the task a destination")):
-        run(LangSmithReadRunOperator(task_id="read", run_id=run_id, project="shop"))
-    landed = LangSmithReadRunOperator(task_id="read", run_id=run_id, project="shop", destination=f"file://{tmp_path}")
+    where: dict[str, Any] = {"trace_id": run_id} if children else {"run_ids": [run_id]}
+    ((name, value),) = where.items()
+    with pytest.raises(AirflowFailException, match=says(f"LangSmithExportOperator({name}={value!r}, ...)")):
+        run(LangSmithReadRunOperator(task_id="read", run_id=run_id, project="shop", load_children=children))
+    landed = LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{tmp_path}", **where)
     assert run(landed)["rows"] == 1
 
 
