@@ -18,8 +18,8 @@ DOCS = Path(__file__).resolve().parent.parent / "docs"
 def table(view: str) -> str:
     """Write the table of a view."""
     rows = ["| column | type | v1 | v2 | meaning |", "|---|---|---|---|---|"]
-    rows += [_row(column, VIEWS[view].source) for column in VIEWS[view].columns]
-    if marks := VIEWS[view].marks:
+    rows += [_row(column, view) for column in VIEWS[view].columns]
+    if marks := VIEWS[view].missing_payloads:
         meaning = f'{marks.meaning} Only with `payloads="flag"`.'
         rows.append(f"| `{marks.name}` | {marks.type} | blob storage | blob storage | {meaning} |")
     return "\n".join(rows)
@@ -29,9 +29,9 @@ def table_of_sources() -> str:
     """Write what columns are made of, where that has another name."""
     made: dict[tuple[str, ...], dict[str, None]] = {}
     for view in VIEWS.values():
-        for column in (*view.columns, *([view.marks] if view.marks else [])):
-            if column.made_of:
-                made.setdefault(column.made_of, {})[column.name] = None
+        for column in (*view.columns, *([view.missing_payloads] if view.missing_payloads else [])):
+            if column.sources:
+                made.setdefault(column.sources, {})[column.name] = None
     rows = ["| a rule for | holds for |", "|---|---|"]
     return "\n".join(rows + [f"| {_names(paths)} | {_names(columns)} |" for paths, columns in made.items()])
 
@@ -40,7 +40,7 @@ def table_of_what_is_left_alone() -> str:
     """Write the columns that ``"*"`` of redact does not act on."""
     rows = ["| view | columns |", "|---|---|"]
     for view in VIEWS.values():
-        left = [column.name for column in view.columns if column.type not in TEXTS or column.made_of == IDS]
+        left = [column.name for column in view.columns if column.type not in TEXTS or column.sources == IDS]
         rows.append(f"| `{view.name}` | {_names(left)} |")
     return "\n".join(rows)
 
@@ -84,8 +84,8 @@ def _names(names: Iterable[str]) -> str:
     return ", ".join(f"`{name}`" for name in names)
 
 
-def _row(column: Column, of: str) -> str:
-    made = {"feedback": "the feedback", "threads": "the turns"}.get(of, "the trace")
+def _row(column: Column, view: str) -> str:
+    made = {"feedback": "the feedback", "threads": "the turns"}.get(view, "the trace")
     source = [_source(dialect.SELECT, column) or made for dialect in (v1, v2)]
     meaning = column.meaning if column.default else f"{column.meaning} Only when named in `columns`."
     return f"| `{column.name}` | {column.type} | {source[0]} | {source[1]} | {meaning} |"

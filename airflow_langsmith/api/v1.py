@@ -8,18 +8,20 @@ and ``trace`` switch filters and paging off, so both are asked for in the filter
 from __future__ import annotations
 
 import json
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, ClassVar
 
 import msgspec
 from msgspec import Raw
 
 from airflow_langsmith.api import blob_links
 from airflow_langsmith.api.attachments import LinkedAttachment
-from airflow_langsmith.api.decoding import NULL, SPENT, WireRun, decode, normalize_runs, payload_reader, read_metadata
+from airflow_langsmith.api.decoding import NULL, decode, payload_reader
 from airflow_langsmith.api.flow import MAX_RUN_BYTES, Request
 from airflow_langsmith.api.payloads import Blob
 from airflow_langsmith.api.query import MARGIN, RunQuery
 from airflow_langsmith.api.records import Page, Project, Run
+from airflow_langsmith.api.wire_run import SPENT_FIELDS, WireRun, normalize_runs, read_metadata
 from airflow_langsmith.filters import format_time
 
 NAME = "v1"
@@ -101,37 +103,36 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
 def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
     """Read one run; a project that was not given has no name yet."""
     run = decode(_ONE, content, about)
-    for name in SPENT - set(fields):
+    for name in SPENT_FIELDS - set(fields):
         setattr(run, name, None)  # all are sent, whatever is asked for
     runs, blobs, attached = _runs([run], project or Project(id=run.session_id, name=""), fields)
     return Page(runs, None, len(content), blobs, attached)
 
 
-_WireRun = msgspec.defstruct(
-    "RunV1",
-    [("session_id", str, "")],
-    bases=(WireRun,),
-    namespace={"includes_children": True},
-    kw_only=True,
-    gc=False,
-)
+class _Run(WireRun, kw_only=True, gc=False):
+    includes_children: ClassVar[bool] = True
+
+    session_id: str = ""
+
+
+class _Page(msgspec.Struct):
+    runs: list[_Run]
+    cursors: dict[str, str | None] | None = None
 
 
 class _Extra(msgspec.Struct, gc=False):
     metadata: Raw = NULL
 
 
-_RUNS = list[_WireRun]  # type: ignore[valid-type]  # it is one, made above
-_WirePage = msgspec.defstruct("PageV1", [("runs", _RUNS), ("cursors", dict[str, str | None] | None, None)])
-_PAGE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WirePage)
-_ONE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WireRun)
+_PAGE = msgspec.json.Decoder(_Page)
+_ONE = msgspec.json.Decoder(_Run)
 _Runs = tuple[list[Run], list[Blob], list[LinkedAttachment]]
 _ATTACHMENT = "attachment."
 _extras = payload_reader(_Extra)
 _INSIDE_EXTRA = frozenset(("metadata", "thread_id", "model"))
 
 
-def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> _Runs:
+def _runs(runs: list[_Run], project: Project, fields: tuple[str, ...]) -> _Runs:
     """Make runs of what was decoded, and list what is wanted of them and lies in blob storage."""
     wanted = {*fields, "extra", "metadata"} if _INSIDE_EXTRA & set(fields) else set(fields)
     blobs: list[Blob] = []
@@ -142,8 +143,7 @@ def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> _Runs:
         attached += files
     if "metadata" in wanted:
         _read_extra(runs)
-    normalize_runs(runs, project, wanted)
-    return runs, blobs, attached
+    return normalize_runs(runs, project, wanted), blobs, attached
 
 
 def _derive(run: Run, name: str) -> None:
@@ -154,7 +154,7 @@ def _derive(run: Run, name: str) -> None:
         read_metadata([run])
 
 
-def _read_extra(runs: list[Any]) -> None:
+def _read_extra(runs: Sequence[Run]) -> None:
     """Find the metadata; an extra that is no object has none."""
     for run, extra in zip(runs, _extras([run.extra for run in runs]), strict=True):
         run.metadata = extra.metadata if extra and extra.metadata != NULL else None

@@ -7,18 +7,19 @@ newest first.
 
 from __future__ import annotations
 
-from typing import Any, cast
+from collections.abc import Sequence
+from typing import Any
 
 import msgspec
-from msgspec import Raw
 
 from airflow_langsmith.api import blob_links
 from airflow_langsmith.api.attachments import LinkedAttachment
-from airflow_langsmith.api.decoding import WireRun, decode, normalize_runs, read_metadata
+from airflow_langsmith.api.decoding import decode
 from airflow_langsmith.api.flow import MAX_RUN_BYTES, Request
 from airflow_langsmith.api.payloads import Blob
 from airflow_langsmith.api.query import FIELDS, MARGIN, RunQuery
 from airflow_langsmith.api.records import Page, Project, Run
+from airflow_langsmith.api.wire_run import Payload, WireRun, normalize_runs, read_metadata
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.filters import format_time
 
@@ -121,8 +122,7 @@ def read_shared(content: bytes, share_token: str, run_id: str | None, about: str
     for run in wanted[:1]:
         run.share_url = None  # a secret
         run.missing_payloads = list(MISSING_OF_SHARED)
-        _runs([run], Project(id=run.project_id, name=""), FIELDS)
-        return cast("Run", run)
+        return _runs([run], Project(id=run.project_id, name=""), FIELDS)[0][0]
     return None
 
 
@@ -130,33 +130,34 @@ def _selects(fields: tuple[str, ...]) -> list[str]:
     return sorted({select for name in fields for select in SELECT[name]})
 
 
-_WireRun = msgspec.defstruct(
-    "RunV2",
-    [
-        ("parent_run_ids", list[str] | None, None),  # from the root down
-        ("in_dataset", bool | None, msgspec.field(name="is_in_dataset", default=None)),
-        ("attachments", Any, None),
-        ("serialized", Raw, msgspec.field(name="manifest", default=None)),
-    ],
-    bases=(WireRun,),
-    kw_only=True,
-    gc=False,
-)
-_RUNS = list[_WireRun]  # type: ignore[valid-type]  # it is one, made above
-_WirePage = msgspec.defstruct("PageV2", [("items", _RUNS), ("next_cursor", str | None, None)])
-_PAGE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WirePage)
-_ONE: msgspec.json.Decoder[Any] = msgspec.json.Decoder(_WireRun)
-_SharedRun = msgspec.defstruct(
-    "SharedRunV2", [("project_id", str, ""), ("share_url", str | None, None)], bases=(_WireRun,), kw_only=True
-)
-_SHARED_RUNS = list[_SharedRun]  # type: ignore[valid-type]
-_SHARED: msgspec.json.Decoder[Any] = msgspec.json.Decoder(msgspec.defstruct("SharedV2", [("items", _SHARED_RUNS)]))
+class _Run(WireRun, kw_only=True, gc=False):
+    parent_run_ids: list[str] | None = None  # from the root down
+    in_dataset: bool | None = msgspec.field(name="is_in_dataset", default=None)
+    attachments: Any = None
+    serialized: Payload = msgspec.field(name="manifest", default=None)
 
 
+class _Page(msgspec.Struct):
+    items: list[_Run]
+    next_cursor: str | None = None
+
+
+class _SharedRun(_Run, kw_only=True):
+    project_id: str = ""
+    share_url: str | None = None
+
+
+class _SharedPage(msgspec.Struct):
+    items: list[_SharedRun]
+
+
+_PAGE = msgspec.json.Decoder(_Page)
+_ONE = msgspec.json.Decoder(_Run)
+_SHARED = msgspec.json.Decoder(_SharedPage)
 _Runs = tuple[list[Run], list[Blob], list[LinkedAttachment]]
 
 
-def _runs(runs: list[Any], project: Project, fields: tuple[str, ...]) -> _Runs:
+def _runs(runs: Sequence[_Run], project: Project, fields: tuple[str, ...]) -> _Runs:
     """Make runs of what was decoded, and list what of them lies in blob storage: files, and more one day."""
     wanted = {*fields, "metadata"}
     blobs: list[Blob] = []

@@ -6,8 +6,8 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Literal, get_args
 
@@ -24,7 +24,7 @@ from airflow_langsmith.export.layout import partition
 from airflow_langsmith.export.parts import Parts
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.publication import Publication
-from airflow_langsmith.export.read import read
+from airflow_langsmith.export.read import RowReader
 from airflow_langsmith.export.row_file import Batches
 from airflow_langsmith.export.row_transforms import RowTransforms, Shaped
 from airflow_langsmith.export.storage import StoragePath, path_at
@@ -37,9 +37,7 @@ from airflow_langsmith.windows import TimeWindow
 
 OnEmpty = Literal["write", "skip", "fail"]
 SchemaChanges = Literal["evolve", "fail"]
-AttachmentMode = Literal["list", "download"]
 PLAIN = RowTransforms()
-ATTACHED_AT_ONCE = 100  # runs a page where attachments are downloaded; links expire, and are used soon after they come
 MAX_ROWS_PER_FILE = 100_000  # of 5 KB each, that is a file of about 70 MB
 MAX_BYTES_PER_FILE = 512 * 1024**2  # of values; what Iceberg writes, and no file is over what engines like to read
 _MIN_BYTES_PER_FILE = 1024**2  # less is most likely meant as megabytes, and would make a file of every few rows
@@ -63,11 +61,10 @@ class OutputOptions:
     on_empty: OnEmpty = "write"
     schema_changes: SchemaChanges = "evolve"
     schema_manifest: str | StoragePath | Mapping[str, Any] | None = None
-    attachments: AttachmentMode = "list"
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant."""
-        for name, known in (("on_empty", OnEmpty), ("schema_changes", SchemaChanges), ("attachments", AttachmentMode)):
+        for name, known in (("on_empty", OnEmpty), ("schema_changes", SchemaChanges)):
             value = getattr(self, name)
             if value not in get_args(known):
                 raise ConfigurationError(f"{name} is {value!r}. {suggest(value, get_args(known))}")
@@ -141,7 +138,6 @@ def export(
     view: View,
     target: OutputOptions,
     shape: RowTransforms = PLAIN,
-    lookback: timedelta | None = None,
     on_page: OnPage = lambda _: None,
     concurrency: int | None = None,
     attempt: TaskAttempt | None = None,
@@ -151,8 +147,6 @@ def export(
     Export what a query finds as a view's rows.
 
     :param shape: How the rows are to look: redacted, sorted, flattened.
-    :param lookback: Go by feedback that came or changed in the window, up to this long after it was due: of the view
-        ``feedback`` these pieces, of others the rows they are about, in a partition beside the view's own.
     :param on_page: Called after pages, for progress.
     :param concurrency: How many cursors read at a time at most; by default as many as the budget has use for.
     :param attempt: Whose try it is. It goes on where an earlier try was cut off, and keeps for a later one what it has
@@ -163,18 +157,10 @@ def export(
     """
     if concurrency is not None and concurrency < 1:
         raise ConfigurationError(f"concurrency is {concurrency}; it is 1 or more, or left out.")
-    more = ("end_time", "thread_id") if view.source == "threads" else ("end_time",)  # tells what had not ended
-    query = view.ask(replace(query, fields=(*query.fields, *more)))
-    if view.below and query.page_size is None:
-        query = replace(query, page_size=view.below.at_once)
-    if target.attachments == "download":
-        _refuse_download(view)
-        query = replace(query, page_size=query.page_size or ATTACHED_AT_ONCE)
+    query = view.narrow(query)
     window = query.window
-    refresh = lookback is not None and view.source != "feedback"
-    kind = f"{view.name}_refreshed" if refresh else view.name
-    path = path_at(target.destination) / partition(kind, query.project.name, window, target.partition)
-    narrowed = _narrowed(query, lookback)
+    path = path_at(target.destination) / partition(view.partition_name, query.project.name, window, target.partition)
+    narrowed = query.run_filter.serialize() | view.narrowed_by
     asked: list[Any] = [view.name, [column.name for column in view.columns], query.project.id, str(window), narrowed]
     asked += [query.payloads, shape.redact, shape.redact_key]
     this = Identity(
@@ -196,21 +182,20 @@ def export(
         schema = read_manifest(target.schema_manifest) if target.schema_manifest else publication.previous
         redaction = shape.redaction(view)
         attachments = Attachments(publication, directory, flag=query.payloads == "flag")
-        rows = read(
+        reader = RowReader(
             client,
             query,
             view,
-            lookback=lookback,
-            land=attachments.land if target.attachments == "download" else None,
             redact=redaction.apply,
+            download=attachments.land if view.downloads_attachments else None,
             progress=progress,
-            tell=partial(on_page, progress),
+            on_page=partial(on_page, progress),
             directory=directory,
             concurrency=concurrency,
             checkpoints=checkpoints,
         )
         with (
-            closing(rows),
+            closing(reader.rows()) as rows,
             Shaped(rows, view, shape, directory) as shaped,
             closing(
                 Parts(target.format, shaped.view, directory, target.max_rows_per_file, target.max_bytes_per_file)
@@ -286,18 +271,3 @@ def _changes(previous: Manifest | None, columns: tuple[ManifestColumn, ...], tar
             "published stands. Use schema_changes='evolve', or correct columns and flatten."
         )
     return changes
-
-
-def _refuse_download(view: View) -> None:
-    if view.name != "runs" or not any(column.name == "attachments" for column in view.columns):
-        raise ConfigurationError(
-            "attachments='download' is for the view runs with its column attachments, which tells whose each file is. "
-            "Add the column, or use attachments='list' here and download them with an export of "
-            "the runs."
-        )
-
-
-def _narrowed(query: RunQuery, lookback: timedelta | None) -> dict[str, Any]:
-    """List the arguments that narrow the query, for the manifest."""
-    seconds = None if lookback is None else lookback.total_seconds()
-    return query.run_filter.serialize() | ({} if seconds is None else {"feedback_lookback_seconds": seconds})

@@ -17,7 +17,6 @@ from airflow_langsmith.api.run_filter import ARGUMENTS, RunFilter
 from airflow_langsmith.api.sampling import Sample
 from airflow_langsmith.api.ui_urls import project_url
 from airflow_langsmith.connections import connection_of
-from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.export.checkpoints import TaskAttempt
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.layout import partition_by_ids
@@ -25,7 +24,6 @@ from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.export.run import (
     MAX_BYTES_PER_FILE,
     MAX_ROWS_PER_FILE,
-    AttachmentMode,
     Exported,
     OnEmpty,
     OutputOptions,
@@ -39,14 +37,15 @@ from airflow_langsmith.operators.landing import check_destination, landing_forma
 from airflow_langsmith.operators.literals import check_literals
 from airflow_langsmith.operators.report import ProgressReporter, closing_lines, period, warning_lines
 from airflow_langsmith.transform.paths import column_of
-from airflow_langsmith.views import View, view_of
-from airflow_langsmith.windows import duration
+from airflow_langsmith.views import View, options, view_of
+from airflow_langsmith.views.runs import AttachmentMode
+from airflow_langsmith.views.view import LOOKBACK
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
-LOOKBACK = "30d"  # twice LangSmith's base retention; a trace that gets feedback is kept for longer
 _PLAIN = format_of("parquet")
+VIEW_OPTIONS = tuple(options())
 
 
 class LangSmithExportOperator(LangSmithRunsOperator):
@@ -157,7 +156,6 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         "max_bytes_per_file": arguments.whole,
         "on_empty": lambda value, _: value,
         "schema_changes": lambda value, _: value,
-        "attachments": lambda value, _: value,
     }
 
     def __init__(
@@ -218,7 +216,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             self,
             *(partial(cls._check_option, name=name) for name in self.OPTIONS),
             *(partial(cls._check_asked, name=name) for name in ARGUMENTS),
-            *(cls._check_payloads, check_destination, landing_format, cls._view, cls._check_late, cls._check_shape),
+            *(cls._check_payloads, check_destination, landing_format, cls._view, cls._check_shape),
+            *(partial(cls._view, names=(name,)) for name in VIEW_OPTIONS),
             *(cls._check_sample, cls._concurrency),
         )
 
@@ -251,7 +250,6 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 view,
                 target,
                 shape,
-                self._late(view),
                 ProgressReporter(self.log),
                 1 if by_ids else self._concurrency(),  # all time would be shared among cursors, and most of it is empty
                 self._attempt(context),
@@ -269,39 +267,15 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         has_window = self.start_time or self.end_time or self.window
         return None if has_window else partition_by_ids(run_filter)
 
-    def _view(self) -> View:
+    def _view(self, names: Iterable[str] = VIEW_OPTIONS) -> View:
+        """Read the view with these of its options."""
         columns = arguments.names(self.columns, "columns")
         return view_of(
             self.view,
             columns and (*columns, *self._hidden(columns)),
-            only_with_tools=bool(arguments.flag(self.only_with_tools, "only_with_tools")),
-            with_feedback=self._with_feedback(),
-            marks=self.payloads == "flag",
+            missing_payloads=self.payloads == "flag",
+            **{name: getattr(self, name) for name in names},
         )
-
-    def _with_feedback(self) -> bool | str:
-        """Read whether roots need feedback, or under which key; not given, they need some."""
-        given = self.with_feedback
-        if isinstance(given, str) and given.strip().lower() not in ("true", "false"):
-            return arguments.text(given, "with_feedback") or True
-        return arguments.flag(given, "with_feedback") is not False
-
-    def _late(self, view: View) -> timedelta | None:
-        """Read whether the export goes by feedback that came or changed in the window, and how far back it looks."""
-        modified = bool(arguments.flag(self.include_modified, "include_modified"))
-        refresh = arguments.text(self.refresh, "refresh")
-        if refresh not in (None, "feedback"):
-            raise ConfigurationError(f"refresh is {refresh!r}. It is 'feedback' or left out.")
-        if modified and view.name != "feedback":
-            raise ConfigurationError(
-                f"include_modified is about the view feedback, not {view.name}. To export rows "
-                "again whose feedback changed, use refresh='feedback'."
-            )
-        if refresh and view.name == "feedback":
-            raise ConfigurationError(
-                "refresh='feedback' is about rows that have feedback. For feedback itself, use include_modified=True."
-            )
-        return duration(self.lookback, "lookback") if modified or refresh else None
 
     def _paths(self) -> tuple[str, ...]:
         return arguments.names(self.flatten, "flatten") or ()
@@ -366,13 +340,10 @@ class LangSmithExportOperator(LangSmithRunsOperator):
 
     def _check_asked(self, name: str) -> None:
         """See whether the view can be narrowed by an argument."""
-        self._view().ask(_any_query(run_filter=RunFilter.parse({name: getattr(self, name)})))
+        self._view(()).narrow(_any_query(run_filter=RunFilter.parse({name: getattr(self, name)})))
 
     def _check_sample(self) -> None:
-        self._view().ask(_any_query(run_filter=RunFilter(sample=self._sample())))
-
-    def _check_late(self) -> None:
-        self._late(self._view())
+        self._view(()).narrow(_any_query(run_filter=RunFilter(sample=self._sample())))
 
     def _check_shape(self) -> None:
         if not _calls(self.redact):  # functions are the worker's to import

@@ -96,7 +96,7 @@ class Flattening:
             raise ConfigurationError(
                 f"Two paths of flatten lead to the same place, and to one column {name!r}. Name each place once."
             )
-        made = replace(source, name=name, type=type_, meaning=meaning, read=_from_rows, default=True, repeats=False)
+        made = replace(source, name=name, type=type_, meaning=meaning, of=_from_rows, default=True, repeats=False)
         self.columns = (*self.columns, made)
 
 

@@ -2,7 +2,7 @@
 What must not leave is taken out of rows, before anything is written.
 
 A rule is aimed at columns: at the one it names, and at those that are made of what it names
-(:class:`~airflow_langsmith.views.columns.Column`, ``made_of``)::
+(:class:`~airflow_langsmith.views.columns.Column`, ``sources``)::
 
     rule                      acts on
     metadata.user_id          metadata at user_id, extra at metadata.user_id
@@ -25,7 +25,7 @@ from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.transform.json_tree import change_leaves, grown, places, plain, put
 from airflow_langsmith.transform.paths import ANY, SHORT, Path, Step, origin, parse, place_of
 from airflow_langsmith.transform.redaction_actions import Action, ActionError, Turn, actions
-from airflow_langsmith.views.columns import IDS, Column, ColumnType, Part, Rows
+from airflow_langsmith.views.columns import IDS, Column, ColumnType, Rows, SourcesIn
 
 EVERYWHERE = "*"
 KEEP = "keep"
@@ -215,7 +215,7 @@ def _aims(target: str, columns: Sequence[Column]) -> Iterator[_Aim]:
     """Yield what a rule acts on: the column it names, and those made of what it names."""
     if target == EVERYWHERE:
         for place, column in enumerate(columns):
-            if column.type in TEXTS and column.made_of != IDS:
+            if column.type in TEXTS and column.sources != IDS:
                 yield _Aim(place, None, "all")
         return
     path = parse(target)
@@ -235,8 +235,8 @@ def _inherited(path: Path, name: str, columns: Sequence[Column]) -> Iterator[_Ai
     for place, column in enumerate(columns):
         if column.name == name:
             continue
-        for source in column.made_of or (column.name,):
-            steps, inside = origin(parse(source)), _INSIDE[column.part]
+        for source in column.sources or (column.name,):
+            steps, inside = origin(parse(source)), _INSIDE[column.sources_in]
             rest = wanted[len(steps) :]
             if all(map(_meet, wanted, steps)) and (not rest or inside is None or column.type == "json"):
                 by: Literal["source", "more"] = "source" if len(wanted) >= len(steps) else "more"
@@ -244,7 +244,7 @@ def _inherited(path: Path, name: str, columns: Sequence[Column]) -> Iterator[_Ai
                 break
 
 
-_INSIDE: dict[Part, tuple[Step, ...] | None] = {"whole": (), "items": (ANY,), "texts": None}
+_INSIDE: dict[SourcesIn, tuple[Step, ...] | None] = {"whole": (), "items": (ANY,), "texts": None}
 
 
 def _meet(one: Step, other: Step) -> bool:

@@ -1,56 +1,51 @@
-"""From runs to rows: one module a view, and the column contract. Pure; reads the records of ``api``."""
+"""
+The kinds of rows: one file a view, with its columns, its options and how its rows are read. Nothing here does I/O.
+
+A new view is one new file, and its ``VIEW`` in the list below.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
+from typing import Any
 
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.messages import suggest
 from airflow_langsmith.views import feedback, retrievals, runs, threads, traces
-from airflow_langsmith.views.columns import Below, Column, ColumnType, Record, Rows, View, chosen
+from airflow_langsmith.views.columns import Column, ColumnType, Rows
+from airflow_langsmith.views.view import Option, RunView, View
 
 VIEWS: dict[str, View] = {
     view.name: view for view in (runs.VIEW, traces.VIEW, retrievals.VIEW, feedback.VIEW, threads.VIEW)
 }
 
 
-_INSTEAD = "Leave it out, and narrow the query by a filter."
+def options() -> dict[str, Option]:
+    """Return the options of all views by their names."""
+    return {option.name: option for view in VIEWS.values() for option in view.options}
 
 
 def view_of(
-    name: str,
-    columns: Iterable[str] | None = None,
-    *,
-    only_with_tools: bool = False,
-    with_feedback: bool | str = True,
-    marks: bool = False,
+    name: str, columns: Iterable[str] | None = None, *, missing_payloads: bool = False, **arguments: Any
 ) -> View:
     """
-    Find a view, with its default columns or the named ones.
+    Return a view with its default columns or the named ones, and with its options as users write them.
 
-    :param only_with_tools: Leave out the traces that called no tool; for the view ``traces``.
-    :param with_feedback: Leave out the traces whose root has no feedback, or none under this key; for ``retrievals``.
-    :param marks: Add the column that tells which payloads could not be had, if the view has payloads.
+    :param missing_payloads: Add the column that says which payloads could not be read, if the view has payloads.
     :raises ConfigurationError: for a view or a column that does not exist, and for what is about another view.
     """
-    view = next((view for view in VIEWS.values() if view.name == name), None)
+    view = VIEWS.get(str(name))
     if view is None:
         raise ConfigurationError(f"There is no view {name!r}. {suggest(name, VIEWS)}")
-    if only_with_tools and name != "traces":
-        raise ConfigurationError(f"only_with_tools is about the view traces, not {name}. {_INSTEAD}")
-    if isinstance(with_feedback, str) and name != "retrievals":
-        raise ConfigurationError(f"with_feedback names a key for the view retrievals, not {name}. {_INSTEAD}")
-    if marks and view.marks:
-        columns = list(columns) if columns is not None else [column.name for column in view.columns if column.default]
-        columns += [] if view.marks.name in columns else [view.marks.name]
-        view = replace(view, columns=(*view.columns, view.marks))
-    view = chosen(view, columns)
-    if view.name == "traces":
-        return replace(view, ask=lambda query: traces.asked(query, only_with_tools=only_with_tools))
-    if view.name == "retrievals":
-        return replace(view, ask=lambda query: retrievals.asked(query, with_feedback=with_feedback))
-    return view
+    known, values = options(), {}
+    for argument, written in arguments.items():
+        option = known[argument]
+        value = option.read(written, argument)
+        if option in view.options:
+            values[argument] = value
+        elif option.is_refused(value):
+            raise ConfigurationError(option.refusal.format(view=view.name))
+    return view.choose(columns, missing_payloads=missing_payloads, **values)
 
 
-__all__ = ["VIEWS", "Below", "Column", "ColumnType", "Record", "Rows", "View", "view_of"]
+__all__ = ["VIEWS", "Column", "ColumnType", "Option", "Rows", "RunView", "View", "options", "view_of"]

@@ -2,120 +2,140 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
+from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
-from airflow_langsmith.views.columns import IDS, MODEL, THREAD, Column, ColumnType, View, json_of
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.messages import suggest
+from airflow_langsmith.views.columns import IDS, MODEL, THREAD, Column, ColumnType, json_of
+from airflow_langsmith.views.view import Option, RunView
+
+AttachmentMode = Literal["list", "download"]
+MAX_DOWNLOAD_RUNS = 100  # of a page whose attachments are downloaded: links expire, so they are used soon
 
 
-def _field(
-    name: str,
-    type_: ColumnType,
-    meaning: str,
-    *,
-    of: str | None = None,
-    default: bool = True,
-    repeats: bool = False,
-    made_of: tuple[str, ...] | None = None,
-) -> Column:
-    """Make a column that is a field of the run as it is."""
-    of = of or name
-    # Compiled with the name in it, as dataclasses are: an attrgetter takes twice as long, for every value there is.
-    read = eval(f"lambda runs: [run.{of} for run in runs]")  # noqa: S307  # of the names below
-    return Column(name, type_, meaning, (of.split(".")[0],), read, default, repeats, made_of)
+def _run(name: str, type_: ColumnType, meaning: str, of: str = "", **options: Any) -> Column:
+    """Return a column that is a field of the run as it is."""
+    return Column(name, type_, meaning, of, ((of or name).partition(".")[0],), **options)
 
 
-def _latency(runs: list[Run]) -> list[Any]:
+def _is_root(runs: list[Run]) -> list[bool]:
+    return [run.parent_run_id is None for run in runs]
+
+
+def _latency(runs: list[Run]) -> list[float | None]:
     return [(run.end_time - run.start_time).total_seconds() if run.end_time else None for run in runs]
 
 
 def _attachments(runs: list[Run]) -> list[Any]:
-    return [json_of(run.attachments) if run.attachments else None for run in runs]
+    return [json_of(run.attachments or None) for run in runs]
 
 
-COLUMNS: tuple[Column, ...] = (
-    _field("run_id", "string", "The run's id; the key of this view.", of="id", made_of=IDS),
-    _field("trace_id", "string", "The trace it belongs to, which is its root's id.", made_of=IDS),
-    _field("parent_run_id", "string", "The run it was called from; null for a root.", made_of=IDS),
-    _field(
-        "project_id",
-        "string",
-        "The project's id (the API says session).",
-        of="project.id",
-        repeats=True,
-        made_of=IDS,
-    ),
-    _field("project_name", "string", "The project's name.", of="project.name", repeats=True),
-    _field(
-        "thread_id",
-        "string",
-        "The conversation, from metadata session_id, thread_id or conversation_id: a text or a number.",
-        made_of=THREAD,
-    ),
-    _field("name", "string", "What it calls itself.", repeats=True),
-    _field("run_type", "string", "chain, llm, tool, retriever, embedding, prompt or parser.", repeats=True),
-    _field("status", "string", "success, error or pending (not ended when it was read).", repeats=True),
-    Column(
-        "is_root",
-        "boolean",
-        "Whether it began its trace.",
-        ("parent_run_id",),
-        lambda runs: [run.parent_run_id is None for run in runs],
-    ),
-    _field("start_time", "timestamp", "When it started; decides its window."),
-    _field("end_time", "timestamp", "When it ended; null while pending."),
-    Column("latency_seconds", "number", "From start to end.", ("start_time", "end_time"), _latency),
-    _field("first_token_time", "timestamp", "When the first token of a streamed answer came."),
-    _field("error", "string", "The error's text, with its traceback."),
-    _field("tags", "strings", "Its tags.", repeats=True),
-    _field("model", "string", "The model, from metadata ls_model_name.", repeats=True, made_of=MODEL),
-    _field("prompt_tokens", "integer", "Tokens read. On v1 a parent counts its children's too, on v2 only its own."),
-    _field("completion_tokens", "integer", "Tokens written; parents as above."),
-    _field("total_tokens", "integer", "Tokens read and written; parents as above."),
-    _field("prompt_cost", "number", "US dollars for the tokens read; parents as above."),
-    _field("completion_cost", "number", "US dollars for the tokens written; parents as above."),
-    _field("total_cost", "number", "US dollars in all; parents as above."),
-    _field(
-        "dotted_order",
-        "string",
-        "Its place in the trace: start and id of each run above it and of itself. Go by the ids; starts can be spelt "
-        "differently by each run.",
-        made_of=IDS,
-    ),
-    _field("reference_example_id", "string", "The dataset example it was run on, in an experiment.", made_of=IDS),
-    _field("inputs", "json", "What it was given."),
-    _field("outputs", "json", "What it gave; null if it failed or has not ended."),
-    _field("metadata", "json", "Its metadata.", made_of=("extra.metadata",)),
-    _field(
-        "feedback_stats",
-        "json",
-        "Per feedback key the count (v1: of scores alone), mean and labels when it was read; null without.",
-    ),
-    Column(
-        "attachments",
-        "json",
-        "The files logged with it: a list of their names, types and sizes, as far as known; null without.",
-        ("attachments",),
-        _attachments,
-    ),
-    _field("in_dataset", "boolean", "Whether it was added to a dataset.", default=False),
-    _field("extra", "json", "All of extra: metadata, runtime, invocation parameters.", default=False),
-    _field("events", "json", "Its events, such as new tokens.", default=False),
-    _field("serialized", "json", "The serialised object that ran (v2: manifest).", default=False),
-    _field("prompt_token_details", "json", "Tokens read, by kind.", default=False),
-    _field("completion_token_details", "json", "Tokens written, by kind.", default=False),
-    _field("prompt_cost_details", "json", "US dollars for tokens read, by kind.", default=False),
-    _field("completion_cost_details", "json", "US dollars for tokens written, by kind.", default=False),
+_THREAD_MEANING = "The conversation, from metadata session_id, thread_id or conversation_id: a text or a number."
+_TOKENS_MEANING = "Tokens read. On v1 a parent counts its children's too, on v2 only its own."
+_DOTTED_ORDER_MEANING = (
+    "Its place in the trace: start and id of each run above it and of itself. Go by the ids; starts can be spelt "
+    "differently by each run."
+)
+_STATS_MEANING = "Per feedback key the count (v1: of scores alone), mean and labels when it was read; null without."
+_ATTACHMENTS_MEANING = (
+    "The files logged with it: a list of their names, types and sizes, as far as known; null without."
 )
 
-MARKS = Column(
-    "missing_payloads",
-    "strings",
-    "The fields that could not be had from blob storage and are null; `extra` has the metadata.",
-    (),
-    lambda runs: [sorted(run.missing_payloads) for run in runs],
-    made_of=("attachments",),  # whose names it has
-    part="texts",
+COLUMNS = (
+    _run("run_id", "string", "The run's id; the key of this view.", "id", sources=IDS),
+    _run("trace_id", "string", "The trace it belongs to, which is its root's id.", sources=IDS),
+    _run("parent_run_id", "string", "The run it was called from; null for a root.", sources=IDS),
+    _run("project_id", "string", "The project's id (the API says session).", "project.id", repeats=True, sources=IDS),
+    _run("project_name", "string", "The project's name.", "project.name", repeats=True),
+    _run("thread_id", "string", _THREAD_MEANING, sources=THREAD),
+    _run("name", "string", "What it calls itself.", repeats=True),
+    _run("run_type", "string", "chain, llm, tool, retriever, embedding, prompt or parser.", repeats=True),
+    _run("status", "string", "success, error or pending (not ended when it was read).", repeats=True),
+    Column("is_root", "boolean", "Whether it began its trace.", _is_root, ("parent_run_id",)),
+    _run("start_time", "timestamp", "When it started; decides its window."),
+    _run("end_time", "timestamp", "When it ended; null while pending."),
+    Column("latency_seconds", "number", "From start to end.", _latency, ("start_time", "end_time")),
+    _run("first_token_time", "timestamp", "When the first token of a streamed answer came."),
+    _run("error", "string", "The error's text, with its traceback."),
+    _run("tags", "strings", "Its tags.", repeats=True),
+    _run("model", "string", "The model, from metadata ls_model_name.", repeats=True, sources=MODEL),
+    _run("prompt_tokens", "integer", _TOKENS_MEANING),
+    _run("completion_tokens", "integer", "Tokens written; parents as above."),
+    _run("total_tokens", "integer", "Tokens read and written; parents as above."),
+    _run("prompt_cost", "number", "US dollars for the tokens read; parents as above."),
+    _run("completion_cost", "number", "US dollars for the tokens written; parents as above."),
+    _run("total_cost", "number", "US dollars in all; parents as above."),
+    _run("dotted_order", "string", _DOTTED_ORDER_MEANING, sources=IDS),
+    _run("reference_example_id", "string", "The dataset example it was run on, in an experiment.", sources=IDS),
+    _run("inputs", "json", "What it was given."),
+    _run("outputs", "json", "What it gave; null if it failed or has not ended."),
+    _run("metadata", "json", "Its metadata.", sources=("extra.metadata",)),
+    _run("feedback_stats", "json", _STATS_MEANING),
+    Column("attachments", "json", _ATTACHMENTS_MEANING, _attachments, ("attachments",)),
+    _run("in_dataset", "boolean", "Whether it was added to a dataset.", default=False),
+    _run("extra", "json", "All of extra: metadata, runtime, invocation parameters.", default=False),
+    _run("events", "json", "Its events, such as new tokens.", default=False),
+    _run("serialized", "json", "The serialised object that ran (v2: manifest).", default=False),
+    _run("prompt_token_details", "json", "Tokens read, by kind.", default=False),
+    _run("completion_token_details", "json", "Tokens written, by kind.", default=False),
+    _run("prompt_cost_details", "json", "US dollars for tokens read, by kind.", default=False),
+    _run("completion_cost_details", "json", "US dollars for tokens written, by kind.", default=False),
 )
 
-VIEW = View("runs", COLUMNS, marks=MARKS)
+
+def missing_payloads(meaning: str, of: Any = "") -> Column:
+    """Return the column that names the payloads that could not be read; the names of attachments are among these."""
+    return Column("missing_payloads", "strings", meaning, of, sources=("attachments",), sources_in="texts")
+
+
+_DOWNLOAD_REFUSED = (
+    "attachments='download' is for the view runs with its column attachments, which tells whose each file is. "
+    "Add the column, or use attachments='list' here and download them with an export of the runs."
+)
+
+
+def _read_attachments(value: Any, name: str) -> Any:
+    if value not in get_args(AttachmentMode):
+        raise ConfigurationError(f"{name} is {value!r}. {suggest(value, get_args(AttachmentMode))}")
+    return value
+
+
+@dataclass(frozen=True)
+class Runs(RunView):
+    """The view of runs. ``attachments`` are listed in the column of that name, or their files downloaded, too."""
+
+    attachments: AttachmentMode = "list"
+
+    options = (
+        *RunView.options,
+        Option("attachments", _read_attachments, _DOWNLOAD_REFUSED, lambda mode: mode == "download"),
+    )
+
+    def __post_init__(self) -> None:
+        """Refuse files that no column would name."""
+        super().__post_init__()
+        if self.downloads_attachments and "attachments" not in {column.name for column in self.columns}:
+            raise ConfigurationError(_DOWNLOAD_REFUSED)
+
+    @property
+    def downloads_attachments(self) -> bool:
+        """Whether the files logged with runs are downloaded."""
+        return self.attachments == "download"
+
+    def narrow(self, query: RunQuery) -> RunQuery:
+        """Return the query that is to be read."""
+        page_size = MAX_DOWNLOAD_RUNS if self.downloads_attachments else None
+        return replace(super().narrow(query), page_size=query.page_size or page_size)
+
+
+VIEW = Runs(
+    "runs",
+    COLUMNS,
+    missing_payloads=missing_payloads(
+        "The fields that could not be had from blob storage and are null; `extra` has the metadata.",
+        lambda runs: [sorted(run.missing_payloads) for run in runs],
+    ),
+)

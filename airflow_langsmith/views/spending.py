@@ -21,17 +21,18 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from airflow_langsmith.api.records import Run
+from airflow_langsmith.views.columns import Column, ColumnType
 
 TOKENS = ("prompt_tokens", "completion_tokens", "total_tokens")
 COSTS = ("prompt_cost", "completion_cost", "total_cost")
-COLUMNS = (*TOKENS, *COSTS)
+AMOUNTS = (*TOKENS, *COSTS)
 
-_amounts = attrgetter(*COLUMNS)
+_amounts = attrgetter(*AMOUNTS)
 _NOTHING = (0, 0, 0, None, None, None)
 
 _TOLERANCE = 1e-9  # dollars are doubles: those of a parent differ from the sum of its children's in the last digits
 
-Amounts = tuple[float, ...]  # one for each of COLUMNS
+Amounts = tuple[float, ...]  # one for each of AMOUNTS
 
 
 class _Report(NamedTuple):
@@ -39,7 +40,7 @@ class _Report(NamedTuple):
 
     above: list[str]
     includes_children: bool
-    amounts: tuple[Any, ...]  # as in COLUMNS; a cost that is unknown is None
+    amounts: tuple[Any, ...]  # as in AMOUNTS; a cost that is unknown is None
 
 
 class Spending:
@@ -59,7 +60,7 @@ class Spending:
     def total(self, name: str) -> Any:
         """Return the tokens or dollars of all runs; dollars are None if no run reports any."""
         if self._totals is None:
-            self._totals = dict(zip(COLUMNS, _sum(list(self._each_itself())), strict=True))
+            self._totals = dict(zip(AMOUNTS, _sum(list(self._each_itself())), strict=True))
             for column, cost in enumerate(COSTS, len(TOKENS)):
                 if all(report.amounts[column] is None for report in self._reports.values()):
                     self._totals[cost] = None
@@ -109,9 +110,9 @@ def _numbers(report: _Report) -> Amounts:
 
 
 def _sum(parts: list[Amounts]) -> Amounts:
-    columns = zip(*parts, strict=True) if parts else [()] * len(COLUMNS)
+    columns = zip(*parts, strict=True) if parts else [()] * len(AMOUNTS)
     return tuple(
-        [(sum if name in TOKENS else math.fsum)(column) for name, column in zip(COLUMNS, columns, strict=True)]
+        [(sum if name in TOKENS else math.fsum)(column) for name, column in zip(AMOUNTS, columns, strict=True)]
     )
 
 
@@ -129,3 +130,24 @@ def _repeats(own: Amounts, below: Amounts) -> bool:
 
 def _equal(one: float, other: float) -> bool:
     return one == other if isinstance(one, int) else math.isclose(one, other, rel_tol=_TOLERANCE)
+
+
+_MEANINGS = {
+    "prompt_tokens": "Tokens read",
+    "completion_tokens": "Tokens written",
+    "total_tokens": "Tokens read and written",
+    "prompt_cost": "US dollars for the tokens read",
+    "completion_cost": "US dollars for the tokens written",
+    "total_cost": "US dollars in all",
+}
+
+
+def columns(each: str) -> tuple[Column, ...]:
+    """Return the columns of what a record spent; ``each`` says of which runs it is the sum."""
+
+    def column(name: str, meaning: str) -> Column:
+        meaning = f"{meaning}: the sum of what {each} spent itself."
+        type_: ColumnType = "integer" if name in TOKENS else "number"
+        return Column(name, type_, meaning, lambda records: [record.spent(name) for record in records])
+
+    return tuple(column(*pair) for pair in _MEANINGS.items())

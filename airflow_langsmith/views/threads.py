@@ -3,15 +3,38 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from hashlib import blake2b
+from itertools import repeat
+from secrets import token_bytes
 from typing import Any
 
-from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.filters import THREAD_KEYS, in_
-from airflow_langsmith.views.columns import IDS, THREAD, Column, ColumnType, Part, View, json_of
-from airflow_langsmith.views.traces import BELOW, Trace, about_roots
+from msgspec import Raw
+
+from airflow_langsmith.api.feedback import FeedbackPagination
+from airflow_langsmith.api.flow import Flow
+from airflow_langsmith.api.negotiation import VersionNegotiator
+from airflow_langsmith.api.pagination import Pagination
+from airflow_langsmith.api.query import AFTER_ROOT, BEGINNING, RunQuery, bounded
+from airflow_langsmith.api.records import Page, Run
+from airflow_langsmith.api.run_filter import RunFilter
+from airflow_langsmith.filters import THREAD_KEYS, and_, in_
+from airflow_langsmith.views import spending
+from airflow_langsmith.views.columns import IDS, THREAD, Column, Rows, json_of
+from airflow_langsmith.views.reading import each_run
+from airflow_langsmith.views.roots import about_roots, assemble
+from airflow_langsmith.views.runs import missing_payloads
 from airflow_langsmith.views.traces import VIEW as TRACES
+from airflow_langsmith.views.traces import Trace
+from airflow_langsmith.views.view import PageReader, RunView
+from airflow_langsmith.windows import TimeWindow
+
+MAX_THREADS = 50  # held at a time, with the payloads of their turns
+
+_Scores = Mapping[str, Sequence[float | None]]
 
 
 class Thread:
@@ -21,19 +44,62 @@ class Thread:
     ``scores`` has the feedback on the turns, by key: the score of each piece, None for a piece without.
     """
 
-    def __init__(self, thread_id: str, turns: list[Trace], scores: Mapping[str, Sequence[float | None]]) -> None:
+    def __init__(self, thread_id: str, turns: list[Trace], scores: _Scores) -> None:
         self.thread_id = thread_id
-        self.scores = scores
         self.turns = sorted(turns, key=lambda turn: (turn.root.start_time, turn.root.dotted_order or ""))
+        self.first, self.last = self.turns[0].root, self.turns[-1].root
+        self._scores = scores
 
     @property
     def end_time(self) -> datetime | None:
         """When the last turn to end did; None if none has."""
         return max((turn.root.end_time for turn in self.turns if turn.root.end_time), default=None)
 
-    def feedback(self) -> dict[str, dict[str, Any]] | None:
-        """Sum up the feedback on the turns: per key how many pieces there are, and the mean of the scores."""
-        return {key: {"n": len(scores), "avg": _mean(scores)} for key, scores in sorted(self.scores.items())} or None
+    @property
+    def duration_seconds(self) -> float | None:
+        """From the start of the first turn to there."""
+        return (self.end_time - self.first.start_time).total_seconds() if self.end_time else None
+
+    @property
+    def turn_count(self) -> int:
+        """How many turns."""
+        return len(self.turns)
+
+    @property
+    def errored_turns(self) -> int:
+        """How many turns failed."""
+        return sum(turn.root.status == "error" for turn in self.turns)
+
+    @property
+    def last_error(self) -> str | None:
+        """The error of the last turn that failed."""
+        return next((turn.root.error for turn in reversed(self.turns) if turn.root.error), None)
+
+    @property
+    def run_count(self) -> int:
+        """How many runs all turns have."""
+        return sum(turn.run_count for turn in self.turns)
+
+    @property
+    def trace_ids(self) -> list[str]:
+        """Its turns."""
+        return [turn.root.id for turn in self.turns]
+
+    @property
+    def feedback_stats(self) -> Raw | None:
+        """Per key how many pieces of feedback the turns have, and the mean of the scores."""
+        stats = {key: {"n": len(scores), "avg": _mean(scores)} for key, scores in sorted(self._scores.items())}
+        return json_of(stats or None)
+
+    @property
+    def missing_payloads(self) -> list[str]:
+        """The fields of its turns that could not be read."""
+        return sorted(set().union(*(turn.missing for turn in self.turns)))
+
+    def spent(self, amount: str) -> Any:
+        """Return the tokens or dollars that its turns spent; None if none of them says."""
+        totals = [total for turn in self.turns if (total := turn.spent(amount)) is not None]
+        return sum(totals) if totals else None
 
 
 def _mean(scores: Sequence[float | None]) -> float | None:
@@ -41,121 +107,116 @@ def _mean(scores: Sequence[float | None]) -> float | None:
     return math.fsum(known) / len(known) if known else None
 
 
-def asked(query: RunQuery) -> RunQuery:
-    """Ask for roots that belong to a thread, under any of its names."""
-    named = in_("metadata_key", THREAD_KEYS)
-    return about_roots(query).also(named)
+@dataclass(frozen=True)
+class Threads(RunView):
+    """
+    The view of threads: whole conversations, up to the end of the window, each where its newest turn in the window is.
+
+    Cursors that read further down do not know yet which threads come above. What they read of these is left out.
+    """
+
+    row_is_run = False
+    reading_fields = ("end_time", "thread_id")
+
+    def narrow(self, query: RunQuery) -> RunQuery:
+        """Return the query about roots that belong to a thread, under any of its names."""
+        return about_roots(super().narrow(query)).also(in_("metadata_key", THREAD_KEYS))
+
+    def reader(self, query: RunQuery, negotiator: VersionNegotiator, is_exported: Callable[[str], bool]) -> PageReader:
+        """Return what makes rows of the threads that have a turn on a page, and none on a page before."""
+        threads_of: defaultdict[Pagination, set[str]] = defaultdict(set)
+        secret = token_bytes()
+
+        def key(thread_id: str) -> str:  # not the id, which may be an address: rows wait on the local disk with keys
+            return blake2b(thread_id.encode(), key=secret).hexdigest()
+
+        def batches(pages: Pagination, page: Page) -> Iterator[Flow[Rows]]:
+            known = threads_of[pages]
+            threads = dict.fromkeys(run.thread_id for run in page.runs if run.thread_id)
+            new = [thread for thread in threads if thread not in known and not is_exported(key(thread))]
+            known.update(new)
+            for first in range(0, len(new), MAX_THREADS):
+                yield self._rows_of_threads(new[first : first + MAX_THREADS], query, negotiator, key)
+
+        return batches
+
+    def _rows_of_threads(
+        self, thread_ids: list[str], query: RunQuery, negotiator: VersionNegotiator, key: Callable[[str], str]
+    ) -> Flow[Rows]:
+        turns_in_threads = str(and_(in_("metadata_key", THREAD_KEYS), in_("metadata_value", thread_ids)))
+        turns_query = RunQuery(
+            project=query.project,
+            window=TimeWindow(BEGINNING, query.end),
+            run_filter=RunFilter(is_root=True, filter=turns_in_threads),
+            fields=tuple(sorted({*TRACES.fields, "thread_id", "dotted_order"})),
+            payloads=query.payloads,
+        )
+        roots: list[Run] = []
+        yield from each_run(turns_query, negotiator, roots.append)
+        roots = [root for root in roots if root.thread_id in thread_ids]
+        below = replace(
+            turns_query,
+            window=TimeWindow(BEGINNING, bounded(query.end + AFTER_ROOT, "end")),
+            run_filter=RunFilter(trace_filter=turns_in_threads),
+            fields=Trace.child_fields,
+        )
+        turns: dict[str | None, list[Trace]] = {thread_id: [] for thread_id in thread_ids}
+        for trace in (yield from assemble(roots, Trace, below, negotiator)):
+            turns[trace.root.thread_id].append(trace)
+        has_stats = any(column.name == "feedback_stats" for column in self.columns)
+        scores = (yield from _scores(roots, query, negotiator)) if has_stats else {}
+        threads = [Thread(id_, turns[id_], scores.get(id_, {})) for id_ in thread_ids if turns[id_]]
+        return replace(self.rows(threads), keys=[key(thread.thread_id) for thread in threads])
+
+    def log_names(self, rows: Rows) -> Iterable[str]:
+        """Return how the log names rows: by the last trace, because a thread's id may be an address."""
+        if "trace_ids" not in [column.name for column in self.columns]:
+            return repeat("a row without its id", rows.count)
+        return [f"with trace {trace_ids[-1]}" for trace_ids in rows.columns[self.place("trace_ids")]]
 
 
-def _column(
-    name: str,
-    type_: ColumnType,
-    meaning: str,
-    read: Callable[[Thread], Any],
-    *,
-    repeats: bool = False,
-    made_of: tuple[str, ...] | None = None,
-    part: Part = "whole",
-) -> Column:
-    def values(threads: list[Thread]) -> list[Any]:
-        return [read(thread) for thread in threads]
+def _scores(roots: Sequence[Run], query: RunQuery, negotiator: VersionNegotiator) -> Flow[dict[str, _Scores]]:
+    """
+    Read the feedback on roots: thread -> key -> the score of each piece.
 
-    return Column(name, type_, meaning, (), values, repeats=repeats, made_of=made_of, part=part)
-
-
-def _spent(name: str, type_: ColumnType, meaning: str) -> Column:
-    def read(thread: Thread) -> Any:
-        spent = [total for turn in thread.turns if (total := turn.spending.total(name)) is not None]
-        return sum(spent) if spent else None
-
-    return _column(name, type_, f"{meaning}: the sum of what each run of its turns spent itself.", read)
+    It is counted piece by piece, because ``feedback_stats`` of a run does not count every piece.
+    """
+    threads = {root.id: root.thread_id for root in roots if root.feedback_stats is not None}
+    scores: dict[str, Any] = defaultdict(lambda: defaultdict(list))
+    pages = FeedbackPagination(negotiator.backoff, project=query.project, run_ids=tuple(threads))
+    while not pages.done:
+        for piece in (yield from pages.next_page()):
+            if thread_id := threads.get(piece.run_id or ""):
+                scores[thread_id][piece.key].append(None if piece.score is None else float(piece.score))
+    return scores
 
 
-def _duration(thread: Thread) -> float | None:
-    return (thread.end_time - thread.turns[0].root.start_time).total_seconds() if thread.end_time else None
+_STATS_MEANING = "Per key how many pieces of feedback its turns have and the mean of the scores; null without."
 
-
-VIEW = View(
+VIEW = Threads(
     "threads",
     (
-        _column(
-            "thread_id",
-            "string",
-            "The conversation's id; the key of this view.",
-            lambda thread: thread.thread_id,
-            made_of=THREAD,
-        ),
-        _column(
-            "project_id",
-            "string",
-            "The project's id.",
-            lambda t: t.turns[0].root.project.id,
-            repeats=True,
-            made_of=IDS,
-        ),
-        _column("project_name", "string", "The project's name.", lambda t: t.turns[0].root.project.name, repeats=True),
-        _column("turns", "integer", "How many turns (traces) it has so far.", lambda thread: len(thread.turns)),
-        _column("start_time", "timestamp", "When its first turn started.", lambda t: t.turns[0].root.start_time),
-        _column("last_start_time", "timestamp", "When its last turn started.", lambda t: t.turns[-1].root.start_time),
-        _column("end_time", "timestamp", "When the last turn to end did.", lambda thread: thread.end_time),
-        _column("duration_seconds", "number", "From the start of the first turn to there.", _duration),
-        _column(
-            "first_inputs",
-            "json",
-            "What its first turn was given.",
-            lambda t: t.turns[0].root.inputs,
-            made_of=("inputs",),
-        ),
-        _column(
-            "last_outputs", "json", "What its last turn gave.", lambda t: t.turns[-1].root.outputs, made_of=("outputs",)
-        ),
-        _column("status", "string", "The last turn's status.", lambda t: t.turns[-1].root.status, repeats=True),
-        _column(
-            "errored_turns",
-            "integer",
-            "How many turns failed.",
-            lambda t: sum(turn.root.status == "error" for turn in t.turns),
-        ),
-        _column(
-            "last_error",
-            "string",
-            "The error of the last turn that failed.",
-            lambda t: next((turn.root.error for turn in reversed(t.turns) if turn.root.error), None),
-            made_of=("error",),
-        ),
-        _column("run_count", "integer", "How many runs all turns have.", lambda t: sum(turn.runs for turn in t.turns)),
-        _spent("prompt_tokens", "integer", "Tokens read"),
-        _spent("completion_tokens", "integer", "Tokens written"),
-        _spent("total_tokens", "integer", "Tokens read and written"),
-        _spent("prompt_cost", "number", "US dollars for the tokens read"),
-        _spent("completion_cost", "number", "US dollars for the tokens written"),
-        _spent("total_cost", "number", "US dollars in all"),
-        _column(
-            "trace_ids",
-            "strings",
-            "Its turns, oldest first.",
-            lambda t: [turn.root.id for turn in t.turns],
-            made_of=IDS,
-        ),
-        _column(
-            "feedback_stats",
-            "json",
-            "Per key how many pieces of feedback its turns have and the mean of the scores; null without.",
-            lambda thread: json_of(thread.feedback()),
-        ),
+        Column("thread_id", "string", "The conversation's id; the key of this view.", sources=THREAD),
+        Column("project_id", "string", "The project's id.", "first.project.id", repeats=True, sources=IDS),
+        Column("project_name", "string", "The project's name.", "first.project.name", repeats=True),
+        Column("turns", "integer", "How many turns (traces) it has so far.", "turn_count"),
+        Column("start_time", "timestamp", "When its first turn started.", "first.start_time"),
+        Column("last_start_time", "timestamp", "When its last turn started.", "last.start_time"),
+        Column("end_time", "timestamp", "When the last turn to end did."),
+        Column("duration_seconds", "number", "From the start of the first turn to there."),
+        Column("first_inputs", "json", "What its first turn was given.", "first.inputs", sources=("inputs",)),
+        Column("last_outputs", "json", "What its last turn gave.", "last.outputs", sources=("outputs",)),
+        Column("status", "string", "The last turn's status.", "last.status", repeats=True),
+        Column("errored_turns", "integer", "How many turns failed."),
+        Column("last_error", "string", "The error of the last turn that failed.", sources=("error",)),
+        Column("run_count", "integer", "How many runs all turns have."),
+        *spending.columns("each run of its turns"),
+        Column("trace_ids", "strings", "Its turns, oldest first.", sources=IDS),
+        Column("feedback_stats", "json", _STATS_MEANING),
     ),
-    ask=asked,
-    source="threads",
-    marks=_column(
-        "missing_payloads",
-        "strings",
-        "The fields of its turns that could not be had from blob storage and are null; `extra` has the metadata.",
-        lambda thread: sorted(set().union(*(turn.missing for turn in thread.turns))),
-        made_of=("attachments",),
-        part="texts",
+    key="thread_id",
+    time="last_start_time",
+    missing_payloads=missing_payloads(
+        "The fields of its turns that could not be had from blob storage and are null; `extra` has the metadata."
     ),
 )
-
-# What is asked of the roots of a conversation.
-ROOT_FIELDS = tuple(sorted({*TRACES.fields, "thread_id", "dotted_order"}))
-TURNS = BELOW

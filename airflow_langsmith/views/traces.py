@@ -3,210 +3,152 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from msgspec import Raw
+
+from airflow_langsmith import arguments
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
-from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.filters import eq
-from airflow_langsmith.views.columns import MODEL, Below, Column, ColumnType, Part, View, json_of
-from airflow_langsmith.views.runs import COLUMNS as RUNS
-from airflow_langsmith.views.spending import COLUMNS as SPENDING_FIELDS
-from airflow_langsmith.views.spending import Spending
+from airflow_langsmith.views import spending
+from airflow_langsmith.views.columns import MODEL, Column, json_of
+from airflow_langsmith.views.roots import ROOT_COLUMNS, RootView, of_root, with_runs_of_type
+from airflow_langsmith.views.runs import missing_payloads
+from airflow_langsmith.views.view import Option
+
+_Moment = tuple[datetime, str]  # start and dotted order, which tells runs of one moment apart
 
 
-class _Use:
-    """How a tool was used: when first, how often, how often in vain."""
-
-    def __init__(self, first: tuple[datetime, str]) -> None:
-        self.first = first
-        self.calls = 0
-        self.errors = 0
+@dataclass
+class _ToolUse:
+    first: _Moment
+    calls: int = 0
+    errors: int = 0
 
 
 class Trace:
-    """A root and what has been seen of the runs below it; nothing of their payloads is kept."""
+    """A root, and what the row of its trace says of the runs below it; none of their payloads is kept."""
+
+    child_fields = (
+        *("trace_id", "parent_run_id", "name", "run_type", "status", "dotted_order", "model", "first_token_time"),
+        *spending.AMOUNTS,
+    )
 
     def __init__(self, root: Run) -> None:
         self.root = root
-        self.runs = 0
-        self.errors = 0
-        self.types: Counter[str] = Counter()
-        self.tools: dict[str, _Use] = {}
-        self.models: dict[str, tuple[datetime, str]] = {}
-        self.first_token_time: datetime | None = None
+        self.run_count = self.error_count = 0
         self.missing = set(root.missing_payloads)
-        self.spending = Spending()
+        self.spending = spending.Spending()
+        self._types: Counter[str] = Counter()
+        self._tools: dict[str, _ToolUse] = {}
+        self._models: dict[str, _Moment] = {}
+        self._first_token_time: datetime | None = None
 
     def add(self, run: Run) -> None:
-        """Take in a run of the trace, the root too, in whatever order they come."""
-        self.runs += 1
+        """Add a run of the trace, the root too, in whatever order they come."""
+        self.run_count += 1
         self.missing.update(run.missing_payloads)
-        self.errors += run.status == "error"
-        self.types[run.run_type or "unknown"] += 1
-        first = (run.start_time, run.dotted_order or "")
+        self.error_count += run.status == "error"
+        self._types[run.run_type or "unknown"] += 1
+        moment = (run.start_time, run.dotted_order or "")
         if run.run_type == "tool":
-            use = self.tools.setdefault(run.name or "", _Use(first))
-            use.first = min(use.first, first)
+            use = self._tools.setdefault(run.name or "", _ToolUse(moment))
+            use.first = min(use.first, moment)
             use.calls += 1
             use.errors += run.status == "error"
         if model := run.model:
-            self.models[model] = min(self.models.get(model, first), first)
+            self._models[model] = min(self._models.get(model, moment), moment)
         if run.first_token_time is not None:
-            self.first_token_time = min(self.first_token_time or run.first_token_time, run.first_token_time)
+            self._first_token_time = min(self._first_token_time or run.first_token_time, run.first_token_time)
         self.spending.add(run)
 
-    def used(self) -> dict[str, _Use]:
-        """List the tools in order of their first use."""
-        return dict(sorted(self.tools.items(), key=lambda tool: tool[1].first))
+    @property
+    def first_token_seconds(self) -> float | None:
+        """From the root's start to the first token of any run."""
+        first = self._first_token_time
+        return None if first is None else (first - self.root.start_time).total_seconds()
+
+    @property
+    def run_types(self) -> Raw | None:
+        """How many runs of each type."""
+        return json_of(dict(sorted(self._types.items())))
+
+    @property
+    def tools_involved(self) -> list[str]:
+        """The names of the tools, in order of first use."""
+        return sorted(self._tools, key=lambda name: self._tools[name].first)
+
+    @property
+    def tool_calls(self) -> Raw | None:
+        """How often each tool was called."""
+        return json_of({name: self._tools[name].calls for name in self.tools_involved})
+
+    @property
+    def tool_errors(self) -> Raw | None:
+        """How often a tool failed, for those that did."""
+        errors = {name: self._tools[name].errors for name in self.tools_involved}
+        return json_of({name: count for name, count in errors.items() if count})
+
+    @property
+    def models(self) -> list[str]:
+        """The models, in order of first use."""
+        return sorted(self._models, key=lambda model: self._models[model])
+
+    @property
+    def missing_payloads(self) -> list[str]:
+        """The names of the fields that could not be read."""
+        return sorted(self.missing)
+
+    def spent(self, amount: str) -> Any:
+        """Return the tokens or dollars that the trace spent."""
+        return self.spending.total(amount)
 
 
-def asked(query: RunQuery, *, only_with_tools: bool) -> RunQuery:
-    """Ask for roots; of traces that called a tool, if only those are wanted."""
-    query = about_roots(query)
-    return in_trees_with(query, "tool") if only_with_tools else query
+@dataclass(frozen=True)
+class Traces(RootView):
+    """The view of traces; those that called a tool alone, ``only_with_tools``."""
 
+    only_with_tools: bool = False
 
-def about_roots(query: RunQuery) -> RunQuery:
-    """Make a query one about roots, which is what stands for a trace."""
-    if query.run_filter.is_root is False:
-        raise ConfigurationError("is_root=False leaves no traces: a trace is found by its root.")
-    return query.narrowed(is_root=True)
-
-
-def in_trees_with(query: RunQuery, run_type: str) -> RunQuery:
-    """Narrow a query to traces that have a run of a type."""
-    return query.also(eq("run_type", run_type), "tree_filter")
-
-
-def of_root(name: str, meaning: str | None = None) -> Column:
-    """Take a column of the view ``runs``, for the root of a trace."""
-    column = next(column for column in RUNS if column.name == name)
-    return replace(
-        column,
-        meaning=meaning or column.meaning,
-        read=lambda records: column.read([record.root for record in records]),
-        default=True,
+    options = (
+        *RootView.options,
+        Option(
+            "only_with_tools",
+            lambda value, name: bool(arguments.flag(value, name)),
+            "only_with_tools is about the view traces, not {view}. Leave it out, and narrow the query by a filter.",
+        ),
     )
+    record = Trace
+    child_fields = Trace.child_fields
+
+    def narrow(self, query: RunQuery) -> RunQuery:
+        """Return the query about roots, of traces that called a tool if these alone are wanted."""
+        query = super().narrow(query)
+        return with_runs_of_type(query, "tool") if self.only_with_tools else query
 
 
-def _whole(
-    name: str,
-    type_: ColumnType,
-    meaning: str,
-    read: Callable[[Trace], Any],
-    *,
-    repeats: bool = False,
-    made_of: tuple[str, ...] | None = None,
-    part: Part = "whole",
-) -> Column:
-    """Make a column of what is known of the whole trace."""
+_TOOL: Any = {"sources": ("name",), "sources_in": "texts"}
+_TOOLS_MEANING = "The names of the tools called, each once, in order of first use."
+_MODELS_MEANING = "The models used, each once, in order of first use."
 
-    def values(traces: list[Trace]) -> list[Any]:
-        return [read(trace) for trace in traces]
-
-    return Column(name, type_, meaning, (), values, repeats=repeats, made_of=made_of, part=part)
-
-
-def _to_first_token(trace: Trace) -> float | None:
-    first = trace.first_token_time
-    return None if first is None else (first - trace.root.start_time).total_seconds()
-
-
-def _spent(name: str, type_: ColumnType, meaning: str) -> Column:
-    return _whole(
-        name, type_, f"{meaning}: the sum of what each run spent itself.", lambda trace: trace.spending.total(name)
-    )
-
-
-# What every view of traces says of the root first.
-OF_ROOT = (
-    of_root("trace_id", "The trace's id, which is its root's; the key of this view."),
-    of_root("project_id"),
-    of_root("project_name"),
-    of_root("thread_id"),
-    of_root("name", "What the root calls itself."),
-    of_root("status", "The root's: success, error or pending (not ended when it was read)."),
-    of_root("start_time", "When the root started; decides the window."),
-    of_root("end_time", "When the root ended; null while pending."),
-)
-
-BELOW = Below(
-    record=Trace,
-    fields=(
-        "trace_id",
-        "parent_run_id",
-        "name",
-        "run_type",
-        "status",
-        "dotted_order",
-        "model",
-        "first_token_time",
-        *SPENDING_FIELDS,
-    ),
-)
-
-VIEW = View(
+VIEW = Traces(
     "traces",
     (
-        *OF_ROOT,
+        *ROOT_COLUMNS,
         of_root("latency_seconds", "From the root's start to its end."),
-        _whole(
-            "first_token_seconds", "number", "From the root's start to the first token of any run.", _to_first_token
-        ),
+        Column("first_token_seconds", "number", "From the root's start to the first token of any run."),
         of_root("error", "The root's error, with its traceback."),
         of_root("tags", "The root's tags."),
-        _whole("run_count", "integer", "How many runs it has.", lambda trace: trace.runs),
-        _whole("error_count", "integer", "How many of them failed.", lambda trace: trace.errors),
-        _whole(
-            "run_types",
-            "json",
-            "How many runs of each type.",
-            lambda trace: json_of(dict(sorted(trace.types.items()))),
-            made_of=("run_type",),
-            part="texts",
-        ),
-        _whole(
-            "tools_involved",
-            "strings",
-            "The names of the tools called, each once, in order of first use.",
-            lambda trace: list(trace.used()),
-            repeats=True,
-            made_of=("name",),
-        ),
-        _whole(
-            "tool_calls",
-            "json",
-            "How often each tool was called.",
-            lambda trace: json_of({name: use.calls for name, use in trace.used().items()}),
-            made_of=("name",),
-            part="texts",
-        ),
-        _whole(
-            "tool_errors",
-            "json",
-            "How often a tool failed, for those that did.",
-            lambda trace: json_of({name: use.errors for name, use in trace.used().items() if use.errors}),
-            made_of=("name",),
-            part="texts",
-        ),
-        _whole(
-            "models",
-            "strings",
-            "The models used, each once, in order of first use.",
-            lambda trace: sorted(trace.models, key=lambda model: trace.models[model]),
-            repeats=True,
-            made_of=MODEL,
-        ),
-        _spent("prompt_tokens", "integer", "Tokens read"),
-        _spent("completion_tokens", "integer", "Tokens written"),
-        _spent("total_tokens", "integer", "Tokens read and written"),
-        _spent("prompt_cost", "number", "US dollars for the tokens read"),
-        _spent("completion_cost", "number", "US dollars for the tokens written"),
-        _spent("total_cost", "number", "US dollars in all"),
+        Column("run_count", "integer", "How many runs it has."),
+        Column("error_count", "integer", "How many of them failed."),
+        Column("run_types", "json", "How many runs of each type.", sources=("run_type",), sources_in="texts"),
+        Column("tools_involved", "strings", _TOOLS_MEANING, repeats=True, sources=("name",)),
+        Column("tool_calls", "json", "How often each tool was called.", **_TOOL),
+        Column("tool_errors", "json", "How often a tool failed, for those that did.", **_TOOL),
+        Column("models", "strings", _MODELS_MEANING, repeats=True, sources=MODEL),
+        *spending.columns("each run"),
         of_root("reference_example_id", "The dataset example it was run on, in an experiment."),
         of_root("inputs", "What the root was given."),
         of_root("outputs", "What the root gave; null if it failed or has not ended."),
@@ -214,13 +156,8 @@ VIEW = View(
         of_root("feedback_stats", "The root's feedback, as in the view runs; null without."),
         of_root("attachments", "The files logged with the root: a list of their names and types; null without."),
     ),
-    BELOW,
-    marks=_whole(
-        "missing_payloads",
-        "strings",
-        "The fields of its runs that could not be had from blob storage and are null; `extra` has the metadata.",
-        lambda trace: sorted(trace.missing),
-        made_of=("attachments",),
-        part="texts",
+    key="trace_id",
+    missing_payloads=missing_payloads(
+        "The fields of its runs that could not be had from blob storage and are null; `extra` has the metadata."
     ),
 )

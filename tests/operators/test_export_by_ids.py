@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from uuid import uuid4
 
@@ -29,18 +30,16 @@ def trace(langsmith: LangSmithStandIn, start: datetime) -> str:
     return root
 
 
-def export(destination: Path, context: Any = None, **arguments: Any) -> dict[str, Any]:
+def export(destination: Path, context: Any = MappingProxyType({}), **arguments: Any) -> dict[str, Any]:
     """Export to JSONL, as a task of an arbitrary DAG run does."""
     where: Any = {"destination": f"file://{destination}", "format": "jsonl"}
     operator = LangSmithExportOperator(**{"task_id": "export", "project": "shop", **where, **arguments})
-    result: dict[str, Any] = operator.execute(context or {})
+    result: dict[str, Any] = operator.execute(context)
     return result
 
 
 @BOTH
-def test_a_trace(
-    langsmith: LangSmithStandIn, connect: Any, version: str, tmp_path: Path, read_rows: ReadRows
-) -> None:
+def test_a_trace(langsmith: LangSmithStandIn, connect: Any, version: str, tmp_path: Path, read_rows: ReadRows) -> None:
     """All runs of a trace land in a partition of its own, whatever the DAG run's data interval; again, the same."""
     connect(langsmith, version)
     root, _ = trace(langsmith, LONG_AGO), trace(langsmith, NOW)

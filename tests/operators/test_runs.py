@@ -9,7 +9,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import ANY
 from urllib.parse import parse_qs
 from uuid import uuid4
 
@@ -18,8 +17,7 @@ from langsmith import Client
 
 from airflow_langsmith.airflow_sdk import AirflowFailException
 from airflow_langsmith.hooks import LangSmithHook
-from airflow_langsmith.manifest import read_manifest
-from airflow_langsmith.operators import LangSmithListRunsOperator, LangSmithReadRunOperator
+from airflow_langsmith.operators import LangSmithExportOperator, LangSmithListRunsOperator, LangSmithReadRunOperator
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.wording import says
 

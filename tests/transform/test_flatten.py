@@ -24,7 +24,7 @@ from tests.wording import says
 
 def column(name: str, type_: ColumnType = "json") -> Column:
     """Make a column; what it reads does not matter here."""
-    return Column(name, type_, "", (name,), lambda runs: [None for _ in runs])
+    return Column(name, type_, "", lambda runs: [None for _ in runs])
 
 
 COLUMNS = (
@@ -217,11 +217,6 @@ def test_columns_that_came_in_go_out_as_they_are() -> None:
     rows = rows_of({"a": 1})
     out = Flattening(COLUMNS, ["outputs.a"]).apply(rows)
     assert all(after is before for before, after in zip(rows.columns, out.columns, strict=False))
-
-
-def test_a_column_asks_for_the_fields_it_is_made_of() -> None:
-    """A flattened column is read from the same field of a run as the column it comes from."""
-    assert Flattening(COLUMNS, ["inputs.question"]).columns[-1].fields == ("inputs",)
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from airflow_langsmith.api.decoding import read_metadata
 from airflow_langsmith.api.records import Attachment, Feedback, Project, Run
+from airflow_langsmith.api.wire_run import read_metadata
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.transform.redact import Redaction
 from airflow_langsmith.views import VIEWS, Rows, View
@@ -59,21 +59,21 @@ def run_with(places: Iterable[str], run_type: str = "chain", **fields: Any) -> R
 
 def rows_of(view: View, runs: list[Run], piece: Feedback, thread_id: str = "thread") -> Rows:
     """Make the one row that a view has of the runs of a trace, the root first."""
-    if view.source == "feedback":
+    if view.name == "feedback":
         return view.rows([piece])
     if view.name == "runs":
         return view.rows(runs[:1])
     record = Retrieval(runs[0]) if view.name == "retrievals" else Trace(runs[0])
     for run in runs:
         record.add(run)
-    if isinstance(record, Trace) and view.source == "threads":
+    if isinstance(record, Trace) and view.name == "threads":
         return view.rows([Thread(runs[0].thread_id or thread_id, [record], {})])
     return view.rows([record])
 
 
 def whole(view: View) -> View:
     """Take all columns of a view, with that of missing payloads."""
-    return View(view.name, (*view.columns, *([view.marks] if view.marks else [])), view.below, source=view.source)
+    return view.choose([column.name for column in view.columns], missing_payloads=True)
 
 
 def columns_with(text: str, view: View, rows: Rows) -> set[str]:

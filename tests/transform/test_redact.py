@@ -38,7 +38,7 @@ TYPES: dict[str, ColumnType] = {
 }
 MADE_OF = {"run_id": IDS, "thread_id": THREAD}
 COLUMNS = tuple(
-    Column(name, type_, "", (name,), lambda runs: [None for _ in runs], made_of=MADE_OF.get(name))
+    Column(name, type_, "", lambda runs: [None for _ in runs], sources=MADE_OF.get(name))
     for name, type_ in TYPES.items()
 )
 

@@ -20,7 +20,7 @@ from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.run import OutputOptions, export
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
-from airflow_langsmith.views.spending import COLUMNS, COSTS, TOKENS, Spending
+from airflow_langsmith.views.spending import AMOUNTS, COSTS, TOKENS, Spending
 from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -161,7 +161,7 @@ def traces(draw: st.DrawFn) -> list[dict[str, Any]]:
         below = total([child["subtree"] for child in runs if child["parent"] == run["number"]])
         if run["repeats"] < 2:
             run["own"] = {}
-            run["logged"] = {name: below[name] for name in (COLUMNS if run["repeats"] else TOKENS) if name in below}
+            run["logged"] = {name: below[name] for name in (AMOUNTS if run["repeats"] else TOKENS) if name in below}
         else:
             run["logged"] = run["own"]
             assume(not looks_repeated(run["own"], below))
@@ -178,7 +178,7 @@ def total(parts: list[Amounts]) -> Amounts:
     """Add up amounts; what no part has is not in the sum."""
     return {
         name: sum(part[name] for part in parts if name in part)
-        for name in COLUMNS
+        for name in AMOUNTS
         if any(name in part for part in parts)
     }
 
@@ -205,7 +205,7 @@ def pages(runs: list[dict[str, Any]]) -> dict[str, list[Run]]:
             parent = ids[run["parent"]] if run["parent"] is not None else None
             v1_rows.append({**row, "parent_run_id": parent, **wire(run["rolled_up"], str)})
             v2_rows.append({**row, "parent_run_ids": [ids[place] for place in above], **wire(run["logged"], float)})
-    fields = ("id", "trace_id", "parent_run_id", "dotted_order", "start_time", *COLUMNS)
+    fields = ("id", "trace_id", "parent_run_id", "dotted_order", "start_time", *AMOUNTS)
     return {
         "v1": v1.read(json.dumps({"runs": v1_rows}).encode(), project, fields, "a page").runs,
         "v2": v2.read(json.dumps({"items": v2_rows}).encode(), project, fields, "a page").runs,
@@ -226,7 +226,7 @@ def test_any_trace(runs: list[dict[str, Any]], dice: Any) -> None:
         spending = Spending()
         for run in page:
             spending.add(run)
-        for name in COLUMNS:
+        for name in AMOUNTS:
             found = spending.total(name)
             if name in TOKENS:
                 assert found == expected.get(name, 0), (version, name)

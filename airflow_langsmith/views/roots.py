@@ -1,0 +1,127 @@
+"""Views of traces: a trace is found by its root, and its row made of the root and of runs below it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import Any, ClassVar, Protocol, TypeVar
+
+from airflow_langsmith.api.flow import Flow
+from airflow_langsmith.api.negotiation import VersionNegotiator
+from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery, bounded
+from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.run_filter import RunFilter
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.filters import and_, eq, gte, in_, lt
+from airflow_langsmith.views.columns import Column
+from airflow_langsmith.views.reading import each_run
+from airflow_langsmith.views.runs import COLUMNS as RUNS
+from airflow_langsmith.views.view import RunView
+from airflow_langsmith.windows import TimeWindow
+
+
+class TraceRecord(Protocol):
+    """What a view knows of a trace: made of its root."""
+
+    def add(self, run: Run) -> None:
+        """Add a run of the trace, the root too, in whatever order they come."""
+
+
+R = TypeVar("R", bound=TraceRecord)
+
+
+@dataclass(frozen=True)
+class RootView(RunView):
+    """
+    A view whose rows are traces, and whose query is about their roots.
+
+    ``record`` makes of a root what the columns read; the runs of its trace are added to it, those of ``child_type`` if
+    there is one, with ``child_fields``.
+    """
+
+    record: ClassVar[type[Any]]
+    child_fields: ClassVar[tuple[str, ...]]
+    child_type: ClassVar[str | None] = None
+
+    def narrow(self, query: RunQuery) -> RunQuery:
+        """Return the query about roots."""
+        return about_roots(super().narrow(query))
+
+    def records(self, query: RunQuery, runs: list[Run], negotiator: VersionNegotiator) -> Flow[Sequence[Any]]:
+        """Read the runs below the roots of a page."""
+        if not runs:
+            return []
+        below = replace(query_below(query, runs), fields=self.child_fields).narrowed(run_type=self.child_type)
+        return (yield from assemble(runs, self.record, below, negotiator))
+
+
+def about_roots(query: RunQuery) -> RunQuery:
+    """Return the query about roots alone, each of which stands for a trace."""
+    if query.run_filter.is_root is False:
+        raise ConfigurationError("is_root=False leaves no traces: a trace is found by its root.")
+    return query.narrowed(is_root=True)
+
+
+def with_runs_of_type(query: RunQuery, run_type: str) -> RunQuery:
+    """Narrow a query to traces that have a run of a type."""
+    return query.also(eq("run_type", run_type), "tree_filter")
+
+
+def query_below(query: RunQuery, roots: Sequence[Run]) -> RunQuery:
+    """
+    Return the query for all runs of the traces that a page of roots begins.
+
+    It finds them by their root's start, so they come whenever they started themselves: after the window's end, or a
+    little before the root, by a clock that was ahead.
+    """
+    first, last = min(root.start_time for root in roots), max(root.start_time for root in roots)
+    narrowed = [filter_ for filter_ in (query.run_filter.filter, query.run_filter.trace_filter) if filter_]
+    if query.run_filter.run_ids is not None:  # few, and far between
+        narrowed.append(str(in_("id", [root.id for root in roots])))
+    around = and_(gte("start_time", first), lt("start_time", last + timedelta(microseconds=1)), *narrowed)
+    return RunQuery(
+        project=query.project,
+        window=TimeWindow(bounded(first - BEFORE_ROOT, "start"), bounded(last + AFTER_ROOT, "end")),
+        run_filter=RunFilter(trace_filter=str(around), tree_filter=query.run_filter.tree_filter),
+        payloads=query.payloads,
+    )
+
+
+def assemble(
+    roots: Sequence[Run], record: Callable[[Run], R], below: RunQuery, negotiator: VersionNegotiator
+) -> Flow[list[R]]:
+    """Read the runs of a query into the records of their roots."""
+    records = {root.id: record(root) for root in roots}
+
+    def add(run: Run) -> None:
+        if run.trace_id in records:
+            records[run.trace_id].add(run)
+
+    yield from each_run(below, negotiator, add)
+    return [records[root.id] for root in roots]
+
+
+def of_root(name: str, meaning: str | None = None) -> Column:
+    """Return a column of the view ``runs``, for the root of a trace."""
+    column = next(column for column in RUNS if column.name == name)
+    of = column.of
+    return replace(
+        column,
+        meaning=meaning or column.meaning,
+        of=f"root.{of or name}" if isinstance(of, str) else lambda records: of([record.root for record in records]),
+        default=True,
+    )
+
+
+# What every view of traces says of the root first.
+ROOT_COLUMNS = (
+    of_root("trace_id", "The trace's id, which is its root's; the key of this view."),
+    of_root("project_id"),
+    of_root("project_name"),
+    of_root("thread_id"),
+    of_root("name", "What the root calls itself."),
+    of_root("status", "The root's: success, error or pending (not ended when it was read)."),
+    of_root("start_time", "When the root started; decides the window."),
+    of_root("end_time", "When the root ended; null while pending."),
+)
