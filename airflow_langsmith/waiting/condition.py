@@ -3,7 +3,7 @@ A condition as a tree: measures compared with numbers, joined by ``and`` and ``o
 
 ``coverage(user_score) >= 0.9 and avg(user_score) >= 0.8`` is this::
 
-    And((
+    Group("and", (
         Comparison(Measure("coverage", "user_score"), ">=", 0.9),
         Comparison(Measure("avg", "user_score"), ">=", 0.8),
     ))
@@ -13,12 +13,11 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Final
 
-BARE_KEY = re.compile(r"[^\W\d][\w.-]*")
+BARE_KEY = r"[^\W\d][\w.-]*"
 
 # Operator -> the orders for which it is true: the left number is below (-1), equal to (0) or above (1) the right.
 OPERATORS: Final[Mapping[str, frozenset[int]]] = {
@@ -106,7 +105,7 @@ class Measure:
 
     def __str__(self) -> str:
         value = _quoted(self.value) if isinstance(self.value, str) else format_number(self.value)
-        key = self.key if BARE_KEY.fullmatch(self.key) else _quoted(self.key)
+        key = self.key if re.fullmatch(BARE_KEY, self.key) else _quoted(self.key)
         return f"{self.name}({', '.join((key, value)[: len(self.kind.arguments)])})"
 
 
@@ -124,81 +123,53 @@ class Comparison:
         possible, allowed = self.measure.kind.orders(self.number), OPERATORS[self.operator]
         return True if possible <= allowed else None if possible & allowed else False
 
-    def holds(self, figure: float | None) -> bool | None:
-        """Return whether the figure fulfils it; None for an undefined figure."""
-        return None if figure is None else order(figure, self.number) in OPERATORS[self.operator]
-
     @property
     def bound(self) -> str:
         """The operator and the number: ``>= 0.9``."""
         return f"{self.operator} {format_number(self.number)}"
+
+    def holds(self, figure: float | None) -> bool | None:
+        """Return whether the figure fulfils it; None for an undefined figure."""
+        return None if figure is None else order(figure, self.number) in OPERATORS[self.operator]
+
+    def opposite(self) -> Comparison:
+        """Return the comparison that is true if this one is false."""
+        return replace(self, operator=OPPOSITE[self.operator])
 
     def __str__(self) -> str:
         return f"{self.measure} {self.bound}"
 
 
 @dataclass(frozen=True)
-class And:
-    """True if all its parts are."""
+class Group:
+    """Conditions joined by one word. None of its parts is a group of the same word."""
 
-    parts: tuple[Node, ...]
+    word: str  # "and" or "or"
+    parts: tuple[Condition, ...]
 
-    def __str__(self) -> str:
-        return " and ".join(f"({part})" if isinstance(part, Or) else str(part) for part in self.parts)
-
-
-@dataclass(frozen=True)
-class Or:
-    """True if one of its parts is."""
-
-    parts: tuple[Node, ...]
-
-    def __str__(self) -> str:
-        return " or ".join(str(part) for part in self.parts)
-
-
-Node = Comparison | And | Or
-
-
-def join(kind: type[And | Or], parts: list[Node]) -> Node:
-    """Join parts. No ``and`` is directly in an ``and``, no ``or`` in an ``or``, and one part stays as it is."""
-    flat: list[Node] = []
-    for part in parts:
-        flat += part.parts if isinstance(part, kind) else (part,)
-    return flat[0] if len(flat) == 1 else kind(tuple(flat))
-
-
-@dataclass(frozen=True)
-class Condition:
-    """A condition. Its text is canonical: it parses to the same tree."""
-
-    tree: Node
+    @classmethod
+    def join(cls, word: str, parts: Iterable[Condition]) -> Group:
+        """Join parts; a group of the same word becomes part of this one."""
+        flat: list[Condition] = []
+        for part in parts:
+            flat += part.parts if isinstance(part, Group) and part.word == word else (part,)
+        return cls(word, tuple(flat))
 
     def __str__(self) -> str:
-        return str(self.tree)
-
-    @cached_property
-    def measures(self) -> tuple[Measure, ...]:
-        """Its measures, each once, in order."""
-        return tuple(dict.fromkeys(_measures(self.tree)))
-
-    @property
-    def keys(self) -> frozenset[str]:
-        """The feedback keys of its measures."""
-        return frozenset(measure.key for measure in self.measures if measure.kind.arguments)
-
-    @property
-    def counted_keys(self) -> frozenset[str]:
-        """The keys of ``count`` and ``share``, which count each piece of feedback."""
-        return frozenset(measure.key for measure in self.measures if measure.name in ("count", "share"))
+        if self.word == "or":
+            return " or ".join(map(str, self.parts))
+        return " and ".join(f"({part})" if isinstance(part, Group) else str(part) for part in self.parts)
 
 
-def _measures(node: Node) -> Iterator[Measure]:
-    if isinstance(node, Comparison):
-        yield node.measure
-    else:
-        for part in node.parts:
-            yield from _measures(part)
+Condition = Comparison | Group  # its text is canonical: it parses to the same tree
+
+
+def measures(*conditions: Condition) -> tuple[Measure, ...]:
+    """Return the measures of conditions, each once, in order."""
+    found: dict[Measure, None] = {}
+    for condition in conditions:
+        found |= dict.fromkeys(measures(*condition.parts) if isinstance(condition, Group) else [condition.measure])
+    return tuple(found)
 
 
 def _quoted(text: str) -> str:
