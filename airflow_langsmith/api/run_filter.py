@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 from typing import Any, Self, TypedDict
+from uuid import UUID
 
 from airflow_langsmith import arguments
 from airflow_langsmith.api import filter_syntax
@@ -118,6 +119,19 @@ class RunFilter:
                 "sample": None if sample is None else Sample(**sample),
             }
         )
+
+    def with_normal_ids(self) -> Self:
+        """
+        Return the same filter with its ids written in one way, whatever the order and the capitals of the user's.
+
+        :raises ConfigurationError: for a trace id that is no UUID.
+        """
+        try:
+            trace_id = self.trace_id and str(UUID(self.trace_id))
+        except ValueError:
+            raise ConfigurationError(f"trace_id is {self.trace_id!r}; trace ids are UUIDs.") from None
+        run_ids = None if self.run_ids is None else tuple(sorted({run_id.lower() for run_id in self.run_ids}))
+        return replace(self, trace_id=trace_id, run_ids=run_ids)
 
     @cached_property
     def expressions(self) -> dict[str, str]:

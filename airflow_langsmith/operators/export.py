@@ -227,7 +227,10 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         self.use_defaults_for_blanks()
         with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
             run_filter = replace(self.run_filter(), sample=self._sample())
-            by_ids = self._partition_by_ids(run_filter)
+            by_ids = None
+            if not (self.start_time or self.end_time or self.window):
+                run_filter = run_filter.with_normal_ids()
+                by_ids = partition_by_ids(run_filter)
             window = ALL_TIME if by_ids else self.resolve_window(context)
             self.name_map_index(context, f"{self.project}, {by_ids or period(window)}")
             view, target = self._view(), self._target()
@@ -261,11 +264,6 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             )
         self._tell(exported)
         return exported.summary()
-
-    def _partition_by_ids(self, run_filter: RunFilter) -> str | None:
-        """Return the partition of an export that goes by ids alone; None for one that has a window."""
-        has_window = self.start_time or self.end_time or self.window
-        return None if has_window else partition_by_ids(run_filter)
 
     def _view(self, names: Iterable[str] = VIEW_OPTIONS) -> View:
         """Read the view with these of its options."""

@@ -20,7 +20,6 @@ MAY_IMPORT = {
     "airflow_sdk": set(),
     "api": {"api", "arguments", "errors", "filters", "masking", "messages", "windows"},
     "arguments": {"errors", "messages"},
-    "clocks": set(),
     "connections": {"airflow_sdk", "errors"},
     "errors": {"masking", "messages"},
     "export": {

@@ -31,8 +31,8 @@ def trace(langsmith: LangSmithStandIn, start: datetime) -> str:
 
 
 def export(destination: Path, context: Any = MappingProxyType({}), **arguments: Any) -> dict[str, Any]:
-    """Export to JSONL, as a task of an arbitrary DAG run does."""
-    where: Any = {"destination": f"file://{destination}", "format": "jsonl"}
+    """Export, as a task of an arbitrary DAG run does."""
+    where: Any = {"destination": f"file://{destination}", "format": "parquet"}
     operator = LangSmithExportOperator(**{"task_id": "export", "project": "shop", **where, **arguments})
     result: dict[str, Any] = operator.execute(context)
     return result
@@ -61,7 +61,7 @@ def test_runs_by_their_ids(langsmith: LangSmithStandIn, connect: Any, version: s
     assert one["manifest"] == other["manifest"]
     assert "/runs/project=shop/runs=" in one["manifest"]
     assert export(tmp_path, run_ids=[])["rows"] == 0
-    assert read_manifest(one).query == {"run_ids": list(reversed(ids))}
+    assert read_manifest(one).query == {"run_ids": sorted(ids)}
 
 
 def test_with_a_window_they_are_those_of_the_window(langsmith: LangSmithStandIn, connect: Any, tmp_path: Path) -> None:

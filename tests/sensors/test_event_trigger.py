@@ -35,11 +35,10 @@ GIVEN: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"poke_interval": pendulum.duration(minutes=2)}, {"poke_interval": 120.0}),
     ({"poke_interval": "5m"}, {"poke_interval": 300.0}),
     ({"poke_interval": 1}, {"poke_interval": 1.0}),
-    ({"narrowed": None}, {}),
     *(({name: " "}, {}) for name in ("window", "min_runs", "poke_interval", "langsmith_conn_id")),
     ({"window": "", "min_runs": "", "poke_interval": ""}, {"window": "1d", "min_runs": 1, "poke_interval": 300.0}),
     ({"is_root": "true", "error": "", "run_type": None}, {"is_root": True}),
-    ({"narrowed": {"run_ids": f"{RUN}, {RUN}"}}, {"run_ids": [RUN, RUN]}),
+    ({"run_ids": f"{RUN}, {RUN}"}, {"run_ids": [RUN, RUN]}),
     (
         {"filter": and_(eq("name", "a"), gt("latency", timedelta(seconds=5)))},
         {"filter": str(and_(eq("name", "a"), gt("latency", timedelta(seconds=5))))},
@@ -66,9 +65,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"run_type": "lllm"}, "lllm"),
     ({"is_root": "perhaps"}, "is_root"),
     ({"filter": "eq(name"}, "filter"),
-    ({"narrowed": {"filter": 'eq(name, "{{ ds }}")'}}, "Airflow renders templates for tasks"),
-    ({"narrowed": {"filter": eq("name", "{{ ds }}")}}, "Airflow renders templates for tasks"),
-    ({"narrowed": {"run_ids": ["{{ ds }}"]}}, "Airflow renders templates for tasks"),
+    ({"filter": 'eq(name, "{{ ds }}")'}, "Airflow renders templates for tasks"),
+    ({"filter": eq("name", "{{ ds }}")}, "Airflow renders templates for tasks"),
+    ({"run_ids": ["{{ ds }}"]}, "Airflow renders templates for tasks"),
 ]
 
 
