@@ -78,7 +78,7 @@ def test_every_link_leads_somewhere() -> None:
 
 
 def test_every_path_exists() -> None:
-    """Each file, folder and module of the repository that a page names in code quotes exists; the changelog is history."""
+    """Each file, folder and module that a page names in code quotes exists; the changelog may name old ones."""
     missing = [
         (page.path, name)
         for page in PAGES.values()
