@@ -77,6 +77,18 @@ def test_every_link_leads_somewhere() -> None:
     assert broken == []
 
 
+def test_every_path_exists() -> None:
+    """Each file, folder and module that a page names in code quotes exists; the changelog may name old ones."""
+    missing = [
+        (page.path, name)
+        for page in PAGES.values()
+        if page.path != "CHANGELOG.md"
+        for name in re.findall(r"`((?:airflow_langsmith|benchmarks|example_dags|scripts|tests)[/.][\w./]+)`", page.text)
+        if not any((ROOT / place).exists() for place in (name, name.replace(".", "/"), name.replace(".", "/") + ".py"))
+    ]
+    assert missing == []
+
+
 def test_every_page_is_reachable() -> None:
     """Links lead from README to every page."""
     reached: set[str] = set()
