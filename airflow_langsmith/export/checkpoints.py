@@ -17,7 +17,7 @@ import logging
 import threading
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import BytesIO
 from itertools import count
@@ -171,10 +171,10 @@ class Checkpoints:
         end, found = query.end, timedelta(0)
         for checkpoint in self._earlier:
             if checkpoint.end <= end:  # two attempts at the same time may both have written some of the window
-                parts += [(replace(query, start=checkpoint.end, end=end), None)] if checkpoint.end < end else []
-                parts += [(replace(query, start=checkpoint.start, end=checkpoint.end), checkpoint)]
+                parts += [(query.within(checkpoint.end, end), None)] if checkpoint.end < end else []
+                parts += [(query.within(checkpoint.start, checkpoint.end), checkpoint)]
                 end, found = checkpoint.start, found + (checkpoint.end - checkpoint.start)
-        parts += [(replace(query, end=end), None)] if query.start < end else []
+        parts += [(query.within(query.start, end), None)] if query.start < end else []
         if self._earlier:
             share = found / (query.end - query.start)
             log.info("Checkpoints of earlier attempts hold %.0f %% of the window", 100 * share)
