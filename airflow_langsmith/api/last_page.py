@@ -10,7 +10,7 @@ from functools import cached_property
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.seen_runs import SeenRuns
-from airflow_langsmith.filters import add_condition, and_, neq
+from airflow_langsmith.filters import and_, neq
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -27,10 +27,8 @@ class Subquery:
     @cached_property
     def query(self) -> RunQuery:
         """The query to send."""
-        filter_ = self.whole.filter
-        if self.excluded_ids:
-            filter_ = add_condition(and_(*(neq("id", id_) for id_ in sorted(self.excluded_ids))), filter_)
-        return replace(self.whole, start=self.start, end=self.end, filter=filter_)
+        query = self.whole.within(self.start, self.end)
+        return query.also(and_(*(neq("id", id_) for id_ in sorted(self.excluded_ids)))) if self.excluded_ids else query
 
     def after_full_page(self, runs: Sequence[Run], seen: SeenRuns) -> list[Subquery]:
         """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 import msgspec
@@ -55,13 +55,18 @@ class VersionNegotiator:
         self._dialect = DIALECTS.get(settings.api_version)
         self._is_confirmed = self._dialect is not None
 
+    @property
+    def dialects(self) -> Iterable[Dialect]:
+        """All versions, the one that sends most first."""
+        return DIALECTS.values()
+
     def choose(self) -> Flow[Dialect]:
         """Return the version to use."""
         if self._dialect is None:
             if not self.settings.is_saas:  # the cloud's answer is known
                 yield from self._read_info()
             preferred = "v2" if self._has_v2() else "v1"
-            self._dialect = DIALECTS.get(preferred) or next(iter(DIALECTS.values()))
+            self._dialect = DIALECTS.get(preferred) or next(iter(self.dialects))
             log.info("LangSmith at %s: using API %s", self.settings.api_url, self._dialect.name)
         return self._dialect
 
@@ -96,7 +101,7 @@ class VersionNegotiator:
 
     def count_request(self, query: RunQuery) -> Request | None:
         """Return the request for the number of runs, in whichever version has one."""
-        requests = (dialect.count_request(query) for dialect in DIALECTS.values())
+        requests = (dialect.count_request(query) for dialect in self.dialects)
         return next(filter(None, requests), None) if self.can_count else None
 
     @property
@@ -111,7 +116,7 @@ class VersionNegotiator:
         is_failing = dialect.is_being_removed and isinstance(error, _FAILING)
         if self._is_confirmed or not (is_failing or isinstance(error, ADDRESS_GONE)):
             return None
-        return next((other for other in DIALECTS.values() if other is not dialect), None)
+        return next((other for other in self.dialects if other is not dialect), None)
 
     def _add_advice(self, error: LangSmithError) -> None:
         """Let an error say what to do, if the connection insists on v1 and the error may come from v1's removal."""

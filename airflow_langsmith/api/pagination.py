@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -61,7 +61,7 @@ class Pagination:
 
     def next_page(self) -> Flow[Page]:
         """Read the next page; the first one also settles which API version the server speaks."""
-        if self.query.run_ids == ():  # v2 would take an empty list for no list
+        if self.query.run_filter.run_ids == ():  # v2 would take an empty list for no list
             self.done = True
             return Page([], None, 0)
         page = yield from self._negotiator.ask(self._read_page, self._dialect)
@@ -109,8 +109,8 @@ class Pagination:
         else:
             lengths = [part * self.remaining / parts for part in range(1, parts)]
         edges = [*(last - length for length in lengths), self.query.start]
-        queries = [replace(self.query, start=start, end=end) for end, start in pairwise(edges)]
-        self.query = replace(self.query, start=edges[0])
+        queries = [self.query.within(start, end) for end, start in pairwise(edges)]
+        self.query = self.query.within(edges[0], self.query.end)
         return [Pagination(query, self._negotiator, self._page_size) for query in queries]
 
     def _read_page(self, dialect: Dialect) -> Flow[Page]:
@@ -118,12 +118,12 @@ class Pagination:
             self._speak(dialect)
 
         def read(body: bytes) -> Page:
-            return dialect.read_page(body, self.query.project, self.query.needed, self.about)
+            return dialect.read_page(body, self.query.project, self.query.wire_fields, self.about)
 
         try:
             return (yield from with_retries(self._request, read, self._negotiator.backoff, self._shrink))
         except InvalidQueryError as error:
-            error.hint = filter_syntax.hint(self.query.filters.values(), error.detail)
+            error.hint = filter_syntax.hint(self.query.run_filter.expressions.values(), error.detail)
             raise
 
     def _speak(self, dialect: Dialect) -> None:
@@ -133,7 +133,7 @@ class Pagination:
                 f"A page of API {dialect.name} holds 1 to {dialect.max_page_size} runs, not {page_size}. Leave "
                 "page_size out for the largest; all pages are read in any case."
             )
-        for name, filter_ in self.query.filters.items():
+        for name, filter_ in self.query.run_filter.expressions.items():
             if unfilterable := sorted(dialect.unfilterable & set(filter_syntax.attributes(filter_))):
                 raise ConfigurationError(
                     f"API {dialect.name} cannot filter by {', '.join(unfilterable)}, as {name} does; the other version "
@@ -179,7 +179,7 @@ class Pagination:
             self._start(self._subqueries[1:])
         self._most_runs = max(self._most_runs, len(page.runs))
         self._adapt_page_size(page)
-        runs = self.query.held(new)
+        runs = self.query.select_rows(new)
         self.runs += len(runs)
         ids = {run.id for run in runs} if page.attachments else ()
         attachments = [attachment for attachment in page.attachments if attachment.run.id in ids]

@@ -10,7 +10,7 @@ import msgspec
 
 from airflow_langsmith.api.dialect import Dialect
 from airflow_langsmith.api.flow import Flow, read_all, read_json, send
-from airflow_langsmith.api.negotiation import DIALECTS, VersionNegotiator
+from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.pagination import DistinctRuns
 from airflow_langsmith.api.payloads import fetch_blobs
 from airflow_langsmith.api.projects import find_project
@@ -27,7 +27,7 @@ from airflow_langsmith.errors import (
     RunNotFoundError,
     ServerError,
 )
-from airflow_langsmith.filters import add_condition, eq
+from airflow_langsmith.filters import eq
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +81,7 @@ def read_shared(share_token: str, run_id: str | None, negotiator: VersionNegotia
     ``missing_payloads`` names what is missing. A run read without the key has a project without a name.
     """
     failure: ApiError | None = None
-    for dialect in DIALECTS.values():
+    for dialect in negotiator.dialects:
         try:
             page = yield from dialect.read_shared(share_token, run_id, negotiator.backoff)
         except (*ADDRESS_GONE, InvalidQueryError, ServerError, RateLimitError) as error:
@@ -134,6 +134,5 @@ def count_runs(query: RunQuery, negotiator: VersionNegotiator) -> Flow[int]:
 
 def list_pending(query: RunQuery, negotiator: VersionNegotiator) -> Flow[list[Run]]:
     """List the runs that have not ended, by id, name and start."""
-    is_pending = add_condition(eq("status", "pending"), query.filter)
-    pending = replace(query, fields=("id", "name", "start_time"), filter=is_pending)
+    pending = replace(query, fields=("id", "name", "start_time")).also(eq("status", "pending"))
     return (yield from read_all(DistinctRuns(pending, negotiator)))

@@ -68,12 +68,12 @@ class V1(Dialect):
         The server takes a missing end for now, so the width counts from the start of the window until today.
         """
         wide = "wide " if datetime.now(UTC) - query.start > WIDE_WINDOW else ""
-        return f"v1 {wide}{'search' if 'search(' in ''.join(query.filters.values()) else 'query'}"
+        return f"v1 {wide}{'search' if 'search(' in ''.join(query.run_filter.expressions.values()) else 'query'}"
 
     def body(self, query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
         """Write the request for a page: always the whole query, with the cursor beside it."""
         page: dict[str, Any] = {
-            "select": self.selects(query.needed),
+            "select": self.selects(query.wire_fields),
             "order": "desc",
             "limit": page_size,
             "skip_prev_cursor": True,
@@ -127,21 +127,21 @@ class V1(Dialect):
 
 
 def _conditions(query: RunQuery) -> dict[str, Any]:
-    parts = [query.window_filter]
-    if query.run_ids is not None:
-        parts.append(f"in(id, {json.dumps(query.run_ids)})")
-    if query.trace_id is not None:
-        parts.append(f"eq(trace_id, {json.dumps(query.trace_id)})")
+    run_filter, parts = query.run_filter, [query.window_filter]
+    if run_filter.run_ids is not None:
+        parts.append(f"in(id, {json.dumps(run_filter.run_ids)})")
+    if run_filter.trace_id is not None:
+        parts.append(f"eq(trace_id, {json.dumps(run_filter.trace_id)})")
     conditions: dict[str, Any] = {
         "session": [query.project.id],
         "start_time": format_time(query.start - MARGIN),
         "filter": parts[0] if len(parts) == 1 else f"and({', '.join(parts)})",
-        "trace_filter": query.trace_filter,
-        "tree_filter": query.tree_filter,
-        "run_type": query.run_type and query.run_type.lower(),
-        "is_root": query.is_root,
-        "error": query.error,
-        "reference_example": [query.reference_example_id] if query.reference_example_id else None,
+        "trace_filter": run_filter.trace_filter,
+        "tree_filter": run_filter.tree_filter,
+        "run_type": run_filter.run_type and run_filter.run_type.lower(),
+        "is_root": run_filter.is_root,
+        "error": run_filter.error,
+        "reference_example": [run_filter.reference_example_id] if run_filter.reference_example_id else None,
     }
     return {name: value for name, value in conditions.items() if value is not None}
 

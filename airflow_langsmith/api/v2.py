@@ -55,20 +55,21 @@ class V2(Dialect):
 
     def body(self, query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
         """Write the request for a page: always the whole query, with the cursor beside it."""
+        run_filter = query.run_filter
         body: dict[str, Any] = {
             "project_ids": [query.project.id],
             "min_start_time": format_time(query.start - MARGIN),
             "max_start_time": format_time(query.end + MARGIN),
             "filter": query.window_filter,
-            "trace_filter": query.trace_filter,
-            "tree_filter": query.tree_filter,
-            "run_type": query.run_type and query.run_type.upper(),
-            "is_root": query.is_root,
-            "has_error": query.error,
-            "ids": list(query.run_ids) if query.run_ids is not None else None,
-            "trace_id": query.trace_id,
-            "reference_examples": [query.reference_example_id] if query.reference_example_id else None,
-            "selects": self.selects(query.needed),
+            "trace_filter": run_filter.trace_filter,
+            "tree_filter": run_filter.tree_filter,
+            "run_type": run_filter.run_type and run_filter.run_type.upper(),
+            "is_root": run_filter.is_root,
+            "has_error": run_filter.error,
+            "ids": list(run_filter.run_ids) if run_filter.run_ids is not None else None,
+            "trace_id": run_filter.trace_id,
+            "reference_examples": [run_filter.reference_example_id] if run_filter.reference_example_id else None,
+            "selects": self.selects(query.wire_fields),
             "page_size": page_size,
             "cursor": cursor,
         }

@@ -1,8 +1,8 @@
 """
-The directory on the local disk in which an export works: its own, and gone with it, however it ends.
+The directory on the local disk in which an export works. It is removed when the export ends, however it ends.
 
-Its owner locks a file in it. The system takes the lock back when the process dies, also by SIGKILL. So a directory
-whose lock is free belongs to no living process, and the next export on the host removes it::
+Its owner locks a file in it. The system releases the lock when the process dies, also by SIGKILL. So a directory whose
+lock is free belongs to no living process, and the next export on the host removes it::
 
     /tmp/langsmith-export-k3v0q1xz/lock     locked: its export is running
     /tmp/langsmith-export-8mz2_c4d/lock     free: its worker was killed
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from airflow_langsmith.export.local_disk import local_disk
+from airflow_langsmith.errors import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +32,14 @@ def working_directory() -> Iterator[Path]:
     """
     Make a directory below ``TMPDIR``, and remove those that killed exports have left there.
 
-    :raises StorageError: if there is none, or for what goes wrong in it and nobody else has named.
+    :raises StorageError: for whatever the local disk refuses meanwhile: it looks like an error of the destination.
     """
     parent = Path(tempfile.tempdir or os.environ.get("TMPDIR", "/tmp"))  # noqa: S108  # named in an error, no more
-    with local_disk("work in", parent, "let the task's user write there"):
-        _remove_orphans()
-        directory = Path(tempfile.mkdtemp(prefix=PREFIX))
-        lock = None
+    try:
+        for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+            with suppress(OSError):  # it is locked, has no lock yet, or was removed this moment
+                _remove_if_free(path)
+        directory, lock = Path(tempfile.mkdtemp(prefix=PREFIX)), None
         try:
             lock = _lock(directory)
             yield directory
@@ -46,6 +47,12 @@ def working_directory() -> Iterator[Path]:
             shutil.rmtree(directory, ignore_errors=True)  # the next export removes the rest: the lock is free then
             if lock is not None:
                 os.close(lock)
+    except OSError as error:
+        raise StorageError(
+            f"Could not work in the local {parent}: {error}. The export published before stands. A retry may help; if "
+            "it does not, give the worker more room there, set TMPDIR to a larger disk, or let the task's user write "
+            "there. Less room is needed with concurrency=1, a lower max_bytes_per_file, or named paths in flatten."
+        ) from error
 
 
 def _lock(directory: Path) -> int:
@@ -58,19 +65,14 @@ def _lock(directory: Path) -> int:
     return descriptor
 
 
-def _remove_orphans() -> None:
-    for directory in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with suppress(OSError):  # it is locked, has no lock yet, or went this moment
-            if directory.lstat().st_uid == os.geteuid():
-                _remove_if_free(directory)
-
-
 def _remove_if_free(directory: Path) -> None:
+    if directory.lstat().st_uid != os.geteuid():
+        return
     descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        size = sum(path.lstat().st_size for path in directory.iterdir())
+        size_bytes = sum(path.lstat().st_size for path in directory.iterdir())
         shutil.rmtree(directory)
     finally:
         os.close(descriptor)
-    log.info("Removed %s, which a killed export had left: %.1f MB", directory, size / 1e6)
+    log.info("Removed %s, which a killed export had left: %.1f MB", directory, size_bytes / 1e6)

@@ -12,23 +12,22 @@ A condition as a tree: measures compared with numbers, joined by ``and`` and ``o
 from __future__ import annotations
 
 import math
+import operator
 import re
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
 BARE_KEY = r"[^\W\d][\w.-]*"
 
-# Operator -> the orders for which it is true: the left number is below (-1), equal to (0) or above (1) the right.
-OPERATORS: Final[Mapping[str, frozenset[int]]] = {
-    "<": frozenset({-1}),
-    "<=": frozenset({-1, 0}),
-    ">": frozenset({1}),
-    ">=": frozenset({0, 1}),
-    "==": frozenset({0}),
-    "!=": frozenset({-1, 1}),
+OPERATORS: Final = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
 }
-OPPOSITE: Final = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
+_OPPOSITE: Final = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
 
 
 def order(left: float, right: float) -> int:
@@ -52,8 +51,7 @@ def format_number(number: float) -> str:
     >>> format_number(1.0), format_number(0.33), format_number(1e300)
     ('1', '0.33', '1e+300')
     """
-    number = float(number) + 0.0  # -0.0 becomes 0.0
-    return f"{number:.0f}" if number.is_integer() and abs(number) < 1e15 else repr(number)  # noqa: PLR2004  # above, digits are noise
+    return repr(float(number) + 0.0).removesuffix(".0")  # -0.0 becomes 0.0
 
 
 @dataclass(frozen=True)
@@ -120,8 +118,8 @@ class Comparison:
     @property
     def constant(self) -> bool | None:
         """True if every possible figure fulfils it, False if none does, None if it depends on the figure."""
-        possible, allowed = self.measure.kind.orders(self.number), OPERATORS[self.operator]
-        return True if possible <= allowed else None if possible & allowed else False
+        outcomes = {OPERATORS[self.operator](possible, 0) for possible in self.measure.kind.orders(self.number)}
+        return outcomes.pop() if len(outcomes) == 1 else None
 
     @property
     def bound(self) -> str:
@@ -130,11 +128,11 @@ class Comparison:
 
     def holds(self, figure: float | None) -> bool | None:
         """Return whether the figure fulfils it; None for an undefined figure."""
-        return None if figure is None else order(figure, self.number) in OPERATORS[self.operator]
+        return None if figure is None else OPERATORS[self.operator](order(figure, self.number), 0)
 
-    def opposite(self) -> Comparison:
+    def negated(self) -> Comparison:
         """Return the comparison that is true if this one is false."""
-        return replace(self, operator=OPPOSITE[self.operator])
+        return replace(self, operator=_OPPOSITE[self.operator])
 
     def __str__(self) -> str:
         return f"{self.measure} {self.bound}"
@@ -147,14 +145,6 @@ class Group:
     word: str  # "and" or "or"
     parts: tuple[Condition, ...]
 
-    @classmethod
-    def join(cls, word: str, parts: Iterable[Condition]) -> Group:
-        """Join parts; a group of the same word becomes part of this one."""
-        flat: list[Condition] = []
-        for part in parts:
-            flat += part.parts if isinstance(part, Group) and part.word == word else (part,)
-        return cls(word, tuple(flat))
-
     def __str__(self) -> str:
         if self.word == "or":
             return " or ".join(map(str, self.parts))
@@ -166,10 +156,10 @@ Condition = Comparison | Group  # its text is canonical: it parses to the same t
 
 def measures(*conditions: Condition) -> tuple[Measure, ...]:
     """Return the measures of conditions, each once, in order."""
-    found: dict[Measure, None] = {}
+    by_measure: dict[Measure, None] = {}
     for condition in conditions:
-        found |= dict.fromkeys(measures(*condition.parts) if isinstance(condition, Group) else [condition.measure])
-    return tuple(found)
+        by_measure |= dict.fromkeys(measures(*condition.parts) if isinstance(condition, Group) else [condition.measure])
+    return tuple(by_measure)
 
 
 def _quoted(text: str) -> str:

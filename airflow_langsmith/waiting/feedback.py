@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -12,7 +12,7 @@ from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.records import Feedback
 from airflow_langsmith.api.runs import count_runs
-from airflow_langsmith.waiting.condition import Measure, measures
+from airflow_langsmith.waiting.condition import measures
 from airflow_langsmith.waiting.figures import Figures, Tally
 from airflow_langsmith.waiting.parser import parse
 from airflow_langsmith.waiting.verdict import Outcome, judge
@@ -43,10 +43,11 @@ class FeedbackWatch(Watch):
         fail_when = parse(self.fail_when, "fail_when") if self.fail_when else None
         used = measures(condition, fail_when) if fail_when else measures(condition)
         keys = list(dict.fromkeys(measure.key for measure in used if measure.key))
+        counted_keys = {measure.key for measure in used if measure.name in ("count", "share")}
         query = yield from self.query(negotiator)
         total = yield from count_runs(query, negotiator)
         stats = yield from feedback_stats_by_run(query, keys, negotiator)
-        clear = {run_id: by_key for run_id, by_key in stats.items() if _is_clear(by_key, used)}
+        clear = {run_id: by_key for run_id, by_key in stats.items() if _is_clear(by_key, counted_keys)}
         listed = yield from list_feedback(query, stats.keys() - clear.keys(), keys, negotiator)
         pieces = [*_only_pieces(clear), *(piece for piece in listed if piece.run_id)]
         figures = Figures(total, {key: _tally([piece for piece in pieces if piece.key == key]) for key in keys})
@@ -59,14 +60,13 @@ class FeedbackWatch(Watch):
         return outcome
 
 
-def _is_clear(stats: Mapping[str, FeedbackStats], used: Iterable[Measure]) -> bool:
+def _is_clear(stats: Mapping[str, FeedbackStats], counted_keys: set[str]) -> bool:
     """
     Return whether a run's stats are enough, without its pieces of feedback.
 
     Stats do not count a piece whose value is an object, so they are not enough for ``count`` and ``share``.
     """
-    counted = {measure.key for measure in used if measure.name in ("count", "share")}
-    return bool(stats) and all(each.is_one_piece and key not in counted for key, each in stats.items())
+    return bool(stats) and all(each.is_one_piece and key not in counted_keys for key, each in stats.items())
 
 
 def _only_pieces(stats: Mapping[str, Mapping[str, FeedbackStats]]) -> Iterator[Feedback]:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import math
 import re
+from itertools import chain
 from typing import Final
 
 from airflow_langsmith.errors import ConfigurationError
@@ -78,8 +79,12 @@ class _Reader:
         while joint := self._peek(r"(?i:and|or)(?![\w.-])"):
             self._expression.append(self._take(joint).lower())
             self._operand()
-        if self._depth or self._place < len(self._text):
-            raise self._surplus()
+        if self._peek(_OPERATOR):
+            raise self._mistake("comparisons do not chain; join two with 'and'")
+        if self._depth:
+            raise self._mistake("expected 'and', 'or' or ')'")
+        if self._place < len(self._text):
+            raise self._mistake(f"expected 'and', 'or' or the end instead of {self._peek(_TOKEN)!r}")
         return _condition(ast.parse(" ".join(self._expression), mode="eval").body, self._comparisons)
 
     def _operand(self) -> None:
@@ -117,14 +122,6 @@ class _Reader:
         if rest and not self._peek(_TOKEN):
             return _Mistake(_unknown_token(rest), self._place)
         return _Mistake(what, self._place if place is None else place)
-
-    def _surplus(self) -> _Mistake:
-        """Return the mistake of a token that follows a complete comparison."""
-        if self._peek(_OPERATOR):
-            return self._mistake("comparisons do not chain; join two with 'and'")
-        if self._depth:
-            return self._mistake("expected 'and', 'or' or ')'")
-        return self._mistake(f"expected 'and', 'or' or the end instead of {self._peek(_TOKEN)!r}")
 
     def _comparison(self) -> Comparison:
         measure = self._measure()
@@ -176,16 +173,15 @@ class _Reader:
 
 def _condition(node: ast.expr, comparisons: list[Comparison], *, negated: bool = False) -> Condition:
     """Return the condition of a node. Under ``not`` each part becomes its opposite, so that no ``not`` is left."""
-    match node:
-        case ast.UnaryOp(operand=operand):
-            return _condition(operand, comparisons, negated=not negated)
-        case ast.BoolOp(op=joint, values=values):
-            word = "or" if isinstance(joint, ast.Or) != negated else "and"
-            return Group.join(word, [_condition(value, comparisons, negated=negated) for value in values])
-        case ast.Name(id=name):
-            comparison = comparisons[int(name[1:])]
-            return comparison.opposite() if negated else comparison
-    raise TypeError(node)
+    if isinstance(node, ast.UnaryOp):
+        return _condition(node.operand, comparisons, negated=not negated)
+    if isinstance(node, ast.BoolOp):
+        word = "or" if isinstance(node.op, ast.Or) != negated else "and"
+        parts = [_condition(value, comparisons, negated=negated) for value in node.values]
+        flat = (part.parts if isinstance(part, Group) and part.word == word else [part] for part in parts)
+        return Group(word, tuple(chain.from_iterable(flat)))
+    comparison = comparisons[int(ast.unparse(node).removeprefix("_"))]
+    return comparison.negated() if negated else comparison
 
 
 def _unknown_token(rest: str) -> str:

@@ -14,10 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.rate_limit import BUDGETS, QueuedRequest, RateLimiter, RateLimitPolicy, rate_limiter_for
 from airflow_langsmith.api.records import Project
 from airflow_langsmith.api.v1 import V1
+from tests.queries import run_query
 
 PERIOD = RateLimitPolicy().period_seconds
 simulation = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "simulation.py")))
@@ -227,5 +227,5 @@ def test_a_budget_of_the_connection_s_own() -> None:
 def test_v1_tiers_as_documented(days: int, filter_: str | None, budget: int) -> None:
     """A v1 query's budget follows how far back its window starts, and whether it searches."""
     start = datetime.now(UTC) - timedelta(days=days)
-    query = RunQuery(project=Project(id="p", name="shop"), start=start, end=start + timedelta(hours=1), filter=filter_)
+    query = run_query(project=Project(id="p", name="shop"), start=start, end=start + timedelta(hours=1), filter=filter_)
     assert BUDGETS[V1().tier(query)] == budget

@@ -18,6 +18,7 @@ from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.waiting import FeedbackWatch, Selection, parse
 from airflow_langsmith.waiting.condition import measures
+from airflow_langsmith.windows import TimeWindow
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -57,16 +58,16 @@ def langsmith() -> Iterator[LangSmithStandIn]:
 
 def measured(measure: str, runs: list[list[dict[str, Any]]]) -> float | None:
     """Count the pieces of feedback by hand."""
-    (wanted,) = measures(parse(f"{measure} >= 0.5"))
-    pieces = [[piece for piece in run if piece["key"] == wanted.key] for run in runs]
+    (parsed,) = measures(parse(f"{measure} >= 0.5"))
+    pieces = [[piece for piece in run if piece["key"] == parsed.key] for run in runs]
     everything = [piece for run in pieces for piece in run]
-    given = [float(piece["score"]) for piece in everything if "score" in piece]
-    scores = [Fraction(str(score)) for score in given if math.isfinite(score)]
+    numbers = [float(piece["score"]) for piece in everything if "score" in piece]
+    scores = [Fraction(str(score)) for score in numbers if math.isfinite(score)]
     judged = sum(map(bool, pieces))
     matching = sum(
-        piece.get("value") == wanted.value
-        if isinstance(wanted.value, str)
-        else "score" in piece and float(piece["score"]) == wanted.value
+        piece.get("value") == parsed.value
+        if isinstance(parsed.value, str)
+        else "score" in piece and float(piece["score"]) == parsed.value
         for piece in everything
     )
     figures: dict[str, Fraction | int | None] = {
@@ -78,7 +79,7 @@ def measured(measure: str, runs: list[list[dict[str, Any]]]) -> float | None:
         "max": max(scores, default=None),
         "share": Fraction(matching, len(everything)) if everything else None,
     }
-    figure = figures[wanted.name]
+    figure = figures[parsed.name]
     return None if figure is None else float(figure)
 
 
@@ -93,15 +94,15 @@ def test_figures_are_those_of_the_pieces(
         run = langsmith.add_run(project=project, start_time=START, end_time=START)
         for piece in pieces:
             langsmith.add_feedback(run, **piece)
-    selection = Selection(project=project, start=START, end=START + DAY, closes=START + DAY)
+    selection = Selection(project=project, window=TimeWindow(START, START + DAY), closes=START + DAY)
     condition = " and ".join(f"{measure} > 0.3" for measure in texts)
     expected = {str(measures(parse(f"{measure} >= 0.5"))[0]): measured(measure, runs) for measure in texts}
     for version in ("v1", "v2"):
         server: Any = {"api_url": langsmith.url, "api_key": langsmith.api_key, "api_version": version}
         watch = FeedbackWatch(selection=selection, condition=condition)
         with LangSmithClient(Settings(**server, requests_per_10s=100_000)) as client:
-            found = client.drive(watch.look(client.negotiator)).figures["figures"]
-            assert found == pytest.approx(expected), version
+            figures = client.drive(watch.look(client.negotiator)).figures["figures"]
+            assert figures == pytest.approx(expected), version
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
@@ -111,7 +112,7 @@ def test_each_look_sees_what_was_given_changed_or_taken_back(langsmith: LangSmit
     runs = [langsmith.add_run(project=project, start_time=START, end_time=START) for _ in range(2)]
     first = langsmith.add_feedback(runs[0], score=1, created_at=START.isoformat(), modified_at=START.isoformat())
     watch = FeedbackWatch(
-        selection=Selection(project=project, start=START, end=START + DAY, closes=START + DAY),
+        selection=Selection(project=project, window=TimeWindow(START, START + DAY), closes=START + DAY),
         condition="coverage(user_score) == 1 and min(user_score) == 1",
     )
     server: Any = {"api_url": langsmith.url, "api_key": langsmith.api_key, "api_version": version}
