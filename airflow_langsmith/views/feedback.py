@@ -19,7 +19,6 @@ from airflow_langsmith.views.view import LOOKBACK, LOOKBACK_OPTION, Option, View
 from airflow_langsmith.windows import duration
 
 BATCH_PIECES = 1000
-_OTHERS = ("run_type", "is_root", "error", "trace_id", "reference_example_id", "sample")
 
 
 @dataclass(frozen=True)
@@ -60,7 +59,7 @@ class FeedbackView(View):
 
     def narrow(self, query: RunQuery) -> RunQuery:
         """Refuse what LangSmith's list of feedback cannot be narrowed by."""
-        refused = [*query.filters, *(name for name in _OTHERS if getattr(query, name) is not None)]
+        refused = [name for name in query.run_filter.serialize() if name != "run_ids"]
         if refused:
             raise ConfigurationError(
                 f"The view feedback cannot be narrowed by {', '.join(refused)}, only by project, window and run_ids. "

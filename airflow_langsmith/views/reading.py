@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from datetime import timedelta
 
 from airflow_langsmith.api.feedback import FeedbackPagination
@@ -28,7 +27,7 @@ def each_run(query: RunQuery, negotiator: VersionNegotiator, add: Callable[[Run]
 def queries_of_runs(query: RunQuery, run_ids: Iterable[str]) -> list[RunQuery]:
     """Return the queries for these runs alone, a few at a time."""
     ids = tuple(run_ids)
-    return [replace(query, run_ids=ids[start : start + MAX_RUN_IDS]) for start in range(0, len(ids), MAX_RUN_IDS)]
+    return [query.narrowed(run_ids=ids[start : start + MAX_RUN_IDS]) for start in range(0, len(ids), MAX_RUN_IDS)]
 
 
 class ChangedFeedback:
@@ -43,7 +42,7 @@ class ChangedFeedback:
         self._pages = FeedbackPagination(
             negotiator.backoff,
             project=query.project,
-            run_ids=query.run_ids,
+            run_ids=query.run_filter.run_ids,
             created=(query.start - lookback, query.end),
         )
 

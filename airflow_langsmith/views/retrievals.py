@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from msgspec import Raw
@@ -10,7 +10,7 @@ from msgspec import Raw
 from airflow_langsmith import arguments
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
-from airflow_langsmith.filters import add_condition, feedback
+from airflow_langsmith.filters import feedback
 from airflow_langsmith.views.columns import IDS, Column, ColumnType, json_of
 from airflow_langsmith.views.roots import ROOT_COLUMNS, RootView, of_root, with_runs_of_type
 from airflow_langsmith.views.runs import missing_payloads
@@ -82,8 +82,8 @@ class Retrievals(RootView):
         """Return the query about roots of traces that used a retriever."""
         query = with_runs_of_type(super().narrow(query), "retriever")
         if isinstance(self.with_feedback, str):
-            return replace(query, filter=add_condition(feedback(self.with_feedback), query.filter))
-        return replace(query, with_feedback=self.with_feedback)
+            return query.also(feedback(self.with_feedback))
+        return query.narrowed(with_feedback=self.with_feedback or None)
 
 
 def _of_calls(name: str, type_: ColumnType, meaning: str, of: Any, sources: tuple[str, ...]) -> Column:

@@ -217,7 +217,7 @@ class RunView(View):
         feedback = ChangedFeedback(query, self.feedback_lookback, negotiator)
         while not feedback.done:
             ids |= {piece.run_id for piece in (yield from feedback.next_page()) if piece.run_id}
-        return queries_of_runs(replace(query, start=query.start - self.feedback_lookback), sorted(ids))
+        return queries_of_runs(query.within(query.start - self.feedback_lookback, query.end), sorted(ids))
 
     def reader(self, query: RunQuery, negotiator: VersionNegotiator, is_exported: Callable[[str], bool]) -> PageReader:  # noqa: ARG002
         """Return what makes a row of each run of a page."""
