@@ -124,8 +124,8 @@ class Export:
             requests=client.requests - requests_before,
             seconds=time.monotonic() - began,
             waited_seconds=client.waited_seconds - waited_before,
-            empty=transformed.empty,
-            unmet=redaction.unmet(manifest.rows),
+            empty_columns=transformed.empty_columns,
+            unmet_paths=redaction.unmet(manifest.rows),
         )
 
     def _checkpoints(self, directory: Path) -> Checkpoints:

@@ -85,12 +85,12 @@ def warning_lines(exported: Exported) -> Iterator[str]:
 
 def _empty_lines(exported: Exported) -> Iterator[str]:
     """Name flat columns without any value, and paths to be redacted that are nowhere."""
-    named, rows = exported.empty[:EMPTY_COLUMNS_TOLD], f"{exported.manifest.rows:,}"
+    named, rows = exported.empty_columns[:EMPTY_COLUMNS_TOLD], f"{exported.manifest.rows:,}"
     for column in named:
         yield f"{column.name} is null in all {rows} rows\n  {column.hint}"
-    if more := len(exported.empty) - len(named):
+    if more := len(exported.empty_columns) - len(named):
         yield f"{more} more flat columns are null in all rows: see nulls in the manifest"
-    for path in exported.unmet:
+    for path in exported.unmet_paths:
         yield f"redact: no row of {rows} has {path}"
 
 
