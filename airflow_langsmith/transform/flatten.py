@@ -96,7 +96,7 @@ class Flattening:
             raise ConfigurationError(
                 f"Two paths of flatten lead to the same place, and to one column {name!r}. Name each place once."
             )
-        made = replace(source, name=name, type=type_, meaning=meaning, of=_from_rows, default=True, repeats=False)
+        made = replace(source, name=name, type=type_, meaning=meaning, of=lambda _: None, default=True, repeats=False)
         self.columns = (*self.columns, made)
 
 
@@ -144,11 +144,6 @@ def _meant(path: Path, columns: Sequence[Column]) -> Path:
 
 def _steps(path: Path) -> list[str | int]:
     return [step for step in path.steps if step is not ANY]  # there is none: such a path is refused
-
-
-def _from_rows(records: list[Any]) -> list[Any]:
-    """Stand in for reading records: these columns come from rows."""
-    return [None] * len(records)
 
 
 __all__ = ["Discovery", "Flattening"]

@@ -463,7 +463,7 @@ DRAWN = st.fixed_dictionaries({type_: st.lists(st.none() | one, min_size=1) for 
 def test_rows_come_back_as_they_were(drawn: dict[ColumnType, list[Any]], codec: str, count: int) -> None:
     """Whatever a column of its type can hold comes back from a file: every digit, every letter, every null."""
     values = {type_: [some[row % len(some)] for row in range(count)] for type_, some in drawn.items()}
-    view = View("runs", tuple(Column(type_, type_, "", list) for type_ in values))
+    view = View("runs", tuple(Column(type_, type_, "") for type_ in values))
     shop = Project(id="p", name="shop")
     runs = [
         Run(id=str(row), project=shop, tags=[], start_time=cut_off.START + timedelta(row), end_time=end)

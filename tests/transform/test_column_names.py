@@ -15,7 +15,7 @@ from airflow_langsmith.transform.column_names import LONGEST, column_name
 from airflow_langsmith.transform.flatten import MISFITS, Discovery, Flattening
 from airflow_langsmith.views import VIEWS, Column, Rows
 
-COLUMNS = tuple(Column(name, "json", "", lambda runs: [None for _ in runs]) for name in ("inputs", "metadata"))
+COLUMNS = tuple(Column(name, "json", "", lambda _: None) for name in ("inputs", "metadata"))
 
 
 @pytest.mark.parametrize(

@@ -37,10 +37,7 @@ TYPES: dict[str, ColumnType] = {
     "feedback_stats": "json",
 }
 MADE_OF = {"run_id": IDS, "thread_id": THREAD}
-COLUMNS = tuple(
-    Column(name, type_, "", lambda runs: [None for _ in runs], sources=MADE_OF.get(name))
-    for name, type_ in TYPES.items()
-)
+COLUMNS = tuple(Column(name, type_, "", lambda _: None, sources=MADE_OF.get(name)) for name, type_ in TYPES.items())
 
 
 def row_of(**values: Any) -> Rows:
