@@ -10,8 +10,9 @@ from types import TracebackType
 from typing import Any, Literal, Self
 
 from airflow_langsmith.export.spool import Spool
+from airflow_langsmith.transform.discovery import Discovery
 from airflow_langsmith.transform.empty_columns import EmptyColumn
-from airflow_langsmith.transform.flatten import Discovery, Flattening
+from airflow_langsmith.transform.flatten import Flattening
 from airflow_langsmith.transform.redact import Redaction
 from airflow_langsmith.views import Rows, View
 
@@ -104,7 +105,7 @@ class Shaped:
             key = view.place(shape.order_by) if shape.order_by else None
             for batch in rows:
                 if paths == "*":
-                    discovery.see(batch)
+                    discovery.add(batch)
                 spool.add(batch, key)
             rows = spool.rows()
             paths = discovery.paths() if paths == "*" else paths

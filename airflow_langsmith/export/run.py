@@ -250,7 +250,7 @@ def export(
         seconds=time.monotonic() - began,
         waited_seconds=client.waited_seconds - waited_before,
         empty=shaped.empty,
-        unmet=redaction.unmet(manifest.rows),
+        unmet=redaction.unmatched(manifest.rows),
     )
 
 

@@ -36,7 +36,7 @@ def discovered(*pages: Rows, **options: int) -> tuple[str, ...]:
     """Discover the paths of pages."""
     discovery = Discovery(COLUMNS, **options)
     for page in pages:
-        discovery.see(page)
+        discovery.add(page)
     return discovery.paths()
 
 

@@ -334,5 +334,5 @@ def test_paths_that_no_row_has_are_listed() -> None:
     )
     redaction.apply(row_of(outputs={"x": 1}))
     redaction.apply(row_of(outputs={"z": 1}))
-    assert redaction.unmet(2) == ("outputs.y",)
-    assert redaction.unmet(3) == redaction.unmet(0) == ()
+    assert redaction.unmatched(2) == ("outputs.y",)
+    assert redaction.unmatched(3) == redaction.unmatched(0) == ()
