@@ -1,6 +1,6 @@
 # make demo    see an export happen, on real Airflow
 # make test    all tests
-# make check   lint, format, types
+# make check   lint, format, types, words
 # make docs    the docs site, in build/site; make screenshots takes its pictures anew
 # make bench   figures for memory and speed
 # make matrix  the tests on the oldest and the newest Airflow and Python; PAIRS=all for each, TESTS=... for some
@@ -24,6 +24,7 @@ check: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+	$(BIN)/python scripts/words.py
 
 docs: $(READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --group docs

@@ -32,8 +32,9 @@ from airflow_langsmith.messages import format_message
 from airflow_langsmith.operators.base import LangSmithRunsOperator
 from airflow_langsmith.operators.literals import check_literals
 from airflow_langsmith.operators.report import period
-from airflow_langsmith.waiting import Condition, FeedbackWatch, Selection, SettledWatch, parse
-from airflow_langsmith.waiting.watch import CLOCK, Clock, LogThrottle, Outcome, Watch
+from airflow_langsmith.waiting import FeedbackWatch, Selection, SettledWatch, parse
+from airflow_langsmith.waiting.verdict import Outcome
+from airflow_langsmith.waiting.watch import CLOCK, Clock, LogThrottle, Watch
 from airflow_langsmith.windows import duration, seconds
 
 if TYPE_CHECKING:
@@ -283,21 +284,25 @@ def _not_met(seconds: float, last_check: str) -> str:
     return format_message(f"Condition not met within {seconds:.0f} s. Last check: {last_check}")
 
 
-def _optional_condition(value: object, name: str) -> Condition | None:
+def _condition(value: object, name: str) -> str:
+    return str(parse(value, name))
+
+
+def _optional_condition(value: object, name: str) -> str | None:
     text = arguments.text(value, name)
-    return None if text is None else parse(text, name)
+    return None if text is None else _condition(text, name)
 
 
 def _runs(value: int | str, name: str) -> int:
     return arguments.whole(value, name, least=0)
 
 
-def _length_or_zero(value: str | timedelta, name: str) -> timedelta:
-    return duration(value, name, may_be_zero=True)
+def _seconds_or_zero(value: str | timedelta, name: str) -> float:
+    return duration(value, name, may_be_zero=True).total_seconds()
 
 
-def _optional_length(value: str | timedelta | None, name: str) -> timedelta | None:
-    return None if value is None else duration(value, name)
+def _optional_seconds(value: str | timedelta | None, name: str) -> float | None:
+    return None if value is None else duration(value, name).total_seconds()
 
 
 class LangSmithFeedbackSensor(LangSmithSensor):
@@ -323,7 +328,7 @@ class LangSmithFeedbackSensor(LangSmithSensor):
     """
 
     template_fields: Sequence[str] = (*LangSmithRunsOperator.template_fields, "condition", "fail_when", "min_runs")
-    readers = {"condition": parse, "fail_when": _optional_condition, "min_runs": _runs}  # noqa: RUF012  # the base declares it
+    readers = {"condition": _condition, "fail_when": _optional_condition, "min_runs": _runs}  # noqa: RUF012  # the base declares it
 
     def __init__(self, *, condition: str, fail_when: str | None = None, min_runs: int | str = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -335,7 +340,7 @@ class LangSmithFeedbackSensor(LangSmithSensor):
     def watch(self, selection: Selection) -> Watch:
         """Make what is looked at."""
         return FeedbackWatch(
-            selection,
+            selection=selection,
             condition=self._read("condition"),
             fail_when=self._read("fail_when"),
             min_runs=self._read("min_runs"),
@@ -369,7 +374,7 @@ class LangSmithSettledSensor(LangSmithSensor):
     """
 
     template_fields: Sequence[str] = (*LangSmithRunsOperator.template_fields, "quiet_for", "pending_timeout")
-    readers = {"quiet_for": _length_or_zero, "pending_timeout": _optional_length}  # noqa: RUF012
+    readers = {"quiet_for": _seconds_or_zero, "pending_timeout": _optional_seconds}  # noqa: RUF012
 
     def __init__(
         self, *, quiet_for: str | timedelta = "10m", pending_timeout: str | timedelta | None = "1d", **kwargs: Any
@@ -382,7 +387,7 @@ class LangSmithSettledSensor(LangSmithSensor):
     def watch(self, selection: Selection) -> Watch:
         """Make what is looked at."""
         return SettledWatch(
-            selection,
+            selection=selection,
             quiet_for=self._read("quiet_for"),
             pending_timeout=self._read("pending_timeout"),
             clock=self._clock,

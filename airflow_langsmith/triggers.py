@@ -23,7 +23,8 @@ from airflow_langsmith.filters import Filter
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.messages import suggest
 from airflow_langsmith.waiting import FeedbackWatch, Selection, SettledWatch, parse
-from airflow_langsmith.waiting.watch import CLOCK, Clock, LogThrottle, Outcome, Watch
+from airflow_langsmith.waiting.verdict import Outcome
+from airflow_langsmith.waiting.watch import CLOCK, Clock, LogThrottle, Watch
 from airflow_langsmith.windows import duration, seconds
 
 T = TypeVar("T")
@@ -235,12 +236,14 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look, and fire at each edge."""
-        condition, throttle = parse(self.condition), LogThrottle()
+        throttle = LogThrottle()
         async with await LangSmithHook(self.langsmith_conn_id).aget_conn() as client:
             held = await self._remembered()
             while True:
                 now = self.clock.now()
-                watch = FeedbackWatch(self._selection(), condition=condition, min_runs=self.min_runs, clock=self.clock)
+                watch = FeedbackWatch(
+                    selection=self._selection(), condition=self.condition, min_runs=self.min_runs, clock=self.clock
+                )
                 longest = max(self.poke_interval, MAX_LOOK_TIMEOUTS * client.settings.timeout)
                 try:
                     outcome = await _look(client, watch, longest)

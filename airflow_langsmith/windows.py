@@ -127,8 +127,7 @@ def split(
     Airflow maps over at most ``[core] max_map_length`` (1024) of them.
 
     :param window: A window, its arguments, or the task's context.
-    :param window_timezone: By default the time zone of the schedule, if the context or :func:`resolve` knows it, or
-        UTC.
+    :param window_timezone: By default that of the schedule, if the context or :func:`resolve` knows it, or UTC.
     """
     whole, step = TimeWindow.of(window), duration(every, "every")
     days = _calendar(whole, window_timezone)
@@ -148,8 +147,7 @@ def trailing(
     as when it was new, and exporting it again picks up what came late.
 
     :param window: A window, its arguments, or the task's context.
-    :param window_timezone: By default the time zone of the schedule, if the context or :func:`resolve` knows it, or
-        UTC.
+    :param window_timezone: By default that of the schedule, if the context or :func:`resolve` knows it, or UTC.
     """
     last = TimeWindow.of(window)
     calendar = _calendar(last, window_timezone)
@@ -193,7 +191,7 @@ def duration(length: str | timedelta, name: str, *, may_be_zero: bool = False) -
             "minutes)."
         )
     if isinstance(length, pendulum.Duration):
-        if not isinstance(length, pendulum.Interval) and (length.years or length.months):
+        if length.years or length.months:
             raise WindowError(
                 f"{name} is {length!r}; months and years differ in length. Write days, or use "
                 "schedule=CronDataIntervalTimetable('@monthly', timezone='UTC'), whose data intervals are months."

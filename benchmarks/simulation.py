@@ -179,7 +179,7 @@ class World:
                     yield max(0.0, self._queued() + self.latency * math.exp(self.chance.gauss(0, self.spread)) - way)
                     reply = Response(200, {}, self.answer(step))
                 if seconds is not None:
-                    seconds.append(self.clock.now - place.sent)
+                    seconds.append(self.clock.now - place.sent_at)
                 self.pacer.record_answer(place, self.clock.now, refused=wait > 0)
 
     def _queued(self) -> float:

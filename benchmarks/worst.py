@@ -96,10 +96,10 @@ def peak(make: Make, size: int, encoding: str) -> tuple[float, float]:
     packed = PACKINGS[encoding](make(size))
     Path("/proc/self/clear_refs").write_text("5")  # forgets the most there was
     before, began = memory("VmRSS"), time.process_time()
-    with Body(Request("POST", "/", largest=20 * size), encoding, is_success=True) as body:
+    with Body(Request("POST", "/", max_bytes=20 * size), encoding, is_success=True) as body:
         for start in range(0, len(packed), 65536):
-            if body.take(packed[start : start + 65536]):
-                body.unpack()
+            if body.add(packed[start : start + 65536]):
+                body.decompress()
         with suppress(LangSmithError):  # which is how some of them end
             v2.read(body.finish(), SHOP, FIELDS, "a page")
     return memory("VmHWM") - before, time.process_time() - began

@@ -39,10 +39,10 @@ with DAG(
     ).expand(run_id=failures.output.map(lambda run: run["run_id"]))
 
     @task
-    def culprits(found: list[dict[str, Any]]) -> dict[str, int]:
+    def culprits(trees: list[dict[str, Any]]) -> dict[str, int]:
         """Count which runs failed first, below the roots that did."""
         counts: dict[str, int] = {}
-        for trace in found:
+        for trace in trees:
             name = next((run["name"] for run in reversed(trace["child_runs"]) if run["error"]), trace["name"])
             counts[name] = counts.get(name, 0) + 1
         return counts

@@ -1,9 +1,9 @@
 """
-See an export happen: a LangSmith workspace, a DAG on real Airflow, one day landed and landed again.
+Run an example DAG on a real Airflow: it exports one day of a LangSmith project, and exports it again.
 
-Without an argument the workspace is a made-up one on a stand-in server, logged there by the official SDK; and a second
-DAG waits for people, who review the day's traces meanwhile, before it lands them and loads them into DuckDB. With
-``LANGSMITH_API_KEY`` set and a project named, it is yours, on the real LangSmith (``make demo PROJECT=my-project``).
+Without an argument, the project is made-up data on a stand-in server, logged there by the official SDK. A second DAG
+then waits until the day's traces are reviewed, exports them and loads them into DuckDB. With ``LANGSMITH_API_KEY`` set,
+``make demo PROJECT=my-project`` exports your own project from LangSmith.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ SAMPLE_DAYS = 3
 def main() -> None:
     """Run the demo."""
     parser = argparse.ArgumentParser(prog="make demo", description=__doc__)
-    parser.add_argument("project", nargs="?", help="a project of yours, to use the real LangSmith")
+    parser.add_argument("project", nargs="?", help="the project to export from LangSmith; without it, made-up data")
     project = parser.parse_args().project
     key = os.environ.get("LANGSMITH_API_KEY")
     if project and not key:
@@ -68,7 +68,7 @@ def main() -> None:
 
 
 def airflow_environment() -> None:
-    """Give Airflow a home of its own."""
+    """Set up a home for Airflow."""
     shutil.rmtree(DEMO, ignore_errors=True)
     LAKE.mkdir(parents=True)
     for name in [name for name in os.environ if name.startswith("AIRFLOW")]:
@@ -86,9 +86,9 @@ def airflow_environment() -> None:
 
 @contextlib.contextmanager
 def made_up_workspace() -> Iterator[tuple[LangSmithStandIn, str]]:
-    """Start a stand-in for LangSmith and let the official SDK log some days of an agent's traces into it."""
+    """Start a stand-in for LangSmith, and log days of an agent's traces into it with the official SDK."""
     os.environ["LANGSMITH_TRACING"] = "false"
-    from langsmith import Client  # noqa: PLC0415  # a second, and not needed for the real service
+    from langsmith import Client  # noqa: PLC0415  # takes a second; not needed with a project
 
     from airflow_langsmith.testing import LangSmithStandIn, sample_feedback, sample_runs  # noqa: PLC0415
     from airflow_langsmith.testing.sample import PROJECT  # noqa: PLC0415
@@ -97,7 +97,7 @@ def made_up_workspace() -> Iterator[tuple[LangSmithStandIn, str]]:
     with LangSmithStandIn() as langsmith:
         say(f"A stand-in for LangSmith answers at {langsmith.url}")
         with waiting(f"The langsmith SDK logs {SAMPLE_DAYS} days of an agent's traces into it"):
-            logging.getLogger("langsmith").setLevel(logging.ERROR)  # it would like zstd, which the stand-in has not
+            logging.getLogger("langsmith").setLevel(logging.ERROR)  # it warns that the stand-in has no zstd
             client = Client(api_url=langsmith.url, api_key=langsmith.api_key)
             for run in sample_runs(start=first, days=SAMPLE_DAYS):
                 client.create_run(**run)
@@ -111,21 +111,21 @@ def made_up_workspace() -> Iterator[tuple[LangSmithStandIn, str]]:
 
 
 def export_and_show(project: str) -> None:
-    """Export yesterday, export it again, and look at what is there."""
+    """Export yesterday twice, and show what landed."""
     run("Airflow makes its database", "db", "migrate")
     conf = json.dumps({"project": project, "destination": f"file://{LAKE}"})
     export = ("dags", "test", DAG, TODAY.isoformat(), "--conf", conf)
-    told = run(f"Airflow runs the DAG {DAG} for {YESTERDAY:%Y-%m-%d}", *export)
-    print("\n".join(f"    {line}" for line in told))
+    lines = run(f"Airflow runs the DAG {DAG} for {YESTERDAY:%Y-%m-%d}", *export)
+    print("\n".join(f"    {line}" for line in lines))
     before = contents()
     run("Airflow runs it again, as after a clear or a backfill", *export)
-    same = "the same objects, byte for byte" if contents() == before else "new objects, for the runs have changed"
+    same = "the same objects, byte for byte" if contents() == before else "new objects, because the runs changed"
     print(f"    left {same}: {len(before)} of them")
     show()
 
 
 def review_and_load(langsmith: LangSmithStandIn, project: str) -> None:
-    """Wait for reviews of yesterday's traces, which people give while the sensor waits; then land and load them."""
+    """Review yesterday's traces while a sensor waits for that; the DAG then exports and loads them."""
     import duckdb  # noqa: PLC0415  # only now
 
     database = DEMO / "langsmith.duckdb"
@@ -134,9 +134,9 @@ def review_and_load(langsmith: LangSmithStandIn, project: str) -> None:
     people = threading.Thread(target=review, args=(langsmith, project), daemon=True)
     people.start()
     waits = ("dags", "test", REVIEWED, TODAY.isoformat(), "--conf", json.dumps(conf))
-    told = run(f"The DAG {REVIEWED} waits for {YESTERDAY:%Y-%m-%d} to settle, and for people", *waits)
+    lines = run(f"The DAG {REVIEWED} waits for {YESTERDAY:%Y-%m-%d} to settle, and for people", *waits)
     people.join()
-    print("\n".join(f"    {line}" for line in dict.fromkeys(told)))
+    print("\n".join(f"    {line}" for line in dict.fromkeys(lines)))
     say("Traces in DuckDB, by tool")
     with duckdb.connect(str(database)) as connection:
         print(
@@ -149,14 +149,14 @@ def review_and_load(langsmith: LangSmithStandIn, project: str) -> None:
 
 
 def review(langsmith: LangSmithStandIn, project: str) -> None:
-    """Review what has not been, with the official SDK, once the sensor has seen that it has not."""
-    from langsmith import Client  # noqa: PLC0415  # a second
+    """Wait until the sensor has looked, then review the unreviewed traces with the official SDK."""
+    from langsmith import Client  # noqa: PLC0415  # takes a second
 
-    def asked_for_feedback() -> bool:
+    def sensor_has_looked() -> bool:
         return any("feedback_key" in str(request.body) for request in langsmith.requests_to("/runs/query"))
 
     tick = threading.Event()
-    while not asked_for_feedback():
+    while not sensor_has_looked():
         tick.wait(0.2)
     client = Client(api_url=langsmith.url, api_key=langsmith.api_key)
     session = client.read_project(project_name=project).id
@@ -171,12 +171,12 @@ def review(langsmith: LangSmithStandIn, project: str) -> None:
 
 
 def contents() -> dict[Path, bytes]:
-    """Read everything below the lake."""
+    """Return the content of each file in the lake."""
     return {path: path.read_bytes() for path in sorted(LAKE.rglob("*")) if path.is_file()}
 
 
 def show() -> None:
-    """Print what landed: the files, the manifest's gist, some rows, and an answer from them."""
+    """Print the files that landed, parts of the manifest, and two queries."""
     import duckdb  # noqa: PLC0415  # only now
 
     say("What landed")
@@ -211,7 +211,7 @@ def show() -> None:
 
 
 def run(title: str, *command: str) -> list[str]:
-    """Run a command of Airflow's, show that it lives, and give what our operator logged."""
+    """Run an Airflow command, print its progress, and return the log lines of our operators."""
     with waiting(title):
         done = subprocess.run([sys.executable, "-m", "airflow", *command], capture_output=True, text=True, check=False)
     if done.returncode != 0:
@@ -222,7 +222,7 @@ def run(title: str, *command: str) -> list[str]:
 
 @contextlib.contextmanager
 def waiting(title: str) -> Iterator[None]:
-    """Count the seconds that something takes."""
+    """Print the seconds that a step takes."""
     began, over = time.monotonic(), threading.Event()
     every, end = (1.0, "\r") if sys.stdout.isatty() else (10.0, "\n")
 
@@ -241,7 +241,7 @@ def waiting(title: str) -> Iterator[None]:
 
 
 def say(text: str) -> None:
-    """Print a headline."""
+    """Print a heading."""
     print(f"\n{text}", flush=True)
 
 

@@ -1,9 +1,9 @@
 """
-Run the tests on the pairs of Airflow and Python that are supported: ``python scripts/matrix.py``, or ``make matrix``.
+Run the tests on the supported pairs of Airflow and Python: ``python scripts/matrix.py``, or ``make matrix``.
 
-Each pair gets an environment of its own in ``.matrix``. Airflow's line comes with the packages that the index had on
-the day of its release, which is what its constraints hold; the test tools are today's. The oldest pair has the lowest
-versions of our own dependencies that ``pyproject.toml`` allows.
+Each pair gets its own environment in ``.matrix``. Airflow comes with the package versions of its release day, as in its
+constraints. The test tools are the newest. The oldest pair has the lowest versions of our own dependencies that
+``pyproject.toml`` allows.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ SHOWN = ("common-compat", "msgspec", "httpx", "pendulum", "pyarrow")
 
 @dataclass(frozen=True)
 class Pair:
-    """A release of Airflow with the day of its index, and a Python."""
+    """A version of Airflow with the day of its release, and a version of Python."""
 
     airflow: str
     day: str
@@ -36,7 +36,7 @@ class Pair:
 
     @property
     def name(self) -> str:
-        """What the command line calls it."""
+        """The name on the command line."""
         return "floors" if self.lowest else f"{self.airflow}-py{self.python}"
 
 
@@ -54,16 +54,16 @@ PAIRS = [
 
 
 def main() -> None:
-    """Run the tests on the pairs that are asked for, and print what came of it."""
+    """Run the tests on the selected pairs, and print the table of results."""
     parser = argparse.ArgumentParser(prog="make matrix", description=__doc__)
-    parser.add_argument("pairs", nargs="*", help="all, or names of pairs; without any, the oldest and the newest")
-    parser.add_argument("--tests", default="", help="what to run of the tests, with spaces between; all by default")
-    given = parser.parse_args()
+    parser.add_argument("pairs", nargs="*", help="names of pairs, or all; by default the oldest and the newest")
+    parser.add_argument("--tests", default="", help="paths of tests, with spaces between; by default all")
+    arguments = parser.parse_args()
     by_name = {pair.name: pair for pair in PAIRS}
-    names = list(by_name) if given.pairs == ["all"] else given.pairs or [PAIRS[0].name, PAIRS[-1].name]
+    names = list(by_name) if arguments.pairs == ["all"] else arguments.pairs or [PAIRS[0].name, PAIRS[-1].name]
     if unknown := [name for name in names if name not in by_name]:
         parser.error(f"there is no pair {', '.join(unknown)}; there is {', '.join(by_name)}")
-    results = [(by_name[name], *tried(by_name[name], given.tests.split())) for name in names]
+    results = [(by_name[name], *run_tests(by_name[name], arguments.tests.split())) for name in names]
     print("\n| Airflow | Python | " + " | ".join(SHOWN) + " | tests |")
     print("|---" * (len(SHOWN) + 3) + "|")
     for pair, versions, verdict in results:
@@ -72,13 +72,13 @@ def main() -> None:
         sys.exit(1)
 
 
-def tried(pair: Pair, tests: Sequence[str]) -> tuple[list[str], str]:
-    """Make the environment of a pair and run the tests in it; give the versions in it and pytest's last line."""
+def run_tests(pair: Pair, tests: Sequence[str]) -> tuple[list[str], str]:
+    """Run the tests in the environment of a pair; return its package versions and pytest's last line."""
     print(f"\n== {pair.name}", flush=True)
     python = environment(pair)
     frozen = run("uv", "pip", "freeze", "--python", str(python))
     versions = [re.findall(rf"^(?:\S*-)?{name}==(\S+)$", frozen, re.MULTILINE)[0] for name in SHOWN]
-    # Airflow brings anyio, whose plugin for pytest may be older than this pytest; no test needs it.
+    # Airflow brings anyio. Its pytest plugin may be too old for this pytest, and no test needs it.
     command = [str(python), "-m", "pytest", "-q", "-p", "no:anyio", "-n", "auto", "--dist", "loadfile", *tests]
     output = ENVIRONMENTS / f"{pair.name}.log"
     with output.open("w") as log:
@@ -86,40 +86,43 @@ def tried(pair: Pair, tests: Sequence[str]) -> tuple[list[str], str]:
         subprocess.run(command, cwd=ROOT, env=inherited, stdout=log, stderr=subprocess.STDOUT, check=False)
     summaries = re.findall(r"^=* ?((?:\d+ [a-z]+(?:, )?)+) in [\d.]+s", output.read_text(), re.MULTILINE)
     verdict = summaries[-1] if summaries else "no result"
-    print(f"{verdict}; what pytest printed is in {output.relative_to(ROOT)}", flush=True)
+    print(f"{verdict}; output in {output.relative_to(ROOT)}", flush=True)
     return versions, verdict
 
 
 def environment(pair: Pair) -> Path:
     """
-    Make an environment as a user of this line does, with constraints, and then add the test tools.
+    Return the Python of a new environment with the constraints of the pair, and with the test tools.
 
-    The tools may bring newer versions of what they share with Airflow; Airflow and our dependencies stay.
+    The tools may bring newer versions of packages that they share with Airflow. Airflow and our dependencies stay.
     """
     folder = ENVIRONMENTS / pair.name
     python = folder / "bin" / "python"
     constraints = folder.with_suffix(f"{folder.suffix}.txt")
-    wanted = [f"apache-airflow=={pair.airflow}", *(line for line in PROJECT["dependencies"] if "airflow>=" not in line)]
-    wanted += [line for extra in EXTRAS for line in PROJECT["optional-dependencies"][extra]]
+    requirements = [
+        f"apache-airflow=={pair.airflow}",
+        *(line for line in PROJECT["dependencies"] if "airflow>=" not in line),
+    ]
+    requirements += [line for extra in EXTRAS for line in PROJECT["optional-dependencies"][extra]]
     if not python.exists():
         run("uv", "venv", "--quiet", "--seed", "--python", pair.python, str(folder))
     resolution = ("--resolution", "lowest-direct") if pair.lowest else ()
     index = ("--python-version", pair.python, "--exclude-newer", pair.day)
-    run("uv", "pip", "compile", "-q", "-", *index, *resolution, "-o", str(constraints), given="\n".join(wanted))
+    run("uv", "pip", "compile", "-q", "-", *index, *resolution, "-o", str(constraints), stdin="\n".join(requirements))
     install = ("uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", str(python))
     run(*install, "--constraint", str(constraints), "--editable", f".[{','.join(EXTRAS)}]")
-    kept = folder.with_suffix(f"{folder.suffix}.kept.txt")
-    ours = {re.split(r"[\[<>=]", line)[0] for line in wanted}
+    fixed = folder.with_suffix(f"{folder.suffix}.fixed.txt")
+    ours = {re.split(r"[\[<>=]", line)[0] for line in requirements}
     lines = constraints.read_text().splitlines()
     names = ((line, line.partition("==")[0]) for line in lines)
-    kept.write_text("\n".join(line for line, name in names if name in ours or name.startswith("apache-airflow")))
-    run(*install, "--constraint", str(kept), "--editable", f".[{','.join(EXTRAS)},testing]", "--group", "dev")
+    fixed.write_text("\n".join(line for line, name in names if name in ours or name.startswith("apache-airflow")))
+    run(*install, "--constraint", str(fixed), "--editable", f".[{','.join(EXTRAS)},testing]", "--group", "dev")
     return python
 
 
-def run(*command: str, given: str | None = None) -> str:
-    """Run a command and give what it prints; if it fails, so does the matrix."""
-    done = subprocess.run(command, cwd=ROOT, input=given, capture_output=True, text=True, check=False)
+def run(*command: str, stdin: str | None = None) -> str:
+    """Run a command and return its output. If it fails, exit."""
+    done = subprocess.run(command, cwd=ROOT, input=stdin, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{done.stdout}\n{done.stderr}\n{' '.join(command)} failed; its output is above.")
     return done.stdout

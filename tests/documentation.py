@@ -1,4 +1,4 @@
-"""The pages of the documentation, README and the files beside it included: their snippets, links and headings."""
+"""The pages of the documentation and the Markdown files beside README: their snippets, links and headings."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Page:
                 yield place.resolve().relative_to(ROOT.resolve()).as_posix(), anchor
 
     def anchors(self) -> set[str]:
-        """Return what links may name after ``#``, as GitHub makes it of headings."""
+        """Return the anchors of the headings, as GitHub derives them."""
         headings = _HEADING.findall(self.prose)
         return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 

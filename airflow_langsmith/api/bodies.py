@@ -1,4 +1,4 @@
-"""How the body of an answer is taken: unpacked part by part, into memory or a file, until it is too large."""
+"""Receive the body of an answer: decompressed part by part, into memory or a file, up to a limit."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from airflow_langsmith.api.encodings import DecompressionError, Decompressor, de
 from airflow_langsmith.api.flow import Request
 from airflow_langsmith.errors import LargePayloadError
 
-PART = 1024 * 1024  # bytes of a body as it travels; most are smaller, and unpacked in one piece, which is fastest
-LARGEST_PIECE = 16 * 1024 * 1024  # bytes that are unpacked in one piece
-LARGEST_ERROR = 64 * 1024  # bytes of an answer that is no success; what follows is not read
+PART_BYTES = 1024 * 1024  # of a body as it travels; most are smaller, and decompressed in one piece, which is fastest
+MAX_PIECE_BYTES = 16 * 1024 * 1024  # that are decompressed in one piece
+MAX_ERROR_BYTES = 64 * 1024  # of an answer that is no success; what follows is not read
 
 
 class Body:
     """
-    The body of an answer to a request, which is taken in as it comes.
+    The body of an answer to a request, while it arrives.
 
-    An answer that is no success is no data: of its body the beginning is enough.
+    An answer that is no success has no data: of its body the beginning is enough.
 
     :param encoding: The answer's ``Content-Encoding``.
     """
@@ -29,73 +29,77 @@ class Body:
         self._request = request
         self._encoding = encoding.strip().lower()
         self._is_success = is_success
-        self._largest = request.largest if is_success else LARGEST_ERROR
-        self._path = request.into if is_success else None
-        self._file: BinaryIO | None = self._path.open("wb") if self._path else None
-        self._size = 0
-        self._part: list[bytes] = []
+        self._size = 0  # bytes so far, decompressed
+        self._max_bytes = request.max_bytes if is_success else MAX_ERROR_BYTES
+        self._file: BinaryIO | None = request.open_file() if request.open_file and is_success else None
+        self._memory: BytesIO | None = None
+        self._parts: list[bytes] = []
         self._part_size = 0
-        self._unpacker: Decompressor | None = None
+        self._decompressor: Decompressor | None = None
 
     def __enter__(self) -> Self:
-        """Begin."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close the file, and remove it if the body is not whole."""
+    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
+        """Close the file, and empty it if the body is not whole."""
         if self._file:
-            self._file.close()
-        if self._path and error is not None:
-            self._path.unlink()
+            with self._file:
+                if kind:
+                    self._file.truncate(0)
 
-    def take(self, packed: bytes) -> bool:
-        """Take what came; return whether it is time to :meth:`unpack`."""
-        self._part.append(packed)
-        self._part_size += len(packed)
-        return self._part_size >= PART
+    def add(self, compressed: bytes) -> bool:
+        """Add bytes that arrived; return whether it is time to :meth:`decompress`."""
+        self._parts.append(compressed)
+        self._part_size += len(compressed)
+        return self._part_size >= PART_BYTES
 
-    def unpack(self) -> None:
+    def decompress(self) -> None:
         """
-        Unpack what came.
+        Decompress what was added.
 
         :raises LargePayloadError: if the body is too large.
-        :raises PackingError: if it is broken.
+        :raises DecompressionError: if it is broken.
         """
-        packed = b"".join(self._part)
-        self._part, self._part_size = [], 0
-        if packed and self._unpacker is None:
-            self._unpacker = decompressor(self._encoding)
-        if self._unpacker and not self.is_enough:
-            for piece in self._unpacker.pieces(packed, min(LARGEST_PIECE, self._largest + 1 - self._size)):
-                self._keep(piece)
+        compressed = b"".join(self._parts)
+        self._parts, self._part_size = [], 0
+        if compressed and self._decompressor is None:
+            self._decompressor = decompressor(self._encoding)
+        if self._decompressor and not self.is_enough:
+            for piece in self._decompressor.pieces(compressed, min(MAX_PIECE_BYTES, self._max_bytes + 1 - self._size)):
+                self._write(piece)
                 if self.is_enough:
                     return
 
+    @property
+    def file_bytes(self) -> int:
+        """How many bytes went into the file."""
+        return self._size if self._file else 0
+
     def finish(self) -> bytes:
         """
-        Unpack the rest and return the body; one that went into a file stays there.
+        Decompress the rest and return the body; one that went into a file is empty here.
 
-        :raises PackingError: if it is cut short.
+        :raises DecompressionError: if it is cut short.
         """
-        self.unpack()
-        if self._unpacker and not self._unpacker.is_whole and not self.is_enough:
+        self.decompress()
+        if self._decompressor and not self._decompressor.is_whole and not self.is_enough:
             raise DecompressionError("the body is cut short")
-        return self._file.getvalue() if isinstance(self._file, BytesIO) else b""
+        return self._memory.getvalue() if self._memory else b""
 
-    def _keep(self, piece: bytes) -> None:
+    def _write(self, piece: bytes) -> None:
         self._size += len(piece)
-        if self._size > self._largest:
+        if self._size > self._max_bytes:
             if self._is_success:
                 raise LargePayloadError(
-                    f"The answer to {self._request.description} is over {self._largest / 2**20:.3g} MB, which is the "
-                    "most that is taken here."
+                    f"The answer to {self._request.description} is over {self._max_bytes / 2**20:.3g} MB, which is the "
+                    "limit here."
                 )
             self.is_enough = True
-            piece = piece[: self._largest - self._size]
+            piece = piece[: self._max_bytes - self._size]
         if self._file:
             self._file.write(piece)
-        else:  # of one piece it makes no copy, and pieces that wait to be joined would take twice the memory
-            self._file = BytesIO(piece)
-            self._file.seek(0, SEEK_END)
+        elif self._memory:
+            self._memory.write(piece)
+        else:  # BytesIO does not copy its first piece, and joining pieces in the end would take twice the memory
+            self._memory = BytesIO(piece)
+            self._memory.seek(0, SEEK_END)

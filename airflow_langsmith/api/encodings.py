@@ -1,11 +1,11 @@
 """
-How bodies come packed: as zstd or gzip, unpacked by the fastest library that is installed.
+Decompress bodies: zstd or gzip, by the fastest library that is installed.
 
-Unpacking is the largest part of what a page costs. zstd takes a quarter of zlib's time and isal a half; both are
+Decompression is the largest part of what a page costs. zstd takes a quarter of zlib's time and isal a half; both are
 optional (``pip install 'airflow-provider-langsmith[fast]'``). Plain bodies would cost least, but travel longest.
 
-A megabyte of gzip may hold a gigabyte, and a kilobyte of zstd 32 MB. So a body comes out in pieces, and whoever takes
-them stops when they become too many.
+A megabyte of gzip may hold a gigabyte, and a kilobyte of zstd 32 MB. So a body is decompressed in pieces, and the
+reader of the pieces stops if they become too many.
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from typing import Any, ClassVar, cast
 
-_GZIP = 31  # zlib's word for a gzip header and the largest window
-_SLICE = 2048  # bytes of zstd; a block of 4 bytes makes 128 KB, so 64 MB at most come out of a slice
+_GZIP = 31  # zlib's code for a gzip header and the largest window
+_ZSTD_SLICE_BYTES = 2048  # a block of 4 bytes makes 128 KB, so at most 64 MB come out of a slice
 
 
 class DecompressionError(ValueError):
-    """A body cannot be unpacked."""
+    """A body cannot be decompressed."""
 
 
 class Decompressor(ABC):
     """
-    Unpacks one body, which may be several members or frames, one after another.
+    Decompresses one body, which may be several members or frames, one after another.
 
     What follows the last one is the beginning of another one, or an error.
     """
@@ -33,16 +33,16 @@ class Decompressor(ABC):
     errors: ClassVar[tuple[type[Exception], ...]] = ()
 
     def __init__(self) -> None:
-        self._member: Any = None  # what the library unpacks
+        self._member: Any = None  # the decompressor of the library
 
-    def pieces(self, packed: bytes, largest: int) -> Iterator[bytes]:
+    def pieces(self, compressed: bytes, max_bytes: int) -> Iterator[bytes]:
         """
-        Unpack the next part of the body; a piece of gzip has ``largest`` bytes at most, one of zstd 64 MB.
+        Decompress the next part of the body; a piece of gzip has ``max_bytes`` at most, one of zstd 64 MB.
 
-        :raises PackingError: for what is broken.
+        :raises DecompressionError: for what is broken.
         """
         try:
-            yield from self._pieces(packed, largest)
+            yield from self._pieces(compressed, max_bytes)
         except self.errors as error:
             raise DecompressionError(str(error)) from error
 
@@ -52,15 +52,15 @@ class Decompressor(ABC):
         return self._member is None or bool(self._member.eof)
 
     @abstractmethod
-    def _pieces(self, packed: bytes, largest: int) -> Iterator[bytes]:
-        """Unpack, with the errors of the library."""
+    def _pieces(self, compressed: bytes, max_bytes: int) -> Iterator[bytes]:
+        """Decompress, with the errors of the library."""
 
 
 class Plain(Decompressor):
-    """A body that is not packed."""
+    """A body that is not compressed."""
 
-    def _pieces(self, packed: bytes, largest: int) -> Iterator[bytes]:  # noqa: ARG002  # it is no larger than it was
-        yield packed
+    def _pieces(self, compressed: bytes, max_bytes: int) -> Iterator[bytes]:  # noqa: ARG002  # it does not grow
+        yield compressed
 
 
 class Gzip(Decompressor):
@@ -69,12 +69,12 @@ class Gzip(Decompressor):
     errors: ClassVar[tuple[type[Exception], ...]] = (zlib.error,)
     _library: ClassVar[Any] = zlib
 
-    def _pieces(self, packed: bytes, largest: int) -> Iterator[bytes]:
-        while packed:
+    def _pieces(self, compressed: bytes, max_bytes: int) -> Iterator[bytes]:
+        while compressed:
             if self.is_whole:
                 self._member = self._library.decompressobj(_GZIP)
-            yield self._member.decompress(packed, largest)
-            packed = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
+            yield self._member.decompress(compressed, max_bytes)
+            compressed = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
 
 
 DECOMPRESSORS: dict[str, Callable[[], Decompressor]] = {"": Plain, "identity": Plain, "gzip": Gzip}
@@ -108,9 +108,9 @@ else:
             super().__init__()
             self._library = zstandard.ZstdDecompressor()
 
-        def _pieces(self, packed: bytes, largest: int) -> Iterator[bytes]:  # noqa: ARG002  # the library takes no limit
-            for start in range(0, len(packed), _SLICE):
-                rest = packed[start : start + _SLICE]
+        def _pieces(self, compressed: bytes, max_bytes: int) -> Iterator[bytes]:  # noqa: ARG002  # zstandard has no limit
+            for start in range(0, len(compressed), _ZSTD_SLICE_BYTES):
+                rest = compressed[start : start + _ZSTD_SLICE_BYTES]
                 while rest:
                     if self.is_whole:
                         self._member = self._library.decompressobj()
@@ -124,10 +124,10 @@ ACCEPT_ENCODING = ", ".join(name for name in ("zstd", "gzip") if name in DECOMPR
 
 def decompressor(encoding: str) -> Decompressor:
     """
-    Make what unpacks a body of a ``Content-Encoding``.
+    Return the decompressor for a ``Content-Encoding``.
 
-    :raises PackingError: for one that was not asked for.
+    :raises DecompressionError: for an encoding that the request did not accept.
     """
     if encoding not in DECOMPRESSORS:
-        raise DecompressionError(f"it is not packed as {ACCEPT_ENCODING}, which was asked for")
+        raise DecompressionError(f"it is not compressed as {ACCEPT_ENCODING}, which was asked for")
     return DECOMPRESSORS[encoding]()

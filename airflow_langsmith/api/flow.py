@@ -1,9 +1,15 @@
 """
-How one question gets its answer: attempts, pauses, smaller pages. No I/O happens here.
+From a request to its answer: attempts, pauses, smaller pages. No I/O happens here.
 
-A flow is a generator. It yields a :class:`Request` to be sent or a :class:`Pause` to be waited out, and is given the
+A flow is a generator. It yields a :class:`Request` to send or a :class:`Pause` to wait, and receives the
 :class:`Response` or the transport's error. One blocking and one async driver (in ``client``) push the same flows, so
-what one of them knows of LangSmith the other knows too.
+both know the same of LangSmith::
+
+    flow = read_json(Request("GET", "/api/v1/info"), decoder, backoff)
+    next(flow)                             Request GET /api/v1/info
+    flow.send(Response(503, {}, b""))      Pause of 0.5 s before retry 1 of 6
+    flow.send(None)                        Request GET /api/v1/info
+    flow.send(Response(200, {}, b"{}"))    StopIteration with the decoded answer
 """
 
 from __future__ import annotations
@@ -11,8 +17,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, BinaryIO, Protocol, TypeVar
 
 import msgspec
 
@@ -30,24 +35,24 @@ from airflow_langsmith.errors import (
 
 T = TypeVar("T")
 
-MAX_ANSWER_BYTES = 16 * 1024 * 1024  # bytes of one without data: projects, counts, settings; most have a few KB
-# Bytes of one run, or of a page of feedback: neither can be asked for in halves. LangSmith takes 20 MB of a payload and
-# documents no limit for a run, which has ten of them; escapes double that. To read one takes four times as much memory.
+MAX_ANSWER_BYTES = 16 * 1024 * 1024  # without data: projects, counts, settings; most have a few KB
+# Of one run, or of a page of feedback, neither of which can be halved. LangSmith takes 20 MB of a payload and documents
+# no limit for a run, which has ten of them; escapes double that. Reading one takes four times as much memory.
 MAX_RUN_BYTES = 512 * 1024 * 1024
 
-_MAYBE_TOO_LARGE = (499, 502, 504, 524)  # what a gateway says when a page took too long or was too big
+_MAYBE_TOO_LARGE = (499, 502, 504, 524)  # what a gateway answers if a page took too long or was too big
 
 
 @dataclass(frozen=True)
 class Request:
     """
-    One question.
+    One request.
 
-    ``tier`` names the budget it counts against, ``about`` what it is for, in words. ``shown`` stands for a path that is
-    a secret itself, or has ``secret`` in it, which is masked if a server echoes it. ``largest`` is how many bytes of a
-    body are taken, once it is unpacked, before reading stops. ``into`` is a file that takes the body of a success in
-    place of memory; it is there only if the body is whole. ``pages_left`` is about how many pages there are to read
-    from this one on, where that is known.
+    ``tier`` is the budget it counts against, ``about`` its purpose in words. Parameters that are None or an empty list
+    are not sent. ``display_path`` stands for a path that is a secret, or has ``secret`` in it; ``secret`` is masked if
+    a server echoes it. After ``max_bytes`` of a body, decompressed, reading stops. ``open_file`` opens the binary file
+    that takes the body of a success in place of memory; it is empty if the body is not whole. ``pages_left`` is about
+    how many pages there are to read from this one on, if that is known.
     """
 
     method: str
@@ -57,30 +62,36 @@ class Request:
     json: dict[str, Any] | None = field(default=None, repr=False)
     about: str = ""
     needs_key: bool = True
-    shown: str = ""
+    display_path: str = ""
     secret: str = field(default="", repr=False)
-    largest: int = MAX_ANSWER_BYTES
-    into: Path | None = None
+    max_bytes: int = MAX_ANSWER_BYTES
+    open_file: Callable[[], BinaryIO] | None = field(default=None, repr=False)
     pages_left: float = 0.0
 
     @property
     def name(self) -> str:
         """The request in logs and errors."""
-        return f"{self.method} {self.shown or self.path}"
+        return f"{self.method} {self.display_path or self.path}"
 
     @property
     def description(self) -> str:
-        """The request in errors, with what it is for."""
+        """The request in errors, with its purpose."""
         return f"{self.name} [{self.about}]" if self.about else self.name
 
 
 @dataclass(frozen=True)
 class Response:
-    """One answer; header names in lower case."""
+    """One answer; header names in lower case. ``file_bytes`` are the bytes of a body that went into a file."""
 
     status: int
     headers: dict[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    file_bytes: int = 0
+
+    @property
+    def body_bytes(self) -> int:
+        """The size of the body, wherever it went."""
+        return self.file_bytes or len(self.body)
 
     @property
     def is_deprecated(self) -> bool:
@@ -90,22 +101,22 @@ class Response:
 
 @dataclass(frozen=True)
 class Pause:
-    """Seconds to wait, and why."""
+    """Seconds to wait, and the reason."""
 
     seconds: float
-    why: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class RateLimited(Pause):
-    """A pause that everyone who shares the budget ``tier`` has to keep."""
+    """A pause for everyone who shares the budget ``tier``."""
 
     tier: str
 
 
 @dataclass(frozen=True)
 class RequestBatch:
-    """Several questions to be asked at the same time; their answers come as a list, in this order."""
+    """Several requests to send at the same time; their answers come as a list, in this order."""
 
     requests: tuple[Request, ...]
 
@@ -119,21 +130,22 @@ Flow = Generator[Step, Reply, T]
 @dataclass(frozen=True)
 class Backoff:
     """
-    How long to wait before trying again: what the server asks, else twice as long each time, with jitter.
+    How long to wait before a retry: as long as the server asks, else twice as long each time, with jitter.
 
-    The longest wait asked for that is obeyed is two minutes: LangSmith's windows are 10 and 60 seconds.
+    A server may ask for two minutes at most: LangSmith's windows are 10 and 60 seconds.
     """
 
     retries: int
-    base: float = 0.5
-    longest: float = 30.0
-    longest_asked: float = 120.0
+    base_seconds: float = 0.5
+    max_seconds: float = 30.0
+    max_requested_seconds: float = 120.0
 
-    def seconds(self, failures: int, asked: float | None) -> float:
-        """Seconds before the next try after ``failures`` ones."""
-        if asked is not None:
-            return min(asked, self.longest_asked) + random.uniform(0, 0.25)  # noqa: S311  # jitter is no secret
-        return float(min(self.longest, self.base * 2.0 ** min(failures, 60)) * random.uniform(0.75, 1.25))  # noqa: S311
+    def seconds(self, failures: int, requested_seconds: float | None) -> float:
+        """Return the seconds to wait after this many failures."""
+        if requested_seconds is not None:
+            return min(requested_seconds, self.max_requested_seconds) + random.uniform(0, 0.25)  # noqa: S311  # jitter
+        seconds = min(self.max_seconds, self.base_seconds * 2.0 ** min(failures, 60))
+        return float(seconds * random.uniform(0.75, 1.25))  # noqa: S311
 
 
 def with_retries(
@@ -143,17 +155,17 @@ def with_retries(
     shrink: Callable[[], bool] = lambda: False,
 ) -> Flow[T]:
     """
-    Ask until there is an answer, or an error that asking again does not cure.
+    Send a request until there is an answer, or an error that a retry does not cure.
 
-    ``request`` makes the question anew each time, ``read`` turns the body into the result, ``shrink`` makes the next
-    question smaller and says whether it could.
+    ``request`` makes the request anew each time, ``read`` turns the body into the result, ``shrink`` makes the next
+    request smaller and returns whether it could.
     """
     failures = 0
     while True:
-        asked = request()
-        reply = yield asked
+        sent = request()
+        reply = yield sent
         try:
-            return _reading(asked, read, _success(asked, reply))
+            return _read(sent, read, _success_body(sent, reply))
         except LangSmithError as error:
             too_large = isinstance(error, PageTooLargeError | LargePayloadError)
             if (too_large or _maybe_too_large(error)) and shrink() and too_large:
@@ -162,21 +174,22 @@ def with_retries(
                 raise
             seconds = backoff.seconds(failures, getattr(error, "retry_after", None))
             failures += 1
-            why = f"before retry {failures} of {backoff.retries}: {error.cause}"
-            yield RateLimited(seconds, why, asked.tier) if isinstance(error, RateLimitError) else Pause(seconds, why)
+            reason = f"before retry {failures} of {backoff.retries}: {error.cause}"
+            limited = isinstance(error, RateLimitError)
+            yield RateLimited(seconds, reason, sent.tier) if limited else Pause(seconds, reason)
 
 
 def read_json(request: Request, decoder: msgspec.json.Decoder[T], backoff: Backoff, *, levels: int = 1) -> Flow[T]:
     """Send a request and decode its answer; ``levels`` as :func:`decode` takes them."""
-    return (
-        yield from with_retries(
-            lambda: request, lambda body: decode(decoder, body, request.about, levels=levels), backoff
-        )
-    )
+
+    def read(body: bytes) -> T:
+        return decode(decoder, body, request.about, levels=levels)
+
+    return (yield from with_retries(lambda: request, read, backoff))
 
 
 class Pages(Protocol[T]):
-    """What is read page by page: runs, feedback, projects."""
+    """Items that are read page by page: runs, feedback, projects."""
 
     @property
     def done(self) -> bool:
@@ -194,36 +207,30 @@ def read_all(pages: Pages[T]) -> Flow[list[T]]:
     return items
 
 
-def _reading(asked: Request, read: Callable[[bytes], T], body: bytes) -> T:
+def _read(request: Request, read: Callable[[bytes], T], body: bytes) -> T:
     try:
         return read(body)
     except LangSmithError:
         raise
     except (*DECODE_ERRORS, TypeError, OverflowError, RecursionError) as error:
         kind = type(error).__name__
-    raise PayloadError(  # outside of the handler: what it caught may quote the value
-        f"LangSmith's answer to {asked.name} [{asked.about}] has a value that cannot be read ({kind}). "
+    raise PayloadError(  # outside of the handler, because the caught error may quote the value
+        f"LangSmith's answer to {request.description} has a value that cannot be read ({kind}). "
         "Leave the column out, and tell us."
     )
 
 
-def _success(asked: Request, reply: Reply) -> bytes:
+def _success_body(request: Request, reply: Reply) -> bytes:
     if isinstance(reply, LangSmithError):
         raise reply
     if not isinstance(reply, Response):
         raise TypeError(f"a request is answered by a Response, not by a {type(reply).__name__}")
-    if not 200 <= reply.status < 300:  # noqa: PLR2004
-        error = error_for(
-            reply.status,
-            asked.method,
-            asked.shown or asked.path,
-            reply.body,
-            asked.about,
-            reply.headers,
-        )
-        error.is_deprecated = reply.is_deprecated
-        raise error
-    return reply.body
+    if 200 <= reply.status < 300:  # noqa: PLR2004
+        return reply.body
+    path = request.display_path or request.path
+    error = error_for(reply.status, request.method, path, reply.body, request.about, reply.headers)
+    error.is_deprecated = reply.is_deprecated
+    raise error
 
 
 def _maybe_too_large(error: LangSmithError) -> bool:

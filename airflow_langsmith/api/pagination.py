@@ -13,9 +13,9 @@ from airflow_langsmith.api.last_page import MICROSECOND, Subquery
 from airflow_langsmith.api.negotiation import Dialect, VersionNegotiator
 from airflow_langsmith.api.payloads import fetch_blobs
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.rate_limit import v1_tier
 from airflow_langsmith.api.records import Page, Run
 from airflow_langsmith.api.seen_runs import MAX_PAGES_WITHOUT_NEW_RUNS, SeenRuns
+from airflow_langsmith.api.v1 import v1_tier
 from airflow_langsmith.errors import (
     ADDRESS_GONE,
     ConfigurationError,
@@ -165,7 +165,7 @@ class Pagination:
             json=dialect.body(self._asked, self._page_size, self._cursor),
             about=self.about,
             pages_left=self.pages_left,
-            largest=LARGEST_BODY if self._page_size > 1 else MAX_RUN_BYTES,
+            max_bytes=LARGEST_BODY if self._page_size > 1 else MAX_RUN_BYTES,
         )
 
     def _read(self, body: bytes) -> Page:

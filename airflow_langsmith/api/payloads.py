@@ -1,11 +1,11 @@
-"""What LangSmith keeps in blob storage: fetched, some at a time, or the export fails; never missing in silence."""
+"""Payloads in blob storage: fetched a few at a time. One that is missing fails the export or is flagged, never lost."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
+from typing import BinaryIO
 
 import msgspec
 from msgspec import Raw
@@ -30,168 +30,180 @@ log = logging.getLogger(__name__)
 MAX_CONCURRENT_REQUESTS = 8  # storage has no budget, and more requests than these only wait for the network
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024  # each is held in memory; LangSmith itself takes payloads of up to 20 MB
 
-_WHOLE = 200  # 206 is a part, 203 what a proxy made of it, and the other successes are no content
-# One of these headers has to be there. Else the end of the connection is the end of the body, and it may have been cut.
-_END_IS_TOLD = frozenset(("content-length", "transfer-encoding"))
+_OK = 200  # 206 is a part, 203 what a proxy made of it, and the other successes have no content
+# Without one of these headers the end of the connection is the end of the body, which may have been cut.
+_LENGTH_HEADERS = frozenset(("content-length", "transfer-encoding"))
+_JSON = msgspec.json.Decoder(Raw)
+_JSON_STRING = msgspec.json.Decoder(str)
 
 
 @dataclass(frozen=True, eq=False)
 class Blob:
     """
-    Something of a run that lies in blob storage.
+    A payload or file of a run in blob storage.
 
-    ``name`` is what it is missing as. ``url`` is a link to it, a secret that stands in no message; empty where there is
-    none. ``take`` puts an answer where it belongs. ``type`` is the media type that LangSmith says it has, if any.
-    ``largest`` bytes are taken at most, into the file ``into`` if there is one. ``advice`` says what to do without it.
+    ``name`` is how ``missing_payloads`` names it. ``url`` is its link, a secret that is in no message; empty if there
+    is none. ``accept`` puts an answer where it belongs. ``type`` is the media type that LangSmith says it has, if any.
+    At most ``max_bytes`` are taken, into the file that ``open_file`` opens, if given. ``advice`` says how to go on
+    without it.
     """
 
     run: Run
     name: str
     url: str = field(repr=False)
-    take: Callable[[Response], None]
+    accept: Callable[[Response], None]
     type: str | None = None
-    largest: int = MAX_PAYLOAD_BYTES
-    into: Path | None = None
+    max_bytes: int = MAX_PAYLOAD_BYTES
+    open_file: Callable[[], BinaryIO] | None = None
     advice: str = (
         "Or go on without it by payloads='flag', leave the column out, or set 'api_version' to 'v2' in the "
         "connection's extra, which sends payloads whole."
     )
 
     @property
-    def what(self) -> str:
-        """Name it in logs and errors; the name of an attachment is the user's, and only the row has it."""
+    def label(self) -> str:
+        """The blob in logs and errors. The name of an attachment is the user's, so only the row has it."""
         return f"{'attachment' if '.' in self.name else self.name} of run {self.run.id}"
 
 
 def json_blob(run: Run, name: str, url: str, put: Callable[[Raw], None]) -> Blob:
-    """Make the blob of a payload that is JSON."""
+    """Return the blob of a payload that is JSON."""
 
-    def take(answer: Response) -> None:
+    def accept(response: Response) -> None:
         try:
-            payload = decode(_JSON, answer.body, name, levels=0)
+            payload = decode(_JSON, response.body, name, levels=0)
         except TransportError:
             raise PayloadError(f"The {name} of run {run.id} in blob storage is no JSON.") from None
         put(payload)
 
-    return Blob(run, name, url, take, type="application/json")
+    return Blob(run, name, url, accept, type="application/json")
 
 
 def text_blob(run: Run, name: str, url: str, put: Callable[[str], None]) -> Blob:
     r"""
-    Make the blob of a payload that is text, such as an error.
+    Return the blob of a payload that is text, such as an error.
 
-    The SDKs send it as a JSON string, which is read as one. Anything else is the text itself::
+    The SDKs send it as a JSON string, which is decoded. Anything else is the text itself::
 
         "boom\nat line 1"    boom, at line 1 on the next line
         {"code": 7}          {"code": 7}
         boom                 boom
     """
 
-    def take(answer: Response) -> None:
+    def accept(response: Response) -> None:
         try:
-            text = decode(_JSON_STRING, answer.body, name, levels=0)
+            text = decode(_JSON_STRING, response.body, name, levels=0)
         except (TransportError, PayloadError):
-            text = answer.body.decode("utf-8", "replace")
+            text = response.body.decode("utf-8", "replace")
         put(text)
 
-    return Blob(run, name, url, take, type="application/json")
-
-
-_JSON = msgspec.json.Decoder(Raw)
-_JSON_STRING = msgspec.json.Decoder(str)
+    return Blob(run, name, url, accept, type="application/json")
 
 
 def fetch_blobs(blobs: Sequence[Blob], backoff: Backoff, *, flag: bool = False) -> Flow[None]:
     """
     Fetch blobs and put them where they belong.
 
-    With ``flag`` one that cannot be had is marked in its run's ``missing_payloads``, and the others go on. Trouble is
-    waited out as often as any request's, counted anew once everything came: so a storage that is down for long does
-    not cost as much again for every blob.
+    With ``flag`` a missing one is added to its run's ``missing_payloads``, and the others go on. Failures count for all
+    blobs together, and from zero again once all of a batch came: so a storage that is down for long costs its retries
+    once, and not for each blob.
 
     :raises MissingPayloadError: for one that is not where its link leads, and for something else in its place.
     :raises PayloadError: for one that is too large, or no JSON.
-    :raises TransportError: for one that did not come, however often it was asked for.
+    :raises TransportError: for one that did not come after all retries.
     """
-    lost = [
-        _lose(blob, MissingPayloadError(f"There is no link to the {blob.what}."), flag)
-        for blob in blobs
-        if not blob.url
+    without_link = [blob for blob in blobs if not blob.url]
+    missing = [
+        _fail_or_flag(blob, MissingPayloadError(f"There is no link to the {blob.label}."), flag)
+        for blob in without_link
     ]
     waiting, failures = [blob for blob in blobs if blob.url], 0
     while waiting:
-        some, rest = waiting[:MAX_CONCURRENT_REQUESTS], waiting[MAX_CONCURRENT_REQUESTS:]
-        replies = yield RequestBatch(tuple(map(_question, some)))
-        taken = map(_take, some, replies if isinstance(replies, list) else [])
-        failed = [(blob, error) for blob, error in zip(some, taken, strict=True) if error]
-        patient = failures < backoff.retries
-        again = [blob for blob, error in failed if patient and isinstance(error, TransportError)]
-        lost += [_lose(blob, error, flag) for blob, error in failed if blob not in again]
-        if again:
+        batch, rest = waiting[:MAX_CONCURRENT_REQUESTS], waiting[MAX_CONCURRENT_REQUESTS:]
+        replies = yield RequestBatch(tuple(map(_request, batch)))
+        results = map(_accept, batch, replies if isinstance(replies, list) else [])
+        failed = [(blob, error) for blob, error in zip(batch, results, strict=True) if error]
+        may_retry = failures < backoff.retries
+        retries = [blob for blob, error in failed if may_retry and isinstance(error, TransportError)]
+        missing += [_fail_or_flag(blob, error, flag) for blob, error in failed if blob not in retries]
+        if retries:
             seconds = backoff.seconds(failures, None)
             failures += 1
             yield Pause(seconds, f"before retry {failures} of {backoff.retries}: {failed[0][1].cause}")
         elif not failed:
             failures = 0
-        waiting = again + rest
-    if lost:
-        log.warning("%s payloads or attachments cannot be had and are flagged", len(lost))
-        log.warning("%s", shorten(f"The first: {lost[0]}", MAX_LINE))
+        waiting = retries + rest
+    if missing:
+        log.warning("%s payloads or attachments are missing and are flagged", len(missing))
+        log.warning("%s", shorten(f"The first: {missing[0]}", MAX_LINE))
 
 
-def _lose(blob: Blob, error: LangSmithError, flag: bool) -> str:
-    """Fail, or flag what cannot be had."""
+def _fail_or_flag(blob: Blob, error: LangSmithError, flag: bool) -> str:
     if not flag:
         raise type(error)(f"{error.message} {blob.advice}") from None
     blob.run.missing_payloads.append(blob.name)
     return error.cause
 
 
-def _question(blob: Blob) -> Request:
+def _request(blob: Blob) -> Request:
     return Request(
-        "GET", blob.url, tier="storage", about=blob.what, shown="blob storage", largest=blob.largest, into=blob.into
+        "GET",
+        blob.url,
+        tier="storage",
+        about=blob.label,
+        display_path="blob storage",
+        max_bytes=blob.max_bytes,
+        open_file=blob.open_file,
     )
 
 
-def _take(blob: Blob, reply: Reply) -> PayloadError | TransportError | None:
-    """Take in what came, or tell why it cannot be: a TransportError may be cured by asking again."""
+def _accept(blob: Blob, reply: Reply) -> PayloadError | TransportError | None:
+    """Put an answer where it belongs, or return the error; a retry may cure a TransportError."""
     try:
-        blob.take(_received(blob, reply))
+        blob.accept(_whole_response(blob, reply))
     except (PayloadError, TransportError) as error:
-        if blob.into:
-            blob.into.unlink(missing_ok=True)
+        if blob.open_file:
+            blob.open_file().close()  # empties it
         return error
     return None
 
 
-def _received(blob: Blob, reply: Reply) -> Response:
-    """Tell a whole answer from one that may come yet, and from one that never will."""
+def _whole_response(blob: Blob, reply: Reply) -> Response:
+    """
+    Return the answer if it is whole.
+
+    :raises TransportError: if a retry may help.
+    :raises PayloadError: if none can.
+    """
     if isinstance(reply, TransportError):
-        raise TransportError(f"The {blob.what} did not come from blob storage. {reply.message}")
+        raise TransportError(f"The {blob.label} did not come from blob storage. {reply.message}")
     if isinstance(reply, LargePayloadError):
         raise reply
     if isinstance(reply, LangSmithError):
-        raise MissingPayloadError(f"The link to the {blob.what} leads nowhere. {reply.message}")
+        raise MissingPayloadError(f"The link to the {blob.label} leads nowhere. {reply.message}")
     if not isinstance(reply, Response):
         raise TypeError(f"a request is answered by a Response, not by a {type(reply).__name__}")
-    if reply.status != _WHOLE:
+    if reply.status != _OK:
         is_success = 200 <= reply.status < 300  # noqa: PLR2004
         may_come = is_success or error_for(reply.status, "GET", "blob storage", b"{}").retriable
         kind = TransportError if may_come else MissingPayloadError
-        raise kind(f"Blob storage answered {reply.status} for the {blob.what}. A retry may help, because links expire.")
-    if not _is_whole(reply, blob.into.stat().st_size if blob.into else len(reply.body)):
-        raise TransportError(f"Nothing tells that the {blob.what} came whole from blob storage. A retry may help.")
-    arrived = reply.headers.get("content-type", "")
-    if is_server_message(arrived, blob.type, own_host=is_relative(blob.url)):
+        raise kind(
+            f"Blob storage answered {reply.status} for the {blob.label}. A retry may help, because links expire."
+        )
+    if not _is_whole(reply):
+        raise TransportError(f"Blob storage does not say whether the {blob.label} is whole. A retry may help.")
+    type_ = reply.headers.get("content-type", "")
+    if is_server_message(type_, blob.type, own_host=is_relative(blob.url)):
         raise MissingPayloadError(
-            f"Blob storage answered with {printable_type(arrived)!r} in place of the {blob.what} "
+            f"Blob storage answered with {printable_type(type_)!r} in place of the {blob.label} "
             f"({blob.type or 'of unknown type'}). A retry may help, because links expire."
         )
     return reply
 
 
-def _is_whole(reply: Response, size: int) -> bool:
-    """Tell whether a body of some bytes is whole, as far as headers tell; what is packed is never without a byte."""
-    is_packed = reply.headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
-    is_part = "content-range" in reply.headers
-    return not is_part and bool(_END_IS_TOLD & reply.headers.keys()) and not (is_packed and size == 0)
+def _is_whole(response: Response) -> bool:
+    """Return whether the body is whole, as far as headers show; a compressed one is never empty."""
+    headers = response.headers
+    is_compressed = headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
+    has_length = bool(_LENGTH_HEADERS & headers.keys())
+    return "content-range" not in headers and has_length and not (is_compressed and not response.body_bytes)

@@ -1,10 +1,10 @@
 """
-How fast one key may ask: a sliding log of our own requests, one a process for each (host, key, tier).
+The rate limiter: a sliding log of our own requests, one in a process for each (host, key, tier).
 
-The budgets are LangSmith's documented ones, in requests per ten seconds. The log counts over a quarter second more
-than that, for answers and questions drift on the way; so whatever kind of window the server keeps, it is not exceeded.
-Where the server says so all the same, others share the budget, or it is smaller: then we take less of it, and find out
-from time to time whether there is more again.
+The budgets are LangSmith's documented ones, in requests per ten seconds. The log covers a quarter of a second more,
+because requests and answers drift on the way; so no kind of window that the server keeps is exceeded. If the server
+answers 429 all the same, others share the budget, or it is smaller. Then the limiter lowers its cap, and raises it
+again step by step.
 """
 
 from __future__ import annotations
@@ -14,10 +14,7 @@ from collections import Counter, deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-
-PERIOD = 10.25  # seconds
 
 # Documented: v1 run queries 10 per 10 s for a window of up to 7 days, 3 beyond it, and 3 and 1 with full-text search;
 # v2 run queries 300; run stats 1; single reads on v1 30 a minute; everything else 2000 a minute behind the balancer.
@@ -33,151 +30,149 @@ BUDGETS = {
     "other": 300,
     "storage": 100_000,  # not LangSmith's
 }
-NOT_OF_RUNS = ("other", "storage")  # what a connection's own budget does not replace
-WIDE = timedelta(days=7)
-
-LESS = 0.75  # of the cap, after a 429
-MORE = 0.1  # of the budget, after a period without
-NEWS = 0.2  # what the latest answer counts in the latency
-MOST_PATIENCE = 8  # periods before a cap that was too high is tried again
-LOOK_AGAIN = 1.0  # seconds; those ahead in the line may have left it
-SPACE = 0.9  # of an even share of the period, between requests while several owners want to go
+TIERS_WITHOUT_RUNS = ("other", "storage")  # a connection's own budget does not replace these
 
 
-def v1_tier(start: datetime, filters: str, now: datetime | None = None) -> str:
-    """
-    Name the budget of a v1 run query.
+@dataclass(frozen=True)
+class RateLimitPolicy:
+    """How a limiter keeps and adapts its cap."""
 
-    The server takes a missing end for now, so the width counts from the start of the window until today.
-    """
-    wide = "wide " if (now or datetime.now(UTC)) - start > WIDE else ""
-    return f"v1 {wide}{'search' if 'search(' in filters else 'query'}"
+    period_seconds: float = 10.25
+    cap_factor_after_429: float = 0.75
+    increase_share: float = 0.1  # of the budget, after a period without a 429
+    max_patience_periods: int = 8  # before a cap that was too high is tried again
+    latest_latency_weight: float = 0.2
+    max_wait_seconds: float = 1.0  # because requests that are ahead in the queue may have left it
+    spacing_share: float = 0.9  # of an even share of the period, between requests while several owners want to send
 
 
 @dataclass(eq=False)
 class QueuedRequest:
-    """A place in the line: whose request it is for, how much its cursor has to read, and when it was let go."""
+    """A request in the queue: whose it is, how much its cursor has to read, and when it was sent."""
 
     owner: int
     pages_left: float = 0.0
-    sent: float = float("-inf")
+    sent_at: float = float("-inf")
 
 
 class RateLimiter:
     """
-    Lets ``cap`` requests go in any ``period`` seconds; shared by threads, and fair to those who own the requests.
+    Lets ``cap`` requests through in any period; shared by threads, and fair to the owners of the requests.
 
-    A request has a place in the line and asks when to go. Nothing is promised in advance, so whatever happens while it
-    waits, such as a 429, counts for it too. The cap is ``budget`` at most. One owner's requests go in bursts; those of
-    several are spaced, for an owner who waits for each answer would find each burst over.
+    A request stands in the queue and asks when to send. No time is promised in advance, so whatever happens while it
+    waits, for example a 429, counts for it as well. The cap is ``budget`` at most. The requests of one owner go in
+    bursts; those of several are spaced, because an owner that waits for each answer would find each burst over.
     """
 
-    def __init__(self, budget: int, period: float = PERIOD) -> None:
+    def __init__(self, budget: int, policy: RateLimitPolicy = RateLimitPolicy()) -> None:  # frozen
         self.budget = self.cap = budget
-        self._period = period
-        self._line: list[QueuedRequest] = []  # in order of arrival
-        self._log: deque[QueuedRequest] = deque()  # of those let go within the period
-        self._went: Counter[int] = Counter()  # how many of these are whose
-        self._held_until = self._changed = float("-inf")
-        self._too_many = float("inf")  # the cap that was refused last
-        self._patience = 1
-        self._latency = 0.0  # seconds an answer takes of late
+        self._policy = policy
+        self._queue: list[QueuedRequest] = []  # in order of arrival
+        self._log: deque[QueuedRequest] = deque()  # sent within the period
+        self._sent_by_owner: Counter[int] = Counter()  # in the log
+        self._paused_until = self._cap_changed_at = float("-inf")
+        self._refused_cap = float("inf")  # the cap of the last 429
+        self._patience_periods = 1
+        self._latency_seconds = 0.0  # moving average
         self._lock = threading.Lock()
 
     @contextmanager
     def enqueue(self, owner: int, pages_left: float = 0.0) -> Iterator[QueuedRequest]:
-        """Take a place in the line; who goes away before the turn comes leaves it."""
-        place = QueuedRequest(owner, pages_left)
+        """Join the queue; a request that gives up before its turn leaves it."""
+        request = QueuedRequest(owner, pages_left)
         with self._lock:
-            self._line.append(place)
+            self._queue.append(request)
         try:
-            yield place
+            yield request
         finally:
             with self._lock:
-                if place in self._line:
-                    self._line.remove(place)
+                if request in self._queue:
+                    self._queue.remove(request)
 
-    def seconds_to_wait(self, place: QueuedRequest, now: float) -> float:
-        """Ask to go: 0 says yes, and counts; else these are the seconds to wait before asking again."""
+    def seconds_to_wait(self, request: QueuedRequest, now: float) -> float:
+        """Return 0 if the request may be sent now, which counts; else the seconds until it should ask again."""
         with self._lock:
-            while self._log and self._log[0].sent + self._period <= now:
-                self._went -= Counter((self._log.popleft().owner,))
-            self._try_more(now)
-            earliest = self._earliest(place, now)
+            while self._log and self._log[0].sent_at + self._policy.period_seconds <= now:
+                self._sent_by_owner -= Counter((self._log.popleft().owner,))
+            self._raise_cap(now)
+            earliest = self._earliest(request, now)
             if earliest > now:
-                return min(earliest - now, LOOK_AGAIN)
-            self._line.remove(place)
-            place.sent = now
-            self._log.append(place)
-            self._went[place.owner] += 1
+                return min(earliest - now, self._policy.max_wait_seconds)
+            self._queue.remove(request)
+            request.sent_at = now
+            self._log.append(request)
+            self._sent_by_owner[request.owner] += 1
             return 0.0
 
-    def record_answer(self, place: QueuedRequest, now: float, *, refused: bool) -> None:
-        """Take note of an answer, or a 429. Of several that were on their way together, one lowers the cap."""
+    def record_answer(self, request: QueuedRequest, now: float, *, refused: bool) -> None:
+        """Record an answer, or a 429. Of several 429s to requests that were sent together, one lowers the cap."""
         with self._lock:
             if not refused:
-                self._latency += ((now - place.sent) - self._latency) * (NEWS if self._latency else 1.0)
-            elif place.sent >= self._changed:
-                self._too_many = self.cap
-                self._patience = min(2 * self._patience, MOST_PATIENCE)
-                self.cap = max(1, int(self.cap * LESS))
-                self._changed = now
+                weight = self._policy.latest_latency_weight if self._latency_seconds else 1.0
+                self._latency_seconds += ((now - request.sent_at) - self._latency_seconds) * weight
+            elif request.sent_at >= self._cap_changed_at:
+                self._refused_cap = self.cap
+                self._patience_periods = min(2 * self._patience_periods, self._policy.max_patience_periods)
+                self.cap = max(1, int(self.cap * self._policy.cap_factor_after_429))
+                self._cap_changed_at = now
 
     @property
     def useful_concurrency(self) -> float:
-        """How many requests have to be under way at a time to use the budget up (Little's law)."""
-        return self.cap * self._latency / self._period
+        """How many requests must be in flight to use the budget up (Little's law)."""
+        return self.cap * self._latency_seconds / self._policy.period_seconds
 
     def pause(self, now: float, seconds: float) -> None:
-        """Let nobody go for a while: the server said that the budget is used up."""
+        """Send nothing for a while, because the server said that the budget is used up."""
         with self._lock:
-            self._held_until = max(self._held_until, now + seconds)
+            self._paused_until = max(self._paused_until, now + seconds)
 
-    def _earliest(self, place: QueuedRequest, now: float) -> float:
-        """Tell when a request may go if nothing else happens: after the hold, with room in the log, in its turn."""
+    def _earliest(self, request: QueuedRequest, now: float) -> float:
+        """Return when a request may be sent if nothing else happens: after the pause, with room in the log, in turn."""
         if not self._log:
-            return self._held_until
-        turn = 1 + self._before(place)
-        crowd = turn + len(self._log) - self.cap  # how many have still to fall out of the log
-        room = self._log[min(crowd, len(self._log)) - 1].sent + self._period if crowd > 0 else now
-        several = len({*self._went, *(waiting.owner for waiting in self._line)}) > 1
-        spaced = self._log[-1].sent + turn * SPACE * self._period / self.cap if several else now
-        return max(self._held_until, room, spaced)
+            return self._paused_until
+        period_seconds, turn = self._policy.period_seconds, 1 + self._ahead_of(request)
+        excess = turn + len(self._log) - self.cap  # how many have to leave the log first
+        room_at = self._log[min(excess, len(self._log)) - 1].sent_at + period_seconds if excess > 0 else now
+        has_several_owners = len({*self._sent_by_owner, *(queued.owner for queued in self._queue)}) > 1
+        spacing_seconds = turn * self._policy.spacing_share * period_seconds / self.cap
+        spaced_at = self._log[-1].sent_at + spacing_seconds if has_several_owners else now
+        return max(self._paused_until, room_at, spaced_at)
 
-    def _before(self, place: QueuedRequest) -> int:
+    def _ahead_of(self, request: QueuedRequest) -> int:
         """
-        Count who goes first: the next of the owner of whose requests the fewest went, then who came first.
+        Return how many go first: the owner with the fewest requests in the log is next, then the order of arrival.
 
-        Of one owner's, first goes who has most to read: so its cursors end together, and none of them reads alone.
+        Of one owner's requests, the cursor with most to read goes first: so its cursors end together.
         """
-        turns, order = self._went.copy(), {}
-        for number, waiting in enumerate(sorted(self._line, key=lambda one: -one.pages_left)):
-            order[waiting] = turns[waiting.owner], number
-            turns[waiting.owner] += 1
-        return sum(turn < order[place] for turn in order.values())
+        turns, order = self._sent_by_owner.copy(), {}
+        for number, queued in enumerate(sorted(self._queue, key=lambda each: -each.pages_left)):
+            order[queued] = turns[queued.owner], number
+            turns[queued.owner] += 1
+        return sum(turn < order[request] for turn in order.values())
 
-    def _try_more(self, now: float) -> None:
-        """Raise the cap after a period without a 429; to one that was too high, after a few."""
-        step = max(1, int(self.budget * MORE))
-        risky = self.cap < self._too_many <= self.cap + step
-        periods = self._patience if risky else 1
-        if self.cap < self.budget and now >= max(self._changed, self._held_until) + periods * self._period:
-            if self.cap >= self._too_many:
-                self._too_many, self._patience = float("inf"), 1
+    def _raise_cap(self, now: float) -> None:
+        """Raise the cap after a period without a 429; up to a cap that was refused, only after several."""
+        step = max(1, int(self.budget * self._policy.increase_share))
+        was_refused = self.cap < self._refused_cap <= self.cap + step
+        periods = self._patience_periods if was_refused else 1
+        due_at = max(self._cap_changed_at, self._paused_until) + periods * self._policy.period_seconds
+        if self.cap < self.budget and now >= due_at:
+            if self.cap >= self._refused_cap:
+                self._refused_cap, self._patience_periods = float("inf"), 1
             self.cap = min(self.budget, self.cap + step)
-            self._changed = now
+            self._cap_changed_at = now
 
 
-_PACERS: dict[tuple[str, str, str], RateLimiter] = {}
+_LIMITERS: dict[tuple[str, str, str], RateLimiter] = {}
 _LOCK = threading.Lock()
 
 
 def rate_limiter_for(host: str, api_key: str, tier: str, budget: int | None = None) -> RateLimiter:
-    """Find the process's pacer of a tier; ``budget`` replaces the documented one of whatever reads runs."""
-    if tier in NOT_OF_RUNS:
+    """Return the process's limiter of a tier; ``budget`` replaces the documented one of the tiers that read runs."""
+    if tier in TIERS_WITHOUT_RUNS:
         budget = None
-    place = (host, sha256(api_key.encode()).hexdigest(), f"{tier} {budget or ''}")
+    key = (host, sha256(api_key.encode()).hexdigest(), f"{tier} {budget or ''}")
     with _LOCK:
-        if place not in _PACERS:
-            _PACERS[place] = RateLimiter(budget or BUDGETS[tier])
-        return _PACERS[place]
+        if key not in _LIMITERS:
+            _LIMITERS[key] = RateLimiter(budget or BUDGETS[tier])
+        return _LIMITERS[key]

@@ -84,9 +84,15 @@ def read_shared(share_token: str, run_id: str | None, negotiator: VersionNegotia
     """
     place = f"/api/v1/public/{share_token}/run" + (f"/{run_id}" if run_id else "")
     about = "a run by its public link"
-    shown = "/api/v1/public/.../run"
+    display_path = "/api/v1/public/.../run"
     request = Request(
-        "GET", place, about=about, needs_key=False, shown=shown, secret=share_token, largest=MAX_RUN_BYTES
+        "GET",
+        place,
+        about=about,
+        needs_key=False,
+        display_path=display_path,
+        secret=share_token,
+        max_bytes=MAX_RUN_BYTES,
     )
     try:
         return (yield from _one(request, lambda body: v1.read_one(body, None, FIELDS, about), negotiator))

@@ -1,7 +1,7 @@
 """
-The wire. The only module that imports httpx: Airflow is moving to a fork of it, and the swap must be one file.
+The network. The only module that imports httpx: Airflow is moving to a fork of it, and the swap must be one file.
 
-httpx never logs headers, and nothing here does. It does log addresses, but for those that are secrets.
+Neither httpx nor this module logs headers. httpx logs addresses, except those that are secrets.
 """
 
 from __future__ import annotations
@@ -44,29 +44,29 @@ MAX_CONCURRENT_REQUESTS = 16  # of an event loop to a server; with answers in ha
 
 
 class Transport:
-    """Sends a request and blocks until its answer; whatever goes wrong is returned, not raised."""
+    """Sends a request and blocks until its answer; errors are returned, not raised."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._http = _opened(httpx.Client, settings, event_hooks={"request": [self._watch]})
+        self._http = _open(httpx.Client, settings, event_hooks={"request": [self._trace]})
         self._url = _urls(self._http, settings)
         self._sockets: WeakSet[socket] = WeakSet()
         self._lock = Lock()
 
     def send(self, request: Request) -> Answer:
-        """Ask once."""
+        """Send a request once."""
         deadline = Deadline(self._settings.timeout)
         try:
-            asked = _build(self._http, self._url(request.path), request, self._settings)
-            with _inside(_ASKED, request), _inside(_DEADLINE, deadline):
-                answer = self._http.send(asked, stream=True)
+            built = _build(self._http, self._url(request.path), request, self._settings)
+            with _set(_REQUEST, request), _set(_DEADLINE, deadline):
+                answer = self._http.send(built, stream=True)
                 with closing(answer), _body(request, answer) as body:
                     for piece in answer.iter_raw():
-                        if body.take(piece):
-                            body.unpack()
+                        if body.add(piece):
+                            body.decompress()
                         if body.is_enough:
                             break
-                    return _response(answer, body.finish(), request, self._settings)
+                    return _response(answer, body, body.finish(), request, self._settings)
         except _FAILURES as error:
             return _failure(error, request)
 
@@ -75,18 +75,18 @@ class Transport:
         self._http.close()
 
     def interrupt(self) -> None:
-        """End what is under way in other threads, as if the network had: nothing else reaches a thread that reads."""
+        """Break the requests of other threads, as the network may: nothing else reaches a thread that reads."""
         with self._lock:
             for connection in self._sockets:
                 with suppress(OSError):
                     socket.shutdown(connection, SHUT_RDWR)  # the plain one: TLS would wait for the other side
 
-    def _watch(self, request: httpx.Request) -> None:
-        request.extensions = {**request.extensions, "trace": self._keep}
+    def _trace(self, request: httpx.Request) -> None:
+        request.extensions = {**request.extensions, "trace": self._add_connection}
 
-    def _keep(self, event: str, about: dict[str, Any]) -> None:
+    def _add_connection(self, event: str, info: dict[str, Any]) -> None:
         if event.endswith(("connect_tcp.complete", "start_tls.complete")):
-            stream = about["return_value"]
+            stream = info["return_value"]
             stream.read = partial(_read_in_time, stream.read)  # httpx's own timeout begins anew with each byte
             with self._lock:
                 self._sockets.add(stream.get_extra_info("socket"))
@@ -94,49 +94,49 @@ class Transport:
 
 class AsyncTransport:
     """
-    The same without blocking: what takes the processor is done in a thread.
+    The same without blocking; a thread does what takes the processor.
 
-    Those of one event loop with the same settings share connections, because a triggerer has many that wait.
+    Transports of one event loop with the same settings share connections, because a triggerer has many that wait.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        # Made here, where no loop waits for it. Who finds connections that are shared already needs none of its own.
-        self._http = _opened(httpx.AsyncClient, settings)
+        # Made here, where no loop waits for it. A transport that finds shared connections does not use its own.
+        self._http = _open(httpx.AsyncClient, settings)
         self._shared: _SharedConnections | None = None
 
     @asynccontextmanager
     async def turn(self) -> AsyncIterator[None]:
-        """Wait until it may send: a request takes the loop a millisecond, so there are few at a time."""
+        """Wait for a turn to send: a request takes a millisecond of the loop, so there are few at a time."""
         async with self._connections.turns:
             yield
 
     async def send(self, request: Request) -> Answer:
-        """Ask once, in its turn."""
+        """Send a request once, in its turn."""
         http, url = self._connections.http, self._connections.url
         deadline = Deadline(self._settings.timeout)
         try:
-            asked = _build(http, url(request.path), request, self._settings)
+            built = _build(http, url(request.path), request, self._settings)
             async with timeout_at(deadline.at) as limit:
-                with _inside(_ASKED, request):
-                    answer = await http.send(asked, stream=True)
+                with _set(_REQUEST, request):
+                    answer = await http.send(built, stream=True)
                 async with aclosing(answer):
                     with _body(request, answer) as body:
                         async for piece in answer.aiter_raw():
                             deadline.extend(len(piece))
                             limit.reschedule(deadline.at)
-                            if body.take(piece):
-                                await to_thread(body.unpack)
+                            if body.add(piece):
+                                await to_thread(body.decompress)
                             if body.is_enough:
                                 break
-                        return _response(answer, await to_thread(body.finish), request, self._settings)
+                        return _response(answer, body, await to_thread(body.finish), request, self._settings)
         except TimeoutError:
-            return _failure(httpx.ReadTimeout(deadline.reason, request=asked), request)
+            return _failure(httpx.ReadTimeout(deadline.reason, request=built), request)
         except _FAILURES as error:
             return _failure(error, request)
 
     async def close(self) -> None:
-        """Close the connections, unless others use them."""
+        """Close the connections, unless other transports use them."""
         shared, self._shared = self._shared, None
         if shared is not None:
             shared.users -= 1
@@ -172,22 +172,21 @@ def _body(request: Request, answer: httpx.Response) -> Body:
     return Body(request, answer.headers.get("content-encoding", ""), is_success=answer.is_success)
 
 
-def _response(answer: httpx.Response, content: bytes, request: Request, settings: Settings) -> Response:
+def _response(answer: httpx.Response, body: Body, content: bytes, request: Request, settings: Settings) -> Response:
     headers = {name.decode().lower(): value.decode("latin-1") for name, value in answer.headers.raw}
-    if not answer.is_success:  # whoever echoes a secret shall not bring it into our error
+    if not answer.is_success:  # a server may echo a secret, which must not get into our error
         content = mask_values(content, settings.api_key, request.secret)
-    return Response(answer.status_code, headers, content)
+    return Response(answer.status_code, headers, content, body.file_bytes)
 
 
 V = TypeVar("V")
 
-_DEADLINE: ContextVar[Deadline] = ContextVar("_DEADLINE")  # of what this thread reads
-_ASKED: ContextVar[Request | None] = ContextVar("_ASKED", default=None)  # whose secrets stay out of the logs below
+_DEADLINE: ContextVar[Deadline] = ContextVar("_DEADLINE")  # of the answer that this thread reads
+_REQUEST: ContextVar[Request | None] = ContextVar("_REQUEST", default=None)  # its secrets stay out of the logs below
 
 
 @contextmanager
-def _inside(variable: ContextVar[V], value: V) -> Iterator[None]:
-    """Give a variable its value inside of a block."""
+def _set(variable: ContextVar[V], value: V) -> Iterator[None]:
     token = variable.set(value)
     try:
         yield
@@ -196,32 +195,32 @@ def _inside(variable: ContextVar[V], value: V) -> Iterator[None]:
 
 
 def _read_in_time(read: Callable[..., bytes], max_bytes: int, timeout: float | None = None) -> bytes:
-    """Read what has come of an answer, before its deadline."""
+    """Read the next bytes of an answer, before its deadline."""
     deadline = _DEADLINE.get()
     left = deadline.left
     if left <= 0:
         raise httpx.ReadTimeout(deadline.reason)
-    came = read(max_bytes, left if timeout is None else min(timeout, left))
-    deadline.extend(len(came))
-    return came
+    received = read(max_bytes, left if timeout is None else min(timeout, left))
+    deadline.extend(len(received))
+    return received
 
 
 def _without_secrets(record: logging.LogRecord) -> bool:
-    """Take the server's words out of httpx's line about an answer, and tell whether it may be logged."""
-    asked = _ASKED.get()
-    if asked is None:
+    """Take the server's words out of httpx's line about an answer, and return whether it may be logged."""
+    request = _REQUEST.get()
+    if request is None:
         return True
     if isinstance(record.args, tuple) and record.args:
-        *known, status, _ = record.args  # the last are the words of the server
+        *known, status, _ = record.args  # the last one is the server's reason phrase
         record.args = (*known, status, httpx.codes.get_reason_phrase(status) if isinstance(status, int) else "")
-    return not asked.shown
+    return not request.display_path
 
 
 logging.getLogger("httpx").addFilter(_without_secrets)
-# For debugging httpcore logs the headers of an answer, which may hold links, and errors, which quote what came.
+# At DEBUG httpcore logs the headers of an answer, which may hold links, and errors, which quote what came.
 logging.getLogger("httpcore.http11").addFilter(
     lambda record: (
-        _ASKED.get() is None or not any(part in record.getMessage() for part in ("response_headers", ".failed"))
+        _REQUEST.get() is None or not any(part in record.getMessage() for part in ("response_headers", ".failed"))
     )
 )
 
@@ -229,21 +228,21 @@ logging.getLogger("httpcore.http11").addFilter(
 C = TypeVar("C", httpx.Client, httpx.AsyncClient)
 
 
-def _opened(kind: type[C], settings: Settings, **more: Any) -> C:
+def _open(kind: type[C], settings: Settings, **options: Any) -> C:
     """
-    Make a client of httpx, which reads the worker's proxy variables.
+    Open a client of httpx, which reads the worker's proxy variables.
 
     :raises ConfigurationError: for a variable, a host or a CA bundle that it does not take.
     """
-    options = _options(settings)
+    options |= _options(settings)
     try:
-        return kind(**options, **more)
+        return kind(**options)
     except ImportError:
-        why = "a SOCKS proxy needs one more package. Install it: pip install 'httpx[socks]', or use an http:// proxy"
+        reason = "a SOCKS proxy needs one more package. Install it: pip install 'httpx[socks]', or use an http:// proxy"
     except (ValueError, httpx.InvalidURL):
-        why = "one names no proxy. Write them like http://proxy.example.com:3128"
-    # Without the error that came, which may quote the password of a proxy.
-    raise ConfigurationError(f"The worker cannot use its {_proxy_variables()}: {why}.") from None
+        reason = "one names no proxy. Write them like http://proxy.example.com:3128"
+    # Without the cause, which may quote the password of a proxy.
+    raise ConfigurationError(f"The worker cannot use its {_proxy_variables()}: {reason}.") from None
 
 
 def _options(settings: Settings) -> dict[str, Any]:
@@ -269,12 +268,12 @@ def _address(url: str) -> httpx.URL:
 
 
 def _shared_trust(verify: bool | str) -> Any:
-    """Read a CA bundle once a process, and again if its file changes: each time takes 20 ms and a megabyte."""
+    """Read a CA bundle once in a process, and again if its file changes: each time takes 20 ms and a megabyte."""
     path = verify if isinstance(verify, str) else os.environ.get("SSL_CERT_FILE", "")
     try:
-        found = Path(path).stat()
-        version = found.st_mtime_ns, found.st_size
-    except (OSError, ValueError):  # there is none, or not any more, which is an error of `_trust`
+        file = Path(path).stat()
+        version = file.st_mtime_ns, file.st_size
+    except (OSError, ValueError):  # there is no such file, which is an error of `_trust`
         version = None
     with _TRUST_LOCK:
         return _trust_once(verify, path, os.environ.get("SSL_CERT_DIR", ""), version)
@@ -304,20 +303,20 @@ def _trust(verify: bool | str) -> Any:
 
 
 def _proxy_variables() -> str:
-    """Name the environment's variables about proxies. Their values may hold passwords."""
+    """Return the names of the environment's variables about proxies. Their values may hold passwords."""
     known = ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY")
     return ", ".join(name for name in os.environ if name.upper() in known and os.environ[name])
 
 
 def _urls(http: httpx.Client | httpx.AsyncClient, settings: Settings) -> Callable[[str], httpx.URL]:
-    """Make whole addresses of paths, and remember them, because httpx takes long to read one."""
+    """Return a function from a path to its whole address; it caches, because httpx takes long to parse one."""
     return lru_cache(maxsize=32)(lambda path: http.build_request("GET", settings.address(path)).url)
 
 
 def _build(
     http: httpx.Client | httpx.AsyncClient, url: httpx.URL, request: Request, settings: Settings
 ) -> httpx.Request:
-    """Build a request; the key goes to the API's own host and nowhere else, wherever the address leads."""
+    """Build a request; the key goes to the API's own host and to no other, whatever the address."""
     params = {name: value for name, value in request.params.items() if value not in (None, [])}
     built = http.build_request(request.method, url, params=params or None, json=request.json)
     if request.needs_key and _host(built.url) == _host(http.base_url):
@@ -332,7 +331,7 @@ def _host(url: httpx.URL) -> tuple[str, str, int | None]:
 
 
 _ERRNO = re.compile(r"^\[Errno -?\d+\] ")
-_QUOTED = re.compile(r"(?::| b['\"]).*")  # what came or was sent, at the end of an error of the protocol
+_QUOTED = re.compile(r"(?::| b['\"]).*")  # the end of a protocol error: bytes that came or were sent
 _CERTIFICATE = re.compile(r"CERTIFICATE_VERIFY_FAILED\] certificate verify failed: (.*?)\.?(?: \(_ssl|$)")
 
 _FAILURES = (httpx.HTTPError, httpx.InvalidURL, UnicodeError, LargePayloadError, DecompressionError)
@@ -347,28 +346,28 @@ def _failure(error: Exception, request: Request) -> LangSmithError:
             f"{request.description} cannot be sent ({type(error).__name__}). Check the connection's host, its API key, "
             "and the texts of the query."
         )
-    why = _ERRNO.sub("", " ".join(str(error).split())) or type(error).__name__
+    reason = _ERRNO.sub("", " ".join(str(error).split())) or type(error).__name__
     if isinstance(error, httpx.ProtocolError):
-        why = _QUOTED.sub("", why)
-    asked = f"\nAsked: {request.description}."
-    host = _asked_host(error)
-    if found := _CERTIFICATE.search(why):
+        reason = _QUOTED.sub("", reason)
+    where = f"\nRequest: {request.description}."
+    host = _host_of(error)
+    if certificate := _CERTIFICATE.search(reason):
         return ConfigurationError(
-            f"The certificate of {host} is not trusted: {found[1]}. If a CA of your own signed it, set 'verify' in the "
-            f"connection's extra to the path of that CA's file. Else correct the connection's host.{asked}"
+            f"The certificate of {host} is not trusted: {certificate[1]}. If a CA of your own signed it, set 'verify' "
+            f"in the connection's extra to the path of that CA's file. Else correct the connection's host.{where}"
         )
-    if isinstance(error, httpx.ProxyError) and why.startswith("407"):
-        return ConfigurationError(f"The worker's proxy refuses the way to {host}: {why}. {PROXY_LOGIN}{asked}")
+    if isinstance(error, httpx.ProxyError) and reason.startswith("407"):
+        return ConfigurationError(f"The worker's proxy refuses the way to {host}: {reason}. {PROXY_LOGIN}{where}")
     kind = ReadTimeoutError if isinstance(error, httpx.ReadTimeout) else TransportError
     variables = _proxy_variables()
     way = f"the worker's way to it, which may be a proxy ({variables})" if variables else "the worker's way to it"
     return kind(
-        f"No whole answer from {host}: {why}. A retry may help; if it does not, check the connection's host and "
-        f"{way}.{asked}"
+        f"No whole answer from {host}: {reason}. A retry may help; if it does not, check the connection's host and "
+        f"{way}.{where}"
     )
 
 
-def _asked_host(error: Exception) -> str:
-    """Name the server that was asked; its name is no secret where the rest of the address is one."""
+def _host_of(error: Exception) -> str:
+    """Return the name of the server, which is no secret even if the rest of the address is one."""
     request = getattr(error, "_request", None)
     return str(request.url.host) if request is not None else "the server"

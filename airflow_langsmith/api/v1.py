@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar
 
 import msgspec
@@ -27,6 +28,7 @@ from airflow_langsmith.filters import format_time
 NAME = "v1"
 PATH = "/api/v1/runs/query"
 LARGEST_PAGE = 100
+WIDE_WINDOW = timedelta(days=7)  # beyond it the budget is smaller
 CANNOT_FILTER = frozenset({"total_tokens", "execution_order", "error"})  # documented; the status tells of errors
 
 # Field of a Run -> what to select. Metadata has no select of its own here: it lies in `extra`. Beside every payload
@@ -69,6 +71,16 @@ def conditions(query: RunQuery) -> dict[str, Any]:
     return {name: value for name, value in asked.items() if value is not None}
 
 
+def v1_tier(start: datetime, filters: str, now: datetime | None = None) -> str:
+    """
+    Return the budget of a query.
+
+    The server takes a missing end for now, so the width counts from the start of the window until today.
+    """
+    wide = "wide " if (now or datetime.now(UTC)) - start > WIDE_WINDOW else ""
+    return f"v1 {wide}{'search' if 'search(' in filters else 'query'}"
+
+
 def stats_body(query: RunQuery) -> dict[str, Any]:
     """Write the request for the number of runs."""
     return {**conditions(query), "select": ["run_count"]}
@@ -97,7 +109,7 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
     """Ask for one run; where it is, the server finds by itself."""
     params = {"session_id": project.id} if project else {}
     path, about = f"/api/v1/runs/{run_id}", f"run {run_id}"
-    return Request("GET", path, tier="v1 single", params=params, about=about, largest=MAX_RUN_BYTES)
+    return Request("GET", path, tier="v1 single", params=params, about=about, max_bytes=MAX_RUN_BYTES)
 
 
 def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:

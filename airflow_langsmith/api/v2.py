@@ -84,7 +84,7 @@ def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> R
         )
     params = {"project_id": project.id, "selects": _selects(fields)}
     path, about = f"/api/v2/runs/{run_id}", f"run {run_id}"
-    return Request("GET", path, tier="v2 single", params=params, about=about, largest=MAX_RUN_BYTES)
+    return Request("GET", path, tier="v2 single", params=params, about=about, max_bytes=MAX_RUN_BYTES)
 
 
 def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
@@ -102,9 +102,9 @@ def shared_question(share_token: str, path: str) -> Request:
         json={"selects": [*(select for select in _selects(FIELDS) if select not in NOT_SHARED), "SHARE_URL"]},
         about="a run by its public link",
         needs_key=False,
-        shown=f"/api/v2/public/...{path}",
+        display_path=f"/api/v2/public/...{path}",
         secret=share_token,
-        largest=MAX_RUN_BYTES,
+        max_bytes=MAX_RUN_BYTES,
     )
 
 

@@ -22,7 +22,7 @@ class WaitClock:
         self._lock = threading.Lock()
 
     @property
-    def seconds_of_thread(self) -> float:
+    def thread_seconds(self) -> float:
         """How long this thread has waited."""
         return float(getattr(self._thread, "seconds", 0.0))
 
@@ -38,7 +38,7 @@ class WaitClock:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Go on."""
-        self._thread.seconds = self.seconds_of_thread + time.monotonic() - self._thread.since
+        self._thread.seconds = self.thread_seconds + time.monotonic() - self._thread.since
         with self._lock:
             self._waiting -= 1
             if self._waiting == 0:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from pathlib import Path
+from typing import BinaryIO
 
 from airflow_langsmith.api.attachments import download_attachments
 from airflow_langsmith.api.client import LangSmithClient
@@ -31,12 +32,18 @@ class Attachments:
         :raises StorageError: where the local disk takes no more.
         """
         backoff = client.negotiator.backoff
+        download = download_attachments(page.attachments, self._open, self._publish, backoff, flag=self._flag)
         with local_disk("write an attachment to", self._directory, "only list them by attachments='list'"):
-            client.drive(
-                download_attachments(page.attachments, self._directory, self._publish, backoff, flag=self._flag)
-            )
+            client.drive(download)
 
-    def _publish(self, attachment: Attachment, local: Path) -> None:
+    def _path(self, number: int) -> Path:
+        return self._directory / f"attachment-{number}"
+
+    def _open(self, number: int) -> BinaryIO:
+        return self._path(number).open("wb")
+
+    def _publish(self, number: int, attachment: Attachment) -> None:
+        local = self._path(number)
         size = local.stat().st_size
         with local.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from typing import Any, Self
 
@@ -12,16 +12,6 @@ import pendulum
 
 from airflow_langsmith.errors import WindowError
 from airflow_langsmith.windows import DAY, Calendar, Timezone
-
-# Airflow's names for crons. Its own timetables have them written out, except those of 3.2 in a task.
-_PRESETS = {
-    "@hourly": "0 * * * *",
-    "@daily": "0 0 * * *",
-    "@weekly": "0 0 * * 0",
-    "@monthly": "0 0 1 * *",
-    "@quarterly": "0 0 1 */3 *",
-    "@yearly": "0 0 1 1 *",
-}
 
 
 @dataclass(frozen=True)
@@ -53,10 +43,11 @@ class Schedule:
             return cls()
         options = _options(timetable)
         expressions = options.get("expressions") or [options.get("expression")]
-        crons = [_PRESETS.get(cron, cron) for cron in expressions if isinstance(cron, str)]
+        crons = [cron for cron in expressions if isinstance(cron, str)]
         calendar = Calendar() if options.get("delta") else None
         if crons and (timezone := _timezone(options.get("timezone"))):
-            is_hourly = all(cron.split()[1:2] == ["*"] for cron in crons)  # Airflow draws the same line
+            # Airflow draws the same line. It writes "@hourly" out, except 3.2 in a task.
+            is_hourly = all(cron == "@hourly" or cron.split()[1:2] == ["*"] for cron in crons)
             calendar = Calendar(timezone, local_hours=not is_hourly or _shifts_by_half_an_hour(timezone))
         cron = crons[0] if len(crons) == 1 else None
         return cls(type(timetable).__name__, cron, calendar, bool(options.get("interval")))
@@ -72,40 +63,35 @@ class Schedule:
         timezone = self.calendar.timezone if self.calendar else "UTC"
         return f"schedule=CronDataIntervalTimetable({self.cron or '@daily'!r}, timezone='{timezone}')"
 
-    def refuse_gaps(
-        self, scheduled_at: datetime, length: timedelta | None, *, has_interval: bool, is_aligned_to_days: bool
+    def check_dst(
+        self, scheduled_at: datetime, length: timedelta | None, *, has_interval: bool, days: Calendar | None
     ) -> None:
         """
-        Refuse any DAG run of the schedule if its windows are not adjacent when DST begins or ends.
+        Refuse each DAG run of the schedule if its windows are not adjacent when DST begins or ends.
 
-        The windows are its data intervals if it ``has_interval``, or else as long as ``length``.
+        :param length: How long a window is, if the run ``has_interval`` of no length.
+        :param days: The calendar of the days that windows are aligned to.
         """
         if self.calendar is None or not self.calendar.local_hours:
             return
-        timezone, by_days = self.calendar.timezone, length is not None and not length % DAY
+        timezone, local = self.calendar.timezone, self.calendar.local(scheduled_at)
+        dst_days = _dst_days(timezone, local.year)
+        is_days = length is not None and not length % DAY
         lost = also = ""
         if has_interval:
-            lost = "an hour" if self.has_fixed_interval and _dst_days(timezone, scheduled_at.year) else ""
-        elif length is not None and not (by_days and is_aligned_to_days):  # local days have no gaps at any time of day
-            at = _lost_time(self.calendar, scheduled_at, length)
-            lost = f"{at:%H:%M}" if at else ""
-            also = f", or align='day' and window_timezone='{timezone}'" if by_days else ""
+            lost = "an hour" if self.has_fixed_interval and dst_days else ""
+        elif length is not None and not (is_days and days):  # local days have no gaps, whatever the time of day
+            times = [(local - n * length).time() for n in range(max(1, DAY // length))]
+            local_times = [datetime.combine(day, at) for at in times for day in dst_days]
+            lost = next((f"{at:%H:%M}" for at in local_times if _is_lost(at, timezone)), "")
+            also = f", or align='day' and window_timezone='{timezone}'" if is_days else ""
         if lost:
             raise WindowError(
                 f"No safe window: DST in {timezone} skips or repeats {lost}. The windows of {self} would leave out an "
                 f"hour, or read it twice. Fix: {self.data_interval_argument}{also}."
             )
-
-    def refuse_other_days(self, scheduled_at: datetime, days: Calendar) -> None:
-        """Refuse any DAG run of the schedule if DST moves its time of day over a midnight of ``days``."""
-        calendar = self.calendar
-        if calendar is None or not calendar.local_hours:
-            return
-        at = calendar.local(scheduled_at)
-        dst_days = [*_dst_days(calendar.timezone, at.year), *_dst_days(days.timezone, at.year)]
-        local_times = [datetime.combine(day, at.time()) for day in dst_days]
-        if len({days.local(calendar.moment(local)).date() - local.date() for local in local_times}) > 1:
-            other = f"window_timezone='{calendar.timezone}', or " if calendar.timezone != days.timezone else ""
+        if days and _crosses_midnight(self.calendar, local, days):
+            other = f"window_timezone='{timezone}', or " if timezone != days.timezone else ""
             raise WindowError(
                 f"No safe window: DST moves runs of {self} over midnight in {days.timezone}. Aligned to the day, a "
                 f"window would be empty then, or two days long. Fix: {other}a time of day further from midnight."
@@ -127,13 +113,10 @@ def _options(timetable: Any) -> Mapping[str, Any]:
 
 def _timezone(timezone: Any) -> Timezone | None:
     """Read a time zone: itself, its name, or its offset in seconds."""
-    if isinstance(timezone, Timezone):
-        return timezone
-    try:
+    if isinstance(timezone, str | int):
         named: Timezone = pendulum.timezone(timezone)
-    except (ValueError, AttributeError, TypeError):  # of a user's own timetable
-        return None
-    return named
+        return named
+    return timezone if isinstance(timezone, Timezone) else None
 
 
 def _dst_days(timezone: Timezone, year: int) -> list[date]:
@@ -154,13 +137,13 @@ def _shifts_by_half_an_hour(timezone: Timezone) -> bool:
     return len({week.astimezone(UTC).minute for week in weeks}) > 1
 
 
-def _lost_time(calendar: Calendar, scheduled_at: datetime, length: timedelta) -> time | None:
-    """Return a time of day at which a window starts or ends, and which DST skips or repeats in that year."""
-    local = calendar.local(scheduled_at)
-    times = [(local - n * length).time() for n in range(max(1, DAY // length))]
-    days = _dst_days(calendar.timezone, local.year)
-    return next((at for at in times for day in days if _is_lost(datetime.combine(day, at), calendar.timezone)), None)
-
-
 def _is_lost(local: datetime, timezone: Timezone) -> bool:
+    """Return whether DST skips or repeats a local time."""
     return timezone.utcoffset(local.replace(fold=0)) != timezone.utcoffset(local.replace(fold=1))
+
+
+def _crosses_midnight(calendar: Calendar, local: datetime, days: Calendar) -> bool:
+    """Return whether DST moves a time of day from one day of another calendar to the next."""
+    dst_days = [*_dst_days(calendar.timezone, local.year), *_dst_days(days.timezone, local.year)]
+    times = [datetime.combine(day, local.time()) for day in dst_days]
+    return len({days.local(calendar.moment(time)).date() - time.date() for time in times}) > 1

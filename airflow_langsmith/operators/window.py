@@ -62,11 +62,8 @@ def resolve(
         result = TimeWindow.of({"start_time": start_time, "end_time": end_time})
     else:
         if scheduled_at := _scheduled_at(context):
-            schedule.refuse_gaps(
-                scheduled_at, length, has_interval=_has_interval(context), is_aligned_to_days=align == "day"
-            )
-            if align == "day":
-                schedule.refuse_other_days(scheduled_at, days)
+            aligned = days if align == "day" else None
+            schedule.check_dst(scheduled_at, length, has_interval=_has_interval(context), days=aligned)
         result = _window_of_run(context, length, missing_window, calendar)
     if align:
         start, end = days.start_of(align, result.start), days.start_of(align, result.end)

@@ -85,21 +85,21 @@ def _of_calls(name: str, type_: ColumnType, meaning: str, of: Callable[[Run], An
     return Column(name, type_, meaning, read, sources=sources, sources_in="items" if type_ == "json" else "whole")
 
 
-_OUTPUTS_MEANING = "A list of what each gave, whatever that is"
-
 VIEW = Retrievals(
     "retrievals",
     (
         *ROOT_COLUMNS,
         of_root("tags", "The root's tags."),
         of_root("inputs", "What the root was given."),
-        of_root("outputs", "What the root gave, whatever it is; null if it failed or has not ended."),
+        of_root("outputs", "What the root gave, of any type; null if it failed or has not ended."),
         of_root("metadata", "The root's metadata."),
         of_root("feedback_stats", "The root's feedback, as in the view runs; null without."),
         _of_calls("retriever_run_ids", "strings", "The retriever runs", lambda run: run.id, IDS),
         _of_calls("retriever_names", "strings", "Their names", lambda run: run.name or "", ("name",)),
         _of_calls("retriever_inputs", "json", "A list of what each was given", lambda run: run.inputs, ("inputs",)),
-        _of_calls("retriever_outputs", "json", _OUTPUTS_MEANING, lambda run: run.outputs, ("outputs",)),
+        _of_calls(
+            "retriever_outputs", "json", "A list of what each gave, of any type", lambda run: run.outputs, ("outputs",)
+        ),
     ),
     key="trace_id",
     missing_payloads=missing_payloads(

@@ -1,18 +1,17 @@
 """
 Waiting for LangSmith: conditions on feedback, and looking at LangSmith until they hold.
 
-Sensors and triggers share this room. ``selection`` says which runs, ``watch`` what a look returns. ``settled`` waits
-until a window stops changing, ``feedback`` until a condition holds: ``parser`` reads a text as a ``condition``,
-``feedback`` makes ``figures`` of LangSmith's answers, and ``verdict`` compares the two. What asks LangSmith is a flow,
-so a worker and the triggerer run the same code.
+Sensors and triggers share this room. A ``watch`` looks at the runs of a ``selection``. ``settled`` waits until a window
+stops changing, ``feedback`` until a condition holds: ``parser`` reads a text as a ``condition``, ``feedback`` makes
+``figures`` of LangSmith's answers, and ``verdict`` compares the two. A look is a flow, so that a worker and the
+triggerer run the same code.
 """
 
-from airflow_langsmith.waiting.condition import Condition
 from airflow_langsmith.waiting.feedback import FeedbackWatch
 from airflow_langsmith.waiting.figures import Figures, Tally
 from airflow_langsmith.waiting.parser import parse
 from airflow_langsmith.waiting.selection import Selection
 from airflow_langsmith.waiting.settled import SettledWatch
-from airflow_langsmith.waiting.verdict import Verdict, judge
+from airflow_langsmith.waiting.verdict import judge
 
-__all__ = ["Condition", "FeedbackWatch", "Figures", "Selection", "SettledWatch", "Tally", "Verdict", "judge", "parse"]
+__all__ = ["FeedbackWatch", "Figures", "Selection", "SettledWatch", "Tally", "judge", "parse"]

@@ -3,7 +3,7 @@ A condition as a tree: measures compared with numbers, joined by ``and`` and ``o
 
 ``coverage(user_score) >= 0.9 and avg(user_score) >= 0.8`` is this::
 
-    And((
+    Group("and", (
         Comparison(Measure("coverage", "user_score"), ">=", 0.9),
         Comparison(Measure("avg", "user_score"), ">=", 0.8),
     ))
@@ -12,24 +12,22 @@ A condition as a tree: measures compared with numbers, joined by ``and`` and ``o
 from __future__ import annotations
 
 import math
+import operator
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from typing import Final
 
-BARE_KEY = re.compile(r"[^\W\d][\w.-]*")
+BARE_KEY = r"[^\W\d][\w.-]*"
 
-# Operator -> the orders for which it is true: the left number is below (-1), equal to (0) or above (1) the right.
-OPERATORS: Final[Mapping[str, frozenset[int]]] = {
-    "<": frozenset({-1}),
-    "<=": frozenset({-1, 0}),
-    ">": frozenset({1}),
-    ">=": frozenset({0, 1}),
-    "==": frozenset({0}),
-    "!=": frozenset({-1, 1}),
+OPERATORS: Final = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
 }
-OPPOSITE: Final = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
+_OPPOSITE: Final = {"<": ">=", ">=": "<", ">": "<=", "<=": ">", "==": "!=", "!=": "=="}
 
 
 def order(left: float, right: float) -> int:
@@ -53,8 +51,7 @@ def format_number(number: float) -> str:
     >>> format_number(1.0), format_number(0.33), format_number(1e300)
     ('1', '0.33', '1e+300')
     """
-    number = float(number) + 0.0  # -0.0 becomes 0.0
-    return f"{number:.0f}" if number.is_integer() and abs(number) < 1e15 else repr(number)  # noqa: PLR2004  # above, digits are noise
+    return repr(float(number) + 0.0).removesuffix(".0")  # -0.0 becomes 0.0
 
 
 @dataclass(frozen=True)
@@ -106,7 +103,7 @@ class Measure:
 
     def __str__(self) -> str:
         value = _quoted(self.value) if isinstance(self.value, str) else format_number(self.value)
-        key = self.key if BARE_KEY.fullmatch(self.key) else _quoted(self.key)
+        key = self.key if re.fullmatch(BARE_KEY, self.key) else _quoted(self.key)
         return f"{self.name}({', '.join((key, value)[: len(self.kind.arguments)])})"
 
 
@@ -121,84 +118,48 @@ class Comparison:
     @property
     def constant(self) -> bool | None:
         """True if every possible figure fulfils it, False if none does, None if it depends on the figure."""
-        possible, allowed = self.measure.kind.orders(self.number), OPERATORS[self.operator]
-        return True if possible <= allowed else None if possible & allowed else False
-
-    def holds(self, figure: float | None) -> bool | None:
-        """Return whether the figure fulfils it; None for an undefined figure."""
-        return None if figure is None else order(figure, self.number) in OPERATORS[self.operator]
+        outcomes = {OPERATORS[self.operator](possible, 0) for possible in self.measure.kind.orders(self.number)}
+        return outcomes.pop() if len(outcomes) == 1 else None
 
     @property
     def bound(self) -> str:
         """The operator and the number: ``>= 0.9``."""
         return f"{self.operator} {format_number(self.number)}"
 
+    def holds(self, figure: float | None) -> bool | None:
+        """Return whether the figure fulfils it; None for an undefined figure."""
+        return None if figure is None else OPERATORS[self.operator](order(figure, self.number), 0)
+
+    def negated(self) -> Comparison:
+        """Return the comparison that is true if this one is false."""
+        return replace(self, operator=_OPPOSITE[self.operator])
+
     def __str__(self) -> str:
         return f"{self.measure} {self.bound}"
 
 
 @dataclass(frozen=True)
-class And:
-    """True if all its parts are."""
+class Group:
+    """Conditions joined by one word. None of its parts is a group of the same word."""
 
-    parts: tuple[Node, ...]
-
-    def __str__(self) -> str:
-        return " and ".join(f"({part})" if isinstance(part, Or) else str(part) for part in self.parts)
-
-
-@dataclass(frozen=True)
-class Or:
-    """True if one of its parts is."""
-
-    parts: tuple[Node, ...]
+    word: str  # "and" or "or"
+    parts: tuple[Condition, ...]
 
     def __str__(self) -> str:
-        return " or ".join(str(part) for part in self.parts)
+        if self.word == "or":
+            return " or ".join(map(str, self.parts))
+        return " and ".join(f"({part})" if isinstance(part, Group) else str(part) for part in self.parts)
 
 
-Node = Comparison | And | Or
+Condition = Comparison | Group  # its text is canonical: it parses to the same tree
 
 
-def join(kind: type[And | Or], parts: list[Node]) -> Node:
-    """Join parts. No ``and`` is directly in an ``and``, no ``or`` in an ``or``, and one part stays as it is."""
-    flat: list[Node] = []
-    for part in parts:
-        flat += part.parts if isinstance(part, kind) else (part,)
-    return flat[0] if len(flat) == 1 else kind(tuple(flat))
-
-
-@dataclass(frozen=True)
-class Condition:
-    """A condition. Its text is canonical: it parses to the same tree."""
-
-    tree: Node
-
-    def __str__(self) -> str:
-        return str(self.tree)
-
-    @cached_property
-    def measures(self) -> tuple[Measure, ...]:
-        """Its measures, each once, in order."""
-        return tuple(dict.fromkeys(_measures(self.tree)))
-
-    @property
-    def keys(self) -> frozenset[str]:
-        """The feedback keys of its measures."""
-        return frozenset(measure.key for measure in self.measures if measure.kind.arguments)
-
-    @property
-    def counted_keys(self) -> frozenset[str]:
-        """The keys of ``count`` and ``share``, which count each piece of feedback."""
-        return frozenset(measure.key for measure in self.measures if measure.name in ("count", "share"))
-
-
-def _measures(node: Node) -> Iterator[Measure]:
-    if isinstance(node, Comparison):
-        yield node.measure
-    else:
-        for part in node.parts:
-            yield from _measures(part)
+def measures(*conditions: Condition) -> tuple[Measure, ...]:
+    """Return the measures of conditions, each once, in order."""
+    found: dict[Measure, None] = {}
+    for condition in conditions:
+        found |= dict.fromkeys(measures(*condition.parts) if isinstance(condition, Group) else [condition.measure])
+    return tuple(found)
 
 
 def _quoted(text: str) -> str:

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, NamedTuple, Self
 
 from airflow_langsmith.api.feedback import FeedbackStats, feedback_stats_by_run, list_feedback
 from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.records import Feedback
 from airflow_langsmith.api.runs import count_runs
-from airflow_langsmith.waiting.condition import Condition
+from airflow_langsmith.waiting.condition import measures
 from airflow_langsmith.waiting.figures import Figures, Tally
 from airflow_langsmith.waiting.parser import parse
-from airflow_langsmith.waiting.selection import Selection
-from airflow_langsmith.waiting.verdict import judge
-from airflow_langsmith.waiting.watch import CLOCK, Clock, Outcome, Watch
+from airflow_langsmith.waiting.verdict import Outcome, judge
+from airflow_langsmith.waiting.watch import Watch
 
 
+@dataclass(kw_only=True, eq=False)
 class FeedbackWatch(Watch):
     """
     Waits until ``condition`` holds, or fails as soon as ``fail_when`` does.
@@ -32,100 +32,56 @@ class FeedbackWatch(Watch):
     of these whose pieces have to be listed: several under one key, or any under a key of ``count`` or ``share``.
     """
 
-    def __init__(
-        self,
-        selection: Selection,
-        *,
-        condition: Condition,
-        fail_when: Condition | None = None,
-        min_runs: int = 1,
-        clock: Clock = CLOCK,
-    ) -> None:
-        super().__init__(selection, clock)
-        self.condition = condition
-        self.fail_when = fail_when
-        self.min_runs = min_runs
-        conditions = [condition, fail_when] if fail_when else [condition]
-        self.keys = frozenset[str]().union(*(each.keys for each in conditions))
-        self._counted_keys = frozenset[str]().union(*(each.counted_keys for each in conditions))
-
-    @classmethod
-    def deserialize(cls, selection: Selection, state: Mapping[str, Any], clock: Clock = CLOCK) -> Self:
-        """Return the watch that :meth:`serialize` wrote."""
-        fail_when = state["fail_when"]
-        return cls(
-            selection,
-            condition=parse(state["condition"], "condition"),
-            fail_when=parse(fail_when, "fail_when") if fail_when else None,
-            min_runs=state["min_runs"],
-            clock=clock,
-        )
-
-    def serialize(self) -> dict[str, Any]:
-        """Return the arguments as JSON. There is no state: each look reads all feedback."""
-        fail_when = str(self.fail_when) if self.fail_when else None
-        return {"condition": str(self.condition), "fail_when": fail_when, "min_runs": self.min_runs}
+    condition: str
+    fail_when: str | None = None
+    min_runs: int = 1
 
     def look(self, negotiator: VersionNegotiator) -> Flow[Outcome]:
         """Read the number of runs and their feedback, and judge them."""
-        remaining = self.selection.remaining(self._clock.now())
+        remaining = self.selection.remaining(self.clock.now())
+        condition = parse(self.condition, "condition")
+        fail_when = parse(self.fail_when, "fail_when") if self.fail_when else None
+        used = measures(condition, fail_when) if fail_when else measures(condition)
+        keys = list(dict.fromkeys(measure.key for measure in used if measure.key))
+        counted_keys = {measure.key for measure in used if measure.name in ("count", "share")}
         query = yield from self.query(negotiator)
         total = yield from count_runs(query, negotiator)
-        stats = yield from feedback_stats_by_run(query, self.keys, negotiator)
-        unclear = {run_id for run_id, by_key in stats.items() if not self._is_clear(by_key)}
-        listed = yield from list_feedback(query, unclear, self.keys, negotiator)
-        clear = {run_id: by_key for run_id, by_key in stats.items() if run_id not in unclear}
-        figures = Figures(total, _tallies(self.keys, [*_from_stats(clear), *_from_pieces(listed)]))
-        verdict = judge(self.condition, self.fail_when, figures, self.min_runs)
-        measured = {"figures": verdict.figures, **figures.summary()}
-        if verdict.state == "met" and remaining > timedelta(0):
+        stats = yield from feedback_stats_by_run(query, keys, negotiator)
+        clear = {run_id: by_key for run_id, by_key in stats.items() if _is_clear(by_key, counted_keys)}
+        listed = yield from list_feedback(query, stats.keys() - clear.keys(), keys, negotiator)
+        pieces = [*_only_pieces(clear), *(piece for piece in listed if piece.run_id)]
+        figures = Figures(total, {key: _tally([piece for piece in pieces if piece.key == key]) for key in keys})
+        outcome = judge(condition, fail_when, figures, self.min_runs)
+        outcome = replace(outcome, figures={"figures": outcome.figures, **figures.summary()})
+        if outcome.state == "met" and remaining > timedelta(0):
             closes = self.selection.closes.isoformat()
-            return Outcome("waiting", f"waiting: the window closes at {closes}; so far {verdict.line}", measured)
-        return Outcome(verdict.state, verdict.line, measured)
-
-    def _is_clear(self, stats: Mapping[str, FeedbackStats]) -> bool:
-        """
-        Return whether a run's stats are enough, without its pieces of feedback.
-
-        Stats do not count a piece whose value is an object, so they are not enough for ``count`` and ``share``.
-        """
-        return bool(stats) and all(each.is_one_piece and key not in self._counted_keys for key, each in stats.items())
+            reason = f"waiting: the window closes at {closes}; so far {outcome.reason}"
+            return replace(outcome, state="waiting", reason=reason)
+        return outcome
 
 
-class _Piece(NamedTuple):
-    """A piece of feedback."""
+def _is_clear(stats: Mapping[str, FeedbackStats], counted_keys: set[str]) -> bool:
+    """
+    Return whether a run's stats are enough, without its pieces of feedback.
 
-    run_id: str
-    key: str
-    score: float | None
-    label: str | None
+    Stats do not count a piece whose value is an object, so they are not enough for ``count`` and ``share``.
+    """
+    return bool(stats) and all(each.is_one_piece and key not in counted_keys for key, each in stats.items())
 
 
-def _from_stats(stats: Mapping[str, Mapping[str, FeedbackStats]]) -> Iterable[_Piece]:
+def _only_pieces(stats: Mapping[str, Mapping[str, FeedbackStats]]) -> Iterator[Feedback]:
     """Yield the only piece of each run and key."""
     for run_id, by_key in stats.items():
         for key, each in by_key.items():
             score = None if each.avg is None else float(each.avg)
-            yield _Piece(run_id, key, score, next((label for label, n in (each.values or {}).items() if n), None))
+            label = next((label for label, n in (each.values or {}).items() if n), None)
+            yield Feedback(id="", key=key, run_id=run_id, score=score, value=label)
 
 
-def _from_pieces(pieces: Iterable[Feedback]) -> Iterable[_Piece]:
-    for piece in pieces:
-        if piece.run_id:
-            score = None if piece.score is None else float(piece.score)
-            yield _Piece(piece.run_id, piece.key, score, piece.value if isinstance(piece.value, str) else None)
-
-
-def _tallies(keys: Iterable[str], pieces: Iterable[_Piece]) -> dict[str, Tally]:
-    by_key: dict[str, list[_Piece]] = defaultdict(list)
-    for piece in pieces:
-        by_key[piece.key].append(piece)
-    return {
-        key: Tally(
-            pieces=len(by_key[key]),
-            runs=len({piece.run_id for piece in by_key[key]}),
-            scores=Counter(piece.score for piece in by_key[key] if piece.score is not None),
-            labels=Counter(piece.label for piece in by_key[key] if piece.label is not None),
-        )
-        for key in keys
-    }
+def _tally(pieces: list[Feedback]) -> Tally:
+    return Tally(
+        pieces=len(pieces),
+        runs=len({piece.run_id for piece in pieces}),
+        scores=Counter(float(piece.score) for piece in pieces if piece.score is not None),
+        labels=Counter(piece.value for piece in pieces if isinstance(piece.value, str)),
+    )

@@ -9,9 +9,9 @@ Example::
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Any
 
 from airflow_langsmith.waiting.condition import KINDS, Measure, order
@@ -33,10 +33,8 @@ class Tally:
     @property
     def average(self) -> float | None:
         """The average of all scores."""
-        # Scaled by 2**-64, which is exact, the sum of the largest scores does not overflow.
-        total = math.fsum(math.ldexp(score, -64) * pieces for score, pieces in self.scores.items())
-        average = _ratio(total, sum(self.scores.values()))
-        return None if average is None else math.ldexp(average, 64)
+        # Fractions are exact, and the sum of the largest scores does not overflow.
+        return _ratio(sum(Fraction(score) * pieces for score, pieces in self.scores.items()), sum(self.scores.values()))
 
     def share(self, value: float | str) -> float | None:
         """Return the part of the pieces that have a label, or a score."""
@@ -54,7 +52,7 @@ class Figures:
 
     def measure(self, measure: Measure) -> float | None:
         """Return the figure of a measure, or None if it is undefined. Counts are of type int."""
-        tally = self.tallies.get(measure.key, _NO_FEEDBACK)
+        tally = self.tallies.get(measure.key, Tally())
         figures: dict[str, Callable[[], float | None]] = {
             "count": lambda: tally.pieces,
             "runs": lambda: tally.runs,
@@ -79,8 +77,5 @@ class Figures:
         return {"total": self.total, "feedback": feedback}
 
 
-_NO_FEEDBACK = Tally()
-
-
-def _ratio(part: float, whole: int) -> float | None:
-    return part / whole if whole else None
+def _ratio(part: float | Fraction, whole: int) -> float | None:
+    return float(part / whole) if whole else None

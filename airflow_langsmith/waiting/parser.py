@@ -1,10 +1,10 @@
 """
 The parser of conditions: a text becomes a tree of comparisons, or an error with a mark under the place.
 
-Python's own parser reads the structure. It sees no word, number or text of the condition: each is the name ``_`` to it,
-on a line of its own, so that the line of a node leads back to the token. Nothing is evaluated::
+Each comparison is read from left to right. Python's own parser reads what joins them, with a name for each comparison.
+Nothing is evaluated::
 
-    not avg(user-score) < .8    becomes    not _ ( _ ) < _    on 7 lines
+    not (avg(user-score) < .8 or total() < 9)    becomes    not ( _0 or _1 )
 """
 
 from __future__ import annotations
@@ -12,54 +12,28 @@ from __future__ import annotations
 import ast
 import math
 import re
-from bisect import bisect_left
-from collections.abc import Container
-from typing import Final, NamedTuple
+from itertools import chain
+from typing import Final
 
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.messages import did_you_mean, mark_position
-from airflow_langsmith.waiting.condition import (
-    BARE_KEY,
-    KINDS,
-    OPERATORS,
-    OPPOSITE,
-    And,
-    Comparison,
-    Condition,
-    Measure,
-    Node,
-    Or,
-    join,
-)
+from airflow_langsmith.waiting.condition import BARE_KEY, KINDS, OPERATORS, Comparison, Condition, Group, Measure
 
 MAX_CHARACTERS: Final = 4000
 MAX_DEPTH: Final = 50  # brackets within brackets
 
 _CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029"  # a condition is logged in one line
-_TOKEN = re.compile(
-    rf"""
-    \s*(?:
-        (?P<text> "(?:[^"\\{_CONTROL}]|\\[^{_CONTROL}])*" | '(?:[^'\\{_CONTROL}]|\\[^{_CONTROL}])*' )
-      | (?P<number> [-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?(?![\w.]) )
-      | (?P<word> {BARE_KEY.pattern} )
-      | (?P<sign> [<>=!]=|[<>(),] )
-    )
-    """,
-    re.VERBOSE,
-)
+_TEXT = rf""""(?:[^"\\{_CONTROL}]|\\[^{_CONTROL}])*"|'(?:[^'\\{_CONTROL}]|\\[^{_CONTROL}])*'"""
+_NUMBER = r"[-+]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:[eE][-+]?[0-9]+)?(?![\w.])"
+_OPERATOR = r"[<>=!]=|[<>]"
+_NAME = rf"(?!(?i:and|or|not)(?![\w.-])){BARE_KEY}"
+_TOKEN = rf"{_TEXT}|{_NUMBER}|{BARE_KEY}|{_OPERATOR}|[(),]"
+
 _BOOLEANS = {"true": 1.0, "false": 0.0}
 _SYNONYMS = {"average": "avg", "mean": "avg"}  # by its letters alone, average is closest to coverage
 
 
-class Token(NamedTuple):
-    """A part of the text: ``Token("number", "0.9", 24)``. Signs, ``and``, ``or`` and ``not`` are their own kind."""
-
-    kind: str
-    text: str
-    place: int
-
-
-def parse(text: str, name: str = "condition") -> Condition:
+def parse(text: object, name: str = "condition") -> Condition:
     """
     Parse a condition.
 
@@ -75,7 +49,7 @@ def parse(text: str, name: str = "condition") -> Condition:
             f"{name} is too long: {len(text)} characters, of {MAX_CHARACTERS} at most. Shorten it."
         )
     try:
-        return Condition(_Reader(_tokens(text)).read())
+        return _Reader(text).read()
     except _Mistake as error:
         what, place = error.args
         raise ConfigurationError(
@@ -88,33 +62,126 @@ class _Mistake(Exception):  # noqa: N818  # becomes a ConfigurationError above
     """What is wrong, and at which character."""
 
 
-def _tokens(text: str) -> list[Token]:
-    """Split a text, up to the first part that is no token. The kind of that is ``?``, and its text says why."""
-    tokens: list[Token] = []
-    brackets: list[str] = []  # the open ones: "group", or "call" for those of a measure
-    place, end = 0, len(text.rstrip())
-    while place < end:
-        match = _TOKEN.match(text, place)
-        if match is None:
-            place = end - len(text[place:end].lstrip())
-            tokens.append(Token("?", _unknown_token(text[place:end]), place))
-            break
-        kind = str(match.lastgroup)
-        token = Token(kind, match[kind], match.start(kind))
-        before = tokens[-1].kind if tokens else ""
-        is_key = before == "(" and brackets[-1] == "call"
-        if kind == "sign" or (token.text.lower() in ("and", "or", "not") and not is_key):
-            token = token._replace(kind=token.text.lower())
-        if token.kind == "(":
-            brackets.append("call" if before == "word" else "group")
-            if brackets.count("group") > MAX_DEPTH:
-                tokens.append(Token("?", f"nested deeper than {MAX_DEPTH} brackets", token.place))
-                break
-        elif token.kind == ")" and brackets:
-            brackets.pop()
-        tokens.append(token)
-        place = match.end()
-    return [*tokens, Token("end", "", end)]
+class _Reader:
+    """Reads a text token by token, and the white space after each."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text.rstrip()
+        self._place = len(self._text) - len(self._text.lstrip())
+        self._depth = 0
+        self._comparisons: list[Comparison] = []
+        self._expression: list[str] = []
+
+    def read(self) -> Condition:
+        if not self._text:
+            raise _Mistake("it is empty", 0)
+        self._operand()
+        while joint := self._peek(r"(?i:and|or)(?![\w.-])"):
+            self._expression.append(self._take(joint).lower())
+            self._operand()
+        if self._peek(_OPERATOR):
+            raise self._mistake("comparisons do not chain; join two with 'and'")
+        if self._depth:
+            raise self._mistake("expected 'and', 'or' or ')'")
+        if self._place < len(self._text):
+            raise self._mistake(f"expected 'and', 'or' or the end instead of {self._peek(_TOKEN)!r}")
+        return _condition(ast.parse(" ".join(self._expression), mode="eval").body, self._comparisons)
+
+    def _operand(self) -> None:
+        """Read a comparison, with the brackets and each ``not`` around it."""
+        while prefix := self._peek(r"(?i:not)(?![\w.-])|\(").lower():
+            self._depth += prefix == "("
+            if self._depth > MAX_DEPTH:
+                raise _Mistake(f"nested deeper than {MAX_DEPTH} brackets", self._place)
+            self._take(_TOKEN)
+            if prefix == "not" and self._expression[-1:] == ["not"]:
+                self._expression.pop()  # hundreds of them are too much for Python
+            else:
+                self._expression.append(prefix)
+        self._expression.append(f"_{len(self._comparisons)}")
+        self._comparisons.append(self._comparison())
+        while self._depth and self._peek(r"\)"):
+            self._expression.append(self._take(r"\)"))
+            self._depth -= 1
+
+    def _peek(self, pattern: str) -> str:
+        match = re.compile(pattern).match(self._text, self._place)
+        return match[0] if match else ""
+
+    def _take(self, pattern: str, otherwise: str = "") -> str:
+        """Return the token, and go to the next one."""
+        token = self._peek(pattern)
+        if not token:
+            raise self._mistake(otherwise)
+        self._place += len(token)
+        self._place += len(self._peek(r"\s+"))
+        return token
+
+    def _mistake(self, what: str, place: int | None = None) -> _Mistake:
+        rest = self._text[self._place :]
+        if rest and not self._peek(_TOKEN):
+            return _Mistake(_unknown_token(rest), self._place)
+        return _Mistake(what, self._place if place is None else place)
+
+    def _comparison(self) -> Comparison:
+        measure = self._measure()
+        operator = self._take(_OPERATOR, f"expected a comparison ({' '.join(OPERATORS)}) after {measure}")
+        place = self._place
+        comparison = Comparison(measure, operator, self._number(f"expected the number that {measure} is compared with"))
+        if comparison.constant is not None:
+            always = "always" if comparison.constant else "never"
+            raise self._mistake(f"{comparison} {always} holds, because {measure} is {measure.kind}", place)
+        return comparison
+
+    def _measure(self) -> Measure:
+        place = self._place
+        name = self._take(_NAME, "expected a measure, such as coverage(user_score)").lower()
+        if name not in KINDS:
+            raise self._mistake(_unknown_measure(name, is_call=bool(self._peek(r"\("))), place)
+        arguments = KINDS[name].arguments
+        signature = f"{name}({', '.join(arguments)})"
+        self._take(r"\(", f"expected '('; it is {signature}")
+        key = self._key(signature) if "key" in arguments else ""
+        value: float | str = 0.0
+        if "value" in arguments:
+            self._take(",", f"expected ',' and a value; it is {signature}")
+            value = self._value()
+        self._take(r"\)", f"expected ')'; it is {signature}")
+        return Measure(name, key, value)
+
+    def _key(self, signature: str) -> str:
+        place = self._place
+        key = _unquoted(self._take(f"{BARE_KEY}|{_TEXT}", f"expected a key; it is {signature}"))
+        if not key:
+            raise _Mistake("the key is empty", place)
+        return key
+
+    def _value(self) -> float | str:
+        if self._peek(_TEXT):
+            return _unquoted(self._take(_TEXT))
+        if self._peek(BARE_KEY).lower() in _BOOLEANS:
+            return _BOOLEANS[self._take(BARE_KEY).lower()]
+        return self._number("expected a score (a number, true, false) or a label in quotes")
+
+    def _number(self, otherwise: str) -> float:
+        place = self._place
+        number = float(self._take(_NUMBER, otherwise)) + 0.0  # -0.0 becomes 0.0
+        if math.isinf(number):
+            raise _Mistake("too large a number", place)
+        return number
+
+
+def _condition(node: ast.expr, comparisons: list[Comparison], *, negated: bool = False) -> Condition:
+    """Return the condition of a node. Under ``not`` each part becomes its opposite, so that no ``not`` is left."""
+    if isinstance(node, ast.UnaryOp):
+        return _condition(node.operand, comparisons, negated=not negated)
+    if isinstance(node, ast.BoolOp):
+        word = "or" if isinstance(node.op, ast.Or) != negated else "and"
+        parts = [_condition(value, comparisons, negated=negated) for value in node.values]
+        flat = (part.parts if isinstance(part, Group) and part.word == word else [part] for part in parts)
+        return Group(word, tuple(chain.from_iterable(flat)))
+    comparison = comparisons[int(ast.unparse(node).removeprefix("_"))]
+    return comparison.negated() if negated else comparison
 
 
 def _unknown_token(rest: str) -> str:
@@ -127,147 +194,6 @@ def _unknown_token(rest: str) -> str:
     return f"{rest[0]!r} has no meaning here"
 
 
-def _python_tree(kinds: list[str]) -> ast.expr | None:
-    """Return Python's tree of an expression, or None if Python cannot parse it."""
-    words = ("_" if kind in ("word", "number", "text") else kind for kind in kinds)
-    try:
-        return ast.parse(" \\\n".join(words), mode="eval").body
-    except (SyntaxError, RecursionError, MemoryError):  # the last two for hundreds of brackets
-        return None
-
-
-def _completed_tree(kinds: list[str]) -> ast.expr | None:
-    """Return the tree of the beginning of an expression; the name and the brackets that it needs are added."""
-    brackets = [")"] * (kinds.count("(") - kinds.count(")"))
-    return _python_tree([*kinds, *brackets]) or _python_tree([*kinds, "word", *brackets])
-
-
-class _Reader:
-    """
-    Reads the tree: ``and``, ``or``, ``not`` from Python's nodes, each comparison from the tokens of its node.
-
-    Under ``not`` every comparison is read as its opposite, so that no ``not`` is left in the tree.
-    """
-
-    def __init__(self, tokens: list[Token]) -> None:
-        self._tokens = tokens
-        self._index = 0
-
-    def read(self) -> Node:
-        if self._token.kind == "end":
-            raise self._mistake("it is empty")
-        kinds = [token.kind for token in self._tokens]
-        if tree := _python_tree(kinds[:-1]):
-            return self._node(tree)
-        # The mistake is the first token with which Python can complete no expression, unless there is one before it.
-        stop = bisect_left(range(len(kinds) - 1), 1, key=lambda n: _completed_tree(kinds[: n + 1]) is None)
-        if beginning := _completed_tree(kinds[:stop]):
-            self._node(beginning)
-        self._index = stop
-        raise self._surplus()
-
-    @property
-    def _token(self) -> Token:
-        return self._tokens[min(self._index, len(self._tokens) - 1)]
-
-    def _mistake(self, what: str, place: int | None = None) -> _Mistake:
-        token = self._token
-        if token.kind == "?":
-            return _Mistake(token.text, token.place)
-        return _Mistake(what, token.place if place is None else place)
-
-    def _node(self, node: ast.expr, *, negated: bool = False) -> Node:
-        while isinstance(node, ast.UnaryOp):
-            node, negated = node.operand, not negated
-        if isinstance(node, ast.BoolOp):
-            kind = Or if isinstance(node.op, ast.Or) != negated else And
-            return join(kind, [self._node(value, negated=negated) for value in node.values])
-        first = _leftmost(node)
-        if isinstance(first, ast.BoolOp | ast.UnaryOp):
-            self._node(first)
-        else:
-            self._index = first.lineno - 1 + isinstance(first, ast.Tuple)  # which is (), and the mistake is inside
-            comparison = self._comparison(negated=negated)
-            if self._index == node.end_lineno:
-                return comparison
-        while self._token.kind == ")":
-            self._index += 1
-        raise self._surplus()
-
-    def _surplus(self) -> _Mistake:
-        """Return the mistake of a token that follows a complete comparison."""
-        if self._token.kind in OPERATORS:
-            return self._mistake("comparisons do not chain; join two with 'and'")
-        kinds = [token.kind for token in self._tokens[: self._index]]
-        if kinds.count("(") > kinds.count(")"):
-            return self._mistake("expected 'and', 'or' or ')'")
-        return self._mistake(f"expected 'and', 'or' or the end instead of {self._token.text!r}")
-
-    def _comparison(self, *, negated: bool) -> Comparison:
-        measure = self._measure()
-        operator = self._token.kind
-        self._expect(OPERATORS, f"expected a comparison ({' '.join(OPERATORS)}) after {measure}")
-        place = self._token.place
-        comparison = Comparison(measure, operator, self._number(f"expected the number that {measure} is compared with"))
-        if comparison.constant is not None:
-            always = "always" if comparison.constant else "never"
-            raise self._mistake(f"{comparison} {always} holds, because {measure} is {measure.kind}", place)
-        return Comparison(measure, OPPOSITE[operator], comparison.number) if negated else comparison
-
-    def _measure(self) -> Measure:
-        place = self._token.place
-        name = self._expect(["word"], "expected a measure, such as coverage(user_score)").lower()
-        if name not in KINDS:
-            raise self._mistake(_unknown_measure(name, is_call=self._token.kind == "("), place)
-        arguments = KINDS[name].arguments
-        signature = f"{name}({', '.join(arguments)})"
-        self._expect(["("], f"expected '('; it is {signature}")
-        key = self._key(signature) if "key" in arguments else ""
-        value: float | str = 0.0
-        if "value" in arguments:
-            self._expect([","], f"expected ',' and a value; it is {signature}")
-            value = self._value()
-        self._expect([")"], f"expected ')'; it is {signature}")
-        return Measure(name, key, value)
-
-    def _key(self, signature: str) -> str:
-        kind, text, _ = self._token
-        key = _unquoted(text) if kind == "text" else text
-        if not key and kind == "text":
-            raise self._mistake("the key is empty")
-        self._expect(["word", "text"], f"expected a key; it is {signature}")
-        return key
-
-    def _value(self) -> float | str:
-        kind, text, _ = self._token
-        if kind == "text" or (kind == "word" and text.lower() in _BOOLEANS):
-            self._index += 1
-            return _unquoted(text) if kind == "text" else _BOOLEANS[text.lower()]
-        return self._number("expected a score (a number, true, false) or a label in quotes")
-
-    def _number(self, otherwise: str) -> float:
-        if self._token.kind == "number" and math.isinf(float(self._token.text)):
-            raise self._mistake("too large a number")
-        return float(self._expect(["number"], otherwise)) + 0.0  # -0.0 becomes 0.0
-
-    def _expect(self, kinds: Container[str], otherwise: str) -> str:
-        """Return the text of the token, and go to the next one."""
-        if self._token.kind not in kinds:
-            raise self._mistake(otherwise)
-        self._index += 1
-        return self._tokens[self._index - 1].text
-
-
-def _leftmost(node: ast.expr) -> ast.expr:
-    """Return the node that a comparison, a call or a pair begins with."""
-    while True:
-        match node:
-            case ast.Compare(left=first) | ast.Call(func=first) | ast.Tuple(elts=[first, *_]):
-                node = first
-            case _:
-                return node
-
-
 def _unknown_measure(name: str, *, is_call: bool) -> str:
     measures = f"there is {', '.join(KINDS)}"
     if not is_call:
@@ -277,4 +203,4 @@ def _unknown_measure(name: str, *, is_call: bool) -> str:
 
 
 def _unquoted(text: str) -> str:
-    return re.sub(r"\\(.)", r"\1", text[1:-1])
+    return re.sub(r"\\(.)", r"\1", text[1:-1]) if text[0] in "\"'" else text

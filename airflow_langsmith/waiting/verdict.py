@@ -4,76 +4,86 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
-from typing import Literal
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
-from airflow_langsmith.waiting.condition import And, Comparison, Condition, Measure, Node, format_number
+from airflow_langsmith.waiting.condition import Comparison, Condition, Group, Measure, format_number, measures
 from airflow_langsmith.waiting.figures import Figures
 
 State = Literal["waiting", "met", "failed"]
 FigureOf = Mapping[Measure, float | None]
-Remark = Callable[[Comparison, float | None], str]
 
 _UNDEFINED = {"coverage": "no runs", "share": "no feedback"}  # all others are about scores
 
 
 @dataclass(frozen=True)
-class Verdict:
+class Outcome:
     """
-    The state of a condition.
+    The outcome of a look.
 
-    ``figures`` has each measure by its text, None if undefined. ``line`` is for the log::
+    ``reason`` explains ``state`` to people, ``elapsed`` adds what changes with the clock alone, and ``figures`` are the
+    measurements as JSON::
 
-        Verdict("met", {"count(stars)": 5}, "met: count(stars) 5 (>= 5 ok)")
+        Outcome("met", "met: count(stars) 5 (>= 5 ok)", {"count(stars)": 5})
+        Outcome("waiting", "waiting: 0 of 3 runs are pending", {"runs": 3}, "run count unchanged for 4 s (needs 600 s)")
     """
 
     state: State
-    figures: dict[str, float | None]
-    line: str
+    reason: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
+    elapsed: str = ""
+
+    @property
+    def line(self) -> str:
+        """The line for the log."""
+        return f"{self.reason}; {self.elapsed}" if self.elapsed else self.reason
 
 
-def judge(condition: Condition, fail_when: Condition | None, figures: Figures, min_runs: int = 1) -> Verdict:
+def judge(condition: Condition, fail_when: Condition | None, figures: Figures, min_runs: int = 1) -> Outcome:
     """
     Compare figures with a condition.
 
     With fewer than ``min_runs`` runs the state is waiting. Otherwise it is failed if ``fail_when`` is true, met if
-    ``condition`` is, and waiting if neither is.
+    ``condition`` is, and waiting if neither is. The figures of the outcome are by measure, None if undefined.
     """
-    measures = [*condition.measures, *(fail_when.measures if fail_when else ())]
-    figure_of = {measure: figures.measure(measure) for measure in measures}
+    conditions = [condition, fail_when] if fail_when else [condition]
+    figure_of = {measure: figures.measure(measure) for measure in measures(*conditions)}
     by_text = {str(measure): figure for measure, figure in figure_of.items()}
     if figures.total < min_runs:
-        return Verdict("waiting", by_text, f"waiting: {figures.total} runs (needs min_runs {min_runs})")
-    failure = f"fail_when: {_describe(fail_when.tree, figure_of, _yes_or_no)}" if fail_when else ""
-    if fail_when and is_true(fail_when.tree, figure_of):
-        return Verdict("failed", by_text, f"failed: {failure}")
-    progress = _describe(condition.tree, figure_of, partial(_need, total=figures.total))
-    state: State = "met" if is_true(condition.tree, figure_of) else "waiting"
-    return Verdict(state, by_text, f"{state}: {progress}{'; ' if failure else ''}{failure}")
+        return Outcome("waiting", f"waiting: {figures.total} runs (needs min_runs {min_runs})", by_text)
+    failure = f"fail_when: {_describe(fail_when, figure_of, _yes_or_no)}" if fail_when else ""
+    if fail_when and is_true(fail_when, figure_of):
+        return Outcome("failed", f"failed: {failure}", by_text)
+    state: State = "met" if is_true(condition, figure_of) else "waiting"
+    progress = _describe(condition, figure_of, lambda comparison, figure: _need(comparison, figure, figures.total))
+    return Outcome(state, f"{state}: {progress}{'; ' if failure else ''}{failure}", by_text)
 
 
-def is_true(node: Node, figure_of: FigureOf) -> bool | None:
-    """Return whether a node is true. Kleene's logic: None if undefined figures decide."""
-    if isinstance(node, Comparison):
-        return node.holds(figure_of[node.measure])
-    decisive = not isinstance(node, And)
-    parts = {is_true(part, figure_of) for part in node.parts}
+def is_true(condition: Condition, figure_of: FigureOf) -> bool | None:
+    """Return whether a condition is true. Kleene's logic: None if undefined figures decide."""
+    if isinstance(condition, Comparison):
+        return condition.holds(figure_of[condition.measure])
+    decisive = condition.word == "or"
+    parts = {is_true(part, figure_of) for part in condition.parts}
     return decisive if decisive in parts else None if None in parts else not decisive
 
 
-def _describe(node: Node, figure_of: FigureOf, remark: Remark) -> str:
+def _describe(condition: Condition, figure_of: FigureOf, remark: Callable[[Comparison, float | None], str]) -> str:
     """Return each comparison with its figure and a remark; a group within a group is in brackets."""
-    if isinstance(node, Comparison):
-        figure = figure_of[node.measure]
-        return f"{node.measure} {_rounded(node, figure)} ({remark(node, figure)})"
-    parts = [
-        _describe(part, figure_of, remark)
-        if isinstance(part, Comparison)
-        else f"[{_describe(part, figure_of, remark)}]"
-        for part in node.parts
-    ]
-    return (" · " if isinstance(node, And) else " or ").join(parts)
+    if isinstance(condition, Comparison):
+        figure = figure_of[condition.measure]
+        return f"{condition.measure} {_rounded(condition, figure)} ({remark(condition, figure)})"
+    parts = [(part, _describe(part, figure_of, remark)) for part in condition.parts]
+    joint = " · " if condition.word == "and" else " or "
+    return joint.join(f"[{text}]" if isinstance(part, Group) else text for part, text in parts)
+
+
+def _rounded(comparison: Comparison, figure: float | None) -> str:
+    """Return a figure with as few decimals as keep it on its side of the bound."""
+    if figure is None:
+        return "undefined"
+    candidates = (*(round(figure, decimals) for decimals in (4, 8, 12)), figure)
+    return format_number(next(each for each in candidates if comparison.holds(each) == comparison.holds(figure)))
 
 
 def _yes_or_no(comparison: Comparison, figure: float | None) -> str:
@@ -100,13 +110,3 @@ def _more(comparison: Comparison, figure: float, total: int) -> str:
         if more > 0 and comparison.holds(enough / whole):
             return f": {more} more of {total} runs" if is_coverage else f": {more} more"
     return ""
-
-
-def _rounded(comparison: Comparison, figure: float | None) -> str:
-    """Return a figure with as few decimals as keep it on its side of the bound."""
-    if figure is None:
-        return "undefined"
-    for decimals in (4, 8, 12):
-        if comparison.holds(round(figure, decimals)) == comparison.holds(figure):
-            return format_number(round(figure, decimals))
-    return format_number(figure)

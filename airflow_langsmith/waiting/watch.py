@@ -1,11 +1,11 @@
-"""A watch, what a look of it returns, and when that belongs in the log."""
+"""A watch, and when the outcome of its looks belongs in the log."""
 
 from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime, timedelta
 from typing import Any, ClassVar, Self
 
@@ -15,46 +15,25 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.api.ui_urls import project_url
 from airflow_langsmith.waiting.selection import Selection
-from airflow_langsmith.waiting.verdict import State
+from airflow_langsmith.waiting.verdict import Outcome
 
 LOG_INTERVAL = timedelta(minutes=10)
+_NEVER = datetime.min.replace(tzinfo=UTC)
 
 
 class Clock:
-    """The time, and a pause. Tests replace it."""
+    """The time, and a pause that does not block the event loop. Tests replace it."""
 
     def now(self) -> datetime:
         """Return the time in UTC."""
         return datetime.now(UTC)
 
     async def sleep(self, seconds: float) -> None:
-        """Wait without blocking the event loop."""
+        """Wait."""
         await asyncio.sleep(seconds)
 
 
 CLOCK = Clock()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """
-    The outcome of a look.
-
-    ``reason`` explains ``state`` to people, ``elapsed`` adds what changes with the clock alone, and ``figures`` are the
-    measurements as JSON::
-
-        Outcome("waiting", "waiting: 0 of 3 runs are pending", {"runs": 3}, "run count unchanged for 4 s (needs 600 s)")
-    """
-
-    state: State
-    reason: str
-    figures: dict[str, Any] = field(default_factory=dict)
-    elapsed: str = ""
-
-    @property
-    def line(self) -> str:
-        """The line for the log."""
-        return f"{self.reason}; {self.elapsed}" if self.elapsed else self.reason
 
 
 @dataclass
@@ -62,49 +41,52 @@ class LogThrottle:
     """Lets a line into the log if its reason changed, and otherwise once in ten minutes."""
 
     reason: str = ""
-    logged_at: datetime | None = None
+    logged_at: datetime = _NEVER
 
     def is_due(self, reason: str, now: datetime) -> bool:
         """Return whether the line belongs in the log now, and count it as logged if so."""
-        if reason == self.reason and self.logged_at is not None and now - self.logged_at < LOG_INTERVAL:
+        if reason == self.reason and now - self.logged_at < LOG_INTERVAL:
             return False
         self.reason, self.logged_at = reason, now
         return True
 
-    def serialize(self) -> dict[str, Any]:
+    def serialize(self) -> dict[str, str]:
         """Return it as JSON, for the next process of a rescheduled sensor."""
-        return {"reason": self.reason, "logged_at": self.logged_at and self.logged_at.isoformat()}
+        return {"reason": self.reason, "logged_at": self.logged_at.isoformat()}
 
     @classmethod
-    def deserialize(cls, state: Mapping[str, Any]) -> Self:
+    def deserialize(cls, state: Mapping[str, str]) -> Self:
         """Return what :meth:`serialize` wrote."""
-        logged_at = state.get("logged_at")
-        return cls(str(state.get("reason", "")), datetime.fromisoformat(logged_at) if logged_at else None)
+        return cls(state["reason"], datetime.fromisoformat(state["logged_at"]))
 
 
+@dataclass(kw_only=True, eq=False)
 class Watch(ABC):
     """
     Looks at the selected runs until the state is ``met`` or ``failed``.
 
-    :meth:`serialize` returns the arguments, and the state that the next look needs, as JSON. :meth:`deserialize`
-    continues from there in another process.
+    The fields of a subclass are its arguments, and what the next look has to know of the last one, as JSON.
     """
 
-    has_state: ClassVar[bool] = False  # whether the next look needs state from the last one
+    has_state: ClassVar[bool] = False  # whether a look has to know of the last one
 
-    def __init__(self, selection: Selection, clock: Clock) -> None:
-        self.selection = selection
-        self._clock = clock
-        self._query: RunQuery | None = None
+    selection: Selection
+    clock: Clock = CLOCK
+    _query: RunQuery | None = field(default=None, init=False)
+
+    def serialize(self) -> dict[str, Any]:
+        """Return the fields of the subclass as JSON, without the selection."""
+        return {name: getattr(self, name) for name in self._names()}
 
     @classmethod
-    @abstractmethod
     def deserialize(cls, selection: Selection, state: Mapping[str, Any], clock: Clock = CLOCK) -> Self:
-        """Return the watch that :meth:`serialize` wrote."""
+        """Return the watch that :meth:`serialize` wrote, to go on with it in another process."""
+        known = {name: state[name] for name in cls._names() if name in state}
+        return cls(selection=selection, clock=clock, **known)
 
-    @abstractmethod
-    def serialize(self) -> dict[str, Any]:
-        """Return the arguments and the state as JSON, without the selection."""
+    @classmethod
+    def _names(cls) -> list[str]:
+        return [each.name for each in fields(cls)[len(fields(Watch)) :]]
 
     @abstractmethod
     def look(self, negotiator: VersionNegotiator) -> Flow[Outcome]:

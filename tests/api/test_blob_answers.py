@@ -12,7 +12,7 @@ from pathlib import Path
 from random import Random
 from socketserver import StreamRequestHandler, ThreadingTCPServer
 from threading import Thread
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -148,14 +148,17 @@ def read(langsmith: LangSmithStandIn, client: LangSmithClient, url: str, count: 
 def landed(client: LangSmithClient, page: Any, directory: Path) -> dict[str, bytes]:
     """Download the files of a page, by run."""
     files: dict[str, bytes] = {}
-    runs = {id(one.attachment): one.run.id for one in page.attachments}
 
-    def land(attachment: Any, path: Path) -> None:
-        files[runs[id(attachment)]] = path.read_bytes()
+    def open_file(number: int) -> BinaryIO:
+        return (directory / str(number)).open("wb")
+
+    def receive(number: int, _: Any) -> None:
+        path = directory / str(number)
+        files[page.attachments[number].run.id] = path.read_bytes()
         path.unlink()
 
-    client.drive(download_attachments(page.attachments, directory, land, client.negotiator.backoff, flag=True))
-    assert not list(directory.iterdir())
+    client.drive(download_attachments(page.attachments, open_file, receive, client.negotiator.backoff, flag=True))
+    assert not [file for file in directory.iterdir() if file.stat().st_size]
     return files
 
 

@@ -30,7 +30,7 @@ def blob(body: bytes) -> bytes | None:
     """Read a payload that comes from blob storage."""
     found: list[Raw] = []
     run = Run(id="r", project=SHOP, start_time=None, tags=[])  # type: ignore[arg-type]  # it does not matter here
-    json_blob(run, "inputs", "link", found.append).take(Response(200, {}, body))
+    json_blob(run, "inputs", "link", found.append).accept(Response(200, {}, body))
     return bytes(found[0])
 
 
@@ -159,7 +159,7 @@ def test_a_text_is_as_it_was(body: bytes, text: str) -> None:
     """An error in blob storage is a JSON string, or the text itself; never Python's way to print something."""
     found: list[str] = []
     run = Run(id="r", project=SHOP, start_time=None, tags=[])  # type: ignore[arg-type]  # it does not matter here
-    text_blob(run, "error", "link", found.append).take(Response(200, {}, body))
+    text_blob(run, "error", "link", found.append).accept(Response(200, {}, body))
     assert found == [text]
 
 

@@ -37,7 +37,7 @@ def langsmith() -> Iterator[LangSmithStandIn]:
 @pytest.fixture
 def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """What was logged about versions; what was announced before is announced again."""
-    monkeypatch.setattr(client, "_ANNOUNCED", set())
+    monkeypatch.setattr(client, "_WARNED", set())
     lines: list[str] = []
     handler = logging.Handler()
     handler.emit = lambda record: lines.append(record.getMessage())  # type: ignore[method-assign]

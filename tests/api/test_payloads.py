@@ -138,7 +138,7 @@ def test_what_cannot_be_had_fails_or_is_flagged(
     assert [run.missing_payloads for run in runs].count([]) == 20
     assert all((run.outputs is None) == bool(run.missing_payloads) for run in runs)
     assert all(run.inputs and run.metadata and run.error for run in runs)
-    assert "10 payloads or attachments cannot be had and are flagged" in caplog.text
+    assert "10 payloads or attachments are missing and are flagged" in caplog.text
     assert "The first: " in caplog.text
     assert "signed" not in caplog.text + str(caught.value)
 

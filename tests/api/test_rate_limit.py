@@ -14,8 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_langsmith.api.rate_limit import BUDGETS, PERIOD, QueuedRequest, RateLimiter, rate_limiter_for, v1_tier
+from airflow_langsmith.api.rate_limit import BUDGETS, QueuedRequest, RateLimiter, RateLimitPolicy, rate_limiter_for
+from airflow_langsmith.api.v1 import v1_tier
 
+PERIOD = RateLimitPolicy().period_seconds
 NOW = datetime(2026, 11, 22, tzinfo=UTC)
 simulation = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "simulation.py")))
 SERVERS = pytest.mark.parametrize("server", ["fixed", "sliding", "token"])

@@ -1,4 +1,4 @@
-"""The wire: how much of an answer is taken, where it goes, who gets the key, and what is logged of addresses."""
+"""The network: how much of an answer is taken, where it goes, who gets the key, and what is logged of addresses."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
+from typing import Any, BinaryIO
 
 import pytest
 import zstandard
@@ -27,7 +27,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from airflow_langsmith.api.bodies import LARGEST_ERROR
+from airflow_langsmith.api.bodies import MAX_ERROR_BYTES
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.deadlines import MIN_BYTES_PER_SECOND, Deadline
 from airflow_langsmith.api.flow import MAX_ANSWER_BYTES, Answer, Request, Response
@@ -74,33 +74,45 @@ def awaiting(settings: Settings, request: Request) -> Answer:
 def send(request: pytest.FixtureRequest) -> Send:
     """Ask one question, of a server that is the API's own host unless told otherwise."""
 
-    def ask(url: str, api_url: str = "http://127.0.0.1:1", timeout: float = 120.0, **given: Any) -> Answer:
+    def ask(
+        url: str, api_url: str = "http://127.0.0.1:1", timeout: float = 120.0, into: Path | None = None, **given: Any
+    ) -> Answer:
         settings = Settings(api_url=api_url, api_key="the-key", timeout=timeout)
-        answer: Answer = request.param(settings, Request("GET", url, **given))
+
+        def open_file() -> BinaryIO:
+            assert into is not None
+            return into.open("wb")
+
+        answer: Answer = request.param(settings, Request("GET", url, open_file=open_file if into else None, **given))
         return answer
 
     return ask
+
+
+def is_empty(file: Path) -> bool:
+    """Whether nothing of a body is left on the disk."""
+    return not file.exists() or file.stat().st_size == 0
 
 
 def test_a_download_stops_once_it_is_too_large(send: Send, storage: Any, tmp_path: Path) -> None:
     """A body over its cap is an error, and what is beyond is never read: the server is hung up on."""
     link = storage.put("/endless", None)
     for into in (None, tmp_path / "file"):
-        error = send(link, shown="blob storage", about="a thing", largest=CAP, into=into)
+        error = send(link, display_path="blob storage", about="a thing", max_bytes=CAP, into=into)
         assert isinstance(error, LargePayloadError)
         assert "GET blob storage [a thing] is over 0.954 MB" in str(error)
         assert not error.retriable
         assert storage.hung_up.acquire(timeout=10)
-    assert list(tmp_path.iterdir()) == []
+    assert is_empty(tmp_path / "file")
     assert storage.sent < 40 * CAP  # what the sockets' buffers took
 
 
 def test_a_cap_is_to_the_byte(send: Send, storage: Any) -> None:
     """A body of exactly the cap is taken whole; one byte more is too much."""
-    whole = send(storage.put("/whole", b"x" * CAP), largest=CAP)
+    whole = send(storage.put("/whole", b"x" * CAP), max_bytes=CAP)
     assert isinstance(whole, Response)
     assert whole.body == b"x" * CAP
-    assert isinstance(send(storage.put("/more", b"x" * (CAP + 1)), largest=CAP), LargePayloadError)
+    assert isinstance(send(storage.put("/more", b"x" * (CAP + 1)), max_bytes=CAP), LargePayloadError)
     assert isinstance(send(storage.put("/more", b"x" * (CAP + 1))), Response)
 
 
@@ -111,13 +123,13 @@ def test_every_answer_has_a_cap(send: Send, storage: Any) -> None:
     assert storage.hung_up.acquire(timeout=10)
 
 
-@pytest.mark.parametrize("body", [b"x" * (2 * LARGEST_ERROR), gzip.compress(b"x" * (2 * LARGEST_ERROR)), None])
+@pytest.mark.parametrize("body", [b"x" * (2 * MAX_ERROR_BYTES), gzip.compress(b"x" * (2 * MAX_ERROR_BYTES)), None])
 def test_the_beginning_of_an_error_is_enough(send: Send, storage: Any, body: bytes | None) -> None:
     """An answer that is no success stays what it is, however large: a 503 of a gigabyte is still a 503."""
     packing = {"content_encoding": "gzip"} if body and body[0] != ord("x") else {}
     answer = send(storage.put("/error", body, 503, **packing))
     assert isinstance(answer, Response)
-    assert (answer.status, len(answer.body)) == (503, LARGEST_ERROR)
+    assert (answer.status, len(answer.body)) == (503, MAX_ERROR_BYTES)
 
 
 def zstd(body: bytes) -> bytes:
@@ -138,16 +150,16 @@ def test_a_cap_is_on_what_comes_out_of_compression(
     """A compressed body arrives decompressed, in memory and in a file, and its cap is on that, to the byte."""
     small = pack(b"x" * CAP)
     link = storage.put("/small", small, content_encoding=encoding)
-    in_memory, in_file = send(link, largest=CAP), send(link, largest=CAP, into=tmp_path / "file")
+    in_memory, in_file = send(link, max_bytes=CAP), send(link, max_bytes=CAP, into=tmp_path / "file")
     assert isinstance(in_memory, Response)
     assert isinstance(in_file, Response)
     assert len(small) < CAP / 100
     assert in_memory.body == (tmp_path / "file").read_bytes() == b"x" * CAP
     assert in_file.body == b""
     larger = storage.put("/larger", pack(b"x" * (CAP + 1)), content_encoding=encoding)
-    assert isinstance(send(larger, largest=CAP), LargePayloadError)
-    assert isinstance(send(larger, largest=CAP, into=tmp_path / "other"), LargePayloadError)
-    assert not (tmp_path / "other").exists()
+    assert isinstance(send(larger, max_bytes=CAP), LargePayloadError)
+    assert isinstance(send(larger, max_bytes=CAP, into=tmp_path / "other"), LargePayloadError)
+    assert is_empty(tmp_path / "other")
 
 
 @PACKINGS
@@ -159,7 +171,7 @@ def test_what_unpacks_without_end_takes_no_memory(
     link = storage.put("/bomb", pack(bytes(400 * CAP)), content_encoding=encoding)
     tracemalloc.start()
     try:
-        error = send(link, largest=CAP, into=tmp_path / "file" if in_file else None)
+        error = send(link, max_bytes=CAP, into=tmp_path / "file" if in_file else None)
         assert isinstance(error, LargePayloadError)
         assert tracemalloc.get_traced_memory()[1] < 80 * CAP
     finally:
@@ -176,8 +188,8 @@ def test_a_compressed_body_is_whole_or_an_error(
     def sent(body: bytes) -> Answer:
         link = storage.put("/body", body, content_encoding=encoding)
         answers = [send(link), send(link, into=tmp_path / "file")]
-        assert isinstance(answers[0], Response) == isinstance(answers[1], Response) == (tmp_path / "file").exists()
-        (tmp_path / "file").unlink(missing_ok=True)
+        assert isinstance(answers[0], Response) == isinstance(answers[1], Response)
+        assert isinstance(answers[1], Response) or is_empty(tmp_path / "file")
         return answers[0]
 
     for body, text in {one: b"one" * 1000, one + other: b"one" * 1000 + b"other" * 1000, b"": b""}.items():
@@ -198,7 +210,7 @@ def test_a_packing_that_was_not_asked_for_is_an_error(send: Send, storage: Any) 
     """A body packed in an unknown way never passes for what is in it."""
     error = send(storage.put("/odd", zlib.compress(b"{}"), content_encoding="deflate"))
     assert isinstance(error, TransportError)
-    assert "it is not packed as zstd, gzip, which was asked for" in " ".join(str(error).split())
+    assert "it is not compressed as zstd, gzip, which was asked for" in " ".join(str(error).split())
 
 
 def test_an_answer_that_drips_comes_to_an_end(send: Send, langsmith: LangSmithStandIn) -> None:
@@ -221,19 +233,19 @@ def test_an_answer_that_comes_slowly_comes() -> None:
     assert deadline.left < 61.1
 
 
-def test_a_file_is_there_only_if_it_is_whole(send: Send, langsmith: LangSmithStandIn, tmp_path: Path) -> None:
-    """What breaks off on its way into a file leaves none, nor does an answer that is an error."""
+def test_a_file_has_a_whole_body_or_nothing(send: Send, langsmith: LangSmithStandIn, tmp_path: Path) -> None:
+    """A body that breaks off on its way into a file leaves it empty, and an answer that is an error is not in it."""
     run = langsmith.add_run(project="shop", start_time="2026-03-01T00:00:00Z", inputs={"q": "x" * 5000})
     langsmith.offload(run, "inputs")
     path, file = f"/storage/{run}/inputs?signed=x", tmp_path / "file"
     langsmith.misbehave("truncate", path="/inputs")
     assert isinstance(send(path, langsmith.url, into=file), TransportError)
-    assert not file.exists()
+    assert is_empty(file)
     langsmith.misbehave("status", status=404, path="/inputs", body="gone")
     gone = send(path, langsmith.url, into=file)
     assert isinstance(gone, Response)
     assert (gone.status, gone.body) == (404, b"gone")
-    assert not file.exists()
+    assert is_empty(file)
     assert isinstance(send(path, langsmith.url, into=file), Response)
     assert file.read_bytes() == b'{"q":"' + b"x" * 5000 + b'"}'
 
@@ -243,7 +255,7 @@ def test_a_file_takes_no_memory(send: Send, storage: Any, tmp_path: Path) -> Non
     link = storage.put("/endless", None)
     tracemalloc.start()
     try:
-        assert isinstance(send(link, largest=50 * CAP, into=tmp_path / "file"), LargePayloadError)
+        assert isinstance(send(link, max_bytes=50 * CAP, into=tmp_path / "file"), LargePayloadError)
         assert tracemalloc.get_traced_memory()[1] < 10 * CAP
     finally:
         tracemalloc.stop()
@@ -269,13 +281,13 @@ def test_a_secret_address_is_in_no_log_and_no_error(send: Send, storage: Any, ca
     for name in ("httpx", "httpcore"):
         caplog.set_level(logging.DEBUG, logger=name)
     link = storage.put("/blob", b"1")
-    send(link, shown="blob storage")
+    send(link, display_path="blob storage")
     assert "/blob" not in caplog.text
     assert "secret" not in caplog.text
     send(link)
     assert link in caplog.text
     for broken in ("http://127.0.0.1:secret/", "http://\tsecret"):
-        error = send(broken, shown="blob storage")
+        error = send(broken, display_path="blob storage")
         assert isinstance(error, ConfigurationError)
         assert "secret" not in str(error)
 

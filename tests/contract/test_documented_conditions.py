@@ -71,4 +71,5 @@ def test_measures_and_limits() -> None:
         for name, arguments in re.findall(r"`(\w+)\((.*?)\)`", first_cells)
     }
     assert defined == {name: kind.arguments for name, kind in KINDS.items()}
-    assert f"A condition has {MAX_CHARACTERS} characters and {MAX_DEPTH} brackets" in " ".join(PAGE.split())
+    limits = f"A condition has at most {MAX_CHARACTERS} characters, and brackets are nested at most {MAX_DEPTH} deep"
+    assert limits in " ".join(PAGE.split())

@@ -1,4 +1,4 @@
-"""README and ``docs`` say what is so: their tables, their commands and their links are tested."""
+"""The tables, commands and links of README and ``docs`` are correct."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ TABLES = runpy.run_path(str(ROOT / "scripts" / "tables.py"))
 
 def first_cells(page: str, *headings: str) -> list[str]:
     """Return the names in the first cells of the tables of arguments, fields or methods under these headings."""
-    found: list[str] = []
+    names: list[str] = []
     for heading in headings:
         _, _, rest = f"\n{PAGES[page].text}".partition(f"\n{heading}\n")
         section = re.split(r"^## ", rest, maxsplit=1, flags=re.MULTILINE)[0]
         tables = re.findall(r"^\| (?:argument|field|method) \|.*\n\|[-|]+\|\n((?:\|.*\n)+)", section, re.MULTILINE)
         for row in "".join(tables).splitlines():
-            found += re.findall(r"\w+", row.split("|")[1])
-    return found
+            names += re.findall(r"\w+", row.split("|")[1])
+    return names
 
 
 def paths_of(navigation: Any) -> Iterator[str]:
@@ -66,7 +66,7 @@ def test_readme_is_short() -> None:
 
 
 def test_every_link_leads_somewhere() -> None:
-    """Each link of a page to a file of the repository finds the file, and the heading in it."""
+    """Each link to a file of the repository has a target: the file, and the heading in it."""
     broken = [
         (page.path, path, anchor)
         for page in PAGES.values()
@@ -77,7 +77,7 @@ def test_every_link_leads_somewhere() -> None:
 
 
 def test_every_page_is_reachable() -> None:
-    """From README links lead to every page."""
+    """Links lead from README to every page."""
     reached: set[str] = set()
     next_pages = {"README.md"}
     while next_pages:
@@ -94,7 +94,7 @@ def test_the_site_has_every_page() -> None:
 
 
 def test_the_tables_are_those_of_the_code() -> None:
-    """Tables of columns and errors are what the code says (``python scripts/tables.py`` writes them), each once."""
+    """Each generated table is on one page, as ``python scripts/tables.py`` writes it."""
     pages = [page for name, page in PAGES.items() if name.startswith("docs/")]
     assert [page.path for page in pages if TABLES["with_tables"](page.text) != page.text] == []
     marks = [mark for page in pages for mark in re.findall(r"<!-- (.+) -->", page.text) if mark != "end"]
@@ -102,7 +102,7 @@ def test_the_tables_are_those_of_the_code() -> None:
 
 
 def arguments() -> Iterator[Any]:
-    """Give each table of arguments: its page and headings, and what it has to list."""
+    """Yield each table of arguments: its page, its headings, and the names that it has to list."""
     shared = ("## Which runs", "## Which window")
     yield pytest.param("docs/reference/operators.md", shared, SHARED, id="shared")
     for page, kinds in (("docs/reference/operators.md", OPERATORS), ("docs/reference/sensors.md", SENSORS)):
@@ -137,12 +137,12 @@ def test_the_commands_exist() -> None:
 def test_the_paths_find_something_in_the_sample(
     langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient], tmp_path: Path
 ) -> None:
-    """Every path that the pages flatten or redact is in the package's own sample; columns are named as they say."""
+    """Each path that a page flattens or redacts exists in the sample data, and columns have the documented names."""
     langsmith.load_sample(start=START, days=1, traces_per_day=30)
     client, chosen = client_of(langsmith), view_of("runs")
     query = RunQuery(project=client.project(PROJECT), start=START, end=START + DAY, fields=chosen.fields)
     text = "\n".join(page.text for page in PAGES.values())
-    lists = [ast.literal_eval(found) for found in re.findall(r"flatten=(\[.*?\"\])", text)]
+    lists = [ast.literal_eval(paths) for paths in re.findall(r"flatten=(\[.*?\"\])", text)]
     table = dict(re.findall(r"\| `([a-z]+\.[^`]+)` \| `([a-z]+__[^`]+)` \|", text))
     assert len(lists) >= 2
     assert len(table) >= 4
@@ -165,8 +165,8 @@ def test_the_paths_find_something_in_the_sample(
     assert [column.name for column in named] == list(table.values())
 
 
-def test_the_first_dag_is_one(tmp_path: Path, parse_dags: ParseDags) -> None:
-    """The DAG on README's first screen is one for Airflow as it stands, and has twelve lines."""
+def test_airflow_parses_the_first_dag(tmp_path: Path, parse_dags: ParseDags) -> None:
+    """Airflow parses the DAG on README's first screen, which has at most twelve lines."""
     first = README.snippets("python")[0].text
     (tmp_path / "readme.py").write_text(first)
     bag = parse_dags(tmp_path)
@@ -175,8 +175,8 @@ def test_the_first_dag_is_one(tmp_path: Path, parse_dags: ParseDags) -> None:
     assert len([line for line in first.splitlines() if line]) <= 12
 
 
-def test_the_example_dags_are_some(parse_dags: ParseDags) -> None:
-    """Every file in ``example_dags`` holds a DAG for Airflow as it stands, that says what it does."""
+def test_airflow_parses_the_example_dags(parse_dags: ParseDags) -> None:
+    """Airflow parses a DAG in each file of ``example_dags``, and the DAG says what it does."""
     folder = ROOT / "example_dags"
     bag = parse_dags(folder)
     assert not bag.import_errors

@@ -1,4 +1,4 @@
-"""What the pages show, works: each Python snippet runs, and each command is one that exists."""
+"""Each Python snippet of the pages runs, and each command exists."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from tests.documentation import PAGES, ROOT, Page
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DAY = datetime(2026, 11, 1, tzinfo=UTC)
 DAYS_FOLDER = "langsmith/runs/project=shop/date=2026-11-01"
-# Its snippet has names that are for our tests alone: test_documented_conditions.py evaluates it.
+# test_documented_conditions.py evaluates it: its snippet has names that only our tests have.
 OWN_TEST = {"docs/reference/conditions.md"}
 
 
@@ -39,7 +39,7 @@ def pages_with(language: str) -> list[Any]:
 
 @pytest.fixture
 def lake(langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient], tmp_path: Path) -> Path:
-    """The lake of the pages: the project shop has a day of runs, which has landed."""
+    """Return the lake of the pages, with a day of runs of the project shop."""
     for number in range(3):
         langsmith.add_run(project="shop", name=f"turn {number}", start_time=DAY + timedelta(hours=number))
     client, view = client_of(langsmith), view_of("runs")
@@ -50,21 +50,21 @@ def lake(langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient],
 
 
 def runnable(code: str, lake: Path) -> str:
-    """Put the lake of the tests in place of those that the pages name."""
+    """Replace the lakes of the pages with the lake of the test."""
     for uri in ("s3://aws_default@lake", "s3://lake", "file:///tmp/lake"):
         code = code.replace(uri, f"file://{lake}")
     return code.replace("/tmp/lake", str(lake))
 
 
 def test_every_language_has_a_check() -> None:
-    """A snippet is Python, a command or SQL, which these tests run, or what lands, a message or a grammar."""
+    """A snippet is Python, a command or SQL, which these tests check, or a listing, a message or a grammar."""
     languages = {snippet.language for page in PAGES.values() for snippet in page.snippets()}
     assert languages <= {"python", "bash", "sql", "", "ebnf"}
 
 
 @pytest.mark.parametrize("page", pages_with("python"))
 def test_python_runs(page: Page, lake: Path, langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The Python of a page runs from its first line to its last, in a DAG file."""
+    """The Python of a page runs from its first line to its last, within a DAG."""
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection())
     names: dict[str, Any] = {"__name__": "page"}
     for snippet in page.snippets("python"):
@@ -77,7 +77,7 @@ def test_python_runs(page: Page, lake: Path, langsmith: LangSmithStandIn, monkey
 
 @pytest.mark.parametrize("page", pages_with("sql"))
 def test_sql_runs(page: Page, lake: Path) -> None:
-    """The SQL of a page runs in DuckDB, with what landed in place of ``$parts``."""
+    """The SQL of a page runs in DuckDB, with the parts of an export as ``$parts``."""
     folder = lake / DAYS_FOLDER
     parts = [str(folder / file.name) for file in read_manifest(f"file://{folder}").files]
     with duckdb.connect() as database:
@@ -87,7 +87,7 @@ def test_sql_runs(page: Page, lake: Path) -> None:
 
 
 def check_pip(words: list[str]) -> None:
-    """What pip installs is a requirement; of ours, the extras are there."""
+    """Check that pip installs valid requirements, and that our extras exist."""
     assert words[1] == "install"
     options = {"--constraint": 1, "--upgrade": 0}
     rest = iter(words[2:])
@@ -100,13 +100,13 @@ def check_pip(words: list[str]) -> None:
 
 
 def check_make(words: list[str]) -> None:
-    """What is made is a target."""
+    """Check that the Makefile has the target."""
     targets = re.findall(r"^(\w+):", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert {word for word in words[1:] if "=" not in word} <= set(targets)
 
 
 def check_export(words: list[str]) -> None:
-    """What is exported is a connection that the hook takes."""
+    """Check that the hook accepts the exported connection."""
     name, _, value = words[1].partition("=")
     assert name == "AIRFLOW_CONN_LANGSMITH_DEFAULT"
     with pytest.MonkeyPatch.context() as environment:
@@ -116,14 +116,14 @@ def check_export(words: list[str]) -> None:
 
 
 def check_airflow(words: list[str]) -> None:
-    """Airflow knows the command and its options."""
-    from airflow.cli.cli_parser import get_parser  # noqa: PLC0415  # a second, and not for every test
+    """Check that Airflow has the command and its options."""
+    from airflow.cli.cli_parser import get_parser  # noqa: PLC0415  # takes a second, and few tests need it
 
     get_parser().parse_args(words[1:])
 
 
 def check_python(words: list[str]) -> None:
-    """The script is there."""
+    """Check that the script exists."""
     assert (ROOT / words[1]).is_file()
 
 
@@ -138,7 +138,7 @@ CHECKS = {
 
 @pytest.mark.parametrize("page", pages_with("bash"))
 def test_commands_exist(page: Page) -> None:
-    """Each command of a page is known, with its options."""
+    """Each command of a page exists, with its options."""
     for snippet in page.snippets("bash"):
         for line in snippet.text.splitlines():
             words = shlex.split(line, comments=True)

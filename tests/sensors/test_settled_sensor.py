@@ -57,7 +57,7 @@ def test_one_look_after_the_other(
     """Runs that are pending or come late are waited for; those that hang for too long are given up, and named."""
     client = client_of(langsmith, version)
     selection = Selection(project="shop", start=START, end=START + DAY, closes=START + DAY + HOUR)
-    watch = SettledWatch(selection, quiet_for=10 * MINUTE, pending_timeout=3 * DAY, clock=clock)
+    watch = SettledWatch(selection=selection, quiet_for=600.0, pending_timeout=3 * 86400.0, clock=clock)
     hangs = langsmith.add_run(project="shop", start_time=START, name="hangs")
     slow = langsmith.add_run(project="shop", start_time=START + 23 * HOUR, name="slow")
 
@@ -99,7 +99,7 @@ def test_what_a_look_costs(
     client = client_of(langsmith, version)
     client.api_version()
     selection = Selection(project="shop", start=START, end=START + DAY, closes=START + DAY)
-    watch = SettledWatch(selection, quiet_for=timedelta(0), pending_timeout=None)
+    watch = SettledWatch(selection=selection, quiet_for=0.0)
     before = client.requests
     for expected in (4, 7):
         assert client.drive(watch.look(client.negotiator)).state == "met"

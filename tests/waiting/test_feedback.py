@@ -17,6 +17,7 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.waiting import FeedbackWatch, Selection, parse
+from airflow_langsmith.waiting.condition import measures
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -56,7 +57,7 @@ def langsmith() -> Iterator[LangSmithStandIn]:
 
 def measured(measure: str, runs: list[list[dict[str, Any]]]) -> float | None:
     """Count the pieces of feedback by hand."""
-    (wanted,) = parse(f"{measure} >= 0.5").measures
+    (wanted,) = measures(parse(f"{measure} >= 0.5"))
     pieces = [[piece for piece in run if piece["key"] == wanted.key] for run in runs]
     everything = [piece for run in pieces for piece in run]
     given = [float(piece["score"]) for piece in everything if "score" in piece]
@@ -82,9 +83,9 @@ def measured(measure: str, runs: list[list[dict[str, Any]]]) -> float | None:
 
 
 @settings(max_examples=25, deadline=None)
-@given(runs=RUNS, measures=st.lists(st.sampled_from(MEASURES), min_size=1, max_size=4, unique=True))
+@given(runs=RUNS, texts=st.lists(st.sampled_from(MEASURES), min_size=1, max_size=4, unique=True))
 def test_figures_are_those_of_the_pieces(
-    langsmith: LangSmithStandIn, runs: list[list[dict[str, Any]]], measures: list[str]
+    langsmith: LangSmithStandIn, runs: list[list[dict[str, Any]]], texts: list[str]
 ) -> None:
     """Whatever people said, with scores, labels, objects or NaN, v1 and v2 give the figures of its pieces."""
     project = str(uuid4())
@@ -93,11 +94,11 @@ def test_figures_are_those_of_the_pieces(
         for piece in pieces:
             langsmith.add_feedback(run, **piece)
     selection = Selection(project=project, start=START, end=START + DAY, closes=START + DAY)
-    condition = " and ".join(f"{measure} > 0.3" for measure in measures)
-    expected = {str(parse(f"{measure} >= 0.5").measures[0]): measured(measure, runs) for measure in measures}
+    condition = " and ".join(f"{measure} > 0.3" for measure in texts)
+    expected = {str(measures(parse(f"{measure} >= 0.5"))[0]): measured(measure, runs) for measure in texts}
     for version in ("v1", "v2"):
         server: Any = {"api_url": langsmith.url, "api_key": langsmith.api_key, "api_version": version}
-        watch = FeedbackWatch(selection, condition=parse(condition))
+        watch = FeedbackWatch(selection=selection, condition=condition)
         with LangSmithClient(Settings(**server, requests_per_10s=100_000)) as client:
             found = client.drive(watch.look(client.negotiator)).figures["figures"]
             assert found == pytest.approx(expected), version
@@ -110,8 +111,8 @@ def test_each_look_sees_what_was_given_changed_or_taken_back(langsmith: LangSmit
     runs = [langsmith.add_run(project=project, start_time=START, end_time=START) for _ in range(2)]
     first = langsmith.add_feedback(runs[0], score=1, created_at=START.isoformat(), modified_at=START.isoformat())
     watch = FeedbackWatch(
-        Selection(project=project, start=START, end=START + DAY, closes=START + DAY),
-        condition=parse("coverage(user_score) == 1 and min(user_score) == 1"),
+        selection=Selection(project=project, start=START, end=START + DAY, closes=START + DAY),
+        condition="coverage(user_score) == 1 and min(user_score) == 1",
     )
     server: Any = {"api_url": langsmith.url, "api_key": langsmith.api_key, "api_version": version}
     with LangSmithClient(Settings(**server, requests_per_10s=100_000)) as client:

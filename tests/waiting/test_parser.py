@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.waiting import parse
+from airflow_langsmith.waiting.condition import measures
 from airflow_langsmith.waiting.parser import MAX_CHARACTERS, MAX_DEPTH
 from tests.wording import says, words
 
@@ -55,19 +56,9 @@ def test_a_condition_has_one_text(written: str, canonical: str) -> None:
     assert hash(parse(canonical)) == hash(condition)
 
 
-def test_a_condition_names_its_keys() -> None:
-    """It names its keys, and those whose pieces of feedback it counts."""
-    condition = parse("coverage(a) > 0.5 and avg(b) > 1 and (min(c) > 1 or share(a, 'x') > 0.5) and count('d e') > 1")
-    assert condition.keys == {"a", "b", "c", "d e"}
-    assert condition.counted_keys == {"a", "d e"}
-    only_total = parse("total() > 1")
-    assert (only_total.keys, only_total.counted_keys) == (frozenset(), frozenset())
-
-
 def test_a_condition_travels() -> None:
-    """It pickles, before and after its measures are read."""
+    """It pickles."""
     condition = parse("coverage(a) > 0.5 and avg(b) > 1")
-    assert len(condition.measures) == 2
     assert pickle.loads(pickle.dumps(condition)) == condition
 
 
@@ -269,7 +260,7 @@ def test_depth_and_length_have_limits() -> None:
     with pytest.raises(ConfigurationError, match=rf"nested deeper than {MAX_DEPTH} brackets\n  …\(+avg.*…\n +\^\n"):
         parse("(" * (MAX_DEPTH + 1) + "avg(x) > 1" + ")" * (MAX_DEPTH + 1))
     text = "avg(x) > 1" + " and avg(x) > 1" * ((MAX_CHARACTERS - 10) // 15)
-    assert len(parse(text.ljust(MAX_CHARACTERS)).measures) == 1
+    assert len(measures(parse(text.ljust(MAX_CHARACTERS)))) == 1
     with pytest.raises(
         ConfigurationError,
         match=says(f"{MAX_CHARACTERS + 1} characters, of {MAX_CHARACTERS} at most.*retry will not help"),
@@ -279,4 +270,4 @@ def test_depth_and_length_have_limits() -> None:
 
 def test_side_by_side_brackets_are_not_deep() -> None:
     """Brackets that are closed do not count as depth."""
-    assert len(parse(" or ".join(f"(avg(x{n}) > 1)" for n in range(MAX_DEPTH * 2))).keys) == MAX_DEPTH * 2
+    assert len(measures(parse(" or ".join(f"(avg(x{n}) > 1)" for n in range(MAX_DEPTH * 2))))) == MAX_DEPTH * 2

@@ -15,6 +15,7 @@ from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
 from airflow_langsmith.waiting import Figures, Tally, judge, parse
+from airflow_langsmith.waiting.condition import measures
 
 
 @dataclass(frozen=True)
@@ -179,8 +180,9 @@ def test_a_canonical_text_reads_back(tree: Tree) -> None:
     condition = parse(written(tree))
     assert parse(str(condition)) == condition
     assert str(parse(str(condition))) == str(condition)
-    assert condition.keys == {figure.key for figure in leaves(tree)} - {""}
-    assert condition.counted_keys == {figure.key for figure in leaves(tree) if figure.name in ("count", "share")}
+    assert {(measure.name, measure.key) for measure in measures(condition)} == {
+        (figure.name, figure.key) for figure in leaves(tree)
+    }
 
 
 @given(
