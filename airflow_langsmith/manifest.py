@@ -9,9 +9,10 @@ from typing import Any
 import msgspec
 
 from airflow_langsmith.errors import BrokenManifestError, ManifestError
-from airflow_langsmith.export.storage import StoragePath, path_at, store_at
+from airflow_langsmith.export.destination import StoragePath, path_at
+from airflow_langsmith.export.layout import MANIFEST
+from airflow_langsmith.export.storage import Store
 
-NAME = "_manifest.json"
 SCHEMA_VERSION = 2  # of the manifest, the columns and the layout together; a breaking change counts up
 
 
@@ -88,28 +89,29 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode(manifest: Manifest) -> bytes:
-    """Write it for people, too."""
+    """Return a manifest as JSON that people can read, too."""
     return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
 
 
-def decode(content: bytes, about: str) -> Manifest:
+def decode(content: bytes, place: str) -> Manifest:
     """
-    Read it.
+    Return the manifest that was encoded.
 
-    :raises BrokenManifestError: where it is none.
-    :raises ManifestError: where it is of a version yet to come.
+    :raises BrokenManifestError: if it is none.
+    :raises ManifestError: if a later version of this package wrote it.
     """
     try:
         version = msgspec.json.decode(content, type=_Version).schema_version
         if version > SCHEMA_VERSION:
             raise ManifestError(
-                f"The manifest at {about} has schema version {version}, this package knows {SCHEMA_VERSION}. "
+                f"The manifest at {place} has schema version {version}, this package knows {SCHEMA_VERSION}. "
                 "Upgrade airflow-provider-langsmith to read or replace it."
             )
         return msgspec.json.decode(content, type=Manifest)
     except msgspec.DecodeError as error:
         raise BrokenManifestError(
-            f"The {NAME} at {about} is no manifest of this package: {error}. Exporting the window again replaces it."
+            f"The {MANIFEST} at {place} is no manifest of this package: {error}. "
+            "Exporting the window again replaces it."
         ) from error
 
 
@@ -119,16 +121,16 @@ def read_manifest(uri: str | StoragePath | Mapping[str, Any]) -> Manifest:
 
     :param uri: The manifest, or what an operator returned, or the partition it lies in; Airflow's connections apply
         (``s3://conn_id@bucket/...``).
-    :raises ManifestError: where there is none.
+    :raises ManifestError: if there is none.
     """
     path = path_at(uri.get("manifest", "") if isinstance(uri, Mapping) else uri)
-    if path.name == NAME:
+    if path.name == MANIFEST:
         path = path.parent
-    content = store_at(path).read(NAME)
+    content = Store(path).read(MANIFEST)
     if content is None:
         raise ManifestError(
-            f"There is no {NAME} at {path}: nothing was published there, or not yet. Run the export first, or take the "
-            "URI that it returns."
+            f"There is no {MANIFEST} at {path}: nothing was published there, or not yet. Run the export first, or take "
+            "the URI that it returns."
         )
     return decode(content, str(path))
 

@@ -92,7 +92,8 @@ def export(url: str, name: str, format_: str, count: str) -> None:
     from airflow_langsmith.api.settings import Settings  # noqa: PLC0415
     from airflow_langsmith.export import arrow  # noqa: PLC0415
     from airflow_langsmith.export.encoders import format_of  # noqa: PLC0415
-    from airflow_langsmith.export.run import OutputOptions, export  # noqa: PLC0415
+    from airflow_langsmith.export.export import Export  # noqa: PLC0415
+    from airflow_langsmith.export.options import OutputOptions  # noqa: PLC0415
     from airflow_langsmith.views import view_of  # noqa: PLC0415
 
     assert arrow  # loaded before the start is taken
@@ -102,8 +103,7 @@ def export(url: str, name: str, format_: str, count: str) -> None:
         target = OutputOptions(destination=ObjectStoragePath(f"file://{directory}"), format=format_of(format_))
         query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, fields=view.fields)
         before, began = peak(), time.monotonic()
-        exported = export(client, query, view, target, concurrency=1)
-        assert exported is not None
+        exported = Export(client, query, view, target, concurrency=1).run()
         assert exported.manifest.rows == int(count) // (1 if name == "runs" else 2)
         print(time.monotonic() - began, peak() - before)
 

@@ -28,9 +28,10 @@ def ours(version: Any, format_: str, compression: str | None = None) -> Way:
     from airflow_langsmith.api.client import LangSmithClient  # noqa: PLC0415  # each way its own imports
     from airflow_langsmith.api.query import RunQuery  # noqa: PLC0415  # each way its own imports
     from airflow_langsmith.api.settings import Settings  # noqa: PLC0415  # each way its own imports
+    from airflow_langsmith.export.destination import path_at  # noqa: PLC0415
     from airflow_langsmith.export.encoders import format_of  # noqa: PLC0415
-    from airflow_langsmith.export.run import OutputOptions, export  # noqa: PLC0415
-    from airflow_langsmith.export.storage import path_at  # noqa: PLC0415
+    from airflow_langsmith.export.export import Export  # noqa: PLC0415
+    from airflow_langsmith.export.options import OutputOptions  # noqa: PLC0415
     from airflow_langsmith.views import view_of  # noqa: PLC0415
 
     target, view = format_of(format_, compression), view_of("runs")
@@ -47,8 +48,7 @@ def ours(version: Any, format_: str, compression: str | None = None) -> Way:
         window = end(job["runs"] // BLOCK)
         query = RunQuery(project=client.project("shop"), start=START, end=window, fields=view.fields)
         place = OutputOptions(destination=path_at(f"file://{directory}"), format=target)
-        exported = export(client, query, view, place, concurrency=job.get("concurrency"))
-        assert exported is not None
+        exported = Export(client, query, view, place, concurrency=job.get("concurrency")).run()
         assert exported.manifest.rows == job["runs"], exported.manifest.rows
 
     return run

@@ -30,7 +30,7 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.rate_limit import RateLimiter
 from airflow_langsmith.api.records import Project
 from airflow_langsmith.api.settings import Settings
-from airflow_langsmith.export.cursor_limit import MOST, CursorLimit, cursors_wanted, parts_of
+from airflow_langsmith.export.cursor_limit import CursorLimit, ParallelReadPolicy
 
 T = TypeVar("T")
 
@@ -41,6 +41,7 @@ REFUSAL = 0.1  # seconds a 429 takes
 ENOUGH = 0.95  # of the fastest that there is
 TICK = 0.01  # seconds until a cursor that waits looks again
 CURSORS = 8
+MOST = ParallelReadPolicy().max_cursors
 Process = Iterator[float]
 
 
@@ -202,7 +203,9 @@ class World:
         for _ in range(cursors):
             self.clock.start(cursor(), delay)
 
-    def read(self, times: Iterable[datetime], page_size: int, most: int = MOST) -> list[Pagination]:
+    def read(
+        self, times: Iterable[datetime], page_size: int, most: int = ParallelReadPolicy().max_cursors
+    ) -> list[Pagination]:
         """Begin to read the runs of a day, with as many cursors as are worth it; their walks come in the list."""
         self.answer = Runs(times).page
         query = RunQuery(project=SHOP, start=DAY, end=DAY + timedelta(days=1), fields=("id",), page_size=page_size)
@@ -222,10 +225,10 @@ class World:
                 changes = self.limit.changes
                 yield from self.drive(walk.next_page(), seconds=seconds)
                 left = seconds[-1] * sum(other.pages_left for other in walks)
-                wanted = cursors_wanted(self.pacer.useful_concurrency, left, most, is_start=not self.limit.changes)
+                wanted = self.limit.wanted(self.pacer.useful_concurrency, left, most)
                 self.limit.add_page(seconds[-1], changes, len(reading()), wanted)
                 others = [other.pages_left for other in walks if other is not walk and not other.done]
-                parts = parts_of(walk.pages_left, others, min(wanted, self.limit.cursors))
+                parts = self.limit.shares(walk.pages_left, others, wanted)
                 for older in walk.split_off(parts) if parts > 1 else ():
                     self.clock.start(cursor(older))
 

@@ -42,7 +42,9 @@ from airflow_langsmith.api.client import LangSmithClient  # noqa: E402
 from airflow_langsmith.api.query import RunQuery  # noqa: E402
 from airflow_langsmith.api.settings import Settings  # noqa: E402
 from airflow_langsmith.export.encoders import format_of  # noqa: E402
-from airflow_langsmith.export.run import Exported, OutputOptions, export  # noqa: E402
+from airflow_langsmith.export.export import Export  # noqa: E402
+from airflow_langsmith.export.exported import Exported  # noqa: E402
+from airflow_langsmith.export.options import OutputOptions  # noqa: E402
 from airflow_langsmith.manifest import read_manifest  # noqa: E402
 from airflow_langsmith.testing import LangSmithStandIn  # noqa: E402
 from airflow_langsmith.views import view_of  # noqa: E402
@@ -52,7 +54,7 @@ hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=
 hypothesis.settings.load_profile("patient")
 
 ClientOf = Callable[..., LangSmithClient]
-Export = Callable[..., Exported]
+RunExport = Callable[..., Exported]
 ReadRows = Callable[[str | Path], list[dict[str, Any]]]
 TaskLog = Callable[[], list[tuple[str, str]]]
 
@@ -159,7 +161,7 @@ def client_of() -> Iterator[ClientOf]:
 
 
 @pytest.fixture
-def export_runs(tmp_path: Path) -> Export:
+def export_runs(tmp_path: Path) -> RunExport:
     """Export the runs of a window, as Parquet below the test's own directory."""
 
     def run(
@@ -175,11 +177,8 @@ def export_runs(tmp_path: Path) -> Export:
         view = view_of("runs", columns)
         asked = RunQuery(project=client.project(project), start=start, end=end, fields=view.fields, **(query or {}))
         format_ = format_of(target.pop("format", "parquet"), target.pop("compression", None))
-        exported = export(
-            client, asked, view, OutputOptions(destination=f"file://{tmp_path}", format=format_, **target)
-        )
-        assert exported is not None
-        return exported
+        output = OutputOptions(destination=f"file://{tmp_path}", format=format_, **target)
+        return Export(client, asked, view, output).run()
 
     return run
 

@@ -26,7 +26,7 @@ try:
 except ConfigurationError as error:
     print("TOLD", error)
 """
-OPEN = "from airflow_langsmith.export.storage import path_at; path_at({!r})"
+OPEN = "from airflow_langsmith.export.destination import path_at; path_at({!r})"
 FORMAT = """
 from pathlib import Path
 from airflow_langsmith.export.encoders import format_of

@@ -25,12 +25,12 @@ def at(text: str) -> datetime:
 
 
 def bounds(window: TimeWindow) -> tuple[datetime, datetime]:
-    """Give a window's two ends."""
+    """Return a window's two ends."""
     return window.start, window.end
 
 
 def test_split_if_dst_skips_a_midnight() -> None:
-    """Days after one that begins at one o'clock begin at midnight again."""
+    """After a day that begins at one o'clock, days begin at midnight again."""
     cairo = ZoneInfo("Africa/Cairo")
     whole = TimeWindow(datetime(2026, 4, 22, tzinfo=cairo), datetime(2026, 4, 27, tzinfo=cairo))
     starts = [TimeWindow.of(piece).start.astimezone(cairo).hour for piece in split(whole, "1d", "Africa/Cairo")]
@@ -38,9 +38,7 @@ def test_split_if_dst_skips_a_midnight() -> None:
 
 
 @settings(deadline=None)  # hundreds of pieces, on a machine that is busy
-@example(
-    datetime(2027, 3, 12, 8, tzinfo=UTC), 2 * DAY, timedelta(minutes=10), "America/New_York"
-)  # clocks skip an hour
+@example(datetime(2027, 3, 12, 8, tzinfo=UTC), 2 * DAY, timedelta(minutes=10), "America/New_York")  # DST skips an hour
 @example(datetime(2026, 10, 31, 3, 30, tzinfo=UTC), 2 * DAY, timedelta(minutes=30), "America/New_York")  # or repeat one
 @given(
     start=st.datetimes(datetime(2020, 1, 1), datetime(2030, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
@@ -49,7 +47,7 @@ def test_split_if_dst_skips_a_midnight() -> None:
     zone=st.sampled_from(["UTC", "America/New_York", "Australia/Lord_Howe"]),
 )
 def test_split_covers_a_window_once(start: datetime, length: timedelta, every: timedelta, zone: str) -> None:
-    """The pieces of a window lie edge to edge from its start to its end."""
+    """The parts of a window are adjacent, from its start to its end."""
     whole = TimeWindow(start, start + length)
     pieces = [TimeWindow.of(piece) for piece in split(whole, every, zone)]
     assert (pieces[0].start, pieces[-1].end) == bounds(whole)
@@ -63,25 +61,25 @@ def test_split_covers_a_window_once(start: datetime, length: timedelta, every: t
     zone=st.sampled_from(["UTC", "America/New_York", "Australia/Lord_Howe", "Asia/Kathmandu"]),
 )
 def test_trailing_days_are_the_partitions_of_those_days(day: Any, days: int, zone: str) -> None:
-    """Trailing windows start and end at the midnights of their place, also when its clocks change."""
+    """Trailing windows start and end at local midnights, also when DST begins or ends."""
     midnight = datetime.combine(day, datetime.min.time(), ZoneInfo(zone))
     last = TimeWindow(midnight, midnight + DAY)
-    found = [TimeWindow.of(piece) for piece in trailing(last, days, zone)]
-    assert len(found) == days
-    assert found[-1] == last
-    assert all(before.end == after.start for before, after in pairwise(found))
-    assert {window.start.astimezone(ZoneInfo(zone)).time() for window in found} == {midnight.time()}
+    windows = [TimeWindow.of(piece) for piece in trailing(last, days, zone)]
+    assert len(windows) == days
+    assert windows[-1] == last
+    assert all(before.end == after.start for before, after in pairwise(windows))
+    assert {window.start.astimezone(ZoneInfo(zone)).time() for window in windows} == {midnight.time()}
 
 
 def test_trailing_hours() -> None:
     """Hourly windows trail by the hour; windows that do not fill days are refused."""
     hour = TimeWindow(at("21T09:00"), at("21T10:00"))
-    found = trailing(hour, 2)
-    assert len(found) == 48
-    assert found[0] == {"start_time": "2026-11-19T10:00:00+00:00", "end_time": "2026-11-19T11:00:00+00:00"}
-    assert found[-1] == hour.arguments()
-    across_a_change_of_clocks = TimeWindow(datetime(2026, 3, 8, 7, tzinfo=UTC), datetime(2026, 3, 8, 8, tzinfo=UTC))
-    assert len(trailing(across_a_change_of_clocks, 1, "America/New_York")) == 24
+    windows = trailing(hour, 2)
+    assert len(windows) == 48
+    assert windows[0] == {"start_time": "2026-11-19T10:00:00+00:00", "end_time": "2026-11-19T11:00:00+00:00"}
+    assert windows[-1] == hour.arguments()
+    across_dst = TimeWindow(datetime(2026, 3, 8, 7, tzinfo=UTC), datetime(2026, 3, 8, 8, tzinfo=UTC))
+    assert len(trailing(across_dst, 1, "America/New_York")) == 24
     with pytest.raises(WindowError, match=says("do not fill days")):
         trailing(TimeWindow(at("21T00:00"), at("21T07:00")), 2)
     with pytest.raises(WindowError, match=says("1 or more")):

@@ -26,13 +26,13 @@ from airflow_langsmith.errors import PayloadError
 from airflow_langsmith.export.encoders import GZIP_LEVEL
 from airflow_langsmith.views import Column, ColumnType, Rows, View
 
-# Rows that wait until they are added to the columns together: that costs by the batch, and holds their pages.
-BATCH_ROWS = 1000
-BATCH_BYTES = 4 * 1024 * 1024
-# Raw bytes held before they are compressed and written as one row group. Row groups twice as large made files smaller
-# by less than a hundredth.
-ROW_GROUP = 8 * 1024 * 1024
-ROW_OVERHEAD = 128  # bytes a row counts beside its texts and payloads, about what its numbers and times take
+# Rows wait until there are so many or so large ones: to add them to the columns costs by the batch.
+_BATCH_ROWS = 1000
+_BATCH_BYTES = 4 * 1024 * 1024
+ROW_GROUP_BYTES = (
+    8 * 1024 * 1024
+)  # before compression; twice as large, they made files smaller by less than a hundredth
+_ROW_OVERHEAD_BYTES = 128  # of a row beside its texts and payloads: its numbers and times
 # zstd is faster than gzip by five to eight times, and smaller; ids and numbers come out smaller at its first level.
 LEVELS: dict[str, Callable[[Column], int]] = {
     "zstd": lambda column: 3 if column.type == "json" else 1,
@@ -51,56 +51,53 @@ TYPES: dict[ColumnType, pa.DataType] = {
 
 
 def schema_of(view: View) -> pa.Schema:
-    """Write the column contract as an Arrow schema; every part of a view has this one."""
+    """Return the columns of a view as an Arrow schema; every part has this one."""
     return pa.schema([pa.field(column.name, TYPES[column.type]) for column in view.columns])
 
 
 def compressed(path: Path, compression: str) -> Any:
-    """Open a file that is compressed as it is written: by ``lz4``, or by ``zstd`` at the only level here, its first."""
+    """Open a file that is compressed as it is written; by ``zstd`` at the only level here, its first."""
     return pa.CompressedOutputStream(pa.OSFile(str(path), "wb"), compression)
 
 
-def decompressed(content: bytes, compression: str) -> Any:
-    """Open what was compressed so."""
-    return pa.CompressedInputStream(pa.BufferReader(content), compression)
+def compress(content: bytes) -> Any:
+    """Compress by lz4."""
+    return pa.compress(content, "lz4", asbytes=True)
+
+
+def decompress(content: bytes) -> Any:
+    """Return what was compressed by lz4."""
+    return pa.CompressedInputStream(pa.BufferReader(content), "lz4").read()
 
 
 class ParquetEncoder:
-    """
-    One Parquet file.
-
-    Row groups are cut where their rows reach a size, and each is written in one piece, so the file is the same however
-    the rows came in pages.
-    """
+    """A Parquet file. A row group ends at a row that makes it large enough, whatever pages the rows came in."""
 
     def __init__(self, path: Path, view: View, compression: str) -> None:
         self._schema = schema_of(view)
         self._names = [column.name for column in view.columns]
         self._columns = [_COLUMNS[column.type]() for column in view.columns]
-        self._texts = [
-            made
-            for made, column in zip(self._columns, view.columns, strict=True)
-            if isinstance(made, _Texts) and not column.repeats
-        ]
+        columns = zip(self._columns, view.columns, strict=True)
+        self._texts = [texts for texts, column in columns if isinstance(texts, _Texts) and not column.repeats]
         self._waiting: list[Rows] = []
         self._rows = self._size = 0  # of the row group that is being filled
-        self._row_size = BATCH_BYTES  # the first rows are added as they come
-        few = [_leaf(column) for column in view.columns if column.repeats]
+        self._row_bytes = _BATCH_BYTES  # the first rows are added as they come
+        repeating = [_leaf(column) for column in view.columns if column.repeats]
         level = LEVELS.get(compression)
         self._writer = pq.ParquetWriter(
             str(path),
             self._schema,
             compression=compression,
             compression_level=level and {_leaf(column): level(column) for column in view.columns},
-            use_dictionary=few,
-            write_statistics=[*few, *(column.name for column in view.columns if column.type == "timestamp")],
+            use_dictionary=repeating,
+            write_statistics=[*repeating, *(column.name for column in view.columns if column.type == "timestamp")],
         )
 
     def write(self, rows: Rows) -> None:
         """Add rows."""
         self._waiting.append(rows)
-        count = sum(some.count for some in self._waiting)
-        if count >= BATCH_ROWS or count * self._row_size >= BATCH_BYTES:
+        count = sum(batch.count for batch in self._waiting)
+        if count >= _BATCH_ROWS or count * self._row_bytes >= _BATCH_BYTES:
             self._add()
 
     def close(self) -> None:
@@ -111,71 +108,73 @@ class ParquetEncoder:
         self._writer.close()
 
     def _add(self) -> None:
-        """Add the waiting rows to the columns, which hold no page, and write the row groups that this fills."""
+        """Add the waiting rows to the columns, and write the row groups that this fills."""
         for place, column in enumerate(self._columns):
-            with _fitting(self._names[place]):
+            with _naming(self._names[place]):
                 column.add(list(chain.from_iterable(rows.columns[place] for rows in self._waiting)))
         count = sum(rows.count for rows in self._waiting)
         self._waiting = []
         before, self._rows = self._rows, self._rows + count
-        size = ROW_OVERHEAD * self._rows + sum(text.size for text in self._texts)
-        self._row_size = size // max(self._rows, 1)
-        if size < ROW_GROUP:
+        size = _ROW_OVERHEAD_BYTES * self._rows + sum(text.size for text in self._texts)
+        self._row_bytes = size // max(self._rows, 1)
+        if size < ROW_GROUP_BYTES:
             self._size = size
         else:
-            self._flush(list(self._cuts(before, count)))
+            self._flush(list(self._ends(before, count)))
 
-    def _cuts(self, before: int, count: int) -> Iterator[int]:
-        """Tell after which rows the row groups end that the last rows fill; keep count of the one they begin."""
+    def _ends(self, before: int, count: int) -> Iterator[int]:
+        """Yield after which rows the row groups end that the last rows fill; count the bytes of the next one."""
         lengths = (text.lengths(before) for text in self._texts)
-        for place, size in enumerate(map(sum, zip(repeat(ROW_OVERHEAD, count), *lengths, strict=True)), before + 1):
+        for place, size in enumerate(
+            map(sum, zip(repeat(_ROW_OVERHEAD_BYTES, count), *lengths, strict=True)), before + 1
+        ):
             self._size += size
-            if self._size >= ROW_GROUP:
+            if self._size >= ROW_GROUP_BYTES:
                 self._size = 0
                 yield place
 
-    def _flush(self, cuts: list[int]) -> None:
-        """Write row groups that end after the given rows, and let go of these rows."""
-        self._write(cuts)
+    def _flush(self, ends: list[int]) -> None:
+        """Write the row groups that end after these rows, and drop the rows."""
+        self._write(ends)
         for column in self._columns:
-            column.drop(cuts[-1])
-        self._rows -= cuts[-1]
+            column.drop(ends[-1])
+        self._rows -= ends[-1]
 
-    def _write(self, cuts: list[int]) -> None:
-        # In one piece, for pyarrow ends data pages where chunks end, and those would be LangSmith's pages.
+    def _write(self, ends: list[int]) -> None:
+        # One array a column, because pyarrow ends data pages where chunks end, and those would be LangSmith's pages.
         table = pa.Table.from_arrays([column.array() for column in self._columns], schema=self._schema)
         start = 0
-        for end in cuts:
+        for end in ends:
             self._writer.write_table(table.slice(start, end - start), row_group_size=end - start)
             start = end
 
 
 @contextmanager
-def _fitting(name: str) -> Iterator[None]:
-    """Name a column with a number that does not fit: JSON has them of any length, be it a count of tokens."""
+def _naming(column: str) -> Iterator[None]:
+    """Name a column with a number that does not fit: JSON has numbers of any length, for a count of tokens too."""
     try:
         yield
     except (OverflowError, struct.error) as error:
         raise PayloadError(
-            f"Column {name!r} has a value that is more than the 64 bits that Parquet can hold. "
+            f"Column {column!r} has a value that is more than the 64 bits that Parquet can hold. "
             "Leave the column out of columns, or land jsonl or csv, which write it as it is."
         ) from error
 
 
 def _leaf(column: Column) -> str:
-    """Name a column's values as Parquet does."""
+    """Return Parquet's name for the values of a column."""
     return f"{column.name}.list.element" if column.type == "strings" else column.name
 
 
 class _Column:
-    """The values of a column until their row group is written, in buffers that arrays are made of as they are."""
+    """The values of a column until their row group is written, in buffers that become arrays without a copy."""
 
     def __init__(self, blank: Any) -> None:
-        self._blank = blank  # stands in the place of a null
+        self._blank = blank  # in the place of a null
         self._present = bytearray()  # a byte a row
 
     def add(self, values: list[Any]) -> None:
-        """Add values; where there are nulls, to put them fails at once, and they are filled."""
+        """Add values. Most columns have no nulls: only if that fails, blanks take their places."""
         try:
             self._put(values)
             self._present += b"\x01" * len(values)
@@ -184,15 +183,15 @@ class _Column:
             self._present += bytes([value is not None for value in values])
 
     def array(self) -> pa.Array:
-        """Make an array, which shares the buffers."""
+        """Return an array that shares the buffers."""
         return self._array(len(self._present), _bits(self._present) if 0 in self._present else None)
 
     def drop(self, rows: int) -> None:
-        """Forget the first rows; no array may be left."""
+        """Drop the first rows; no array may be left."""
         del self._present[:rows]
 
     def _put(self, values: list[Any]) -> None:
-        """Put values into the buffers, all of them; where one is None, raise and put none."""
+        """Append all values to the buffers; if one is None, raise and append none."""
         raise NotImplementedError
 
     def _array(self, rows: int, present: pa.Buffer | None) -> pa.Array:
@@ -230,20 +229,20 @@ class _Texts(_Column):
 
     @property
     def size(self) -> int:
-        """How many bytes the texts have."""
+        """The bytes of all texts."""
         return self._content.tell()
 
     def lengths(self, start: int) -> memoryview:
-        """Give the bytes of each text, from a row on."""
+        """Return the bytes of each text, from a row on."""
         return memoryview(self._lengths).cast("i")[start:]
 
     def drop(self, rows: int) -> None:
         super().drop(rows)
         left = sum(self.lengths(rows))
-        kept = bytes(self._content.getbuffer()[self.size - left : self.size])
+        rest = bytes(self._content.getbuffer()[self.size - left : self.size])
         self._content.seek(0)
-        self._content.write(kept)
-        del self._lengths[: rows * _LENGTH]
+        self._content.write(rest)
+        del self._lengths[: rows * _LENGTH_BYTES]
 
     def _put(self, values: list[Any]) -> None:
         lengths, content = self._encode(values)
@@ -253,7 +252,7 @@ class _Texts(_Column):
     def _array(self, rows: int, present: pa.Buffer | None) -> pa.Array:
         content = pa.py_buffer(self._content.getbuffer()[: self.size])
         # The cast checks that it is UTF-8, which msgspec leaves unchecked in raw payloads.
-        return pa.Array.from_buffers(pa.binary(), rows, [present, _ends(self._lengths), content]).cast(pa.string())
+        return pa.Array.from_buffers(pa.binary(), rows, [present, _offsets(self._lengths), content]).cast(pa.string())
 
 
 class _Lists(_Column):
@@ -267,7 +266,7 @@ class _Lists(_Column):
     def drop(self, rows: int) -> None:
         super().drop(rows)
         self._items.drop(sum(memoryview(self._lengths).cast("i")[:rows]))
-        del self._lengths[: rows * _LENGTH]
+        del self._lengths[: rows * _LENGTH_BYTES]
 
     def _put(self, values: list[Any]) -> None:
         lengths = _packed("i", list(map(len, values)))
@@ -275,11 +274,11 @@ class _Lists(_Column):
         self._lengths += lengths
 
     def _array(self, rows: int, present: pa.Buffer | None) -> pa.Array:
-        buffers = [present, _ends(self._lengths)]
+        buffers = [present, _offsets(self._lengths)]
         return pa.Array.from_buffers(TYPES["strings"], rows, buffers, children=[self._items.array()])
 
 
-_LENGTH = 4  # bytes
+_LENGTH_BYTES = 4
 
 
 def _packed(letter: str, values: Sequence[Any]) -> bytes:
@@ -293,26 +292,26 @@ def _encoded(values: list[str]) -> tuple[bytes, Iterable[bytes]]:
     return _packed("i", list(lengths)), (content,)
 
 
-def _as_it_is(values: list[Any]) -> tuple[bytes, Iterable[Any]]:
+def _unchanged(values: list[Any]) -> tuple[bytes, Iterable[Any]]:
     return _packed("i", list(map(len, values))), values
 
 
 def _microseconds(values: list[datetime]) -> Any:
-    """Count from 1970: msgspec prints times and Arrow reads that, in half the time that it takes to reckon here."""
+    """Return the microseconds since 1970: msgspec prints, and Arrow parses that, in half the time of Python's sums."""
     printed = msgspec.json.encode(values)
     if b"null" in printed:
         raise TypeError
     if not values:
         return b""
     text = memoryview(printed)[2:-2]
-    one = pa.Array.from_buffers(pa.string(), 1, [None, _ends(_packed("i", [len(text)])), pa.py_buffer(text)])
-    return pc.split_pattern(one, '","').values.cast(TYPES["timestamp"]).buffers()[1]
+    joined = pa.Array.from_buffers(pa.string(), 1, [None, _offsets(_packed("i", [len(text)])), pa.py_buffer(text)])
+    return pc.split_pattern(joined, '","').values.cast(TYPES["timestamp"]).buffers()[1]
 
 
-def _ends(lengths: bytes | bytearray) -> pa.Buffer:
-    """Make the offsets of values that have the given lengths."""
-    steps = pa.py_buffer(bytes(_LENGTH) + lengths)
-    return pc.cumulative_sum(pa.Array.from_buffers(pa.int32(), steps.size // _LENGTH, [None, steps])).buffers()[1]
+def _offsets(lengths: bytes | bytearray) -> pa.Buffer:
+    """Return the offsets of values that have these lengths."""
+    steps = pa.py_buffer(bytes(_LENGTH_BYTES) + lengths)
+    return pc.cumulative_sum(pa.Array.from_buffers(pa.int32(), steps.size // _LENGTH_BYTES, [None, steps])).buffers()[1]
 
 
 def _bits(flags: bytearray) -> pa.Buffer:
@@ -322,7 +321,7 @@ def _bits(flags: bytearray) -> pa.Buffer:
 
 _COLUMNS: dict[ColumnType, Callable[[], _Column]] = {
     "string": lambda: _Texts(_encoded, ""),
-    "json": lambda: _Texts(_as_it_is, b""),
+    "json": lambda: _Texts(_unchanged, b""),
     "strings": _Lists,
     "boolean": lambda: _Fixed(TYPES["boolean"], 1, bytes, False),
     "integer": lambda: _Fixed(TYPES["integer"], 8, partial(_packed, "q"), 0),

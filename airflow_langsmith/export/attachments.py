@@ -25,12 +25,8 @@ class Attachments:
         self._flag = flag
         self._names: dict[str, str] = {}
 
-    def land(self, client: LangSmithClient, page: Page) -> None:
-        """
-        Download and publish, and tell in the runs where each lies.
-
-        :raises StorageError: where the local disk takes no more.
-        """
+    def download(self, client: LangSmithClient, page: Page) -> None:
+        """Download and publish the attachments of a page, and write into its runs where each lies."""
         backoff = client.negotiator.backoff
         download = download_attachments(page.attachments, self._open, self._publish, backoff, flag=self._flag)
         with local_disk("write an attachment to", self._directory, "only list them by attachments='list'"):

@@ -1,46 +1,29 @@
-"""How many cursors are worth it: by what the budget asks for, and by whether pages per second really grow."""
+"""How many cursors read a window: as many as the budget has use for, while pages per second grow by them."""
 
 from __future__ import annotations
 
 import math
 from collections import deque
-
-MOST = 9  # cursors; with the page before them they use v1's budget of 10 up at once
-AT_FIRST = 3.0  # times as many as are needed on average, to ask early for what the budget allows
-SPARE = 1.3  # times as many as that at least, for some answers are late
-WORTH_SHARING = 4.0  # pages left; every share may waste most of one
-WORTH_SECONDS = 1.0  # that what is left takes one cursor; below that nothing is to be gained
-STEP = 3  # times as many cursors are tried again as are worth it
-EARNED, LOST = 0.5, 0.25  # of what more cursors would add to pages per second if no page took longer for them
-TRIES = 3  # pages for each cursor, within which more of them have to prove worth it
-REST = 16  # pages before more are tried again, and twice as many each time
+from dataclasses import dataclass
 
 
-def cursors_wanted(needed: float, seconds_left: float, most: int, *, is_start: bool) -> int:
-    """
-    Tell how many cursors there is use for.
+@dataclass(frozen=True, kw_only=True)
+class ParallelReadPolicy:
+    """What bounds the cursors that read a window, and the rows that wait on the local disk meanwhile."""
 
-    :param needed: How many requests have to be under way on average to use the budget up.
-    :param seconds_left: How long one cursor takes for what is left.
-    :param is_start: Whether there was one cursor until now.
-    """
-    if needed <= 1 or seconds_left < WORTH_SECONDS:
-        return 1
-    return max(1, min(most, math.ceil((AT_FIRST if is_start else SPARE) * needed)))
-
-
-def parts_of(pages: float, others: list[float], cursors: int) -> int:
-    """
-    Tell among how many cursors, its own one too, a walk is to be shared: by its part of all that is left.
-
-    :param pages: How many pages it has left.
-    :param others: How many pages the other walks have left.
-    :param cursors: How many cursors there may be.
-    """
-    if pages < max([WORTH_SHARING, *others]):
-        return 1
-    part = math.ceil(cursors * pages / (pages + sum(others)))
-    return max(1, min(part, cursors - len(others), int(2 * pages / WORTH_SHARING)))
+    max_cursors: int = 9  # with the page before them they use up v1's budget of 10
+    first_cursors_per_request: float = 3.0  # that has to be under way on average: to ask early for all that is allowed
+    cursors_per_request: float = 1.3  # later, because some answers are late
+    min_pages_to_share: float = 4.0  # each share may waste most of a page
+    min_seconds_to_share: float = 1.0  # that one cursor takes for the rest
+    cursors_per_trial: int = 3  # for each cursor that has proved useful
+    useful_gain: float = 0.5  # of the pages per second that more cursors would add if no page took longer
+    useless_gain: float = 0.25  # between the two, a trial goes on
+    pages_per_trial: int = 3  # of each cursor, at most
+    pages_between_trials: int = 16  # doubled after each trial
+    cpu_per_read: float = 3.0  # CPU seconds from a page to its rows in a file, per CPU second that it takes to read
+    max_bytes_in_flight: int = 32 * 1024 * 1024  # of pages
+    max_bytes_on_disk: int = 2 * 1024**3  # of rows that wait for their turn, and a page more
 
 
 class CursorLimit:
@@ -48,7 +31,7 @@ class CursorLimit:
     How many cursors may read at a time: more only while pages per second really grow.
 
     As many as are wanted are tried. If a page takes so much longer then that pages per second hardly grow, the others
-    are given back, and some are tried again later: a small server is loaded for nothing by them::
+    stop, because they load a small server for nothing, and some are tried again later::
 
         cursors   seconds a page   pages per second
               1              0.3               3.3    nine are tried
@@ -56,50 +39,76 @@ class CursorLimit:
               3              0.3              10.0    three it is, for 16 pages
     """
 
-    def __init__(self) -> None:
+    def __init__(self, policy: ParallelReadPolicy | None = None) -> None:
         self.cursors = 1
         self.changes = 0  # how often it was another number
-        self._worth, self._rate = 1, 0.0  # cursors that are worth it, and their pages per second
-        self._rest, self._next_rest = 0, REST
+        self._policy = policy or ParallelReadPolicy()
+        self._useful, self._rate = 1, 0.0  # cursors that proved useful, and their pages per second
+        self._pause_pages, self._next_pause_pages = 0, self._policy.pages_between_trials
         self._begin()
+
+    def wanted(self, requests: float, seconds_left: float, max_cursors: int) -> int:
+        """
+        Return how many cursors the budget has use for.
+
+        :param requests: How many have to be under way on average to use the budget up.
+        :param seconds_left: How long one cursor takes for the rest.
+        """
+        policy = self._policy
+        if requests <= 1 or seconds_left < policy.min_seconds_to_share:
+            return 1
+        per_request = policy.cursors_per_request if self.changes else policy.first_cursors_per_request
+        return max(1, min(max_cursors, math.ceil(per_request * requests)))
+
+    def shares(self, pages: float, others: list[float], wanted: int) -> int:
+        """
+        Return in how many shares a cursor splits its pages, one of them its own: by its part of all that is left.
+
+        :param pages: How many pages it has left.
+        :param others: How many pages each other cursor has left.
+        """
+        cursors, min_pages = min(wanted, self.cursors), self._policy.min_pages_to_share
+        if pages < max([min_pages, *others]):
+            return 1
+        share = math.ceil(cursors * pages / (pages + sum(others)))
+        return max(1, min(share, cursors - len(others), int(2 * pages / min_pages)))
 
     def add_page(self, seconds: float, changes: int, reading: int, wanted: int) -> None:
         """
-        Take note of a page.
+        Learn from a page.
 
         :param seconds: How long it took, without waits for the rate limit.
-        :param changes: The changes when it was asked for; of a page from before the last one nothing can be learnt.
+        :param changes: The changes when it was requested; a page from before the last change says nothing.
         :param reading: How many cursors read now.
         :param wanted: How many the budget has use for.
         """
         if changes != self.changes:
             return
         self._pages += 1
-        self._rest = max(0, self._rest - 1)
+        self._pause_pages = max(0, self._pause_pages - 1)
         self._seconds.append(max(seconds, 1e-6))
         if self._pages < reading:
             return
-        if reading > self._worth:
+        if reading > self._useful:
             self._judge(reading)
             return
-        if reading == self._worth:
-            self._rate = self._rate_of(reading)
-        if self.cursors == self._worth < wanted and not self._rest:
-            self._change(min(wanted, STEP * self._worth) if self.changes else wanted)
+        if reading == self._useful:
+            self._rate = self._pages_per_second(reading)
+        if self.cursors == self._useful < wanted and not self._pause_pages:
+            self._change(min(wanted, self._policy.cursors_per_trial * self._useful) if self.changes else wanted)
 
     def _judge(self, reading: int) -> None:
-        """See whether more cursors are worth it: keep them, go on with as many as their pages need, or wait and see."""
-        rate = self._rate_of(reading)
-        gain = (rate / self._rate - 1) / (reading / self._worth - 1)
-        if gain >= EARNED:
-            self._worth, self._rate = self.cursors, rate
-        elif gain < LOST or self._pages >= TRIES * reading:
-            self._rest, self._next_rest = self._next_rest, 2 * self._next_rest
-            self._change(max(self._worth, min(reading - 1, round(self._worth * rate / self._rate))))
+        """Decide on a trial: keep its cursors, go on with as many as their pages need, or wait for more pages."""
+        policy, rate = self._policy, self._pages_per_second(reading)
+        gain = (rate / self._rate - 1) / (reading / self._useful - 1)
+        if gain >= policy.useful_gain:
+            self._useful, self._rate = self.cursors, rate
+        elif gain < policy.useless_gain or self._pages >= policy.pages_per_trial * reading:
+            self._pause_pages, self._next_pause_pages = self._next_pause_pages, 2 * self._next_pause_pages
+            self._change(max(self._useful, min(reading - 1, round(self._useful * rate / self._rate))))
 
-    def _rate_of(self, reading: int) -> float:
-        """Pages per second: of the first pages by the last of them, because they may have come one after another."""
-        if self._pages <= reading:
+    def _pages_per_second(self, reading: int) -> float:
+        if self._pages <= reading:  # the first pages may have come one after another: the slowest one counts
             return reading / max(self._seconds)
         return reading * len(self._seconds) / sum(self._seconds)
 
@@ -110,4 +119,4 @@ class CursorLimit:
 
     def _begin(self) -> None:
         self._pages = 0  # since the last change
-        self._seconds: deque[float] = deque(maxlen=max(TRIES, self.cursors))  # of the latest pages
+        self._seconds: deque[float] = deque(maxlen=max(self._policy.pages_per_trial, self.cursors))  # of the last pages

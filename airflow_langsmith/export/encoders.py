@@ -18,10 +18,10 @@ from airflow_langsmith.extras import pip_install
 from airflow_langsmith.messages import suggest
 from airflow_langsmith.views import Column, Rows, View
 
-# Level 1 writes three times as fast as zlib's default 6, for files a fifth larger; at 6 compressing would cost more
-# than all the rest together.
-GZIP_LEVEL = 1
-BUFFER = 1024 * 1024  # bytes; small writes are what makes encoders slow
+GZIP_LEVEL = (
+    1  # three times as fast as zlib's default 6, which takes longer than all the rest, for files a fifth larger
+)
+_BUFFER_BYTES = 1024 * 1024  # small writes are what makes encoders slow
 
 
 class Encoder(Protocol):
@@ -36,7 +36,7 @@ class Encoder(Protocol):
 
 @dataclass(frozen=True)
 class Format:
-    """A way to write parts: what their names end in, and how to begin one."""
+    """A format of parts: what their names end in, and how to open one."""
 
     name: str
     compression: str
@@ -44,14 +44,14 @@ class Format:
     open: Callable[[Path, View], Encoder]
 
     @property
-    def codec(self) -> str:
-        """How to pack what is soon unpacked: by lz4, if pyarrow is there in any case; gzip takes six times as long."""
+    def checkpoint_compression(self) -> str:
+        """``lz4`` if pyarrow is loaded in any case, because gzip takes six times as long."""
         return "lz4" if self.name == "parquet" or self.compression == "zstd" else "none"
 
 
 def format_of(name: str, compression: str | None = None) -> Format:
     """
-    Find a format: ``parquet`` (zstd, snappy, gzip, none), ``jsonl`` or ``csv`` (gzip, zstd, none); first is default.
+    Return a format: ``parquet`` (zstd, snappy, gzip, none), ``jsonl`` or ``csv`` (gzip, zstd, none); first is default.
 
     :raises ConfigurationError: for one that does not exist.
     """
@@ -61,7 +61,7 @@ def format_of(name: str, compression: str | None = None) -> Format:
     if codec not in _COMPRESSIONS[name]:
         raise ConfigurationError(f"Format {name!r} has no compression {codec!r}. {suggest(codec, _COMPRESSIONS[name])}")
     if name == "parquet":
-        return Format(name, codec, name, lambda path, view: _arrow().ParquetEncoder(path, view, codec))
+        return Format(name, codec, name, lambda path, view: load_arrow().ParquetEncoder(path, view, codec))
     encoder: type[_JsonLines | _Csv] = _JsonLines if name == "jsonl" else _Csv
     extension = {"gzip": f"{name}.gz", "zstd": f"{name}.zst", "none": name}[codec]
     return Format(name, codec, extension, lambda path, view: encoder(compressed(path, codec), view))
@@ -75,15 +75,11 @@ _COMPRESSIONS = {
 
 
 class _JsonLines:
-    """
-    One JSON object a line.
-
-    JSON columns are the values themselves, as they came: not text inside text.
-    """
+    """One JSON object a line; JSON columns are the values themselves, as they came: not text inside text."""
 
     def __init__(self, file: BinaryIO, view: View) -> None:
         self._file = file
-        # Not for the garbage collector: a thousand rows would set it off, and Airflow gives it much to go through.
+        # Hidden from the garbage collector: a thousand rows would start it, and Airflow has many objects to go through.
         self._row = msgspec.defstruct("Row", [(column.name, Any) for column in view.columns], gc=False)
         self._encode = msgspec.json.Encoder().encode_lines
         self._times = [column.type == "timestamp" for column in view.columns]
@@ -107,7 +103,7 @@ class _Csv:
     """
 
     def __init__(self, file: BinaryIO, view: View) -> None:
-        self._file = io.TextIOWrapper(io.BufferedWriter(file, BUFFER), encoding="utf-8", newline="")
+        self._file = io.TextIOWrapper(io.BufferedWriter(file, _BUFFER_BYTES), encoding="utf-8", newline="")
         self._write = csv.writer(self._file)
         self._print = [_printer(column) for column in view.columns]
         self._write.writerow(column.name for column in view.columns)
@@ -143,19 +139,12 @@ def _iso(moment: datetime) -> str:
 
 
 def compressed(path: Path, compression: str) -> BinaryIO:
-    """Open a file that is compressed as it is written: by ``gzip``, ``zstd``, ``lz4`` or ``none``."""
-    if compression in ("zstd", "lz4"):
-        return _arrow().compressed(path, compression)  # type: ignore[no-any-return]  # pyarrow has no types
+    """Open a file that is compressed as it is written: by ``gzip``, ``zstd`` or ``none``."""
+    if compression == "zstd":
+        return load_arrow().compressed(path, compression)  # type: ignore[no-any-return]  # pyarrow has no types
     if compression == "gzip":
         return _Gzip(path)  # type: ignore[return-value]  # typeshed
-    return path.open("wb", buffering=BUFFER)
-
-
-def decompressed(content: bytes, compression: str) -> BinaryIO:
-    """Open what was compressed, by ``lz4`` or ``none``."""
-    if compression == "lz4":
-        return _arrow().decompressed(content, compression)  # type: ignore[no-any-return]  # pyarrow has no types
-    return io.BytesIO(content)
+    return path.open("wb", buffering=_BUFFER_BYTES)
 
 
 class _Gzip(gzip.GzipFile):
@@ -170,7 +159,7 @@ class _Gzip(gzip.GzipFile):
             super().close()
 
 
-def _arrow() -> Any:
+def load_arrow() -> Any:
     """Load the one module that needs pyarrow, or say how to get it."""
     try:
         from airflow_langsmith.export import arrow  # noqa: PLC0415  # heavy, and an extra

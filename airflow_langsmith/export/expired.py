@@ -17,22 +17,24 @@ def warn_if_expired(client: LangSmithClient, query: RunQuery, *, is_empty: bool)
     """
     Warn if traces of a window may be deleted already.
 
-    Only an empty export of a window that is over 14 days old asks LangSmith how long traces are kept, and only if the
+    LangSmith is asked how long it keeps traces only if the export is empty, the window is over 14 days old and the
     project does not say so itself.
     """
     age = datetime.now(UTC) - query.start
     if age <= BASE_RETENTION or query.run_ids is not None or query.trace_id is not None:  # named runs exist
         return
-    kept = known_retention(query.project)
-    if kept is None and age <= EXTENDED_RETENTION:
+    retention = known_retention(query.project)
+    if retention is None and age <= EXTENDED_RETENTION:
         if not is_empty:
             return
         try:
-            kept = client.retention(query.project)
+            retention = client.retention(query.project)
         except LangSmithError as error:
             log.debug("How long traces are kept is not known: %s", error.cause)
             return
-    kept = kept or EXTENDED_RETENTION
-    if age > kept:
-        log.warning("The window began %s days ago; traces of this project are kept for %s days", age.days, kept.days)
+    retention = retention or EXTENDED_RETENTION
+    if age > retention:
+        log.warning(
+            "The window began %s days ago; traces of this project are kept for %s days", age.days, retention.days
+        )
         log.warning("LangSmith deletes older traces, so rows may be missing, and no rows may mean deleted ones")

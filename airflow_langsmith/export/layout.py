@@ -1,4 +1,4 @@
-"""Where things lie: a path for every view, project and window, and a name for every part."""
+"""Where objects lie: a path for every view, project and window, and a name for every object."""
 
 from __future__ import annotations
 
@@ -15,21 +15,30 @@ from uuid import uuid4
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.windows import TimeWindow
 
-# Bytes of a project's name in a path, and of one that was cut, which is longer than any that was not; with "project="
-# before it, file systems take 255.
-_LONGEST, _CUT = 240, 246
-_DIGITS = 11  # of the digest of a name that was cut, at least
-_HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
-# What is ours to clean up.
+# A project's name in a path, in bytes; after "project=" file systems take 247. A name that was cut is longer than any
+# other one, so that the two are never the same.
+_MAX_NAME_BYTES, _CUT_NAME_BYTES = 240, 246
+_MIN_DIGEST_CHARACTERS = 11  # of a name that was cut
+
+MANIFEST = "_manifest.json"
+# The objects of an export beside its manifest. It may delete what has such a name.
 PART = re.compile(r"part-\d{5,}-(?:[0-9a-f]{8}){1,8}\.[a-z.]+")
 ATTACHMENT = re.compile(r"_attachment-(?:[0-9a-f]{8}){2,8}\.[a-z0-9]+")
-PROBE = re.compile(r"_probe-[0-9a-f]{32}")
 CHECKPOINT = re.compile(r"_checkpoint-([0-9a-f]{16}-v\d)-(\d{8}T[\d.]+Z)--(\d{8}T[\d.]+Z)")
+_PROBE = re.compile(r"_probe-[0-9a-f]{32}")
+_TEMPORARY = re.compile(r"(.*)\.[0-9a-f]{32}\.tmp")  # a file on a local disk that is not finished
+
+
+def is_of_an_export(name: str) -> bool:
+    """Return whether exports write such a name beside their manifest: an object, or an unfinished file of one."""
+    if temporary := _TEMPORARY.fullmatch(name):
+        return temporary[1] == MANIFEST or is_of_an_export(temporary[1])
+    return any(pattern.fullmatch(name) for pattern in (PART, ATTACHMENT, CHECKPOINT, _PROBE))
 
 
 def partition(view: str, project: str, window: TimeWindow, pattern: str = "auto") -> str:
     """
-    Place a window under the destination.
+    Return the path of a window below the destination.
 
     ``pattern`` is ``auto`` or a format string over ``start`` and ``end``.
 
@@ -39,28 +48,26 @@ def partition(view: str, project: str, window: TimeWindow, pattern: str = "auto"
     >>> partition("runs", "shop", day, "dt={start:%Y%m%d}")
     'runs/project=shop/dt=20250301'
     """
-    stretch = _stretch(window) if pattern == "auto" else _format(pattern, window)
-    return f"{view}/project={_safe(project)}/{stretch}"
+    window_path = _window_path(window) if pattern == "auto" else _formatted(pattern, window)
+    return f"{view}/project={_safe(project)}/{window_path}"
 
 
 def _safe(project: str) -> str:
-    """
-    Percent-encode a name; one that is too long for a file system ends in its digest instead.
-
-    It is cut between two characters. The digest fills it up, so that it is longer than any name that was not cut.
-    """
+    """Percent-encode a name; cut one that is too long for a file system between two characters, and add its digest."""
     letters = [quote(letter, safe="") for letter in project]
     safe = "".join(letters)
-    if len(safe) <= _LONGEST:
+    if len(safe) <= _MAX_NAME_BYTES:
         return safe
-    ends = accumulate(map(len, letters))
-    kept = "".join(letter for letter, end in zip(letters, ends, strict=True) if end < _CUT - _DIGITS)
-    return f"{kept}~{sha256(project.encode()).hexdigest()}"[:_CUT]
+    max_end = _CUT_NAME_BYTES - _MIN_DIGEST_CHARACTERS
+    prefix = "".join(
+        letter for letter, end in zip(letters, accumulate(map(len, letters)), strict=True) if end < max_end
+    )
+    return f"{prefix}~{sha256(project.encode()).hexdigest()}"[:_CUT_NAME_BYTES]
 
 
 def part_name(number: int, sha256: str, extension: str) -> str:
     """
-    Name a part by its place and its content: the same rows give the same object, other rows one beside it.
+    Name a part by its number and its content: the same rows give the same object, other rows one beside it.
 
     >>> part_name(0, "3f9a1c2b" + 56 * "0", "parquet")
     'part-00000-3f9a1c2b.parquet'
@@ -78,26 +85,31 @@ def attachment_name(sha256: str, extension: str) -> str:
     return f"_attachment-{sha256[:16]}.{extension}"
 
 
-def longer_names(name: str, sha256: str) -> Iterator[str]:
+def names_by_digest(name: str, sha256: str) -> Iterator[str]:
     """
-    Write the name of a part or an attachment with ever more digits of its digest, its own name first.
+    Yield the names of a part or an attachment, with ever more digits of its digest, its own name first.
 
-    >>> list(longer_names("part-00000-3f9a1c2b.parquet", "3f9a1c2b" + 56 * "0"))[:2]
+    >>> list(names_by_digest("part-00000-3f9a1c2b.parquet", "3f9a1c2b" + 56 * "0"))[:2]
     ['part-00000-3f9a1c2b.parquet', 'part-00000-3f9a1c2b00000000.parquet']
     """
-    before, _, end = name.rpartition("-")
+    prefix, _, end = name.rpartition("-")
     digits, _, extension = end.partition(".")
-    return (f"{before}-{sha256[:length]}.{extension}" for length in range(len(digits), len(sha256) + 1, 8))
+    return (f"{prefix}-{sha256[:length]}.{extension}" for length in range(len(digits), len(sha256) + 1, 8))
 
 
 def probe_name() -> str:
-    """Name an object that is there for a moment, to see whether it can be."""
+    """Name an object that is written and deleted, to see whether that is allowed."""
     return f"_probe-{uuid4().hex}"
+
+
+def temporary_name(name: str) -> str:
+    """Name a file on a local disk until it is finished."""
+    return f"{name}.{uuid4().hex}.tmp"
 
 
 def checkpoint_name(mark: str, start: datetime, end: datetime) -> str:
     """
-    Name a checkpoint by what it is of, and by its stretch of the window.
+    Name a checkpoint by the mark of its export and by its part of the window.
 
     >>> checkpoint_name("3f9a1c2b00000000-v2", datetime(2025, 3, 1, 9, 30), datetime(2025, 3, 1, 12, 0, 0, 1))
     '_checkpoint-3f9a1c2b00000000-v2-20250301T093000Z--20250301T120000.000001Z'
@@ -105,29 +117,21 @@ def checkpoint_name(mark: str, start: datetime, end: datetime) -> str:
     return f"_checkpoint-{mark}-{_stamp(start)}--{_stamp(end)}"
 
 
-def checkpoint_at(name: str, mark: str) -> tuple[datetime, datetime] | None:
-    """Read the stretch from a name; None where it is not that of a checkpoint of this."""
-    found = CHECKPOINT.fullmatch(name)
-    if found is None or found[1] != mark:
+def checkpoint_bounds(name: str, mark: str) -> tuple[datetime, datetime] | None:
+    """Return the part of the window that a checkpoint has; None if the name is not one of this mark."""
+    match = CHECKPOINT.fullmatch(name)
+    if match is None or match[1] != mark:
         return None
-    return datetime.fromisoformat(found[2]), datetime.fromisoformat(found[3])
+    return datetime.fromisoformat(match[2]), datetime.fromisoformat(match[3])
 
 
-def _stretch(window: TimeWindow) -> str:
+def _window_path(window: TimeWindow) -> str:
     start = window.start
-    midnight = start.replace(hour=0, minute=0, second=0, microsecond=0)
-    if start == midnight and window.length == _DAY:
+    if start == start.replace(hour=0, minute=0, second=0, microsecond=0) and window.length == timedelta(days=1):
         return f"date={start:%Y-%m-%d}"
-    if start == start.replace(minute=0, second=0, microsecond=0) and window.length == _HOUR:
+    if start == start.replace(minute=0, second=0, microsecond=0) and window.length == timedelta(hours=1):
         return f"date={start:%Y-%m-%d}/hour={start:%H}"
     return f"window={_stamp(window.start)}--{_stamp(window.end)}"
-
-
-class _Pattern(string.Formatter):
-    """The format language without attributes and items: a path says when, and nothing of our insides."""
-
-    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, str]:
-        return self.get_value(field_name, args, kwargs), field_name
 
 
 def _stamp(moment: datetime) -> str:
@@ -136,7 +140,14 @@ def _stamp(moment: datetime) -> str:
     return f"{moment:%Y%m%dT%H%M%S}{fraction}Z"
 
 
-def _format(pattern: str, window: TimeWindow) -> str:
+class _Pattern(string.Formatter):
+    """The format language without attributes and items: a path says when, and nothing of Python's objects."""
+
+    def get_field(self, field_name: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, str]:
+        return self.get_value(field_name, args, kwargs), field_name
+
+
+def _formatted(pattern: str, window: TimeWindow) -> str:
     try:
         path = _Pattern().format(pattern, start=window.start, end=window.end).removesuffix("/")
     except (KeyError, IndexError, ValueError, AttributeError) as error:

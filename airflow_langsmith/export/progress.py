@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-MISSING_NAMED = 5  # rows named in the log of those whose payloads are missing
+MAX_MISSING_NAMED = 5  # rows that the log names of those whose payloads are missing
 
 
 @dataclass
 class Progress:
     """
-    How far an export is. ``share`` is the part of the window behind, 0 to 1.
+    How far an export is. ``share`` is the part of the window that has been read, 0 to 1.
 
-    ``missing`` counts the payloads that could not be had, ``missing_from`` names the first runs (threads) without.
+    ``missing`` counts the payloads that could not be fetched, ``missing_from`` names the first runs (threads) without.
     ``repeated`` counts the runs that came again and were left out.
     """
 
@@ -28,28 +28,41 @@ class Progress:
     missing_from: list[str] = field(default_factory=list)
     repeated: int = 0
 
-    def add(self, starts: list[datetime], share: float, pending: int = 0) -> None:
-        """Count a page: of the moments its records have in the window, and of how many runs had not ended."""
+    def add(self, starts: Sequence[datetime], share: float, pending: int = 0) -> None:
+        """Count a page: the times of its records in the window, and how many of its runs had not ended."""
         self.pages += 1
         self.share = share
         self.count(starts, pending)
 
-    def count(self, starts: list[datetime], pending: int) -> None:
-        """Count records, wherever they come from."""
+    def count(self, starts: Sequence[datetime], pending: int) -> None:
+        """Count records of a page or of a checkpoint."""
         self.runs += len(starts)
         self.pending += pending
         self.first = min([*starts, self.first] if self.first else starts, default=None)
         self.last = max([*starts, self.last] if self.last else starts, default=None)
 
     def leave_out(self, repeated: int, pending: int) -> None:
-        """Take back runs that were counted before, ``pending`` of which had not ended."""
+        """Subtract runs that were counted before, ``pending`` of which had not ended."""
         self.repeated += repeated
         self.runs -= repeated
         self.pending -= pending
 
-    def miss(self, ids: Iterable[str], marks: Iterable[list[str] | None]) -> None:
-        """Count what is missing from some rows, by their marks, as far as ``redact`` left them."""
-        for of, names in zip(ids, marks, strict=True):
+    def add_missing(self, ids: Iterable[str], names_by_row: Iterable[list[str] | None]) -> None:
+        """Count the payloads that are missing from rows, by their names, as far as ``redact`` left them."""
+        for row_id, names in zip(ids, names_by_row, strict=True):
             self.missing += len(names or ())
-            if names and len(self.missing_from) < MISSING_NAMED:
-                self.missing_from.append(of)
+            if names and len(self.missing_from) < MAX_MISSING_NAMED:
+                self.missing_from.append(row_id)
+
+
+@dataclass(frozen=True)
+class Observer:
+    """
+    What an export calls on its way.
+
+    ``on_page`` is called after pages, in the thread that runs the export, ``before_publication`` last before the
+    manifest is replaced: what it raises prevents that.
+    """
+
+    on_page: Callable[[Progress], None] = lambda _: None
+    before_publication: Callable[[], None] = lambda: None

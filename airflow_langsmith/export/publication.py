@@ -1,75 +1,67 @@
 """
 From parts to an export: all of it or none, at any moment.
 
-New parts and attachments are uploaded beside the old ones. Then the manifest is replaced, in one write; that is the
-moment of change. Only then do those go that it no longer lists. Whoever reads by the manifest sees the old export or
-the new one, and a crash anywhere leaves one of the two; what it leaves behind, the partition's next export removes.
+New parts and attachments are uploaded beside the old ones. Then the manifest is replaced, in one write: that is the
+moment of change. Only then is deleted what it no longer lists. A reader that goes by the manifest sees the old export
+or the new one. A crash leaves one of the two, and objects that no manifest lists; the partition's next export deletes
+those.
 
 Two exports of one partition may run at the same time: two tasks, or a task that Airflow gave up and its own retry. The
-first that replaces the manifest wins, because the others find another manifest than the one they began with. They fail,
-and a retry begins with what is there then. Four rules keep the objects of the one from the clean-up of the other:
+first that replaces the manifest wins. The others find another manifest than the one they began with, and fail; a retry
+begins with the new one. Four rules protect the objects of one export from the clean-up of another:
 
-- An export removes what lay there before its manifest, and only while that is in place. So whatever it removes was
+- An export deletes what lay there before its manifest, and only while its manifest is in place. So what it deletes was
   there when the next export began.
 - An export never uploads under a name that was there when it began, unless the manifest lists it.
-- After its manifest is in place, an export looks whether all that it lists is there. If not, it puts the old one back.
-- No step trusts the one before. A store may ignore the condition of a write, and an answer may get lost.
+- After its manifest is in place, an export checks that all that it lists is there. If not, it puts the old one back.
+- No step trusts the one before: a store may ignore the condition of a write, and an answer may get lost.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
 from typing import Self
 
 import msgspec
 
-from airflow_langsmith import manifest as manifests
 from airflow_langsmith.errors import BrokenManifestError, ConcurrentExportError, LangSmithError
-from airflow_langsmith.export.conflicts import Identity, refuse_another
-from airflow_langsmith.export.layout import ATTACHMENT, CHECKPOINT, PART, PROBE, longer_names, probe_name
+from airflow_langsmith.export.destination import StoragePath
+from airflow_langsmith.export.identity import Identity
+from airflow_langsmith.export.layout import MANIFEST, is_of_an_export, names_by_digest, probe_name
 from airflow_langsmith.export.parts import Part
-from airflow_langsmith.export.storage import AT_ONCE, TEMPORARY, StoragePath, store_at
-from airflow_langsmith.manifest import Manifest, ManifestAttachment, ManifestFile
+from airflow_langsmith.export.storage import MAX_PARALLEL_DELETES, Store
+from airflow_langsmith.manifest import Manifest, ManifestAttachment, ManifestFile, decode, encode
 
 
 class Publication:
     """
-    One export on its way into a partition; left before :meth:`commit`, it takes back what it uploaded.
+    An export on its way into a partition. If it ends before :meth:`commit`, it deletes what it uploaded.
 
-    :raises ManifestError: where a later version of this package published; nothing of it is touched.
+    :raises ManifestError: if a later version of this package published there; nothing of that is touched.
     """
 
     def __init__(self, path: StoragePath) -> None:
         self._path = path
-        self._store = store_at(path)
+        self._store = Store(path)
         self.files: list[ManifestFile] = []
         self.attachments: dict[str, ManifestAttachment] = {}  # by the shortest of their names
-        self._seen = self._store.look(manifests.NAME)
-        self.previous = self._decoded(self._seen.content if self._seen else None)
-        self.previous_at = self._seen.modified if self._seen and self.previous else None
-        self._taken = self._store.sizes().keys()  # looked up after the manifest: its export may yet remove some
-        self._committing = False
+        self._snapshot = self._store.look(MANIFEST)
+        self.previous = self._decoded(self._snapshot.content if self._snapshot else None)
+        self.previous_at = self._snapshot.modified if self._snapshot and self.previous else None
+        self._names_before = self._store.sizes().keys()  # after the manifest, whose export may yet delete some
+        self._is_committed = False
 
     def __enter__(self) -> Self:
-        """Begin."""
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """
-        Take back what was uploaded, unless the manifest lists it, or may.
-
-        A part with the same rows has the same name, so what was uploaded may be in the export that stands.
-        """
-        if self._committing:
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if self._is_committed:
             return
         try:
-            for names in _some([*(file.name for file in self.files), *(one.name for one in self.attachments.values())]):
-                published = self._decoded(self._store.read(manifests.NAME))
-                listed = published.sizes if published else {}
+            for names in _batched([*(file.name for file in self.files), *(a.name for a in self.attachments.values())]):
+                published = self._decoded(self._store.read(MANIFEST))
+                listed = published.sizes if published else {}  # the same rows have the same name in another export
                 self._store.delete(name for name in names if name not in listed)
         except LangSmithError as failure:
             if error is None:
@@ -78,7 +70,7 @@ class Publication:
 
     def probe(self) -> None:
         """
-        See whether objects can be written and deleted here, before much is read for nothing.
+        Write and delete an object, to learn whether that is allowed before much is read for nothing.
 
         :raises StorageAccessError: naming the right that is missing.
         """
@@ -94,7 +86,7 @@ class Publication:
         part.path.unlink()
 
     def attach(self, local: Path, attachment: ManifestAttachment) -> str:
-        """Upload an attachment, if it was not, and remove it from the local disk; return the name that it has there."""
+        """Upload an attachment, once, and remove it from the local disk; return the name that it has there."""
         if attachment.name not in self.attachments:
             name = self._free_name(attachment.name, attachment.sha256)
             self.attachments[attachment.name] = msgspec.structs.replace(attachment, name=name)
@@ -104,79 +96,81 @@ class Publication:
 
     def commit(self, manifest: Manifest, before_swap: Callable[[], None] = lambda: None) -> str:
         """
-        Replace the manifest, then remove what it does not list; give its URI.
+        Replace the manifest, then delete what it does not list; return its URI.
 
         Another export that published the same rows meanwhile is as good as this one.
 
         :param before_swap: Called last before the manifest is replaced; what it raises prevents that.
-        :raises ConcurrentExportError: where another export of the partition got in between.
-        :raises DestinationConflictError: where it is one of another query, project or window.
+        :raises ConcurrentExportError: if another export of the partition was published, or cleaned up, meanwhile.
+        :raises DestinationConflictError: if it is one of another query, project or window.
         """
         try:
-            self._replace(manifest, manifests.encode(manifest), before_swap)
+            self._replace(manifest, encode(manifest), before_swap)
         except ConcurrentExportError:
-            published = self._decoded(self._store.read(manifests.NAME))
+            published = self._decoded(self._store.read(MANIFEST))
             is_same = published is not None and _without_names(published) == _without_names(manifest)
             if not is_same or not self._is_whole(published):
                 raise
-        return str(self._path / manifests.NAME)
+        return str(self._path / MANIFEST)
 
     def _replace(self, manifest: Manifest, content: bytes, before_swap: Callable[[], None]) -> None:
-        there = self._list_whole(manifest)
+        names = self._list_whole(manifest)
         before_swap()
-        self._committing = True  # from here on the manifest may be ours, even if the answer to its upload is lost
-        is_written = self._store.swap(content, manifests.NAME, self._seen)
-        self._committing = is_written or self._store.read(manifests.NAME) == content
-        self._refuse_other(manifest, content)
+        self._is_committed = True  # from here on the manifest may be this one, even if the answer to its upload is lost
+        is_written = self._store.swap(content, MANIFEST, self._snapshot)
+        self._is_committed = is_written or self._store.read(MANIFEST) == content
+        self._check_in_place(manifest, content)
         try:
             self._list_whole(manifest)
         except ConcurrentExportError:
             self._put_back(content)
             raise
-        for names in _some([name for name in there if name not in manifest.sizes and _ours(name)]):
-            self._refuse_other(manifest, content)
-            self._store.delete(names)
-        self._refuse_other(manifest, content)
+        for unlisted in _batched([name for name in names if name not in manifest.sizes and is_of_an_export(name)]):
+            self._check_in_place(manifest, content)
+            self._store.delete(unlisted)
+        self._check_in_place(manifest, content)
 
     def _list_whole(self, manifest: Manifest) -> dict[str, int]:
-        """List the partition, and check that all of the manifest is there."""
-        found = self._store.sizes()
-        if missing := [name for name, size in manifest.sizes.items() if found.get(name) != size]:
-            refuse_another(self._decoded(self._store.read(manifests.NAME)), Identity.of(manifest), self._path)
+        """List the partition, and check that all objects of the manifest are there."""
+        sizes = self._store.sizes()
+        if missing := [name for name, size in manifest.sizes.items() if sizes.get(name) != size]:
+            self._refuse_conflict(self._store.read(MANIFEST), manifest)
             raise self._concurrent(f"{', '.join(missing[:3])} just uploaded to {self._path} is not there, or not whole")
-        return found
+        return sizes
 
-    def _refuse_other(self, manifest: Manifest, content: bytes) -> None:
-        """Check that the manifest in place is ours, also if another export has written the same."""
-        there = self._store.read(manifests.NAME)
-        if there != content:
-            refuse_another(self._decoded(there), Identity.of(manifest), self._path)
+    def _check_in_place(self, manifest: Manifest, content: bytes) -> None:
+        """Check that the manifest in place is this one, also if another export has written the same."""
+        published = self._store.read(MANIFEST)
+        if published != content:
+            self._refuse_conflict(published, manifest)
             raise self._concurrent(f"Another manifest was published at {self._path} since this export began")
 
+    def _refuse_conflict(self, published: bytes | None, manifest: Manifest) -> None:
+        Identity.of(manifest).refuse_another(self._decoded(published), self._path)
+
     def _put_back(self, content: bytes) -> None:
-        """Put the manifest back that was there before, if all that it lists still is."""
-        ours = self._store.look(manifests.NAME)
-        if ours is None or ours.content != content:
+        """Put the previous manifest back, if all objects that it lists are still there."""
+        published = self._store.look(MANIFEST)
+        if published is None or published.content != content:
             return
-        if self._seen is None:
-            self._store.delete([manifests.NAME])
+        if self._snapshot is None:
+            self._store.delete([MANIFEST])
         elif self._is_whole(self.previous):
-            self._store.swap(self._seen.content, manifests.NAME, ours)
+            self._store.swap(self._snapshot.content, MANIFEST, published)
 
     def _is_whole(self, manifest: Manifest | None) -> bool:
-        """Tell whether all that a manifest lists is there."""
         return manifest is not None and manifest.sizes.items() <= self._store.sizes().items()
 
     def _free_name(self, name: str, sha256: str) -> str:
         """
-        Choose a name that no other export is about to remove.
+        Choose a name that no other export is about to delete.
 
-        It is that of the same content in the export before, so that a re-run changes nothing, or else one that was not
-        there when this export began.
+        It is the name of the same content in the previous export, so that a re-run changes nothing; else one that was
+        not there when this export began.
         """
-        names = list(longer_names(name, sha256))
+        names = list(names_by_digest(name, sha256))
         listed = {each.name for each in self.previous.objects if each.sha256 == sha256} if self.previous else set()
-        free = [each for each in names if each not in self._taken]
+        free = [each for each in names if each not in self._names_before]
         return [*(each for each in names if each in listed), *free, names[-1]][0]
 
     def _concurrent(self, what: str) -> ConcurrentExportError:
@@ -186,29 +180,22 @@ class Publication:
         )
 
     def _decoded(self, content: bytes | None) -> Manifest | None:
-        """Read a manifest; a broken one is as good as none."""
+        """Decode a manifest; a broken one counts as none."""
         try:
-            return manifests.decode(content, str(self._path)) if content is not None else None
+            return decode(content, str(self._path)) if content is not None else None
         except BrokenManifestError:
             return None
 
 
 def _without_names(manifest: Manifest) -> bytes:
-    """Write a manifest without the names of its objects, which depend on what lay there."""
+    """Encode a manifest without the names of its objects, which depend on the names that were taken."""
     nameless = {
         kind: tuple(msgspec.structs.replace(each, name="") for each in getattr(manifest, kind))
         for kind in ("files", "attachments")
     }
-    return manifests.encode(msgspec.structs.replace(manifest, **nameless))
+    return encode(msgspec.structs.replace(manifest, **nameless))
 
 
-def _some(names: list[str]) -> Iterator[list[str]]:
-    """Cut a list into pieces of as many objects as are removed at a time."""
-    return (names[first : first + AT_ONCE] for first in range(0, len(names), AT_ONCE))
-
-
-def _ours(name: str) -> bool:
-    """Tell what we put there, and what a crash left of a file, from what somebody else did."""
-    finished = TEMPORARY.sub("", name)
-    ours = any(pattern.fullmatch(finished) for pattern in (PART, ATTACHMENT, CHECKPOINT, PROBE))
-    return ours or (finished == manifests.NAME and finished != name)
+def _batched(names: list[str]) -> Iterator[list[str]]:
+    """Split names into batches that are deleted in parallel."""
+    return (names[start : start + MAX_PARALLEL_DELETES] for start in range(0, len(names), MAX_PARALLEL_DELETES))

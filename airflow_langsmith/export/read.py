@@ -16,8 +16,10 @@ from airflow_langsmith.api.pagination import Pagination
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Page
 from airflow_langsmith.export.checkpoints import Checkpoint, Checkpoints
-from airflow_langsmith.export.parallel_read import Cursors, Make
+from airflow_langsmith.export.cursor_limit import ParallelReadPolicy
+from airflow_langsmith.export.parallel_read import Make, ParallelRead
 from airflow_langsmith.export.progress import Progress
+from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.views import Rows, View
 from airflow_langsmith.views.reading import MAX_RUN_IDS, queries_of_runs
 
@@ -44,6 +46,7 @@ class RowReader:
     directory: Path
     concurrency: int | None
     checkpoints: Checkpoints
+    read_policy: ParallelReadPolicy | None
     _keys: IdSet = field(default_factory=IdSet, init=False)  # of the rows that were given
     _keys_lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
@@ -59,8 +62,8 @@ class RowReader:
         parts: list[tuple[RunQuery, Checkpoint | None]] = [(query, None) for query in queries]
         make = make_and_keep = self._make()
         if self.view.is_resumable:
-            parts = self.checkpoints.pieces(self.query)
-            make_and_keep = self.checkpoints.keeping(make, self.query.end - self.query.start)
+            parts = self.checkpoints.split(self.query)
+            make_and_keep = self.checkpoints.recorded(make, self.query.end - self.query.start)
         whole = sum((query.end - query.start for query, _ in parts), timedelta(0))
         for query, checkpoint in parts:
             share = (query.end - query.start) / whole
@@ -87,21 +90,23 @@ class RowReader:
 
         return make
 
-    def _cursors(self, query: RunQuery, make: Make, share: float) -> Cursors:
+    def _cursors(self, query: RunQuery, make: Make, share: float) -> ParallelRead:
         done = self.progress.share
 
         def count(page: Page, share_of_query: float) -> None:
             pending = [run.end_time for run in page.runs].count(None)
             self.progress.add([run.start_time for run in page.runs], done + share * share_of_query, pending)
 
-        return Cursors(
+        return ParallelRead(
             self.client,
             self.client.pagination(query),
             make,
             count,
             self.on_page,
-            directory=self.directory,
-            most=1 if self.download else self.concurrency,
+            RowCodec(self.view),
+            self.directory,
+            1 if self.download else self.concurrency,
+            self.read_policy,
         )
 
     def _once(self, batches: AbstractContextManager[Iterable[Rows]]) -> Iterator[Rows]:
@@ -119,7 +124,7 @@ class RowReader:
                 if self.view.row_is_run:
                     self.progress.leave_out(rows.count - new.count, sum(rows.pending or ()) - sum(new.pending or ()))
                 if marks in self.view.columns:
-                    self.progress.miss(self.view.log_names(new), new.columns[self.view.columns.index(marks)])
+                    self.progress.add_missing(self.view.log_names(new), new.columns[self.view.columns.index(marks)])
                 yield new
 
     def _is_exported(self, key: str) -> bool:

@@ -1,33 +1,41 @@
-"""Rows of a view as bytes, and back: what is in a checkpoint."""
+"""
+Rows of a view on the local disk: those of a checkpoint, and those that wait for their turn.
+
+::
+
+    length crc32 batch | length crc32 batch | ... | ff ff ff ff ff ff ff ff    (the end, of a finished file only)
+
+A batch holds up to 100 rows column by column, as MessagePack, and compressed if the file goes to a destination.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import GenericAlias
-from typing import Any
+from typing import Any, BinaryIO
 from zlib import crc32
 
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.api.records import Run
-from airflow_langsmith.export.encoders import compressed, decompressed
+from airflow_langsmith.export.encoders import load_arrow
 from airflow_langsmith.export.local_disk import local_disk
+from airflow_langsmith.export.parts import value_bytes
 from airflow_langsmith.views import ColumnType, Rows, View
 
-ROWS = 100  # of a batch at most: it is in memory as bytes, too
-_NUMBER = 4  # bytes; before each batch two numbers, of how long it is and a sum of it
-_END = b"\xff" * 2 * _NUMBER  # no zeros: of these are the files that a disk lost when its machine died
+BATCH_ROWS = 100  # to encode a whole page takes several times its memory
+_HEAD_BYTES, _LENGTH_BYTES = 8, 4
+_END = b"\xff" * _HEAD_BYTES  # no zeros: those are in files that a disk lost when its machine died
 
 _TYPES: dict[ColumnType, Any] = {
     "string": str | None,
     "boolean": bool | None,
-    "integer": int | None,
-    "number": float | None,
+    "integer": int | str | None,
+    "number": int | float | None,
     "timestamp": datetime | None,
     "strings": list[str] | None,
     "json": bytes | None,
@@ -36,95 +44,128 @@ _TYPES: dict[ColumnType, Any] = {
 
 @dataclass(frozen=True)
 class Batch:
-    """Rows, with their keys, and the moments that their runs started at."""
+    """Rows, and the moments that their runs started at."""
 
     rows: Rows
     starts: list[datetime]
 
 
-class Batches:
-    """Writes rows of a view into packed local files, and reads what is in these; ``codec`` is ``lz4`` or ``none``."""
+class RowCodec:
+    """Encodes batches of rows of a view, and decodes them; ``compression`` is ``lz4`` or ``none``."""
 
-    def __init__(self, view: View, codec: str) -> None:
-        self.codec = codec
-        self._json = [column.type == "json" for column in view.columns]
-        columns = GenericAlias(tuple, tuple(GenericAlias(list, (_TYPES[column.type],)) for column in view.columns))
-        self._decode = msgspec.msgpack.Decoder(
-            GenericAlias(tuple, (columns, list[str], list[datetime], list[bool]))
-        ).decode
+    def __init__(self, view: View, compression: str = "none") -> None:
+        self.compression = compression
+        self._view, self._types = view, [column.type for column in view.columns]
+        columns = GenericAlias(tuple, tuple(GenericAlias(list, (_TYPES[type_],)) for type_ in self._types))
+        batch = GenericAlias(tuple, (columns, list[str] | None, list[bool] | None, list[datetime], bool))
         self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(batch).decode
 
-    def pack(self, runs: Sequence[Run], rows: Rows) -> bytes:
-        """
-        Write a batch of rows, each of one run.
+    def encode(self, rows: Rows, starts: Sequence[datetime]) -> bytes:
+        """Return a batch as bytes."""
+        columns, other = self._mapped("json", bytes, rows.columns), (rows.keys, rows.pending, starts)
+        try:
+            content = self._encode((columns, *other, False))
+        except UnicodeEncodeError:
+            value_bytes(self._view, rows)  # it names the column
+            raise
+        except OverflowError:  # JSON has integers of any length, MessagePack of up to 64 bits
+            content = self._encode((self._mapped("integer", str, columns), *other, True))
+        return load_arrow().compress(content) if self.compression == "lz4" else content
 
-        :raises OverflowError: for a number of more than 64 bits.
-        """
-        columns = [
-            [None if value is None else bytes(value) for value in values] if json else values
-            for json, values in zip(self._json, rows.columns, strict=True)
+    def decode(self, content: bytes) -> Batch:
+        """Return the batch that was encoded."""
+        content = load_arrow().decompress(content) if self.compression == "lz4" else content
+        columns, keys, pending, starts, has_long_integers = self._decode(content)
+        if has_long_integers:
+            columns = self._mapped("integer", int, columns)
+        columns = self._mapped("json", Raw, columns)
+        return Batch(Rows(columns, len(columns[0]), keys, pending), starts)
+
+    def _mapped(self, type_: ColumnType, convert: Any, columns: Sequence[list[Any]]) -> list[list[Any]]:
+        return [
+            [None if value is None else convert(value) for value in values] if each == type_ else values
+            for each, values in zip(self._types, columns, strict=True)
         ]
-        return self._encode((columns, rows.keys, [run.start_time for run in runs], rows.pending))
-
-    def whole(self, content: bytes) -> Iterator[bytes]:
-        """
-        Give the batches that are in a file, as they were packed.
-
-        :raises OSError, EOFError, ValueError: where it is none, or not whole.
-        """
-        with decompressed(content, self.codec) as file:
-            while (head := file.read(2 * _NUMBER)) != _END:
-                batch = file.read(int.from_bytes(head[:_NUMBER]))
-                if head != _head(batch):
-                    raise EOFError("it is not whole")
-                yield batch
-
-    def unpack(self, content: bytes) -> Iterator[Batch]:
-        """
-        Read what is in a file.
-
-        :raises OSError, EOFError, ValueError: as :meth:`whole` does.
-        """
-        for columns, keys, starts, pending in map(self._decode, self.whole(content)):
-            raw = [
-                [None if value is None else Raw(value) for value in values] if json else values
-                for json, values in zip(self._json, columns, strict=True)
-            ]
-            yield Batch(Rows(raw, len(starts), keys, pending), starts)
 
 
-class BatchFile:
+class RowFile:
     """
-    A local file of batches, as it is written, to be closed once. ``size`` counts their bytes before they are packed.
+    A local file of batches that one side appends and another one takes, oldest first.
 
-    :raises StorageError: where the local disk takes no more.
+    ``size_bytes`` is what it takes on the disk, ``waiting`` how many batches nobody has taken. A file whose batches
+    were all taken is empty again.
+
+    :param purpose: What it is for, as an error of the disk says: ``keep rows for a retry``.
+    :param remedy: What to do about a full disk beside making room, as :func:`local_disk` has it.
     """
 
-    def __init__(self, path: Path, batches: Batches) -> None:
+    def __init__(self, path: Path, codec: RowCodec, purpose: str, remedy: str) -> None:
         self.path = path
-        self.size = 0
-        self._batches = batches
-        with self._failing():
-            self._file = compressed(path, batches.codec)
+        self.size_bytes = self.waiting = 0
+        self._codec = codec
+        self._taken_bytes = 0
+        self._on_disk = partial(local_disk, f"{purpose} on", path.parent, remedy)
+        with self._on_disk():
+            self._file: BinaryIO = path.open("w+b", buffering=0)
 
-    def write(self, runs: Sequence[Run], rows: Rows) -> None:
-        """Add rows, each of one run."""
-        for start in range(0, rows.count, ROWS):
-            end = min(rows.count, start + ROWS)
-            content = self._batches.pack(runs[start:end], rows.part(start, end))
-            self.size += len(content)
-            with self._failing():
-                self._file.write(_head(content))
-                self._file.write(content)
+    def append(self, rows: Rows, starts: Sequence[datetime] = ()) -> None:
+        """
+        Append rows, and the starts of their runs where they count.
 
-    def close(self) -> None:
-        """Finish it."""
-        with self._failing(), self._file:
-            self._file.write(_END)
+        :raises StorageError: if the local disk takes no more.
+        """
+        for start in range(0, rows.count, BATCH_ROWS):
+            end = min(rows.count, start + BATCH_ROWS)
+            batch = self._codec.encode(rows.part(start, end), starts[start:end])
+            self._write(_head(batch) + batch)
+            self.waiting += 1
 
-    def _failing(self) -> AbstractContextManager[None]:
-        return local_disk("keep rows for a retry on", self.path.parent, "let the task have no retries")
+    def take(self) -> Batch:
+        """Return the oldest batch that nobody has taken."""
+        self._file.seek(self._taken_bytes)
+        content = next(read_batches(self._file))
+        self._taken_bytes += _HEAD_BYTES + len(content)
+        self.waiting -= 1
+        if not self.waiting:
+            self.clear()
+        return self._codec.decode(content)
+
+    def finish(self) -> None:
+        """Mark the end, by which a reader knows that the file is whole."""
+        self._write(_END)
+
+    def clear(self) -> None:
+        """Drop all batches."""
+        self._file.truncate(0)
+        self.size_bytes = self.waiting = self._taken_bytes = 0
+
+    def remove(self) -> None:
+        """Close the file, and remove it from the disk."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def _write(self, content: bytes) -> None:
+        left = memoryview(content)
+        with self._on_disk():
+            self._file.seek(self.size_bytes)
+            while left:  # a disk that is nearly full takes the first part, and fails at the next
+                left = left[self._file.write(left) :]
+        self.size_bytes += len(content)
+
+
+def read_batches(file: BinaryIO) -> Iterator[bytes]:
+    """
+    Yield the encoded batches of a finished file.
+
+    :raises EOFError: if the file is not whole.
+    """
+    while (head := file.read(_HEAD_BYTES)) != _END:
+        batch = file.read(int.from_bytes(head[:_LENGTH_BYTES]))
+        if head != _head(batch):
+            raise EOFError("it is not whole")
+        yield batch
 
 
 def _head(batch: bytes) -> bytes:
-    return len(batch).to_bytes(_NUMBER) + crc32(batch).to_bytes(_NUMBER)
+    return len(batch).to_bytes(_LENGTH_BYTES) + crc32(batch).to_bytes(_HEAD_BYTES - _LENGTH_BYTES)

@@ -1,9 +1,8 @@
-"""Rows kept on the local disk: until all have been seen, or until their turn comes."""
+"""Rows on the local disk until all have been seen."""
 
 from __future__ import annotations
 
 import pickle
-from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
@@ -61,61 +60,6 @@ class Spool:
                 self._file.seek(place)
                 found.append(pickle.load(self._file))  # noqa: S301  # our own, of a moment ago
             yield Rows([list(values) for values in zip(*found, strict=True)], len(found))
-
-
-class Backlog:
-    """Takes rows and gives them back in the order they came, some at a time, with memory for these."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._file: BinaryIO | None = None
-        self._waiting: deque[int] = deque()
-        self._end = 0
-
-    def __len__(self) -> int:
-        """How often rows can be taken."""
-        return len(self._waiting)
-
-    @property
-    def size(self) -> int:
-        """How many bytes it takes on the disk: those given back, too, until all are."""
-        return self._end
-
-    def add(self, rows: Rows) -> None:
-        """
-        Take rows.
-
-        :raises StorageError: where the local disk takes no more.
-        """
-        with local_disk(
-            "keep rows until their turn on", self._path.parent, "read with concurrency=1, which keeps none"
-        ):
-            if self._file is None:
-                self._file = self._path.open("w+b", buffering=0)
-            self._file.seek(self._end)
-            for start in range(0, rows.count, BATCH):  # pickling a page takes several times its memory
-                content = pickle.dumps(rows.part(start, min(start + BATCH, rows.count)))
-                _write(self._file, content)
-                self._waiting.append(self._end)
-                self._end += len(content)
-
-    def take(self) -> Rows:
-        """Give back the oldest rows."""
-        place = self._waiting.popleft()
-        if self._file is None:
-            raise RuntimeError("no rows wait")
-        self._file.seek(place)
-        rows: Rows = pickle.load(self._file)  # noqa: S301  # our own, of a moment ago
-        if not self._waiting:
-            self._file.truncate(0)
-            self._end = 0
-        return rows
-
-    def close(self) -> None:
-        """Remove it."""
-        if self._file is not None:
-            self._file.close()
-            self._path.unlink()
 
 
 def _write(file: BinaryIO, content: bytes) -> None:

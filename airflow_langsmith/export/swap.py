@@ -29,7 +29,7 @@ class Snapshot:
     """
     An object as it was seen: its content, and what differs when the same content is written again.
 
-    ``tag`` is an ETag, a generation or an inode; None where the store has none. ``modified`` is to the second on S3.
+    ``tag`` is an ETag, a generation or an inode; None if the store has none. ``modified`` is to the second on S3.
     """
 
     content: bytes
@@ -93,8 +93,8 @@ def _write_if(fs: Any, path: str, content: bytes, seen: Snapshot | None) -> None
     elif "gs" in fs.protocol:
         bucket, key, _ = fs.split_path(path)
         url = fs.base.replace("/storage/v1/", "/upload/storage/v1/") + "b/{}/o"
-        where = {"uploadType": "media", "name": key, "ifGenerationMatch": tag or "0"}
-        fs.call("POST", url, bucket, **where, headers={"Content-Type": "application/octet-stream"}, data=content)
+        parameters = {"uploadType": "media", "name": key, "ifGenerationMatch": tag or "0"}
+        fs.call("POST", url, bucket, **parameters, headers={"Content-Type": "application/octet-stream"}, data=content)
     elif "abfs" in fs.protocol:
         from azure.core import MatchConditions  # noqa: PLC0415  # adlfs has brought it
 
@@ -105,7 +105,7 @@ def _write_if(fs: Any, path: str, content: bytes, seen: Snapshot | None) -> None
 
 
 def _status(error: Exception) -> int | None:
-    """Return the HTTP status that a client's exception stands for, if it tells."""
+    """Return the HTTP status of a client's exception, if it has one."""
     if isinstance(error, FileExistsError):  # gcsfs, and adlfs for an object that is to be new
         return 412
     answer = getattr(error.__cause__, "response", None) or {}  # S3's own
@@ -116,7 +116,7 @@ def _status(error: Exception) -> int | None:
 
 @contextmanager
 def locked(directory: Path) -> Iterator[None]:
-    """Keep others from :func:`locked` of this directory, as far as its file system knows locks; no file is left."""
+    """Lock a directory against others that lock it, as far as its file system knows locks; no file is left."""
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         with suppress(OSError):

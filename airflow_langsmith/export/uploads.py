@@ -1,7 +1,7 @@
 """
-Files go up to a store in chunks: a few are in memory, however large a file is, and none is seen before all are there.
+Uploads of large files in chunks: a few are in memory, however large the file is, and none shows before all are there.
 
-An upload that fails or is interrupted is aborted, so that what has arrived of it neither shows nor costs::
+An upload that fails or is interrupted is aborted, so that its chunks do not cost anything::
 
     S3      a multipart upload: parts side by side, then one request that makes an object of them
     Azure   blocks side by side, then one request that makes a blob of them; Azure drops what is in no blob after a week
@@ -19,33 +19,33 @@ from threading import Event
 from typing import Any, Protocol
 
 CHUNK_BYTES = 8 * 1024 * 1024  # S3 takes no chunks below 5 MiB
-CHUNKS_AT_ONCE = 4
-GCS_CHUNK_BYTES = 16 * 1024 * 1024  # multiples of 256 KiB; one at a time, of which its client holds up to three copies
-MAX_CHUNKS = 10_000  # S3 takes no more of a file; Azure takes 50,000
-ABORT_SECONDS = 30
+_PARALLEL_CHUNKS = 4
+_GCS_CHUNK_BYTES = 16 * 1024 * 1024  # multiples of 256 KiB; one at a time, because its client holds up to three copies
+_MAX_CHUNKS = 10_000  # S3 takes no more of a file; Azure takes 50,000
+_ABORT_SECONDS = 30
 
 
 def upload(fs: Any, local: Path, path: str) -> None:
     """
     Upload a file to a place in a fsspec file system, whole or not at all.
 
-    Whatever is raised in this thread meanwhile, by a signal too, aborts the upload. A file of one chunk goes up in one
-    request, and one for a store that is not in the table above as the file system does it.
+    What is raised in this thread meanwhile, also by a signal, aborts the upload. A file of one chunk is uploaded in one
+    request, and one for another store than those above as its file system does it.
     """
     size = local.stat().st_size
     chunked = next((kind for name, kind in _UPLOADS.items() if name in fs.protocol), None)
     if chunked is None or size <= CHUNK_BYTES:
-        over = {"overwrite": True} if "abfs" in fs.protocol else {}  # without it, adlfs 2023.10 refuses to replace
-        fs.put_file(str(local), path, **over)
+        options = {"overwrite": True} if "abfs" in fs.protocol else {}  # without it, adlfs 2023.10 refuses to replace
+        fs.put_file(str(local), path, **options)
     else:
         _complete(fs.loop, _send(chunked(fs, path, size), local, size))
 
 
 class _Upload(Protocol):
-    """One file on its way to a store, and how many chunks of which size go there at a time."""
+    """One file on its way to a store."""
 
     chunk_bytes: int
-    at_once: int
+    parallel_chunks: int
 
     async def begin(self) -> None:
         """Ask the store to take a file."""
@@ -61,34 +61,34 @@ class _Upload(Protocol):
 
 
 class _S3Upload:
-    chunk_bytes, at_once = CHUNK_BYTES, CHUNKS_AT_ONCE
+    chunk_bytes, parallel_chunks = CHUNK_BYTES, _PARALLEL_CHUNKS
 
     def __init__(self, fs: Any, path: str, _: int) -> None:
         self._call: Callable[..., Coroutine[Any, Any, Any]] = fs._call_s3  # noqa: SLF001  # call_s3 blocks
         bucket, key, *_version = fs.split_path(path)
-        self._about = {"Bucket": bucket, "Key": key}
+        self._object = {"Bucket": bucket, "Key": key}
         self._parts: dict[int, dict[str, Any]] = {}
 
     async def begin(self) -> None:
-        created = await self._call("create_multipart_upload", **self._about)
-        self._about["UploadId"] = created["UploadId"]
+        created = await self._call("create_multipart_upload", **self._object)
+        self._object["UploadId"] = created["UploadId"]
 
     async def send(self, number: int, start: int, chunk: bytes) -> None:  # noqa: ARG002
-        part = await self._call("upload_part", **self._about, PartNumber=number + 1, Body=chunk)
+        part = await self._call("upload_part", **self._object, PartNumber=number + 1, Body=chunk)
         # The checksums that newer clients send with each part, S3 wants to have again in the end.
-        told = {name: value for name, value in part.items() if name == "ETag" or name.startswith("Checksum")}
-        self._parts[number] = {"PartNumber": number + 1, **told}
+        sums = {name: value for name, value in part.items() if name == "ETag" or name.startswith("Checksum")}
+        self._parts[number] = {"PartNumber": number + 1, **sums}
 
     async def finish(self) -> None:
         parts = {"Parts": [self._parts[number] for number in sorted(self._parts)]}
-        await self._call("complete_multipart_upload", **self._about, MultipartUpload=parts)
+        await self._call("complete_multipart_upload", **self._object, MultipartUpload=parts)
 
     async def abort(self) -> None:
-        await self._call("abort_multipart_upload", **self._about)
+        await self._call("abort_multipart_upload", **self._object)
 
 
 class _AzureUpload:
-    chunk_bytes, at_once = CHUNK_BYTES, CHUNKS_AT_ONCE
+    chunk_bytes, parallel_chunks = CHUNK_BYTES, _PARALLEL_CHUNKS
 
     def __init__(self, fs: Any, path: str, _: int) -> None:
         container, blob, *_version = fs.split_path(path)
@@ -111,7 +111,7 @@ class _AzureUpload:
 
 
 class _GcsUpload:
-    chunk_bytes, at_once = GCS_CHUNK_BYTES, 1
+    chunk_bytes, parallel_chunks = _GCS_CHUNK_BYTES, 1
 
     def __init__(self, fs: Any, path: str, size: int) -> None:
         self._fs = fs
@@ -148,26 +148,26 @@ async def _send(upload: _Upload, local: Path, size: int) -> None:
         await _send_chunks(upload, local, size)
         await upload.finish()
     except BaseException:
-        with suppress(Exception):  # what ended the upload is the news
+        with suppress(Exception):  # the error that ended the upload matters more
             await beginning
             await upload.abort()
         raise
 
 
 async def _send_chunks(upload: _Upload, local: Path, size: int) -> None:
-    chunk_bytes = max(upload.chunk_bytes, -(-size // MAX_CHUNKS))
+    chunk_bytes = max(upload.chunk_bytes, -(-size // _MAX_CHUNKS))
     chunks = enumerate(range(0, size, chunk_bytes))
     failure: BaseException | None = None
     with local.open("rb") as file:
 
-        async def send_one_after_the_other() -> None:
+        async def send_chunks() -> None:
             for number, start in chunks:
                 await upload.send(number, start, os.pread(file.fileno(), chunk_bytes, start))
 
         try:
             async with asyncio.TaskGroup() as senders:
-                for _ in range(upload.at_once):
-                    senders.create_task(send_one_after_the_other())
+                for _ in range(upload.parallel_chunks):
+                    senders.create_task(send_chunks())
         except BaseExceptionGroup as failures:
             failure = failures.exceptions[0]
     if failure:
@@ -175,7 +175,7 @@ async def _send_chunks(upload: _Upload, local: Path, size: int) -> None:
 
 
 def _complete(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any]) -> None:
-    """Run a coroutine in a file system's own thread. What is raised in this one cancels it, and waits for its end."""
+    """Run a coroutine in a file system's own thread; what is raised in this one cancels it, and waits for its end."""
     ended = Event()
 
     async def until_it_ends() -> None:
@@ -189,5 +189,5 @@ def _complete(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any]) -
         future.result()
     except BaseException:
         if future.cancel():
-            ended.wait(ABORT_SECONDS)
+            ended.wait(_ABORT_SECONDS)
         raise

@@ -1,8 +1,8 @@
 """
-The directory on the local disk in which an export works: its own, and gone with it, however it ends.
+The directory on the local disk in which an export works. It is removed when the export ends, however it ends.
 
-Its owner locks a file in it. The system takes the lock back when the process dies, also by SIGKILL. So a directory
-whose lock is free belongs to no living process, and the next export on the host removes it::
+Its owner locks a file in it. The system releases the lock when the process dies, also by SIGKILL. So a directory whose
+lock is free belongs to no living process, and the next export on the host removes it::
 
     /tmp/langsmith-export-k3v0q1xz/lock     locked: its export is running
     /tmp/langsmith-export-8mz2_c4d/lock     free: its worker was killed
@@ -36,9 +36,10 @@ def working_directory() -> Iterator[Path]:
     """
     parent = Path(tempfile.tempdir or os.environ.get("TMPDIR", "/tmp"))  # noqa: S108  # named in an error, no more
     with local_disk("work in", parent, "let the task's user write there"):
-        _remove_orphans()
-        directory = Path(tempfile.mkdtemp(prefix=PREFIX))
-        lock = None
+        for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+            with suppress(OSError):  # it is locked, has no lock yet, or was removed this moment
+                _remove_if_free(path)
+        directory, lock = Path(tempfile.mkdtemp(prefix=PREFIX)), None
         try:
             lock = _lock(directory)
             yield directory
@@ -58,19 +59,14 @@ def _lock(directory: Path) -> int:
     return descriptor
 
 
-def _remove_orphans() -> None:
-    for directory in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
-        with suppress(OSError):  # it is locked, has no lock yet, or went this moment
-            if directory.lstat().st_uid == os.geteuid():
-                _remove_if_free(directory)
-
-
 def _remove_if_free(directory: Path) -> None:
+    if directory.lstat().st_uid != os.geteuid():
+        return
     descriptor = os.open(directory / LOCK, os.O_RDWR | os.O_NOFOLLOW)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        size = sum(path.lstat().st_size for path in directory.iterdir())
+        size_bytes = sum(path.lstat().st_size for path in directory.iterdir())
         shutil.rmtree(directory)
     finally:
         os.close(descriptor)
-    log.info("Removed %s, which a killed export had left: %.1f MB", directory, size / 1e6)
+    log.info("Removed %s, which a killed export had left: %.1f MB", directory, size_bytes / 1e6)

@@ -15,18 +15,19 @@ from airflow_langsmith.api.query import MissingPayloadPolicy
 from airflow_langsmith.api.sampling import Sample
 from airflow_langsmith.api.ui_urls import project_url
 from airflow_langsmith.connections import connection_of
-from airflow_langsmith.export.checkpoints import TaskAttempt
+from airflow_langsmith.export.checkpoints import CheckpointPolicy, TaskAttempt
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.row_transforms import RowTransforms
-from airflow_langsmith.export.run import (
+from airflow_langsmith.export.export import Export
+from airflow_langsmith.export.exported import Exported
+from airflow_langsmith.export.options import (
     MAX_BYTES_PER_FILE,
     MAX_ROWS_PER_FILE,
-    Exported,
     OnEmpty,
     OutputOptions,
     SchemaChanges,
-    export,
 )
+from airflow_langsmith.export.progress import Observer
+from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.messages import MAX_LINE, format_message, shorten
 from airflow_langsmith.operators.base import LangSmithRunsOperator, any_query
@@ -146,6 +147,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         )
     )
 
+    checkpoint_policy: ClassVar = CheckpointPolicy()
+
     # The options of an OutputOptions that are right or wrong each by itself.
     OPTIONS: ClassVar[Mapping[str, Callable[[Any, str], Any]]] = {
         "partition": lambda value, name: arguments.text(value, name) or "auto",
@@ -235,18 +238,18 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             )
             self.show_link(context, project_url(hook.settings, query.project, query))
             self.log.info(shorten(f"Reading {view.name} of project {query.project.name!r}", MAX_LINE))
-            exported = export(
+            exported = Export(
                 client,
                 query,
                 view,
                 target,
                 shape,
-                ProgressReporter(self.log),
-                self._concurrency(),
-                self._attempt(context),
-                self.kill_switch.last_call,
-            )
-        if exported is None:
+                observer=Observer(ProgressReporter(self.log), self.kill_switch.last_call),
+                concurrency=self._concurrency(),
+                attempt=self._attempt(context),
+                checkpoint_policy=self.checkpoint_policy,
+            ).run()
+        if exported.is_skipped:
             raise AirflowSkipException(
                 format_message(f"No runs in {query.about}. Nothing was written (on_empty='skip').")
             )
@@ -310,7 +313,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         # Both grow when the task is cleared; a run that was deleted and made anew began at another time.
         cleared = (last - (self.retries or 0), getattr(dag_run, "clear_number", None))
         begun = getattr(dag_run, "start_date", None)
-        return TaskAttempt(of=" ".join(map(str, (*names, *cleared, begun))), again=this <= last)
+        return TaskAttempt(" ".join(map(str, (*names, *cleared, begun))), may_retry=this <= last)
 
     def _sample(self) -> Sample | None:
         return arguments.share(self.sample, "sample")

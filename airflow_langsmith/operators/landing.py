@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from airflow_langsmith import arguments
+from airflow_langsmith.export.destination import check_uri
 from airflow_langsmith.export.encoders import Format, format_of
-from airflow_langsmith.export.storage import check_uri
 
 
 def landing_format(operator: Any) -> Format:

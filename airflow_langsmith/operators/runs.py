@@ -20,8 +20,10 @@ from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.ui_urls import parse_run_reference, project_url, run_url
 from airflow_langsmith.errors import ConfigurationError, RunNotFoundError
+from airflow_langsmith.export.export import Export
+from airflow_langsmith.export.options import OutputOptions
+from airflow_langsmith.export.progress import Observer
 from airflow_langsmith.export.row_transforms import RowTransforms
-from airflow_langsmith.export.run import OutputOptions, export
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithRunLink
 from airflow_langsmith.messages import MAX_LINE, shorten
@@ -203,17 +205,15 @@ class LangSmithReadRunOperator(LangSmithOperator):
             raise ConfigurationError(
                 "A tree that lands in a destination needs the column dotted_order: add it to columns."
             )
-        exported = export(
+        exported = Export(
             client,
             _below(run, children=children, fields=view.fields),
             view,
             target,
             RowTransforms(order_by="dotted_order" if children else None),
             concurrency=1,  # each more holds a page in memory
-            before_swap=self.kill_switch.last_call,
-        )
-        if exported is None:
-            raise RuntimeError("an export that writes empty windows has always something to tell")
+            observer=Observer(before_publication=self.kill_switch.last_call),
+        ).run()
         self._tell_read(name, exported.manifest.rows - 1, exported.manifest.bytes)
         for line in islice(closing_lines(exported), 1, None):  # all but its window, which is none
             self.log.info(line)

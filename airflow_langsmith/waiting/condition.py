@@ -156,10 +156,10 @@ Condition = Comparison | Group  # its text is canonical: it parses to the same t
 
 def measures(*conditions: Condition) -> tuple[Measure, ...]:
     """Return the measures of conditions, each once, in order."""
-    found: dict[Measure, None] = {}
+    by_measure: dict[Measure, None] = {}
     for condition in conditions:
-        found |= dict.fromkeys(measures(*condition.parts) if isinstance(condition, Group) else [condition.measure])
-    return tuple(found)
+        by_measure |= dict.fromkeys(measures(*condition.parts) if isinstance(condition, Group) else [condition.measure])
+    return tuple(by_measure)
 
 
 def _quoted(text: str) -> str:

@@ -16,7 +16,7 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.seen_runs import MAX_PAGES_WITHOUT_NEW_RUNS
 from airflow_langsmith.errors import CursorLoopError, LangSmithError
-from airflow_langsmith.export.run import Exported
+from airflow_langsmith.export.exported import Exported
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.settings import Edges
 from tests.wording import says

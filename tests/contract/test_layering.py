@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "filters": {"errors", "templates"},
     "hooks": {"airflow_sdk", "api", "arguments", "connections", "errors", "filters", "messages", "provider_info"},
     "links": {"airflow_sdk"},
-    "manifest": {"errors", "export.storage"},
+    "manifest": {"errors", "export.destination", "export.layout", "export.storage"},
     "masking": {"messages"},
     "messages": set(),
     "operators": {
@@ -58,7 +58,7 @@ PURE = {f"waiting.{name}": {"waiting", "errors", "messages"} for name in ("condi
 OUTSIDE = {
     "httpx": {"api.transport"},
     "pyarrow": {"export.arrow"},
-    "airflow": {"airflow_sdk", "links", "triggers", "operators.export", "operators.runs", "export.storage"},
+    "airflow": {"airflow_sdk", "links", "triggers", "operators.export", "operators.runs", "export.destination"},
 }
 
 

@@ -14,8 +14,9 @@ import pytest
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.export import Export
+from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.export.row_transforms import RowTransforms
-from airflow_langsmith.export.run import OutputOptions, export
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.sample import PROJECT
@@ -34,7 +35,7 @@ KEYS = {
 TRAPS = ["a\tb", "\\N", "", "NULL", 'a,"b"', "{}", "\\", "line\r\nline", "naïve 🙂", "\0"]
 
 Rows = list[dict[str, Any]]
-Export = Callable[..., dict[str, Any]]
+RunExport = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
@@ -63,7 +64,7 @@ def client(langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient
 
 
 @pytest.fixture
-def exported(client: LangSmithClient, tmp_path: Path) -> Export:
+def exported(client: LangSmithClient, tmp_path: Path) -> RunExport:
     """Export the first day of a view, and give what its operator would return."""
 
     def run(view: str, columns: list[str] | None = None, flatten: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -72,8 +73,7 @@ def exported(client: LangSmithClient, tmp_path: Path) -> Export:
             project=client.project(PROJECT), start=START, end=START + timedelta(days=1), fields=chosen.fields
         )
         target = OutputOptions(destination=f"file://{tmp_path}", format=format_of("parquet"), max_rows_per_file=40)
-        done = export(client, query, chosen, target, RowTransforms(flatten=flatten))
-        assert done is not None
+        done = Export(client, query, chosen, target, RowTransforms(flatten=flatten)).run()
         return done.summary()
 
     return run
@@ -120,7 +120,7 @@ def test_every_view_has_a_key() -> None:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_second_load_into_duckdb_changes_nothing_twice(
-    view: str, exported: Export, judge: Callable[[], None]
+    view: str, exported: RunExport, judge: Callable[[], None]
 ) -> None:
     """The page's statements leave in DuckDB the rows that landed, each once: again, and after a refresh."""
     (written,) = PAGES["docs/how-to/load-duckdb.md"].snippets("sql")
@@ -176,7 +176,7 @@ def without_nul(rows: Rows) -> Rows:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_second_load_into_postgresql_changes_nothing_twice(
-    view: str, exported: Export, load: Load, judge: Callable[[], None]
+    view: str, exported: RunExport, load: Load, judge: Callable[[], None]
 ) -> None:
     """The page's function leaves in PostgreSQL the rows that landed, each once: again, and after a refresh."""
     first = without_nul(landed(exported(view)))
@@ -189,14 +189,14 @@ def test_a_second_load_into_postgresql_changes_nothing_twice(
     assert load(exported(view)) == refreshed
 
 
-def test_a_new_column_comes_into_postgresql(exported: Export, load: Load) -> None:
+def test_a_new_column_comes_into_postgresql(exported: RunExport, load: Load) -> None:
     """A column that an export has for the first time is added to the table, for the rows that are there too."""
     load(exported("runs", ["run_id", "name"]))
     whole = exported("runs")
     assert load(whole) == without_nul(landed(whole))
 
 
-def test_long_names_are_told_apart_in_postgresql(exported: Export, load: Load) -> None:
+def test_long_names_are_told_apart_in_postgresql(exported: RunExport, load: Load) -> None:
     """Flat columns of long keys that begin alike stay columns of their own: names fit into PostgreSQL's 63 bytes."""
     long = "metadata." + "x" * 63
     whole = exported("runs", ["run_id", "metadata"], (f"{long}a", f"{long}b"))
@@ -206,7 +206,7 @@ def test_long_names_are_told_apart_in_postgresql(exported: Export, load: Load) -
 
 
 def test_loads_into_postgresql_may_share_a_transaction(
-    exported: Export, load: Load, postgres: psycopg.Connection
+    exported: RunExport, load: Load, postgres: psycopg.Connection
 ) -> None:
     """Several loads are kept, or taken back, together."""
     with postgres.transaction(force_rollback=True):

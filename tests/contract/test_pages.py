@@ -18,8 +18,9 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.settings import EXTRA_FIELDS
 from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.export import Export
+from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.export.row_transforms import RowTransforms
-from airflow_langsmith.export.run import OutputOptions, export
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.operators.base import LangSmithRunsOperator
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
@@ -158,8 +159,7 @@ def test_the_paths_find_something_in_the_sample(
         ]
     ):
         target = OutputOptions(destination=f"file://{tmp_path}/{number}", format=format_of("jsonl"))
-        done = export(client, query, chosen, target, shape)
-        assert done is not None
+        done = Export(client, query, chosen, target, shape).run()
         assert (done.empty, done.unmet) == ((), ())
     named = Flattening(chosen.columns, table).columns[len(chosen.columns) :]
     assert [column.name for column in named] == list(table.values())

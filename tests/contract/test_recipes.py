@@ -15,7 +15,8 @@ from langsmith.schemas import Run
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.run import OutputOptions, export
+from airflow_langsmith.export.export import Export
+from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn, sample_feedback, sample_runs
 from airflow_langsmith.testing.sample import PROJECT
 from airflow_langsmith.views import view_of
@@ -69,10 +70,9 @@ def rows(
     """Export a window and read it back."""
     chosen = view_of(view, **options)
     query = RunQuery(project=client.project(PROJECT), start=window.start, end=window.end, fields=chosen.fields)
-    exported = export(
+    exported = Export(
         client, query, chosen, OutputOptions(destination=f"file://{destination}", format=format_of("parquet"))
-    )
-    assert exported is not None
+    ).run()
     return read_rows(exported.uri)
 
 

@@ -18,7 +18,8 @@ from packaging.requirements import Requirement
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.run import OutputOptions, export
+from airflow_langsmith.export.export import Export
+from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
@@ -45,7 +46,7 @@ def lake(langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient],
     client, view = client_of(langsmith), view_of("runs")
     query = RunQuery(project=client.project("shop"), start=DAY, end=DAY + timedelta(days=1), fields=view.fields)
     target = OutputOptions(destination=f"file://{tmp_path}/langsmith", format=format_of("parquet"))
-    assert export(client, query, view, target)
+    assert Export(client, query, view, target).run()
     return tmp_path
 
 

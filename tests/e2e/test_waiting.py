@@ -450,7 +450,7 @@ def test_an_export_marked_failed_ends(airflow: Airflow, long: LangSmithStandIn) 
     assert asked < PAGES
     told = airflow.log("marked", "export")
     assert "Airflow killed this task before it was done. It published nothing." in told
-    assert "Kept nothing of what was read: a retry or a clear begins anew." in told
+    assert "No checkpoint stays: a retry or a clear reads the whole window." in told
     assert not [path for path in (airflow.home / "lake" / "runs" / "project=marked").rglob("*") if path.is_file()]
     assert not list((airflow.home / "tmp").glob("langsmith-export-*"))
     ended = airflow.task("marked", "export")

@@ -17,10 +17,10 @@ from moto import settings as moto_settings
 from msgspec import Raw
 
 from airflow_langsmith.api.records import Project, Run
+from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.layout import attachment_name, part_name
 from airflow_langsmith.export.parts import Part
 from airflow_langsmith.export.publication import Publication
-from airflow_langsmith.export.storage import StoragePath, path_at
 from airflow_langsmith.manifest import Manifest, ManifestAttachment, ManifestColumn, ManifestFile
 from airflow_langsmith.views import VIEWS, View, view_of
 

@@ -8,9 +8,8 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from threading import Event
 from types import SimpleNamespace
 from typing import Any, ClassVar
@@ -20,26 +19,25 @@ import msgspec
 import pytest
 from airflow.sdk.io import attach
 from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
-from hypothesis import given
-from hypothesis import strategies as st
-from msgspec import Raw
 
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.flow import Flow, Request, Response
 from airflow_langsmith.api.pagination import Pagination
-from airflow_langsmith.api.records import Page, Project, Run
+from airflow_langsmith.api.records import Page
 from airflow_langsmith.errors import LangSmithError, ServerError
-from airflow_langsmith.export import checkpoints
-from airflow_langsmith.export.checkpoints import Checkpoint, Checkpoints, TaskAttempt
+from airflow_langsmith.export.checkpoints import Checkpoint, CheckpointPolicy, Checkpoints, TaskAttempt
+from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.export import Export
+from airflow_langsmith.export.exported import Exported
 from airflow_langsmith.export.layout import CHECKPOINT
-from airflow_langsmith.export.progress import Progress
-from airflow_langsmith.export.row_file import Batches, BatchFile
+from airflow_langsmith.export.options import OutputOptions
+from airflow_langsmith.export.progress import Observer, Progress
+from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.export.row_transforms import RowTransforms
-from airflow_langsmith.export.run import Exported, OutputOptions, export
-from airflow_langsmith.export.storage import StoragePath, path_at, store_at
+from airflow_langsmith.export.storage import Store
 from airflow_langsmith.testing import LangSmithStandIn
-from airflow_langsmith.views import Column, ColumnType, Rows, View, view_of
+from airflow_langsmith.views import Rows, view_of
 from tests.wording import words
 
 CUT_OFF = str(Path(__file__).with_name("cut_off.py"))
@@ -49,6 +47,7 @@ RUNS = PAGES * cut_off.PAGE - 1
 ClientOf = Callable[..., LangSmithClient]
 ReadRows = Callable[[str], list[dict[str, Any]]]
 PLAIN = RowTransforms()
+MIN_PAGES = CheckpointPolicy().min_pages
 
 
 @pytest.fixture
@@ -71,18 +70,19 @@ def exported(
     columns: list[str] | None = None,
     cursors: int = 1,
     shape: RowTransforms = PLAIN,
+    policy: CheckpointPolicy | None = None,
     **narrowed: Any,
 ) -> Exported:
     """Export the day."""
     chosen = view_of(view, columns)
     query = replace(cut_off.query(client, chosen.fields), **narrowed)
     target = OutputOptions(destination=where, format=format_of(format_))
-    done = export(client, query, chosen, target, shape, concurrency=cursors, attempt=attempt)
-    assert done is not None
-    return done
+    return Export(
+        client, query, chosen, target, shape, concurrency=cursors, attempt=attempt, checkpoint_policy=policy
+    ).run()
 
 
-FIRST, LAST = (TaskAttempt(of="the export of the day", again=again) for again in (True, False))
+FIRST, LAST = (TaskAttempt("the export of the day", may_retry=may_retry) for may_retry in (True, False))
 
 
 @pytest.fixture
@@ -92,12 +92,17 @@ def client(shop: LangSmithStandIn, client_of: ClientOf) -> LangSmithClient:
 
 
 def cut_off_at(
-    page: int, shop: LangSmithStandIn, client: LangSmithClient, where: str | StoragePath, format_: str = "jsonl"
+    page: int,
+    shop: LangSmithStandIn,
+    client: LangSmithClient,
+    where: str | StoragePath,
+    format_: str = "jsonl",
+    policy: CheckpointPolicy | None = None,
 ) -> None:
     """Let a first try fail at a page, by what a retry may cure, and LangSmith be well again."""
     shop.misbehave("status", after=page, times=None)
     with pytest.raises(ServerError):
-        exported(client, where, FIRST, format_=format_)
+        exported(client, where, FIRST, format_=format_, policy=policy)
     shop.behave()
     shop.requests.clear()
 
@@ -110,7 +115,7 @@ def pages_asked(shop: LangSmithStandIn) -> int:
 def kept(where: str | StoragePath, view: str = "runs") -> list[str]:
     """Name the checkpoints of the export below a place, oldest first."""
     partition = path_at(where) / view / "project=shop" / "date=2026-03-01"
-    return sorted(name for name in store_at(partition).sizes() if CHECKPOINT.fullmatch(name))
+    return sorted(name for name in Store(partition).sizes() if CHECKPOINT.fullmatch(name))
 
 
 @pytest.mark.parametrize(
@@ -133,7 +138,7 @@ def test_killed_at_four_fifths(
     if cursors > 1:
         shop.misbehave("delay", seconds=0.05, times=None)
     whole = exported(client_of(shop, version), f"file://{tmp_path}/whole", None, view, format_)
-    told = [shop.url, shop.api_key, version, view, format_, f"file://{tmp_path}/cut", FIRST.of]
+    told = [shop.url, shop.api_key, version, view, format_, f"file://{tmp_path}/cut", FIRST.task_key]
     shop.requests.clear()
     died = subprocess.run([sys.executable, CUT_OFF, *told, str(PAGES * 4 // 5), str(cursors)], timeout=60, check=False)
     assert died.returncode == -signal.SIGKILL
@@ -168,17 +173,16 @@ def test_runs_of_one_moment_stay_together(
     langsmith: LangSmithStandIn,
     client_of: ClientOf,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     read_rows: ReadRows,
     few: int,
 ) -> None:
     """Where more runs start in a microsecond than pages hold, no checkpoint ends among them."""
-    monkeypatch.setattr(checkpoints, "FEW", few)
     for number in range(16 * cut_off.PAGE):
         moment = cut_off.START + timedelta(hours=number // 20)
         langsmith.add_run(project="shop", start_time=moment, end_time=moment)
-    cut_off_at(few, langsmith, client_of(langsmith, max_retries=0), f"file://{tmp_path}", "parquet")
-    done = exported(client_of(langsmith), f"file://{tmp_path}", LAST, format_="parquet")
+    client, where, policy = client_of(langsmith, max_retries=0), f"file://{tmp_path}", CheckpointPolicy(min_pages=few)
+    cut_off_at(few, langsmith, client, where, "parquet", policy)
+    done = exported(client_of(langsmith), where, LAST, format_="parquet", policy=policy)
     ids = [row["run_id"] for row in read_rows(done.uri)]
     assert len(ids) == len(set(ids)) == 16 * cut_off.PAGE
 
@@ -190,7 +194,7 @@ def test_bounds_may_be_in_any_zone(
     where = f"file://{tmp_path}"
     there = timezone(-timedelta(hours=5))
     asked = {"start": cut_off.START.astimezone(there), "end": (cut_off.START + timedelta(hours=10)).astimezone(there)}
-    shop.misbehave("status", after=checkpoints.FEW, times=None)
+    shop.misbehave("status", after=MIN_PAGES, times=None)
     with pytest.raises(ServerError):
         exported(client, where, FIRST, "runs", "parquet", **asked)
     shop.behave()
@@ -212,7 +216,7 @@ def test_cut_off_again_and_again(shop: LangSmithStandIn, client: LangSmithClient
 
 
 CHANGED: dict[str, dict[str, Any]] = {
-    "another run, or one that was cleared": {"attempt": TaskAttempt(of="the next day", again=False)},
+    "another run, or one that was cleared": {"attempt": TaskAttempt("the next day", may_retry=False)},
     "another query": {"filter": 'eq(status, "success")'},
     "other columns": {"columns": ["run_id", "start_time"]},
     "another redaction": {"shape": RowTransforms(redact={"name": "hash"}, redact_key="k")},
@@ -259,50 +263,48 @@ def test_nothing_is_kept_for_nobody(
 
 def test_a_short_export_keeps_nothing(shop: LangSmithStandIn, client: LangSmithClient, tmp_path: Path) -> None:
     """What is read again in no time costs no object."""
-    cut_off_at(checkpoints.FEW - 1, shop, client, f"file://{tmp_path}")
+    cut_off_at(MIN_PAGES - 1, shop, client, f"file://{tmp_path}")
     assert not kept(f"file://{tmp_path}")
 
 
-class Counting(Batches):
-    """Counts the rows that are packed."""
+class Counting(RowCodec):
+    """Counts the rows that are encoded."""
 
-    packed = 0
+    encoded = 0
 
-    def pack(self, runs: Sequence[Run], rows: Rows) -> bytes:
-        """Pack rows."""
-        self.packed += rows.count
-        return super().pack(runs, rows)
+    def encode(self, rows: Rows, starts: Sequence[datetime]) -> bytes:
+        """Encode rows."""
+        self.encoded += rows.count
+        return super().encode(rows, starts)
 
 
-@pytest.mark.parametrize(("pages", "most"), [(checkpoints.FEW // 2, 0.25), (checkpoints.FEW * 2, 1.0)])
+@pytest.mark.parametrize(("pages", "most"), [(MIN_PAGES // 2, 0.25), (MIN_PAGES * 2, 1.0)])
 def test_what_is_short_is_not_packed(client: LangSmithClient, tmp_path: Path, pages: int, most: float) -> None:
     """Where the first pages tell that few follow, no work goes into keeping them, but for the last run of each."""
     view = view_of("runs", ["run_id", "start_time"])
     query = cut_off.query(client, view.fields)
-    batches = Counting(view, "none")
+    codec = Counting(view)
     times = [
         query.end - timedelta(days=1) / pages / cut_off.PAGE * (run + 1) for run in range(pages * cut_off.PAGE - 1)
     ]
-    with Checkpoints(path_at(f"file://{tmp_path}"), client, FIRST, "", batches, tmp_path) as there:
+    with Checkpoints(path_at(f"file://{tmp_path}"), client, FIRST, 16 * "0", codec, tmp_path) as there:
         walk = Pagination(query, client.negotiator)
-        make = there.keeping(lambda _, __, page: iter([view.rows(page.runs)]), query.end - query.start)
+        make = there.recorded(lambda _, __, page: iter([view.rows(page.runs)]), query.end - query.start)
         while not walk.done:
             list(make(client, walk, answered(walk.next_page(), times)))
-    assert most - 0.25 < batches.packed / len(times) <= most
+    assert most - 0.25 < codec.encoded / len(times) <= most
 
 
-@pytest.mark.parametrize(("limit", "value"), [("OFTEN", 0.0), ("FEW", 1), ("LARGEST", 1)])
+@pytest.mark.parametrize(("limit", "value"), [("every", timedelta(0)), ("min_pages", 1), ("max_bytes", 1)])
 def test_long_is_a_matter_of_time_too(
     shop: LangSmithStandIn,
     client: LangSmithClient,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     limit: str,
     value: Any,
 ) -> None:
     """An export is worth to be kept after so many pages, or after so many seconds or bytes, be they few pages."""
-    monkeypatch.setattr(checkpoints, limit, value)
-    cut_off_at(5, shop, client, f"file://{tmp_path}")
+    cut_off_at(5, shop, client, f"file://{tmp_path}", policy=CheckpointPolicy(**{limit: value}))
     assert len(kept(f"file://{tmp_path}")) == 5
 
 
@@ -326,7 +328,7 @@ def test_what_is_broken_is_read_anew(
     content = holed.read_bytes()
     holed.write_bytes(content.replace(b"run", bytes(3)))  # and a text may well be of zeros
     done = exported(client, where, LAST, format_=format_)
-    assert caplog.text.count("cannot be read, so LangSmith is asked") == 3
+    assert caplog.text.count("cannot be used, so its rows are read from LangSmith") == 3
     assert pages_asked(shop) <= PAGES - 40 + 9
     assert done.manifest == whole.manifest
     assert done.progress.runs == RUNS
@@ -338,7 +340,7 @@ def test_what_is_gone_is_read_anew(tmp_path: Path) -> None:
         path_at(f"file://{tmp_path}/gone"),
         cut_off.START,
         cut_off.START + timedelta(1),
-        Batches(view_of("runs"), "none"),
+        RowCodec(view_of("runs")),
     )
     assert gone.rows(Progress()) is None
 
@@ -408,7 +410,7 @@ def test_progress_goes_on_too(shop: LangSmithStandIn, client: LangSmithClient, t
     def tell(progress: Progress) -> None:
         told.append((progress.share, progress.pages))
 
-    export(client, cut_off.query(client, chosen.fields), chosen, target, on_page=tell, attempt=LAST)
+    Export(client, cut_off.query(client, chosen.fields), chosen, target, observer=Observer(tell), attempt=LAST).run()
     assert told == sorted(told)
     assert told[0][0] > 0.5
     assert told[0][1] == 0
@@ -423,8 +425,8 @@ def test_runs_out_of_order_are_not_kept(client: LangSmithClient, tmp_path: Path)
         cut_off.START + timedelta(minutes=minute) for minute in [*range(1000, 850, -1), 1001, *range(850, 800, -1)]
     ]
     seen = []
-    with Checkpoints(path_at(f"file://{tmp_path}"), client, FIRST, "", Batches(view, "none"), tmp_path) as there:
-        make = there.keeping(lambda _, __, page: iter([view.rows(page.runs)]), timedelta(1))
+    with Checkpoints(path_at(f"file://{tmp_path}"), client, FIRST, 16 * "0", RowCodec(view), tmp_path) as there:
+        make = there.recorded(lambda _, __, page: iter([view.rows(page.runs)]), timedelta(1))
         while not walk.done:
             list(make(client, walk, answered(walk.next_page(), times)))
             seen.append(len(list(tmp_path.glob("_checkpoint-*"))))
@@ -445,46 +447,3 @@ def answered(flow: Flow[Page], times: list[datetime]) -> Page:
         flow.send(Response(200, {}, body))
     page: Page = end.value.value
     return page
-
-
-VALUES: dict[ColumnType, st.SearchStrategy[Any]] = {
-    "string": st.text(),
-    "boolean": st.booleans(),
-    "integer": st.integers(-(2**63), 2**63 - 1),
-    "number": st.floats(allow_nan=False),
-    "timestamp": st.datetimes(timezones=st.just(UTC)),
-    "strings": st.lists(st.text()),
-    "json": st.binary().map(Raw),
-}
-DRAWN = st.fixed_dictionaries({type_: st.lists(st.none() | one, min_size=1) for type_, one in VALUES.items()})
-
-
-@given(DRAWN, st.sampled_from(["none", "lz4"]), st.integers(0, 250))
-def test_rows_come_back_as_they_were(drawn: dict[ColumnType, list[Any]], codec: str, count: int) -> None:
-    """Whatever a column of its type can hold comes back from a file: every digit, every letter, every null."""
-    values = {type_: [some[row % len(some)] for row in range(count)] for type_, some in drawn.items()}
-    view = View("runs", tuple(Column(type_, type_, "") for type_ in values))
-    shop = Project(id="p", name="shop")
-    runs = [
-        Run(id=str(row), project=shop, tags=[], start_time=cut_off.START + timedelta(row), end_time=end)
-        for row, end in enumerate(values["timestamp"])
-    ]
-    batches = Batches(view, codec)
-    with TemporaryDirectory() as directory:
-        file = BatchFile(Path(directory) / "batches", batches)
-        ids, pending = [run.id for run in runs], [end is None for end in values["timestamp"]]
-        file.write(runs, Rows(list(values.values()), count, ids, pending))
-        file.close()
-        found = list(batches.unpack(file.path.read_bytes()))
-    for place, type_ in enumerate(values):
-        assert list(map(plain, (value for batch in found for value in batch.rows.columns[place]))) == list(
-            map(plain, values[type_])
-        )
-    assert [start for batch in found for start in batch.starts] == [run.start_time for run in runs]
-    assert [id_ for batch in found for id_ in batch.rows.keys or ()] == ids
-    assert [is_pending for batch in found for is_pending in batch.rows.pending or ()] == pending
-
-
-def plain(value: Any) -> Any:
-    """Make values comparable: JSON is not, and a number may be minus nothing."""
-    return bytes(value) if isinstance(value, Raw) else repr(value) if isinstance(value, float) else value

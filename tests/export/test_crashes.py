@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from airflow_langsmith.errors import StorageError
+from airflow_langsmith.export.destination import StoragePath, path_at
+from airflow_langsmith.export.layout import MANIFEST
 from airflow_langsmith.export.publication import Publication
-from airflow_langsmith.export.storage import StoragePath, path_at, store_at
-from airflow_langsmith.manifest import NAME, read_manifest
+from airflow_langsmith.export.storage import Store
+from airflow_langsmith.manifest import read_manifest
 from tests.export.turns import Task
 
 KILLED = Path(__file__).with_name("killed.py")
@@ -51,10 +53,10 @@ def test_killed_at_any_moment_the_last_good_export_is_whole(
     assert found == [set(before)] * changed + [set(after)] * (len(found) - changed)
     assert changed > 2  # parts were on their way
     assert len(found) - changed >= 2  # and old ones still there
-    assert {path.name for path in finished.iterdir()} == {*after, NAME}
+    assert {path.name for path in finished.iterdir()} == {*after, MANIFEST}
     for partition in deaths:  # what the killed one left lies in the way: names may have more digits of the digest
         parts = publish(place(f"deaths/{partition.name}"), "kept", "new", attached=("kept photo", "new photo"))
-        assert {path.name for path in partition.iterdir()} == {*parts, NAME}
+        assert {path.name for path in partition.iterdir()} == {*parts, MANIFEST}
         assert published(partition) == set(parts)
 
 
@@ -81,10 +83,10 @@ def test_whichever_call_of_the_store_fails(
         task.finish()
         failures += task.error is not None
         assert task.error is None or (isinstance(task.error, StorageError) and task.error.retriable)
-        names = set(store_at(partition).sizes()) - {NAME}
+        names = set(Store(partition).sizes()) - {MANIFEST}
         listed = set(read_manifest(partition).sizes)
         assert listed <= names
         assert task.error or listed == names != set(before)
         parts = publish(partition, "newer")
-        assert set(store_at(partition).sizes()) == {*parts, NAME}
+        assert set(Store(partition).sizes()) == {*parts, MANIFEST}
     assert failures > 8

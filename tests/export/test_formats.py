@@ -19,7 +19,7 @@ from msgspec import Raw
 
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.errors import ConfigurationError, PayloadError
-from airflow_langsmith.export.arrow import ROW_GROUP, schema_of
+from airflow_langsmith.export.arrow import ROW_GROUP_BYTES, schema_of
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.views import View, view_of
 from tests.wording import says
@@ -256,7 +256,7 @@ def test_a_number_too_large_is_told_or_kept(make_run: MakeRun, tmp_path: Path, t
 @pytest.mark.parametrize("column", ["inputs", "error"])
 def test_row_groups_are_bounded_in_bytes(make_run: MakeRun, write: Write, column: str) -> None:
     """A page larger than a row group becomes several, whichever column makes it large, and no row is lost."""
-    size = ROW_GROUP // 8
+    size = ROW_GROUP_BYTES // 8
     large: dict[str, Any] = {"inputs": Raw(b'"' + b"x" * size + b'"'), "error": "x" * size}
     path = write([make_run(number, **{column: large[column]}) for number in range(20)], "parquet")
     metadata = pq.read_metadata(path)

@@ -8,9 +8,10 @@ from collections.abc import Callable
 import pytest
 
 from airflow_langsmith.errors import ManifestError
-from airflow_langsmith.export.storage import StoragePath, path_at, store_at
+from airflow_langsmith.export.destination import StoragePath, path_at
+from airflow_langsmith.export.layout import MANIFEST
+from airflow_langsmith.export.storage import Store
 from airflow_langsmith.manifest import (
-    NAME,
     SCHEMA_VERSION,
     Manifest,
     ManifestFile,
@@ -67,15 +68,15 @@ def test_a_manifest_of_before_has_no_counts_of_nulls(make_manifest: MakeManifest
 def test_it_is_read_by_its_own_uri_and_by_its_partitions(place: StoragePath, make_manifest: MakeManifest) -> None:
     """What an operator returned, and the directory it is in, lead to the same manifest, as text or as a path."""
     manifest = make_manifest([FILE])
-    store_at(place).write(encode(manifest), NAME)
-    for uri in (str(place / NAME), str(place), f"{place}/", place / NAME, place):
+    Store(place).write(encode(manifest), MANIFEST)
+    for uri in (str(place / MANIFEST), str(place), f"{place}/", place / MANIFEST, place):
         assert read_manifest(uri) == manifest
 
 
 def test_a_missing_manifest_says_what_to_do(place: StoragePath) -> None:
     """Where nothing was published the error names the place and the way out."""
     with pytest.raises(ManifestError, match=says("Run the export first")) as caught:
-        read_manifest(place / NAME)
+        read_manifest(place / MANIFEST)
     assert str(place) in str(caught.value)
     assert not caught.value.retriable
 
@@ -97,6 +98,6 @@ def test_a_later_schema_asks_for_an_upgrade(make_manifest: MakeManifest) -> None
 def test_a_partition_can_be_given_with_a_connection(lake: str, make_manifest: MakeManifest) -> None:
     """The URI that an operator returns holds the connection it was written with."""
     place = path_at(f"{lake}/manifests")
-    store_at(place).write(encode(make_manifest([FILE])), NAME)
-    assert str(place / NAME) == f"s3://lake@traces/manifests/{NAME}"
-    assert read_manifest(f"s3://lake@traces/manifests/{NAME}").files == (FILE,)
+    Store(place).write(encode(make_manifest([FILE])), MANIFEST)
+    assert str(place / MANIFEST) == f"s3://lake@traces/manifests/{MANIFEST}"
+    assert read_manifest(f"s3://lake@traces/manifests/{MANIFEST}").files == (FILE,)

@@ -15,10 +15,11 @@ import pytest
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.errors import ServerError
-from airflow_langsmith.export import checkpoints
-from airflow_langsmith.export.checkpoints import TaskAttempt
+from airflow_langsmith.export.checkpoints import CheckpointPolicy, TaskAttempt
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.run import Exported, OutputOptions, export
+from airflow_langsmith.export.export import Export
+from airflow_langsmith.export.exported import Exported
+from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
 
@@ -42,11 +43,9 @@ def exported(client: LangSmithClient, where: Path, view: str = "runs", page: int
     chosen = view_of(view, with_feedback=False)
     narrowed: dict[str, Any] = {} if view == "feedback" else {"is_root": True, "page_size": page}
     query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields, **narrowed)
-    done = export(
+    return Export(
         client, query, chosen, OutputOptions(destination=f"file://{where}", format=format_of("parquet")), **more
-    )
-    assert done is not None
-    return done
+    ).run()
 
 
 def fill(langsmith: LangSmithStandIn, count: int) -> tuple[list[str], list[str]]:
@@ -209,21 +208,30 @@ def test_a_retry_lands_no_run_twice(
     client_of: ClientOf,
     read_rows: ReadRows,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     version: str,
 ) -> None:
     """A run that an earlier try has kept, and that was moved to where the retry reads, lands as it was kept."""
-    monkeypatch.setattr(checkpoints, "FEW", 3)
+    policy = CheckpointPolicy(min_pages=3)
     runs = [langsmith.add_run(project="shop", start_time=START + number * MINUTE) for number in range(100)]
     langsmith.misbehave("status", after=12, times=None)
     with pytest.raises(ServerError):
         exported(
-            client_of(langsmith, version, max_retries=0), tmp_path, page=5, attempt=TaskAttempt("task", again=True)
+            client_of(langsmith, version, max_retries=0),
+            tmp_path,
+            page=5,
+            attempt=TaskAttempt("task", may_retry=True),
+            checkpoint_policy=policy,
         )
     langsmith.behave()
     assert list(tmp_path.rglob("_checkpoint-*"))
     langsmith.update_run(runs[-1], start_time=START + MINUTE / 2)
-    done = exported(client_of(langsmith, version), tmp_path, page=5, attempt=TaskAttempt("task", again=False))
+    done = exported(
+        client_of(langsmith, version),
+        tmp_path,
+        page=5,
+        attempt=TaskAttempt("task", may_retry=False),
+        checkpoint_policy=policy,
+    )
     rows = read_rows(done.uri)
     assert sorted(row["run_id"] for row in rows) == sorted(runs)
     assert next(row["start_time"] for row in rows if row["run_id"] == runs[-1]) == START + 99 * MINUTE
@@ -236,11 +244,10 @@ def test_what_was_read_before_a_failure_is_not_taken_for_read_by_the_retry(
     client_of: ClientOf,
     read_rows: ReadRows,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     version: str,
 ) -> None:
     """A run that moves from a page that is not kept to a page that is kept lands, though the first try saw it twice."""
-    monkeypatch.setattr(checkpoints, "FEW", 8)
+    policy = CheckpointPolicy(min_pages=8)
     starts = [number * MINUTE for number in range(95)] + [hours * 60 * MINUTE for hours in (4, 8, 12, 16, 20)]
     runs = [langsmith.add_run(project="shop", start_time=START + start) for start in starts]  # looks short at first
     moved = START + 92 * MINUTE + MINUTE / 2  # onto the second page
@@ -248,11 +255,21 @@ def test_what_was_read_before_a_failure_is_not_taken_for_read_by_the_retry(
     langsmith.misbehave("status", after=16, times=None)
     with pytest.raises(ServerError):
         exported(
-            client_of(langsmith, version, max_retries=0), tmp_path, page=5, attempt=TaskAttempt("task", again=True)
+            client_of(langsmith, version, max_retries=0),
+            tmp_path,
+            page=5,
+            attempt=TaskAttempt("task", may_retry=True),
+            checkpoint_policy=policy,
         )
     langsmith.behave()
     assert list(tmp_path.rglob("_checkpoint-*"))
-    done = exported(client_of(langsmith, version), tmp_path, page=5, attempt=TaskAttempt("task", again=False))
+    done = exported(
+        client_of(langsmith, version),
+        tmp_path,
+        page=5,
+        attempt=TaskAttempt("task", may_retry=False),
+        checkpoint_policy=policy,
+    )
     assert sorted(row["run_id"] for row in read_rows(done.uri)) == sorted(runs)
 
 

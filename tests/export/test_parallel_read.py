@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pickle
 import runpy
 import signal
 import threading
@@ -22,11 +21,14 @@ from airflow_langsmith.api.pagination import Pagination
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Page
 from airflow_langsmith.errors import ConfigurationError, InvalidQueryError
-from airflow_langsmith.export import cursor_limit, parallel_read
+from airflow_langsmith.export.cursor_limit import CursorLimit, ParallelReadPolicy
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.progress import Progress
-from airflow_langsmith.export.run import Exported, OutputOptions, export
-from airflow_langsmith.export.spool import Backlog
+from airflow_langsmith.export.export import Export
+from airflow_langsmith.export.exported import Exported
+from airflow_langsmith.export.options import OutputOptions
+from airflow_langsmith.export.parallel_read import ParallelRead
+from airflow_langsmith.export.progress import Observer, Progress
+from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import Rows, view_of
 
@@ -70,9 +72,7 @@ def exported(client: LangSmithClient, where: Path, view: str = "runs", format_: 
         project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields, page_size=PAGE, is_root=True
     )
     target = OutputOptions(destination=f"file://{where}", format=format_of(format_))
-    done = export(client, query, chosen, target, **more)
-    assert done is not None
-    return done
+    return Export(client, query, chosen, target, **more).run()
 
 
 def windows(langsmith: LangSmithStandIn) -> set[str]:
@@ -130,7 +130,7 @@ def test_a_share_costs_one_request_at_most(
         assert threading.current_thread() is threading.main_thread()
         seen.append((progress.runs, progress.share))
 
-    done = exported(client_of(langsmith), tmp_path, on_page=look)
+    done = exported(client_of(langsmith), tmp_path, observer=Observer(look))
     shares = len(windows(langsmith)) - 1
     assert shares > 0
     assert len(langsmith.requests_to("/runs/query")) <= math.ceil(595 / PAGE) + shares
@@ -171,7 +171,7 @@ def test_the_next_page_comes_while_rows_are_written(
             time.sleep(0.01)
         asked.append((pages, len(langsmith.requests_to("/runs/query"))))
 
-    exported(client_of(langsmith), tmp_path, concurrency=1, on_page=write_slowly)
+    exported(client_of(langsmith), tmp_path, concurrency=1, observer=Observer(write_slowly))
     assert asked[0][0] == 1
     assert all(requests > pages for pages, requests in asked if pages < 5)
 
@@ -244,27 +244,26 @@ def test_no_cursor_reads_nothing(langsmith: LangSmithStandIn, client_of: ClientO
         exported(client_of(langsmith), tmp_path, concurrency=number)
 
 
-def test_a_full_disk_holds_cursors_back(
-    langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_holds_cursors_back(langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path) -> None:
     """Where rows that wait may take no more room, their cursors wait, and the export still ends."""
-    monkeypatch.setattr(parallel_read, "MOST_ON_DISK", 1)
     fill(langsmith, 400)
     slow(langsmith, None)
-    assert exported(client_of(langsmith), tmp_path).manifest.rows == 400
+    policy = ParallelReadPolicy(max_bytes_on_disk=1)
+    assert exported(client_of(langsmith), tmp_path, read_policy=policy).manifest.rows == 400
     assert len(windows(langsmith)) > 1
 
 
 def test_rows_that_wait_take_a_bounded_part_of_the_disk(
-    langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path
 ) -> None:
     """However far cursors are ahead of their reader, and whosever turn it is, rows take no more disk than allowed."""
     fill(langsmith, 400)
     slow(langsmith, 4)
     client, view, sizes = client_of(langsmith), view_of("runs"), [0]
     query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, page_size=PAGE, is_root=True)
-    page_bytes = len(pickle.dumps(view.rows(next(iter(client.pages(query))).runs)))
-    monkeypatch.setattr(parallel_read, "MOST_ON_DISK", 3 * page_bytes)
+    codec = RowCodec(view)
+    page_bytes = len(codec.encode(view.rows(next(iter(client.pages(query))).runs), ()))
+    policy = ParallelReadPolicy(max_bytes_on_disk=3 * page_bytes)
 
     def make(_: LangSmithClient, __: Pagination, page: Page) -> Iterator[Rows]:
         yield view.rows(page.runs)
@@ -273,8 +272,8 @@ def test_rows_that_wait_take_a_bounded_part_of_the_disk(
         return sum(path.stat().st_size for path in tmp_path.iterdir())
 
     rows = 0
-    with parallel_read.Cursors(
-        client, client.pagination(query), make, lambda *_: None, lambda: None, directory=tmp_path, most=2
+    with ParallelRead(
+        client, client.pagination(query), make, lambda *_: None, lambda: None, codec, tmp_path, 2, policy
     ) as batches:
         for batch in batches:
             rows += batch.count
@@ -286,34 +285,6 @@ def test_rows_that_wait_take_a_bounded_part_of_the_disk(
             sizes.append(on_disk())
     assert rows == 400
     assert 2 * page_bytes < max(sizes) < 4.5 * page_bytes
-
-
-def test_rows_wait_in_order(tmp_path: Path) -> None:
-    """A backlog gives back what it took, in the order it came, and leaves no file."""
-    backlog = Backlog(tmp_path / "rows")
-    batches = [Rows([[number], [f"{number}"]], 1) for number in range(4)]
-    backlog.add(batches[0])
-    backlog.add(batches[1])
-    found = [backlog.take()]
-    backlog.add(batches[2])
-    backlog.add(batches[3])
-    found += [backlog.take() for _ in range(len(backlog))]
-    assert found == batches
-    assert backlog.size == (tmp_path / "rows").stat().st_size == 0
-    backlog.add(batches[3])
-    assert backlog.take() == batches[3]
-    backlog.close()
-    assert not list(tmp_path.iterdir())
-
-
-def test_a_page_waits_in_pieces(tmp_path: Path) -> None:
-    """What takes memory to be kept and given back is a piece, however large the page."""
-    backlog = Backlog(tmp_path / "rows")
-    backlog.add(Rows([list(range(250))], 250))
-    found = [backlog.take() for _ in range(len(backlog))]
-    assert [rows.count for rows in found] == [100, 100, 50]
-    assert [value for rows in found for value in rows.columns[0]] == list(range(250))
-    backlog.close()
 
 
 @pytest.mark.parametrize(
@@ -332,7 +303,9 @@ def test_how_many_cursors_are_wanted(
     needed: float, seconds_left: float, most: int, cursors: int, *, is_start: bool
 ) -> None:
     """As many cursors are wanted as use the budget up, at first some more, and one for less than a second."""
-    assert cursor_limit.cursors_wanted(needed, seconds_left, most, is_start=is_start) == cursors
+    limit = CursorLimit()
+    limit.changes = 0 if is_start else 1
+    assert limit.wanted(needed, seconds_left, most) == cursors
 
 
 @pytest.mark.parametrize(
@@ -350,7 +323,9 @@ def test_how_many_cursors_are_wanted(
 )
 def test_when_it_is_worth_sharing(pages: float, others: list[float], cursors: int, parts: int) -> None:
     """A walk is shared where there may be more cursors than there are, by who has most left, and that is some pages."""
-    assert cursor_limit.parts_of(pages, others, cursors) == parts
+    limit = CursorLimit()
+    limit.cursors = cursors
+    assert limit.shares(pages, others, 9) == parts
 
 
 def read_alone(at_once: float, cursors: int, pages: int = 300) -> tuple[float, Any]:
@@ -381,7 +356,7 @@ def test_cursors_that_help_stay() -> None:
 
 def test_cursors_are_tried_again() -> None:
     """Cursors that did not help are tried again after a while, each time a longer one."""
-    limit, tries = cursor_limit.CursorLimit(), []
+    limit, tries = CursorLimit(), []
     for page in range(1000):
         before = limit.cursors
         limit.add_page(0.1 * limit.cursors, limit.changes, limit.cursors, 9)

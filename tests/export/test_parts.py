@@ -66,7 +66,7 @@ def test_other_pages_give_the_same_bytes(
     runs: list[Run], whole_view: View, format_: tuple[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same rows give the same objects, however LangSmith cut them into pages: a re-run changes nothing."""
-    monkeypatch.setattr(arrow, "ROW_GROUP", 3_000_000)  # so that a part has several
+    monkeypatch.setattr(arrow, "ROW_GROUP_BYTES", 3_000_000)  # so that a part has several
     whole = written(runs, whole_view, format_, [], 2500, 4_000_000)
     assert [file.rows for file, _ in whole] == [1787, 1213]  # the first by bytes
 

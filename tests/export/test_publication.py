@@ -12,10 +12,12 @@ import msgspec
 import pytest
 
 from airflow_langsmith.errors import ConcurrentExportError, ManifestError, StorageError
+from airflow_langsmith.export.destination import StoragePath, path_at
+from airflow_langsmith.export.layout import MANIFEST
 from airflow_langsmith.export.parts import Part
 from airflow_langsmith.export.publication import Publication
-from airflow_langsmith.export.storage import StoragePath, path_at, store_at
-from airflow_langsmith.manifest import NAME, SCHEMA_VERSION, Manifest, encode, read_manifest
+from airflow_langsmith.export.storage import Store
+from airflow_langsmith.manifest import SCHEMA_VERSION, Manifest, encode, read_manifest
 from tests.export.turns import Place, Task
 from tests.wording import says
 
@@ -26,8 +28,8 @@ MakeManifest = Callable[..., Manifest]
 
 def objects(place: StoragePath) -> dict[str, bytes]:
     """Read all objects of a partition but the manifest."""
-    store = store_at(place)
-    return {name: store.read(name) or b"" for name in store.sizes() if name != NAME}
+    store = Store(place)
+    return {name: store.read(name) or b"" for name in store.sizes() if name != MANIFEST}
 
 
 def listed(place: StoragePath) -> set[str]:
@@ -45,9 +47,9 @@ def test_a_publication_leaves_its_parts_and_a_manifest(place: StoragePath, publi
 def test_the_same_rows_leave_the_same_objects(place: StoragePath, publish: Publish) -> None:
     """A re-run of an unchanged window changes no name and no byte, the manifest's included."""
     publish(place, "one", "two")
-    before = objects(place), store_at(place).read(NAME)
+    before = objects(place), Store(place).read(MANIFEST)
     publish(place, "one", "two")
-    assert (objects(place), store_at(place).read(NAME)) == before
+    assert (objects(place), Store(place).read(MANIFEST)) == before
 
 
 @pytest.mark.parametrize("texts", [("one", "changed"), ("one",), ("one", "two", "three"), ("other", "rows")])
@@ -99,20 +101,20 @@ def test_a_failed_clean_up_does_not_hide_the_failure(
     newer = make_manifest([], schema_version=SCHEMA_VERSION + 1)
     with pytest.raises(ConnectionError) as caught, Publication(place) as publication:  # noqa: PT012  # the story
         publication.upload(make_part(0, "one"))
-        store_at(place).write(encode(newer), NAME)
+        Store(place).write(encode(newer), MANIFEST)
         raise ConnectionError
     assert "the next export removes it" in caught.value.__notes__[0]
 
 
 def test_the_next_export_removes_what_crashes_left(place: StoragePath, publish: Publish) -> None:
     """Parts that no manifest lists, and files that were never finished, go with the next export."""
-    store = store_at(place)
+    store = Store(place)
     publish(place, "one")
     store.write(b"left", "part-00001-0123abcd.parquet")
     store.write(b"le", f"part-00001-0123abcd.parquet.{'0' * 32}.tmp")
     store.write(b"left", "_attachment-0123456789abcdef.png")
     store.write(b"le", f"_attachment-0123456789abcdef.png.{'0' * 32}.tmp")
-    store.write(b"le", f"{NAME}.{'0' * 32}.tmp")
+    store.write(b"le", f"{MANIFEST}.{'0' * 32}.tmp")
     parts = publish(place, "two")
     assert objects(place) == parts
 
@@ -149,7 +151,7 @@ def test_an_attachment_that_went_missing_is_not_published(
         publication.upload(make_part(0, "one"))
         publication.attach(*make_attachment("photo"))
         attachments = tuple(publication.attachments.values())
-        store_at(place).delete([attachments[0].name])
+        Store(place).delete([attachments[0].name])
         with pytest.raises(ConcurrentExportError, match="_attachment-"):
             publication.commit(make_manifest(publication.files, attachments=attachments))
 
@@ -168,7 +170,7 @@ def test_an_attachment_that_went_missing_is_not_published(
 )
 def test_files_of_others_are_left_alone(place: StoragePath, publish: Publish, name: str) -> None:
     """What does not bear the name of one of our parts is not ours to remove."""
-    store_at(place).write(b"theirs", name)
+    Store(place).write(b"theirs", name)
     publish(place, "one")
     publish(place, "two")
     assert objects(place)[name] == b"theirs"
@@ -179,7 +181,7 @@ def test_files_of_others_are_left_alone(place: StoragePath, publish: Publish, na
 )
 def test_a_broken_manifest_is_replaced(place: StoragePath, publish: Publish, content: bytes) -> None:
     """A manifest that says nothing does not stand in the way of the next export."""
-    store_at(place).write(content, NAME)
+    Store(place).write(content, MANIFEST)
     parts = publish(place, "one")
     assert listed(place) == set(parts)
 
@@ -189,10 +191,10 @@ def test_a_later_versions_manifest_is_not_replaced(
 ) -> None:
     """An old worker does not overwrite what a newer version of this package published: it fails, untouched."""
     content = encode(make_manifest([], schema_version=SCHEMA_VERSION + 1))
-    store_at(place).write(content, NAME)
+    Store(place).write(content, MANIFEST)
     with pytest.raises(ManifestError, match="Upgrade"):
         publish(place, "one")
-    assert store_at(place).read(NAME) == content
+    assert Store(place).read(MANIFEST) == content
     assert objects(place) == {}
 
 
@@ -243,15 +245,15 @@ def test_a_part_that_lies_in_the_way_is_not_relied_on(
     From then on a re-run changes no name and no byte.
     """
     parts = publish(place, "one", attached=("photo",))
-    store_at(place).delete([NAME])
+    Store(place).delete([MANIFEST])
     beside = publish(place, "one", attached=("photo",))
     assert sorted(beside.values()) == sorted(parts.values())
     assert not set(beside) & set(parts)
     assert all(any(longer.startswith(name.partition(".")[0]) for longer in beside) for name in parts)
     assert objects(place) == beside
-    before = store_at(place).read(NAME)
+    before = Store(place).read(MANIFEST)
     assert publish(place, "one", attached=("photo",)) == beside
-    assert (objects(place), store_at(place).read(NAME)) == (beside, before)
+    assert (objects(place), Store(place).read(MANIFEST)) == (beside, before)
     parts = publish(place, "two")
     assert objects(place) == parts
 
@@ -274,7 +276,7 @@ def test_a_part_that_is_removed_meanwhile_brings_the_export_before_back(
         task = Task(place, export)
         task.steps(calls)
         for name in set(objects(place)) - set(before):
-            store_at(place).delete([name])
+            Store(place).delete([name])
             removed += not task.ended
         task.finish()
         if task.error is None and task.calls <= calls:
@@ -282,7 +284,7 @@ def test_a_part_that_is_removed_meanwhile_brings_the_export_before_back(
         if task.error is not None:
             assert isinstance(task.error, ConcurrentExportError | StorageError)
             assert objects(place) == before
-            assert (listed(place) if texts else store_at(place).read(NAME)) == (set(before) or None)
+            assert (listed(place) if texts else Store(place).read(MANIFEST)) == (set(before) or None)
     assert removed > 5
 
 

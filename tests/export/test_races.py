@@ -18,19 +18,23 @@ from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.errors import ConcurrentExportError, DestinationConflictError, StorageError
-from airflow_langsmith.export.conflicts import Identity, refuse_another
+from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.export import Export
+from airflow_langsmith.export.exported import Exported
+from airflow_langsmith.export.identity import Identity
+from airflow_langsmith.export.layout import MANIFEST
+from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.export.parts import Part
 from airflow_langsmith.export.publication import Publication
-from airflow_langsmith.export.run import Exported, OutputOptions, export
-from airflow_langsmith.export.storage import StoragePath, path_at, store_at
-from airflow_langsmith.manifest import NAME, Manifest, read_manifest
+from airflow_langsmith.export.storage import Store
+from airflow_langsmith.manifest import Manifest, read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
 from tests.export.turns import Place, Task
 
-Export = Callable[[StoragePath], None]
-MakeExport = Callable[..., Export]
+Publish = Callable[[StoragePath], None]
+MakeExport = Callable[..., Publish]
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 ALWAYS = 1000  # calls, more than any of these exports makes
@@ -42,7 +46,7 @@ def exporting(make_part: Callable[[int, str], Part], make_manifest: Callable[...
 
     def publish(texts: tuple[str, ...], query: dict[str, Any], place: StoragePath) -> None:
         with Publication(place) as publication:
-            refuse_another(publication.previous, Identity.of(make_manifest([], query=query)), place)
+            Identity.of(make_manifest([], query=query)).refuse_another(publication.previous, place)
             for number, text in enumerate(texts):
                 publication.upload(make_part(number, text))
             publication.commit(make_manifest(publication.files, query=query))
@@ -52,7 +56,7 @@ def exporting(make_part: Callable[[int, str], Part], make_manifest: Callable[...
 
 def rows(place: StoragePath) -> tuple[str, ...]:
     """Read what a reader by the manifest reads, and see that it is whole."""
-    store, found = store_at(place), []
+    store, found = Store(place), []
     for file in read_manifest(place).files:
         content = store.read(file.name)
         assert content is not None, f"{file.name} is gone"
@@ -63,7 +67,7 @@ def rows(place: StoragePath) -> tuple[str, ...]:
 
 def assert_no_strays(place: StoragePath) -> None:
     """See that nothing lies there but what the manifest lists."""
-    assert store_at(place).sizes().keys() == {NAME, *read_manifest(place).sizes}
+    assert Store(place).sizes().keys() == {MANIFEST, *read_manifest(place).sizes}
 
 
 OLD = ("old", "kept")
@@ -76,7 +80,9 @@ TRIOS = [  # what was there, and what two tasks publish
 ]
 
 
-def overtake(place: StoragePath, before: Export, first: Export, second: Export) -> Iterator[tuple[StoragePath, Task]]:
+def overtake(
+    place: StoragePath, before: Publish, first: Publish, second: Publish
+) -> Iterator[tuple[StoragePath, Task]]:
     """Let one export wait before its first call, its second, and so on, while another one begins and ends."""
     for calls in range(ALWAYS):
         partition = place / str(calls)
@@ -201,7 +207,7 @@ def test_a_store_that_ignores_conditions_never_ends_broken_and_green(lake: str, 
     place = path_at(lake) / str(uuid4())
     simple = Place(Simple(place.fs, None), place.path)
     for partition, task in overtake(simple, exporting("old"), exporting("lost"), exporting("retry")):
-        there = store_at(partition).sizes()
+        there = Store(partition).sizes()
         is_whole = read_manifest(partition).sizes.items() <= there.items()
         assert is_whole or isinstance(task.error, ConcurrentExportError)
         if not is_whole:
@@ -230,19 +236,18 @@ def test_tasks_that_share_a_partition_by_mistake(
     client, view = client_of(langsmith), view_of("runs")
     query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, fields=view.fields, run_type="llm")
     target = OutputOptions(destination=f"file://{tmp_path}", format=format_of("jsonl"), partition="dt={start:%Y-%m-%d}")
-    published: list[Exported | None] = []
+    published: list[Exported] = []
 
     def meanwhile() -> None:
-        published.append(export(client_of(langsmith), replace(query, **other), view, target))
+        published.append(Export(client_of(langsmith), replace(query, **other), view, target).run())
 
     langsmith.misbehave("meanwhile", action=meanwhile)
     with pytest.raises(DestinationConflictError, match=difference) as caught:
-        export(client, query, view, target)
+        Export(client, query, view, target).run()
     assert not caught.value.retriable
     (done,) = published
-    assert done is not None
     assert read_manifest(done.uri) == done.manifest
     assert {path.name for path in Path(done.uri.removeprefix("file://")).parent.iterdir()} == {
-        NAME,
+        MANIFEST,
         *done.manifest.sizes,
     }

@@ -17,10 +17,12 @@ import pytest
 from airflow.sdk import ObjectStoragePath
 
 from airflow_langsmith.errors import ConfigurationError, StorageError
+from airflow_langsmith.export.destination import StoragePath, path_at
+from airflow_langsmith.export.layout import MANIFEST
 from airflow_langsmith.export.publication import Publication
-from airflow_langsmith.export.storage import StoragePath, Store, path_at, store_at
+from airflow_langsmith.export.storage import Store
 from airflow_langsmith.export.swap import Snapshot
-from airflow_langsmith.manifest import NAME, Manifest, encode, read_manifest
+from airflow_langsmith.manifest import Manifest, encode, read_manifest
 from tests.export.turns import Place
 from tests.wording import says, words
 
@@ -35,7 +37,7 @@ def local(tmp_path: Path) -> Path:
 
 def test_objects_are_put_written_read_listed_and_deleted(place: StoragePath, local: Path) -> None:
     """What goes in comes out, by its name, and is gone once deleted."""
-    store = store_at(place)
+    store = Store(place)
     store.put(local, "part")
     store.write(b"{}", "manifest")
     assert store.sizes() == {"part": 8, "manifest": 2}
@@ -47,7 +49,7 @@ def test_objects_are_put_written_read_listed_and_deleted(place: StoragePath, loc
 
 def test_a_place_that_is_not_there_is_empty(place: StoragePath) -> None:
     """Before the first export there is nothing to list, to read or to delete, and that is no error."""
-    store = store_at(place)
+    store = Store(place)
     assert store.sizes() == {}
     assert store.read("manifest") is None
     store.delete(["part"])
@@ -55,14 +57,14 @@ def test_a_place_that_is_not_there_is_empty(place: StoragePath) -> None:
 
 def test_names_keep_every_character(place: StoragePath, local: Path) -> None:
     """Percent signs, equals signs and accents land in the key as they are: a project's name can be read back."""
-    store_at(place).put(local, "part")
+    Store(place).put(local, "part")
     assert place.path.endswith("/project=my%20shop%2Fcafé/date=2025-03-01")
     assert place.fs.exists(f"{place.path}/part")
 
 
 def test_an_object_is_replaced_whole(place: StoragePath, local: Path) -> None:
     """A shorter object leaves no tail of the one it replaces."""
-    store = store_at(place)
+    store = Store(place)
     store.write(b"old rows, and more of them", "part")
     store.put(local, "part")
     assert store.read("part") == b"new rows"
@@ -72,10 +74,10 @@ def test_an_object_is_replaced_whole(place: StoragePath, local: Path) -> None:
 
 def test_what_others_wrote_is_listed(place: StoragePath) -> None:
     """A listing is never an old one out of a cache: concurrent exports are found by it."""
-    store = store_at(place)
+    store = Store(place)
     store.write(b"", "mine")
     assert set(store.sizes()) == {"mine"}
-    other = store_at(path_at(str(place)))
+    other = Store(path_at(str(place)))
     other.write(b"", "theirs")
     assert set(store.sizes()) == {"mine", "theirs"}
     other.delete(["mine"])
@@ -84,8 +86,8 @@ def test_what_others_wrote_is_listed(place: StoragePath) -> None:
 
 def test_directories_below_are_no_objects(place: StoragePath) -> None:
     """The hours below a day are not listed with it."""
-    store_at(place / "hour=05").write(b"", "part")
-    store = store_at(place)
+    Store(place / "hour=05").write(b"", "part")
+    store = Store(place)
     store.write(b"", "mine")
     assert set(store.sizes()) == {"mine"}
 
@@ -94,7 +96,7 @@ def test_a_write_that_fails_halfway_changes_nothing(tmp_path: Path) -> None:
     """When the disk takes no more in the middle of a part, the part before it stays, and nothing beside it."""
     local, place = tmp_path / "local", path_at(f"file://{tmp_path}/partition")
     local.write_bytes(bytes(1_000_000))
-    store = store_at(place)
+    store = Store(place)
     store.write(b"old rows", "part")
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, limits[1]))
@@ -110,7 +112,7 @@ def test_others_may_read_local_parts(tmp_path: Path, local: Path) -> None:
     """Parts on a local disk have the mode of any new file there, as the worker's umask has it."""
     mask = os.umask(0o027)
     try:
-        store_at(path_at(f"file://{tmp_path}/partition")).put(local, "part")
+        Store(path_at(f"file://{tmp_path}/partition")).put(local, "part")
     finally:
         os.umask(mask)
     assert (tmp_path / "partition/part").stat().st_mode & 0o777 == 0o640
@@ -130,7 +132,7 @@ def test_a_refusal_names_the_place(tmp_path: Path, doing: str) -> None:
     (tmp_path / "file").touch()
     place = path_at(f"file://{tmp_path}/file/below")
     with pytest.raises(StorageError, match=says(f"Could not {doing} .*{place}.* A retry may help")) as caught:
-        CALLS[doing](store_at(place))
+        CALLS[doing](Store(place))
     assert caught.value.retriable
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 
@@ -139,7 +141,7 @@ def test_a_refusal_names_the_place(tmp_path: Path, doing: str) -> None:
 def test_a_bucket_that_does_not_exist_is_named() -> None:
     """What the store has to say is in the message, and the bucket, too; no retry makes one."""
     with pytest.raises(StorageError, match=says("no bucket 'missing': The specified bucket does not exist")) as caught:
-        store_at(path_at("s3://lake@missing/runs")).write(b"", "part")
+        Store(path_at("s3://lake@missing/runs")).write(b"", "part")
     assert not caught.value.retriable
 
 
@@ -224,16 +226,16 @@ def test_a_disk_that_refuses_is_named(tmp_path: Path) -> None:
     """A local directory that refuses the worker, or a disk that is read-only, says so, and no retry is tried."""
     (tmp_path / "lake").mkdir(mode=0o500)
     with plain_user(), pytest.raises(StorageError, match=says("The worker has not the right to write at")) as caught:
-        store_at(path_at(f"file://{tmp_path}/lake")).write(b"", "part")
+        Store(path_at(f"file://{tmp_path}/lake")).write(b"", "part")
     assert not caught.value.retriable
     with pytest.raises(StorageError, match=says("is read-only|has not the right to write")) as caught:
-        store_at(path_at("file:///sys/lake")).write(b"", "part")
+        Store(path_at("file:///sys/lake")).write(b"", "part")
     assert not caught.value.retriable
 
 
 def test_a_store_tells_when_an_object_was_written(place: StoragePath) -> None:
     """The time of the last write is that of the clock, and there is none for what is not there."""
-    store = store_at(place)
+    store = Store(place)
     before = datetime.now(UTC) - timedelta(seconds=2)
     store.write(b"{}", "manifest")
     seen = store.look("manifest")
@@ -245,7 +247,7 @@ def test_a_store_tells_when_an_object_was_written(place: StoragePath) -> None:
 
 def test_an_object_is_swapped_only_if_it_is_the_one_that_was_seen(place: StoragePath) -> None:
     """Of several writers that saw the same, or nothing, one gets through."""
-    store = store_at(place)
+    store = Store(place)
     assert store.swap(b"1", "manifest", None)
     assert not store.swap(b"2", "manifest", None)
     seen = store.look("manifest")
@@ -259,13 +261,13 @@ def test_an_object_is_swapped_only_if_it_is_the_one_that_was_seen(place: Storage
 
 def test_of_many_writers_at_once_one_gets_through(place: StoragePath) -> None:
     """The store itself decides, between the look and the write, too."""
-    store = store_at(place)
+    store = Store(place)
     store.write(b"old", "manifest")
     for number in range(5):
         seen = store.look("manifest")
 
         def write(writer: int, number: int = number, seen: Snapshot | None = seen) -> bool:
-            return store_at(place).swap(f"{number} {writer}".encode(), "manifest", seen)
+            return Store(place).swap(f"{number} {writer}".encode(), "manifest", seen)
 
         with ThreadPoolExecutor(8) as threads:
             written = list(threads.map(write, range(8)))
@@ -277,23 +279,23 @@ def test_listings_from_before_are_not_trusted(lake: str, make_manifest: Callable
     """A process that has listed a partition finds what another process writes and removes there."""
     place = path_at(lake) / "listed" / "runs"
     other = Place(type(place.fs)(**place.fs.storage_options, skip_instance_cache=True), place.path)
-    store_at(other).write(b"", "part")
+    Store(other).write(b"", "part")
     contents = [encode(make_manifest([], rows=rows)) for rows in (1, 20)]
     calls: list[Callable[[], object]] = [
-        lambda: store_at(place).read(NAME),
-        lambda: (seen := store_at(place).look(NAME)) and seen.content,
+        lambda: Store(place).read(MANIFEST),
+        lambda: (seen := Store(place).look(MANIFEST)) and seen.content,
         lambda: encode(read_manifest(place)),
-        lambda: contents[1] if store_at(place).sizes().get(NAME) == len(contents[1]) else contents[0],
+        lambda: contents[1] if Store(place).sizes().get(MANIFEST) == len(contents[1]) else contents[0],
     ]
     for call in calls:
         for content in contents:
             place.fs.ls(place.path)
-            store_at(other).write(content, NAME)
+            Store(other).write(content, MANIFEST)
             assert call() == content
         place.fs.ls(place.path)
-        store_at(other).delete([NAME])
-        assert NAME not in store_at(place).sizes()
+        Store(other).delete([MANIFEST])
+        assert MANIFEST not in Store(place).sizes()
         place.fs.ls(place.path)
-        store_at(other).write(contents[0], NAME)
+        Store(other).write(contents[0], MANIFEST)
         assert call() == contents[0]
-        store_at(other).delete([NAME])
+        Store(other).delete([MANIFEST])

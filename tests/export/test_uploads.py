@@ -16,7 +16,8 @@ import fsspec.asyn  # type: ignore[import-untyped]
 import pytest
 from s3fs import S3FileSystem  # type: ignore[import-untyped]
 
-from airflow_langsmith.export.storage import path_at, store_at
+from airflow_langsmith.export.destination import path_at
+from airflow_langsmith.export.storage import Store
 from airflow_langsmith.export.uploads import CHUNK_BYTES, upload
 
 CHUNKS = 12  # and a byte
@@ -41,8 +42,8 @@ def unfinished(place: Any) -> list[Any]:
 def test_a_large_file_reaches_s3_whole(lake: str, large: Path) -> None:
     """A file of several chunks goes up in several requests and is one object, with no upload left open."""
     place = path_at(lake) / "large"
-    store_at(place).put(large, "part")
-    assert store_at(place).read("part") == large.read_bytes()
+    Store(place).put(large, "part")
+    assert Store(place).read("part") == large.read_bytes()
     assert place.fs.info(f"{place.path}/part")["ETag"].strip('"').endswith(f"-{CHUNKS + 1}")
     assert not unfinished(place)
 
@@ -78,12 +79,12 @@ def test_an_upload_that_is_interrupted_is_aborted(lake: str, large: Path) -> Non
     watching.start()
     try:
         with pytest.raises(Interrupted):
-            store_at(place).put(large, "part")
+            Store(place).put(large, "part")
     finally:
         over.set()
         watching.join()
     assert not unfinished(place)
-    assert store_at(place).sizes() == {}
+    assert Store(place).sizes() == {}
 
 
 class Refusing(S3FileSystem):  # type: ignore[misc]  # it has no types
@@ -108,7 +109,7 @@ def test_an_upload_that_fails_is_aborted(lake: str, large: Path, refused: str) -
         upload(fs, large, f"{place.path}/part")
     assert str(caught.value.__cause__) == "what S3 said"
     assert not unfinished(place)
-    assert store_at(place).sizes() == {}
+    assert Store(place).sizes() == {}
 
 
 class Azure:
@@ -168,13 +169,14 @@ def test_a_large_file_reaches_azure_whole(large: Path) -> None:
 PUT = """
 import sys
 from pathlib import Path
-from airflow_langsmith.export.storage import path_at, store_at
+from airflow_langsmith.export.destination import path_at
+from airflow_langsmith.export.storage import Store
 
 def peak():
     return int(next(line.split()[1] for line in open("/proc/self/status") if line.startswith("VmHWM"))) / 1024
 
 place, small, large = sys.argv[1:]
-store = store_at(path_at(place) / "memory")
+store = Store(path_at(place) / "memory")
 store.put(Path(small), "small")
 before = peak()
 store.put(Path(large), "large")

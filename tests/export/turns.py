@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from airflow_langsmith.export.storage import StoragePath
+from airflow_langsmith.export.destination import StoragePath
 
 TIMEOUT = 60  # seconds; a test that hangs says so
 CALLS = ("cat_file", "info", "pipe_file", "put_file", "ls", "rm_file", "call")

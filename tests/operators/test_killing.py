@@ -22,7 +22,7 @@ from uuid import UUID
 import pytest
 
 from airflow_langsmith.airflow_errors import LangSmithException
-from airflow_langsmith.export import checkpoints
+from airflow_langsmith.export.checkpoints import CheckpointPolicy
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.operators import (
     LangSmithExportOperator,
@@ -110,7 +110,7 @@ def test_killed_at_any_moment(shop: LangSmithStandIn, tmp_path: Path, run: Run, 
 @pytest.fixture
 def slow(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> LangSmithStandIn:
     """A day of forty pages of v1, that come slowly."""
-    monkeypatch.setattr(checkpoints, "FEW", 1)
+    monkeypatch.setattr(LangSmithExportOperator, "checkpoint_policy", CheckpointPolicy(min_pages=1))
     connection = langsmith.connection(max_retries=0, api_version="v1", requests_per_10s=100_000)
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", connection)
     for minute in range(4000):
@@ -172,10 +172,12 @@ def test_what_was_read_is_kept_for_a_retry_alone(
     assert all(name.startswith("_checkpoint-") for name in left)
     if state == "failed":
         assert not left
-        assert "Kept nothing of what was read: a retry or a clear begins anew." in caplog.text
+        assert "No checkpoint stays: a retry or a clear reads the whole window." in caplog.text
     else:
         assert left
-        assert re.search(r"Kept [1-4]\d % of the window: a retry goes on from there, a clear begins anew", caplog.text)
+        assert re.search(
+            r"Checkpoints of [1-4]\d % of the window stay: a retry reads the rest, a clear all", caplog.text
+        )
 
 
 def test_every_operator_ends(slow: LangSmithStandIn, tmp_path: Path) -> None:

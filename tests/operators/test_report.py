@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_langsmith.export.exported import Exported
 from airflow_langsmith.export.progress import Progress
-from airflow_langsmith.export.run import Exported
 from airflow_langsmith.manifest import Manifest, ManifestColumn, ManifestFile
 from airflow_langsmith.messages import MAX_LINE
 from airflow_langsmith.operators import (

@@ -12,7 +12,7 @@ from unittest.mock import MagicMock
 import pytest
 
 from airflow_langsmith.airflow_sdk import AirflowException
-from airflow_langsmith.export import checkpoints
+from airflow_langsmith.export.checkpoints import CheckpointPolicy
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn
 
@@ -23,7 +23,7 @@ PAGES = 6  # of v1
 @pytest.fixture
 def shop(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> LangSmithStandIn:
     """A day of some pages, all of them worth to be kept."""
-    monkeypatch.setattr(checkpoints, "FEW", 1)
+    monkeypatch.setattr(LangSmithExportOperator, "checkpoint_policy", CheckpointPolicy(min_pages=1))
     connection = langsmith.connection(max_retries=0, api_version="v1", requests_per_10s=1000)
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", connection)
     for minute in range(100 * PAGES - 10):

@@ -1,4 +1,4 @@
-"""Clocks that change: the windows of consecutive runs lie edge to edge, or the schedule is refused, with the remedy."""
+"""DST: the windows of consecutive DAG runs are adjacent, or the schedule is refused, with the remedy."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from tests.wording import words
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 LATER = datetime(2030, 1, 1, tzinfo=UTC)
 
-# Clocks change at 2, at 3 (New York at 2, back at 2), by half an hour, at midnight, at one to midnight, and never.
+# DST begins at 2, 2, 2 (by half an hour), midnight, midnight, and never.
 ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Cairo", "America/Havana", "UTC"]
 WITHOUT_MIDNIGHTS = [zone for zone in ZONES if zone not in ("Africa/Cairo", "America/Havana")]
 WHOLE_HOURS = [zone for zone in ZONES if zone != "Australia/Lord_Howe"]
@@ -61,7 +61,7 @@ def airflow_s_default(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def core(schedule: Any, zone: Any) -> Timetable:
-    """Give the timetable with which Airflow's scheduler makes the runs of a schedule."""
+    """Return the timetable with which Airflow's scheduler makes the runs of a schedule."""
     if callable(schedule):
         return schedule(zone)  # type: ignore[no-any-return]
     return (
@@ -75,13 +75,13 @@ def dag_of(schedule: Any, zone: Any) -> DAG:
     return DAG("d", schedule=schedule(zone) if callable(schedule) else schedule, start_date=start)
 
 
-def changes(zone: Any) -> list[datetime]:
-    """Find the days of a year before which the clocks of a zone change."""
+def dst_days(zone: Any) -> list[datetime]:
+    """Return the days of a year before which DST begins or ends in a zone."""
     days = [datetime(2026, 1, 1, tzinfo=UTC) + number * DAY for number in range(366)]
-    found = [
+    days_of_change = [
         day for before, day in pairwise(days) if before.astimezone(zone).utcoffset() != day.astimezone(zone).utcoffset()
     ]
-    return found or [datetime(2026, 3, 29, tzinfo=UTC)]
+    return days_of_change or [datetime(2026, 3, 29, tzinfo=UTC)]
 
 
 def runs(schedule: Any, zone: Any, start: datetime, end: datetime) -> Iterator[dict[str, Any]]:
@@ -100,13 +100,13 @@ def windows(
     schedule: Any, zone: Any, start: datetime, end: datetime, **arguments: Any
 ) -> list[TimeWindow | WindowError]:
     """Resolve the window of each of those runs."""
-    found: list[TimeWindow | WindowError] = []
+    results: list[TimeWindow | WindowError] = []
     for context in runs(schedule, zone, start, end):
         try:
-            found.append(resolve(context, now=LATER, **arguments))
+            results.append(resolve(context, now=LATER, **arguments))
         except WindowError as error:
-            found.append(error)
-    return found
+            results.append(error)
+    return results
 
 
 @pytest.mark.parametrize("zone", ZONES)
@@ -115,8 +115,8 @@ def windows(
     [(name, None) for name in SCHEDULES]
     + [(name, "day") for name, (_, window) in SCHEDULES.items() if window in ("1d", "7d", "1w")],
 )
-def test_windows_lie_edge_to_edge_or_are_refused(name: str, zone: str, align: Any) -> None:
-    """Over every change of clocks no hour is left out or read twice; a schedule that would is refused on any day."""
+def test_windows_are_adjacent_or_refused(name: str, zone: str, align: Any) -> None:
+    """When DST begins or ends, no hour is left out or read twice, or the schedule is refused on any day."""
     schedule, window = SCHEDULES[name]
     place = pendulum.timezone(zone)
     arguments = {"window": window, "align": align, "window_timezone": zone}
@@ -124,15 +124,15 @@ def test_windows_lie_edge_to_edge_or_are_refused(name: str, zone: str, align: An
     ordinary = windows(
         schedule, place, datetime(2026, 1, 12, tzinfo=UTC), datetime(2026, 1, 22, tzinfo=UTC), **arguments
     )
-    for change in changes(place):
-        found = windows(schedule, place, change - span, change + span, **arguments)
-        assert len(found) > 2
-        for before, after in pairwise(found):
+    for change in dst_days(place):
+        results = windows(schedule, place, change - span, change + span, **arguments)
+        assert len(results) > 2
+        for before, after in pairwise(results):
             if isinstance(before, TimeWindow) and isinstance(after, TimeWindow):
                 assert before.end == after.start
-        refused = [words(error) for error in found if isinstance(error, WindowError)]
+        refused = [words(error) for error in results if isinstance(error, WindowError)]
         assert all("Fix: schedule=CronDataIntervalTimetable(" in error and zone in error for error in refused)
-        assert bool(refused) == any(isinstance(one, WindowError) for one in ordinary)
+        assert bool(refused) == any(isinstance(result, WindowError) for result in ordinary)
 
 
 @pytest.mark.parametrize(
@@ -149,11 +149,11 @@ def test_windows_lie_edge_to_edge_or_are_refused(name: str, zone: str, align: An
         *((name, "Europe/Berlin", None) for name in ("@weekly", "at 3", "at noon", "every 6 hours", "two crons")),
     ],
 )
-def test_what_loses_nothing_is_taken(name: str, zone: str, align: Any) -> None:
-    """A schedule whose windows lie edge to edge is never refused."""
+def test_a_schedule_without_gaps_is_accepted(name: str, zone: str, align: Any) -> None:
+    """A schedule whose windows are adjacent is never refused."""
     schedule, window = SCHEDULES[name]
-    for change in changes(pendulum.timezone(zone)):
-        found = windows(
+    for change in dst_days(pendulum.timezone(zone)):
+        results = windows(
             schedule,
             pendulum.timezone(zone),
             change - 15 * DAY,
@@ -162,7 +162,7 @@ def test_what_loses_nothing_is_taken(name: str, zone: str, align: Any) -> None:
             align=align,
             window_timezone=zone,
         )
-        assert all(isinstance(one, TimeWindow) for one in found)
+        assert all(isinstance(result, TimeWindow) for result in results)
 
 
 @pytest.mark.parametrize(
@@ -183,10 +183,10 @@ def test_what_loses_nothing_is_taken(name: str, zone: str, align: Any) -> None:
     ],
 )
 def test_days_of_another_zone(schedule: Any, zone: str, days: str, *, safe: bool) -> None:
-    """Aligned to days of another zone windows lie edge to edge, a day each, or the schedule is refused on any day."""
-    found = [
+    """Aligned to days of another zone, windows are adjacent, a day each, or the schedule is refused on any day."""
+    results = [
         window
-        for change in {*changes(pendulum.timezone(zone)), *changes(pendulum.timezone(days))}
+        for change in {*dst_days(pendulum.timezone(zone)), *dst_days(pendulum.timezone(days))}
         for window in windows(
             schedule,
             pendulum.timezone(zone),
@@ -198,12 +198,12 @@ def test_days_of_another_zone(schedule: Any, zone: str, days: str, *, safe: bool
         )
     ]
     if safe:
-        lengths = {one.length for one in found if isinstance(one, TimeWindow)}
-        assert all(isinstance(one, TimeWindow) for one in found)
+        lengths = {result.length for result in results if isinstance(result, TimeWindow)}
+        assert all(isinstance(result, TimeWindow) for result in results)
         assert max(lengths) - min(lengths) <= 2 * HOUR
     else:
-        refused = [words(one) for one in found if isinstance(one, WindowError)]
-        assert len(refused) >= len(found) - (zone == days)  # a run at a time that is skipped comes at another
+        refused = [words(result) for result in results if isinstance(result, WindowError)]
+        assert len(refused) >= len(results) - (zone == days)  # a run at a time that is skipped comes at another
         assert all(error.startswith("No safe window: DST moves runs of") for error in refused)
         assert all(("window_timezone" in error) == (zone != days) for error in refused)
 
@@ -226,15 +226,15 @@ def test_days_of_berlin() -> None:
 @pytest.mark.parametrize("zone", ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe"])
 @pytest.mark.parametrize("name", ["data intervals", "@daily", "every 6 hours"])
 def test_trailing_windows_are_those_of_their_runs(name: str, zone: str) -> None:
-    """The windows that trail are the very windows that the runs before had, also when clocks changed in between."""
+    """Trailing windows are those that the DAG runs before had, also when DST began or ended in between."""
     place, (schedule, window) = pendulum.timezone(zone), SCHEDULES[name]
-    for change in changes(place):
+    for change in dst_days(place):
         contexts = list(runs(schedule, place, change - 4 * DAY, change + 4 * DAY))
         own = [resolve(context, window=window, now=LATER) for context in contexts]
         last: Any = contexts[-1] if window is None else own[-1]
-        found = [TimeWindow.of(piece) for piece in trailing(last, days=5)]
-        assert found == own[-len(found) :]
-        assert found[0].start < change - DAY
+        earlier = [TimeWindow.of(window) for window in trailing(last, days=5)]
+        assert earlier == own[-len(earlier) :]
+        assert earlier[0].start < change - DAY
         assert [TimeWindow.of(piece) for piece in split(last, every="1d")] == own[-1:]
 
 

@@ -26,20 +26,20 @@ def at(text: str) -> datetime:
 
 
 def run(
-    interval: tuple[str, str] | None = None, run_after: str = "22T10:02", run_type: str = "scheduled", **context: Any
+    interval: tuple[str, str] | None = None, run_after: str = "22T10:02", run_type: str = "scheduled", **more: Any
 ) -> dict[str, Any]:
     """Make a task context as Airflow gives it: keys that a run has nothing for are not there."""
-    found = {"dag_run": SimpleNamespace(run_type=run_type, run_after=at(run_after)), **context}
-    found.setdefault("partition_date", None)
-    found.setdefault("partition_key", None)
+    context = {"dag_run": SimpleNamespace(run_type=run_type, run_after=at(run_after)), **more}
+    context.setdefault("partition_date", None)
+    context.setdefault("partition_key", None)
     if interval:
         start, end = map(at, interval)
-        found.update(data_interval_start=start, data_interval_end=end, logical_date=start)
-    return found
+        context.update(data_interval_start=start, data_interval_end=end, logical_date=start)
+    return context
 
 
 def bounds(window: TimeWindow) -> tuple[datetime, datetime]:
-    """Give a window's two ends."""
+    """Return a window's two ends."""
     return window.start, window.end
 
 
@@ -117,8 +117,8 @@ def test_runs_without_any_time(context: dict[str, Any]) -> None:
         resolve(context, window="1d", now=NOW)
     with pytest.raises(WindowError, match="window='1d'"):
         resolve(context, missing_window="run_after", now=NOW)
-    found = resolve(context, window="1d", missing_window="run_after", now=NOW)
-    assert bounds(found) == (at("21T10:02"), at("22T10:02"))
+    window = resolve(context, window="1d", missing_window="run_after", now=NOW)
+    assert bounds(window) == (at("21T10:02"), at("22T10:02"))
 
 
 def test_a_partitioned_run() -> None:
@@ -139,10 +139,10 @@ def test_explicit_times_win() -> None:
         (pendulum.datetime(2026, 11, 1), " 2026-11-02T00:00:00+00:00 "),
     ]
     for start, end in spellings:
-        found = resolve(context, start_time=start, end_time=end, now=NOW)
-        assert bounds(found) == (at("01T00:00"), at("02T00:00"))
-        assert type(found.start) is datetime
-        assert found.source == "start_time and end_time"
+        window = resolve(context, start_time=start, end_time=end, now=NOW)
+        assert bounds(window) == (at("01T00:00"), at("02T00:00"))
+        assert type(window.start) is datetime
+        assert window.source == "start_time and end_time"
 
 
 @pytest.mark.parametrize(
@@ -214,11 +214,11 @@ def test_arguments_that_cannot_be_meant(arguments: dict[str, Any], why: str) -> 
 )
 def test_lengths_of_windows(length: Any, start: str) -> None:
     """A length is a timedelta, pendulum's too, or a number and a unit, and the bounds are plain datetimes in UTC."""
-    found = resolve(run(("22T00:00", "22T00:00")), window=length, lag=length, now=NOW + timedelta(days=60))
-    assert bounds(found) == (at(start), at("22T00:00"))
-    assert type(found.start) is type(found.end) is datetime
-    assert found.start.tzinfo is found.end.tzinfo is UTC
-    assert type(found.length) is timedelta
+    window = resolve(run(("22T00:00", "22T00:00")), window=length, lag=length, now=NOW + timedelta(days=60))
+    assert bounds(window) == (at(start), at("22T00:00"))
+    assert type(window.start) is type(window.end) is datetime
+    assert window.start.tzinfo is window.end.tzinfo is UTC
+    assert type(window.length) is timedelta
 
 
 def test_lists_of_windows_take_the_task_s_context() -> None:
@@ -277,26 +277,26 @@ def test_align_makes_a_late_manual_run_the_same_partition() -> None:
 
 
 def test_align_to_days_that_are_not_24_hours_long() -> None:
-    """Aligned to the days of a place, the day on which its clocks change is 25 hours long."""
+    """Aligned to local days, the day on which DST ends is 25 hours long."""
     autumn = {"data_interval_end": datetime(2026, 11, 2, 9, tzinfo=UTC)}
     autumn["data_interval_start"] = autumn["data_interval_end"]
-    found = resolve(autumn, window="1d", align="day", window_timezone="America/New_York", now=NOW)
-    assert found.length == timedelta(hours=25)
-    assert found.end.astimezone(ZoneInfo("America/New_York")).hour == 0
+    window = resolve(autumn, window="1d", align="day", window_timezone="America/New_York", now=NOW)
+    assert window.length == timedelta(hours=25)
+    assert window.end.astimezone(ZoneInfo("America/New_York")).hour == 0
 
 
 @pytest.mark.parametrize("change", [datetime(2026, 3, 27).date(), datetime(2026, 10, 23).date()])  # noqa: DTZ001
 @pytest.mark.parametrize("align", [None, "day"])
-def test_days_of_a_place_lie_edge_to_edge_when_its_clocks_change(change: Any, align: Any) -> None:
-    """``window="1d"`` is a day of ``window_timezone``: no hour of the nights when clocks change is lost or doubled."""
+def test_local_days_are_adjacent_when_dst_begins_or_ends(change: Any, align: Any) -> None:
+    """``window="1d"`` is a day of ``window_timezone``: no hour is lost or doubled."""
     berlin, later = ZoneInfo("Europe/Berlin"), datetime(2027, 1, 1, tzinfo=UTC)
-    found = []
+    windows = []
     for day in range(5):
         midnight = datetime.combine(change + day * DAY, datetime.min.time(), berlin)
         context = {"data_interval_start": midnight, "data_interval_end": midnight}
-        found.append(resolve(context, window="1d", window_timezone="Europe/Berlin", align=align, now=later))
-    assert all(before.end == after.start for before, after in pairwise(found))
-    assert len({window.length for window in found}) == 2
+        windows.append(resolve(context, window="1d", window_timezone="Europe/Berlin", align=align, now=later))
+    assert all(before.end == after.start for before, after in pairwise(windows))
+    assert len({window.length for window in windows}) == 2
 
 
 def test_a_window_still_open_fails_in_a_way_that_a_retry_cures() -> None:

@@ -18,7 +18,8 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Project, Run
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.run import OutputOptions, export
+from airflow_langsmith.export.export import Export
+from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
 from airflow_langsmith.views.spending import AMOUNTS, COSTS, TOKENS, Spending
@@ -104,8 +105,7 @@ def rows(client: LangSmithClient, view: str, read_rows: ReadRows, directory: Any
     chosen = view_of(view)
     query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields)
     target = OutputOptions(destination=f"file://{directory}/{uuid4()}", format=format_of("parquet"))
-    exported = export(client, query, chosen, target)
-    assert exported is not None
+    exported = Export(client, query, chosen, target).run()
     return read_rows(exported.uri)
 
 

@@ -14,7 +14,8 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.run import OutputOptions, export
+from airflow_langsmith.export.export import Export
+from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
 
@@ -35,8 +36,7 @@ def land(
         client, chosen = client_of(langsmith, version), view_of(view)
         asked = RunQuery(project=client.project("shop"), start=start, end=start + DAY, fields=chosen.fields, **query)
         target = OutputOptions(destination=f"file://{tmp_path}/{uuid4()}", format=format_of("parquet"))
-        exported = export(client, asked, chosen, target)
-        assert exported is not None
+        exported = Export(client, asked, chosen, target).run()
         return read_rows(exported.uri)
 
     return run
@@ -134,7 +134,7 @@ def test_conversations_without_their_feedback(
     for columns in (None, ["thread_id"]):
         view = view_of("threads", columns)
         query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, fields=view.fields)
-        export(client, query, view, OutputOptions(destination=f"file://{tmp_path}", format=format_of("jsonl")))
+        Export(client, query, view, OutputOptions(destination=f"file://{tmp_path}", format=format_of("jsonl"))).run()
         langsmith.add_feedback(quiet, score=1)
     assert langsmith.requests_to("/feedback") == []
 

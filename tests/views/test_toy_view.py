@@ -18,7 +18,8 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.run import OutputOptions, export
+from airflow_langsmith.export.export import Export
+from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import VIEWS, Column, Option, View, view_of
 
@@ -76,8 +77,7 @@ def test_a_view_of_ones_own_is_exported(
         view = view_of("failures", **options)
         query = RunQuery(project=client.project("shop"), start=START, end=START + timedelta(days=1), fields=view.fields)
         target = OutputOptions(destination=f"file://{tmp_path}/{len(options)}", format=format_of(format_, "none"))
-        exported = export(client, query, view, target)
-        assert exported is not None
+        exported = Export(client, query, view, target).run()
         assert "/failures/project=shop/" in exported.uri
         if format_ == "parquet":
             return read_rows(exported.uri)

@@ -15,7 +15,8 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.sampling import Sample
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.run import OutputOptions, export
+from airflow_langsmith.export.export import Export
+from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
 
@@ -37,8 +38,7 @@ def land(client_of: ClientOf, read_rows: Callable[[str], list[dict[str, Any]]], 
             project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields, **(query or {})
         )
         target = OutputOptions(destination=f"file://{tmp_path}/{uuid4()}", format=format_of("parquet"))
-        exported = export(client, asked, chosen, target)
-        assert exported is not None
+        exported = Export(client, asked, chosen, target).run()
         return read_rows(exported.uri)
 
     return run

@@ -57,16 +57,16 @@ def langsmith() -> Iterator[LangSmithStandIn]:
 
 def measured(measure: str, runs: list[list[dict[str, Any]]]) -> float | None:
     """Count the pieces of feedback by hand."""
-    (wanted,) = measures(parse(f"{measure} >= 0.5"))
-    pieces = [[piece for piece in run if piece["key"] == wanted.key] for run in runs]
+    (parsed,) = measures(parse(f"{measure} >= 0.5"))
+    pieces = [[piece for piece in run if piece["key"] == parsed.key] for run in runs]
     everything = [piece for run in pieces for piece in run]
-    given = [float(piece["score"]) for piece in everything if "score" in piece]
-    scores = [Fraction(str(score)) for score in given if math.isfinite(score)]
+    numbers = [float(piece["score"]) for piece in everything if "score" in piece]
+    scores = [Fraction(str(score)) for score in numbers if math.isfinite(score)]
     judged = sum(map(bool, pieces))
     matching = sum(
-        piece.get("value") == wanted.value
-        if isinstance(wanted.value, str)
-        else "score" in piece and float(piece["score"]) == wanted.value
+        piece.get("value") == parsed.value
+        if isinstance(parsed.value, str)
+        else "score" in piece and float(piece["score"]) == parsed.value
         for piece in everything
     )
     figures: dict[str, Fraction | int | None] = {
@@ -78,7 +78,7 @@ def measured(measure: str, runs: list[list[dict[str, Any]]]) -> float | None:
         "max": max(scores, default=None),
         "share": Fraction(matching, len(everything)) if everything else None,
     }
-    figure = figures[wanted.name]
+    figure = figures[parsed.name]
     return None if figure is None else float(figure)
 
 
@@ -100,8 +100,8 @@ def test_figures_are_those_of_the_pieces(
         server: Any = {"api_url": langsmith.url, "api_key": langsmith.api_key, "api_version": version}
         watch = FeedbackWatch(selection=selection, condition=condition)
         with LangSmithClient(Settings(**server, requests_per_10s=100_000)) as client:
-            found = client.drive(watch.look(client.negotiator)).figures["figures"]
-            assert found == pytest.approx(expected), version
+            figures = client.drive(watch.look(client.negotiator)).figures["figures"]
+            assert figures == pytest.approx(expected), version
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])

@@ -74,11 +74,11 @@ class Figure:
         mine = [piece for run in runs for piece in run if piece.key == self.key]
         scores = [Fraction(str(float(piece.score))) for piece in mine if piece.score is not None]
         having = [run for run in runs if self.key in [piece.key for piece in run]]
-        wanted = self.value if isinstance(self.value, str) else Fraction(str(float(self.value)))
+        value = self.value if isinstance(self.value, str) else Fraction(str(float(self.value)))
         matching = [
             piece
             for piece in mine
-            if wanted == piece.label or (piece.score is not None and wanted == Fraction(str(float(piece.score))))
+            if value == piece.label or (piece.score is not None and value == Fraction(str(float(piece.score))))
         ]
         try:
             return {
@@ -138,17 +138,17 @@ def evaluated(tree: Tree, runs: list[Run]) -> str:
             return OR[evaluated(left, runs), evaluated(right, runs)]
         case ("not", part):
             return NOT[evaluated(part, runs)]
-    figure, operator, number = tree
-    found, bound = figure.by_hand(runs), Fraction(number)
-    if found is None:
+    measure, operator, number = tree
+    figure, bound = measure.by_hand(runs), Fraction(number)
+    if figure is None:
         return U
-    below, at = found < bound, found == bound
+    below, at = figure < bound, figure == bound
     fulfilled = {"<": below, "<=": below or at, ">": not (below or at), ">=": not below, "==": at, "!=": not at}
     return T if fulfilled[operator] else F
 
 
 def leaves(tree: Tree) -> Iterator[Figure]:
-    """Give the measures of a tree."""
+    """Yield the measures of a tree."""
     if isinstance(tree[0], Figure):
         yield tree[0]
     else:
@@ -283,13 +283,13 @@ def test_rounded_averages_are_equal() -> None:
     """A number off by less than a billionth is equal for every comparison; one off by more for none."""
     for score, same in ((0.7999999999999999, True), (0.80000000001, True), (0.79999999, False), (0.80000001, False)):
         figures = Figures(1, {"x": Tally(1, 1, {score: 1})})
-        held = {operator: judge(parse(f"avg(x) {operator} 0.8"), None, figures).state == "met" for operator in ORDERS}
-        assert held["=="] is same
-        assert held["!="] is not held["=="]
-        assert held["<"] is not held[">="]
-        assert held[">"] is not held["<="]
-        assert held["<="] is (held["<"] or held["=="])
-        assert held[">="] is (held[">"] or held["=="])
+        holds = {operator: judge(parse(f"avg(x) {operator} 0.8"), None, figures).state == "met" for operator in ORDERS}
+        assert holds["=="] is same
+        assert holds["!="] is not holds["=="]
+        assert holds["<"] is not holds[">="]
+        assert holds[">"] is not holds["<="]
+        assert holds["<="] is (holds["<"] or holds["=="])
+        assert holds[">="] is (holds[">"] or holds["=="])
 
 
 def test_tenths_add_up() -> None:
