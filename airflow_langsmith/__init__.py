@@ -21,7 +21,7 @@ encoded parts, a manifest::
     testing         LangSmithStandIn, a LangSmith server in a box
 
 The surface, where Airflow is known, is ``hooks``, ``operators``, ``sensors``, ``triggers``, ``links`` and
-``exceptions``; nothing below imports them. The one place below that knows Airflow is ``export.storage``, because
+``exceptions``; nothing below imports them. The one place below that knows Airflow is ``export.destination``, because
 Airflow's connections make a URI a place.
 """
 

@@ -10,11 +10,10 @@ from __future__ import annotations
 import ast
 import json
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from airflow_langsmith.api.sampling import Sample
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.messages import shorten
 
@@ -43,7 +42,7 @@ def text(value: object, name: str, empty: str = "not given") -> str | None:
     if value is None or not str(value).strip():
         return None
     if str(value).strip() == "None":
-        raise _wrong(name, value, "a text", empty)
+        raise refusal(name, value, "a text", empty)
     return str(value)
 
 
@@ -61,7 +60,7 @@ def moment(value: object, name: str) -> datetime | None:
         return value
     if value is None or (isinstance(value, str) and text(value, name) is None):
         return None
-    raise _wrong(name, value, "a datetime with a time zone")
+    raise refusal(name, value, "a datetime with a time zone")
 
 
 def flag(value: bool | str | None, name: str) -> bool | None:
@@ -77,27 +76,8 @@ def flag(value: bool | str | None, name: str) -> bool | None:
     if spelled in ("true", "false"):
         return spelled == "true"
     if spelled:
-        raise _wrong(name, value, "true, false")
+        raise refusal(name, value, "true, false")
     return None
-
-
-def share(value: float | str | Mapping[str, Any] | None, name: str) -> Sample | None:
-    """
-    Read a sample: a rate, or a dict of ``rate`` and ``key``.
-
-    >>> share("0.1", "sample"), share({"rate": 0.5, "key": "thread_id"}, "sample")
-    (Sample(rate=0.1, key='trace_id'), Sample(rate=0.5, key='thread_id'))
-    """
-    if value is None or (isinstance(value, str) and text(value, name) is None):
-        return None
-    try:
-        read: Any = ast.literal_eval(value) if isinstance(value, str) else value
-        given = dict(read) if isinstance(read, Mapping) else {"rate": read}
-        return Sample(**{**given, "rate": float(given["rate"])})
-    except ConfigurationError:
-        raise
-    except (*_UNREADABLE, KeyError):
-        raise _wrong(name, value, "a rate above 0 and up to 1, or {'rate': 0.1, 'key': 'trace_id'}") from None
 
 
 def whole(value: int | str, name: str, least: int | None = None) -> int:
@@ -105,9 +85,9 @@ def whole(value: int | str, name: str, least: int | None = None) -> int:
     try:
         number = int(str(value))  # neither 3.9 nor True is a whole number
     except ValueError:
-        raise _wrong(name, value, "a whole number", "") from None
+        raise refusal(name, value, "a whole number", "") from None
     if abs(number) > sys.maxsize:
-        raise _wrong(name, value, "a whole number that can be counted to", "")
+        raise refusal(name, value, "a whole number that can be counted to", "")
     if least is not None and number < least:
         raise ConfigurationError(f"{name} is {number}; it has to be {least} or more.")
     return number
@@ -129,12 +109,12 @@ def names(value: str | Iterable[str] | None, name: str, empty: str = "not given"
         try:
             value = ast.literal_eval(listed) if listed.strip().startswith(("[", "(")) else listed.split(",")
         except _UNREADABLE:
-            raise _wrong(name, listed, "a list of texts", empty) from None
+            raise refusal(name, listed, "a list of texts", empty) from None
     if not isinstance(value, Iterable):
-        raise _wrong(name, value, "a list of texts", empty)
+        raise refusal(name, value, "a list of texts", empty)
     found = tuple(item.strip() if isinstance(item, str) else item for item in value)
     if not all(isinstance(item, str) and item for item in found):
-        raise _wrong(name, found, "a list of texts", empty)
+        raise refusal(name, found, "a list of texts", empty)
     return found
 
 
@@ -146,20 +126,6 @@ def ids(value: str | Iterable[str] | None, name: str) -> tuple[str, ...] | None:
     ((), (), None)
     """
     return None if value is None else names(value, name, "no runs") or ()
-
-
-# The arguments that say which runs are meant, and how each is read.
-NARROWING: Mapping[str, Callable[[Any, str], Any]] = {
-    "run_type": text,
-    "is_root": flag,
-    "error": flag,
-    "filter": text,
-    "trace_filter": text,
-    "tree_filter": text,
-    "trace_id": text,
-    "run_ids": ids,
-    "reference_example_id": text,
-}
 
 
 def rules(value: object, name: str) -> Any:
@@ -179,10 +145,10 @@ def rules(value: object, name: str) -> Any:
     named = [word.strip() for word in written.split(",")]
     if all(word.isidentifier() for word in named):
         return named
-    found = _printed(written)
+    found = literal(written)
     if isinstance(found, dict | list | tuple):
         return found
-    raise _wrong(name, value, "rules like {'inputs.user': 'drop'}, a list of such, or names of patterns")
+    raise refusal(name, value, "rules like {'inputs.user': 'drop'}, a list of such, or names of patterns")
 
 
 def exported(value: str | Mapping[str, Any] | None, name: str) -> str | Mapping[str, Any] | None:
@@ -195,16 +161,16 @@ def exported(value: str | Mapping[str, Any] | None, name: str) -> str | Mapping[
     given = value
     if isinstance(value, str):
         written = text(value, name)
-        found = _printed(written) if written else None
+        found = literal(written) if written else None
         given = found if isinstance(found, dict) else written
     is_named = isinstance(given.get("manifest"), str) if isinstance(given, Mapping) else hasattr(given, "fs")
     if given and not isinstance(given, str) and not is_named:
-        raise _wrong(name, value, "the URI of a manifest, or what an export returned")
+        raise refusal(name, value, "the URI of a manifest, or what an export returned")
     return given or None
 
 
-def _printed(written: str) -> Any:
-    """Read JSON, or a value as Python prints it; None for what is neither."""
+def literal(written: str) -> Any:
+    """Return the value of a text that is JSON, or that Python prints; None for any other text."""
     for read in (json.loads, ast.literal_eval):
         try:
             return read(written.strip())
@@ -213,7 +179,8 @@ def _printed(written: str) -> Any:
     return None
 
 
-def _wrong(name: str, value: object, wanted: str, empty: str = "not given") -> ConfigurationError:
+def refusal(name: str, value: object, wanted: str, empty: str = "not given") -> ConfigurationError:
+    """Return the error for an argument that cannot be read."""
     wanted += f", or empty for {empty}" if empty else ""
     return ConfigurationError(
         f"{name} is {shorten(repr(value), 200)}; it has to be {wanted}. Correct the DAG, or the template that gave "

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Required, Self, TypedDict, Unpack, cast
+from typing import TYPE_CHECKING, Any, Required, Self, Unpack, cast
 
 import msgspec
 
@@ -17,8 +17,9 @@ from airflow_langsmith.airflow_sdk import BaseHook, mask_secret
 from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
 from airflow_langsmith.api.dotted_order import tree_order
 from airflow_langsmith.api.hosts import address_from_fields
-from airflow_langsmith.api.query import BEGINNING, FIELDS, RunQuery
+from airflow_langsmith.api.query import BEGINNING, FIELDS, RunQuery, bounded
 from airflow_langsmith.api.records import Feedback, Project, Run
+from airflow_langsmith.api.run_filter import RunFilter, RunFilterArguments
 from airflow_langsmith.api.settings import EXTRA_FIELDS as EXTRAS
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.api.ui_urls import parse_run_reference
@@ -27,6 +28,8 @@ from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.filters import Expression, thread
 from airflow_langsmith.messages import suggest
 from airflow_langsmith.provider_info import CONNECTION_TYPE
+from airflow_langsmith.views import view_of
+from airflow_langsmith.windows import TimeWindow
 
 if TYPE_CHECKING:
     from airflow_langsmith.airflow_sdk import Connection
@@ -36,30 +39,18 @@ _PATIENCE = 10.0  # seconds that "Test connection" waits for an answer: somebody
 _COUNTED = 1000  # projects that "Test connection" counts before it says "more than"
 
 
-class RunArguments(TypedDict, total=False):
+class RunArguments(RunFilterArguments, total=False):
     """
-    What narrows a query of runs.
+    What a query of runs asks for.
 
-    ``project`` names one or several projects, by name or id. ``start_time`` is inside, None for all there are,
-    ``end_time`` outside, None for now. ``run_type`` is ``chain``, ``llm``, ``tool``, ``retriever``, ``embedding``,
-    ``prompt`` or ``parser``; ``is_root`` and ``error`` ask for those that are or are not; ``filter`` is an expression
-    about the run itself, ``trace_filter`` about the root of its trace, ``tree_filter`` about any run of it.
-    ``trace_id`` asks for the runs of one trace, ``reference_example_id`` for those on one dataset example, ``run_ids``
-    for these runs. Blank text means not given, but empty ``run_ids`` mean no runs.
+    ``project`` names one or several projects, by name or id. ``start_time`` is inside the window, None for all there
+    are, ``end_time`` outside, None for now. The others narrow
+    (:class:`~airflow_langsmith.api.run_filter.RunFilter`).
     """
 
     project: Required[str | Iterable[str]]
     start_time: datetime | None
     end_time: datetime | None
-    run_type: str | None
-    is_root: bool | None
-    error: bool | None
-    filter: Expression | None
-    trace_filter: Expression | None
-    tree_filter: Expression | None
-    trace_id: str | None
-    run_ids: Iterable[str] | None
-    reference_example_id: str | None
 
 
 def _fields(select: Iterable[str]) -> tuple[str, ...]:
@@ -162,7 +153,7 @@ class LangSmithHook(BaseHook):
     def query_runs(
         self,
         *,
-        select: Iterable[str] = FIELDS,
+        select: Iterable[str] | None = None,
         limit: int | None = None,
         parent_run_id: str | None = None,
         **query: Unpack[RunArguments],
@@ -170,12 +161,13 @@ class LangSmithHook(BaseHook):
         """
         Read runs over all pages, newest first, project by project.
 
-        :param select: Fields of :class:`~airflow_langsmith.api.records.Run` to fill; fewer are faster.
+        :param select: Fields of :class:`~airflow_langsmith.api.records.Run` to fill; fewer are faster. By default those
+            of the default columns of the view ``runs``.
         :param limit: How many runs at most.
         :param parent_run_id: Only runs called directly from this one; found through its trace.
         :param query: What :class:`RunArguments` says.
         """
-        fields = _fields(select)
+        fields = view_of("runs").fields if select is None else _fields(select)
         given, parent = arguments.text(limit, "limit"), arguments.text(parent_run_id, "parent_run_id")
         most = None if given is None else arguments.whole(given, "limit", least=0)
         if parent is None:
@@ -297,18 +289,22 @@ class LangSmithHook(BaseHook):
     def _queries(
         self, fields: tuple[str, ...], query: RunArguments, page_size: int | None = None
     ) -> Iterator[RunQuery]:
-        client, given = self.get_conn(), cast("dict[str, Any]", {**query})
-        projects, start, end = given.pop("project", None), given.pop("start_time", None), given.pop("end_time", None)
-        given |= {name: read(given.get(name), name) for name, read in arguments.NARROWING.items()}
-        given |= {
-            "start": arguments.moment(start, "start_time") or BEGINNING,
-            "end": arguments.moment(end, "end_time") or datetime.now(UTC),
-            "fields": fields,
-            "page_size": page_size,
-        }
+        client, narrowing = self.get_conn(), cast("dict[str, Any]", {**query})
+        projects, start, end = (narrowing.pop(name, None) for name in ("project", "start_time", "end_time"))
+        run_filter = RunFilter.parse(narrowing)
+        window = TimeWindow(
+            bounded(arguments.moment(start, "start_time") or BEGINNING, "start_time"),
+            bounded(arguments.moment(end, "end_time") or datetime.now(UTC), "end_time"),
+        )
         names = None if isinstance(projects, str) else arguments.names(projects, "project")
         for name in [projects] if names is None else names:
-            yield RunQuery(project=client.project(arguments.needed(name, "project")), **given)
+            yield RunQuery(
+                project=client.project(arguments.needed(name, "project")),
+                window=window,
+                run_filter=run_filter,
+                fields=fields,
+                page_size=page_size,
+            )
 
     def test_connection(self) -> tuple[bool, str]:
         """Say which host, workspace and API version this is, and how many projects it sees."""

@@ -35,7 +35,7 @@ from airflow_langsmith.operators.report import period
 from airflow_langsmith.waiting import FeedbackWatch, Selection, SettledWatch, parse
 from airflow_langsmith.waiting.verdict import Outcome
 from airflow_langsmith.waiting.watch import CLOCK, Clock, LogThrottle, Watch
-from airflow_langsmith.windows import duration, seconds
+from airflow_langsmith.windows import TimeWindow, duration, seconds
 
 if TYPE_CHECKING:
     from airflow_langsmith.triggers import LangSmithTrigger
@@ -209,14 +209,14 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         return watch
 
     def _selection(self, context: Context) -> Selection:
-        narrowed = self.narrowing()
+        run_filter = self.run_filter()
         project = self.project_named()
-        if narrowed["run_ids"] is not None and not self.start_time and not self.window:
+        if run_filter.run_ids is not None and not self.start_time and not self.window:
             now = self._clock.now()
-            return Selection(project=project, start=BEGINNING, end=now, closes=now, narrowed=narrowed)
+            return Selection(project=project, window=TimeWindow(BEGINNING, now), closes=now, run_filter=run_filter)
         window = self.resolve_window(context, now=_NEVER)
         closes = window.end + (timedelta(0) if self.lag is None else duration(self.lag, "lag", may_be_zero=True))
-        return Selection(project=project, start=window.start, end=window.end, closes=closes, narrowed=narrowed)
+        return Selection(project=project, window=window, closes=closes, run_filter=run_filter)
 
     def _remember(self, context: Context, watch: Watch) -> None:
         store = context.get("task_state_store")
@@ -256,9 +256,9 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         with suppress(LangSmithError, AirflowFailException):
             self.use_defaults_for_blanks()
             selection = self._selection(context)
-            if selection.start == BEGINNING:
-                return f"{self.project}, {len(selection.narrowed['run_ids'])} runs"
-            return f"{self.project}, {period(selection.start, selection.end)}"
+            if selection.window.start == BEGINNING:
+                return f"{self.project}, {len(selection.run_filter.run_ids or ())} runs"
+            return f"{self.project}, {period(selection.window)}"
         return str(self.project)
 
     def _recall_link(self, context: Context) -> None:

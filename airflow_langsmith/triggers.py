@@ -12,20 +12,20 @@ from asyncio import timeout
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, TypeVar, Unpack
 
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from airflow_langsmith import arguments
 from airflow_langsmith.api.client import AsyncLangSmithClient
+from airflow_langsmith.api.run_filter import RunFilter, RunFilterArguments
 from airflow_langsmith.errors import ConfigurationError, LangSmithError, TransportError
 from airflow_langsmith.filters import Filter
 from airflow_langsmith.hooks import LangSmithHook
-from airflow_langsmith.messages import suggest
 from airflow_langsmith.waiting import FeedbackWatch, Selection, SettledWatch, parse
 from airflow_langsmith.waiting.verdict import Outcome
 from airflow_langsmith.waiting.watch import CLOCK, Clock, LogThrottle, Watch
-from airflow_langsmith.windows import duration, seconds
+from airflow_langsmith.windows import TimeWindow, duration, seconds
 
 T = TypeVar("T")
 
@@ -187,8 +187,8 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
     does not fire again; before, it may. The event holds what the sensor returns: ``figures``, ``total``, ``feedback``,
     ``project``, ``window_start``, ``window_end``, ``url``.
 
-    Its arguments are those of the sensors, without templates, which Airflow renders for tasks alone. A wrong one is an
-    import error of the DAG.
+    Its arguments are those of the sensors, also those that say which runs, without templates, which Airflow renders for
+    tasks alone. A wrong one is an import error of the DAG.
 
     What only a person can put right (a wrong key, an unknown project) ends the trigger with an error in the triggerer's
     log. What may pass is tried again without end.
@@ -196,7 +196,6 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
     :param project: Name or id of the project.
     :param condition: As for :class:`~airflow_langsmith.sensors.LangSmithFeedbackSensor`.
     :param window: How far to look back: a timedelta or like ``"1d"``, ``"6h"``.
-    :param narrowed: What narrows the query, by the names of the sensor's arguments: ``{"is_root": True}``.
     :param min_runs: With fewer runs than this the condition does not hold.
     :param poke_interval: The time between two looks: seconds, a timedelta or like ``"5m"``.
     :param langsmith_conn_id: The connection's id.
@@ -210,17 +209,17 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
         project: str,
         condition: str,
         window: str | timedelta = _WINDOW,
-        narrowed: Mapping[str, Any] | None = None,
         min_runs: int | str = _MIN_RUNS,
         poke_interval: float | str | timedelta = _POKE_INTERVAL,
         langsmith_conn_id: str = LangSmithHook.default_conn_name,
+        **narrowing: Unpack[RunFilterArguments],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own is
         try:
             self.project = _final(project, "project")
             self.condition = str(parse(_final(condition, "condition")))
             self.window = _spelled(_given(window, _WINDOW), "window")
-            self.narrowed = _narrowing(narrowed or {})
+            self.run_filter = _run_filter(narrowing)
             self.min_runs = arguments.whole(_given(min_runs, _MIN_RUNS), "min_runs", least=0)
             self.poke_interval = seconds(_given(poke_interval, _POKE_INTERVAL), "poke_interval")
             conn_id = _given(langsmith_conn_id, LangSmithHook.default_conn_name)
@@ -231,8 +230,9 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Write the trigger as plain JSON."""
-        names = ("project", "condition", "window", "narrowed", "min_runs", "poke_interval", "langsmith_conn_id")
-        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+        names = ("project", "condition", "window", "min_runs", "poke_interval", "langsmith_conn_id")
+        state = {name: getattr(self, name) for name in names}
+        return f"{type(self).__module__}.{type(self).__qualname__}", state | self.run_filter.serialize()
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look, and fire at each edge."""
@@ -265,8 +265,8 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
 
     def _selection(self) -> Selection:
         now = self.clock.now()
-        length = duration(self.window, "window")
-        return Selection(project=self.project, start=now - length, end=now, closes=now, narrowed=self.narrowed)
+        window = TimeWindow(now - duration(self.window, "window"), now)
+        return Selection(project=self.project, window=window, closes=now, run_filter=self.run_filter)
 
     async def _remembered(self) -> bool:
         store = getattr(self, "asset_state_store", None)
@@ -306,18 +306,12 @@ def _refuse_templates(value: object, name: str) -> None:
         )
 
 
-def _narrowing(narrowed: Mapping[str, Any]) -> dict[str, Any]:
-    """Read what narrows the query as the sensors do, and write it as JSON, without what is not given."""
-    if not isinstance(narrowed, Mapping):
-        raise ConfigurationError(f"narrowed is {narrowed!r}. Write a dict, like {{'is_root': True}}.")
-    readers = arguments.NARROWING
-    if unknown := [name for name in narrowed if name not in readers]:
-        raise ConfigurationError(f"narrowed has no {unknown[0]!r}. {suggest(unknown[0], readers)}")
-    read = {name: readers[name](value, name) for name, value in narrowed.items()}
-    for name, value in read.items():
-        _refuse_templates(narrowed[name] if isinstance(narrowed[name], Filter) else value, name)
-    written = {name: list(value) if isinstance(value, tuple) else value for name, value in read.items()}
-    return {name: value for name, value in written.items() if value is not None}
+def _run_filter(narrowing: RunFilterArguments) -> RunFilter:
+    """Read the arguments that narrow, as the sensors do; a template in one is refused."""
+    run_filter = RunFilter.parse(narrowing)
+    for name, value in narrowing.items():
+        _refuse_templates(value if isinstance(value, Filter) else getattr(run_filter, name), name)
+    return run_filter
 
 
 def _spelled(length: str | timedelta, name: str) -> str:

@@ -45,14 +45,14 @@ def ours(format_: str, pages: list[bytes], path: Path) -> None:
     from airflow_langsmith.api.flow import Response  # noqa: PLC0415
     from airflow_langsmith.api.negotiation import VersionNegotiator  # noqa: PLC0415
     from airflow_langsmith.api.pagination import Pagination  # noqa: PLC0415
-    from airflow_langsmith.api.query import RunQuery  # noqa: PLC0415
     from airflow_langsmith.api.records import Project  # noqa: PLC0415
     from airflow_langsmith.api.settings import Settings  # noqa: PLC0415
     from airflow_langsmith.export.encoders import format_of  # noqa: PLC0415
     from airflow_langsmith.views import view_of  # noqa: PLC0415
+    from tests.queries import run_query  # noqa: PLC0415
 
     view, project = view_of("runs"), Project(id=PROJECT_ID, name="shop")
-    query = RunQuery(project=project, start=START, end=end(MANY), fields=view.fields)
+    query = run_query(project=project, start=START, end=end(MANY), fields=view.fields)
     walk = Pagination(query, VersionNegotiator(Settings(api_version="v1")))
     encoder = format_of(format_, "none").open(path, view)
     for content in pages:

@@ -88,20 +88,20 @@ def export(url: str, name: str, format_: str, count: str) -> None:
     from airflow.sdk import ObjectStoragePath  # noqa: PLC0415  # only in this process
 
     from airflow_langsmith.api.client import LangSmithClient  # noqa: PLC0415
-    from airflow_langsmith.api.query import RunQuery  # noqa: PLC0415
     from airflow_langsmith.api.settings import Settings  # noqa: PLC0415
     from airflow_langsmith.export import arrow  # noqa: PLC0415
     from airflow_langsmith.export.encoders import format_of  # noqa: PLC0415
     from airflow_langsmith.export.export import Export  # noqa: PLC0415
     from airflow_langsmith.export.options import OutputOptions  # noqa: PLC0415
     from airflow_langsmith.views import view_of  # noqa: PLC0415
+    from tests.queries import run_query  # noqa: PLC0415
 
     assert arrow  # loaded before the start is taken
     view = view_of(name, with_feedback=False)
     settings = Settings(api_url=url, api_key="lsv2_pt_stand_in_key", requests_per_10s=1_000_000)
     with tempfile.TemporaryDirectory() as directory, LangSmithClient(settings) as client:
         target = OutputOptions(destination=ObjectStoragePath(f"file://{directory}"), format=format_of(format_))
-        query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, fields=view.fields)
+        query = run_query(project=client.project("shop"), start=START, end=START + DAY, fields=view.fields)
         before, began = peak(), time.monotonic()
         exported = Export(client, query, view, target, concurrency=1).run()
         assert exported.manifest.rows == int(count) // (1 if name == "runs" else 2)

@@ -26,13 +26,13 @@ KEY = "lsv2_pt_0123456789abcdef0123456789abcdef_0123456789"
 def ours(version: Any, format_: str, compression: str | None = None) -> Way:
     """Export the view ``runs`` with all that belongs to it: manifest, digest, publication."""
     from airflow_langsmith.api.client import LangSmithClient  # noqa: PLC0415  # each way its own imports
-    from airflow_langsmith.api.query import RunQuery  # noqa: PLC0415  # each way its own imports
     from airflow_langsmith.api.settings import Settings  # noqa: PLC0415  # each way its own imports
     from airflow_langsmith.export.destination import path_at  # noqa: PLC0415
     from airflow_langsmith.export.encoders import format_of  # noqa: PLC0415
     from airflow_langsmith.export.export import Export  # noqa: PLC0415
     from airflow_langsmith.export.options import OutputOptions  # noqa: PLC0415
     from airflow_langsmith.views import view_of  # noqa: PLC0415
+    from tests.queries import run_query  # noqa: PLC0415
 
     target, view = format_of(format_, compression), view_of("runs")
     if "parquet" in (format_, compression) or compression == "zstd":
@@ -46,7 +46,7 @@ def ours(version: Any, format_: str, compression: str | None = None) -> Way:
     def run(job: Job, directory: Path) -> None:
         client = client_of(job["url"], job.get("requests_per_10s"))
         window = end(job["runs"] // BLOCK)
-        query = RunQuery(project=client.project("shop"), start=START, end=window, fields=view.fields)
+        query = run_query(project=client.project("shop"), start=START, end=window, fields=view.fields)
         place = OutputOptions(destination=path_at(f"file://{directory}"), format=target)
         exported = Export(client, query, view, place, concurrency=job.get("concurrency")).run()
         assert exported.manifest.rows == job["runs"], exported.manifest.rows

@@ -26,11 +26,11 @@ import msgspec
 from airflow_langsmith.api.flow import Backoff, Flow, Pause, RateLimited, Reply, Request, Response, with_retries
 from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.pagination import Pagination
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.rate_limit import RateLimiter
 from airflow_langsmith.api.records import Project
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.export.cursor_limit import CursorLimit, ParallelReadPolicy
+from tests.queries import run_query
 
 T = TypeVar("T")
 
@@ -208,7 +208,7 @@ class World:
     ) -> list[Pagination]:
         """Begin to read the runs of a day, with as many cursors as are worth it; their walks come in the list."""
         self.answer = Runs(times).page
-        query = RunQuery(project=SHOP, start=DAY, end=DAY + timedelta(days=1), fields=("id",), page_size=page_size)
+        query = run_query(project=SHOP, start=DAY, end=DAY + timedelta(days=1), fields=("id",), page_size=page_size)
         walks: list[Pagination] = []
 
         def reading() -> list[Pagination]:

@@ -20,6 +20,8 @@ DOCSTRING = re.compile(r"\A(Tell|Give|Take in)\b")  # say "Return", "Yield", "Ad
 def main() -> None:
     """Print each word that has to go, and fail if there is one."""
     paths = [Path(room) for room in sys.argv[1:] or ROOMS]
+    if missing := [str(path) for path in paths if not path.exists()]:
+        sys.exit(f"There is no {', '.join(missing)}. Correct ROOMS.")
     files = [file for path in paths for file in (path, *sorted(path.rglob("*.*")))]
     hits = [
         f"{file}:{line}: {word!r}"

@@ -9,6 +9,8 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from tests.queries import run_query
+
 ROOT = Path(__file__).parent.parent
 
 # Before the first import of Airflow: a home of this process's own, so that tests run beside other checkouts.
@@ -39,7 +41,6 @@ import pytest  # noqa: E402
 from structlog.testing import capture_logs  # noqa: E402
 
 from airflow_langsmith.api.client import LangSmithClient  # noqa: E402
-from airflow_langsmith.api.query import RunQuery  # noqa: E402
 from airflow_langsmith.api.settings import Settings  # noqa: E402
 from airflow_langsmith.export.encoders import format_of  # noqa: E402
 from airflow_langsmith.export.export import Export  # noqa: E402
@@ -175,7 +176,7 @@ def export_runs(tmp_path: Path) -> RunExport:
         **target: Any,
     ) -> Exported:
         view = view_of("runs", columns)
-        asked = RunQuery(project=client.project(project), start=start, end=end, fields=view.fields, **(query or {}))
+        asked = run_query(project=client.project(project), start=start, end=end, fields=view.fields, **(query or {}))
         format_ = format_of(target.pop("format", "parquet"), target.pop("compression", None))
         output = OutputOptions(destination=f"file://{tmp_path}", format=format_, **target)
         return Export(client, asked, view, output).run()

@@ -18,8 +18,8 @@ from airflow.sdk import Connection
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from airflow_langsmith.api.run_filter import ARGUMENTS
 from airflow_langsmith.api.settings import Settings
-from airflow_langsmith.arguments import NARROWING
 from airflow_langsmith.errors import ConfigurationError, InvalidQueryError, LangSmithError
 from airflow_langsmith.filters import thread
 from airflow_langsmith.hooks import LangSmithHook
@@ -175,7 +175,7 @@ def test_query_runs_narrows(langsmith: LangSmithStandIn, connect: Any) -> None:
         ({"run_ids": [child, other], "is_root": True}, {other}),
         ({"run_ids": f"{child}, {other}"}, {child, other}),
         ({"run_ids": " "}, set()),
-        *(({name: " "}, {root, child, other}) for name in NARROWING if name != "run_ids"),
+        *(({name: " "}, {root, child, other}) for name in ARGUMENTS if name != "run_ids"),
         ({"end_time": START}, set()),
         ({"start_time": START, "end_time": START + timedelta(microseconds=1)}, {root, child, other}),
     ]
@@ -384,7 +384,7 @@ ODD = (
     | st.lists(st.none() | st.integers() | st.text(max_size=3), max_size=2)
     | st.dictionaries(st.text(max_size=3), st.integers(), max_size=1)
 )
-RUNS: dict[str, Any] = dict.fromkeys(["project", *NARROWING, "start_time", "end_time"])
+RUNS: dict[str, Any] = dict.fromkeys(["project", *ARGUMENTS, "start_time", "end_time"])
 CALLS: dict[str, list[str]] = {
     "query_runs": [*RUNS, "select", "limit", "parent_run_id"],
     "count_runs": [*RUNS],

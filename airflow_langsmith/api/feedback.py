@@ -18,7 +18,7 @@ from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.pagination import DistinctRuns
 from airflow_langsmith.api.query import MARGIN, RunQuery, bounded
 from airflow_langsmith.api.records import Feedback, Project, Run
-from airflow_langsmith.filters import add_condition, eq, format_time, or_
+from airflow_langsmith.filters import eq, format_time, or_
 
 MAX_PAGE = 100  # pieces of feedback; more is refused
 MAX_RUNS = 50  # ids in a request: they go into the address, which must not get too long
@@ -115,7 +115,7 @@ def feedback_stats_by_run(
     if not names:
         return {}
     has_feedback = or_(*(eq("feedback_key", key) for key in sorted(names)))
-    narrowed = replace(query, fields=("id", "feedback_stats"), filter=add_condition(has_feedback, query.filter))
+    narrowed = replace(query, fields=("id", "feedback_stats")).also(has_feedback)
     runs = yield from read_all(DistinctRuns(narrowed, negotiator))
     return {run.id: {key: stats for key, stats in _stats(run).items() if key in names} for run in runs}
 

@@ -10,7 +10,7 @@ from functools import cached_property
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.seen_runs import SeenRuns
-from airflow_langsmith.filters import add_condition, and_, neq
+from airflow_langsmith.filters import and_, neq
 
 MICROSECOND = timedelta(microseconds=1)
 
@@ -27,9 +27,8 @@ class Subquery:
     @cached_property
     def asked(self) -> RunQuery:
         """The query to ask."""
-        others = and_(*(neq("id", id_) for id_ in sorted(self.without))) if self.without else None
-        filter_ = add_condition(others, self.query.filter) if others else self.query.filter
-        return replace(self.query, start=self.start, end=self.end, filter=filter_)
+        query = self.query.within(self.start, self.end)
+        return query.also(and_(*(neq("id", id_) for id_ in sorted(self.without)))) if self.without else query
 
     def narrower(self, runs: Sequence[Run], trail: SeenRuns) -> list[Subquery]:
         """

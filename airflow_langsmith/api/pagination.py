@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import pairwise
 
@@ -60,7 +59,7 @@ class Pagination:
 
     def next_page(self) -> Flow[Page]:
         """Read the next page; the first one also settles which API version the server speaks."""
-        if self.query.run_ids == ():  # of no runs, none; v2 would take an empty list for no list
+        if self.query.run_filter.run_ids == ():  # of no runs, none; v2 would take an empty list for no list
             self.done = True
             return Page([], None, 0)
         if self._dialect is None:
@@ -68,7 +67,7 @@ class Pagination:
         try:
             page = yield from self._exchange()
         except InvalidQueryError as error:
-            error.hint = filter_syntax.hint(self.query.filters.values(), error.detail)
+            error.hint = filter_syntax.hint(self.query.run_filter.expressions.values(), error.detail)
             raise
         except LangSmithError as error:
             page = yield from self._ask_other_version(error)
@@ -85,7 +84,7 @@ class Pagination:
     def tier(self) -> str:
         """The budget its requests count against."""
         v2 = self._spoken().NAME == "v2"
-        return "v2 query" if v2 else v1_tier(self._asked.start, "".join(self._asked.filters.values()))
+        return "v2 query" if v2 else v1_tier(self._asked.start, "".join(self._asked.run_filter.expressions.values()))
 
     @property
     def remaining(self) -> timedelta:
@@ -117,8 +116,8 @@ class Pagination:
         else:
             steps = [part * self.remaining / parts for part in range(1, parts)]
         edges = [*(last - step for step in steps), self.query.start]
-        queries = [replace(self.query, start=start, end=end) for end, start in pairwise(edges)]
-        self.query = replace(self.query, start=edges[0])
+        queries = [self.query.within(start, end) for end, start in pairwise(edges)]
+        self.query = self.query.within(edges[0], self.query.end)
         return [Pagination(query, self._backend, self._page_size) for query in queries]
 
     def _exchange(self) -> Flow[Page]:
@@ -146,7 +145,7 @@ class Pagination:
                 f"A page of API {dialect.NAME} holds 1 to {dialect.LARGEST_PAGE} runs, not {asked}. Leave page_size "
                 "out for the largest; all pages are read in any case."
             )
-        for name, filter_ in self.query.filters.items():
+        for name, filter_ in self.query.run_filter.expressions.items():
             if unknown := sorted(dialect.CANNOT_FILTER & set(filter_syntax.attributes(filter_))):
                 raise ConfigurationError(
                     f"API {dialect.NAME} cannot filter by {', '.join(unknown)}, as {name} does; the other version may. "
@@ -169,7 +168,7 @@ class Pagination:
         )
 
     def _read(self, body: bytes) -> Page:
-        return self._spoken().read(body, self.query.project, self.query.needed, self.about)
+        return self._spoken().read(body, self.query.project, self.query.wire_fields, self.about)
 
     def _spoken(self) -> Dialect:
         if self._dialect is None:
@@ -202,7 +201,7 @@ class Pagination:
             self._ask(self._questions[1:])
         self._largest_page = max(self._largest_page, len(page.runs))
         self._fit(page)
-        fresh = self.query.held(new)
+        fresh = self.query.select_rows(new)
         self.runs += len(fresh)
         kept = {run.id for run in fresh} if page.attachments else ()
         attached = [one for one in page.attachments if one.run.id in kept]

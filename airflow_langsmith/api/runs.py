@@ -31,7 +31,7 @@ from airflow_langsmith.errors import (
     ServerError,
     UnsupportedError,
 )
-from airflow_langsmith.filters import add_condition, eq
+from airflow_langsmith.filters import eq
 
 log = logging.getLogger(__name__)
 
@@ -139,8 +139,7 @@ def count_runs(query: RunQuery, negotiator: VersionNegotiator) -> Flow[int]:
 
 def list_pending(query: RunQuery, negotiator: VersionNegotiator) -> Flow[list[Run]]:
     """List the runs that have not ended, by id, name and start."""
-    is_pending = add_condition(eq("status", "pending"), query.filter)
-    pending = replace(query, fields=("id", "name", "start_time"), filter=is_pending)
+    pending = replace(query, fields=("id", "name", "start_time")).also(eq("status", "pending"))
     return (yield from read_all(DistinctRuns(pending, negotiator)))
 
 

@@ -61,7 +61,8 @@ def project_url(settings: Settings, project: Project, query: RunQuery | None = N
     place = f"{settings.ui_url}/o/{project.tenant_id or settings.workspace_id or ''}/projects/p/{project.id}"
     if query is None:
         return place
-    search = {"filter": query.window_filter, "traceFilter": query.trace_filter, "treeFilter": query.tree_filter}
+    which = query.run_filter
+    search = {"filter": query.window_filter, "traceFilter": which.trace_filter, "treeFilter": which.tree_filter}
     given = {name: filter_ for name, filter_ in search.items() if filter_}
     # The window is in the filter: what a time model may say beside a duration is nowhere documented.
     return f"{place}?{urlencode({'timeModel': '{}', 'searchModel': json.dumps(given, ensure_ascii=False)})}"

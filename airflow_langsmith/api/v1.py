@@ -52,21 +52,21 @@ SELECT: dict[str, tuple[str, ...]] = {
 
 def conditions(query: RunQuery) -> dict[str, Any]:
     """Write which runs are asked for, as all of v1's questions about runs take it."""
-    parts = [query.window_filter]
-    if query.run_ids is not None:
-        parts.append(f"in(id, {json.dumps(query.run_ids)})")
-    if query.trace_id is not None:
-        parts.append(f"eq(trace_id, {json.dumps(query.trace_id)})")
+    which, parts = query.run_filter, [query.window_filter]
+    if which.run_ids is not None:
+        parts.append(f"in(id, {json.dumps(which.run_ids)})")
+    if which.trace_id is not None:
+        parts.append(f"eq(trace_id, {json.dumps(which.trace_id)})")
     asked: dict[str, Any] = {
         "session": [query.project.id],
         "start_time": format_time(query.start - MARGIN),
         "filter": parts[0] if len(parts) == 1 else f"and({', '.join(parts)})",
-        "trace_filter": query.trace_filter,
-        "tree_filter": query.tree_filter,
-        "run_type": query.run_type and query.run_type.lower(),
-        "is_root": query.is_root,
-        "error": query.error,
-        "reference_example": [query.reference_example_id] if query.reference_example_id else None,
+        "trace_filter": which.trace_filter,
+        "tree_filter": which.tree_filter,
+        "run_type": which.run_type and which.run_type.lower(),
+        "is_root": which.is_root,
+        "error": which.error,
+        "reference_example": [which.reference_example_id] if which.reference_example_id else None,
     }
     return {name: value for name, value in asked.items() if value is not None}
 
@@ -89,7 +89,7 @@ def stats_body(query: RunQuery) -> dict[str, Any]:
 def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
     """Write a page's whole question; the cursor goes beside the rest, not in place of it."""
     page: dict[str, Any] = {
-        "select": sorted({select for name in query.needed for select in SELECT[name]}),
+        "select": sorted({select for name in query.wire_fields for select in SELECT[name]}),
         "order": "desc",
         "limit": page_size,
         "skip_prev_cursor": True,

@@ -48,20 +48,21 @@ SELECT: dict[str, tuple[str, ...]] = {
 
 def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
     """Write a page's whole question; the cursor goes beside the rest, not in place of it."""
+    which = query.run_filter
     asked: dict[str, Any] = {
         "project_ids": [query.project.id],
         "min_start_time": format_time(query.start - MARGIN),
         "max_start_time": format_time(query.end + MARGIN),
         "filter": query.window_filter,
-        "trace_filter": query.trace_filter,
-        "tree_filter": query.tree_filter,
-        "run_type": query.run_type and query.run_type.upper(),
-        "is_root": query.is_root,
-        "has_error": query.error,
-        "ids": list(query.run_ids) if query.run_ids is not None else None,
-        "trace_id": query.trace_id,
-        "reference_examples": [query.reference_example_id] if query.reference_example_id else None,
-        "selects": _selects(query.needed),
+        "trace_filter": which.trace_filter,
+        "tree_filter": which.tree_filter,
+        "run_type": which.run_type and which.run_type.upper(),
+        "is_root": which.is_root,
+        "has_error": which.error,
+        "ids": list(which.run_ids) if which.run_ids is not None else None,
+        "trace_id": which.trace_id,
+        "reference_examples": [which.reference_example_id] if which.reference_example_id else None,
+        "selects": _selects(query.wire_fields),
         "page_size": page_size,
         "cursor": cursor,
     }

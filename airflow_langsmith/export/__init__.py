@@ -1,11 +1,12 @@
 """
-From rows to published files.
+From a query to published files.
 
-``read`` makes a view's rows of a query: ``cursors`` read its window, several at once, ``late`` finds what feedback
-changed, ``gather`` makes traces of roots. ``shape`` redacts, sorts and flattens rows (by way of a ``spool``, if need
-be), ``encoders`` and ``arrow`` write them into local files, in a ``workdir``, ``parts`` cuts and names these,
-``layout`` says where they lie, ``storage`` puts them there whole, ``attachments`` brings files along, ``publish`` makes
-them one export by a ``swap`` of the ``manifest``, which describes it. ``checkpoints`` keep rows there until then, in
-``batches``, for a retry to go on from. ``conflicts`` refuses to replace another export, ``expired`` warns of deleted
-traces, ``errors`` is what goes wrong. ``pipeline`` walks the whole way, ``progress`` says how far it is.
+``export`` owns the run of an export: plan, rows, publication. ``read`` brings the rows of a view, which come by several
+cursors (``parallel_read``, ``cursor_limit``) or from the ``checkpoints`` of an earlier attempt. ``row_transforms``
+redacts and flattens them, ``parts`` cuts them into local files, which ``encoders`` and ``arrow`` write. Rows that wait
+on the local disk are in a ``row_file``, all in a ``workdir``. ``publication`` uploads parts and ``attachments`` to a
+``destination`` under the names of ``layout``, by ``storage`` and ``uploads``, and makes them an export by the ``swap``
+of the manifest. ``identity`` is what an export is, and refuses to replace another one; ``options`` say where and how it
+lands, ``progress`` how far it is, ``exported`` what came of it. ``expired`` warns of deleted traces, ``local_disk``
+names the disk that is full.
 """

@@ -29,9 +29,7 @@ from airflow_langsmith.views import Column, ColumnType, Rows, View
 # Rows wait until there are so many or so large ones: to add them to the columns costs by the batch.
 _BATCH_ROWS = 1000
 _BATCH_BYTES = 4 * 1024 * 1024
-ROW_GROUP_BYTES = (
-    8 * 1024 * 1024
-)  # before compression; twice as large, they made files smaller by less than a hundredth
+ROW_GROUP_BYTES = 8 * 1024 * 1024  # before compression; twice that made files smaller by less than a hundredth
 _ROW_OVERHEAD_BYTES = 128  # of a row beside its texts and payloads: its numbers and times
 # zstd is faster than gzip by five to eight times, and smaller; ids and numbers come out smaller at its first level.
 LEVELS: dict[str, Callable[[Column], int]] = {

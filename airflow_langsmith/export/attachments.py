@@ -11,7 +11,6 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.media_types import extension
 from airflow_langsmith.api.records import Attachment, Page
 from airflow_langsmith.export.layout import attachment_name
-from airflow_langsmith.export.local_disk import local_disk
 from airflow_langsmith.export.publication import Publication
 from airflow_langsmith.manifest import ManifestAttachment
 
@@ -28,9 +27,7 @@ class Attachments:
     def download(self, client: LangSmithClient, page: Page) -> None:
         """Download and publish the attachments of a page, and write into its runs where each lies."""
         backoff = client.negotiator.backoff
-        download = download_attachments(page.attachments, self._open, self._publish, backoff, flag=self._flag)
-        with local_disk("write an attachment to", self._directory, "only list them by attachments='list'"):
-            client.drive(download)
+        client.drive(download_attachments(page.attachments, self._open, self._publish, backoff, flag=self._flag))
 
     def _path(self, number: int) -> Path:
         return self._directory / f"attachment-{number}"

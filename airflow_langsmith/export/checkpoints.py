@@ -17,7 +17,7 @@ import logging
 import threading
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from io import BytesIO
 from itertools import count
@@ -25,7 +25,6 @@ from pathlib import Path
 from typing import Self
 
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.last_page import MICROSECOND
 from airflow_langsmith.api.pagination import Pagination
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Page, Run
@@ -134,8 +133,6 @@ class Checkpoints:
         self._written_length = self._window_length = timedelta(0)
         self._open: dict[Pagination, _OpenCheckpoint] = {}
         self._pages = 0
-        self._read_length = timedelta(0)  # of the window, before the export proved long
-        self._is_long = False
         self._file_numbers = count()
         self._uploading = threading.Lock()  # one cursor at a time, because a client of S3 has the file in memory
         self._began = time.monotonic()
@@ -149,7 +146,6 @@ class Checkpoints:
         self._earlier = sorted(earlier, key=lambda each: (each.end, each.end - each.start), reverse=True)
         if earlier:
             self._client.negotiator.confirm()  # another API version would mix two kinds of sums
-            self._is_long = True
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
@@ -175,10 +171,10 @@ class Checkpoints:
         end, found = query.end, timedelta(0)
         for checkpoint in self._earlier:
             if checkpoint.end <= end:  # two attempts at the same time may both have written some of the window
-                parts += [(replace(query, start=checkpoint.end, end=end), None)] if checkpoint.end < end else []
-                parts += [(replace(query, start=checkpoint.start, end=checkpoint.end), checkpoint)]
+                parts += [(query.within(checkpoint.end, end), None)] if checkpoint.end < end else []
+                parts += [(query.within(checkpoint.start, checkpoint.end), checkpoint)]
                 end, found = checkpoint.start, found + (checkpoint.end - checkpoint.start)
-        parts += [(replace(query, end=end), None)] if query.start < end else []
+        parts += [(query.within(query.start, end), None)] if query.start < end else []
         if self._earlier:
             share = found / (query.end - query.start)
             log.info("Checkpoints of earlier attempts hold %.0f %% of the window", 100 * share)
@@ -206,27 +202,22 @@ class Checkpoints:
             return
         try:
             self._add(pagination, since, runs, rows)
-        except StorageError as error:
+        except (StorageError, OSError) as error:
             log.warning("No more checkpoints: a retry reads again what is read from here on. %s", error)
             self._is_writing = False
 
     def _add(self, pagination: Pagination, since: datetime, runs: list[Run], rows: Rows) -> None:
         if pagination not in self._open:
             path = self._directory / f"checkpoint-{next(self._file_numbers)}"
-            file = RowFile(path, self._codec, "keep rows for a retry", "let the task have no retries")
-            self._open[pagination] = _OpenCheckpoint(pagination.query.end, file)
+            self._open[pagination] = _OpenCheckpoint(pagination.query.end, RowFile(path, self._codec))
         checkpoint = self._open[pagination]
         checkpoint.pages += 1
         self._pages += 1
         finished = sum(run.start_time >= since for run in runs)  # others may have some beside them on the next page
-        is_finished = checkpoint.is_finished(since)
-        if is_finished and not self._is_long_export(checkpoint.end - since, runs):
+        checkpoint.add(runs[:finished], rows.part(0, finished))
+        if checkpoint.is_finished(since) and self._is_due(checkpoint, is_last=pagination.done):
+            self._upload(checkpoint, since)
             checkpoint.begin(since)
-        else:
-            checkpoint.add(runs[:finished], rows.part(0, finished))
-            if is_finished and self._is_due(checkpoint, is_last=pagination.done):
-                self._upload(checkpoint, since)
-                checkpoint.begin(since)
         checkpoint.add(runs[finished:], rows.part(finished, rows.count))
         if pagination.done:
             self._open.pop(pagination).file.remove()
@@ -239,16 +230,6 @@ class Checkpoints:
                 self._written.append(name)
                 self._written_length += checkpoint.end - since
                 self._store.put(checkpoint.file.path, name)
-
-    def _is_long_export(self, length: timedelta, runs: list[Run]) -> bool:
-        """Estimate, by the last page and by the length read so far, how many pages and seconds the export takes."""
-        if not self._is_long:
-            self._read_length += length
-            span = runs[0].start_time - runs[-1].start_time if runs else MICROSECOND
-            pages = self._pages + (self._window_length - self._read_length) / max(span, MICROSECOND)
-            seconds = (time.monotonic() - self._began) / self._pages * pages
-            self._is_long = pages >= self._policy.min_pages or seconds >= self._policy.every.total_seconds()
-        return self._is_long
 
     def _is_due(self, checkpoint: _OpenCheckpoint, *, is_last: bool) -> bool:
         policy, now, is_full = self._policy, time.monotonic(), checkpoint.file.size_bytes >= self._policy.max_bytes

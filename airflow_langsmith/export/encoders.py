@@ -18,9 +18,7 @@ from airflow_langsmith.extras import pip_install
 from airflow_langsmith.messages import suggest
 from airflow_langsmith.views import Column, Rows, View
 
-GZIP_LEVEL = (
-    1  # three times as fast as zlib's default 6, which takes longer than all the rest, for files a fifth larger
-)
+GZIP_LEVEL = 1  # three times as fast as zlib's default 6, for files a fifth larger
 _BUFFER_BYTES = 1024 * 1024  # small writes are what makes encoders slow
 
 

@@ -21,7 +21,8 @@ def warn_if_expired(client: LangSmithClient, query: RunQuery, *, is_empty: bool)
     project does not say so itself.
     """
     age = datetime.now(UTC) - query.start
-    if age <= BASE_RETENTION or query.run_ids is not None or query.trace_id is not None:  # named runs exist
+    which = query.run_filter
+    if age <= BASE_RETENTION or which.run_ids is not None or which.trace_id is not None:  # named runs exist
         return
     retention = known_retention(query.project)
     if retention is None and age <= EXTENDED_RETENTION:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from airflow_langsmith import __version__
 from airflow_langsmith.api.client import LangSmithClient
@@ -32,7 +30,6 @@ from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.manifest import Manifest, ManifestColumn, read_manifest
 from airflow_langsmith.transform.redact import Redaction
 from airflow_langsmith.views import View
-from airflow_langsmith.windows import TimeWindow
 
 
 class Export:
@@ -74,13 +71,13 @@ class Export:
         self._attempt = attempt
         self._checkpoint_policy, self._read_policy = checkpoint_policy, read_policy
         self._progress = Progress()
-        self._window = TimeWindow(self._query.start, self._query.end)
+        self._window = self._query.window
         self._identity = Identity(
             view=view.name,
             project=query.project.name,
             project_id=query.project.id,
             window=(self._query.start, self._query.end),
-            query=_narrowing(self._query) | view.narrowed_by,
+            query=self._query.run_filter.serialize() | view.narrowed_by,
         )
         folder = partition(view.partition_name, query.project.name, self._window, output.partition)
         self._path = path_at(output.destination) / folder
@@ -127,8 +124,8 @@ class Export:
             requests=client.requests - requests_before,
             seconds=time.monotonic() - began,
             waited_seconds=client.waited_seconds - waited_before,
-            empty=transformed.empty,
-            unmet=redaction.unmatched(manifest.rows),
+            empty_columns=transformed.empty_columns,
+            unmet_paths=redaction.unmatched(manifest.rows),
         )
 
     def _checkpoints(self, directory: Path) -> Checkpoints:
@@ -221,12 +218,3 @@ class Export:
                 "published stands. Use schema_changes='evolve', or correct columns and flatten."
             )
         return changes
-
-
-def _narrowing(query: RunQuery) -> dict[str, Any]:
-    """Return the arguments that narrow a query, for the manifest."""
-    names = ("run_type", "is_root", "error", "filter", "trace_filter", "tree_filter", "trace_id", "run_ids")
-    narrowing = {name: getattr(query, name) for name in (*names, "reference_example_id", "below")}
-    narrowing |= {"sample": query.sample and asdict(query.sample), "with_feedback": query.with_feedback or None}
-    narrowing |= {"run_ids": None if query.run_ids is None else list(query.run_ids)}
-    return {name: value for name, value in narrowing.items() if value is not None}

@@ -22,7 +22,8 @@ class Exported:
     If ``is_skipped``, the window was empty and nothing was written: ``manifest`` is what would lie at ``uri``.
     ``previous`` is the manifest that was there before, written at ``previous_at`` if the store says so.
     Of its ``seconds`` it waited ``waited_seconds`` for the rate limit or before another request.
-    ``empty`` lists the flat columns that are null in all rows, ``unmet`` the paths of ``redact`` that no row has.
+    ``empty_columns`` are the flat columns that are null in all rows, ``unmet_paths`` the paths of ``redact`` that no
+    row has.
     """
 
     uri: str
@@ -34,8 +35,8 @@ class Exported:
     requests: int = field(compare=False)
     seconds: float = field(compare=False)
     waited_seconds: float = field(compare=False)
-    empty: tuple[EmptyColumn, ...] = ()
-    unmet: tuple[str, ...] = ()
+    empty_columns: tuple[EmptyColumn, ...] = ()
+    unmet_paths: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers of the export for XCom: under 2 KB, however long the project's name is."""

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import quote
 from uuid import uuid4
 
+from airflow_langsmith.api.run_filter import RunFilter
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.windows import TimeWindow
 
@@ -50,6 +51,22 @@ def partition(view: str, project: str, window: TimeWindow, pattern: str = "auto"
     """
     window_path = _window_path(window) if pattern == "auto" else _formatted(pattern, window)
     return f"{view}/project={_safe(project)}/{window_path}"
+
+
+def partition_by_ids(run_filter: RunFilter) -> str | None:
+    """
+    Return the partition of an export that goes by ids, whenever the runs started; None without ids.
+
+    >>> partition_by_ids(RunFilter(trace_id="0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b"))
+    'trace=0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b'
+    >>> partition_by_ids(RunFilter(run_ids=("a", "b")))
+    'runs=c8687a08aa5d6ed2'
+    """
+    if run_filter.trace_id is not None:
+        return f"trace={run_filter.trace_id}"
+    if run_filter.run_ids is not None:
+        return f"runs={sha256(' '.join(run_filter.run_ids).encode()).hexdigest()[:16]}"
+    return None
 
 
 def _safe(project: str) -> str:

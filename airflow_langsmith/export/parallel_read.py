@@ -126,12 +126,7 @@ class ParallelRead:
 
     def _start(self, paginations: list[Pagination], place: int, pages_left: float) -> None:
         for number, pagination in enumerate(paginations, len(self._threads)):
-            backlog = RowFile(
-                self._directory / f"rows-{number}",
-                self._codec,
-                "keep rows until their turn",
-                "read with concurrency=1, which keeps none",
-            )
+            backlog = RowFile(self._directory / f"rows-{number}", self._codec)
             cursor = _Cursor(pagination, pages_left, backlog)
             thread = threading.Thread(target=self._read, args=(cursor,), name=f"langsmith-cursor-{number}")
             self._cursors.insert(place, cursor)

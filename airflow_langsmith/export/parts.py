@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Any
 from airflow_langsmith.errors import PayloadError
 from airflow_langsmith.export.encoders import Encoder, Format
 from airflow_langsmith.export.layout import part_name
-from airflow_langsmith.export.local_disk import local_disk
 from airflow_langsmith.manifest import ManifestFile
 from airflow_langsmith.views import ColumnType, Rows, View
 
@@ -37,7 +36,6 @@ class Parts:
     :meth:`add` and :meth:`finish`: each part is whole, and its file the caller's to remove.
 
     :param max_bytes: Of the values of a part, before they are encoded; one row that has more is a part of its own.
-    :raises StorageError: if the local disk takes no more.
     """
 
     def __init__(self, format_: Format, view: View, directory: Path, max_rows: int, max_bytes: int) -> None:
@@ -84,27 +82,22 @@ class Parts:
         return head, value_bytes(self._view, head)
 
     def _encode(self, rows: Rows, size: int) -> None:
-        with self._on_disk():
-            if self._encoder is None:
-                self._encoder = self._format.open(self._path, self._view)
-            self._encoder.write(rows)
+        if self._encoder is None:
+            self._encoder = self._format.open(self._path, self._view)
+        self._encoder.write(rows)
         self._rows += rows.count
         self._bytes += size
 
     def _close(self) -> Part:
         if self._encoder is None:
             raise RuntimeError("no part is open")
-        with self._on_disk():
-            self._encoder.close()
+        self._encoder.close()
         with self._path.open("rb") as file:
             sha256 = hashlib.file_digest(file, "sha256").hexdigest()
         name, size = part_name(self._number, sha256, self._format.extension), self._path.stat().st_size
         part = Part(self._path, ManifestFile(name=name, rows=self._rows, bytes=size, sha256=sha256))
         self._encoder, self._rows, self._bytes, self._number = None, 0, 0, self._number + 1
         return part
-
-    def _on_disk(self) -> AbstractContextManager[None]:
-        return local_disk("write a part to", self._directory, "lower max_bytes_per_file")
 
     @property
     def _path(self) -> Path:

@@ -46,7 +46,7 @@ class Publication:
         self._store = Store(path)
         self.files: list[ManifestFile] = []
         self.attachments: dict[str, ManifestAttachment] = {}  # by the shortest of their names
-        self._snapshot = self._store.look(MANIFEST)
+        self._snapshot = self._store.snapshot(MANIFEST)
         self.previous = self._decoded(self._snapshot.content if self._snapshot else None)
         self.previous_at = self._snapshot.modified if self._snapshot and self.previous else None
         self._names_before = self._store.sizes().keys()  # after the manifest, whose export may yet delete some
@@ -150,7 +150,7 @@ class Publication:
 
     def _put_back(self, content: bytes) -> None:
         """Put the previous manifest back, if all objects that it lists are still there."""
-        published = self._store.look(MANIFEST)
+        published = self._store.snapshot(MANIFEST)
         if published is None or published.content != content:
             return
         if self._snapshot is None:

@@ -13,7 +13,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import partial
 from pathlib import Path
 from types import GenericAlias
 from typing import Any, BinaryIO
@@ -23,7 +22,6 @@ import msgspec
 from msgspec import Raw
 
 from airflow_langsmith.export.encoders import load_arrow
-from airflow_langsmith.export.local_disk import local_disk
 from airflow_langsmith.export.parts import value_bytes
 from airflow_langsmith.views import ColumnType, Rows, View
 
@@ -95,26 +93,16 @@ class RowFile:
 
     ``size_bytes`` is what it takes on the disk, ``waiting`` how many batches nobody has taken. A file whose batches
     were all taken is empty again.
-
-    :param purpose: What it is for, as an error of the disk says: ``keep rows for a retry``.
-    :param remedy: What to do about a full disk beside making room, as :func:`local_disk` has it.
     """
 
-    def __init__(self, path: Path, codec: RowCodec, purpose: str, remedy: str) -> None:
+    def __init__(self, path: Path, codec: RowCodec) -> None:
         self.path = path
-        self.size_bytes = self.waiting = 0
+        self.size_bytes = self.waiting = self._taken_bytes = 0
         self._codec = codec
-        self._taken_bytes = 0
-        self._on_disk = partial(local_disk, f"{purpose} on", path.parent, remedy)
-        with self._on_disk():
-            self._file: BinaryIO = path.open("w+b", buffering=0)
+        self._file = path.open("w+b", buffering=0)
 
     def append(self, rows: Rows, starts: Sequence[datetime] = ()) -> None:
-        """
-        Append rows, and the starts of their runs where they count.
-
-        :raises StorageError: if the local disk takes no more.
-        """
+        """Append rows, and the starts of their runs if these count."""
         for start in range(0, rows.count, BATCH_ROWS):
             end = min(rows.count, start + BATCH_ROWS)
             batch = self._codec.encode(rows.part(start, end), starts[start:end])
@@ -147,10 +135,9 @@ class RowFile:
 
     def _write(self, content: bytes) -> None:
         left = memoryview(content)
-        with self._on_disk():
-            self._file.seek(self.size_bytes)
-            while left:  # a disk that is nearly full takes the first part, and fails at the next
-                left = left[self._file.write(left) :]
+        self._file.seek(self.size_bytes)
+        while left:  # a disk that is nearly full takes the first part, and fails at the next
+            left = left[self._file.write(left) :]
         self.size_bytes += len(content)
 
 

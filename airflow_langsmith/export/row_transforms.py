@@ -86,7 +86,7 @@ class TransformedRows:
         return dict(self._flattening.nulls) if self._flattening else {}
 
     @property
-    def empty(self) -> tuple[EmptyColumn, ...]:
+    def empty_columns(self) -> tuple[EmptyColumn, ...]:
         """The flat columns of named paths that are null in all rows so far."""
         return self._flattening.empty() if self._flattening and self._has_named_paths else ()
 

@@ -9,7 +9,6 @@ from types import TracebackType
 from typing import BinaryIO, Self
 
 from airflow_langsmith.api.dotted_order import tree_order
-from airflow_langsmith.export.local_disk import local_disk
 from airflow_langsmith.views import Rows
 
 BATCH = 100  # rows given at a time
@@ -19,7 +18,6 @@ class Spool:
     """Takes rows and gives them back in the order of their trees, with memory for their dotted orders alone."""
 
     def __init__(self, directory: Path) -> None:
-        self._directory = directory
         self._file = (directory / "spool").open("w+b", buffering=0)
         self._index: list[tuple[str, int]] = []
         self._end = 0
@@ -35,20 +33,13 @@ class Spool:
         self._file.close()
 
     def add(self, rows: Rows, key: int | None = None) -> None:
-        """
-        Take rows, to be sorted by the dotted order at place ``key``, or kept in the order they come.
-
-        :raises StorageError: where the local disk takes no more.
-        """
+        """Take rows, to be sorted by the dotted order at place ``key``, or kept in the order they come."""
         pickled = []
         for row in zip(*rows.columns, strict=True):
             pickled.append(pickle.dumps(row))
             self._index.append(("" if key is None else row[key] or "", self._end))
             self._end += len(pickled[-1])
-        with local_disk(
-            "keep rows until all are there on", self._directory, "name the paths of flatten, or leave columns out"
-        ):
-            _write(self._file, b"".join(pickled))
+        _write(self._file, b"".join(pickled))
 
     def rows(self) -> Iterator[Rows]:
         """Give all rows back."""

@@ -20,7 +20,7 @@ from typing import Any, Literal
 from airflow_langsmith.errors import StorageAccessError, StorageError
 from airflow_langsmith.export.destination import MAX_CAUSE, StoragePath, connection_id
 from airflow_langsmith.export.layout import temporary_name
-from airflow_langsmith.export.swap import Snapshot, locked, look, look_at_file, swap
+from airflow_langsmith.export.swap import Snapshot, file_snapshot, locked, snapshot, swap
 from airflow_langsmith.export.uploads import upload
 from airflow_langsmith.messages import shorten
 
@@ -63,15 +63,15 @@ class Store:
             return self._objects.read(name)
         return None
 
-    def look(self, name: str) -> Snapshot | None:
+    def snapshot(self, name: str) -> Snapshot | None:
         """Read an object together with what tells it from the next one in its place; None if there is none."""
         with self._access("read", f"read {name} from"):
-            return self._objects.look(name)
+            return self._objects.snapshot(name)
 
-    def swap(self, content: bytes, name: str, seen: Snapshot | None) -> bool:
-        """Write an object if the one that was seen is still in its place, or none; return whether it was written."""
+    def swap(self, content: bytes, name: str, expected: Snapshot | None) -> bool:
+        """Write an object if the expected one is in its place, or none; return whether it was written."""
         with self._access("write", f"write {name} to"):
-            return self._objects.swap(content, name, seen)
+            return self._objects.swap(content, name, expected)
 
     def sizes(self) -> dict[str, int]:
         """List the objects by name, with their sizes in bytes."""
@@ -115,13 +115,13 @@ class _LocalObjects:
     def read(self, name: str) -> bytes:
         return (self._directory / name).read_bytes()
 
-    def look(self, name: str) -> Snapshot | None:
-        return look_at_file(self._directory / name)
+    def snapshot(self, name: str) -> Snapshot | None:
+        return file_snapshot(self._directory / name)
 
-    def swap(self, content: bytes, name: str, seen: Snapshot | None) -> bool:
+    def swap(self, content: bytes, name: str, expected: Snapshot | None) -> bool:
         self._directory.mkdir(parents=True, exist_ok=True)
         with locked(self._directory):
-            if look_at_file(self._directory / name) != seen:
+            if file_snapshot(self._directory / name) != expected:
                 return False
             self.write(content, name)
         return True
@@ -171,11 +171,11 @@ class _RemoteObjects:
         content: bytes = self._fs.cat_file(f"{self._base}/{name}")
         return content
 
-    def look(self, name: str) -> Snapshot | None:
-        return look(self._fs, f"{self._base}/{name}")
+    def snapshot(self, name: str) -> Snapshot | None:
+        return snapshot(self._fs, f"{self._base}/{name}")
 
-    def swap(self, content: bytes, name: str, seen: Snapshot | None) -> bool:
-        return swap(self._fs, f"{self._base}/{name}", content, seen)
+    def swap(self, content: bytes, name: str, expected: Snapshot | None) -> bool:
+        return swap(self._fs, f"{self._base}/{name}", content, expected)
 
     def sizes(self) -> dict[str, int]:
         entries = self._fs.ls(self._base, detail=True)

@@ -1,9 +1,9 @@
 """
-Replacing an object only while it is the one that was seen: of two writers who saw the same, one gets through.
+Replacing an object only while it is the expected one: of two writers that expect the same, one succeeds.
 
-S3, GCS and Azure check that themselves, as a condition of the write; on a local disk it is checked under a lock. Other
-stores are looked at right before the write, and so are those that refuse or ignore the condition, as some servers with
-the API of S3 do. Between that look and the write another writer may slip in. So look again afterwards, always.
+S3, GCS and Azure check that themselves, as a condition of the write; on a local disk it is checked under a lock. For
+other stores, and for those that refuse or ignore the condition, as some servers with the API of S3 do, the object is
+read right before the write. Between the two another writer may slip in. So the caller has to read it afterwards, too.
 
 ``obstore`` would do the same for the three clouds. It would need the credentials of each of Airflow's connections
 once more, in its own terms; the fsspec client that holds them already can do all of this.
@@ -27,7 +27,7 @@ _CONFLICT = 409  # S3: another write of the object is under way
 @dataclass(frozen=True)
 class Snapshot:
     """
-    An object as it was seen: its content, and what differs when the same content is written again.
+    An object at a moment: its content, and what differs when the same content is written again.
 
     ``tag`` is an ETag, a generation or an inode; None if the store has none. ``modified`` is to the second on S3.
     """
@@ -37,8 +37,8 @@ class Snapshot:
     modified: datetime | None
 
 
-def look(fs: Any, path: str) -> Snapshot | None:
-    """Look at an object of a store; None if there is none. The caller has cleared the client's cache of listings."""
+def snapshot(fs: Any, path: str) -> Snapshot | None:
+    """Read an object of a store; None if there is none. The caller has cleared the client's cache of listings."""
     try:
         content: bytes = fs.cat_file(path)
         info = fs.info(path)  # if the object is replaced in between, no later snapshot equals this one
@@ -50,8 +50,8 @@ def look(fs: Any, path: str) -> Snapshot | None:
     return Snapshot(content, tag and str(tag), at and (at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)))
 
 
-def look_at_file(path: Path) -> Snapshot | None:
-    """Look at a file; None if there is none."""
+def file_snapshot(path: Path) -> Snapshot | None:
+    """Read a file; None if there is none."""
     try:
         with path.open("rb") as file:
             status, content = os.fstat(file.fileno()), file.read()
@@ -60,31 +60,31 @@ def look_at_file(path: Path) -> Snapshot | None:
     return Snapshot(content, f"{status.st_ino}-{status.st_mtime_ns}", datetime.fromtimestamp(status.st_mtime, UTC))
 
 
-def swap(fs: Any, path: str, content: bytes, seen: Snapshot | None) -> bool:
+def swap(fs: Any, path: str, content: bytes, expected: Snapshot | None) -> bool:
     """
-    Write an object of a store in place of the one that was seen, or of none.
+    Write an object of a store in place of the expected one, or of none.
 
     :return: Whether it was written. If not, another writer was quicker, or is writing now.
     """
-    if look(fs, path) != seen:
+    if snapshot(fs, path) != expected:
         return False
     try:
-        _write_if(fs, path, content, seen)
+        _write_if(fs, path, content, expected)
     except Exception as error:
         status = _status(error)
         if status not in _REFUSED:
             raise
         fs.invalidate_cache()
-        if status == _CONFLICT or look(fs, path) != seen:
+        if status == _CONFLICT or snapshot(fs, path) != expected:
             return False
-        fs.pipe_file(path, content)  # it is still the one that was seen: the store knows no conditions
+        fs.pipe_file(path, content)  # it is still the expected one: the store knows no conditions
     return True
 
 
-def _write_if(fs: Any, path: str, content: bytes, seen: Snapshot | None) -> None:
+def _write_if(fs: Any, path: str, content: bytes, expected: Snapshot | None) -> None:
     """Write under the condition that nothing has changed, as far as the client of the store can say it."""
-    tag = seen and seen.tag
-    if seen is not None and tag is None:
+    tag = expected and expected.tag
+    if expected is not None and tag is None:
         fs.pipe_file(path, content)
     elif "s3" in fs.protocol:
         # Ceph 16 takes the tag without its quotes alone, and S3 takes both. Releases of botocore before 1.35.69 do not

@@ -16,7 +16,7 @@ from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from pathlib import Path
 from threading import Event
-from typing import Any, Protocol
+from typing import Any
 
 CHUNK_BYTES = 8 * 1024 * 1024  # S3 takes no chunks below 5 MiB
 _PARALLEL_CHUNKS = 4
@@ -41,11 +41,10 @@ def upload(fs: Any, local: Path, path: str) -> None:
         _complete(fs.loop, _send(chunked(fs, path, size), local, size))
 
 
-class _Upload(Protocol):
+class _Upload:
     """One file on its way to a store."""
 
-    chunk_bytes: int
-    parallel_chunks: int
+    chunk_bytes, parallel_chunks = CHUNK_BYTES, _PARALLEL_CHUNKS
 
     async def begin(self) -> None:
         """Ask the store to take a file."""
@@ -60,9 +59,7 @@ class _Upload(Protocol):
         """Delete the chunks."""
 
 
-class _S3Upload:
-    chunk_bytes, parallel_chunks = CHUNK_BYTES, _PARALLEL_CHUNKS
-
+class _S3Upload(_Upload):
     def __init__(self, fs: Any, path: str, _: int) -> None:
         self._call: Callable[..., Coroutine[Any, Any, Any]] = fs._call_s3  # noqa: SLF001  # call_s3 blocks
         bucket, key, *_version = fs.split_path(path)
@@ -87,16 +84,11 @@ class _S3Upload:
         await self._call("abort_multipart_upload", **self._object)
 
 
-class _AzureUpload:
-    chunk_bytes, parallel_chunks = CHUNK_BYTES, _PARALLEL_CHUNKS
-
+class _AzureUpload(_Upload):
     def __init__(self, fs: Any, path: str, _: int) -> None:
         container, blob, *_version = fs.split_path(path)
         self._blob = fs.service_client.get_blob_client(container, blob)
         self._blocks: set[str] = set()
-
-    async def begin(self) -> None:
-        pass
 
     async def send(self, number: int, start: int, chunk: bytes) -> None:  # noqa: ARG002
         block = f"{number:05}"  # all of one length
@@ -106,11 +98,8 @@ class _AzureUpload:
     async def finish(self) -> None:
         await self._blob.commit_block_list(sorted(self._blocks), metadata={"is_directory": "false"})  # as adlfs has it
 
-    async def abort(self) -> None:
-        pass
 
-
-class _GcsUpload:
+class _GcsUpload(_Upload):
     chunk_bytes, parallel_chunks = _GCS_CHUNK_BYTES, 1
 
     def __init__(self, fs: Any, path: str, size: int) -> None:
@@ -130,9 +119,6 @@ class _GcsUpload:
         from gcsfs.core import upload_chunk  # noqa: PLC0415  # as above
 
         await upload_chunk(self._fs, self._session, chunk, start, self._size, "application/octet-stream")
-
-    async def finish(self) -> None:
-        pass
 
     async def abort(self) -> None:
         await self._fs._call("DELETE", self._session)  # noqa: SLF001  # there is no other way

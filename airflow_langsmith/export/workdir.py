@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from airflow_langsmith.export.local_disk import local_disk
+from airflow_langsmith.errors import StorageError
 
 log = logging.getLogger(__name__)
 
@@ -32,10 +32,10 @@ def working_directory() -> Iterator[Path]:
     """
     Make a directory below ``TMPDIR``, and remove those that killed exports have left there.
 
-    :raises StorageError: if there is none, or for what goes wrong in it and nobody else has named.
+    :raises StorageError: for whatever the local disk refuses meanwhile: it looks like an error of the destination.
     """
     parent = Path(tempfile.tempdir or os.environ.get("TMPDIR", "/tmp"))  # noqa: S108  # named in an error, no more
-    with local_disk("work in", parent, "let the task's user write there"):
+    try:
         for path in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
             with suppress(OSError):  # it is locked, has no lock yet, or was removed this moment
                 _remove_if_free(path)
@@ -47,6 +47,12 @@ def working_directory() -> Iterator[Path]:
             shutil.rmtree(directory, ignore_errors=True)  # the next export removes the rest: the lock is free then
             if lock is not None:
                 os.close(lock)
+    except OSError as error:
+        raise StorageError(
+            f"Could not work in the local {parent}: {error}. The export published before stands. A retry may help; if "
+            "it does not, give the worker more room there, set TMPDIR to a larger disk, or let the task's user write "
+            "there. Less room is needed with concurrency=1, a lower max_bytes_per_file, or named paths in flatten."
+        ) from error
 
 
 def _lock(directory: Path) -> int:

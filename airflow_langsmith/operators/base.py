@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_langsmith import arguments
 from airflow_langsmith.airflow_errors import airflow_errors
 from airflow_langsmith.airflow_sdk import BaseOperator, Context
-from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.records import Project
+from airflow_langsmith.api.run_filter import ARGUMENTS, RunFilter
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.filters import Expression
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithProjectLink
 from airflow_langsmith.operators.killing import KillSwitch
@@ -24,6 +22,8 @@ from airflow_langsmith.templates import render
 from airflow_langsmith.windows import TimeWindow
 
 UI_COLOR = "#e3f0ec"
+
+Init = TypeVar("Init", bound=Callable[..., None])
 
 _MAX_MAP_NAME = 250  # characters; the column in Airflow's database takes no more
 _MAP_NAME = "langsmith_map_name"
@@ -124,22 +124,27 @@ class LangSmithOperator(BaseOperator):
             setattr(self, name, value)
 
 
+def takes_run_filter(init: Init) -> Init:
+    """
+    Let a constructor take the arguments of a :class:`RunFilter` by keyword.
+
+    Airflow reads from its signature what ``default_args`` and ``partial`` may hold.
+    """
+    signature = inspect.signature(init)
+    *parameters, kwargs = signature.parameters.values()
+    narrowing = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in ARGUMENTS]
+    init.__signature__ = signature.replace(parameters=[*parameters, *narrowing, kwargs])  # type: ignore[attr-defined]
+    return init
+
+
 class LangSmithRunsOperator(LangSmithOperator):
     """
     Base of the operators that ask for the runs of a project in a window.
 
+    Which runs: the arguments of :class:`~airflow_langsmith.api.run_filter.RunFilter`, such as ``run_type``, ``is_root``
+    and ``filter``. (templated)
+
     :param project: Name or id of the project. (templated)
-    :param run_type: Only runs of this type: ``chain``, ``llm``, ``tool``, ``retriever``, ``embedding``, ``prompt`` or
-        ``parser``. (templated)
-    :param is_root: Only runs that began a trace, or only others. (templated)
-    :param error: Only runs that failed, or only others. (templated)
-    :param filter: An expression of LangSmith's filter language about the run itself; the window is added to it.
-        (templated)
-    :param trace_filter: One about the root of its trace. (templated)
-    :param tree_filter: One about any run of its trace. (templated)
-    :param trace_id: Only runs of this trace. (templated)
-    :param run_ids: Only these runs; an empty list or text means no runs. (templated)
-    :param reference_example_id: Only runs on this dataset example. (templated)
     :param start_time: Start of the window, inside it; with a time zone. Give both bounds or none. (templated)
     :param end_time: End of the window, outside it. (templated)
     :param window: How long the window is, where Airflow's run gives a moment only: a timedelta, pendulum's too, or like
@@ -155,15 +160,7 @@ class LangSmithRunsOperator(LangSmithOperator):
 
     template_fields: Sequence[str] = (
         "project",
-        "run_type",
-        "is_root",
-        "error",
-        "filter",
-        "trace_filter",
-        "tree_filter",
-        "trace_id",
-        "run_ids",
-        "reference_example_id",
+        *ARGUMENTS,
         "start_time",
         "end_time",
         "window",
@@ -175,19 +172,11 @@ class LangSmithRunsOperator(LangSmithOperator):
     )
     operator_extra_links = (LangSmithProjectLink(),)
 
+    @takes_run_filter
     def __init__(
         self,
         *,
         project: str,
-        run_type: str | None = None,
-        is_root: bool | str | None = None,
-        error: bool | str | None = None,
-        filter: Expression | None = None,  # noqa: A002  # LangSmith's own name
-        trace_filter: Expression | None = None,
-        tree_filter: Expression | None = None,
-        trace_id: str | None = None,
-        run_ids: Iterable[str] | str | None = None,
-        reference_example_id: str | None = None,
         start_time: str | datetime | None = None,
         end_time: str | datetime | None = None,
         window: str | timedelta | None = None,
@@ -197,17 +186,11 @@ class LangSmithRunsOperator(LangSmithOperator):
         missing_window: MissingWindow = "fail",
         **kwargs: Any,
     ) -> None:
+        run_filter = {name: kwargs.pop(name, None) for name in ARGUMENTS}
         super().__init__(**kwargs)
         self.project = project
-        self.run_type = run_type
-        self.is_root = is_root
-        self.error = error
-        self.filter = filter
-        self.trace_filter = trace_filter
-        self.tree_filter = tree_filter
-        self.trace_id = trace_id
-        self.run_ids = run_ids
-        self.reference_example_id = reference_example_id
+        for name, value in run_filter.items():
+            setattr(self, name, value)
         self.start_time = start_time
         self.end_time = end_time
         self.window = window
@@ -218,7 +201,7 @@ class LangSmithRunsOperator(LangSmithOperator):
         cls = type(self)
         check_literals(
             self,
-            *(partial(cls._check_narrowing, name=name) for name in arguments.NARROWING),
+            *(partial(cls._check_narrowing, name=name) for name in ARGUMENTS),
             *(partial(cls._check_window, name=name) for name in _WINDOW),
             cls._check_bounds,
         )
@@ -248,25 +231,19 @@ class LangSmithRunsOperator(LangSmithOperator):
         self.log.info("Window source: %s", window.source)
         return window
 
-    def narrowing(self) -> dict[str, Any]:
-        """Read the arguments that say which runs of the window are meant."""
-        return {name: read(getattr(self, name), name) for name, read in arguments.NARROWING.items()}
+    def run_filter(self) -> RunFilter:
+        """
+        Read the arguments that say which runs are meant.
+
+        :raises ConfigurationError: for one that cannot be read.
+        """
+        return RunFilter.parse({name: getattr(self, name) for name in ARGUMENTS})
 
     def _check_narrowing(self, name: str) -> None:
-        any_query(**{name: arguments.NARROWING[name](getattr(self, name), name)})
+        RunFilter.parse({name: getattr(self, name)})
 
     def _check_window(self, name: str) -> None:
         resolve(_DAY, **{name: getattr(self, name)}, now=_NEVER)
 
     def _check_bounds(self) -> None:
         resolve(_DAY, start_time=self.start_time, end_time=self.end_time, now=_NEVER)
-
-    def query(self, project: Project, window: TimeWindow, fields: tuple[str, ...]) -> RunQuery:
-        """Write the query for a window of a project."""
-        return RunQuery(project=project, start=window.start, end=window.end, fields=fields, **self.narrowing())
-
-
-def any_query(**asked: Any) -> RunQuery:
-    """Write a query of whatever project and window, to see whether the rest of it can be asked."""
-    day = TimeWindow(_DAY["data_interval_start"], _DAY["data_interval_end"])
-    return RunQuery(project=Project(id="", name=""), start=day.start, end=day.end, fields=(), **asked)

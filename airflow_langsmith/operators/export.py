@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from airflow_langsmith import arguments
 from airflow_langsmith.airflow_errors import airflow_errors
 from airflow_langsmith.airflow_sdk import AirflowSkipException, Context
-from airflow_langsmith.api.query import MissingPayloadPolicy
+from airflow_langsmith.api.query import ALL_TIME, MissingPayloadPolicy, RunQuery
+from airflow_langsmith.api.records import Project
+from airflow_langsmith.api.run_filter import ARGUMENTS, RunFilter
 from airflow_langsmith.api.sampling import Sample
 from airflow_langsmith.api.ui_urls import project_url
 from airflow_langsmith.connections import connection_of
@@ -19,6 +21,7 @@ from airflow_langsmith.export.checkpoints import CheckpointPolicy, TaskAttempt
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export
 from airflow_langsmith.export.exported import Exported
+from airflow_langsmith.export.layout import partition_by_ids
 from airflow_langsmith.export.options import (
     MAX_BYTES_PER_FILE,
     MAX_ROWS_PER_FILE,
@@ -30,7 +33,7 @@ from airflow_langsmith.export.progress import Observer
 from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.messages import MAX_LINE, format_message, shorten
-from airflow_langsmith.operators.base import LangSmithRunsOperator, any_query
+from airflow_langsmith.operators.base import LangSmithRunsOperator
 from airflow_langsmith.operators.landing import check_destination, landing_format
 from airflow_langsmith.operators.literals import check_literals
 from airflow_langsmith.operators.report import ProgressReporter, closing_lines, period, warning_lines
@@ -108,10 +111,10 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         1 for one page after the other. Rows and files are the same. (templated)
     :param partition: ``auto``, or a format string over ``start`` and ``end``: ``"dt={start:%Y-%m-%d}"``. (templated)
 
-    Which runs: ``project``, ``run_type``, ``is_root``, ``error``, ``filter``, ``trace_filter``, ``tree_filter``,
-    ``trace_id``, ``run_ids``, ``reference_example_id``; of which window: ``start_time``, ``end_time``, ``window``,
-    ``align``, ``window_timezone``, ``lag``, ``missing_window``; and ``langsmith_conn_id``. Their meaning is that of
-    :class:`~airflow_langsmith.operators.base.LangSmithRunsOperator`.
+    With ``trace_id`` or ``run_ids``, and neither ``start_time``, ``end_time`` nor ``window``, these runs are exported
+    whenever they started, into the partition ``trace=<id>`` or ``runs=<digest of the ids>``.
+
+    Which project, runs and window: as for :class:`~airflow_langsmith.operators.base.LangSmithRunsOperator`.
     """
 
     template_fields: Sequence[str] = tuple(
@@ -215,8 +218,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         check_literals(
             self,
             *(partial(cls._check_option, name=name) for name in self.OPTIONS),
-            *(partial(cls._check_asked, name=name) for name in arguments.NARROWING),
-            *(cls._check_query, check_destination, landing_format, cls._view, cls._check_shape),
+            *(partial(cls._check_asked, name=name) for name in ARGUMENTS),
+            *(cls._check_payloads, check_destination, landing_format, cls._view, cls._check_shape),
             *(partial(cls._view, names=(name,)) for name in VIEW_OPTIONS),
             *(cls._check_sample, cls._concurrency),
         )
@@ -226,14 +229,23 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         self.name_map_index(context, str(self.project))
         self.use_defaults_for_blanks()
         with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
-            window = self.resolve_window(context)
-            self.name_map_index(context, f"{self.project}, {period(window.start, window.end)}")
+            run_filter = replace(self.run_filter(), sample=self._sample())
+            by_ids = None
+            if not (self.start_time or self.end_time or self.window):
+                run_filter = run_filter.with_normal_ids()
+                by_ids = partition_by_ids(run_filter)
+            window = ALL_TIME if by_ids else self.resolve_window(context)
+            self.name_map_index(context, f"{self.project}, {by_ids or period(window)}")
             view, target = self._view(), self._target()
+            if by_ids and target.partition == "auto":
+                target = replace(target, partition=by_ids)
             shape = self._shape(view, self._redact_key())
             client = hook.get_conn()
-            query = replace(
-                self.query(client.project(self.project_named()), window, view.fields),
-                sample=self._sample(),
+            query = RunQuery(
+                project=client.project(self.project_named()),
+                window=window,
+                run_filter=run_filter,
+                fields=view.fields,
                 payloads=self.payloads,
             )
             self.show_link(context, project_url(hook.settings, query.project, query))
@@ -245,7 +257,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 target,
                 shape,
                 observer=Observer(ProgressReporter(self.log), self.kill_switch.last_call),
-                concurrency=self._concurrency(),
+                concurrency=1 if by_ids else self._concurrency(),  # most of all time is empty
                 attempt=self._attempt(context),
                 checkpoint_policy=self.checkpoint_policy,
             ).run()
@@ -316,20 +328,20 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         return TaskAttempt(" ".join(map(str, (*names, *cleared, begun))), may_retry=this <= last)
 
     def _sample(self) -> Sample | None:
-        return arguments.share(self.sample, "sample")
+        return Sample.parse(self.sample)
 
     def _check_option(self, name: str) -> None:
         OutputOptions(destination="", format=_PLAIN, **{name: self.OPTIONS[name](getattr(self, name), name)})
 
-    def _check_query(self) -> None:
-        any_query(payloads=self.payloads)
+    def _check_payloads(self) -> None:
+        _any_query(payloads=self.payloads)
 
     def _check_asked(self, name: str) -> None:
         """See whether the view can be narrowed by an argument."""
-        self._view(()).narrow(any_query(**{name: arguments.NARROWING[name](getattr(self, name), name)}))
+        self._view(()).narrow(_any_query(run_filter=RunFilter.parse({name: getattr(self, name)})))
 
     def _check_sample(self) -> None:
-        self._view(()).narrow(any_query(sample=self._sample()))
+        self._view(()).narrow(_any_query(run_filter=RunFilter(sample=self._sample())))
 
     def _check_shape(self) -> None:
         if not _calls(self.redact):  # functions are the worker's to import
@@ -340,6 +352,11 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             self.log.info(line)
         for line in warning_lines(exported):
             self.log.warning(line)
+
+
+def _any_query(**parts: Any) -> RunQuery:
+    """Make a query of no project, to see whether the rest of it can be asked."""
+    return RunQuery(project=Project(id="", name=""), window=ALL_TIME, fields=(), **parts)
 
 
 def _calls(rules: Any) -> bool:

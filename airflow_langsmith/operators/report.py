@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
 
+from airflow_langsmith.api.query import ALL_TIME
 from airflow_langsmith.export.exported import Exported
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.manifest import Manifest
 from airflow_langsmith.messages import MAX_LINE, shorten
+from airflow_langsmith.windows import TimeWindow
 
 PROGRESS_EVERY = 10.0  # seconds between progress lines
 EMPTY_COLUMNS_TOLD = 10
@@ -53,7 +55,7 @@ def closing_lines(exported: Exported) -> Iterator[str]:
     """
     manifest = exported.manifest
     rows = f"Exported {number(manifest.rows, 'row')} ({manifest.pending:,} pending) of "
-    window = f", {period(manifest.window_start, manifest.window_end)}"
+    window = f", {period(TimeWindow(manifest.window_start, manifest.window_end))}"
     room = max(MAX_LINE - len(rows) - len(window), _MIN_NAME)
     yield f"{rows}{shorten(manifest.project, room)}{window}"
     waited = f", {exported.waited_seconds:.1f} s of it waiting" if exported.waited_seconds >= 0.05 else ""  # noqa: PLR2004
@@ -83,12 +85,12 @@ def warning_lines(exported: Exported) -> Iterator[str]:
 
 def _empty_lines(exported: Exported) -> Iterator[str]:
     """Name flat columns without any value, and paths to be redacted that are nowhere."""
-    named, rows = exported.empty[:EMPTY_COLUMNS_TOLD], f"{exported.manifest.rows:,}"
+    named, rows = exported.empty_columns[:EMPTY_COLUMNS_TOLD], f"{exported.manifest.rows:,}"
     for column in named:
         yield f"{column.name} is null in all {rows} rows\n  {column.hint}"
-    if more := len(exported.empty) - len(named):
+    if more := len(exported.empty_columns) - len(named):
         yield f"{more} more flat columns are null in all rows: see nulls in the manifest"
-    for path in exported.unmet:
+    for path in exported.unmet_paths:
         yield f"redact: no row of {rows} has {path}"
 
 
@@ -123,16 +125,18 @@ def size(count: float) -> str:
     return f"{count:,.1f} GB"
 
 
-def period(start: datetime, end: datetime) -> str:
+def period(window: TimeWindow) -> str:
     """
     Write a window as shortly as it is exact.
 
     >>> day = datetime(2026, 3, 1, tzinfo=UTC)
-    >>> period(day, day.replace(day=2)), period(day, day.replace(hour=9, minute=30))
+    >>> period(TimeWindow(day, day.replace(day=2))), period(TimeWindow(day, day.replace(hour=9, minute=30)))
     ('2026-03-01 to 2026-03-02 UTC', '2026-03-01 00:00 to 09:30 UTC')
     """
-    days = [f"{moment.astimezone(UTC):%Y-%m-%d}" for moment in (start, end)]
-    times = [_time(moment.astimezone(UTC)) for moment in (start, end)]
+    if window == ALL_TIME:
+        return "all time"
+    days = [f"{moment:%Y-%m-%d}" for moment in (window.start, window.end)]
+    times = [_time(moment) for moment in (window.start, window.end)]
     if times == ["00:00", "00:00"]:
         return f"{days[0]} to {days[1]} UTC"
     return f"{days[0]} {times[0]} to {f'{days[1]} ' * (days[0] != days[1])}{times[1]} UTC"

@@ -7,41 +7,32 @@ from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from airflow_langsmith import arguments
 from airflow_langsmith.airflow_errors import airflow_errors
 from airflow_langsmith.airflow_sdk import Context, mask_secret
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.dotted_order import tree_order
 from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery
 from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.run_filter import RunFilter
 from airflow_langsmith.api.ui_urls import parse_run_reference, project_url, run_url
 from airflow_langsmith.errors import ConfigurationError, RunNotFoundError
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.options import OutputOptions
-from airflow_langsmith.export.progress import Observer
-from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithRunLink
 from airflow_langsmith.messages import MAX_LINE, shorten
 from airflow_langsmith.operators.base import LangSmithOperator, LangSmithRunsOperator
-from airflow_langsmith.operators.landing import check_destination, landing_format
 from airflow_langsmith.operators.literals import check_literals
-from airflow_langsmith.operators.report import closing_lines, number, period, size
+from airflow_langsmith.operators.report import number, period, size
 from airflow_langsmith.views import View, view_of
-
-if TYPE_CHECKING:
-    from airflow.sdk import ObjectStoragePath
+from airflow_langsmith.windows import TimeWindow
 
 # Bytes of JSON: XComs lie in Airflow's database, and every task that reads one loads it whole.
 LARGEST_XCOM = 512 * 1024
 
 _NAMED = 5  # runs of a list that the log names
-
-_DESTINATION = "give the task a destination to land them in, or leave out inputs and outputs of columns"
 
 
 class LangSmithListRunsOperator(LangSmithRunsOperator):
@@ -76,10 +67,15 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
         self.use_defaults_for_blanks()
         with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
             window = self.resolve_window(context)
-            self.name_map_index(context, f"{self.project}, {period(window.start, window.end)}")
+            self.name_map_index(context, f"{self.project}, {period(window)}")
             view, limit = self._view(), self._limit()
             client = hook.get_conn()
-            query = self.query(client.project(self.project_named()), window, view.fields)
+            query = RunQuery(
+                project=client.project(self.project_named()),
+                window=window,
+                run_filter=self.run_filter(),
+                fields=view.fields,
+            )
             self.show_link(context, project_url(hook.settings, query.project, query))
             advice = "narrow the query, select less, or land them with LangSmithExportOperator"
             listed = _dicts(view, islice(client.runs(query), limit + 1), f"the runs of {query.about}", advice).rows
@@ -105,17 +101,14 @@ class LangSmithReadRunOperator(LangSmithOperator):
     Read one run, or a whole trace from one run down.
 
     Returns a dict of the columns of the view ``runs``; with ``load_children`` it has a list ``child_runs`` of all runs
-    below it, in the order of the tree. With a ``destination`` the rows land there instead, as the export operator's do,
-    under ``runs/project=.../run=<id>`` or ``tree=<id>``, and what is returned is that operator's small dict.
+    below it, in the order of the tree. What is too large for XCom fails; it is for
+    ``LangSmithExportOperator(trace_id=...)``, which lands all runs of a trace.
 
     :param run_id: The run's id, its address in LangSmith's UI, or a public share link. (templated)
     :param project: Name or id of its project; API v2 needs it, unless an address names it. (templated)
     :param load_children: Also read the runs below it. (templated)
     :param columns: Columns of the view ``runs``; by default its default ones. (templated)
     :param missing_ok: Return None where there is no such run, rather than fail. (templated)
-    :param destination: URI under which the rows are written, for runs too large for XCom. (templated)
-    :param format: ``parquet``, ``jsonl`` or ``csv``, in a destination. (templated)
-    :param compression: As for the export operator. (templated)
     :param langsmith_conn_id: The connection's id. (templated)
     """
 
@@ -125,9 +118,6 @@ class LangSmithReadRunOperator(LangSmithOperator):
         "load_children",
         "columns",
         "missing_ok",
-        "destination",
-        "format",
-        "compression",
         *LangSmithOperator.template_fields,
     )
     operator_extra_links = (LangSmithRunLink(),)
@@ -140,9 +130,6 @@ class LangSmithReadRunOperator(LangSmithOperator):
         load_children: bool | str = False,
         columns: Iterable[str] | str | None = None,
         missing_ok: bool | str = False,
-        destination: str | ObjectStoragePath | None = None,
-        format: str = "parquet",  # noqa: A002  # what it is called everywhere
-        compression: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -151,12 +138,9 @@ class LangSmithReadRunOperator(LangSmithOperator):
         self.load_children = load_children
         self.columns = columns
         self.missing_ok = missing_ok
-        self.destination = destination
-        self.format = format
-        self.compression = compression
         cls = type(self)
         _mask_link(run_id)  # a mapped task is made of values, and not rendered by itself
-        check_literals(self, cls._view, landing_format, cls._children, cls._missing_ok, check_destination)
+        check_literals(self, cls._view, cls._children, cls._missing_ok)
 
     def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
         """Render the arguments, before Airflow shows them."""
@@ -180,47 +164,20 @@ class LangSmithReadRunOperator(LangSmithOperator):
             name = f"{run.name} ({run.id})"
             self.name_map_index(context, name)
             shared = parse_run_reference(run_id).share_token is not None
-            if shared and (children or self.destination):
+            if shared and children:
                 raise ConfigurationError(
-                    "A public link gives its run and no more: load_children and destination need the run's id or its "
-                    "address in LangSmith."
+                    "A public link gives its run and no more: load_children needs the run's id or its address in "
+                    "LangSmith."
                 )
             self.show_link(context, "" if shared else run_url(hook.settings, run))
-            if self.destination:
-                return self._land(hook.get_conn(), view, run, name)
-            runs = hook.get_conn().runs(_below(run, children=True, fields=view.fields)) if children else [run]
-            read = _dicts(view, runs, f"run {run.id}{' and what is below it' * children}", in_tree_order=children)
-            found, *below = read.rows
-            self._tell_read(name, len(below), read.bytes)
-            return {**found, "child_runs": below} if children else found
-
-    def _land(self, client: LangSmithClient, view: View, run: Run, name: str) -> dict[str, Any]:
-        children = self._children()
-        target = OutputOptions(
-            destination=self.destination or "",
-            format=landing_format(self),
-            partition=f"{'tree' if children else 'run'}={run.id}",
-        )
-        if children and "dotted_order" not in {column.name for column in view.columns}:
-            raise ConfigurationError(
-                "A tree that lands in a destination needs the column dotted_order: add it to columns."
-            )
-        exported = Export(
-            client,
-            _below(run, children=children, fields=view.fields),
-            view,
-            target,
-            RowTransforms(order_by="dotted_order" if children else None),
-            concurrency=1,  # each more holds a page in memory
-            observer=Observer(before_publication=self.kill_switch.last_call),
-        ).run()
-        self._tell_read(name, exported.manifest.rows - 1, exported.manifest.bytes)
-        for line in islice(closing_lines(exported), 1, None):  # all but its window, which is none
-            self.log.info(line)
-        return exported.summary()
-
-    def _tell_read(self, name: str, below: int, count: int) -> None:
-        self.log.info("Read run %s, %s below, %s", name, number(below, "run"), size(count))
+            runs = hook.get_conn().runs(_subtree_of(run, view.fields)) if children else [run]
+            what = f"run {run.id}{' and what is below it' * children}"
+            which = f"trace_id={run.trace_id!r}" if children else f"run_ids=[{run.id!r}]"
+            advice = f"land it with LangSmithExportOperator({which}, ...), or leave inputs and outputs out of columns"
+            read = _dicts(view, runs, what, advice, in_tree_order=children)
+            found, *child_runs = read.rows
+            self.log.info("Read run %s, %s below, %s", name, number(len(child_runs), "run"), size(read.bytes))
+            return {**found, "child_runs": child_runs} if children else found
 
     def _view(self) -> View:
         return view_of("runs", arguments.names(self.columns, "columns"))
@@ -247,15 +204,13 @@ def _run_name(text: str) -> str:
         return "no run"
 
 
-def _below(run: Run, *, children: bool, fields: tuple[str, ...]) -> RunQuery:
-    """Ask for a run alone, or for it and everything below it."""
-    narrowed: dict[str, Any] = {"trace_id": run.trace_id, "below": run.id} if children else {"run_ids": (run.id,)}
+def _subtree_of(run: Run, fields: tuple[str, ...]) -> RunQuery:
+    """Ask for a run and all runs below it."""
     return RunQuery(
         project=run.project,
-        start=run.start_time - BEFORE_ROOT,
-        end=run.start_time + AFTER_ROOT,
+        window=TimeWindow(run.start_time - BEFORE_ROOT, run.start_time + AFTER_ROOT),
+        run_filter=RunFilter(trace_id=run.trace_id, subtree_of=run.id),
         fields=(*fields, "dotted_order"),
-        **narrowed,
     )
 
 
@@ -267,9 +222,7 @@ class _Dicts:
     bytes: int
 
 
-def _dicts(
-    view: View, runs: Iterable[Run], what: str, advice: str = _DESTINATION, *, in_tree_order: bool = False
-) -> _Dicts:
+def _dicts(view: View, runs: Iterable[Run], what: str, advice: str, *, in_tree_order: bool = False) -> _Dicts:
     """
     Make plain dicts of runs, as long as they fit into an XCom.
 

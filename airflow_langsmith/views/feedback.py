@@ -18,7 +18,6 @@ from airflow_langsmith.views.reading import changed_feedback
 from airflow_langsmith.views.view import LOOKBACK_OPTION, Option, View
 from airflow_langsmith.windows import duration
 
-_CANNOT_NARROW = ("run_type", "is_root", "error", "trace_id", "reference_example_id", "sample")
 _MODIFIED_REFUSED = (
     "include_modified is about the view feedback, not {view}. To export rows again whose feedback changed, use "
     "refresh='feedback'."
@@ -44,7 +43,7 @@ class FeedbackView(View):
 
     def narrow(self, query: RunQuery) -> RunQuery:
         """Refuse what LangSmith's list of feedback cannot be narrowed by."""
-        refused = [*query.filters, *(name for name in _CANNOT_NARROW if getattr(query, name) is not None)]
+        refused = [name for name in query.run_filter.serialize() if name != "run_ids"]
         if refused:
             raise ConfigurationError(
                 f"The view feedback cannot be narrowed by {', '.join(refused)}, only by project, window and run_ids. "

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from datetime import datetime, timedelta
 
 from airflow_langsmith.api.feedback import FeedbackPagination
@@ -28,7 +27,7 @@ def each_run(query: RunQuery, negotiator: VersionNegotiator, add: Callable[[Run]
 def queries_of_runs(query: RunQuery, run_ids: Iterable[str]) -> list[RunQuery]:
     """Return the queries for these runs alone, some in each."""
     ids = tuple(run_ids)
-    return [replace(query, run_ids=ids[start : start + MAX_RUN_IDS]) for start in range(0, len(ids), MAX_RUN_IDS)]
+    return [query.narrowed(run_ids=ids[start : start + MAX_RUN_IDS]) for start in range(0, len(ids), MAX_RUN_IDS)]
 
 
 def changed_feedback(
@@ -40,7 +39,9 @@ def changed_feedback(
     LangSmith lists feedback by when it was given, in both API versions, and says when it last changed.
     """
     created = (query.start - lookback, query.end)
-    pages = FeedbackPagination(negotiator.backoff, project=query.project, run_ids=query.run_ids, created=created)
+    pages = FeedbackPagination(
+        negotiator.backoff, project=query.project, run_ids=query.run_filter.run_ids, created=created
+    )
 
     def is_in_window(time: datetime | None) -> bool:
         return time is not None and query.start <= time < query.end

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from airflow_langsmith import arguments
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
-from airflow_langsmith.filters import add_condition, feedback
+from airflow_langsmith.filters import feedback
 from airflow_langsmith.views.columns import IDS, Column, ColumnType, json_of
 from airflow_langsmith.views.roots import ROOT_COLUMNS, RootView, of_root, with_runs_of_type
 from airflow_langsmith.views.runs import missing_payloads
@@ -64,8 +64,8 @@ class Retrievals(RootView):
         """Return the query about roots of traces that used a retriever."""
         query = with_runs_of_type(super().narrow(query), "retriever")
         if isinstance(self.with_feedback, str):
-            return replace(query, filter=add_condition(feedback(self.with_feedback), query.filter))
-        return replace(query, with_feedback=self.with_feedback)
+            return query.also(feedback(self.with_feedback))
+        return query.narrowed(with_feedback=self.with_feedback or None)
 
 
 def _missing_payloads(record: Retrieval) -> set[str]:

@@ -9,14 +9,16 @@ from typing import Any, ClassVar, Protocol, TypeVar
 
 from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.negotiation import VersionNegotiator
-from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery
+from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery, bounded
 from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.run_filter import RunFilter
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.filters import add_condition, and_, eq, gte, in_, lt
+from airflow_langsmith.filters import and_, eq, gte, in_, lt
 from airflow_langsmith.views.columns import Column
 from airflow_langsmith.views.reading import each_run
 from airflow_langsmith.views.runs import COLUMNS as RUNS
 from airflow_langsmith.views.view import View
+from airflow_langsmith.windows import TimeWindow
 
 
 class TraceRecord(Protocol):
@@ -56,18 +58,18 @@ class RootView(View):
         if not runs:
             return []
         first, last = min(root.start_time for root in runs), max(root.start_time for root in runs)
-        narrowed = [filter_ for filter_ in (query.filter, query.trace_filter) if filter_]
-        if query.run_ids is not None:  # few, and far between
+        run_filter = query.run_filter
+        narrowed = [filter_ for filter_ in (run_filter.filter, run_filter.trace_filter) if filter_]
+        if run_filter.run_ids is not None:  # few, and far between
             narrowed.append(str(in_("id", [root.id for root in runs])))
         around = and_(gte("start_time", first), lt("start_time", last + timedelta(microseconds=1)), *narrowed)
         below = RunQuery(
             project=query.project,
-            start=first - BEFORE_ROOT,
-            end=last + AFTER_ROOT,
+            window=TimeWindow(bounded(first - BEFORE_ROOT, "start"), bounded(last + AFTER_ROOT, "end")),
+            run_filter=RunFilter(
+                run_type=self.child_type, trace_filter=str(around), tree_filter=run_filter.tree_filter
+            ),
             fields=self.child_fields,
-            run_type=self.child_type,
-            trace_filter=str(around),
-            tree_filter=query.tree_filter,
             payloads=query.payloads,
         )
         return (yield from assemble(runs, self.record, below, negotiator))
@@ -75,14 +77,14 @@ class RootView(View):
 
 def about_roots(query: RunQuery) -> RunQuery:
     """Return the query about roots alone, each of which stands for a trace."""
-    if query.is_root is False:
+    if query.run_filter.is_root is False:
         raise ConfigurationError("is_root=False leaves no traces: a trace is found by its root.")
-    return replace(query, is_root=True)
+    return query.narrowed(is_root=True)
 
 
 def with_runs_of_type(query: RunQuery, run_type: str) -> RunQuery:
     """Narrow a query to traces that have a run of a type."""
-    return replace(query, tree_filter=add_condition(eq("run_type", run_type), query.tree_filter))
+    return query.also(eq("run_type", run_type), "tree_filter")
 
 
 def assemble(

@@ -16,9 +16,10 @@ from airflow_langsmith.api.feedback import FeedbackPagination
 from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.pagination import Pagination
-from airflow_langsmith.api.query import AFTER_ROOT, BEGINNING, RunQuery
+from airflow_langsmith.api.query import AFTER_ROOT, BEGINNING, RunQuery, bounded
 from airflow_langsmith.api.records import Page, Run
-from airflow_langsmith.filters import THREAD_KEYS, add_condition, and_, in_
+from airflow_langsmith.api.run_filter import RunFilter
+from airflow_langsmith.filters import THREAD_KEYS, and_, in_
 from airflow_langsmith.views import spending
 from airflow_langsmith.views.columns import IDS, THREAD, Column, Rows, json_of
 from airflow_langsmith.views.feedback import score_of
@@ -28,6 +29,7 @@ from airflow_langsmith.views.runs import missing_payloads
 from airflow_langsmith.views.traces import VIEW as TRACES
 from airflow_langsmith.views.traces import Trace
 from airflow_langsmith.views.view import PageReader, View
+from airflow_langsmith.windows import TimeWindow
 
 MAX_THREADS = 50  # held at a time, with the payloads of their turns
 
@@ -72,8 +74,7 @@ class Threads(View):
 
     def narrow(self, query: RunQuery) -> RunQuery:
         """Return the query about roots that belong to a thread, under any of its names."""
-        query = about_roots(super().narrow(query))
-        return replace(query, filter=add_condition(in_("metadata_key", THREAD_KEYS), query.filter))
+        return about_roots(super().narrow(query)).also(in_("metadata_key", THREAD_KEYS))
 
     def reader(self, query: RunQuery, negotiator: VersionNegotiator, is_exported: Callable[[str], bool]) -> PageReader:
         """Return what makes rows of the threads that have a turn on a page, and none on a page before."""
@@ -99,11 +100,9 @@ class Threads(View):
         turns_in_threads = str(and_(in_("metadata_key", THREAD_KEYS), in_("metadata_value", thread_ids)))
         turns_query = RunQuery(
             project=query.project,
-            start=BEGINNING,
-            end=query.end,
+            window=TimeWindow(BEGINNING, query.end),
+            run_filter=RunFilter(is_root=True, filter=turns_in_threads),
             fields=tuple(sorted({*TRACES.fields, "thread_id", "dotted_order"})),
-            is_root=True,
-            filter=turns_in_threads,
             payloads=query.payloads,
         )
         roots: list[Run] = []
@@ -111,11 +110,9 @@ class Threads(View):
         roots = [root for root in roots if root.thread_id in thread_ids]
         below = replace(
             turns_query,
-            end=query.end + AFTER_ROOT,
+            window=TimeWindow(BEGINNING, bounded(query.end + AFTER_ROOT, "end")),
+            run_filter=RunFilter(trace_filter=turns_in_threads),
             fields=Trace.child_fields,
-            is_root=None,
-            filter=None,
-            trace_filter=turns_in_threads,
         )
         turns: dict[str | None, list[Trace]] = {thread_id: [] for thread_id in thread_ids}
         for trace in (yield from assemble(roots, Trace, below, negotiator)):

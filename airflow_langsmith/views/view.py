@@ -166,7 +166,7 @@ class View:
         ids: set[str] = set()
         for page in changed_feedback(query, self.feedback_lookback, negotiator):
             ids |= {piece.run_id for piece in (yield from page) if piece.run_id}
-        return queries_of_runs(replace(query, start=query.start - self.feedback_lookback), sorted(ids))
+        return queries_of_runs(query.within(query.start - self.feedback_lookback, query.end), sorted(ids))
 
     def reader(self, query: RunQuery, negotiator: VersionNegotiator, is_exported: Callable[[str], bool]) -> PageReader:  # noqa: ARG002
         """

@@ -17,7 +17,8 @@ from typing import Final
 
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.messages import did_you_mean, mark_position
-from airflow_langsmith.waiting.condition import BARE_KEY, KINDS, OPERATORS, Comparison, Condition, Group, Measure
+from airflow_langsmith.waiting.condition import OPERATORS, Comparison, Condition, Group
+from airflow_langsmith.waiting.figures import BARE_KEY, KINDS, Measure
 
 MAX_CHARACTERS: Final = 4000
 MAX_DEPTH: Final = 50  # brackets within brackets

@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from airflow_langsmith.waiting.condition import Comparison, Condition, Group, Measure, format_number, measures
-from airflow_langsmith.waiting.figures import Figures
+from airflow_langsmith.waiting.condition import Comparison, Condition, Group, measures
+from airflow_langsmith.waiting.figures import Figures, Measure, format_number
 
 State = Literal["waiting", "met", "failed"]
 FigureOf = Mapping[Measure, float | None]

@@ -103,7 +103,7 @@ class Watch(ABC):
         return {
             **outcome.figures,
             "project": self.selection.project,
-            "window_start": self.selection.start.isoformat(),
-            "window_end": self.selection.end.isoformat(),
+            "window_start": self.selection.window.start.isoformat(),
+            "window_end": self.selection.window.end.isoformat(),
             "url": project_url(settings, self._query.project, self._query) if self._query else "",
         }

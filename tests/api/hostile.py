@@ -17,10 +17,10 @@ from airflow_langsmith.api.flow import Request, Response
 from airflow_langsmith.api.ids import IdSet
 from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.pagination import Pagination
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Project
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.errors import CursorLoopError, LangSmithError, PageTooLargeError
+from tests.queries import run_query
 
 DAY = datetime(2026, 3, 1, tzinfo=UTC)
 END = DAY + timedelta(days=1)
@@ -184,7 +184,7 @@ def drawn(seed: int) -> tuple[HostileServer, int]:
 
 def read(server: HostileServer, page_size: int, most: int) -> Iterator[str]:
     """Read all runs of the day once, by walks that are shared at random, in no more than ``most`` requests."""
-    query = RunQuery(project=SHOP, start=DAY, end=END, fields=("id",), page_size=page_size)
+    query = run_query(project=SHOP, start=DAY, end=END, fields=("id",), page_size=page_size)
     walks, ids = [Pagination(query, VersionNegotiator(Settings(api_version=server.vices.version)))], IdSet()
     while unfinished := [walk for walk in walks if not walk.done]:
         assert server.requests <= most, (server.vices, "requests")

@@ -15,10 +15,10 @@ from hypothesis import strategies as st
 from airflow_langsmith.api.attachments import Link, list_attachments
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.media_types import extension
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Project, Run
 from airflow_langsmith.export.layout import ATTACHMENT, attachment_name
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
@@ -28,7 +28,7 @@ ClientOf = Callable[..., LangSmithClient]
 
 def listed(client: LangSmithClient, **query: Any) -> Any:
     """List the attachments of the one run there is, as values."""
-    asked = RunQuery(project=client.project("shop"), start=START, end=START + timedelta(days=1), **query)
+    asked = run_query(project=client.project("shop"), start=START, end=START + timedelta(days=1), **query)
     (page,) = client.pages(asked)
     assert "signed" not in repr(page)
     return msgspec.to_builtins(page.runs[0].attachments)

@@ -18,9 +18,9 @@ import pytest
 
 from airflow_langsmith.api.attachments import download_attachments
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.errors import LangSmithError
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 FIELDS = ("id", "inputs", "error", "attachments")
@@ -141,7 +141,9 @@ def read(langsmith: LangSmithStandIn, client: LangSmithClient, url: str, count: 
         runs.append({"id": f"run {number}", "start_time": start, **links})
     langsmith.add_project("shop")
     langsmith.misbehave("status", status=200, body={"runs": runs})
-    asked = RunQuery(project=client.project("shop"), start=START, end=START + timedelta(days=1), fields=FIELDS, **query)
+    asked = run_query(
+        project=client.project("shop"), start=START, end=START + timedelta(days=1), fields=FIELDS, **query
+    )
     return next(client.pages(asked))
 
 

@@ -14,6 +14,7 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import FIELDS, RunQuery
 from airflow_langsmith.errors import MissingPayloadError
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.queries import run_query
 from tests.wording import says
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -104,7 +105,7 @@ def places(name: str, link: Any) -> list[dict[str, Any]]:
 def query(client: LangSmithClient, **more: Any) -> RunQuery:
     """Ask for all of the project, by default for all but attachments."""
     asked: dict[str, Any] = {"fields": tuple(name for name in FIELDS if name != "attachments"), **more}
-    return RunQuery(project=client.project("shop"), start=START, end=START + timedelta(days=1), **asked)
+    return run_query(project=client.project("shop"), start=START, end=START + timedelta(days=1), **asked)
 
 
 def serve(langsmith: LangSmithStandIn, version: str, runs: list[dict[str, Any]], url: str) -> None:

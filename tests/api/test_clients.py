@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.errors import LangSmithError
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -43,14 +43,14 @@ async def read_async(given: Settings, **query: Any) -> tuple[list[str], int]:
     """Read a project without blocking."""
     async with AsyncLangSmithClient(given) as client:
         project = await client.project("shop")
-        asked = RunQuery(project=project, start=START, end=START + timedelta(days=1), **query)
+        asked = run_query(project=project, start=START, end=START + timedelta(days=1), **query)
         return [run.id async for run in client.runs(asked)], client.requests
 
 
 def read_blocking(given: Settings, **query: Any) -> tuple[list[str], int]:
     """Read a project, blocking."""
     with LangSmithClient(given) as client:
-        asked = RunQuery(project=client.project("shop"), start=START, end=START + timedelta(days=1), **query)
+        asked = run_query(project=client.project("shop"), start=START, end=START + timedelta(days=1), **query)
         return [run.id for run in client.runs(asked)], client.requests
 
 
@@ -93,7 +93,7 @@ def test_the_async_client_asks_what_it_talks_to(langsmith: LangSmithStandIn) -> 
 def test_a_page_size_of_the_user_s(langsmith: LangSmithStandIn, client_of: ClientOf, version: str) -> None:
     """Pages are as large as asked for, each repeats the whole question, and none is asked for in vain."""
     client = client_of(langsmith, version)
-    query = RunQuery(
+    query = run_query(
         project=client.project("shop"), start=START, end=START + timedelta(days=1), page_size=60, is_root=True
     )
     assert [len(page.runs) for page in client.pages(query)] == [60, 60, 60, 60, 10]
@@ -107,7 +107,7 @@ def test_a_page_size_of_the_user_s(langsmith: LangSmithStandIn, client_of: Clien
 def test_the_largest_page_is_the_default(langsmith: LangSmithStandIn, client_of: ClientOf, version: str) -> None:
     """Unless told otherwise, pages are as large as the version allows."""
     client = client_of(langsmith, version)
-    query = RunQuery(project=client.project("shop"), start=START, end=START + timedelta(days=1))
+    query = run_query(project=client.project("shop"), start=START, end=START + timedelta(days=1))
     assert sum(len(page.runs) for page in client.pages(query)) == 250
     assert len(langsmith.requests_to("/runs/query")) == (3 if version == "v1" else 1)
 
@@ -120,7 +120,7 @@ def test_pages_that_were_too_large_grow_again(client_of: ClientOf, version: str)
             langsmith.add_run(project="shop", start_time=START + timedelta(minutes=minute))
         langsmith.misbehave("too_large", largest_page=50, times=1)
         client = client_of(langsmith, version)
-        query = RunQuery(project=client.project("shop"), start=START, end=START + timedelta(days=1), page_size=100)
+        query = run_query(project=client.project("shop"), start=START, end=START + timedelta(days=1), page_size=100)
         sizes = [len(page.runs) for page in client.pages(query)]
         assert sum(sizes) == 1400
         assert sizes[:8] == [50] * 8
@@ -130,7 +130,7 @@ def test_pages_that_were_too_large_grow_again(client_of: ClientOf, version: str)
 def test_a_user_s_filter_cannot_widen_the_window(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
     """A filter is added to the window, never put in its place, however it is written."""
     client = client_of(langsmith, "v2")
-    query = RunQuery(
+    query = run_query(
         project=client.project("shop"),
         start=START,
         end=START + timedelta(minutes=10),
@@ -161,7 +161,7 @@ def test_a_page_that_is_huge_is_not_read_to_its_end(client_of: ClientOf, version
             noise = random.Random(second).randbytes(300_000).hex()  # nothing packs it to less than half
             langsmith.add_run(project="shop", start_time=START + timedelta(seconds=second), inputs={"noise": noise})
         client = client_of(langsmith, version)
-        query = RunQuery(project=client.project("shop"), start=START, end=START + timedelta(days=1))
+        query = run_query(project=client.project("shop"), start=START, end=START + timedelta(days=1))
         pages = list(client.pages(query))
         assert sum(len(page.runs) for page in pages) == 60
         assert max(page.size for page in pages) < 40 * 2**20

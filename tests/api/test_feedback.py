@@ -16,6 +16,7 @@ from airflow_langsmith.api.feedback import FeedbackStats, feedback_stats_by_run,
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Project
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -33,7 +34,7 @@ def some(count: int, **fields: Any) -> Iterator[dict[str, Any]]:
 
 def day(client: LangSmithClient, **narrowed: Any) -> RunQuery:
     """Ask for the day's runs."""
-    return RunQuery(project=client.project("shop"), start=START, end=START + DAY, **narrowed)
+    return run_query(project=client.project("shop"), start=START, end=START + DAY, **narrowed)
 
 
 @BOTH
@@ -91,7 +92,7 @@ def test_pieces_of_many_runs(langsmith: LangSmithStandIn, client_of: ClientOf, m
     client = client_of(langsmith)
     before = client.requests
     project = Project(id=langsmith.project_id("shop"), name="shop")
-    query = RunQuery(project=project, start=START, end=START + DAY)
+    query = run_query(project=project, start=START, end=START + DAY)
     found = client.drive(list_feedback(query, runs, ["user_score"], client.negotiator))
     assert len({piece.id for piece in found}) == 3 * many
     assert client.requests - before <= 2 * -(-many // 50)

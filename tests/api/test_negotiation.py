@@ -12,10 +12,10 @@ import pytest
 
 from airflow_langsmith.api import client
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.statuses import error_for
 from airflow_langsmith.errors import ApiError, RunNotFoundError, ServerError, UnsupportedError
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.queries import run_query
 from tests.wording import says
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -49,7 +49,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 def read(asking: LangSmithClient) -> int:
     """Read the day's runs."""
-    query = RunQuery(project=asking.project("shop"), start=START, end=START + timedelta(days=1))
+    query = run_query(project=asking.project("shop"), start=START, end=START + timedelta(days=1))
     return sum(1 for _ in asking.runs(query))
 
 

@@ -18,12 +18,13 @@ from airflow_langsmith.api.feedback import FeedbackPagination, feedback_stats_by
 from airflow_langsmith.api.flow import Flow, Reply, Request, Response
 from airflow_langsmith.api.negotiation import Dialect, VersionNegotiator
 from airflow_langsmith.api.projects import find_project, list_projects, read_retention
-from airflow_langsmith.api.query import FIELDS, RunQuery
+from airflow_langsmith.api.query import FIELDS
 from airflow_langsmith.api.records import Project
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.errors import LangSmithError, PayloadError
 from airflow_langsmith.messages import MAX_LINE
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.queries import run_query
 from tests.wording import says, words
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -52,10 +53,10 @@ def page(dialect: Any, *runs: dict[str, Any]) -> bytes:
 @given(name=st.sampled_from([*v1.SELECT, "session_id", "s3_urls", "parent_run_ids"]), value=ODD)
 def test_an_odd_value_is_read_or_named(dialect: Dialect, name: str, value: Any) -> None:
     """Whatever one field of one run holds, the page is read, or the error names the run and the field alone."""
-    query = RunQuery(project=SHOP, start=START, end=START + DAY)
+    query = run_query(project=SHOP, start=START, end=START + DAY)
     said = ""
     try:
-        runs = query.held(dialect.read(page(dialect, OTHER, {**RUN, name: value}), SHOP, FIELDS, "a page").runs)
+        runs = query.select_rows(dialect.read(page(dialect, OTHER, {**RUN, name: value}), SHOP, FIELDS, "a page").runs)
         assert [run.id for run in runs][:1] == [OTHER["id"]]
     except PayloadError as error:
         said = str(error)
@@ -90,7 +91,7 @@ def test_a_run_without_a_start_fails_its_page(langsmith: LangSmithStandIn, versi
     body = json.loads(page(v1 if version == "v1" else v2, OTHER, {**RUN, "start_time": ""}))
     langsmith.misbehave("status", status=200, body=body)
     with pytest.raises(PayloadError, match=says("the start_time of run")) as caught:
-        list(client.runs(RunQuery(project=client.project(project), start=START, end=START + DAY)))
+        list(client.runs(run_query(project=client.project(project), start=START, end=START + DAY)))
     assert f"LangSmith at {langsmith.url}" in words(caught.value)
 
 
@@ -118,7 +119,7 @@ def answered(flow: Flow[Any], body: bytes) -> Any:
     return None
 
 
-QUERY = RunQuery(project=SHOP, start=START, end=START + DAY)
+QUERY = run_query(project=SHOP, start=START, end=START + DAY)
 BACKEND = VersionNegotiator(Settings(api_url="http://127.0.0.1:1", api_version="v2", max_retries=0))
 FLOWS: dict[str, Callable[[], Flow[Any]]] = {
     "info": lambda: VersionNegotiator(Settings(api_url="http://127.0.0.1:1", max_retries=0)).choose(),

@@ -18,10 +18,10 @@ from hypothesis import strategies as st
 from airflow_langsmith.api.flow import Request, Response
 from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.pagination import Pagination
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.seen_runs import SeenRuns
 from airflow_langsmith.api.settings import Settings
 from tests.api import hostile
+from tests.queries import run_query
 
 simulation = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "simulation.py")))
 SECONDS = st.lists(st.integers(0, 60), max_size=60).map(lambda drawn: [s for s in drawn if drawn.count(s) < 4])
@@ -48,7 +48,7 @@ def test_shared_walks_read_what_one_would(seconds: list[int], page_size: int, se
     """
     chance = random.Random(seed)
     server = simulation.Runs(simulation.DAY + timedelta(seconds=second) for second in seconds)
-    query = RunQuery(
+    query = run_query(
         project=simulation.SHOP,
         start=simulation.DAY + timedelta(seconds=5),
         end=simulation.DAY + timedelta(seconds=50),
@@ -74,7 +74,7 @@ def test_shared_walks_read_what_one_would(seconds: list[int], page_size: int, se
 def test_a_walk_that_is_shared_asks_as_before() -> None:
     """The question a cursor belongs to stays the same to the letter, though others read a part of its answer."""
     times = [simulation.DAY + timedelta(seconds=second) for second in range(100)]
-    query = RunQuery(
+    query = run_query(
         project=simulation.SHOP, start=simulation.DAY, end=simulation.DAY + timedelta(seconds=100), page_size=10
     )
     walk, server = Pagination(query, VersionNegotiator(Settings(api_version="v2"))), simulation.Runs(times)
@@ -93,7 +93,7 @@ def test_a_walk_that_is_shared_asks_as_before() -> None:
 def test_shares_are_whole_pages() -> None:
     """Where runs are evenly spread, shares take no request more than one walk, unless its last page is all but full."""
     times = [simulation.DAY + timedelta(seconds=second + 0.5) for second in range(790)]
-    query = RunQuery(
+    query = run_query(
         project=simulation.SHOP, start=simulation.DAY, end=simulation.DAY + timedelta(seconds=790), page_size=20
     )
     walk, server = Pagination(query, VersionNegotiator(Settings(api_version="v2"))), simulation.Runs(times)
@@ -107,7 +107,7 @@ def test_shares_are_whole_pages() -> None:
 def test_what_is_left_is_told_by_the_last_page() -> None:
     """The pages left are those of runs as close together as the last ones, wherever in the window they are."""
     at_noon = [simulation.DAY + timedelta(hours=12, seconds=second) for second in range(101)]
-    query = RunQuery(
+    query = run_query(
         project=simulation.SHOP, start=simulation.DAY, end=simulation.DAY + timedelta(days=1), page_size=11
     )
     walk = Pagination(query, VersionNegotiator(Settings(api_version="v2")))

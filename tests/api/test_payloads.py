@@ -23,6 +23,7 @@ from airflow_langsmith.errors import (
     TransportError,
 )
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.queries import run_query
 from tests.wording import says
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -54,7 +55,7 @@ def langsmith() -> Any:
 def query(client: LangSmithClient | None = None, project: Any = None, **more: Any) -> RunQuery:
     """Ask for all of the project."""
     found = client.project("shop") if client else project
-    return RunQuery(project=found, start=START, end=START + timedelta(days=1), **more)
+    return run_query(project=found, start=START, end=START + timedelta(days=1), **more)
 
 
 def plain(run: Run) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.runs import list_pending
 from airflow_langsmith.errors import ApiError
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -31,7 +32,7 @@ def some(count: int, **fields: Any) -> Iterator[dict[str, Any]]:
 
 def day(client: LangSmithClient, **narrowed: Any) -> RunQuery:
     """Ask for the day's runs."""
-    return RunQuery(project=client.project("shop"), start=START, end=START + DAY, **narrowed)
+    return run_query(project=client.project("shop"), start=START, end=START + DAY, **narrowed)
 
 
 @BOTH

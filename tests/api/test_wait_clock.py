@@ -8,9 +8,9 @@ from datetime import UTC, datetime, timedelta
 from threading import Barrier
 from typing import Any
 
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.wait_clock import WaitClock
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -36,7 +36,7 @@ def test_a_client_tells_how_long_it_waited(langsmith: LangSmithStandIn, client_o
     """What the rate limit and the pauses after failures cost is told, and nothing else."""
     langsmith.add_run(project="shop", start_time=START)
     client = client_of(langsmith, "v2", max_retries=3)
-    query = RunQuery(project=client.project("shop"), start=START, end=START + timedelta(1))
+    query = run_query(project=client.project("shop"), start=START, end=START + timedelta(1))
     list(client.runs(query))
     without = client.waited_seconds
     langsmith.misbehave("rate_limit", retry_after=1)

@@ -19,6 +19,7 @@ from airflow_langsmith.errors import CursorLoopError, LangSmithError
 from airflow_langsmith.export.exported import Exported
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.settings import Edges
+from tests.queries import run_query
 from tests.wording import says
 
 # The SDK announces the end of v1, which it still reads in.
@@ -65,7 +66,7 @@ def awkward(request: pytest.FixtureRequest) -> Iterator[LangSmithStandIn]:
 
 def whole_day(client: LangSmithClient, page_size: int) -> RunQuery:
     """Ask for the first day."""
-    return RunQuery(project=client.project("shop"), start=FIRST, end=FIRST + DAY, page_size=page_size)
+    return run_query(project=client.project("shop"), start=FIRST, end=FIRST + DAY, page_size=page_size)
 
 
 def listed(server: LangSmithStandIn) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.waiting import Figures, Tally, judge, parse
-from airflow_langsmith.waiting.condition import KINDS
+from airflow_langsmith.waiting.figures import KINDS
 from airflow_langsmith.waiting.parser import MAX_CHARACTERS, MAX_DEPTH
 from tests.wording import says
 

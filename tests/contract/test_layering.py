@@ -18,8 +18,8 @@ PACKAGE = Path(airflow_langsmith.__file__).parent
 MAY_IMPORT = {
     "airflow_errors": {"airflow_sdk", "errors"},
     "airflow_sdk": set(),
-    "api": {"api", "errors", "filters", "masking", "messages"},
-    "arguments": {"api.sampling", "errors", "messages"},
+    "api": {"api", "arguments", "errors", "filters", "masking", "messages", "windows"},
+    "arguments": {"errors", "messages"},
     "connections": {"airflow_sdk", "errors"},
     "errors": {"masking", "messages"},
     "export": {
@@ -28,7 +28,10 @@ MAY_IMPORT = {
     },
     "extras": set(),
     "filters": {"errors", "templates"},
-    "hooks": {"airflow_sdk", "api", "arguments", "connections", "errors", "filters", "messages", "provider_info"},
+    "hooks": {
+        *("airflow_sdk", "api", "arguments", "connections", "errors", "filters", "messages", "provider_info"),
+        *("views", "windows"),
+    },
     "links": {"airflow_sdk"},
     "manifest": {"errors", "export.destination", "export.layout", "export.storage"},
     "masking": {"messages"},
@@ -47,7 +50,7 @@ MAY_IMPORT = {
     "transform": {"api.decoding", "errors", "messages", "transform", "views.columns"},
     "triggers": {"api", "arguments", "errors", "filters", "hooks", "messages", "waiting", "windows"},
     "views": {"api", "arguments", "errors", "filters", "messages", "views", "windows"},
-    "waiting": {"api", "errors", "messages", "waiting"},
+    "waiting": {"api", "errors", "messages", "waiting", "windows"},
     "windows": {"errors", "operators.window"},
 }
 

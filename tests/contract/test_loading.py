@@ -12,7 +12,6 @@ import psycopg
 import pytest
 
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export
 from airflow_langsmith.export.options import OutputOptions
@@ -22,6 +21,7 @@ from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.sample import PROJECT
 from airflow_langsmith.views import VIEWS, view_of
 from tests.documentation import PAGES
+from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 KEYS = {
@@ -69,7 +69,7 @@ def exported(client: LangSmithClient, tmp_path: Path) -> RunExport:
 
     def run(view: str, columns: list[str] | None = None, flatten: tuple[str, ...] = ()) -> dict[str, Any]:
         chosen = view_of(view, columns)
-        query = RunQuery(
+        query = run_query(
             project=client.project(PROJECT), start=START, end=START + timedelta(days=1), fields=chosen.fields
         )
         target = OutputOptions(destination=f"file://{tmp_path}", format=format_of("parquet"), max_rows_per_file=40)
@@ -84,7 +84,7 @@ def judge(langsmith: LangSmithStandIn, client: LangSmithClient) -> Callable[[], 
     """Let the runs of the day be judged, which changes the rows of every view."""
 
     def run() -> None:
-        day = RunQuery(project=client.project(PROJECT), start=START, end=START + timedelta(hours=20))
+        day = run_query(project=client.project(PROJECT), start=START, end=START + timedelta(hours=20))
         for one in list(client.runs(day)):
             langsmith.add_feedback(one.id, key="audited", score=1, created_at=START + timedelta(hours=21))
 

@@ -15,7 +15,6 @@ import pytest
 
 from airflow_langsmith import operators
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.settings import EXTRA_FIELDS
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export
@@ -29,6 +28,7 @@ from airflow_langsmith.testing.sample import PROJECT
 from airflow_langsmith.transform.flatten import Flattening
 from airflow_langsmith.views import view_of
 from tests.documentation import PAGES, ROOT
+from tests.queries import run_query
 
 START, DAY = datetime(2026, 3, 1, tzinfo=UTC), timedelta(days=1)
 ParseDags = Callable[[Path], Any]
@@ -75,6 +75,18 @@ def test_every_link_leads_somewhere() -> None:
         if not (ROOT / path).exists() or (anchor and anchor not in PAGES[path].anchors())
     ]
     assert broken == []
+
+
+def test_every_path_exists() -> None:
+    """Each file, folder and module that a page names in code quotes exists; the changelog may name old ones."""
+    missing = [
+        (page.path, name)
+        for page in PAGES.values()
+        if page.path != "CHANGELOG.md"
+        for name in re.findall(r"`((?:airflow_langsmith|benchmarks|example_dags|scripts|tests)[/.][\w./]+)`", page.text)
+        if not any((ROOT / place).exists() for place in (name, name.replace(".", "/"), name.replace(".", "/") + ".py"))
+    ]
+    assert missing == []
 
 
 def test_every_page_is_reachable() -> None:
@@ -141,7 +153,7 @@ def test_the_paths_find_something_in_the_sample(
     """Each path that a page flattens or redacts exists in the sample data, and columns have the documented names."""
     langsmith.load_sample(start=START, days=1, traces_per_day=30)
     client, chosen = client_of(langsmith), view_of("runs")
-    query = RunQuery(project=client.project(PROJECT), start=START, end=START + DAY, fields=chosen.fields)
+    query = run_query(project=client.project(PROJECT), start=START, end=START + DAY, fields=chosen.fields)
     text = "\n".join(page.text for page in PAGES.values())
     lists = [ast.literal_eval(paths) for paths in re.findall(r"flatten=(\[.*?\"\])", text)]
     table = dict(re.findall(r"\| `([a-z]+\.[^`]+)` \| `([a-z]+__[^`]+)` \|", text))
@@ -160,7 +172,7 @@ def test_the_paths_find_something_in_the_sample(
     ):
         target = OutputOptions(destination=f"file://{tmp_path}/{number}", format=format_of("jsonl"))
         done = Export(client, query, chosen, target, shape).run()
-        assert (done.empty, done.unmet) == ((), ())
+        assert (done.empty_columns, done.unmet_paths) == ((), ())
     named = Flattening(chosen.columns, table).columns[len(chosen.columns) :]
     assert [column.name for column in named] == list(table.values())
 

@@ -13,7 +13,6 @@ from langsmith import Client
 from langsmith.schemas import Run
 
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export
 from airflow_langsmith.export.options import OutputOptions
@@ -21,6 +20,7 @@ from airflow_langsmith.testing import LangSmithStandIn, sample_feedback, sample_
 from airflow_langsmith.testing.sample import PROJECT
 from airflow_langsmith.views import view_of
 from airflow_langsmith.windows import TimeWindow, split
+from tests.queries import run_query
 
 pytestmark = [
     # The SDK announces the end of v1, which it still reads in; and it would rather have zstd.
@@ -69,7 +69,7 @@ def rows(
 ) -> list[dict[str, Any]]:
     """Export a window and read it back."""
     chosen = view_of(view, **options)
-    query = RunQuery(project=client.project(PROJECT), start=window.start, end=window.end, fields=chosen.fields)
+    query = run_query(project=client.project(PROJECT), start=window.start, end=window.end, fields=chosen.fields)
     exported = Export(
         client, query, chosen, OutputOptions(destination=f"file://{destination}", format=format_of("parquet"))
     ).run()

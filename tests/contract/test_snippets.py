@@ -16,7 +16,6 @@ from airflow.sdk import DAG
 from packaging.requirements import Requirement
 
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export
 from airflow_langsmith.export.options import OutputOptions
@@ -25,6 +24,7 @@ from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
 from tests.documentation import PAGES, ROOT, Page
+from tests.queries import run_query
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DAY = datetime(2026, 11, 1, tzinfo=UTC)
@@ -44,7 +44,7 @@ def lake(langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient],
     for number in range(3):
         langsmith.add_run(project="shop", name=f"turn {number}", start_time=DAY + timedelta(hours=number))
     client, view = client_of(langsmith), view_of("runs")
-    query = RunQuery(project=client.project("shop"), start=DAY, end=DAY + timedelta(days=1), fields=view.fields)
+    query = run_query(project=client.project("shop"), start=DAY, end=DAY + timedelta(days=1), fields=view.fields)
     target = OutputOptions(destination=f"file://{tmp_path}/langsmith", format=format_of("parquet"))
     assert Export(client, query, view, target).run()
     return tmp_path

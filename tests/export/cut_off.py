@@ -23,6 +23,7 @@ from airflow_langsmith.export.export import Export
 from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.export.progress import Observer, Progress
 from airflow_langsmith.views import view_of
+from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 PAGE = 5  # runs
@@ -31,7 +32,7 @@ PAGE = 5  # runs
 def query(client: LangSmithClient, fields: tuple[str, ...]) -> RunQuery:
     """Ask for the roots of the day, a few a page."""
     shop, end = client.project("shop"), START + timedelta(days=1)
-    return RunQuery(project=shop, start=START, end=end, fields=fields, page_size=PAGE, is_root=True)
+    return run_query(project=shop, start=START, end=end, fields=fields, page_size=PAGE, is_root=True)
 
 
 def main(url: str, key: str, version: Any, view: str, format_: str, where: str, *more: str) -> None:

@@ -6,7 +6,7 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -37,7 +37,7 @@ from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.export.storage import Store
 from airflow_langsmith.testing import LangSmithStandIn
-from airflow_langsmith.views import Rows, view_of
+from airflow_langsmith.views import view_of
 from tests.wording import words
 
 CUT_OFF = str(Path(__file__).with_name("cut_off.py"))
@@ -265,34 +265,6 @@ def test_a_short_export_keeps_nothing(shop: LangSmithStandIn, client: LangSmithC
     """What is read again in no time costs no object."""
     cut_off_at(MIN_PAGES - 1, shop, client, f"file://{tmp_path}")
     assert not kept(f"file://{tmp_path}")
-
-
-class Counting(RowCodec):
-    """Counts the rows that are encoded."""
-
-    encoded = 0
-
-    def encode(self, rows: Rows, starts: Sequence[datetime]) -> bytes:
-        """Encode rows."""
-        self.encoded += rows.count
-        return super().encode(rows, starts)
-
-
-@pytest.mark.parametrize(("pages", "most"), [(MIN_PAGES // 2, 0.25), (MIN_PAGES * 2, 1.0)])
-def test_what_is_short_is_not_packed(client: LangSmithClient, tmp_path: Path, pages: int, most: float) -> None:
-    """Where the first pages tell that few follow, no work goes into keeping them, but for the last run of each."""
-    view = view_of("runs", ["run_id", "start_time"])
-    query = cut_off.query(client, view.fields)
-    codec = Counting(view)
-    times = [
-        query.end - timedelta(days=1) / pages / cut_off.PAGE * (run + 1) for run in range(pages * cut_off.PAGE - 1)
-    ]
-    with Checkpoints(path_at(f"file://{tmp_path}"), client, FIRST, 16 * "0", codec, tmp_path) as there:
-        walk = Pagination(query, client.negotiator)
-        make = there.recorded(lambda _, __, page: iter([view.rows(page.runs)]), query.end - query.start)
-        while not walk.done:
-            list(make(client, walk, answered(walk.next_page(), times)))
-    assert most - 0.25 < codec.encoded / len(times) <= most
 
 
 @pytest.mark.parametrize(("limit", "value"), [("every", timedelta(0)), ("min_pages", 1), ("max_bytes", 1)])

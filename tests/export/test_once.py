@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.errors import ServerError
 from airflow_langsmith.export.checkpoints import CheckpointPolicy, TaskAttempt
 from airflow_langsmith.export.encoders import format_of
@@ -22,6 +21,7 @@ from airflow_langsmith.export.exported import Exported
 from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
+from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
@@ -42,7 +42,7 @@ def exported(client: LangSmithClient, where: Path, view: str = "runs", page: int
     """Export the day's roots, as Parquet."""
     chosen = view_of(view, with_feedback=False)
     narrowed: dict[str, Any] = {} if view == "feedback" else {"is_root": True, "page_size": page}
-    query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields, **narrowed)
+    query = run_query(project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields, **narrowed)
     return Export(
         client, query, chosen, OutputOptions(destination=f"file://{where}", format=format_of("parquet")), **more
     ).run()
@@ -277,7 +277,7 @@ def test_a_run_that_moves_counts_once(langsmith: LangSmithStandIn, client_of: Cl
     """Lists, counts and traces take a run that moves meanwhile once, too."""
     runs = [langsmith.add_run(project="shop", start_time=START + number * MINUTE) for number in range(500)]
     client = client_of(langsmith, "v1")
-    query = RunQuery(project=client.project("shop"), start=START, end=START + DAY)
+    query = run_query(project=client.project("shop"), start=START, end=START + DAY)
     langsmith.misbehave("status", path="/runs/stats", status=501, times=None)
 
     def move(place: int) -> None:

@@ -18,7 +18,6 @@ import pytest
 
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.pagination import Pagination
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Page
 from airflow_langsmith.errors import ConfigurationError, InvalidQueryError
 from airflow_langsmith.export.cursor_limit import CursorLimit, ParallelReadPolicy
@@ -31,6 +30,7 @@ from airflow_langsmith.export.progress import Observer, Progress
 from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import Rows, view_of
+from tests.queries import run_query
 
 simulation = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "simulation.py")))
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -68,7 +68,7 @@ def slow(langsmith: LangSmithStandIn, pages: int | None) -> None:
 def exported(client: LangSmithClient, where: Path, view: str = "runs", format_: str = "jsonl", **more: Any) -> Exported:
     """Export the day's roots."""
     chosen = view_of(view)
-    query = RunQuery(
+    query = run_query(
         project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields, page_size=PAGE, is_root=True
     )
     target = OutputOptions(destination=f"file://{where}", format=format_of(format_))
@@ -260,7 +260,7 @@ def test_rows_that_wait_take_a_bounded_part_of_the_disk(
     fill(langsmith, 400)
     slow(langsmith, 4)
     client, view, sizes = client_of(langsmith), view_of("runs"), [0]
-    query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, page_size=PAGE, is_root=True)
+    query = run_query(project=client.project("shop"), start=START, end=START + DAY, page_size=PAGE, is_root=True)
     codec = RowCodec(view)
     page_bytes = len(codec.encode(view.rows(next(iter(client.pages(query))).runs), ()))
     policy = ParallelReadPolicy(max_bytes_on_disk=3 * page_bytes)

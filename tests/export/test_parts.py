@@ -23,6 +23,7 @@ from airflow_langsmith.export import arrow
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.layout import PART
 from airflow_langsmith.export.parts import Parts
+from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.manifest import ManifestFile
 from airflow_langsmith.views import View, view_of
 from tests.wording import says
@@ -178,7 +179,10 @@ def test_a_full_disk_is_named(runs: list[Run], whole_view: View, format_: tuple[
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, limits[1]))
     try:
-        with pytest.raises(StorageError, match=says(f"to the local {tempfile.gettempdir()}.*A retry may help")):
+        with (
+            pytest.raises(StorageError, match=says(f"the local {tempfile.gettempdir()}.*A retry may help")),
+            working_directory(),
+        ):
             written(runs, whole_view, format_, [], len(runs))
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

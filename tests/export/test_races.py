@@ -16,7 +16,6 @@ import pytest
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.errors import ConcurrentExportError, DestinationConflictError, StorageError
 from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.encoders import format_of
@@ -32,6 +31,7 @@ from airflow_langsmith.manifest import Manifest, read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
 from tests.export.turns import Place, Task
+from tests.queries import run_query
 
 Publish = Callable[[StoragePath], None]
 MakeExport = Callable[..., Publish]
@@ -234,7 +234,7 @@ def test_tasks_that_share_a_partition_by_mistake(
         run_type = "llm" if hour % 2 else "tool"
         langsmith.add_run(project="shop", start_time=START + hour * timedelta(hours=1), run_type=run_type)
     client, view = client_of(langsmith), view_of("runs")
-    query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, fields=view.fields, run_type="llm")
+    query = run_query(project=client.project("shop"), start=START, end=START + DAY, fields=view.fields, run_type="llm")
     target = OutputOptions(destination=f"file://{tmp_path}", format=format_of("jsonl"), partition="dt={start:%Y-%m-%d}")
     published: list[Exported] = []
 

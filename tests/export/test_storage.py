@@ -238,11 +238,11 @@ def test_a_store_tells_when_an_object_was_written(place: StoragePath) -> None:
     store = Store(place)
     before = datetime.now(UTC) - timedelta(seconds=2)
     store.write(b"{}", "manifest")
-    seen = store.look("manifest")
+    seen = store.snapshot("manifest")
     assert seen is not None
     assert seen.modified is not None
     assert before <= seen.modified <= datetime.now(UTC) + timedelta(seconds=2)
-    assert store.look("nothing") is None
+    assert store.snapshot("nothing") is None
 
 
 def test_an_object_is_swapped_only_if_it_is_the_one_that_was_seen(place: StoragePath) -> None:
@@ -250,7 +250,7 @@ def test_an_object_is_swapped_only_if_it_is_the_one_that_was_seen(place: Storage
     store = Store(place)
     assert store.swap(b"1", "manifest", None)
     assert not store.swap(b"2", "manifest", None)
-    seen = store.look("manifest")
+    seen = store.snapshot("manifest")
     assert store.swap(b"3", "manifest", seen)
     assert not store.swap(b"4", "manifest", seen)
     store.delete(["manifest"])
@@ -264,7 +264,7 @@ def test_of_many_writers_at_once_one_gets_through(place: StoragePath) -> None:
     store = Store(place)
     store.write(b"old", "manifest")
     for number in range(5):
-        seen = store.look("manifest")
+        seen = store.snapshot("manifest")
 
         def write(writer: int, number: int = number, seen: Snapshot | None = seen) -> bool:
             return Store(place).swap(f"{number} {writer}".encode(), "manifest", seen)
@@ -283,7 +283,7 @@ def test_listings_from_before_are_not_trusted(lake: str, make_manifest: Callable
     contents = [encode(make_manifest([], rows=rows)) for rows in (1, 20)]
     calls: list[Callable[[], object]] = [
         lambda: Store(place).read(MANIFEST),
-        lambda: (seen := Store(place).look(MANIFEST)) and seen.content,
+        lambda: (seen := Store(place).snapshot(MANIFEST)) and seen.content,
         lambda: encode(read_manifest(place)),
         lambda: contents[1] if Store(place).sizes().get(MANIFEST) == len(contents[1]) else contents[0],
     ]

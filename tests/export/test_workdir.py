@@ -20,7 +20,6 @@ from tests.wording import says
 
 HOLD = """
 import sys
-from airflow_langsmith.export.local_disk import StorageError
 from airflow_langsmith.export.workdir import working_directory
 with working_directory() as directory:
     (directory / "rows").write_bytes(bytes(1000))
@@ -28,7 +27,6 @@ with working_directory() as directory:
     sys.stdin.read()
 """
 AGAIN_AND_AGAIN = """
-from airflow_langsmith.export.local_disk import StorageError
 from airflow_langsmith.export.workdir import working_directory
 for _ in range(100):
     with working_directory() as directory:

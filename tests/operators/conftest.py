@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 
+from airflow_langsmith.testing import LangSmithStandIn
+
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
@@ -24,3 +26,14 @@ def run() -> Callable[..., Any]:
         return operator.execute(context=context)
 
     return run
+
+
+@pytest.fixture
+def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Put a connection to a stand-in into the environment."""
+
+    def put(langsmith: LangSmithStandIn, version: str = "auto") -> None:
+        extra = {"api_version": version, "requests_per_10s": 100_000, "max_retries": 0}
+        monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(**extra))
+
+    return put

@@ -181,7 +181,7 @@ def test_what_was_read_is_kept_for_a_retry_alone(
 
 
 def test_every_operator_ends(slow: LangSmithStandIn, tmp_path: Path) -> None:
-    """Lists and reads end as exports do, with a destination and without, whatever they are waiting for."""
+    """Lists and reads end as exports do, whatever they are waiting for."""
     root = slow.add_run(project="tree", start_time=START, end_time=START)
     for _ in range(2000):
         slow.add_run(project="tree", parent_run_id=root, start_time=START, end_time=START)
@@ -189,7 +189,6 @@ def test_every_operator_ends(slow: LangSmithStandIn, tmp_path: Path) -> None:
     for operator in (
         LangSmithListRunsOperator(**WINDOW, limit=10_000, select=["run_id"]),
         LangSmithReadRunOperator(**read),
-        LangSmithReadRunOperator(**read, destination=f"file://{tmp_path}/lake"),
         LangSmithExportOperator(**WINDOW, view="traces", destination=f"file://{tmp_path}/lake"),
     ):
         slow.requests.clear()

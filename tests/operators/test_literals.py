@@ -61,9 +61,6 @@ READ: dict[str, list[Any]] = {
     "load_children": ["maybe"],
     "columns": ["no_such_column"],
     "missing_ok": ["maybe"],
-    "destination": ["data/lake"],
-    "format": ["orc"],
-    "compression": ["lzma"],
 }
 KINDS: list[tuple[Any, dict[str, Any], dict[str, list[Any]]]] = [
     (LangSmithExportOperator, {"project": "shop", "destination": "s3://lake@traces/langsmith"}, EXPORT),

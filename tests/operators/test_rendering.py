@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_langsmith.airflow_sdk import AirflowFailException, BaseOperator
-from airflow_langsmith.arguments import NARROWING
+from airflow_langsmith.api.run_filter import ARGUMENTS
 from airflow_langsmith.errors import WindowError
 from airflow_langsmith.filters import Filter, and_, eq, tag
 from airflow_langsmith.operators import LangSmithExportOperator, LangSmithListRunsOperator, LangSmithReadRunOperator
@@ -115,7 +115,7 @@ class Upstream:
         """Return what it returned: nothing."""
 
 
-@pytest.mark.parametrize("name", [*NARROWING, "start_time", "window", "select", "limit"])
+@pytest.mark.parametrize("name", [*ARGUMENTS, "start_time", "window", "select", "limit"])
 def test_nothing_is_not_taken_for_not_given(
     name: str, langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:

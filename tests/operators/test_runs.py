@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import json
 import logging
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
-from unittest.mock import ANY
 from urllib.parse import parse_qs
 from uuid import uuid4
 
@@ -18,8 +18,7 @@ from langsmith import Client
 
 from airflow_langsmith.airflow_sdk import AirflowFailException
 from airflow_langsmith.hooks import LangSmithHook
-from airflow_langsmith.manifest import read_manifest
-from airflow_langsmith.operators import LangSmithListRunsOperator, LangSmithReadRunOperator
+from airflow_langsmith.operators import LangSmithExportOperator, LangSmithListRunsOperator, LangSmithReadRunOperator
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.wording import says
 
@@ -29,17 +28,6 @@ BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
 
 ReadRows = Callable[[str], list[dict[str, Any]]]
 Run = Callable[..., Any]
-
-
-@pytest.fixture
-def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
-    """Put a connection to a stand-in into the environment."""
-
-    def put(langsmith: LangSmithStandIn, version: str = "auto") -> None:
-        extra = {"api_version": version, "requests_per_10s": 100_000, "max_retries": 0}
-        monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(**extra))
-
-    return put
 
 
 def tree(langsmith: LangSmithStandIn) -> dict[str, str]:
@@ -131,28 +119,6 @@ def test_a_tree_in_its_order(langsmith: LangSmithStandIn, connect: Any, version:
     assert run(LangSmithReadRunOperator(run_id=ids["c"], **read))["child_runs"] == []
 
 
-@BOTH
-def test_a_tree_in_a_destination(
-    langsmith: LangSmithStandIn, connect: Any, version: str, tmp_path: Path, read_rows: ReadRows, run: Run
-) -> None:
-    """With a destination the rows land there, in the order of the tree, as any export's do; again, the same."""
-    connect(langsmith, version)
-    ids = tree(langsmith)
-    operator = LangSmithReadRunOperator(
-        task_id="read", run_id=ids["root"], project="shop", load_children=True, destination=f"file://{tmp_path}"
-    )
-    result = run(operator)
-    assert result["manifest"] == f"file://{tmp_path}/runs/project=shop/tree={ids['root']}/_manifest.json"
-    assert [row["name"] for row in read_rows(result["manifest"])] == ["root", "b", "b1", "c"]
-    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
-    assert run(operator) == {**result, "seconds": ANY, "waited_seconds": ANY}
-    assert {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()} == before
-    alone = LangSmithReadRunOperator(
-        task_id="read", run_id=ids["b"], project="shop", destination=f"file://{tmp_path}", format="jsonl"
-    )
-    assert read_manifest(run(alone)["manifest"]).rows == 1
-
-
 def other_clocks(langsmith: LangSmithStandIn) -> dict[str, str]:
     """
     Log the same tree, in which each run spells the starts of the runs above it in a way of its own.
@@ -180,9 +146,7 @@ def other_clocks(langsmith: LangSmithStandIn) -> dict[str, str]:
 
 
 @BOTH
-def test_a_tree_by_ids(
-    langsmith: LangSmithStandIn, connect: Any, version: str, tmp_path: Path, read_rows: ReadRows, run: Run
-) -> None:
+def test_a_tree_by_ids(langsmith: LangSmithStandIn, connect: Any, version: str, run: Run) -> None:
     """All runs below a run are there and in order, however they spell the starts of those above them."""
     connect(langsmith, version)
     ids = other_clocks(langsmith)
@@ -191,17 +155,20 @@ def test_a_tree_by_ids(
     assert [whole["name"], *(child["name"] for child in whole["child_runs"])] == ["root", "b", "b1", "c"]
     part = run(LangSmithReadRunOperator(run_id=ids["b"], **read, columns=["name"]))
     assert part == {"name": "b", "child_runs": [{"name": "b1"}]}
-    landed = run(LangSmithReadRunOperator(run_id=ids["root"], **read, destination=f"file://{tmp_path}"))
-    assert [row["name"] for row in read_rows(landed["manifest"])] == ["root", "b", "b1", "c"]
 
 
-def test_a_run_too_large_for_xcom(langsmith: LangSmithStandIn, connect: Any, tmp_path: Path, run: Run) -> None:
-    """A run that is too large for XCom fails the task and names the destination, where it then lands."""
+@pytest.mark.parametrize("children", [False, True])
+def test_a_run_too_large_for_xcom(
+    langsmith: LangSmithStandIn, connect: Any, tmp_path: Path, run: Run, *, children: bool
+) -> None:
+    """What is too large for XCom fails the task; the error has the argument with which an export lands it."""
     connect(langsmith)
     run_id = langsmith.add_run(project="shop", start_time=START, inputs={"text": "x" * 600_000})
-    with pytest.raises(AirflowFailException, match=says("give the task a destination")):
-        run(LangSmithReadRunOperator(task_id="read", run_id=run_id, project="shop"))
-    landed = LangSmithReadRunOperator(task_id="read", run_id=run_id, project="shop", destination=f"file://{tmp_path}")
+    where: dict[str, Any] = {"trace_id": run_id} if children else {"run_ids": [run_id]}
+    ((name, value),) = where.items()
+    with pytest.raises(AirflowFailException, match=re.escape(f"LangSmithExportOperator({name}={value!r}, ...)")):
+        run(LangSmithReadRunOperator(task_id="read", run_id=run_id, project="shop", load_children=children))
+    landed = LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{tmp_path}", **where)
     assert run(landed)["rows"] == 1
 
 

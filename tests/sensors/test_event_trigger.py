@@ -14,6 +14,7 @@ import pendulum
 import pytest
 from airflow.sdk import DAG, Asset, AssetWatcher
 
+from airflow_langsmith.api.run_filter import ARGUMENTS
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.filters import and_, eq, gt
 from airflow_langsmith.sensors import LangSmithFeedbackSensor
@@ -34,14 +35,13 @@ GIVEN: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"poke_interval": pendulum.duration(minutes=2)}, {"poke_interval": 120.0}),
     ({"poke_interval": "5m"}, {"poke_interval": 300.0}),
     ({"poke_interval": 1}, {"poke_interval": 1.0}),
-    ({"narrowed": None}, {"narrowed": {}}),
     *(({name: " "}, {}) for name in ("window", "min_runs", "poke_interval", "langsmith_conn_id")),
     ({"window": "", "min_runs": "", "poke_interval": ""}, {"window": "1d", "min_runs": 1, "poke_interval": 300.0}),
-    ({"narrowed": {"is_root": "true", "error": "", "run_type": None}}, {"narrowed": {"is_root": True}}),
-    ({"narrowed": {"run_ids": f"{RUN}, {RUN}"}}, {"narrowed": {"run_ids": [RUN, RUN]}}),
+    ({"is_root": "true", "error": "", "run_type": None}, {"is_root": True}),
+    ({"run_ids": f"{RUN}, {RUN}"}, {"run_ids": [RUN, RUN]}),
     (
-        {"narrowed": {"filter": and_(eq("name", "a"), gt("latency", timedelta(seconds=5)))}},
-        {"narrowed": {"filter": str(and_(eq("name", "a"), gt("latency", timedelta(seconds=5))))}},
+        {"filter": and_(eq("name", "a"), gt("latency", timedelta(seconds=5)))},
+        {"filter": str(and_(eq("name", "a"), gt("latency", timedelta(seconds=5))))},
     ),
 ]
 WRONG: list[tuple[dict[str, Any], str]] = [
@@ -59,16 +59,15 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"poke_interval": float("nan")}, "poke_interval is nan"),
     ({"poke_interval": float("inf")}, "poke_interval is inf"),
     ({"poke_interval": 1e300}, "poke_interval is 1e"),
-    ({"narrowed": ["is_root"]}, r"narrowed is \['is_root'\]"),
     ({"poke_interval": 0}, "poke_interval"),
     ({"poke_interval": "often"}, "poke_interval"),
-    ({"narrowed": {"run_tpye": "llm"}}, "Did you mean 'run_type'"),
-    ({"narrowed": {"run_type": "lllm"}}, "lllm"),
-    ({"narrowed": {"is_root": "perhaps"}}, "is_root"),
-    ({"narrowed": {"filter": "eq(name"}}, "filter"),
-    ({"narrowed": {"filter": 'eq(name, "{{ ds }}")'}}, "Airflow renders templates for tasks"),
-    ({"narrowed": {"filter": eq("name", "{{ ds }}")}}, "Airflow renders templates for tasks"),
-    ({"narrowed": {"run_ids": ["{{ ds }}"]}}, "Airflow renders templates for tasks"),
+    ({"run_tpye": "llm"}, "Did you mean 'run_type'"),
+    ({"run_type": "lllm"}, "lllm"),
+    ({"is_root": "perhaps"}, "is_root"),
+    ({"filter": "eq(name"}, "filter"),
+    ({"filter": 'eq(name, "{{ ds }}")'}, "Airflow renders templates for tasks"),
+    ({"filter": eq("name", "{{ ds }}")}, "Airflow renders templates for tasks"),
+    ({"run_ids": ["{{ ds }}"]}, "Airflow renders templates for tasks"),
 ]
 
 
@@ -83,10 +82,9 @@ def test_it_reads_what_sensors_read(given: dict[str, Any], stored: dict[str, Any
     arguments = trigger(**given).serialize()[1]
     assert json.loads(json.dumps(arguments)) == arguments
     assert {name: arguments[name] for name in stored} == stored
-    if narrowed := given.get("narrowed"):
-        sensor = LangSmithFeedbackSensor(task_id="wait", project="shop", condition="count(x) >= 1", **narrowed)
-        read = {name: value for name, value in sensor.narrowing().items() if value is not None}
-        assert json.loads(json.dumps(read)) == arguments["narrowed"]
+    narrowing = {name: value for name, value in given.items() if name in ARGUMENTS}
+    sensor = LangSmithFeedbackSensor(task_id="wait", project="shop", condition="count(x) >= 1", **narrowing)
+    assert sensor.run_filter().serialize().items() <= arguments.items()
 
 
 @SINCE_3_3

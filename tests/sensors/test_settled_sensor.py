@@ -18,6 +18,7 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.sensors import LangSmithSettledSensor
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.waiting import Selection, SettledWatch
+from airflow_langsmith.windows import TimeWindow
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -56,7 +57,7 @@ def test_one_look_after_the_other(
 ) -> None:
     """Runs that are pending or come late are waited for; those that hang for too long are given up, and named."""
     client = client_of(langsmith, version)
-    selection = Selection(project="shop", start=START, end=START + DAY, closes=START + DAY + HOUR)
+    selection = Selection(project="shop", window=TimeWindow(START, START + DAY), closes=START + DAY + HOUR)
     watch = SettledWatch(selection=selection, quiet_for=600.0, pending_timeout=3 * 86400.0, clock=clock)
     hangs = langsmith.add_run(project="shop", start_time=START, name="hangs")
     slow = langsmith.add_run(project="shop", start_time=START + 23 * HOUR, name="slow")
@@ -98,7 +99,7 @@ def test_what_a_look_costs(
     langsmith.load({"id": str(UUID(int=number + 1)), **plain} for number in range(3000))
     client = client_of(langsmith, version)
     client.api_version()
-    selection = Selection(project="shop", start=START, end=START + DAY, closes=START + DAY)
+    selection = Selection(project="shop", window=TimeWindow(START, START + DAY), closes=START + DAY)
     watch = SettledWatch(selection=selection, quiet_for=0.0)
     before = client.requests
     for expected in (4, 7):

@@ -78,7 +78,7 @@ WRITTEN: list[tuple[str, dict[str, Any]]] = [
             "project": "shop",
             "condition": "count(user_score) > 0",
             "window": "400d",
-            "narrowed": {"is_root": True},
+            "is_root": True,
             "min_runs": 1,
             "poke_interval": 0.05,
             "langsmith_conn_id": "langsmith_default",
@@ -264,8 +264,9 @@ def test_a_watcher_belongs_to_an_asset(langsmith: LangSmithStandIn) -> None:
     assert asset.watchers[0].trigger is trigger
     with pytest.raises(ConfigurationError, match="never"):
         LangSmithFeedbackEventTrigger(project="shop", condition="coverage(x) > 1")
+    wrong: dict[str, Any] = {"run_tpye": "llm"}
     with pytest.raises(ConfigurationError, match="run_tpye"):
-        LangSmithFeedbackEventTrigger(project="shop", condition="count(x) > 1", narrowed={"run_tpye": "llm"})
+        LangSmithFeedbackEventTrigger(project="shop", condition="count(x) > 1", **wrong)
     nothing: Any = None
     with pytest.raises(ConfigurationError, match="window is None"):
         LangSmithFeedbackEventTrigger(project="shop", condition="count(x) > 1", window=nothing)

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 
 from airflow_langsmith.api import v1, v2
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Project, Run
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export
@@ -23,6 +22,7 @@ from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
 from airflow_langsmith.views.spending import AMOUNTS, COSTS, TOKENS, Spending
+from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -103,7 +103,7 @@ def log(langsmith: LangSmithStandIn, tree: Tree, parent: str | None = None, dept
 def rows(client: LangSmithClient, view: str, read_rows: ReadRows, directory: Any) -> list[dict[str, Any]]:
     """Export the first day as a view, and read it back."""
     chosen = view_of(view)
-    query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields)
+    query = run_query(project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields)
     target = OutputOptions(destination=f"file://{directory}/{uuid4()}", format=format_of("parquet"))
     exported = Export(client, query, chosen, target).run()
     return read_rows(exported.uri)

@@ -11,13 +11,13 @@ from uuid import uuid4
 import pytest
 
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export
 from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
+from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
@@ -34,7 +34,7 @@ def land(
 
     def run(langsmith: LangSmithStandIn, version: str, view: str, start: datetime = START, **query: Any) -> Any:
         client, chosen = client_of(langsmith, version), view_of(view)
-        asked = RunQuery(project=client.project("shop"), start=start, end=start + DAY, fields=chosen.fields, **query)
+        asked = run_query(project=client.project("shop"), start=start, end=start + DAY, fields=chosen.fields, **query)
         target = OutputOptions(destination=f"file://{tmp_path}/{uuid4()}", format=format_of("parquet"))
         exported = Export(client, asked, chosen, target).run()
         return read_rows(exported.uri)
@@ -133,7 +133,7 @@ def test_conversations_without_their_feedback(
     client = client_of(langsmith, version)
     for columns in (None, ["thread_id"]):
         view = view_of("threads", columns)
-        query = RunQuery(project=client.project("shop"), start=START, end=START + DAY, fields=view.fields)
+        query = run_query(project=client.project("shop"), start=START, end=START + DAY, fields=view.fields)
         Export(client, query, view, OutputOptions(destination=f"file://{tmp_path}", format=format_of("jsonl"))).run()
         langsmith.add_feedback(quiet, score=1)
     assert langsmith.requests_to("/feedback") == []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from airflow_langsmith.export.export import Export
 from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import VIEWS, Column, Option, View, view_of
+from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -36,7 +37,7 @@ class Failures(View):
 
     def narrow(self, query: RunQuery) -> RunQuery:
         """Return the query that is to be read."""
-        return replace(super().narrow(query), error=True, run_type=self.of_type)
+        return super().narrow(query).narrowed(error=True, run_type=self.of_type)
 
 
 def _last_line(run: Run) -> str:
@@ -75,7 +76,9 @@ def test_a_view_of_ones_own_is_exported(
 
     def landed(**options: Any) -> list[dict[str, Any]]:
         view = view_of("failures", **options)
-        query = RunQuery(project=client.project("shop"), start=START, end=START + timedelta(days=1), fields=view.fields)
+        query = run_query(
+            project=client.project("shop"), start=START, end=START + timedelta(days=1), fields=view.fields
+        )
         target = OutputOptions(destination=f"file://{tmp_path}/{len(options)}", format=format_of(format_, "none"))
         exported = Export(client, query, view, target).run()
         assert "/failures/project=shop/" in exported.uri

@@ -11,7 +11,6 @@ from uuid import uuid4
 import pytest
 
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.sampling import Sample
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.export.encoders import format_of
@@ -19,6 +18,7 @@ from airflow_langsmith.export.export import Export
 from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
+from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
@@ -34,7 +34,7 @@ def land(client_of: ClientOf, read_rows: Callable[[str], list[dict[str, Any]]], 
 
     def run(langsmith: LangSmithStandIn, version: str, view: str, query: Any = None, **options: Any) -> Any:
         client, chosen = client_of(langsmith, version), view_of(view, **options)
-        asked = RunQuery(
+        asked = run_query(
             project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields, **(query or {})
         )
         target = OutputOptions(destination=f"file://{tmp_path}/{uuid4()}", format=format_of("parquet"))

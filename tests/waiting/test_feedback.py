@@ -18,6 +18,7 @@ from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.waiting import FeedbackWatch, Selection, parse
 from airflow_langsmith.waiting.condition import measures
+from airflow_langsmith.windows import TimeWindow
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -93,7 +94,7 @@ def test_figures_are_those_of_the_pieces(
         run = langsmith.add_run(project=project, start_time=START, end_time=START)
         for piece in pieces:
             langsmith.add_feedback(run, **piece)
-    selection = Selection(project=project, start=START, end=START + DAY, closes=START + DAY)
+    selection = Selection(project=project, window=TimeWindow(START, START + DAY), closes=START + DAY)
     condition = " and ".join(f"{measure} > 0.3" for measure in texts)
     expected = {str(measures(parse(f"{measure} >= 0.5"))[0]): measured(measure, runs) for measure in texts}
     for version in ("v1", "v2"):
@@ -111,7 +112,7 @@ def test_each_look_sees_what_was_given_changed_or_taken_back(langsmith: LangSmit
     runs = [langsmith.add_run(project=project, start_time=START, end_time=START) for _ in range(2)]
     first = langsmith.add_feedback(runs[0], score=1, created_at=START.isoformat(), modified_at=START.isoformat())
     watch = FeedbackWatch(
-        selection=Selection(project=project, start=START, end=START + DAY, closes=START + DAY),
+        selection=Selection(project=project, window=TimeWindow(START, START + DAY), closes=START + DAY),
         condition="coverage(user_score) == 1 and min(user_score) == 1",
     )
     server: Any = {"api_url": langsmith.url, "api_key": langsmith.api_key, "api_version": version}

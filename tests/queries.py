@@ -1,0 +1,20 @@
+"""Queries of tests, written in one line."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.api.records import Project
+from airflow_langsmith.api.run_filter import RunFilter
+from airflow_langsmith.windows import TimeWindow
+
+_OF_QUERY = ("fields", "page_size", "payloads")
+
+
+def run_query(*, project: Project, start: datetime, end: datetime, **arguments: Any) -> RunQuery:
+    """Make the query of a project and a window; what is no field of a query is one of its filter."""
+    of_query = {name: arguments.pop(name) for name in _OF_QUERY if name in arguments}
+    window = TimeWindow(start, end)
+    return RunQuery(project=project, window=window, run_filter=RunFilter(**arguments), **of_query)
