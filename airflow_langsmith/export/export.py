@@ -25,7 +25,7 @@ from airflow_langsmith.export.progress import Observer, Progress
 from airflow_langsmith.export.publication import Publication
 from airflow_langsmith.export.read import RowReader
 from airflow_langsmith.export.row_file import RowCodec
-from airflow_langsmith.export.row_transforms import RowTransforms, TransformedRows
+from airflow_langsmith.export.row_transforms import RowTransforms, TransformedRows, transform_rows
 from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.manifest import Manifest, ManifestColumn, read_manifest
 from airflow_langsmith.transform.redact import Redaction
@@ -102,10 +102,10 @@ class Export:
             redaction = self._transforms.redaction(self._view)
             with (
                 closing(self._reader(publication, redaction, checkpoints, directory).rows()) as rows,
-                TransformedRows(rows, self._view, self._transforms, directory) as transformed,
+                transform_rows(rows, self._view, self._transforms, directory) as transformed,
                 closing(self._parts(transformed.view, directory)) as parts,
             ):
-                for batch in transformed:
+                for batch in transformed.batches:
                     for part in parts.add(batch):
                         publication.upload(part)
                 is_skipped = self._is_skipped()

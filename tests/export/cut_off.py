@@ -29,10 +29,10 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 PAGE = 5  # runs
 
 
-def query(client: LangSmithClient, fields: tuple[str, ...]) -> RunQuery:
-    """Ask for the roots of the day, a few a page."""
-    shop, end = client.project("shop"), START + timedelta(days=1)
-    return run_query(project=shop, start=START, end=end, fields=fields, page_size=PAGE, is_root=True)
+def query(client: LangSmithClient, fields: tuple[str, ...], **changed: Any) -> RunQuery:
+    """Ask for the roots of the day, a few a page, or for something else."""
+    shop, bounds = client.project("shop"), {"start": START, "end": START + timedelta(days=1)}
+    return run_query(project=shop, **{**bounds, "fields": fields, "page_size": PAGE, "is_root": True, **changed})
 
 
 def main(url: str, key: str, version: Any, view: str, format_: str, where: str, *more: str) -> None:

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from threading import Event
@@ -75,7 +74,7 @@ def exported(
 ) -> Exported:
     """Export the day."""
     chosen = view_of(view, columns)
-    query = replace(cut_off.query(client, chosen.fields), **narrowed)
+    query = cut_off.query(client, chosen.fields, **narrowed)
     target = OutputOptions(destination=where, format=format_of(format_))
     return Export(
         client, query, chosen, target, shape, concurrency=cursors, attempt=attempt, checkpoint_policy=policy

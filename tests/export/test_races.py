@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from itertools import product
@@ -234,12 +234,15 @@ def test_tasks_that_share_a_partition_by_mistake(
         run_type = "llm" if hour % 2 else "tool"
         langsmith.add_run(project="shop", start_time=START + hour * timedelta(hours=1), run_type=run_type)
     client, view = client_of(langsmith), view_of("runs")
-    query = run_query(project=client.project("shop"), start=START, end=START + DAY, fields=view.fields, run_type="llm")
+    arguments = {"start": START, "end": START + DAY, "fields": view.fields, "run_type": "llm"}
+    query, other_query = (
+        run_query(project=client.project("shop"), **{**arguments, **changed}) for changed in ({}, other)
+    )
     target = OutputOptions(destination=f"file://{tmp_path}", format=format_of("jsonl"), partition="dt={start:%Y-%m-%d}")
     published: list[Exported] = []
 
     def meanwhile() -> None:
-        published.append(Export(client_of(langsmith), replace(query, **other), view, target).run())
+        published.append(Export(client_of(langsmith), other_query, view, target).run())
 
     langsmith.misbehave("meanwhile", action=meanwhile)
     with pytest.raises(DestinationConflictError, match=difference) as caught:

@@ -17,15 +17,11 @@ from msgspec import Raw
 
 from airflow_langsmith.errors import PayloadError
 from airflow_langsmith.export.row_file import BATCH_ROWS, RowCodec, RowFile, read_batches
-from airflow_langsmith.export.spool import Spool
 from airflow_langsmith.views import Column, ColumnType, Rows, View
 from tests.wording import says
 
 VIEW = View("runs", (Column("number", "integer", ""), Column("text", "string", "")))
 START = datetime(2026, 3, 1, tzinfo=UTC)
-BATCHES = [
-    Rows([[f"{batch}-{row}" for row in range(50)], [b"%d" % row * 100 for row in range(50)]], 50) for batch in range(5)
-]
 
 
 @pytest.fixture
@@ -49,16 +45,6 @@ def file(tmp_path: Path) -> Iterator[RowFile]:
 def rows(*numbers: int) -> Rows:
     """Make rows of some numbers."""
     return Rows([list(numbers), [f"{number}" for number in numbers]], len(numbers))
-
-
-def test_rows_come_back_sorted_or_as_they_came(tmp_path: Path) -> None:
-    """With a key they are sorted by it, without one they keep their order."""
-    came = [row for batch in BATCHES for row in zip(*batch.columns, strict=True)]
-    for key, expected in ((None, came), (0, sorted(came))):
-        with Spool(tmp_path) as spool:
-            for batch in reversed(BATCHES) if key is not None else BATCHES:
-                spool.add(batch, key)
-            assert [row for rows in spool.rows() for row in zip(*rows.columns, strict=True)] == expected
 
 
 def test_batches_are_taken_in_order_while_others_are_appended(file: RowFile) -> None:
