@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 
 from airflow_langsmith.api.client import LangSmithClient
@@ -31,9 +32,9 @@ class RowReader:
     """
     Reads the rows of a view, in their order, redacted before a disk or another thread has them.
 
-    :param download: Downloads the attachments of a page of runs. One cursor reads then: the files take the time.
-    :param checkpoints: Keeps rows for a retry, and has those that an earlier attempt has read.
+    :param download: Downloads the attachments of a page of runs. One cursor reads then: files take the time.
     :param on_page: Called after pages, in the caller's thread.
+    :param checkpoints: Keeps rows for a retry, and has those that an earlier attempt has read.
     """
 
     client: LangSmithClient
@@ -47,31 +48,28 @@ class RowReader:
     concurrency: int | None
     checkpoints: Checkpoints
     read_policy: ParallelReadPolicy | None
-    _keys: IdSet = field(default_factory=IdSet, init=False)  # of the rows that were given
+    _keys: IdSet = field(default_factory=IdSet, init=False)  # of the rows so far
     _keys_lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def rows(self) -> Generator[Rows]:
         """Yield all rows, some at a time."""
         negotiator = self.client.negotiator
-        for flow in self.view.listings(self.query, negotiator):
-            rows = self.client.drive(flow)
+        for listing in self.view.listings(self.query, negotiator):
+            rows = self.client.drive(listing)
             self.progress.add(rows.times or [], 0.0)
             self.on_page()
             yield self.redact(rows)
         queries = self.client.drive(self.view.queries(self.query, negotiator))
         parts: list[tuple[RunQuery, Checkpoint | None]] = [(query, None) for query in queries]
-        make = make_and_keep = self._make()
+        make = make_and_record = self._make()
         if self.view.is_resumable:
             parts = self.checkpoints.split(self.query)
-            make_and_keep = self.checkpoints.recorded(make, self.query.end - self.query.start)
+            make_and_record = self.checkpoints.recorded(make, self.query.end - self.query.start)
         whole = sum((query.end - query.start for query, _ in parts), timedelta(0))
         for query, checkpoint in parts:
-            share = (query.end - query.start) / whole
-            done = self.progress.share
-            rows_read = checkpoint.rows(self.progress) if checkpoint else None
-            yield from self._once(
-                self._cursors(query, make_and_keep, share) if rows_read is None else closing(rows_read)
-            )
+            done, share = self.progress.share, (query.end - query.start) / whole
+            recorded = checkpoint.rows(self.progress) if checkpoint else None
+            yield from self._once(closing(recorded) if recorded else self._cursors(query, make_and_record, share))
             self.progress.share = done + share
             self.on_page()
         self.progress.share = 1.0
@@ -115,16 +113,17 @@ class RowReader:
 
         A run whose start changes while the window is read comes at its old place and at its new one.
         """
-        marks = self.view.missing_payloads
-        with batches as some:
-            for rows in some:
+        missing_payloads = self.view.missing_payloads
+        with batches as all_rows:
+            for rows in all_rows:
                 with self._keys_lock:
                     places = self._keys.add(rows.keys or ())
-                new = rows if len(places) == rows.count else rows.at(places)
+                new = rows if rows.keys is None or len(places) == rows.count else rows.at(places)
                 if self.view.row_is_run:
                     self.progress.leave_out(rows.count - new.count, sum(rows.pending or ()) - sum(new.pending or ()))
-                if marks in self.view.columns:
-                    self.progress.add_missing(self.view.log_names(new), new.columns[self.view.columns.index(marks)])
+                if missing_payloads in self.view.columns:
+                    names = new.columns[self.view.columns.index(missing_payloads)]
+                    self.progress.add_missing(self.view.log_names(new), names)
                 yield new
 
     def _is_exported(self, key: str) -> bool:
@@ -141,11 +140,6 @@ class RowReader:
         log.warning("%s runs came more than once; the first copy of each is exported", f"{self.progress.repeated:,}")
         log.warning("Start times seem to change at the moment: looking for runs that were missed")
         runs = self.client.runs(replace(self.query, fields=("id",), page_size=None))
-        missed: list[str] = []
-        for run in runs:
-            if not self._is_exported(run.id):
-                missed.append(run.id)
-            if len(missed) == MAX_RUN_IDS:
-                yield from queries_of_runs(self.query, missed)
-                missed.clear()
-        yield from queries_of_runs(self.query, missed)
+        missed = (run.id for run in runs if not self._is_exported(run.id))
+        while run_ids := list(islice(missed, MAX_RUN_IDS)):
+            yield from queries_of_runs(self.query, run_ids)
