@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 from airflow_langsmith import __version__
@@ -66,20 +66,19 @@ class Export:
         self._client, self._view, self._output = client, view, output
         self._query = view.narrow(query)
         self._transforms = transforms or RowTransforms()
-        self._observer = observer or Observer()
-        self._concurrency = concurrency
         self._attempt = attempt
-        self._checkpoint_policy, self._read_policy = checkpoint_policy, read_policy
-        self._progress = Progress()
-        self._window = self._query.window
+        self._checkpoint_policy, self._read_policy = checkpoint_policy, read_policy or ParallelReadPolicy()
+        if max_cursors := 1 if view.downloads_attachments else concurrency:  # to download takes longer than to read
+            self._read_policy = replace(self._read_policy, max_cursors=max_cursors)
+        self._progress = Progress(observer=observer or Observer())
         self._identity = Identity(
             view=view.name,
             project=query.project.name,
             project_id=query.project.id,
-            window=(self._query.start, self._query.end),
+            window=self._query.window,
             query=self._query.run_filter.serialize() | view.narrowed_by,
         )
-        folder = partition(view.partition_name, query.project.name, self._window, output.partition)
+        folder = partition(view.partition_name, query.project.name, self._query.window, output.partition)
         self._path = path_at(output.destination) / folder
 
     def run(self) -> Exported:
@@ -113,7 +112,7 @@ class Export:
                     publication.upload(part)
             manifest = self._manifest(publication, transformed, previous)
             if not is_skipped:
-                publication.commit(manifest, self._observer.before_publication)
+                publication.commit(manifest, self._progress.observer.before_publication)
         return Exported(
             uri=str(self._path / MANIFEST),
             manifest=manifest,
@@ -152,11 +151,9 @@ class Export:
             redact=redaction.apply,
             download=attachments.download if self._view.downloads_attachments else None,
             progress=self._progress,
-            on_page=partial(self._observer.on_page, self._progress),
             directory=directory,
-            concurrency=self._concurrency,
             checkpoints=checkpoints,
-            read_policy=self._read_policy,
+            policy=self._read_policy,
         )
 
     def _parts(self, view: View, directory: Path) -> Parts:
@@ -181,8 +178,8 @@ class Export:
             view=self._view.name,
             project=self._identity.project,
             project_id=self._identity.project_id,
-            window_start=self._window.start,
-            window_end=self._window.end,
+            window_start=self._query.start,
+            window_end=self._query.end,
             query=self._identity.query,
             api_version=self._client.api_version(),
             format=self._output.format.name,

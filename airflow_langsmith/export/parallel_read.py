@@ -49,7 +49,6 @@ class ParallelRead:
     :param make: Makes rows of a page; called in the cursor's thread, with the client to use there.
     :param count: Called with each page and the share of the window that has been read; in any thread, one at a time.
     :param tell: Called after that, in the reader's thread.
-    :param max_cursors: At most the policy's; None for these.
     """
 
     def __init__(
@@ -61,7 +60,6 @@ class ParallelRead:
         tell: Callable[[], None],
         codec: RowCodec,
         directory: Path,
-        max_cursors: int | None = None,
         policy: ParallelReadPolicy | None = None,
     ) -> None:
         self._stop = threading.Event()
@@ -69,7 +67,6 @@ class ParallelRead:
         self._make, self._count, self._tell = make, count, tell
         self._codec, self._directory = codec, directory
         self._policy = policy or ParallelReadPolicy()
-        self._max_cursors = max_cursors or self._policy.max_cursors
         self._pagination, self._window = pagination, pagination.remaining
         self._threads: list[threading.Thread] = []
         self._changed = threading.Condition()  # guards what follows
@@ -184,7 +181,7 @@ class ParallelRead:
         policy = self._policy
         by_cpu = cursor.wall_seconds / (policy.cpu_per_read * cursor.cpu_seconds) if cursor.cpu_seconds else math.inf
         by_memory = policy.max_bytes_in_flight // max(page.size, 1)
-        max_cursors = int(min(self._max_cursors, by_memory, policy.cursors_per_request * by_cpu))
+        max_cursors = int(min(policy.max_cursors, by_memory, policy.cursors_per_request * by_cpu))
         pages_left = cursor.pagination.pages_left + sum(other.pages_left for other in self._cursors)
         return self._limit.wanted(
             self._client.useful_concurrency(cursor.pagination.tier), seconds * pages_left, max_cursors

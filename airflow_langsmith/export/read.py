@@ -31,9 +31,8 @@ class RowReader:
     """
     Reads the rows of a view, in their order, redacted before a disk or another thread has them.
 
-    :param download: Downloads the attachments of a page of runs. One cursor reads then: the files take the time.
+    :param download: Downloads the attachments of a page of runs.
     :param checkpoints: Keeps rows for a retry, and has those that an earlier attempt has read.
-    :param on_page: Called after pages, in the caller's thread.
     """
 
     client: LangSmithClient
@@ -42,11 +41,9 @@ class RowReader:
     redact: Callable[[Rows], Rows]
     download: Callable[[LangSmithClient, Page], None] | None
     progress: Progress
-    on_page: Callable[[], None]
     directory: Path
-    concurrency: int | None
     checkpoints: Checkpoints
-    read_policy: ParallelReadPolicy | None
+    policy: ParallelReadPolicy
     _keys: IdSet = field(default_factory=IdSet, init=False)  # of the rows that were given
     _keys_lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
@@ -56,7 +53,7 @@ class RowReader:
         for flow in self.view.listings(self.query, negotiator):
             rows = self.client.drive(flow)
             self.progress.add(rows.times or [], 0.0)
-            self.on_page()
+            self.progress.notify()
             yield self.redact(rows)
         queries = self.client.drive(self.view.queries(self.query, negotiator))
         parts: list[tuple[RunQuery, Checkpoint | None]] = [(query, None) for query in queries]
@@ -73,7 +70,7 @@ class RowReader:
                 self._cursors(query, make_and_keep, share) if rows_read is None else closing(rows_read)
             )
             self.progress.share = done + share
-            self.on_page()
+            self.progress.notify()
         self.progress.share = 1.0
         if self.progress.repeated and self.query in queries:
             for query in self._queries_of_missed_runs():
@@ -102,11 +99,10 @@ class RowReader:
             self.client.pagination(query),
             make,
             count,
-            self.on_page,
+            self.progress.notify,
             RowCodec(self.view),
             self.directory,
-            1 if self.download else self.concurrency,
-            self.read_policy,
+            self.policy,
         )
 
     def _once(self, batches: AbstractContextManager[Iterable[Rows]]) -> Iterator[Rows]:
