@@ -128,7 +128,7 @@ class Export:
         )
 
     def _checkpoints(self, directory: Path) -> Checkpoints:
-        codec = RowCodec(self._view, self._output.format.checkpoint_compression)
+        compression = self._output.format.checkpoint_compression
         digest = self._identity.digest(
             self._client.settings.api_url,
             self._attempt and self._attempt.task_key,
@@ -136,9 +136,18 @@ class Export:
             self._query.payloads,
             self._transforms.redact,
             self._transforms.redact_key,
-            codec.compression,
+            compression,
         )
-        return Checkpoints(self._path, self._client, self._attempt, digest, codec, directory, self._checkpoint_policy)
+        return Checkpoints(
+            self._path,
+            self._client,
+            self._attempt,
+            digest,
+            RowCodec(self._view),
+            compression,
+            directory,
+            self._checkpoint_policy,
+        )
 
     def _reader(
         self, publication: Publication, redaction: Redaction, checkpoints: Checkpoints, directory: Path

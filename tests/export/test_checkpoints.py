@@ -312,6 +312,7 @@ def test_what_is_gone_is_read_anew(tmp_path: Path) -> None:
         cut_off.START,
         cut_off.START + timedelta(1),
         RowCodec(view_of("runs")),
+        "none",
     )
     assert gone.rows(Progress()) is None
 
@@ -396,7 +397,7 @@ def test_runs_out_of_order_are_not_kept(client: LangSmithClient, tmp_path: Path)
         cut_off.START + timedelta(minutes=minute) for minute in [*range(1000, 850, -1), 1001, *range(850, 800, -1)]
     ]
     seen = []
-    with Checkpoints(path_at(f"file://{tmp_path}"), client, FIRST, 16 * "0", RowCodec(view), tmp_path) as there:
+    with Checkpoints(path_at(f"file://{tmp_path}"), client, FIRST, 16 * "0", RowCodec(view), "none", tmp_path) as there:
         make = there.recorded(lambda _, __, page: iter([view.rows(page.runs)]), timedelta(1))
         while not walk.done:
             list(make(client, walk, answered(walk.next_page(), times)))
