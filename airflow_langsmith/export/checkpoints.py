@@ -174,6 +174,7 @@ class Checkpoints:
     def split(self, query: RunQuery) -> list[tuple[RunQuery, Checkpoint | None]]:
         """Split the window of a query, newest part first; each part has its checkpoint, or None if there is none."""
         parts: list[tuple[RunQuery, Checkpoint | None]] = []
+        self._window_length = query.window.length
         end, found = query.end, timedelta(0)
         for checkpoint in self._earlier:
             if checkpoint.end <= end:  # two attempts at the same time may both have written some of the window
@@ -182,13 +183,12 @@ class Checkpoints:
                 end, found = checkpoint.start, found + (checkpoint.end - checkpoint.start)
         parts += [(query.within(query.start, end), None)] if query.start < end else []
         if self._earlier:
-            share = found / (query.end - query.start)
-            log.info("Checkpoints of earlier attempts hold %.0f %% of the window", 100 * share)
+            percent = 100 * found / self._window_length
+            log.info("Checkpoints of earlier attempts hold %.0f %% of the window", percent)
         return parts
 
-    def recorded(self, make: Make, window_length: timedelta) -> Make:
-        """Return a ``make`` that also writes its rows, one for each run, to checkpoints if the window is a long one."""
-        self._window_length = window_length
+    def recorded(self, make: Make) -> Make:
+        """Return a ``make`` that also writes its rows, one for each run, to checkpoints if there are many pages."""
 
         def make_and_record(client: LangSmithClient, pagination: Pagination, page: Page) -> Iterator[Rows]:
             for rows in make(client, pagination, page):

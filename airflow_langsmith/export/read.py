@@ -57,17 +57,17 @@ class RowReader:
             yield self.redact(rows)
         queries = self.client.drive(self.view.queries(self.query, negotiator))
         parts: list[tuple[RunQuery, Checkpoint | None]] = [(query, None) for query in queries]
-        make = make_and_keep = self._make()
+        make = make_and_record = self._make()
         if self.view.is_resumable:
             parts = self.checkpoints.split(self.query)
-            make_and_keep = self.checkpoints.recorded(make, self.query.end - self.query.start)
+            make_and_record = self.checkpoints.recorded(make)
         whole = sum((query.end - query.start for query, _ in parts), timedelta(0))
         for query, checkpoint in parts:
             share = (query.end - query.start) / whole
             done = self.progress.share
             rows_read = checkpoint.rows(self.progress) if checkpoint else None
             yield from self._once(
-                self._cursors(query, make_and_keep, share) if rows_read is None else closing(rows_read)
+                self._cursors(query, make_and_record, share) if rows_read is None else closing(rows_read)
             )
             self.progress.share = done + share
             self.progress.notify()
@@ -112,8 +112,8 @@ class RowReader:
         A run whose start changes while the window is read comes at its old place and at its new one.
         """
         marks = self.view.missing_payloads
-        with batches as some:
-            for rows in some:
+        with batches as entered:
+            for rows in entered:
                 with self._keys_lock:
                     places = self._keys.add(rows.keys or ())
                 new = rows if len(places) == rows.count else rows.at(places)
