@@ -225,10 +225,10 @@ class World:
                 changes = self.limit.changes
                 yield from self.drive(walk.next_page(), seconds=seconds)
                 left = seconds[-1] * sum(other.pages_left for other in walks)
-                wanted = self.limit.wanted(self.pacer.useful_concurrency, left, most)
-                self.limit.add_page(seconds[-1], changes, len(reading()), wanted)
+                usable = self.limit.usable(self.pacer.useful_concurrency, left, most)
+                self.limit.add_page(seconds[-1], changes, len(reading()), usable)
                 others = [other.pages_left for other in walks if other is not walk and not other.done]
-                parts = self.limit.shares(walk.pages_left, others, wanted)
+                parts = self.limit.shares(walk.pages_left, others, usable)
                 for older in walk.split_off(parts) if parts > 1 else ():
                     self.clock.start(cursor(older))
 

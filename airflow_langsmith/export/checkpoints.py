@@ -7,8 +7,8 @@ the window whose rows it has, to the microsecond::
     _checkpoint-3f9a1c2b00000000-v2-20250301T093000Z--20250301T120000.000001Z
 
 A later attempt of the task reads it instead of LangSmith, and queries LangSmith for the rest of the window only. So the
-rows of one moment are always of one answer. They are rows as the view makes them, redacted: whoever publishes them
-transforms and encodes them.
+rows of one moment are always of one answer. They are rows as the view makes them, redacted; the attempt that publishes
+them transforms and encodes them.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from airflow_langsmith.errors import LangSmithError, StorageError
 from airflow_langsmith.export.destination import StoragePath
 from airflow_langsmith.export.encoders import decompressed
 from airflow_langsmith.export.layout import checkpoint_bounds, checkpoint_name
-from airflow_langsmith.export.parallel_read import Make
+from airflow_langsmith.export.parallel_read import MakeRows
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.row_file import RowCodec, RowFile, read_batches
 from airflow_langsmith.export.storage import Store
@@ -175,19 +175,19 @@ class Checkpoints:
         """Split the window of a query, newest part first; each part has its checkpoint, or None if there is none."""
         parts: list[tuple[RunQuery, Checkpoint | None]] = []
         self._window_length = query.window.length
-        end, found = query.end, timedelta(0)
+        end, length = query.end, timedelta(0)
         for checkpoint in self._earlier:
             if checkpoint.end <= end:  # two attempts at the same time may both have written some of the window
                 parts += [(query.within(checkpoint.end, end), None)] if checkpoint.end < end else []
                 parts += [(query.within(checkpoint.start, checkpoint.end), checkpoint)]
-                end, found = checkpoint.start, found + (checkpoint.end - checkpoint.start)
+                end, length = checkpoint.start, length + (checkpoint.end - checkpoint.start)
         parts += [(query.within(query.start, end), None)] if query.start < end else []
         if self._earlier:
-            percent = 100 * found / self._window_length
+            percent = 100 * length / self._window_length
             log.info("Checkpoints of earlier attempts hold %.0f %% of the window", percent)
         return parts
 
-    def recorded(self, make: Make) -> Make:
+    def recorded(self, make: MakeRows) -> MakeRows:
         """Return a ``make`` that also writes its rows, one for each run, to checkpoints if there are many pages."""
 
         def make_and_record(client: LangSmithClient, pagination: Pagination, page: Page) -> Iterator[Rows]:

@@ -44,7 +44,7 @@ class Export:
     :param observer: Called after pages, and before the manifest is replaced.
     :param concurrency: How many cursors read at a time at most; by default as many as the budget has use for.
     :param attempt: Whose attempt it is. It goes on from the checkpoints of an earlier one, and writes its own.
-    :raises ConfigurationError: for what cannot be read, or not so.
+    :raises ConfigurationError: for arguments that do not go together.
     """
 
     def __init__(

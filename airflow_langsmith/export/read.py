@@ -17,7 +17,7 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Page
 from airflow_langsmith.export.checkpoints import Checkpoint, Checkpoints
 from airflow_langsmith.export.cursor_limit import ParallelReadPolicy
-from airflow_langsmith.export.parallel_read import Make, ParallelRead
+from airflow_langsmith.export.parallel_read import MakeRows, ParallelRead
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.views import Rows, View
@@ -32,7 +32,7 @@ class RowReader:
     Reads the rows of a view, in their order, redacted before a disk or another thread has them.
 
     :param download: Downloads the attachments of a page of runs.
-    :param checkpoints: Keeps rows for a retry, and has those that an earlier attempt has read.
+    :param checkpoints: Those of earlier attempts, and of this one for the next.
     """
 
     client: LangSmithClient
@@ -44,7 +44,7 @@ class RowReader:
     directory: Path
     checkpoints: Checkpoints
     policy: ParallelReadPolicy
-    _keys: IdSet = field(default_factory=IdSet, init=False)  # of the rows that were given
+    _keys: IdSet = field(default_factory=IdSet, init=False)  # of the rows so far
     _keys_lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def rows(self) -> Generator[Rows]:
@@ -76,7 +76,7 @@ class RowReader:
             for query in self._queries_of_missed_runs():
                 yield from self._once(self._cursors(query, make, 0.0))
 
-    def _make(self) -> Make:
+    def _make(self) -> MakeRows:
         read_page = self.view.reader(self.query, self.client.negotiator, self._is_exported)
 
         def make(client: LangSmithClient, pages: Pagination, page: Page) -> Iterator[Rows]:
@@ -87,7 +87,7 @@ class RowReader:
 
         return make
 
-    def _cursors(self, query: RunQuery, make: Make, share: float) -> ParallelRead:
+    def _cursors(self, query: RunQuery, make: MakeRows, share: float) -> ParallelRead:
         done = self.progress.share
 
         def count(page: Page, share_of_query: float) -> None:

@@ -299,13 +299,13 @@ def test_rows_that_wait_take_a_bounded_part_of_the_disk(
         (50.0, 100.0, 0, True, 1),
     ],
 )
-def test_how_many_cursors_are_wanted(
+def test_how_many_cursors_are_usable(
     needed: float, seconds_left: float, most: int, cursors: int, *, is_start: bool
 ) -> None:
-    """As many cursors are wanted as use the budget up, at first some more, and one for less than a second."""
+    """As many cursors are usable as use the budget up, at first some more, and one for less than a second."""
     limit = CursorLimit()
     limit.changes = 0 if is_start else 1
-    assert limit.wanted(needed, seconds_left, most) == cursors
+    assert limit.usable(needed, seconds_left, most) == cursors
 
 
 @pytest.mark.parametrize(
