@@ -30,8 +30,8 @@ class CursorLimit:
     """
     How many cursors may read at a time: more only while pages per second really grow.
 
-    All that the budget has use for are tried. If a page takes so much longer then that pages per second hardly grow, the others
-    stop, because they load a small server for nothing, and some are tried again later::
+    All cursors that the budget has use for are tried. If a page takes so much longer then that pages per second hardly
+    grow, the others stop, because they load a small server for nothing, and some are tried again later::
 
         cursors   seconds a page   pages per second
               1              0.3               3.3    nine are tried
