@@ -16,11 +16,11 @@ from pathlib import Path
 
 import zstandard
 
-from airflow_langsmith.api import v2
 from airflow_langsmith.api.bodies import Body
 from airflow_langsmith.api.flow import Request
 from airflow_langsmith.api.query import FIELDS
 from airflow_langsmith.api.records import Project
+from airflow_langsmith.api.v2 import V2
 from airflow_langsmith.errors import LangSmithError
 
 MB = 1024 * 1024
@@ -101,14 +101,14 @@ def peak(make: Make, size: int, encoding: str) -> tuple[float, float]:
             if body.add(packed[start : start + 65536]):
                 body.decompress()
         with suppress(LangSmithError):  # which is how some of them end
-            v2.read(body.finish(), SHOP, FIELDS, "a page")
+            V2().read_page(body.finish(), SHOP, FIELDS, "a page")
     return memory("VmHWM") - before, time.process_time() - began
 
 
 def main() -> None:
     """Print the peak of every kind as JSON: MB, and seconds."""
     size = int(float(sys.argv[1]) * MB) if sys.argv[1:] else 12 * MB
-    v2.read(page(b"NaN"), SHOP, FIELDS, "a page")  # loads what it needs
+    V2().read_page(page(b"NaN"), SHOP, FIELDS, "a page")  # loads what it needs
     names = {
         f"{kind}, {encoding or 'plain'}": (make, encoding) for kind, make in KINDS.items() for encoding in PACKINGS
     }

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from airflow_langsmith import errors
-from airflow_langsmith.api import v1, v2
+from airflow_langsmith.api.v1 import V1
+from airflow_langsmith.api.v2 import V2
 from airflow_langsmith.errors import LangSmithError
 from airflow_langsmith.transform.redact import TEXTS
 from airflow_langsmith.views import VIEWS, Column
@@ -86,7 +87,7 @@ def _names(names: Iterable[str]) -> str:
 
 def _row(column: Column, view: str) -> str:
     made = {"feedback": "the feedback", "threads": "the turns"}.get(view, "the trace")
-    source = [_source(dialect.SELECT, column) or made for dialect in (v1, v2)]
+    source = [_source(dialect.select, column) or made for dialect in (V1, V2)]
     meaning = column.meaning if column.default else f"{column.meaning} Only when named in `columns`."
     return f"| `{column.name}` | {column.type} | {source[0]} | {source[1]} | {meaning} |"
 

@@ -35,12 +35,12 @@ _OTHER_SCHEME = re.compile(r"(?!https?:)[a-z][a-z0-9+.-]*:", re.IGNORECASE)  # s
 Derive = Callable[[Run, str], None]
 
 
-def are_in(run: Any) -> bool:
+def has_links(run: Any) -> bool:
     """Tell whether a run has any links to payloads, or what stands in their place."""
     return bool(run.inputs_s3_urls or run.outputs_s3_urls or run.s3_urls)
 
 
-def read(
+def read_links(
     run: Any, wanted: Collection[str], derive: Derive, files: Any, prefix: str = ""
 ) -> tuple[list[Blob], list[LinkedAttachment]]:
     """

@@ -125,10 +125,7 @@ class _Client:
     def _warn_of_removal(self, request: Request, answer: Response) -> None:
         sunset = re.match(r"[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4}", answer.headers.get("sunset", ""))
         log.warning("LangSmith removes %s on %s", request.name, sunset[0] if sunset else "a later day")
-        if self.settings.api_version == "v1":
-            log.warning("Set api_version to auto or v2 in %s", self.settings.connection_name)
-        else:
-            log.warning("There is nothing to do: this package changes to what takes its place")
+        log.warning(self.negotiator.removal_advice)
 
     @contextmanager
     def _errors_name_the_connection(self) -> Iterator[None]:
@@ -173,7 +170,7 @@ class LangSmithClient(_Client):
 
     def api_version(self) -> str:
         """Return the API version of queries: ``v1`` or ``v2``."""
-        return self.drive(self.negotiator.choose()).NAME
+        return self.drive(self.negotiator.choose()).name
 
     def project(self, name_or_id: str) -> Project:
         """Find a project by exact name or id; a second time it is cached."""

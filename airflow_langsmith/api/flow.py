@@ -179,13 +179,14 @@ def with_retries(
             yield RateLimited(seconds, reason, sent.tier) if limited else Pause(seconds, reason)
 
 
+def send(request: Request, read: Callable[[bytes], T], backoff: Backoff) -> Flow[T]:
+    """Send a request that stays the same, until there is an answer."""
+    return (yield from with_retries(lambda: request, read, backoff))
+
+
 def read_json(request: Request, decoder: msgspec.json.Decoder[T], backoff: Backoff, *, levels: int = 1) -> Flow[T]:
     """Send a request and decode its answer; ``levels`` as :func:`decode` takes them."""
-
-    def read(body: bytes) -> T:
-        return decode(decoder, body, request.about, levels=levels)
-
-    return (yield from with_retries(lambda: request, read, backoff))
+    return (yield from send(request, lambda body: decode(decoder, body, request.about, levels=levels), backoff))
 
 
 class Pages(Protocol[T]):

@@ -1,4 +1,4 @@
-"""How a walk asks on if a full page has no cursor: it was the last by chance, or its cursor got lost."""
+"""How a pagination goes on after a full page without a cursor: it was the last by chance, or its cursor got lost."""
 
 from __future__ import annotations
 
@@ -17,25 +17,25 @@ MICROSECOND = timedelta(microseconds=1)
 
 @dataclass(frozen=True)
 class Subquery:
-    """The runs of ``query`` that started in ``[start, end)``, without some that are known."""
+    """The runs of ``whole`` that started in ``[start, end)``, except some that were read."""
 
-    query: RunQuery
+    whole: RunQuery
     start: datetime
     end: datetime
-    without: frozenset[str] = frozenset()
+    excluded_ids: frozenset[str] = frozenset()
 
     @cached_property
-    def asked(self) -> RunQuery:
-        """The query to ask."""
-        query = self.query.within(self.start, self.end)
-        return query.also(and_(*(neq("id", id_) for id_ in sorted(self.without)))) if self.without else query
+    def query(self) -> RunQuery:
+        """The query to send."""
+        query = self.whole.within(self.start, self.end)
+        return query.also(and_(*(neq("id", id_) for id_ in sorted(self.excluded_ids)))) if self.excluded_ids else query
 
-    def narrower(self, runs: Sequence[Run], trail: SeenRuns) -> list[Subquery]:
+    def after_full_page(self, runs: Sequence[Run], seen: SeenRuns) -> list[Subquery]:
         """
-        Ask for what a full page of it may have left out, newest first; for the same where there is no other way.
+        Return subqueries for what a full page may have left out, newest first; this one if there is no other way.
 
-        Sorted runs go on from the last start. If those of one moment fill a page, they are left out by their ids.
-        Runs in no order are asked for in two halves of the page, until pages are not full::
+        Sorted runs go on from the last start. If the runs of one moment fill a page, they are excluded by their ids.
+        Runs in no order are read in two halves of the page, until pages are not full::
 
             9 8 7 5 5       [.., 5]
             5 5 5 5 5       [.., 5] without these five
@@ -44,10 +44,11 @@ class Subquery:
         starts = sorted(run.start_time for run in runs if self.start <= run.start_time < self.end)
         if not starts:
             return [self]
-        if trail.is_sorted:
-            without = trail.ids_at_lowest if len(trail.ids_at_lowest) >= len(runs) else ()
-            return [Subquery(self.query, self.start, starts[0] + MICROSECOND, frozenset(without))]
-        cut = max(starts[len(starts) // 2], self.start + MICROSECOND)
-        if cut < self.end:
-            return [replace(self, start=cut), replace(self, end=cut)]
-        return [replace(self, without=self.without.union(run.id for run in runs))]
+        if seen.is_sorted:
+            ids = seen.ids_at_lowest_start
+            excluded = frozenset(ids) if len(ids) >= len(runs) else frozenset[str]()
+            return [Subquery(self.whole, self.start, starts[0] + MICROSECOND, excluded)]
+        middle = max(starts[len(starts) // 2], self.start + MICROSECOND)
+        if middle < self.end:
+            return [replace(self, start=middle), replace(self, end=middle)]
+        return [replace(self, excluded_ids=self.excluded_ids.union(run.id for run in runs))]

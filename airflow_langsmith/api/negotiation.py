@@ -1,58 +1,40 @@
-"""Which of the two API versions a server is asked in."""
+"""Which of the API versions a server is asked in."""
 
 from __future__ import annotations
 
 import logging
 import re
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable
+from typing import TypeVar
 
 import msgspec
 
-from airflow_langsmith.api import v1, v2
+from airflow_langsmith.api.dialect import Dialect
 from airflow_langsmith.api.flow import Backoff, Flow, Request, read_json
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.records import Info, Page, Project
+from airflow_langsmith.api.records import Info
 from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.api.v1 import V1
+from airflow_langsmith.api.v2 import V2
 from airflow_langsmith.errors import (
     ADDRESS_GONE,
     ApiError,
     LangSmithError,
     PayloadError,
     RateLimitError,
+    RunNotFoundError,
     ServerError,
 )
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
 
-class Dialect(Protocol):
-    """One version of the run query; the modules ``v1`` and ``v2`` are its two speakers."""
+DIALECTS: dict[str, Dialect] = {dialect.name: dialect for dialect in (V1(), V2())}
+FIRST_RELEASE_OF_V2, FIRST_RELEASE_WITHOUT_V1 = (0, 16), (0, 18)  # of self-hosted servers
 
-    NAME: str
-    PATH: str
-    LARGEST_PAGE: int
-    CANNOT_FILTER: frozenset[str]
-    SELECT: dict[str, tuple[str, ...]]
-
-    def body(self, query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
-        """Write a page's question."""
-
-    def read(self, content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:
-        """Read its answer."""
-
-    def question(self, run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:
-        """Write the question for one run."""
-
-    def read_one(self, content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
-        """Read its answer."""
-
-
-V1_GONE = (0, 18)  # the release of self-hosted servers that has no v1 any more
 _FAILING = (ServerError, RateLimitError)
-
 _INFO = msgspec.json.Decoder(Info)
-
-DIALECTS: dict[str, Dialect] = {v1.NAME: v1, v2.NAME: v2}
 
 
 class VersionNegotiator:
@@ -60,79 +42,115 @@ class VersionNegotiator:
     Decides once, by the connection's ``api_version`` or by what the server says of itself.
 
     With ``auto`` the choice may be wrong, because proxies and old servers say little. Then the first query decides: if
-    its address is gone, the other version is asked. v1 leaves LangSmith's cloud on 31 January 2027, and is slowed,
-    limited and failed before; so an answer of 5xx or 429 that outlasts all retries counts as gone, too, for v1. After
-    the first page nothing changes any more: parents have other sums in the other version.
+    its address is gone, the other version is asked. A version that is being removed is slowed, limited and failed
+    before; so for it an answer of 5xx or 429 that outlasts all retries means gone as well. After the first page the
+    version stays: parents have other sums in the other one.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.backoff = Backoff(settings.max_retries)
         self.info: Info | None = None
+        self.can_count = True  # until the address that counts runs proves to be gone
         self._dialect = DIALECTS.get(settings.api_version)
-        self._settled = self._dialect is not None
-        self.has_stats = True  # until the address that counts runs proves to be gone
+        self._is_confirmed = self._dialect is not None
+
+    @property
+    def dialects(self) -> Iterable[Dialect]:
+        """All versions, the one that sends most first."""
+        return DIALECTS.values()
 
     def choose(self) -> Flow[Dialect]:
-        """Find the version to speak."""
+        """Return the version to use."""
         if self._dialect is None:
-            if not self.settings.is_saas:  # whose answer is known
-                yield from self.ask_info()
-            self._dialect = DIALECTS["v2" if self._speaks_v2() else "v1"]
-            log.info("LangSmith at %s: using API %s", self.settings.api_url, self._dialect.NAME)
+            if not self.settings.is_saas:  # the cloud's answer is known
+                yield from self._read_info()
+            preferred = "v2" if self._has_v2() else "v1"
+            self._dialect = DIALECTS.get(preferred) or next(iter(self.dialects))
+            log.info("LangSmith at %s: using API %s", self.settings.api_url, self._dialect.name)
         return self._dialect
 
-    def ask_info(self) -> Flow[Info]:
-        """Ask the server what it is; one that does not say is taken for an unknown one."""
+    def ask(
+        self, attempt: Callable[[Dialect], Flow[T]], dialect: Dialect | None = None, *, may_fall_back: bool = True
+    ) -> Flow[T]:
+        """Make an attempt in a version, by default the chosen one; and in the other one if this one may be gone."""
+        dialect = dialect or (yield from self.choose())
+        try:
+            return (yield from attempt(dialect))
+        except RunNotFoundError:
+            raise  # the address may be gone instead, but then the addresses of queries are, too
+        except LangSmithError as error:
+            other = self._other(dialect, error) if may_fall_back else None
+            if other is None:
+                self._add_advice(error)
+                raise
+            log.warning("Asking API %s instead: %s", other.name, error.cause)
+            try:
+                result = yield from attempt(other)
+            except ADDRESS_GONE:
+                if error.retriable:  # an outage: there is no other version
+                    raise error from None
+                raise
+            self.confirm(other)
+            return result
+
+    def confirm(self, dialect: Dialect | None = None) -> None:
+        """Note that a version works, by default the chosen one; from here on an error is an error."""
+        self._dialect = dialect or self._dialect
+        self._is_confirmed = True
+
+    def count_request(self, query: RunQuery) -> Request | None:
+        """Return the request for the number of runs, in whichever version has one."""
+        requests = (dialect.count_request(query) for dialect in self.dialects)
+        return next(filter(None, requests), None) if self.can_count else None
+
+    @property
+    def removal_advice(self) -> str:
+        """What to do if LangSmith removes an address."""
+        if self.settings.api_version in DIALECTS and DIALECTS[self.settings.api_version].is_being_removed:
+            return f"Set api_version to auto or v2 in {self.settings.connection_name}"
+        return "There is nothing to do: this package changes to what takes its place"
+
+    def _other(self, dialect: Dialect, error: LangSmithError) -> Dialect | None:
+        """Return the version to ask instead, if this error may mean that this one is gone."""
+        is_failing = dialect.is_being_removed and isinstance(error, _FAILING)
+        if self._is_confirmed or not (is_failing or isinstance(error, ADDRESS_GONE)):
+            return None
+        return next((other for other in self.dialects if other is not dialect), None)
+
+    def _add_advice(self, error: LangSmithError) -> None:
+        """Let an error say what to do, if the connection insists on v1 and the error may come from v1's removal."""
+        if self.settings.api_version != "v1" or not isinstance(error, ApiError):
+            return
+        if isinstance(error, ADDRESS_GONE) or (error.is_deprecated and isinstance(error, _FAILING)):
+            connection = self.settings.connection_name
+            error.specific_advice = f"LangSmith removes API v1: set api_version to auto or v2 in {connection}."
+
+    def _read_info(self) -> Flow[None]:
         if self.info is None:
             request = Request("GET", "/api/v1/info", about="which version is this server?", needs_key=False)
             try:
                 self.info = yield from read_json(request, _INFO, self.backoff)
             except (ApiError, PayloadError) as error:
                 if error.retriable:
-                    raise  # the next run would find another version, and that has other sums in parents
+                    raise  # the next run would choose another version, which has other sums in parents
                 log.warning("The server does not say which version it is: %s", error.cause)
                 self.info = Info()
-        return self.info
 
-    def confirm(self, dialect: Dialect | None = None) -> None:
-        """Note that a version works, by default the chosen one; from here on an error is an error."""
-        self._dialect = dialect or self._dialect
-        self._settled = True
-
-    def fallback(self, error: LangSmithError) -> Dialect | None:
-        """Return the version to ask instead, if this error may mean that the chosen one is gone."""
-        if self._settled or self._dialect is None:
-            return None
-        if not isinstance(error, ADDRESS_GONE) and not (self._dialect is v1 and isinstance(error, _FAILING)):
-            return None
-        other = DIALECTS["v1" if self._dialect is v2 else "v2"]
-        log.warning("Asking API %s instead: %s", other.NAME, error.cause)
-        return other
-
-    def add_advice(self, error: LangSmithError) -> None:
-        """Let an error say what to do, if the connection insists on v1 and the error may come from v1's removal."""
-        if self.settings.api_version != "v1" or not isinstance(error, ApiError):
-            return
-        if isinstance(error, ADDRESS_GONE) or (error.is_deprecated and isinstance(error, _FAILING)):
-            error.specific_advice = (
-                f"LangSmith removes API v1: set api_version to auto or v2 in {self.settings.connection_name}."
-            )
-
-    def _speaks_v2(self) -> bool:
-        # Self-hosted servers have v2 from 0.16 on, whatever they store in; where ClickHouse still answers and
-        # SmithDB does not, older traces may be in ClickHouse alone.
+    def _has_v2(self) -> bool:
+        # Self-hosted servers have v2 from 0.16 on, whatever they store runs in. If ClickHouse still answers and SmithDB
+        # does not, older traces may be in ClickHouse alone.
         info = self.info or Info()
         flags = info.instance_flags or {}
-        smithdb = bool(flags.get("sdb_query_enabled", False))
-        clickhouse = bool(flags.get("ch_query_enabled", True))
+        is_on_smithdb = bool(flags.get("sdb_query_enabled", False)) or not flags.get("ch_query_enabled", True)
         release = _release(info.version or "")
-        return self.settings.is_saas or release >= V1_GONE or (release >= (0, 16) and (smithdb or not clickhouse))
+        has_only_v2 = self.settings.is_saas or release >= FIRST_RELEASE_WITHOUT_V1
+        return has_only_v2 or (release >= FIRST_RELEASE_OF_V2 and is_on_smithdb)
 
 
 def _release(version: str) -> tuple[int, ...]:
     """
-    Read a server's version for comparison; one that is no number is older than all.
+    Parse a server's version for comparison; one that is no number is older than all.
 
     >>> _release("0.16.3") >= (0, 16)
     True

@@ -1,4 +1,4 @@
-"""What a walk has read: which runs of a page are new, and whether pages still bring any."""
+"""Which runs a pagination has read: which of a page are new, and whether pages still bring any."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ MAX_PAGES_WITHOUT_NEW_RUNS = 100  # in a row; some servers send empty pages with
 
 class SeenRuns:
     """
-    The runs that a walk has read, newest first.
+    The runs that a pagination has read, newest first.
 
-    Below the lowest start so far every run is new, and at that start the ids tell. Above it, the server repeats itself
-    or does not sort: then the ids of all pages are looked up::
+    Below the lowest start so far every run is new, and at that start the ids show which. Above it, the server repeats
+    itself or does not sort: then the ids of all pages are looked up::
 
         page 1   9 8 7          all new
         page 2   7 6 5          new: 6 5, and 7 if it is another run of that moment
-        page 3   9 8 5          new: none, a barren page; from a server that does not sort, the runs not read yet
+        page 3   9 8 5          new: none; from a server that does not sort, the runs not read yet
 
-    A run that comes at a lower start than before is new: LangSmith has moved it, and its first place may be one that is
-    read again after a failure, where the run is no longer.
+    A run that comes again at a lower start is new: LangSmith has moved it, and its first place may be read again after
+    a failure, when the run is no longer there.
     """
 
     def __init__(self) -> None:
-        self.lowest: datetime | None = None  # start of all runs so far
-        self.ids_at_lowest: set[str] = set()  # ids of the runs that started then, however many pages they fill
+        self.lowest_start: datetime | None = None
+        self.ids_at_lowest_start: set[str] = set()  # however many pages these runs fill
         self.is_sorted = True  # newest first; only then it is known what is left
         self.pages_without_new_runs = 0  # in a row
         self._ids = IdLog()
@@ -35,27 +35,27 @@ class SeenRuns:
     def add_new(self, runs: list[Run]) -> list[Run]:
         """Add the runs of a page, and return those that are new."""
         starts, ids = [run.start_time for run in runs], [run.id for run in runs]
-        lowest = self.lowest
+        lowest = self.lowest_start
         in_order = starts == sorted(starts, reverse=True)
         is_below = lowest is None or not starts or starts[0] < lowest
-        new = runs if in_order and is_below and len(set(ids)) == len(ids) else self._unread(runs)
+        new = runs if in_order and is_below and len(set(ids)) == len(ids) else self._unseen(runs)
         self.is_sorted &= in_order and (lowest is None or not new or new[0].start_time <= lowest)
         self.pages_without_new_runs = 0 if new else self.pages_without_new_runs + 1
         if new:
-            end = starts[-1] if in_order else min(starts)
-            if lowest is None or end < lowest:
-                self.lowest, self.ids_at_lowest = end, set()
-            if end == self.lowest:
-                self.ids_at_lowest.update(id_ for id_, start in zip(ids, starts, strict=True) if start == end)
+            last = starts[-1] if in_order else min(starts)
+            if lowest is None or last < lowest:
+                self.lowest_start, self.ids_at_lowest_start = last, set()
+            if last == self.lowest_start:
+                self.ids_at_lowest_start.update(id_ for id_, start in zip(ids, starts, strict=True) if start == last)
             self._ids.add(ids)
         return new
 
-    def _unread(self, runs: list[Run]) -> list[Run]:
-        lowest = self.lowest
-        read = self._ids.known([run.id for run in runs if lowest is not None and run.start_time > lowest])
-        found: dict[tuple[str, datetime], Run] = {}
+    def _unseen(self, runs: list[Run]) -> list[Run]:
+        lowest = self.lowest_start
+        above = self._ids.known([run.id for run in runs if lowest is not None and run.start_time > lowest])
+        unseen: dict[tuple[str, datetime], Run] = {}
         for run in runs:
-            known = read if lowest is not None and run.start_time > lowest else self.ids_at_lowest
+            known = above if lowest is not None and run.start_time > lowest else self.ids_at_lowest_start
             if run.id not in known or (lowest is not None and run.start_time < lowest):
-                found.setdefault((run.id, run.start_time), run)
-        return list(found.values())
+                unseen.setdefault((run.id, run.start_time), run)
+        return list(unseen.values())

@@ -1,133 +1,143 @@
 """
-Version 2 of the run query: ``POST /api/v2/runs/query`` (SmithDB).
+Version 2 of the API for runs, such as ``POST /api/v2/runs/query`` (SmithDB).
 
-Without ``selects`` it answers ids only, and without bounds the last day only; both always go out. It knows one order,
+Without ``selects`` it answers ids only, and without bounds the last day only; both are always sent. It knows one order,
 newest first.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
 from airflow_langsmith.api import blob_links
 from airflow_langsmith.api.attachments import LinkedAttachment
 from airflow_langsmith.api.decoding import decode
-from airflow_langsmith.api.flow import MAX_RUN_BYTES, Request
+from airflow_langsmith.api.dialect import Dialect
+from airflow_langsmith.api.flow import MAX_RUN_BYTES, Backoff, Flow, Request, read_json
 from airflow_langsmith.api.payloads import Blob
 from airflow_langsmith.api.query import FIELDS, MARGIN, RunQuery
 from airflow_langsmith.api.records import Page, Project, Run
 from airflow_langsmith.api.wire_run import Payload, WireRun, normalize_runs, read_metadata
-from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.errors import ADDRESS_GONE, ConfigurationError, InvalidQueryError, RunNotFoundError
 from airflow_langsmith.filters import format_time
 
-NAME = "v2"
-PATH = "/api/v2/runs/query"
-LARGEST_PAGE = 1000
-CANNOT_FILTER: frozenset[str] = frozenset()
-
-# Where the runs of a public link are. The SDK asks the first address, the specification of mid-2026 has the second.
+# The runs of a public link. The SDK uses the first address, the specification of mid-2026 has the second.
 SHARED_PATHS = ("/runs/query", "/runs/v2/query")
 NOT_SHARED = frozenset(("INPUTS", "OUTPUTS", "EVENTS", "ATTACHMENTS", "MANIFEST"))  # a public link has none of these
 MISSING_OF_SHARED = ("inputs", "outputs", "events", "serialized")
 
-# Field of a Run -> what to select.
-SELECT: dict[str, tuple[str, ...]] = {
-    **{name: (name.upper(),) for name in Run.__struct_fields__},
-    "project": ("PROJECT_ID",),
-    "parent_run_id": ("PARENT_RUN_IDS",),
-    "thread_id": ("THREAD_ID", "METADATA"),
-    "model": ("METADATA",),
-    "in_dataset": ("IS_IN_DATASET",),
-    "serialized": ("MANIFEST",),
-    "missing_payloads": (),
-}
 
+class V2(Dialect):
+    """Version 2."""
 
-def body(query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
-    """Write a page's whole question; the cursor goes beside the rest, not in place of it."""
-    which = query.run_filter
-    asked: dict[str, Any] = {
-        "project_ids": [query.project.id],
-        "min_start_time": format_time(query.start - MARGIN),
-        "max_start_time": format_time(query.end + MARGIN),
-        "filter": query.window_filter,
-        "trace_filter": which.trace_filter,
-        "tree_filter": which.tree_filter,
-        "run_type": which.run_type and which.run_type.upper(),
-        "is_root": which.is_root,
-        "has_error": which.error,
-        "ids": list(which.run_ids) if which.run_ids is not None else None,
-        "trace_id": which.trace_id,
-        "reference_examples": [which.reference_example_id] if which.reference_example_id else None,
-        "selects": _selects(query.wire_fields),
-        "page_size": page_size,
-        "cursor": cursor,
+    name = "v2"
+    path = "/api/v2/runs/query"
+    max_page_size = 1000
+    unfilterable = frozenset()
+    is_being_removed = False
+    select: ClassVar[dict[str, tuple[str, ...]]] = {
+        **{name: (name.upper(),) for name in FIELDS},
+        "project": ("PROJECT_ID",),
+        "parent_run_id": ("PARENT_RUN_IDS",),
+        "thread_id": ("THREAD_ID", "METADATA"),
+        "model": ("METADATA",),
+        "in_dataset": ("IS_IN_DATASET",),
+        "serialized": ("MANIFEST",),
+        "missing_payloads": (),
     }
-    return {name: value for name, value in asked.items() if value is not None}
 
+    def tier(self, query: RunQuery) -> str:  # noqa: ARG002
+        """Return the budget of a query, which is the same for all."""
+        return "v2 query"
 
-def read(content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:
-    """Read a page."""
-    answer = decode(_PAGE, content, about, levels=3)
-    runs, blobs, attached = _runs(answer.items, project, fields)
-    return Page(runs, answer.next_cursor or None, len(content), blobs, attached)
+    def body(self, query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
+        """Write the request for a page: always the whole query, with the cursor beside it."""
+        run_filter = query.run_filter
+        body: dict[str, Any] = {
+            "project_ids": [query.project.id],
+            "min_start_time": format_time(query.start - MARGIN),
+            "max_start_time": format_time(query.end + MARGIN),
+            "filter": query.window_filter,
+            "trace_filter": run_filter.trace_filter,
+            "tree_filter": run_filter.tree_filter,
+            "run_type": run_filter.run_type and run_filter.run_type.upper(),
+            "is_root": run_filter.is_root,
+            "has_error": run_filter.error,
+            "ids": list(run_filter.run_ids) if run_filter.run_ids is not None else None,
+            "trace_id": run_filter.trace_id,
+            "reference_examples": [run_filter.reference_example_id] if run_filter.reference_example_id else None,
+            "selects": self.selects(query.wire_fields),
+            "page_size": page_size,
+            "cursor": cursor,
+        }
+        return {name: value for name, value in body.items() if value is not None}
 
+    def read_page(self, content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:
+        """Read a page."""
+        answer = decode(_PAGE, content, about, levels=3)
+        runs, blobs, attachments = _runs(answer.items, project, fields)
+        return Page(runs, answer.next_cursor or None, len(content), blobs, attachments)
 
-def question(run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:
-    """Ask for one run, which v2 finds by its project."""
-    if project is None:
-        raise ConfigurationError(
-            f"API v2 finds a run by its project, and none is given for run {run_id}. Give "
-            "project=, or the run's link in LangSmith, which names it."
+    def run_request(self, run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:
+        """Write the request for one run, which v2 finds by its project."""
+        if project is None:
+            raise ConfigurationError(
+                f"API v2 finds a run by its project, and none is given for run {run_id}. Give "
+                "project=, or the run's link in LangSmith, which names it."
+            )
+        params = {"project_id": project.id, "selects": self.selects(fields)}
+        path, about = f"/api/v2/runs/{run_id}", f"run {run_id}"
+        return Request("GET", path, tier="v2 single", params=params, about=about, max_bytes=MAX_RUN_BYTES)
+
+    def read_run(self, content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
+        """Read one run."""
+        run = decode(_ONE, content, about)
+        runs, blobs, attachments = _runs([run], project or Project(id="", name=""), fields)
+        return Page(runs, None, len(content), blobs, attachments)
+
+    def read_shared(self, share_token: str, run_id: str | None, backoff: Backoff) -> Flow[Page]:
+        """
+        Read the run of a public link, without its payloads, from all runs of its trace.
+
+        If no run says that it is the shared one, that is the root.
+        """
+        first, second = SHARED_PATHS
+        try:
+            return (yield from self._read_shared_at(first, share_token, run_id, backoff))
+        except RunNotFoundError:
+            raise
+        except (*ADDRESS_GONE, InvalidQueryError):
+            return (yield from self._read_shared_at(second, share_token, run_id, backoff))
+
+    def count_request(self, query: RunQuery) -> None:
+        """Return None: v2 cannot count."""
+
+    def _read_shared_at(self, path: str, share_token: str, run_id: str | None, backoff: Backoff) -> Flow[Page]:
+        request = Request(
+            "POST",
+            f"/api/v2/public/{share_token}{path}",
+            json={"selects": [*(name for name in self.selects(FIELDS) if name not in NOT_SHARED), "SHARE_URL"]},
+            about="a run by its public link",
+            needs_key=False,
+            display_path=f"/api/v2/public/...{path}",
+            secret=share_token,
+            max_bytes=MAX_RUN_BYTES,
         )
-    params = {"project_id": project.id, "selects": _selects(fields)}
-    path, about = f"/api/v2/runs/{run_id}", f"run {run_id}"
-    return Request("GET", path, tier="v2 single", params=params, about=about, max_bytes=MAX_RUN_BYTES)
-
-
-def read_one(content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
-    """Read one run."""
-    run = decode(_ONE, content, about)
-    runs, blobs, attached = _runs([run], project or Project(id="", name=""), fields)
-    return Page(runs, None, len(content), blobs, attached)
-
-
-def shared_question(share_token: str, path: str) -> Request:
-    """Ask for all runs of a public link's trace; it needs no key."""
-    return Request(
-        "POST",
-        f"/api/v2/public/{share_token}{path}",
-        json={"selects": [*(select for select in _selects(FIELDS) if select not in NOT_SHARED), "SHARE_URL"]},
-        about="a run by its public link",
-        needs_key=False,
-        display_path=f"/api/v2/public/...{path}",
-        secret=share_token,
-        max_bytes=MAX_RUN_BYTES,
-    )
-
-
-def read_shared(content: bytes, share_token: str, run_id: str | None, about: str) -> Run | None:
-    """
-    Read the run of a public link, or another one, of all runs of its trace; None if it is not among them.
-
-    If no run says that it is the shared one, that is the root. Payloads are missing, and its project has no name.
-    """
-    runs = decode(_SHARED, content, about).items
-    shared = [run for run in runs if run.share_url and share_token in run.share_url]
-    roots = [run for run in runs if not run.parent_run_ids]
-    wanted = [run for run in runs if run.id == run_id] if run_id else shared or roots
-    for run in wanted[:1]:
+        runs = (yield from read_json(request, _SHARED, backoff)).items
+        if run_id:
+            matching = [run for run in runs if run.id == run_id]
+        else:
+            matching = [run for run in runs if run.share_url and share_token in run.share_url]
+            matching = matching or [run for run in runs if not run.parent_run_ids]
+        if not matching:
+            raise RunNotFoundError(404, request.method, request.display_path, "", request.about)
+        run = matching[0]
         run.share_url = None  # a secret
         run.missing_payloads = list(MISSING_OF_SHARED)
-        return _runs([run], Project(id=run.project_id, name=""), FIELDS)[0][0]
-    return None
-
-
-def _selects(fields: tuple[str, ...]) -> list[str]:
-    return sorted({select for name in fields for select in SELECT[name]})
+        return Page(_runs([run], Project(id=run.project_id, name=""), FIELDS)[0], None, size=0)
 
 
 class _Run(WireRun, kw_only=True, gc=False):
@@ -154,27 +164,28 @@ class _SharedPage(msgspec.Struct):
 _PAGE = msgspec.json.Decoder(_Page)
 _ONE = msgspec.json.Decoder(_Run)
 _SHARED = msgspec.json.Decoder(_SharedPage)
-_Runs = tuple[list[Run], list[Blob], list[LinkedAttachment]]
 
 
-def _runs(runs: Sequence[_Run], project: Project, fields: tuple[str, ...]) -> _Runs:
-    """Make runs of what was decoded, and list what of them lies in blob storage: files, and more one day."""
-    wanted = {*fields, "metadata"}
+def _runs(
+    runs: Sequence[_Run], project: Project, fields: tuple[str, ...]
+) -> tuple[list[Run], list[Blob], list[LinkedAttachment]]:
+    """Normalize decoded runs, and list their blobs: files, and perhaps payloads one day."""
+    names = {*fields, "metadata"}
     blobs: list[Blob] = []
-    attached: list[LinkedAttachment] = []
+    attachments: list[LinkedAttachment] = []
     for run in runs:
         run.run_type = run.run_type and run.run_type.lower()
         run.status = run.status and run.status.lower()
         if run.parent_run_ids:
             run.parent_run_id = run.parent_run_ids[-1]
-        if run.attachments is not None or blob_links.are_in(run):
-            of_run, files = blob_links.read(run, wanted, _derive, run.attachments)
+        if run.attachments is not None or blob_links.has_links(run):
+            of_run, files = blob_links.read_links(run, names, _derive, run.attachments)
             blobs += of_run
-            attached += files
-    return normalize_runs(runs, project, wanted), blobs, attached
+            attachments += files
+    return normalize_runs(runs, project, names), blobs, attachments
 
 
 def _derive(run: Run, name: str) -> None:
-    """Fill what is made of a payload that came late."""
+    """Fill what is made of a payload that came from blob storage."""
     if name == "metadata":
         read_metadata([run])

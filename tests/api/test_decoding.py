@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from airflow_langsmith.api import v1, v2
 from airflow_langsmith.api.decoding import parse_time
 from airflow_langsmith.api.query import FIELDS
 from airflow_langsmith.api.records import Page, Project, Run
+from airflow_langsmith.api.v1 import V1
+from airflow_langsmith.api.v2 import V2
 from airflow_langsmith.errors import PayloadError, TransportError
 from tests.wording import says
 
@@ -21,14 +22,16 @@ SHOP = Project(id="p1", name="shop")
 def page_v1(*runs: dict[str, Any] | str, cursor: str | None = None) -> Page:
     """Read a page of v1; a run may be given as the JSON text it is sent as."""
     sent = ",".join(run if isinstance(run, str) else json.dumps(run) for run in runs)
-    return v1.read(f'{{"runs":[{sent}],"cursors":{{"next":{json.dumps(cursor)}}}}}'.encode(), SHOP, FIELDS, "here")
+    return V1().read_page(
+        f'{{"runs":[{sent}],"cursors":{{"next":{json.dumps(cursor)}}}}}'.encode(), SHOP, FIELDS, "here"
+    )
 
 
 def page_v2(*runs: dict[str, Any] | str, **rest: Any) -> Page:
     """Read a page of v2."""
     sent = ",".join(run if isinstance(run, str) else json.dumps(run) for run in runs)
     more = "".join(f",{json.dumps(name)}:{json.dumps(value)}" for name, value in rest.items())
-    return v2.read(f'{{"items":[{sent}]{more}}}'.encode(), SHOP, FIELDS, "here")
+    return V2().read_page(f'{{"items":[{sent}]{more}}}'.encode(), SHOP, FIELDS, "here")
 
 
 V1_RUN: dict[str, Any] = {
@@ -187,14 +190,18 @@ def test_the_cursor() -> None:
     assert page_v1(cursor="c").cursor == page_v2(next_cursor="c").cursor == "c"
     assert page_v1(cursor=None).cursor is page_v2().cursor is page_v2(next_cursor=None).cursor is None
     assert page_v2(next_cursor="").cursor is page_v1(cursor="").cursor is None
-    assert v1.read(b'{"runs": [], "cursors": null}', SHOP, FIELDS, "here").cursor is None
+    assert V1().read_page(b'{"runs": [], "cursors": null}', SHOP, FIELDS, "here").cursor is None
 
 
 def test_bytes_that_are_no_utf_8() -> None:
     """A page with bytes that are no UTF-8 is read, with the mark for what cannot be."""
-    (run,) = v2.read(
-        b'{"items":[{"id":"r","start_time":"2026-03-01T00:00:00Z","inputs":{"a":"\xff"}}]}', SHOP, FIELDS, ""
-    ).runs
+    (run,) = (
+        V2()
+        .read_page(
+            b'{"items":[{"id":"r","start_time":"2026-03-01T00:00:00Z","inputs":{"a":"\xff"}}]}', SHOP, FIELDS, ""
+        )
+        .runs
+    )
     assert run.inputs is not None
     assert json.loads(bytes(run.inputs)) == {"a": "\ufffd"}
 
@@ -213,7 +220,7 @@ def test_mending_leaves_the_other_runs_alone(read: Any) -> None:
 def test_what_is_no_json_may_come_whole_next_time(body: bytes) -> None:
     """An answer cut short is worth a retry."""
     with pytest.raises(TransportError, match=says(r"cut short.*\[here\]")):
-        v1.read(body, SHOP, FIELDS, "here")
+        V1().read_page(body, SHOP, FIELDS, "here")
 
 
 @pytest.mark.parametrize(
@@ -222,7 +229,7 @@ def test_what_is_no_json_may_come_whole_next_time(body: bytes) -> None:
 def test_another_shape_is_final(body: bytes) -> None:
     """JSON of another shape than documented is an error that no retry cures."""
     with pytest.raises(PayloadError, match="tell us which version"):
-        v1.read(body, SHOP, FIELDS, "here")
+        V1().read_page(body, SHOP, FIELDS, "here")
 
 
 @pytest.mark.parametrize(

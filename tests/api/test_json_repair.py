@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from msgspec import Raw
 
-from airflow_langsmith.api import v1, v2
 from airflow_langsmith.api.feedback import FeedbackPagination
 from airflow_langsmith.api.flow import Backoff, Response
 from airflow_langsmith.api.json_repair import MAX_DEPTH, limit_depth
@@ -18,6 +17,8 @@ from airflow_langsmith.api.payloads import json_blob, text_blob
 from airflow_langsmith.api.projects import find_project
 from airflow_langsmith.api.query import FIELDS
 from airflow_langsmith.api.records import Feedback, Project, Run
+from airflow_langsmith.api.v1 import V1
+from airflow_langsmith.api.v2 import V2
 from airflow_langsmith.errors import PayloadError, TransportError
 from tests.defects import DOCUMENTS
 from tests.wording import says
@@ -36,17 +37,17 @@ def blob(body: bytes) -> bytes | None:
 
 def page_v1(body: bytes) -> bytes | None:
     """Read a payload on a page of v1."""
-    return inputs_of(v1.read(b'{"runs":[{%b,"inputs":%b}]}' % (RUN, body), SHOP, FIELDS, "here").runs)
+    return inputs_of(V1().read_page(b'{"runs":[{%b,"inputs":%b}]}' % (RUN, body), SHOP, FIELDS, "here").runs)
 
 
 def page_v2(body: bytes) -> bytes | None:
     """Read a payload on a page of v2."""
-    return inputs_of(v2.read(b'{"items":[{%b,"inputs":%b}]}' % (RUN, body), SHOP, FIELDS, "here").runs)
+    return inputs_of(V2().read_page(b'{"items":[{%b,"inputs":%b}]}' % (RUN, body), SHOP, FIELDS, "here").runs)
 
 
 def single(body: bytes) -> bytes | None:
     """Read a payload of a run that was asked for by its id."""
-    return inputs_of(v1.read_one(b'{%b,"inputs":%b}' % (RUN, body), SHOP, FIELDS, "here").runs)
+    return inputs_of(V1().read_run(b'{%b,"inputs":%b}' % (RUN, body), SHOP, FIELDS, "here").runs)
 
 
 def inputs_of(runs: list[Run]) -> bytes | None:
@@ -184,7 +185,7 @@ def test_feedback_and_projects_come_in_the_same_way() -> None:
 def test_a_cost_that_is_no_number_is_none() -> None:
     """A cost of NaN is none, be it written as a number or as text."""
     body = b'{"runs":[{%b,"total_cost":NaN,"prompt_cost":"NaN","completion_cost":"0.5"}]}' % RUN
-    (run,) = v1.read(body, SHOP, FIELDS, "here").runs
+    (run,) = V1().read_page(body, SHOP, FIELDS, "here").runs
     assert (run.total_cost, run.prompt_cost, run.completion_cost) == (None, None, 0.5)
 
 

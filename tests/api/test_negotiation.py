@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from airflow_langsmith.api import client
+from airflow_langsmith.api import client, negotiation
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.statuses import error_for
 from airflow_langsmith.errors import ApiError, RunNotFoundError, ServerError, UnsupportedError
@@ -162,6 +162,20 @@ def test_a_single_run_is_read_in_the_other_version(
     unknown = str(uuid4())
     with pytest.raises(RunNotFoundError):
         asking.run(unknown, asking.project("shop"))
+
+
+def test_without_v1_everything_is_read_in_v2(monkeypatch: pytest.MonkeyPatch, client_of: ClientOf) -> None:
+    """If V1 is not registered, runs are read, counted and found in v2, by ``auto`` as well."""
+    monkeypatch.setattr(negotiation, "DIALECTS", {"v2": negotiation.DIALECTS["v2"]})
+    with LangSmithStandIn() as langsmith:
+        run = langsmith.add_run(project="shop", start_time=START, inputs={"n": 1})
+        for second in range(1200):
+            langsmith.add_run(project="shop", start_time=START + timedelta(seconds=second))
+        asking = client_of(langsmith)
+        query = run_query(project=asking.project("shop"), start=START, end=START + timedelta(days=1))
+        assert (read(asking), asking.count(query), asking.api_version()) == (1201, 1201, "v2")
+        assert asking.run(run, query.project).inputs is not None
+        assert not langsmith.requests_to("/v1/runs/query")
 
 
 def test_gone_is_not_supported() -> None:

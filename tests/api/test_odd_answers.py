@@ -12,15 +12,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_langsmith.api import v1, v2
 from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.dialect import Dialect
 from airflow_langsmith.api.feedback import FeedbackPagination, feedback_stats_by_run
 from airflow_langsmith.api.flow import Flow, Reply, Request, Response
-from airflow_langsmith.api.negotiation import Dialect, VersionNegotiator
+from airflow_langsmith.api.negotiation import DIALECTS, VersionNegotiator
 from airflow_langsmith.api.projects import find_project, list_projects, read_retention
 from airflow_langsmith.api.query import FIELDS
 from airflow_langsmith.api.records import Project
 from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.api.v1 import V1
 from airflow_langsmith.errors import LangSmithError, PayloadError
 from airflow_langsmith.messages import MAX_LINE
 from airflow_langsmith.testing import LangSmithStandIn
@@ -44,19 +45,21 @@ ODD = st.recursive(
 ClientOf = Callable[..., LangSmithClient]
 
 
-def page(dialect: Any, *runs: dict[str, Any]) -> bytes:
+def page(dialect: Dialect, *runs: dict[str, Any]) -> bytes:
     """Write a page of a version."""
-    return json.dumps({"runs" if dialect is v1 else "items": runs}).encode()
+    return json.dumps({"runs" if dialect.name == "v1" else "items": runs}).encode()
 
 
-@pytest.mark.parametrize("dialect", [v1, v2])
-@given(name=st.sampled_from([*v1.SELECT, "session_id", "s3_urls", "parent_run_ids"]), value=ODD)
+@pytest.mark.parametrize("dialect", DIALECTS.values())
+@given(name=st.sampled_from([*V1.select, "session_id", "s3_urls", "parent_run_ids"]), value=ODD)
 def test_an_odd_value_is_read_or_named(dialect: Dialect, name: str, value: Any) -> None:
     """Whatever one field of one run holds, the page is read, or the error names the run and the field alone."""
     query = run_query(project=SHOP, start=START, end=START + DAY)
     said = ""
     try:
-        runs = query.select_rows(dialect.read(page(dialect, OTHER, {**RUN, name: value}), SHOP, FIELDS, "a page").runs)
+        runs = query.select_rows(
+            dialect.read_page(page(dialect, OTHER, {**RUN, name: value}), SHOP, FIELDS, "a page").runs
+        )
         assert [run.id for run in runs][:1] == [OTHER["id"]]
     except PayloadError as error:
         said = str(error)
@@ -66,7 +69,7 @@ def test_an_odd_value_is_read_or_named(dialect: Dialect, name: str, value: Any) 
         assert all(len(line) <= MAX_LINE for line in said.splitlines())
 
 
-@pytest.mark.parametrize("dialect", [v1, v2])
+@pytest.mark.parametrize("dialect", DIALECTS.values())
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -78,7 +81,7 @@ def test_an_odd_value_is_read_or_named(dialect: Dialect, name: str, value: Any) 
 def test_a_text_that_is_no_time_or_no_number(dialect: Dialect, name: str, value: str) -> None:
     """A time and a cost that cannot be read are told by the run's id and the field's name; their text is not told."""
     with pytest.raises(PayloadError, match=says(f"the {name} of run {RUN['id']} is no (time|number)")) as caught:
-        dialect.read(page(dialect, OTHER, {**RUN, name: value}), SHOP, FIELDS, "a page")
+        dialect.read_page(page(dialect, OTHER, {**RUN, name: value}), SHOP, FIELDS, "a page")
     assert SECRET not in str(caught.value)
     assert not caught.value.retriable
 
@@ -88,7 +91,7 @@ def test_a_run_without_a_start_fails_its_page(langsmith: LangSmithStandIn, versi
     """An empty start of a run fails the read with our own error: nobody can say which window the run is in."""
     client = client_of(langsmith, version, max_retries=0)
     project = LangSmithStandIn.add_project(langsmith, "shop")
-    body = json.loads(page(v1 if version == "v1" else v2, OTHER, {**RUN, "start_time": ""}))
+    body = json.loads(page(DIALECTS[version], OTHER, {**RUN, "start_time": ""}))
     langsmith.misbehave("status", status=200, body=body)
     with pytest.raises(PayloadError, match=says("the start_time of run")) as caught:
         list(client.runs(run_query(project=client.project(project), start=START, end=START + DAY)))
@@ -150,4 +153,6 @@ def test_every_answer_may_be_odd(flow: str, name: str, value: Any, wrap: Callabl
 def test_feedback_stats_may_be_odd(stats: dict[str, Any]) -> None:
     """Whatever the stats of a run's feedback hold, they are counted or refused by an error of ours."""
     with suppress(LangSmithError):
-        answered(feedback_stats_by_run(QUERY, ["score"], BACKEND), page(v2, {**RUN, "feedback_stats": stats}))
+        answered(
+            feedback_stats_by_run(QUERY, ["score"], BACKEND), page(DIALECTS["v2"], {**RUN, "feedback_stats": stats})
+        )

@@ -15,10 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_langsmith.api.rate_limit import BUDGETS, QueuedRequest, RateLimiter, RateLimitPolicy, rate_limiter_for
-from airflow_langsmith.api.v1 import v1_tier
+from airflow_langsmith.api.records import Project
+from airflow_langsmith.api.v1 import V1
+from tests.queries import run_query
 
 PERIOD = RateLimitPolicy().period_seconds
-NOW = datetime(2026, 11, 22, tzinfo=UTC)
 simulation = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "simulation.py")))
 SERVERS = pytest.mark.parametrize("server", ["fixed", "sliding", "token"])
 TELLS = pytest.mark.parametrize("tells", [True, False], ids=["Retry-After", "silent"])
@@ -221,8 +222,10 @@ def test_a_budget_of_the_connection_s_own() -> None:
 
 
 @pytest.mark.parametrize(
-    ("days", "filters", "budget"), [(1, "", 10), (8, "", 3), (1, 'search("x")', 3), (8, 'search("x")', 1)]
+    ("days", "filter_", "budget"), [(1, None, 10), (8, None, 3), (1, 'search("x")', 3), (8, 'search("x")', 1)]
 )
-def test_v1_tiers_as_documented(days: int, filters: str, budget: int) -> None:
+def test_v1_tiers_as_documented(days: int, filter_: str | None, budget: int) -> None:
     """A v1 query's budget follows how far back its window starts, and whether it searches."""
-    assert BUDGETS[v1_tier(NOW - timedelta(days=days), filters, NOW)] == budget
+    start = datetime.now(UTC) - timedelta(days=days)
+    query = run_query(project=Project(id="p", name="shop"), start=start, end=start + timedelta(hours=1), filter=filter_)
+    assert BUDGETS[V1().tier(query)] == budget

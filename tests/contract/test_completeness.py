@@ -13,6 +13,7 @@ from langsmith import Client
 
 from airflow_langsmith.api import pagination
 from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.pagination import PagePolicy
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.seen_runs import MAX_PAGES_WITHOUT_NEW_RUNS
 from airflow_langsmith.errors import CursorLoopError, LangSmithError
@@ -195,7 +196,7 @@ def test_a_run_larger_than_a_page_may_be(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A run that alone is more than the largest page comes, on whatever kind of last page it is."""
-    monkeypatch.setattr(pagination, "LARGEST_BODY", 100_000)
+    monkeypatch.setattr(pagination, "POLICY", PagePolicy(max_body_bytes=100_000))
     for number in range(20):
         text = random.Random(number).randbytes(200_000).hex() if number == place else ""
         start = FIRST + timedelta(minutes=number // together)

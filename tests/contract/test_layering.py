@@ -100,6 +100,12 @@ def test_nobody_reaches_through_a_wall(name: str, path: Path) -> None:
             assert name in OUTSIDE[top], f"{name} imports {imported}"
 
 
+def test_v1_is_removed_with_one_file_and_its_registration() -> None:
+    """Nothing but the negotiator knows V1, so that v1 can be removed when LangSmith has."""
+    users = {name for name, path in modules() if any("airflow_langsmith.api.v1" in used for used in imports(path))}
+    assert users == {"api.negotiation"}
+
+
 def test_every_room_has_its_rule() -> None:
     """A new room says whom it may import."""
     rooms = {room_of(name) for name, _ in modules()} - {"__init__"}

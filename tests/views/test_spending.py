@@ -13,9 +13,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from airflow_langsmith.api import v1, v2
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.records import Project, Run
+from airflow_langsmith.api.v1 import V1
+from airflow_langsmith.api.v2 import V2
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export
 from airflow_langsmith.export.options import OutputOptions
@@ -207,8 +208,8 @@ def pages(runs: list[dict[str, Any]]) -> dict[str, list[Run]]:
             v2_rows.append({**row, "parent_run_ids": [ids[place] for place in above], **wire(run["logged"], float)})
     fields = ("id", "trace_id", "parent_run_id", "dotted_order", "start_time", *AMOUNTS)
     return {
-        "v1": v1.read(json.dumps({"runs": v1_rows}).encode(), project, fields, "a page").runs,
-        "v2": v2.read(json.dumps({"items": v2_rows}).encode(), project, fields, "a page").runs,
+        "v1": V1().read_page(json.dumps({"runs": v1_rows}).encode(), project, fields, "a page").runs,
+        "v2": V2().read_page(json.dumps({"items": v2_rows}).encode(), project, fields, "a page").runs,
     }
 
 
