@@ -110,7 +110,7 @@ class Export:
                 is_skipped = self._is_skipped()
                 for part in () if is_skipped else parts.finish():
                     publication.upload(part)
-            manifest = self._manifest(publication, transformed, previous)
+            manifest = self._manifest(publication, transformed, None if is_skipped else previous)
             if not is_skipped:
                 publication.commit(manifest, self._progress.observer.before_publication)
         return Exported(
