@@ -124,7 +124,7 @@ class Export:
             seconds=time.monotonic() - began,
             waited_seconds=client.waited_seconds - waited_before,
             empty_columns=transformed.empty_columns,
-            unmet_paths=redaction.unmet(manifest.rows),
+            unmet_paths=redaction.unmatched(manifest.rows),
         )
 
     def _checkpoints(self, directory: Path) -> Checkpoints:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import AbstractContextManager, closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from itertools import islice
 from pathlib import Path
 
 from airflow_langsmith.api.client import LangSmithClient
@@ -50,8 +51,8 @@ class RowReader:
     def rows(self) -> Generator[Rows]:
         """Yield all rows, some at a time."""
         negotiator = self.client.negotiator
-        for flow in self.view.listings(self.query, negotiator):
-            rows = self.client.drive(flow)
+        for listing in self.view.listings(self.query, negotiator):
+            rows = self.client.drive(listing)
             self.progress.add(rows.times or [], 0.0)
             self.progress.notify()
             yield self.redact(rows)
@@ -63,12 +64,9 @@ class RowReader:
             make_and_record = self.checkpoints.recorded(make)
         whole = sum((query.end - query.start for query, _ in parts), timedelta(0))
         for query, checkpoint in parts:
-            share = (query.end - query.start) / whole
-            done = self.progress.share
-            rows_read = checkpoint.rows(self.progress) if checkpoint else None
-            yield from self._once(
-                self._cursors(query, make_and_record, share) if rows_read is None else closing(rows_read)
-            )
+            done, share = self.progress.share, (query.end - query.start) / whole
+            recorded = checkpoint.rows(self.progress) if checkpoint else None
+            yield from self._once(closing(recorded) if recorded else self._cursors(query, make_and_record, share))
             self.progress.share = done + share
             self.progress.notify()
         self.progress.share = 1.0
@@ -111,16 +109,17 @@ class RowReader:
 
         A run whose start changes while the window is read comes at its old place and at its new one.
         """
-        marks = self.view.missing_payloads
-        with batches as entered:
-            for rows in entered:
+        missing_payloads = self.view.missing_payloads
+        with batches as all_rows:
+            for rows in all_rows:
                 with self._keys_lock:
                     places = self._keys.add(rows.keys or ())
-                new = rows if len(places) == rows.count else rows.at(places)
+                new = rows if rows.keys is None or len(places) == rows.count else rows.at(places)
                 if self.view.row_is_run:
                     self.progress.leave_out(rows.count - new.count, sum(rows.pending or ()) - sum(new.pending or ()))
-                if marks in self.view.columns:
-                    self.progress.add_missing(self.view.log_names(new), new.columns[self.view.columns.index(marks)])
+                if missing_payloads in self.view.columns:
+                    names = new.columns[self.view.columns.index(missing_payloads)]
+                    self.progress.add_missing(self.view.log_names(new), names)
                 yield new
 
     def _is_exported(self, key: str) -> bool:
@@ -137,11 +136,6 @@ class RowReader:
         log.warning("%s runs came more than once; the first copy of each is exported", f"{self.progress.repeated:,}")
         log.warning("Start times seem to change at the moment: looking for runs that were missed")
         runs = self.client.runs(replace(self.query, fields=("id",), page_size=None))
-        missed: list[str] = []
-        for run in runs:
-            if not self._is_exported(run.id):
-                missed.append(run.id)
-            if len(missed) == MAX_RUN_IDS:
-                yield from queries_of_runs(self.query, missed)
-                missed.clear()
-        yield from queries_of_runs(self.query, missed)
+        missed = (run.id for run in runs if not self._is_exported(run.id))
+        while run_ids := list(islice(missed, MAX_RUN_IDS)):
+            yield from queries_of_runs(self.query, run_ids)

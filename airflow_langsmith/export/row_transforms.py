@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from airflow_langsmith.export.row_file import RowCodec, RowFile
+from airflow_langsmith.transform.discovery import Discovery
 from airflow_langsmith.transform.empty_columns import EmptyColumn
-from airflow_langsmith.transform.flatten import Discovery, Flattening
+from airflow_langsmith.transform.flatten import Flattening
 from airflow_langsmith.transform.redact import Redaction
 from airflow_langsmith.views import Rows, View
 
@@ -81,7 +82,7 @@ def transform_rows(
             discovery, file = Discovery(view.columns), RowFile(directory / "discovery", RowCodec(view))
             stack.callback(file.remove)
             for batch in batches:
-                discovery.see(batch)
+                discovery.add(batch)
                 file.append(batch)
             paths, batches = discovery.paths(), (file.take().rows for _ in range(file.waiting))
         if paths:

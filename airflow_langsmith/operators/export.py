@@ -37,7 +37,7 @@ from airflow_langsmith.operators.base import LangSmithRunsOperator
 from airflow_langsmith.operators.landing import check_destination, landing_format
 from airflow_langsmith.operators.literals import check_literals
 from airflow_langsmith.operators.report import ProgressReporter, closing_lines, period, warning_lines
-from airflow_langsmith.transform.paths import column_of
+from airflow_langsmith.transform.paths import hidden_columns
 from airflow_langsmith.views import View, options, view_of
 from airflow_langsmith.views.runs import AttachmentMode
 from airflow_langsmith.views.view import LOOKBACK
@@ -282,11 +282,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         return arguments.names(self.flatten, "flatten") or ()
 
     def _hidden(self, columns: tuple[str, ...] | None) -> tuple[str, ...]:
-        """Name the columns that paths look into, and that are not to be written themselves."""
-        if columns is None:
-            return ()
-        looked_into = dict.fromkeys(column_of(path) for path in self._paths() if path != "*")
-        return tuple(name for name in looked_into if name not in columns)
+        """Return the columns that paths look into and that are not to be written themselves."""
+        return () if columns is None else hidden_columns([path for path in self._paths() if path != "*"], columns)
 
     def _shape(self, view: View, redact_key: str | None) -> RowTransforms:
         paths = self._paths()

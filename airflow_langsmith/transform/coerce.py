@@ -30,18 +30,18 @@ def cast(raw: Raw, type_: ColumnType) -> Any:
     >>> cast(Raw(b"3.0"), "integer"), cast(Raw(b'{"a": 1.10}'), "string"), cast(Raw(b"true"), "boolean")
     (3, '{"a": 1.10}', True)
 
-    :raises MisfitError: where it does not fit.
+    :raises MisfitError: if it does not fit.
     """
     if raw == NULL:
         return None
     try:
-        return _CASTS[type_](raw)
+        return _READERS[type_](raw)
     except (*DECODE_ERRORS, ArithmeticError):
         raise MisfitError(type_) from None
 
 
 def fits(raw: Raw, type_: ColumnType) -> bool:
-    """Tell whether a value can be read as a type."""
+    """Whether a value can be read as a type."""
     try:
         cast(raw, type_)
     except MisfitError:
@@ -50,7 +50,7 @@ def fits(raw: Raw, type_: ColumnType) -> bool:
 
 
 def _string(raw: Raw) -> str:
-    """Take a text as it is, anything else as its JSON; bytes that are no UTF-8 become U+FFFD."""
+    """Return a text as it is, anything else as its JSON; bytes that are no UTF-8 become U+FFFD."""
     text = bytes(raw).decode("utf-8", "replace")
     return str(json.loads(text, strict=False)) if text[:1] == '"' else text
 
@@ -72,13 +72,13 @@ def _number(raw: Raw) -> float:
 
 def _timestamp(raw: Raw) -> datetime:
     """Read ISO 8601. A time without a zone is UTC, as LangSmith's own are."""
-    found = parse_time(msgspec.json.decode(raw, type=str))
-    if found is None:
+    time = parse_time(msgspec.json.decode(raw, type=str))
+    if time is None:
         raise MisfitError("timestamp")
-    return found
+    return time
 
 
-_CASTS: dict[ColumnType, Callable[[Raw], Any]] = {
+_READERS: dict[ColumnType, Callable[[Raw], Any]] = {
     "string": _string,
     "integer": _integer,
     "number": _number,

@@ -19,7 +19,7 @@ import re
 from collections.abc import Sequence
 from hashlib import sha256
 
-LONGEST = 63  # bytes; PostgreSQL cuts names after so many
+MAX_BYTES = 63  # PostgreSQL cuts names after so many
 _STEP, _MARK = "__", "___"  # three underscores in a row are nowhere but before a digest
 _PLAIN = re.compile("[a-z0-9]+(?:_[a-z0-9]+)*")
 _DIGITS = 8
@@ -33,16 +33,16 @@ def column_name(column: str, steps: Sequence[str | int]) -> str:
     'inputs__customer__id'
     """
     name = _STEP.join(map(str, (column, *steps)))
-    if len(name) <= LONGEST and all(map(_is_plain, (column, *steps))):
+    if len(name) <= MAX_BYTES and all(map(_is_plain, (column, *steps))):
         return name
     digest = sha256(json.dumps([column, *steps]).encode()).hexdigest()[:_DIGITS]
     readable = _STEP.join(filter(None, map(_readable, (column, *steps))))
-    kept = readable.encode()[: LONGEST - len(_MARK) - _DIGITS].decode("utf-8", "ignore").rstrip("_")
-    return f"{kept}{_MARK}{digest}"
+    start = readable.encode()[: MAX_BYTES - len(_MARK) - _DIGITS].decode("utf-8", "ignore").rstrip("_")
+    return f"{start}{_MARK}{digest}"
 
 
 def _is_plain(step: str | int) -> bool:
-    """Tell whether a step stands in a name as it is; a key of digits would look like an index."""
+    """Whether a step stands in a name as it is; a key of digits would look like an index."""
     return isinstance(step, int) or (bool(_PLAIN.fullmatch(step)) and not step.isdecimal())
 
 

@@ -8,12 +8,12 @@ from msgspec import Raw
 
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.transform.coerce import fits
-from airflow_langsmith.transform.lazy_json import NULL, first, is_whole, opened, score, scored
-from airflow_langsmith.transform.paths import SHORT, spell
+from airflow_langsmith.transform.lazy_json import NULL, feedback_score, first_byte, is_whole, open_layer
+from airflow_langsmith.transform.paths import SHORT_NAMES, is_short_name, spell
 from airflow_langsmith.views.columns import Column, ColumnType, Rows
 
-DEPTH = 3  # keys below a column; deeper objects stay whole
-LIMIT = 500  # columns that discovery may add: more than people read, fewer than warehouses refuse
+MAX_DEPTH = 3  # keys below a column; deeper objects stay whole
+MAX_PATHS = 500  # that discovery may add: more columns than people read, fewer than warehouses refuse
 
 # The types that discovery tells apart, the narrowest first, as paths spell them; what has none of them is text.
 _SPELLED: dict[ColumnType, str] = {"boolean": "bool", "integer": "int64", "number": "float64", "json": "json"}
@@ -24,23 +24,23 @@ _Types = frozenset[ColumnType]
 
 class Discovery:
     """
-    Finds the paths of all keys, for ``flatten="*"``: see all rows, then take the paths.
+    Finds the paths of all keys, for ``flatten="*"``: add all rows, then ask for the paths.
 
     Objects are opened down to ``depth`` keys; lists and deeper objects stay whole. Of feedback there is one path a key,
     its score. The outcome is the same in whatever order rows come.
     """
 
-    def __init__(self, columns: Sequence[Column], depth: int = DEPTH, limit: int = LIMIT) -> None:
+    def __init__(self, columns: Sequence[Column], depth: int = MAX_DEPTH, limit: int = MAX_PATHS) -> None:
         self._columns = columns
-        self._short = {full: short for short, full in SHORT.items() if scored(short, columns)}
+        self._short = {full: short for short, full in SHORT_NAMES.items() if is_short_name(short, columns)}
         self._depth = depth
         self._limit = limit
-        self._types: dict[_Steps, _Types | None] = {}  # that all values have in common; None while there were but nulls
+        self._types: dict[_Steps, _Types | None] = {}  # that all values have in common; None if all were null
         self._opened: set[_Steps] = set()
 
-    def see(self, rows: Rows) -> None:
+    def add(self, rows: Rows) -> None:
         """
-        Take in rows.
+        Add the keys of rows.
 
         :raises ConfigurationError: for more than ``limit`` paths.
         """
@@ -51,18 +51,18 @@ class Discovery:
                         self._open((self._short.get(column.name, column.name),), payload)
 
     def paths(self) -> tuple[str, ...]:
-        """Give the paths, sorted; with a type where all values seen have it in common."""
+        """Return the paths, sorted; with a type if all values have it in common."""
         return tuple(sorted(spell(steps[0], steps[1:]) + self._suffix(steps) for steps in self._types))
 
     def _open(self, steps: _Steps, payload: Raw) -> None:
-        inside = opened(payload)
-        if not isinstance(inside, dict):
+        layer = open_layer(payload)
+        if not isinstance(layer, dict):
             return
-        for key, raw in inside.items():
+        for key, raw in layer.items():
             below = (*steps, key)
             if steps[0] in self._short.values():
-                self._end(below, _types_of(score(raw), whole=False))  # an average that is whole is so by chance
-            elif first(raw) == b"{" and len(below) <= self._depth:
+                self._end(below, _types_of(feedback_score(raw), whole=False))  # a whole average is so by chance
+            elif first_byte(raw) == b"{" and len(below) <= self._depth:
                 self._opened.add(below)
                 self._open(below, raw)
             else:
@@ -86,10 +86,10 @@ class Discovery:
 
 
 def _types_of(raw: Raw, *, whole: bool = True) -> _Types | None:
-    """List the types that a value has as it is written: 1.0 is no integer. Null says nothing."""
+    """Return the types that a value has as it is written: 1.0 is no integer. Null says nothing."""
     if raw == NULL:
         return None
-    match first(raw):
+    match first_byte(raw):
         case b"{" | b"[":
             return frozenset({"json"})
         case b"t" | b"f":

@@ -1,4 +1,4 @@
-"""Flat columns without any value, as a warning tells of them: most likely their path is misspelt."""
+"""Flat columns without any value, as a warning names them: most likely their path is misspelt."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from airflow_langsmith.messages import MAX_LINE
 
-LINE = MAX_LINE - 2  # characters of a hint, which the log indents
+MAX_HINT = MAX_LINE - 2  # characters; the log indents it
 
 
 @dataclass(frozen=True)
@@ -28,27 +28,27 @@ class EmptyColumn:
     @property
     def hint(self) -> str:
         """
-        Say on one line what there is.
+        What there is, on one line.
 
         >>> EmptyColumn("inputs__question", "inputs", ("messages", "turn")).hint
         'keys of inputs seen: messages, turn'
         """
-        place = _line(self.place, LINE // 2)
+        place = _printable(self.place, MAX_HINT // 2)
         if self.keys is None:
             return f"{place} has values, but nulls or of another type"
         if not self.keys:
             return f"no row has an object at {place}"
-        told = f"keys of {place} seen: {_line(self.keys[0], LINE // 4)}"
+        hint = f"keys of {place} seen: {_printable(self.keys[0], MAX_HINT // 4)}"
         for number, key in enumerate(self.keys[1:], 1):
             more = f", and {len(self.keys) - number} more"
-            longer = f"{told}, {_line(key, LINE // 4)}"
-            if len(longer) + len(more) > LINE:
-                return told + more
-            told = longer
-        return told
+            longer = f"{hint}, {_printable(key, MAX_HINT // 4)}"
+            if len(longer) + len(more) > MAX_HINT:
+                return hint + more
+            hint = longer
+        return hint
 
 
-def _line(text: str, length: int) -> str:
-    """Write text on one line, and no more than so many characters of it."""
-    printable = "".join(letter if letter.isprintable() else "?" for letter in text)
-    return printable if len(printable) <= length else f"{printable[: length - 3]}..."
+def _printable(text: str, length: int) -> str:
+    """Return text on one line, and no more than so many characters of it."""
+    line = "".join(letter if letter.isprintable() else "?" for letter in text)
+    return line if len(line) <= length else f"{line[: length - 3]}..."

@@ -12,10 +12,9 @@ from msgspec import Raw
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.transform.coerce import MisfitError, cast
 from airflow_langsmith.transform.column_names import column_name
-from airflow_langsmith.transform.discovery import Discovery
 from airflow_langsmith.transform.empty_columns import EmptyColumn
-from airflow_langsmith.transform.lazy_json import opened, score, scored
-from airflow_langsmith.transform.paths import ANY, Path, Step, matching, parse, place_of, spell
+from airflow_langsmith.transform.lazy_json import feedback_score, open_layer
+from airflow_langsmith.transform.paths import ANY, Path, Step, is_short_name, matching_keys, parse, place_of, spell
 from airflow_langsmith.views.columns import Column, ColumnType, Rows
 
 MISFITS = "flatten_misfits"
@@ -30,108 +29,106 @@ class Flattening:
     type, a value of another one is null in its column, stays in ``flatten_misfits`` under its path, and is counted in
     ``misfits``. ``columns`` are those that come out; ``nulls`` counts the nulls in each of the flat ones.
 
-    :raises ConfigurationError: for a path that cannot be meant.
+    :raises ConfigurationError: for a path that leads to no value of a row.
     """
 
     def __init__(self, columns: Sequence[Column], paths: Iterable[str]) -> None:
-        self._paths = [_meant(parse(text), columns) for text in paths]
-        self._trees: dict[int, _Node] = {}
-        self.misfits = 0
-        self.rows = 0
+        self._paths = [_checked(parse(text), columns) for text in paths]
+        self._trees: dict[int, _Node] = {}  # by the place of the column
+        self.misfits = self.rows = 0
         self.nulls: dict[str, int] = {}
         self.columns = tuple(columns)
         for number, path in enumerate(self._paths):
             place = place_of(path, columns)
-            self._trees.setdefault(place, _Node()).grow(path, number, scored=scored(path.column, columns))
+            self._trees.setdefault(place, _Node()).add(path, number, is_score=is_short_name(path.column, columns))
             name = column_name(path.column, _steps(path))
-            self._add(name, path.type or "string", f"What is at {path.text}.", columns[place])
+            self._add_column(name, path.type or "string", f"What is at {path.text}.", columns[place])
             self.nulls[name] = 0
-        self._typed = any(path.type for path in self._paths)
-        if self._typed:
-            self._add(MISFITS, "json", "Values that did not fit the type of their path, by path.", self.columns[-1])
+        self._is_typed = any(path.type for path in self._paths)
+        if self._is_typed:
+            meaning = "Values that did not fit the type of their path, by path."
+            self._add_column(MISFITS, "json", meaning, self.columns[-1])
 
     def apply(self, rows: Rows) -> Rows:
         """Add the columns to rows."""
-        found: list[list[Raw | None]] = [[None] * rows.count for _ in self._paths]
+        values: list[list[Raw | None]] = [[None] * rows.count for _ in self._paths]
         for place, tree in self._trees.items():
             for row, payload in enumerate(rows.columns[place]):
                 if payload is not None:
                     for number, raw in tree.find(payload):
-                        found[number][row] = raw
+                        values[number][row] = raw
         misfits: list[dict[str, Raw]] = [{} for _ in range(rows.count)]
-        added = [self._cast(path, values, misfits) for path, values in zip(self._paths, found, strict=True)]
+        added = [self._cast(path, raws, misfits) for path, raws in zip(self._paths, values, strict=True)]
         self.rows += rows.count
-        for name, values in zip(self.nulls, added, strict=True):
-            self.nulls[name] += values.count(None)
-        if self._typed:
+        for name, column in zip(self.nulls, added, strict=True):
+            self.nulls[name] += column.count(None)
+        if self._is_typed:
             added.append([Raw(msgspec.json.encode(row)) if row else None for row in misfits])
         return Rows([*rows.columns, *added], rows.count)
 
     def empty(self) -> tuple[EmptyColumn, ...]:
-        """List the flat columns that are null in all rows so far."""
+        """Return the flat columns that are null in all rows so far."""
         named = zip(self.nulls.items(), self._paths, strict=True)
         return tuple(self._empty(name, path) for (name, nulls), path in named if 0 < nulls == self.rows)
 
     def _empty(self, name: str, path: Path) -> EmptyColumn:
         node, steps = self._trees[place_of(path, self.columns)], _steps(path)
         for depth, step in enumerate(steps):
-            if not node.below[step].seen:
+            if not node.below[step].was_found:
                 return EmptyColumn(name, spell(path.column, steps[:depth]), tuple(sorted(node.keys)))
             node = node.below[step]
         return EmptyColumn(name, spell(path.column, steps), None)
 
-    def _cast(self, path: Path, values: list[Raw | None], misfits: list[dict[str, Raw]]) -> list[Any]:
-        fitting: list[Any] = [None] * len(values)
-        for row, raw in enumerate(values):
+    def _cast(self, path: Path, raws: list[Raw | None], misfits: list[dict[str, Raw]]) -> list[Any]:
+        values: list[Any] = [None] * len(raws)
+        for row, raw in enumerate(raws):
             if raw is not None:
                 try:
-                    fitting[row] = cast(raw, path.type or "string")
+                    values[row] = cast(raw, path.type or "string")
                 except MisfitError:
                     misfits[row][path.text] = raw
                     self.misfits += 1
-        return fitting
+        return values
 
-    def _add(self, name: str, type_: ColumnType, meaning: str, source: Column) -> None:
+    def _add_column(self, name: str, type_: ColumnType, meaning: str, source: Column) -> None:
         if name in {column.name for column in self.columns}:
             raise ConfigurationError(
                 f"Two paths of flatten lead to the same place, and to one column {name!r}. Name each place once."
             )
-        made = replace(source, name=name, type=type_, meaning=meaning, of=_from_rows, default=True, repeats=False)
-        self.columns = (*self.columns, made)
+        new = replace(source, name=name, type=type_, meaning=meaning, of=lambda _: None, default=True, repeats=False)
+        self.columns = (*self.columns, new)
 
 
 @dataclass
 class _Node:
-    """What paths want of one place in a payload, and below it; so each place is decoded once for all of them."""
+    """A place in a payload that paths lead to or through, so that it is decoded once for all of them."""
 
-    ends: list[int] = field(default_factory=list)
-    scores: list[int] = field(default_factory=list)
+    ends: list[int] = field(default_factory=list)  # numbers of the paths that end here
+    scores: list[int] = field(default_factory=list)  # of those that end here in the score of the feedback
     below: dict[Step, _Node] = field(default_factory=dict)
-    seen: bool = False  # whether any row has something there
+    was_found: bool = False
     keys: set[str] = field(default_factory=set)
 
-    def grow(self, path: Path, number: int, *, scored: bool) -> None:
+    def add(self, path: Path, number: int, *, is_score: bool) -> None:
         node = self
         for step in path.steps:
             node = node.below.setdefault(step, _Node())
-        (node.scores if scored and len(path.steps) == 1 else node.ends).append(number)
+        (node.scores if is_score and len(path.steps) == 1 else node.ends).append(number)
 
     def find(self, raw: Raw) -> Iterator[tuple[int, Raw]]:
-        self.seen = True
-        for number in self.ends:
-            yield number, raw
-        for number in self.scores:
-            yield number, score(raw)
+        self.was_found = True
+        yield from ((number, raw) for number in self.ends)
+        yield from ((number, feedback_score(raw)) for number in self.scores)
         if self.below:
-            inside: Any = opened(raw)
-            if isinstance(inside, dict) and len(self.keys) < MAX_KEYS:
-                self.keys.update(inside)
+            layer: Any = open_layer(raw)
+            if isinstance(layer, dict) and len(self.keys) < MAX_KEYS:
+                self.keys.update(layer)
             for step, node in self.below.items():
-                for key in matching(inside, step):
-                    yield from node.find(inside[key])
+                for key in matching_keys(layer, step):
+                    yield from node.find(layer[key])
 
 
-def _meant(path: Path, columns: Sequence[Column]) -> Path:
+def _checked(path: Path, columns: Sequence[Column]) -> Path:
     if columns[place_of(path, columns)].type != "json" or not path.steps:
         raise ConfigurationError(f"Path {path.text!r} is a whole column; name a key in a JSON column to flatten it.")
     if ANY in path.steps:
@@ -144,11 +141,3 @@ def _meant(path: Path, columns: Sequence[Column]) -> Path:
 
 def _steps(path: Path) -> list[str | int]:
     return [step for step in path.steps if step is not ANY]  # there is none: such a path is refused
-
-
-def _from_rows(records: list[Any]) -> list[Any]:
-    """Stand in for reading records: these columns come from rows."""
-    return [None] * len(records)
-
-
-__all__ = ["Discovery", "Flattening"]

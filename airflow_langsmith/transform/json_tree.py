@@ -11,13 +11,13 @@ import msgspec
 from msgspec import Raw
 
 from airflow_langsmith.api.decoding import DECODE_ERRORS
-from airflow_langsmith.transform.paths import ANY, Step, matching
+from airflow_langsmith.transform.paths import ANY, Step, matching_keys
 
-DROPPED: Any = object()  # what a change returns for a value that has to go
+DROPPED: Any = object()  # what a change returns for a value that is to go
 _TREE = msgspec.json.Decoder(float_hook=Raw)
 
 
-def grown(raw: Raw | bytes) -> Any:
+def read_tree(raw: Raw | bytes) -> Any:
     """Read JSON as a tree. Of a key that is there twice the last one counts, as everywhere."""
     try:
         return _TREE.decode(raw)
@@ -25,7 +25,7 @@ def grown(raw: Raw | bytes) -> Any:
         return json.loads(bytes(raw).decode("utf-8", "replace"), parse_int=_raw, parse_float=_raw)
 
 
-def plain(tree: Any) -> Any:
+def to_python(tree: Any) -> Any:
     """Copy a tree as Python's own values; a number that Python has none for becomes its digits as text."""
     text = msgspec.json.encode(tree)
     try:
@@ -34,15 +34,15 @@ def plain(tree: Any) -> Any:
         return json.loads(text, parse_int=str, parse_float=_float)
 
 
-def places(top: list[Any], steps: Sequence[Step]) -> list[tuple[Any, Any]]:
-    """List each place that steps lead to: the container, and the key or index in it. ``top`` holds the whole tree."""
-    found: list[tuple[Any, Any]] = [(top, 0)]
+def find_places(top: list[Any], steps: Sequence[Step]) -> list[tuple[Any, Any]]:
+    """Return each place that steps lead to: the container, and the key or index in it. ``top`` holds the tree."""
+    places: list[tuple[Any, Any]] = [(top, 0)]
     for step in steps:
-        found = [(inside[key], at) for inside, key in found for at in matching(inside[key], step)]
-    return found
+        places = [(inside[key], at) for inside, key in places for at in matching_keys(inside[key], step)]
+    return places
 
 
-def put(container: Any, key: Any, value: Any) -> None:
+def set_value(container: Any, key: Any, value: Any) -> None:
     """Set a value. Dropped, a key of an object is gone, an item of a list is null: the others keep their places."""
     if value is not DROPPED:
         container[key] = value
@@ -54,20 +54,20 @@ def put(container: Any, key: Any, value: Any) -> None:
 
 def change_leaves(top: list[Any], change: Callable[[Any], Any]) -> None:
     """Change every text, number and other leaf of a tree, and the keys of its objects; however deep it is."""
-    todo: list[Any] = [top]
-    for container in todo:  # which grows on the way
+    containers: list[Any] = [top]
+    for container in containers:  # which grows on the way
         if isinstance(container, dict):
             _change_keys(container, change)
-        for key in list(matching(container, ANY)):
+        for key in list(matching_keys(container, ANY)):
             value = container[key]
             if isinstance(value, dict | list):
-                todo.append(value)
+                containers.append(value)
             else:
-                put(container, key, change(value))
+                set_value(container, key, change(value))
 
 
 def _change_keys(container: dict[str, Any], change: Callable[[Any], Any]) -> None:
-    """Change keys, in their order; two that become alike are told apart by a number, so that neither value is lost."""
+    """Change keys, in their order; two that become alike get a number, so that neither value is lost."""
     changed = {key: change(key) for key in container}
     if all(key is new for key, new in changed.items()):
         return
@@ -76,8 +76,7 @@ def _change_keys(container: dict[str, Any], change: Callable[[Any], Any]) -> Non
     counts: dict[str, int] = {}
     for key, value in items:
         new = changed[key]
-        if isinstance(new, Raw):
-            new = msgspec.json.decode(new)
+        new = msgspec.json.decode(new) if isinstance(new, Raw) else new
         if isinstance(new, str):
             name = new
             while name in container:
@@ -91,5 +90,4 @@ def _raw(digits: str) -> Raw:
 
 
 def _float(digits: str) -> float | str:
-    number = float(digits)
-    return number if math.isfinite(number) else digits
+    return number if math.isfinite(number := float(digits)) else digits

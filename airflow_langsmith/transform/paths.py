@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from airflow_langsmith.views.columns import Column, ColumnType
 # A text is a key of an object; a number, as long as it is not in quotes, an index of a list or a key; None is any (*).
 Step = str | int | None
 ANY: Final = None
-SHORT = {"feedback": "feedback_stats"}  # what a column may be called in a path; a column of that name goes first
+SHORT_NAMES = {"feedback": "feedback_stats"}  # of columns in a path; a column that has the short name goes first
 _INSIDE = {"metadata": ("extra", "metadata")}  # columns that lie inside others
 
 TYPES: dict[str, ColumnType] = {
@@ -37,7 +37,7 @@ _PLAIN = re.compile(r"[\w$@/+-]+")
 
 @dataclass(frozen=True)
 class Path:
-    """A column and the steps into its JSON, as written (``text`` has no type), and the type asked for."""
+    """A column and the steps into its JSON, and the type asked for; ``text`` is the path as written, without type."""
 
     text: str
     column: str
@@ -59,9 +59,9 @@ def parse(text: str) -> Path:
     steps: list[Step] = []
     rest = str(text).strip()
     end = 0
-    while found := _STEP.match(rest, end):
-        steps.append(_step(found))
-        end = found.end()
+    while match := _STEP.match(rest, end):
+        steps.append(_step(match))
+        end = match.end()
     written, colon, type_ = rest[:end], rest[end : end + 1], rest[end + 1 :].strip()
     if not steps or not isinstance(steps[0], str) or rest[0] == "." or colon not in ("", ":"):
         raise ConfigurationError(
@@ -71,22 +71,22 @@ def parse(text: str) -> Path:
         )
     if colon and type_ not in TYPES:
         raise ConfigurationError(
-            f"Path {text!r} asks for type {type_!r}, which does not exist. {suggest(type_, TYPES)} If the colon is "
-            "part of a key, put the key in double quotes."
+            f"Path {text!r} asks for type {type_!r}, which does not exist. {suggest(type_, TYPES)} "
+            "If the colon is part of a key, put the key in double quotes."
         )
     return Path(written, steps[0], tuple(steps[1:]), TYPES[type_] if colon else None)
 
 
-def _step(found: re.Match[str]) -> Step:
-    if found["quoted"] is not None:
-        return _unescaped(found["quoted"])
-    bare = found["plain"] or found["index"]
+def _step(match: re.Match[str]) -> Step:
+    if match["quoted"] is not None:
+        return _unescape(match["quoted"])
+    bare = match["plain"] or match["index"]
     if bare == "*":
         return ANY
-    return int(bare) if _INDEX.fullmatch(bare) else _unescaped(bare)
+    return int(bare) if _INDEX.fullmatch(bare) else _unescape(bare)
 
 
-def _unescaped(key: str) -> str:
+def _unescape(key: str) -> str:
     return re.sub(r"\\(.)", r"\1", key, flags=re.DOTALL)
 
 
@@ -97,25 +97,28 @@ def spell(column: str, steps: Sequence[str | int]) -> str:
     >>> spell("metadata", ["user", "key.with.dots", "0", 0])
     'metadata.user."key.with.dots"."0"[0]'
     """
-    return column + "".join(f"[{step}]" if isinstance(step, int) else f".{_spelled(step)}" for step in steps)
+    return column + "".join(f"[{step}]" if isinstance(step, int) else f".{_spell_key(step)}" for step in steps)
 
 
-def _spelled(key: str) -> str:
-    return key if _PLAIN.fullmatch(key) and not _INDEX.fullmatch(key) else _quoted(key)
-
-
-def _quoted(key: str) -> str:
+def _spell_key(key: str) -> str:
+    if _PLAIN.fullmatch(key) and not _INDEX.fullmatch(key):
+        return key
     return '"' + re.sub(r'(["\\])', r"\\\1", key) + '"'
+
+
+def is_short_name(name: str, columns: Iterable[Column]) -> bool:
+    """Whether a name in a path is the short one of feedback, below which keys stand for their scores."""
+    return name in SHORT_NAMES and name not in {column.name for column in columns}
 
 
 def place_of(path: Path, columns: Sequence[Column]) -> int:
     """
-    Find the place of the column that a path begins with.
+    Return the place of the column that a path begins with.
 
     :raises ConfigurationError: for one that is not there, and for steps into one that is not JSON.
     """
     names = [column.name for column in columns]
-    name = path.column if path.column in names else SHORT.get(path.column, path.column)
+    name = path.column if path.column in names else SHORT_NAMES.get(path.column, path.column)
     if name not in names:
         raise ConfigurationError(
             f"Path {path.text!r} begins with {path.column!r}, which is no column here. {suggest(path.column, names)}"
@@ -129,23 +132,23 @@ def place_of(path: Path, columns: Sequence[Column]) -> int:
     return place
 
 
-def origin(path: Path) -> tuple[Step, ...]:
+def steps_from_run(path: Path) -> tuple[Step, ...]:
     """
     Return the steps to what a path is about from a run's own fields: its metadata lies inside its extra.
 
-    >>> origin(parse("metadata.user")), origin(parse("inputs.messages[0]"))
+    >>> steps_from_run(parse("metadata.user")), steps_from_run(parse("inputs.messages[0]"))
     (('extra', 'metadata', 'user'), ('inputs', 'messages', 0))
     """
-    column = SHORT.get(path.column, path.column)
+    column = SHORT_NAMES.get(path.column, path.column)
     return (*_INSIDE.get(column, (column,)), *path.steps)
 
 
-def matching(container: Any, step: Step) -> Sequence[Any]:
+def matching_keys(container: Any, step: Step) -> Sequence[Any]:
     """
-    List the keys or indices of a container that a step stands for.
+    Return the keys or indices of a container that a step stands for.
 
-    >>> matching({"a": 1, "0": 2}, 0), matching(["x", "y"], 0), matching(["x", "y"], ANY), matching(["x"], "0")
-    (['0'], [0], range(0, 2), ())
+    >>> matching_keys({"a": 1, "0": 2}, 0), matching_keys(["x", "y"], 0), matching_keys(["x", "y"], ANY)
+    (['0'], [0], range(0, 2))
     """
     if isinstance(container, dict):
         return list(container) if step is ANY else [str(step)] if str(step) in container else ()
@@ -157,12 +160,13 @@ def matching(container: Any, step: Step) -> Sequence[Any]:
     return ()
 
 
-def column_of(text: str) -> str:
+def hidden_columns(paths: Iterable[str], names: Sequence[str]) -> tuple[str, ...]:
     """
-    Name the column that a path looks into.
+    Return the columns that paths look into and that are not among the named: they are read, and not written.
 
-    >>> column_of("feedback.user_score"), column_of("inputs.question")
-    ('feedback_stats', 'inputs')
+    >>> hidden_columns(["feedback.user_score", "inputs.question"], ["run_id", "inputs"])
+    ('feedback_stats',)
     """
-    column = parse(text).column
-    return SHORT.get(column, column)
+    columns = [parse(path).column for path in paths]
+    wanted = dict.fromkeys(SHORT_NAMES.get(column, column) for column in columns)
+    return tuple(column for column in wanted if column not in names)

@@ -21,33 +21,33 @@ class Pattern:
     r"""
     What to look for, and what to write in its place (for your own, ``\1`` works).
 
-    ``is_one`` tells whether a find is one; ``hint`` finds quickly that there is none: most texts have none.
+    ``accepts`` says whether a match counts; ``hint`` finds quickly that a text has none, as most have not.
     """
 
     regex: re.Pattern[str]
     replacement: str
-    is_one: Callable[[str], bool] | None = None
+    accepts: Callable[[str], bool] | None = None
     hint: re.Pattern[str] | None = None
 
     def replace(self, text: str) -> str:
-        """Replace every find."""
+        """Replace every match that counts."""
         if self.hint and not self.hint.search(text):
             return text
-        if self.is_one is None:
+        if self.accepts is None:
             return self.regex.sub(self.replacement, text)
         pieces, done, at = [], 0, 0
-        while found := self.regex.search(text, at):
-            if self.is_one(found[0]):
-                pieces += [text[done : found.start()], found.expand(self.replacement)]
-                done = at = found.end()
+        while match := self.regex.search(text, at):
+            if self.accepts(match[0]):
+                pieces += [text[done : match.start()], match.expand(self.replacement)]
+                done = at = match.end()
             else:
-                at = found.start() + 1  # another may begin inside what was none
+                at = match.start() + 1  # another may begin inside it
         return "".join([*pieces, text[done:]])
 
 
 def pattern(name: str, replacement: str | None = None) -> Pattern:
     """
-    Take a shipped pattern by its name, or make one of a regular expression.
+    Return a shipped pattern by its name, or one of a regular expression.
 
     >>> pattern("email").replace("Write to ada@example.com.")
     'Write to [email].'
@@ -93,8 +93,8 @@ _CARD = re.compile(
 _NETWORK = re.compile(r"4\d{12}(?:\d{3}){0,2}|(?:5[0-8]|2[2-7]|35)\d{14}|3[47]\d{13}|3[0689]\d{12}|6\d{15,18}")
 
 
-def _is_card(found: str) -> bool:
-    digits = re.sub("[^0-9]", "", found)
+def _is_card(text: str) -> bool:
+    digits = re.sub("[^0-9]", "", text)
     doubled = (int(digit) * (1 + place % 2) for place, digit in enumerate(reversed(digits)))
     luhn = sum(number - 9 * (number > 9) for number in doubled)  # noqa: PLR2004  # two digits, added up
     return bool(_NETWORK.fullmatch(digits)) and luhn % 10 == 0
@@ -116,9 +116,9 @@ _PHONE = re.compile(
 _DATE = re.compile(r"\b[0-9]{1,2}([ ./-])[0-9]{1,2}\1(?:19|20)[0-9]{2}\b")
 
 
-def _is_phone(found: str) -> bool:
-    local = found.lstrip("(").startswith("0")
-    return not local or (9 <= sum(map(str.isdigit, found)) <= 15 and not _DATE.search(found))  # noqa: PLR2004  # E.164
+def _is_phone(text: str) -> bool:
+    local = text.lstrip("(").startswith("0")
+    return not local or (9 <= sum(map(str.isdigit, text)) <= 15 and not _DATE.search(text))  # noqa: PLR2004  # E.164
 
 
 _OCTET = "(?:25[0-5]|2[0-4][0-9]|1[0-9]{2}|[1-9]?[0-9])"
@@ -129,15 +129,15 @@ _IP = re.compile(
 )
 
 
-def _is_ip(found: str) -> bool:
-    if ":" not in found:
+def _is_ip(text: str) -> bool:
+    if ":" not in text:
         return True
     try:
-        ipaddress.IPv6Address(found.partition("%")[0])
+        ipaddress.IPv6Address(text.partition("%")[0])
     except ValueError:
         return False
-    groups = [group for group in found.split(":") if group]
-    return len(groups) > 1 and any(map(str.isdigit, found))  # not ::, [::2] or add::face
+    groups = [group for group in text.split(":") if group]
+    return len(groups) > 1 and any(map(str.isdigit, text))  # not ::, [::2] or add::face
 
 
 _API_KEY = re.compile(

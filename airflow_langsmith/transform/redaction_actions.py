@@ -14,8 +14,8 @@ from msgspec import Raw
 
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.messages import did_you_mean
-from airflow_langsmith.transform.json_tree import DROPPED, grown, plain
-from airflow_langsmith.transform.lazy_json import first
+from airflow_langsmith.transform.json_tree import DROPPED, read_tree, to_python
+from airflow_langsmith.transform.lazy_json import first_byte
 from airflow_langsmith.transform.patterns import Pattern, pattern
 
 
@@ -23,7 +23,7 @@ class ActionError(Exception):
     """An action could not be done. Says why, and never what the value was."""
 
 
-class Turn(IntEnum):
+class Order(IntEnum):
     """
     The order of actions.
 
@@ -33,54 +33,57 @@ class Turn(IntEnum):
 
     WHOLE = 0
     PATTERN = 1
-    CUT = 2
+    TRUNCATE = 2
 
 
 @dataclass(frozen=True)
 class Action:
-    """A change: of a value as a whole, or, of the later turns, of each text and number in it."""
+    """A change of a value as a whole, or, of the later ones, of each text and number in it."""
 
-    turn: Turn
+    order: Order
     change: Callable[[Any], Any]
     calls: bool = False  # a function of the user's
 
     @property
     def drops(self) -> bool:
         """Whether it leaves nothing."""
-        return self.change is _drop
+        return self is DROP
 
 
-def actions(spec: Any, key: str | None, *, texts: bool) -> list[Action]:  # noqa: PLR0911  # one for each action
+DROP = Action(Order.WHOLE, lambda _: DROPPED)
+
+
+def actions(spec: Any, key: str | None, *, texts_only: bool) -> list[Action]:  # noqa: PLR0911  # one for each action
     """
-    Read what a rule says to do.
+    Read the actions of a rule.
 
     :param spec: ``"drop"``, ``"hash"``, ``{"truncate": 200}``, ``{"pattern": "email", "with": "..."}`` (or a regular
         expression), ``{"patterns": [...]}``, ``{"call": "package.module.function"}``, or a list of such.
     :param key: The key of hashes.
-    :param texts: Whether only texts may come of it.
+    :param texts_only: Whether a function may return nothing but text.
     :raises ConfigurationError: for anything else.
     """
     match spec:
         case "drop":
-            return [Action(Turn.WHOLE, _drop)]
+            return [DROP]
         case "hash":
             if not key:
                 raise ConfigurationError(
                     "Rule 'hash' needs a key, or anybody could hash guesses and compare: let redact_conn_id name a "
                     "connection whose password is one."
                 )
-            return [Action(Turn.WHOLE, _hashing(key.encode()))]
+            return [Action(Order.WHOLE, _hash_with(key.encode()))]
         case {"truncate": int(length), **rest} if not rest and length >= 0 and not isinstance(length, bool):
-            return [Action(Turn.CUT, lambda value: value[:length] if isinstance(value, str) else value)]
-        case {"pattern": one, **rest} if not rest.keys() - {"with"}:
-            return [Action(Turn.PATTERN, _replacing(pattern(one, _text(rest.get("with")))))]
-        case {"patterns": [*several], **rest} if several and not rest.keys() - {"with"}:
-            each = (one if isinstance(one, Mapping) else {"pattern": one} for one in several)
-            return [action for one in each for action in actions({**rest, **one}, key, texts=texts)]
+            return [Action(Order.TRUNCATE, lambda value: value[:length] if isinstance(value, str) else value)]
+        case {"pattern": name, **rest} if not rest.keys() - {"with"}:
+            return [Action(Order.PATTERN, _replace(pattern(name, _replacement(rest.get("with")))))]
+        case {"patterns": [*names], **rest} if names and not rest.keys() - {"with"}:
+            specs = (name if isinstance(name, Mapping) else {"pattern": name} for name in names)
+            return [action for one in specs for action in actions({**rest, **one}, key, texts_only=texts_only)]
         case {"call": str(name), **rest} if not rest:
-            return [Action(Turn.WHOLE, _calling(name, texts=texts), calls=True)]
-        case [*several] if several:
-            return [action for one in several for action in actions(one, key, texts=texts)]
+            return [Action(Order.WHOLE, _call(name, texts_only=texts_only), calls=True)]
+        case [*specs] if specs:
+            return [action for one in specs for action in actions(one, key, texts_only=texts_only)]
     raise ConfigurationError(
         f"{spec!r} is nothing that redact= can do. {did_you_mean(spec, ('drop', 'hash', 'keep'))} It can do 'drop', "
         "'hash', {'truncate': 200}, {'pattern': 'email', 'with': '[email]'}, {'patterns': ['email', 'card']}, "
@@ -88,51 +91,43 @@ def actions(spec: Any, key: str | None, *, texts: bool) -> list[Action]:  # noqa
     )
 
 
-def _text(replacement: Any) -> str | None:
-    if replacement is not None and not isinstance(replacement, str):
-        raise ConfigurationError(f"'with' is {replacement!r}; it has to be a text.")
-    return replacement
+def _replacement(value: Any) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"'with' is {value!r}; it has to be a text.")
+    return value
 
 
-def _drop(_: Any) -> Any:
-    return DROPPED
-
-
-def _hashing(key: bytes) -> Callable[[Any], Any]:
+def _hash_with(key: bytes) -> Callable[[Any], Any]:
     def change(value: Any) -> Any:
-        if value is None or is_final(value):
+        if value is None or _is_final(value):
             return value
-        text = value.encode() if isinstance(value, str) else msgspec.json.encode(plain(value), order="sorted")
-        return _final(hmac.digest(key, text, "sha256").hex())
+        text = value.encode() if isinstance(value, str) else msgspec.json.encode(to_python(value), order="sorted")
+        # Raw, so that the rules that follow leave it: a hash with a pattern in it would no longer join.
+        return Raw(f'"{hmac.digest(key, text, "sha256").hex()}"')
 
     return change
 
 
-def _final(text: str) -> Raw:
-    """Keep a text from the rules that follow: a hash with a pattern in it would no longer join."""
-    return Raw(f'"{text}"')
+def _is_final(value: Any) -> bool:
+    """Whether a value is a hash; other Raw values are numbers."""
+    return isinstance(value, Raw) and first_byte(value) == b'"'
 
 
-def is_final(value: Any) -> bool:
-    """Tell a text that is final from a number."""
-    return isinstance(value, Raw) and first(value) == b'"'
-
-
-def _replacing(one: Pattern) -> Callable[[Any], Any]:
+def _replace(pattern_: Pattern) -> Callable[[Any], Any]:
     """Replace in texts, and in the digits of numbers: a card written as a number is a card."""
 
     def change(value: Any) -> Any:
         if isinstance(value, str):
-            return one.replace(value)
-        if value is None or isinstance(value, bool) or is_final(value):
+            return pattern_.replace(value)
+        if value is None or isinstance(value, bool) or _is_final(value):
             return value
         digits = bytes(value).decode() if isinstance(value, Raw) else str(value)
-        return value if (replaced := one.replace(digits)) == digits else replaced
+        return value if (replaced := pattern_.replace(digits)) == digits else replaced
 
     return change
 
 
-def _calling(name: str, *, texts: bool) -> Callable[[Any], Any]:
+def _call(name: str, *, texts_only: bool) -> Callable[[Any], Any]:
     try:
         function = pkgutil.resolve_name(name)
     except Exception as error:
@@ -142,12 +137,12 @@ def _calling(name: str, *, texts: bool) -> Callable[[Any], Any]:
 
     def change(value: Any) -> Any:
         try:
-            made = grown(msgspec.json.encode(function(plain(value))))
+            result = read_tree(msgspec.json.encode(function(to_python(value))))
         except Exception as error:  # noqa: BLE001  # whatever a user's function raises
             problem = f"raised {type(error).__name__}"
         else:
-            if not texts or made is None or isinstance(made, str):
-                return made
+            if not texts_only or result is None or isinstance(result, str):
+                return result
             problem = "gave something other than text, and only text can be there"
         raise ActionError(f"{name} {problem}")  # outside of the handler: that error may quote the value
 

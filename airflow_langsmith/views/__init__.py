@@ -13,7 +13,7 @@ from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.messages import suggest
 from airflow_langsmith.views import feedback, retrievals, runs, threads, traces
 from airflow_langsmith.views.columns import Column, ColumnType, Rows
-from airflow_langsmith.views.view import Option, RunView, View
+from airflow_langsmith.views.view import Option, View
 
 VIEWS: dict[str, View] = {
     view.name: view for view in (runs.VIEW, traces.VIEW, retrievals.VIEW, feedback.VIEW, threads.VIEW)
@@ -48,4 +48,4 @@ def view_of(
     return view.choose(columns, missing_payloads=missing_payloads, **values)
 
 
-__all__ = ["VIEWS", "Column", "ColumnType", "Option", "Rows", "RunView", "View", "options", "view_of"]
+__all__ = ["VIEWS", "Column", "ColumnType", "Option", "Rows", "View", "options", "view_of"]

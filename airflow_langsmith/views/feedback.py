@@ -14,48 +14,32 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Feedback
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.views.columns import IDS, THREAD, Column, Rows, json_of
-from airflow_langsmith.views.reading import ChangedFeedback
-from airflow_langsmith.views.view import LOOKBACK, LOOKBACK_OPTION, Option, View, lookback_seconds
+from airflow_langsmith.views.reading import changed_feedback
+from airflow_langsmith.views.view import LOOKBACK_OPTION, Option, View
 from airflow_langsmith.windows import duration
 
-BATCH_PIECES = 1000
+_MODIFIED_REFUSED = (
+    "include_modified is about the view feedback, not {view}. To export rows again whose feedback changed, use "
+    "refresh='feedback'."
+)
 
 
 @dataclass(frozen=True)
 class FeedbackView(View):
-    """
-    The view of feedback.
-
-    With ``include_modified`` pieces that changed in the window are there, too, if they were given since ``lookback``
-    before it.
-    """
+    """The view of feedback, ``include_modified``: also of pieces given since ``lookback`` and changed in the window."""
 
     include_modified: bool = False
-    lookback: str | timedelta = LOOKBACK
 
     options = (
-        Option(
-            "include_modified",
-            lambda value, name: bool(arguments.flag(value, name)),
-            "include_modified is about the view feedback, not {view}. To export rows again whose feedback changed, "
-            "use refresh='feedback'.",
-        ),
+        Option("include_modified", lambda value, name: bool(arguments.flag(value, name)), _MODIFIED_REFUSED),
         LOOKBACK_OPTION,
     )
-
-    def __post_init__(self) -> None:
-        """Refuse a lookback that is none."""
-        _ = self.feedback_lookback
+    row_is_run = False
 
     @property
     def feedback_lookback(self) -> timedelta | None:
-        """How far before the window a piece may have been given that changed in it; None if these are left out."""
+        """How far before the window a piece may have been given that changed in it; None without these."""
         return duration(self.lookback, "lookback") if self.include_modified else None
-
-    @property
-    def narrowed_by(self) -> dict[str, Any]:
-        """Which of its options leave rows out."""
-        return lookback_seconds(self.feedback_lookback)
 
     def narrow(self, query: RunQuery) -> RunQuery:
         """Refuse what LangSmith's list of feedback cannot be narrowed by."""
@@ -67,36 +51,35 @@ class FeedbackView(View):
             )
         return query
 
-    def listings(self, query: RunQuery, negotiator: VersionNegotiator) -> Iterator[Flow[Rows]]:
-        """Yield flows for batches of rows."""
-        feedback = ChangedFeedback(query, self.feedback_lookback or timedelta(0), negotiator)
-        while not feedback.done:
-            yield self._batch(feedback)
+    def queries(self, query: RunQuery, negotiator: VersionNegotiator) -> Flow[list[RunQuery]]:  # noqa: ARG002
+        """Return none: no row comes from a page of runs."""
+        yield from ()
+        return []
 
-    def _batch(self, feedback: ChangedFeedback) -> Flow[Rows]:
-        pieces: list[Feedback] = []
-        while len(pieces) < BATCH_PIECES and not feedback.done:
-            pieces += yield from feedback.next_page()
+    def listings(self, query: RunQuery, negotiator: VersionNegotiator) -> Iterator[Flow[Rows]]:
+        """Yield flows for pages of feedback."""
+        return map(self._rows_of_page, changed_feedback(query, self.feedback_lookback or timedelta(0), negotiator))
+
+    def _rows_of_page(self, page: Flow[list[Feedback]]) -> Flow[Rows]:
+        pieces = yield from page
         return replace(self.rows(pieces), times=[piece.created_at for piece in pieces if piece.created_at])
 
 
-def _json(field: str) -> Callable[[list[Feedback]], list[Any]]:
-    return lambda pieces: [json_of(getattr(piece, field)) for piece in pieces]
+def score_of(piece: Feedback) -> float | None:
+    """Return the score; 1 and 0 for true and false."""
+    return None if piece.score is None else float(piece.score)
 
 
-def _source(field: str) -> Callable[[list[Feedback]], list[str | None]]:
-    def values(pieces: list[Feedback]) -> list[str | None]:
-        found = [(piece.feedback_source or {}).get(field) for piece in pieces]
-        return [None if value is None else str(value) for value in found]
+def _source(field: str) -> Callable[[Feedback], str | None]:
+    def read(piece: Feedback) -> str | None:
+        value = (piece.feedback_source or {}).get(field)
+        return None if value is None else str(value)
 
-    return values
-
-
-def _scores(pieces: list[Feedback]) -> list[float | None]:
-    return [None if piece.score is None else float(piece.score) for piece in pieces]
+    return read
 
 
 _SOURCE_TYPE: Any = {"repeats": True, "sources": ("source.type",)}
+_SOURCE_USER: Any = {"sources": ("source.user_id",)}
 _THREAD_MEANING = "The conversation, of feedback that is about one as a whole."
 
 VIEW = FeedbackView(
@@ -104,15 +87,13 @@ VIEW = FeedbackView(
     (
         Column("feedback_id", "string", "Its id; the key of this view.", "id", sources=IDS),
         Column("key", "string", "What was judged, such as user_score.", repeats=True),
-        Column("score", "number", "The score; 1 and 0 for true and false.", _scores),
-        Column("value", "json", "The value: a label, a number, an object.", _json("value")),
+        Column("score", "number", "The score; 1 and 0 for true and false.", score_of),
+        Column("value", "json", "The value: a label, a number, an object.", lambda piece: json_of(piece.value)),
         Column("comment", "string", "The comment."),
-        Column("correction", "json", "What would have been right.", _json("correction")),
+        Column("correction", "json", "What would have been right.", lambda piece: json_of(piece.correction)),
         Column("source_type", "string", "Who judged: api, app, model.", _source("type"), **_SOURCE_TYPE),
-        Column(
-            "source_user_id", "string", "The user who did, if known.", _source("user_id"), sources=("source.user_id",)
-        ),
-        Column("source", "json", "The source, with its metadata.", _json("feedback_source")),
+        Column("source_user_id", "string", "The user who did, if known.", _source("user_id"), **_SOURCE_USER),
+        Column("source", "json", "The source, with its metadata.", lambda piece: json_of(piece.feedback_source)),
         Column("created_at", "timestamp", "When it was given; decides its window."),
         Column("modified_at", "timestamp", "When it was last changed."),
         Column("run_id", "string", "The run it is about; null for a project's.", sources=IDS),
@@ -123,7 +104,7 @@ VIEW = FeedbackView(
         Column("feedback_group_id", "string", "Feedback given together.", sources=IDS),
         Column("comparative_experiment_id", "string", "The comparison it was given in.", sources=IDS),
         Column("feedback_thread_id", "string", _THREAD_MEANING, sources=THREAD),
-        Column("extra", "json", "Whatever else came with it.", _json("extra")),
+        Column("extra", "json", "Whatever else came with it.", lambda piece: json_of(piece.extra)),
     ),
     key="feedback_id",
     time="created_at",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from datetime import timedelta
+from collections.abc import Callable, Iterable, Iterator
+from datetime import datetime, timedelta
 
 from airflow_langsmith.api.feedback import FeedbackPagination
 from airflow_langsmith.api.flow import Flow
@@ -25,37 +25,30 @@ def each_run(query: RunQuery, negotiator: VersionNegotiator, add: Callable[[Run]
 
 
 def queries_of_runs(query: RunQuery, run_ids: Iterable[str]) -> list[RunQuery]:
-    """Return the queries for these runs alone, a few at a time."""
+    """Return the queries for these runs alone, some in each."""
     ids = tuple(run_ids)
     return [query.narrowed(run_ids=ids[start : start + MAX_RUN_IDS]) for start in range(0, len(ids), MAX_RUN_IDS)]
 
 
-class ChangedFeedback:
+def changed_feedback(
+    query: RunQuery, lookback: timedelta, negotiator: VersionNegotiator
+) -> Iterator[Flow[list[Feedback]]]:
     """
-    The feedback that was given in the window of a query, or up to ``lookback`` before and changed in the window.
+    Yield flows for pages of the feedback given in a window, or up to ``lookback`` before and changed in the window.
 
     LangSmith lists feedback by when it was given, in both API versions, and says when it last changed.
     """
+    created = (query.start - lookback, query.end)
+    pages = FeedbackPagination(
+        negotiator.backoff, project=query.project, run_ids=query.run_filter.run_ids, created=created
+    )
 
-    def __init__(self, query: RunQuery, lookback: timedelta, negotiator: VersionNegotiator) -> None:
-        self._query = query
-        self._pages = FeedbackPagination(
-            negotiator.backoff,
-            project=query.project,
-            run_ids=query.run_filter.run_ids,
-            created=(query.start - lookback, query.end),
-        )
+    def is_in_window(time: datetime | None) -> bool:
+        return time is not None and query.start <= time < query.end
 
-    @property
-    def done(self) -> bool:
-        """Whether all of it has been read."""
-        return self._pages.done
+    def next_page() -> Flow[list[Feedback]]:
+        pieces = yield from pages.next_page()
+        return [piece for piece in pieces if is_in_window(piece.created_at) or is_in_window(piece.modified_at)]
 
-    def next_page(self) -> Flow[list[Feedback]]:
-        """Read the next page."""
-        start, end = self._query.start, self._query.end
-        return [
-            piece
-            for piece in (yield from self._pages.next_page())
-            if any(time is not None and start <= time < end for time in (piece.created_at, piece.modified_at))
-        ]
+    while not pages.done:
+        yield next_page()

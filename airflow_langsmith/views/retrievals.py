@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
-
-from msgspec import Raw
 
 from airflow_langsmith import arguments
 from airflow_langsmith.api.query import RunQuery
@@ -33,22 +32,6 @@ class Retrieval:
         """The retriever runs in the order of their calls."""
         return sorted(self._runs, key=lambda run: (run.start_time, run.dotted_order or ""))
 
-    @property
-    def inputs(self) -> Raw | None:
-        """What each was given."""
-        return json_of([run.inputs for run in self.calls])
-
-    @property
-    def outputs(self) -> Raw | None:
-        """What each gave."""
-        return json_of([run.outputs for run in self.calls])
-
-    @property
-    def missing_payloads(self) -> list[str]:
-        """What could not be read: of the root by the names of its columns, of the retriever runs by theirs."""
-        of_calls = {f"retriever_{name}" for run in self._runs for name in run.missing_payloads}
-        return sorted({*self.root.missing_payloads, *of_calls})
-
 
 def _read_with_feedback(value: Any, name: str) -> bool | str:
     """Read whether roots need feedback, or under which key."""
@@ -57,21 +40,20 @@ def _read_with_feedback(value: Any, name: str) -> bool | str:
     return arguments.flag(value, name) is not False
 
 
+_FEEDBACK_REFUSED = (
+    "with_feedback names a key for the view retrievals, not {view}. Leave it out, and narrow the query by a filter."
+)
+
+
 @dataclass(frozen=True)
 class Retrievals(RootView):
-    """The view of retrievals: those whose root has feedback, has some under a key, or all (False)."""
+    """The view of retrievals; ``with_feedback``, of those whose root has any, has some under a key, or all (False)."""
 
     with_feedback: bool | str = True
 
     options = (
         *RootView.options,
-        Option(
-            "with_feedback",
-            _read_with_feedback,
-            "with_feedback names a key for the view retrievals, not {view}. "
-            "Leave it out, and narrow the query by a filter.",
-            lambda value: isinstance(value, str),
-        ),
+        Option("with_feedback", _read_with_feedback, _FEEDBACK_REFUSED, lambda value: isinstance(value, str)),
     )
     record = Retrieval
     child_fields = ("trace_id", "name", "dotted_order", "inputs", "outputs")
@@ -86,18 +68,21 @@ class Retrievals(RootView):
         return query.narrowed(with_feedback=self.with_feedback or None)
 
 
-def _of_calls(name: str, type_: ColumnType, meaning: str, of: Any, sources: tuple[str, ...]) -> Column:
+def _missing_payloads(record: Retrieval) -> set[str]:
+    """Name what could not be read: of the root by its columns, of the retriever runs by theirs."""
+    of_calls = {f"retriever_{name}" for run in record.calls for name in run.missing_payloads}
+    return of_calls.union(record.root.missing_payloads)
+
+
+def _of_calls(name: str, type_: ColumnType, meaning: str, of: Callable[[Run], Any], sources: tuple[str, ...]) -> Column:
     """Return a column with a value for each retriever run."""
+
+    def read(record: Retrieval) -> Any:
+        values = [of(run) for run in record.calls]
+        return json_of(values) if type_ == "json" else values
+
     meaning = f"{meaning}, in the order of the calls."
-    return Column(name, type_, meaning, of, sources=sources, sources_in="items" if type_ == "json" else "whole")
-
-
-def _ids(records: list[Retrieval]) -> list[list[str]]:
-    return [[run.id for run in record.calls] for record in records]
-
-
-def _names(records: list[Retrieval]) -> list[list[str]]:
-    return [[run.name or "" for run in record.calls] for record in records]
+    return Column(name, type_, meaning, read, sources=sources, sources_in="items" if type_ == "json" else "whole")
 
 
 VIEW = Retrievals(
@@ -109,13 +94,15 @@ VIEW = Retrievals(
         of_root("outputs", "What the root gave, of any type; null if it failed or has not ended."),
         of_root("metadata", "The root's metadata."),
         of_root("feedback_stats", "The root's feedback, as in the view runs; null without."),
-        _of_calls("retriever_run_ids", "strings", "The retriever runs", _ids, IDS),
-        _of_calls("retriever_names", "strings", "Their names", _names, ("name",)),
-        _of_calls("retriever_inputs", "json", "A list of what each was given", "inputs", ("inputs",)),
-        _of_calls("retriever_outputs", "json", "A list of what each gave, of any type", "outputs", ("outputs",)),
+        _of_calls("retriever_run_ids", "strings", "The retriever runs", lambda run: run.id, IDS),
+        _of_calls("retriever_names", "strings", "Their names", lambda run: run.name or "", ("name",)),
+        _of_calls("retriever_inputs", "json", "A list of what each was given", lambda run: run.inputs, ("inputs",)),
+        _of_calls(
+            "retriever_outputs", "json", "A list of what each gave, of any type", lambda run: run.outputs, ("outputs",)
+        ),
     ),
     key="trace_id",
     missing_payloads=missing_payloads(
-        "What could not be had from blob storage and is null; `extra` has the root's metadata."
+        "What could not be had from blob storage and is null; `extra` has the root's metadata.", _missing_payloads
     ),
 )

@@ -1,4 +1,4 @@
-"""Views of traces: a trace is found by its root, and its row made of the root and of runs below it."""
+"""Views of traces: a trace is found by its root, and its row made of the root and of the runs below it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_langsmith.filters import and_, eq, gte, in_, lt
 from airflow_langsmith.views.columns import Column
 from airflow_langsmith.views.reading import each_run
 from airflow_langsmith.views.runs import COLUMNS as RUNS
-from airflow_langsmith.views.view import RunView
+from airflow_langsmith.views.view import View
 from airflow_langsmith.windows import TimeWindow
 
 
@@ -32,11 +32,11 @@ R = TypeVar("R", bound=TraceRecord)
 
 
 @dataclass(frozen=True)
-class RootView(RunView):
+class RootView(View):
     """
     A view whose rows are traces, and whose query is about their roots.
 
-    ``record`` makes of a root what the columns read; the runs of its trace are added to it, those of ``child_type`` if
+    ``record`` makes of a root what the columns read. The runs of its trace are added to it, those of ``child_type`` if
     there is one, with ``child_fields``.
     """
 
@@ -49,10 +49,29 @@ class RootView(RunView):
         return about_roots(super().narrow(query))
 
     def records(self, query: RunQuery, runs: list[Run], negotiator: VersionNegotiator) -> Flow[Sequence[Any]]:
-        """Read the runs below the roots of a page."""
+        """
+        Read the runs below the roots of a page.
+
+        They are found through their root's start, so they come whenever they started themselves: after the window's
+        end, or a little before the root, by a clock that was ahead.
+        """
         if not runs:
             return []
-        below = replace(query_below(query, runs), fields=self.child_fields).narrowed(run_type=self.child_type)
+        first, last = min(root.start_time for root in runs), max(root.start_time for root in runs)
+        run_filter = query.run_filter
+        narrowed = [filter_ for filter_ in (run_filter.filter, run_filter.trace_filter) if filter_]
+        if run_filter.run_ids is not None:  # few, and far between
+            narrowed.append(str(in_("id", [root.id for root in runs])))
+        around = and_(gte("start_time", first), lt("start_time", last + timedelta(microseconds=1)), *narrowed)
+        below = RunQuery(
+            project=query.project,
+            window=TimeWindow(bounded(first - BEFORE_ROOT, "start"), bounded(last + AFTER_ROOT, "end")),
+            run_filter=RunFilter(
+                run_type=self.child_type, trace_filter=str(around), tree_filter=run_filter.tree_filter
+            ),
+            fields=self.child_fields,
+            payloads=query.payloads,
+        )
         return (yield from assemble(runs, self.record, below, negotiator))
 
 
@@ -68,30 +87,10 @@ def with_runs_of_type(query: RunQuery, run_type: str) -> RunQuery:
     return query.also(eq("run_type", run_type), "tree_filter")
 
 
-def query_below(query: RunQuery, roots: Sequence[Run]) -> RunQuery:
-    """
-    Return the query for all runs of the traces that a page of roots begins.
-
-    It finds them by their root's start, so they come whenever they started themselves: after the window's end, or a
-    little before the root, by a clock that was ahead.
-    """
-    first, last = min(root.start_time for root in roots), max(root.start_time for root in roots)
-    narrowed = [filter_ for filter_ in (query.run_filter.filter, query.run_filter.trace_filter) if filter_]
-    if query.run_filter.run_ids is not None:  # few, and far between
-        narrowed.append(str(in_("id", [root.id for root in roots])))
-    around = and_(gte("start_time", first), lt("start_time", last + timedelta(microseconds=1)), *narrowed)
-    return RunQuery(
-        project=query.project,
-        window=TimeWindow(bounded(first - BEFORE_ROOT, "start"), bounded(last + AFTER_ROOT, "end")),
-        run_filter=RunFilter(trace_filter=str(around), tree_filter=query.run_filter.tree_filter),
-        payloads=query.payloads,
-    )
-
-
 def assemble(
     roots: Sequence[Run], record: Callable[[Run], R], below: RunQuery, negotiator: VersionNegotiator
 ) -> Flow[list[R]]:
-    """Read the runs of a query into the records of their roots."""
+    """Add the runs of a query to the records of their roots."""
     records = {root.id: record(root) for root in roots}
 
     def add(run: Run) -> None:
@@ -102,16 +101,12 @@ def assemble(
     return [records[root.id] for root in roots]
 
 
-def of_root(name: str, meaning: str | None = None) -> Column:
+def of_root(name: str, meaning: str = "") -> Column:
     """Return a column of the view ``runs``, for the root of a trace."""
     column = next(column for column in RUNS if column.name == name)
     of = column.of
-    return replace(
-        column,
-        meaning=meaning or column.meaning,
-        of=f"root.{of or name}" if isinstance(of, str) else lambda records: of([record.root for record in records]),
-        default=True,
-    )
+    of_record = f"root.{of or name}" if isinstance(of, str) else lambda record: of(record.root)
+    return replace(column, meaning=meaning or column.meaning, of=of_record, default=True)
 
 
 # What every view of traces says of the root first.

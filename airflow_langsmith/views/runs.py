@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -10,7 +11,7 @@ from airflow_langsmith.api.records import Run
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.messages import suggest
 from airflow_langsmith.views.columns import IDS, MODEL, THREAD, Column, ColumnType, json_of
-from airflow_langsmith.views.view import Option, RunView
+from airflow_langsmith.views.view import Option, View
 
 AttachmentMode = Literal["list", "download"]
 MAX_DOWNLOAD_RUNS = 100  # of a page whose attachments are downloaded: links expire, so they are used soon
@@ -21,16 +22,12 @@ def _run(name: str, type_: ColumnType, meaning: str, of: str = "", **options: An
     return Column(name, type_, meaning, of, ((of or name).partition(".")[0],), **options)
 
 
-def _is_root(runs: list[Run]) -> list[bool]:
-    return [run.parent_run_id is None for run in runs]
+def _latency_seconds(run: Run) -> float | None:
+    return (run.end_time - run.start_time).total_seconds() if run.end_time else None
 
 
-def _latency(runs: list[Run]) -> list[float | None]:
-    return [(run.end_time - run.start_time).total_seconds() if run.end_time else None for run in runs]
-
-
-def _attachments(runs: list[Run]) -> list[Any]:
-    return [json_of(run.attachments or None) for run in runs]
+def _attachments(run: Run) -> Any:
+    return json_of(run.attachments or None)
 
 
 _THREAD_MEANING = "The conversation, from metadata session_id, thread_id or conversation_id: a text or a number."
@@ -54,10 +51,10 @@ COLUMNS = (
     _run("name", "string", "What it calls itself.", repeats=True),
     _run("run_type", "string", "chain, llm, tool, retriever, embedding, prompt or parser.", repeats=True),
     _run("status", "string", "success, error or pending (not ended when it was read).", repeats=True),
-    Column("is_root", "boolean", "Whether it began its trace.", _is_root, ("parent_run_id",)),
+    Column("is_root", "boolean", "Whether it began its trace.", fields=("parent_run_id",)),
     _run("start_time", "timestamp", "When it started; decides its window."),
     _run("end_time", "timestamp", "When it ended; null while pending."),
-    Column("latency_seconds", "number", "From start to end.", _latency, ("start_time", "end_time")),
+    Column("latency_seconds", "number", "From start to end.", _latency_seconds, ("start_time", "end_time")),
     _run("first_token_time", "timestamp", "When the first token of a streamed answer came."),
     _run("error", "string", "The error's text, with its traceback."),
     _run("tags", "strings", "Its tags.", repeats=True),
@@ -86,9 +83,10 @@ COLUMNS = (
 )
 
 
-def missing_payloads(meaning: str, of: Any = "") -> Column:
+def missing_payloads(meaning: str, of: Callable[[Any], Iterable[str]]) -> Column:
     """Return the column that names the payloads that could not be read; the names of attachments are among these."""
-    return Column("missing_payloads", "strings", meaning, of, sources=("attachments",), sources_in="texts")
+    read = lambda record: sorted(of(record))  # noqa: E731
+    return Column("missing_payloads", "strings", meaning, read, sources=("attachments",), sources_in="texts")
 
 
 _DOWNLOAD_REFUSED = (
@@ -104,31 +102,32 @@ def _read_attachments(value: Any, name: str) -> Any:
 
 
 @dataclass(frozen=True)
-class Runs(RunView):
-    """The view of runs. ``attachments`` are listed in the column of that name, or their files downloaded, too."""
+class Runs(View):
+    """The view of runs; their ``attachments`` are listed in the column of that name, or downloaded, too."""
 
     attachments: AttachmentMode = "list"
 
     options = (
-        *RunView.options,
+        *View.options,
         Option("attachments", _read_attachments, _DOWNLOAD_REFUSED, lambda mode: mode == "download"),
     )
 
     def __post_init__(self) -> None:
-        """Refuse files that no column would name."""
         super().__post_init__()
-        if self.downloads_attachments and "attachments" not in {column.name for column in self.columns}:
+        if self.downloads_attachments and "attachments" not in [column.name for column in self.columns]:
             raise ConfigurationError(_DOWNLOAD_REFUSED)
 
     @property
     def downloads_attachments(self) -> bool:
-        """Whether the files logged with runs are downloaded."""
+        """Whether the files logged with the runs of its pages are downloaded."""
         return self.attachments == "download"
 
     def narrow(self, query: RunQuery) -> RunQuery:
         """Return the query that is to be read."""
-        page_size = MAX_DOWNLOAD_RUNS if self.downloads_attachments else None
-        return replace(super().narrow(query), page_size=query.page_size or page_size)
+        query = super().narrow(query)
+        if not self.downloads_attachments:
+            return query
+        return replace(query, page_size=query.page_size or MAX_DOWNLOAD_RUNS)
 
 
 VIEW = Runs(
@@ -136,6 +135,6 @@ VIEW = Runs(
     COLUMNS,
     missing_payloads=missing_payloads(
         "The fields that could not be had from blob storage and are null; `extra` has the metadata.",
-        lambda runs: [sorted(run.missing_payloads) for run in runs],
+        lambda run: run.missing_payloads,
     ),
 )

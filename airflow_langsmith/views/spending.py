@@ -16,7 +16,7 @@ its numbers only repeat those of the runs below it. Both columns show what the A
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -142,12 +142,17 @@ _MEANINGS = {
 }
 
 
-def columns(each: str) -> tuple[Column, ...]:
-    """Return the columns of what a record spent; ``each`` says of which runs it is the sum."""
+def columns(each: str, total: Callable[[Any, str], Any]) -> tuple[Column, ...]:
+    """
+    Return the columns of what records spent.
+
+    :param each: Of which runs they are the sum, in words.
+    :param total: Returns the sum of a record by its name.
+    """
 
     def column(name: str, meaning: str) -> Column:
-        meaning = f"{meaning}: the sum of what {each} spent itself."
         type_: ColumnType = "integer" if name in TOKENS else "number"
-        return Column(name, type_, meaning, lambda records: [record.spent(name) for record in records])
+        meaning = f"{meaning}: the sum of what {each} spent itself."
+        return Column(name, type_, meaning, lambda record: total(record, name))
 
     return tuple(column(*pair) for pair in _MEANINGS.items())

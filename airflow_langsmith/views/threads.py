@@ -12,8 +12,6 @@ from itertools import repeat
 from secrets import token_bytes
 from typing import Any
 
-from msgspec import Raw
-
 from airflow_langsmith.api.feedback import FeedbackPagination
 from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.negotiation import VersionNegotiator
@@ -24,12 +22,13 @@ from airflow_langsmith.api.run_filter import RunFilter
 from airflow_langsmith.filters import THREAD_KEYS, and_, in_
 from airflow_langsmith.views import spending
 from airflow_langsmith.views.columns import IDS, THREAD, Column, Rows, json_of
+from airflow_langsmith.views.feedback import score_of
 from airflow_langsmith.views.reading import each_run
 from airflow_langsmith.views.roots import about_roots, assemble
 from airflow_langsmith.views.runs import missing_payloads
 from airflow_langsmith.views.traces import VIEW as TRACES
 from airflow_langsmith.views.traces import Trace
-from airflow_langsmith.views.view import PageReader, RunView
+from airflow_langsmith.views.view import PageReader, View
 from airflow_langsmith.windows import TimeWindow
 
 MAX_THREADS = 50  # held at a time, with the payloads of their turns
@@ -47,59 +46,14 @@ class Thread:
     def __init__(self, thread_id: str, turns: list[Trace], scores: _Scores) -> None:
         self.thread_id = thread_id
         self.turns = sorted(turns, key=lambda turn: (turn.root.start_time, turn.root.dotted_order or ""))
-        self.first, self.last = self.turns[0].root, self.turns[-1].root
-        self._scores = scores
+        self.roots = [turn.root for turn in self.turns]
+        self.first, self.last = self.roots[0], self.roots[-1]
+        self.scores = scores
 
     @property
     def end_time(self) -> datetime | None:
         """When the last turn to end did; None if none has."""
-        return max((turn.root.end_time for turn in self.turns if turn.root.end_time), default=None)
-
-    @property
-    def duration_seconds(self) -> float | None:
-        """From the start of the first turn to there."""
-        return (self.end_time - self.first.start_time).total_seconds() if self.end_time else None
-
-    @property
-    def turn_count(self) -> int:
-        """How many turns."""
-        return len(self.turns)
-
-    @property
-    def errored_turns(self) -> int:
-        """How many turns failed."""
-        return sum(turn.root.status == "error" for turn in self.turns)
-
-    @property
-    def last_error(self) -> str | None:
-        """The error of the last turn that failed."""
-        return next((turn.root.error for turn in reversed(self.turns) if turn.root.error), None)
-
-    @property
-    def run_count(self) -> int:
-        """How many runs all turns have."""
-        return sum(turn.run_count for turn in self.turns)
-
-    @property
-    def trace_ids(self) -> list[str]:
-        """Its turns."""
-        return [turn.root.id for turn in self.turns]
-
-    @property
-    def feedback_stats(self) -> Raw | None:
-        """Per key how many pieces of feedback the turns have, and the mean of the scores."""
-        stats = {key: {"n": len(scores), "avg": _mean(scores)} for key, scores in sorted(self._scores.items())}
-        return json_of(stats or None)
-
-    @property
-    def missing_payloads(self) -> list[str]:
-        """The fields of its turns that could not be read."""
-        return sorted(set().union(*(turn.missing for turn in self.turns)))
-
-    def spent(self, amount: str) -> Any:
-        """Return the tokens or dollars that its turns spent; None if none of them says."""
-        totals = [total for turn in self.turns if (total := turn.spent(amount)) is not None]
-        return sum(totals) if totals else None
+        return max((root.end_time for root in self.roots if root.end_time), default=None)
 
 
 def _mean(scores: Sequence[float | None]) -> float | None:
@@ -108,7 +62,7 @@ def _mean(scores: Sequence[float | None]) -> float | None:
 
 
 @dataclass(frozen=True)
-class Threads(RunView):
+class Threads(View):
     """
     The view of threads: whole conversations, up to the end of the window, each where its newest turn in the window is.
 
@@ -187,10 +141,41 @@ def _scores(roots: Sequence[Run], query: RunQuery, negotiator: VersionNegotiator
     while not pages.done:
         for piece in (yield from pages.next_page()):
             if thread_id := threads.get(piece.run_id or ""):
-                scores[thread_id][piece.key].append(None if piece.score is None else float(piece.score))
+                scores[thread_id][piece.key].append(score_of(piece))
     return scores
 
 
+def _duration_seconds(thread: Thread) -> float | None:
+    return (thread.end_time - thread.first.start_time).total_seconds() if thread.end_time else None
+
+
+def _errored_turns(thread: Thread) -> int:
+    return [root.status for root in thread.roots].count("error")
+
+
+def _last_error(thread: Thread) -> str | None:
+    return next((root.error for root in reversed(thread.roots) if root.error), None)
+
+
+def _run_count(thread: Thread) -> int:
+    return sum(turn.run_types.total() for turn in thread.turns)
+
+
+def _total(thread: Thread, amount: str) -> Any:
+    totals = [total for turn in thread.turns if (total := turn.spending.total(amount)) is not None]
+    return sum(totals) if totals else None
+
+
+def _trace_ids(thread: Thread) -> list[str]:
+    return [root.id for root in thread.roots]
+
+
+def _feedback_stats(thread: Thread) -> Any:
+    stats = {key: {"n": len(scores), "avg": _mean(scores)} for key, scores in sorted(thread.scores.items())}
+    return json_of(stats or None)
+
+
+_LAST_ERROR_MEANING = "The error of the last turn that failed."
 _STATS_MEANING = "Per key how many pieces of feedback its turns have and the mean of the scores; null without."
 
 VIEW = Threads(
@@ -199,24 +184,25 @@ VIEW = Threads(
         Column("thread_id", "string", "The conversation's id; the key of this view.", sources=THREAD),
         Column("project_id", "string", "The project's id.", "first.project.id", repeats=True, sources=IDS),
         Column("project_name", "string", "The project's name.", "first.project.name", repeats=True),
-        Column("turns", "integer", "How many turns (traces) it has so far.", "turn_count"),
+        Column("turns", "integer", "How many turns (traces) it has so far.", lambda thread: len(thread.turns)),
         Column("start_time", "timestamp", "When its first turn started.", "first.start_time"),
         Column("last_start_time", "timestamp", "When its last turn started.", "last.start_time"),
         Column("end_time", "timestamp", "When the last turn to end did."),
-        Column("duration_seconds", "number", "From the start of the first turn to there."),
+        Column("duration_seconds", "number", "From the start of the first turn to there.", _duration_seconds),
         Column("first_inputs", "json", "What its first turn was given.", "first.inputs", sources=("inputs",)),
         Column("last_outputs", "json", "What its last turn gave.", "last.outputs", sources=("outputs",)),
         Column("status", "string", "The last turn's status.", "last.status", repeats=True),
-        Column("errored_turns", "integer", "How many turns failed."),
-        Column("last_error", "string", "The error of the last turn that failed.", sources=("error",)),
-        Column("run_count", "integer", "How many runs all turns have."),
-        *spending.columns("each run of its turns"),
-        Column("trace_ids", "strings", "Its turns, oldest first.", sources=IDS),
-        Column("feedback_stats", "json", _STATS_MEANING),
+        Column("errored_turns", "integer", "How many turns failed.", _errored_turns),
+        Column("last_error", "string", _LAST_ERROR_MEANING, _last_error, sources=("error",)),
+        Column("run_count", "integer", "How many runs all turns have.", _run_count),
+        *spending.columns("each run of its turns", _total),
+        Column("trace_ids", "strings", "Its turns, oldest first.", _trace_ids, sources=IDS),
+        Column("feedback_stats", "json", _STATS_MEANING, _feedback_stats),
     ),
     key="thread_id",
     time="last_start_time",
     missing_payloads=missing_payloads(
-        "The fields of its turns that could not be had from blob storage and are null; `extra` has the metadata."
+        "The fields of its turns that could not be had from blob storage and are null; `extra` has the metadata.",
+        lambda thread: set().union(*(turn.missing for turn in thread.turns)),
     ),
 )

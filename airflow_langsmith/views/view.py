@@ -17,11 +17,13 @@ from airflow_langsmith.api.records import Page, Run
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.messages import did_you_mean
 from airflow_langsmith.views.columns import Column, Rows
-from airflow_langsmith.views.reading import ChangedFeedback, queries_of_runs
+from airflow_langsmith.views.reading import changed_feedback, queries_of_runs
 from airflow_langsmith.windows import duration
 
 # Makes rows of a page of runs: flows, each for a batch of rows, to be driven one after another.
 PageReader = Callable[[Pagination, Page], Iterator[Flow[Rows]]]
+
+LOOKBACK = "30d"  # twice LangSmith's base retention; a trace that gets feedback is kept for longer
 
 
 @dataclass(frozen=True)
@@ -39,16 +41,32 @@ class Option:
     is_refused: Callable[[Any], bool] = bool
 
 
+def _read_refresh(value: Any, name: str) -> str | None:
+    refresh = arguments.text(value, name)
+    if refresh not in (None, "feedback"):
+        raise ConfigurationError(f"{name} is {refresh!r}. It is 'feedback' or left out.")
+    return refresh
+
+
+_REFRESH_REFUSED = (
+    "refresh='feedback' is about rows that have feedback. For feedback itself, use include_modified=True."
+)
+LOOKBACK_OPTION = Option("lookback", lambda value, _: value, is_refused=lambda _: False)
+
+
 @dataclass(frozen=True)
 class View:
     """
-    A kind of row.
+    A kind of row: by default one for each run.
 
     ``columns`` are those that a user wants, of a registered view all there are. ``key`` is the column that identifies a
     row, ``time`` the one that decides its window. ``missing_payloads`` is the column that says which payloads could not
-    be read, for an export that goes on without them. Its options are fields of the subclass.
+    be read, for an export that goes on without them.
 
-    Rows come from pages of runs (``queries``, ``reader``), or from elsewhere (``listings``).
+    Its options are fields. With ``refresh`` its rows are those whose feedback changed in the window, as far as they
+    started since ``lookback`` before it.
+
+    :raises ConfigurationError: for options that do not go together.
     """
 
     name: str
@@ -56,9 +74,16 @@ class View:
     key: str = "run_id"
     time: str = "start_time"
     missing_payloads: Column | None = None
+    refresh: str | None = None
+    lookback: str | timedelta = LOOKBACK
 
-    options: ClassVar[tuple[Option, ...]] = ()
-    row_is_run: ClassVar[bool] = False  # each row stands for one run of a page: if it comes twice, the run has moved
+    options: ClassVar[tuple[Option, ...]] = (Option("refresh", _read_refresh, _REFRESH_REFUSED), LOOKBACK_OPTION)
+    row_is_run: ClassVar[bool] = True  # each row stands for one run of a page: if it comes twice, the run has moved
+    reading_fields: ClassVar[tuple[str, ...]] = ("end_time",)  # of runs, beside its columns': which had not ended
+    page_size: ClassVar[int | None] = None
+
+    def __post_init__(self) -> None:
+        _ = self.feedback_lookback
 
     @property
     def fields(self) -> tuple[str, ...]:
@@ -66,23 +91,29 @@ class View:
         return tuple(sorted({field for column in self.columns for field in column.fields}))
 
     @property
+    def feedback_lookback(self) -> timedelta | None:
+        """How far before the window its records may be whose feedback changed in the window; None without these."""
+        return duration(self.lookback, "lookback") if self.refresh else None
+
+    @property
     def partition_name(self) -> str:
         """The folder of its partitions."""
-        return self.name
+        return f"{self.name}_refreshed" if self.refresh else self.name
 
     @property
     def narrowed_by(self) -> dict[str, Any]:
-        """Which of its options leave rows out, if the query does not say: for the manifest."""
-        return {}
+        """Those of its options that leave rows out beside the query, for the manifest."""
+        lookback = self.feedback_lookback
+        return {} if lookback is None else {"feedback_lookback_seconds": lookback.total_seconds()}
 
     @property
     def is_resumable(self) -> bool:
         """Whether a retry may go on with the rows that an earlier attempt has read."""
-        return False
+        return self.row_is_run and not self.refresh and not self.downloads_attachments
 
     @property
     def downloads_attachments(self) -> bool:
-        """Whether the files logged with runs are downloaded."""
+        """Whether the files logged with the runs of its pages are downloaded."""
         return False
 
     def choose(self, names: Iterable[str] | None, *, missing_payloads: bool = False, **options: Any) -> Self:
@@ -95,7 +126,7 @@ class View:
         wanted = [column.name for column in self.columns if column.default] if names is None else list(names)
         if missing_payloads and self.missing_payloads:
             offered[self.missing_payloads.name] = self.missing_payloads
-            wanted += [] if self.missing_payloads.name in wanted else [self.missing_payloads.name]
+            wanted += {self.missing_payloads.name} - set(wanted)
         if unknown := sorted(set(wanted) - set(offered)):
             hints = " ".join(filter(None, (did_you_mean(name, offered) for name in unknown)))
             raise ConfigurationError(
@@ -121,16 +152,21 @@ class View:
 
         :raises ConfigurationError: for a query that this view cannot be narrowed by.
         """
-        return query
+        fields = (*query.fields, *self.reading_fields)
+        return replace(query, fields=fields, page_size=query.page_size or self.page_size)
 
     def listings(self, query: RunQuery, negotiator: VersionNegotiator) -> Iterator[Flow[Rows]]:  # noqa: ARG002
         """Yield flows for batches of rows that do not come from pages of runs."""
-        yield from ()
+        return iter(())
 
-    def queries(self, query: RunQuery, negotiator: VersionNegotiator) -> Flow[list[RunQuery]]:  # noqa: ARG002
+    def queries(self, query: RunQuery, negotiator: VersionNegotiator) -> Flow[list[RunQuery]]:
         """Find the queries whose pages of runs hold the rows."""
-        yield from ()
-        return []
+        if self.feedback_lookback is None:
+            return [query]
+        ids: set[str] = set()
+        for page in changed_feedback(query, self.feedback_lookback, negotiator):
+            ids |= {piece.run_id for piece in (yield from page) if piece.run_id}
+        return queries_of_runs(query.within(query.start - self.feedback_lookback, query.end), sorted(ids))
 
     def reader(self, query: RunQuery, negotiator: VersionNegotiator, is_exported: Callable[[str], bool]) -> PageReader:  # noqa: ARG002
         """
@@ -139,104 +175,18 @@ class View:
         :param query: The whole query, of which cursors read parts.
         :param is_exported: Whether there is a row with a key.
         """
-        return lambda pages, page: iter(())  # noqa: ARG005
-
-    def log_names(self, rows: Rows) -> Iterable[str]:
-        """Return how the log names rows: by the id of a run or a trace."""
-        ids = next((column.name for column in self.columns if column.name in ("run_id", "trace_id")), None)
-        return map(str, rows.columns[self.place(ids)]) if ids else repeat("a row without its id", rows.count)
-
-
-def _read_refresh(value: Any, name: str) -> str | None:
-    refresh = arguments.text(value, name)
-    if refresh not in (None, "feedback"):
-        raise ConfigurationError(f"{name} is {refresh!r}. It is 'feedback' or left out.")
-    return refresh
-
-
-LOOKBACK = "30d"  # twice LangSmith's base retention; a trace that gets feedback is kept for longer
-LOOKBACK_OPTION = Option("lookback", lambda value, _: value, is_refused=lambda _: False)
-_REFRESH = Option(
-    "refresh",
-    _read_refresh,
-    "refresh='feedback' is about rows that have feedback. For feedback itself, use include_modified=True.",
-)
-
-
-@dataclass(frozen=True)
-class RunView(View):
-    """
-    A view whose rows come from pages of runs, in their order: by default a row a run.
-
-    With ``refresh`` they are those whose feedback changed in the window, as far as they started since ``lookback``
-    before it.
-    """
-
-    refresh: str | None = None
-    lookback: str | timedelta = LOOKBACK
-
-    options: ClassVar[tuple[Option, ...]] = (_REFRESH, LOOKBACK_OPTION)
-    row_is_run = True
-    reading_fields: ClassVar[tuple[str, ...]] = ("end_time",)  # tells which runs had not ended
-    page_size: ClassVar[int | None] = None
-
-    def __post_init__(self) -> None:
-        """Refuse a lookback that is none."""
-        _ = self.feedback_lookback
-
-    @property
-    def feedback_lookback(self) -> timedelta | None:
-        """How far before the window a run may have started whose feedback changed in it; None without refresh."""
-        return duration(self.lookback, "lookback") if self.refresh else None
-
-    @property
-    def partition_name(self) -> str:
-        """The folder of its partitions."""
-        return f"{self.name}_refreshed" if self.refresh else self.name
-
-    @property
-    def narrowed_by(self) -> dict[str, Any]:
-        """Which of its options leave rows out."""
-        return lookback_seconds(self.feedback_lookback)
-
-    @property
-    def is_resumable(self) -> bool:
-        """Whether a retry may go on with the rows that an earlier attempt has read."""
-        return self.row_is_run and not self.refresh and not self.downloads_attachments
-
-    def narrow(self, query: RunQuery) -> RunQuery:
-        """Return the query that is to be read."""
-        fields = (*query.fields, *self.reading_fields)
-        return replace(query, fields=fields, page_size=query.page_size or self.page_size)
-
-    def queries(self, query: RunQuery, negotiator: VersionNegotiator) -> Flow[list[RunQuery]]:
-        """Find the queries whose pages of runs hold the rows."""
-        if self.feedback_lookback is None:
-            return [query]
-        ids: set[str] = set()
-        feedback = ChangedFeedback(query, self.feedback_lookback, negotiator)
-        while not feedback.done:
-            ids |= {piece.run_id for piece in (yield from feedback.next_page()) if piece.run_id}
-        return queries_of_runs(query.within(query.start - self.feedback_lookback, query.end), sorted(ids))
-
-    def reader(self, query: RunQuery, negotiator: VersionNegotiator, is_exported: Callable[[str], bool]) -> PageReader:  # noqa: ARG002
-        """Return what makes a row of each run of a page."""
-
-        def batches(pages: Pagination, page: Page) -> Iterator[Flow[Rows]]:
-            yield self._rows_of(pages.query, page.runs, negotiator)
-
-        return batches
+        return lambda pages, page: iter([self._rows_of(pages.query, page.runs, negotiator)])
 
     def _rows_of(self, query: RunQuery, runs: list[Run], negotiator: VersionNegotiator) -> Flow[Rows]:
         rows = self.rows((yield from self.records(query, runs, negotiator)))
         return replace(rows, keys=[run.id for run in runs], pending=[run.end_time is None for run in runs])
 
     def records(self, query: RunQuery, runs: list[Run], negotiator: VersionNegotiator) -> Flow[Sequence[Any]]:  # noqa: ARG002
-        """Read what the rows of some runs need beside these."""
+        """Read what the rows of some runs need beside these; return a record for each run."""
         yield from ()
         return runs
 
-
-def lookback_seconds(lookback: timedelta | None) -> dict[str, Any]:
-    """Return how the manifest notes a lookback."""
-    return {} if lookback is None else {"feedback_lookback_seconds": lookback.total_seconds()}
+    def log_names(self, rows: Rows) -> Iterable[str]:
+        """Return how the log names rows: by the id of a run or a trace."""
+        ids = next((column.name for column in self.columns if column.name in ("run_id", "trace_id")), None)
+        return map(str, rows.columns[self.place(ids)]) if ids else repeat("a row without its id", rows.count)

@@ -20,7 +20,7 @@ from airflow_langsmith.export.row_file import BATCH_ROWS, RowCodec, RowFile, rea
 from airflow_langsmith.views import Column, ColumnType, Rows, View
 from tests.wording import says
 
-VIEW = View("runs", (Column("number", "integer", "", list), Column("text", "string", "", list)))
+VIEW = View("runs", (Column("number", "integer", ""), Column("text", "string", "")))
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
@@ -100,7 +100,7 @@ DRAWN = st.fixed_dictionaries({type_: st.lists(st.none() | one, min_size=1) for 
 def test_rows_come_back_as_they_were(drawn: dict[ColumnType, list[Any]], compression: str, count: int) -> None:
     """Whatever a column of its type can hold comes back from a file: every digit, every letter, every null."""
     values = {type_: [some[row % len(some)] for row in range(count)] for type_, some in drawn.items()}
-    view = View("runs", tuple(Column(type_, type_, "", list) for type_ in values))
+    view = View("runs", tuple(Column(type_, type_, "") for type_ in values))
     starts = [START + timedelta(row) for row in range(count)]
     keys, pending = [str(row) for row in range(count)], [value is None for value in values["timestamp"]]
     codec = RowCodec(view)

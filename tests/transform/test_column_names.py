@@ -11,11 +11,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec import Raw
 
-from airflow_langsmith.transform.column_names import LONGEST, column_name
-from airflow_langsmith.transform.flatten import MISFITS, Discovery, Flattening
+from airflow_langsmith.transform.column_names import MAX_BYTES, column_name
+from airflow_langsmith.transform.discovery import Discovery
+from airflow_langsmith.transform.flatten import MISFITS, Flattening
 from airflow_langsmith.views import VIEWS, Column, Rows
 
-COLUMNS = tuple(Column(name, "json", "", lambda runs: [None for _ in runs]) for name in ("inputs", "metadata"))
+COLUMNS = tuple(Column(name, "json", "", lambda _: None) for name in ("inputs", "metadata"))
 
 
 @pytest.mark.parametrize(
@@ -59,7 +60,7 @@ def test_no_two_paths_have_one_name(one: tuple[str, list[Any]], other: tuple[str
     first, second = column_name(*one), column_name(*other)
     assert (first.casefold() == second.casefold()) == (one == other)
     assert first.isidentifier()
-    assert len(first.encode()) <= LONGEST
+    assert len(first.encode()) <= MAX_BYTES
 
 
 @given(PATHS)
@@ -91,7 +92,7 @@ def columns_of(rows: list[dict[str, Any]]) -> dict[str, str]:
     payloads = [Raw(json.dumps(row).encode()) for row in rows]
     page = Rows([[None] * len(rows), payloads], len(rows))
     discovery = Discovery(COLUMNS)
-    discovery.see(page)
+    discovery.add(page)
     paths = discovery.paths()
     names = [column.name for column in Flattening(COLUMNS, paths).columns[len(COLUMNS) :] if column.name != MISFITS]
     assert len({name.casefold() for name in names}) == len(paths)

@@ -15,8 +15,9 @@ from msgspec import Raw
 
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.transform.discovery import Discovery
 from airflow_langsmith.transform.empty_columns import EmptyColumn
-from airflow_langsmith.transform.flatten import Discovery, Flattening
+from airflow_langsmith.transform.flatten import Flattening
 from airflow_langsmith.transform.paths import spell
 from airflow_langsmith.views import Column, ColumnType, Rows, View
 from tests.wording import says
@@ -24,7 +25,7 @@ from tests.wording import says
 
 def column(name: str, type_: ColumnType = "json") -> Column:
     """Make a column; what it reads does not matter here."""
-    return Column(name, type_, "", lambda runs: [None for _ in runs])
+    return Column(name, type_, "", lambda _: None)
 
 
 COLUMNS = (
@@ -294,7 +295,7 @@ def test_any_json_survives_all_the_way_to_a_file(tmp_path: Path, objects: list[t
     raws = [[Raw(json.dumps(value).encode()) for value in values] for values in zip(*objects, strict=True)]
     rows = Rows([[str(n) for n, _ in enumerate(objects)], *(raws or [[], [], []]), [None] * len(objects)], len(objects))
     discovery = Discovery(COLUMNS)
-    discovery.see(rows)
+    discovery.add(rows)
     flattening = Flattening(COLUMNS, discovery.paths())
     flat = flattening.apply(rows)
     assert flattening.misfits == 0

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.transform.paths import ANY, Step, matching, parse, place_of, spell
+from airflow_langsmith.transform.paths import ANY, Step, matching_keys, parse, place_of, spell
 from airflow_langsmith.views import VIEWS
 from tests.wording import says
 
@@ -110,8 +110,8 @@ def test_a_path_into_a_column_that_is_no_json_is_refused() -> None:
 
 def test_a_number_is_an_index_of_lists_and_a_key_of_objects() -> None:
     """What it means depends on what it finds, unless it is in quotes; an index past the end finds nothing."""
-    assert list(matching(["a", "b"], 1)) == [1]
-    assert list(matching({"1": "a"}, 1)) == list(matching({"1": "a"}, "1")) == ["1"]
+    assert list(matching_keys(["a", "b"], 1)) == [1]
+    assert list(matching_keys({"1": "a"}, 1)) == list(matching_keys({"1": "a"}, "1")) == ["1"]
     nowhere: list[tuple[object, Step]] = [(["a"], 1), (["a"], "0"), (["a"], "a"), ({}, "a"), ("text", 0), (None, ANY)]
     for container, step in nowhere:
-        assert list(matching(container, step)) == []
+        assert list(matching_keys(container, step)) == []

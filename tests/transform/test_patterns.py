@@ -258,13 +258,13 @@ def test_a_replacement_with_a_group_that_is_not_there_is_refused() -> None:
 @pytest.mark.parametrize(
     ("encoding", "encoded", "is_seen"),
     [
-        ("as it is", lambda text: text, True),
+        ("decoded text", lambda text: text, True),
         ("%40", lambda text: text.replace("@", "%40"), True),
         ("\\u0040", lambda text: text.replace("@", "\\u0040"), True),
-        ("escapes of JSON", lambda text: json.dumps(json.dumps({"to": text})), True),
+        ("JSON strings", lambda text: json.dumps(json.dumps({"to": text})), True),
         ("base64", lambda text: base64.b64encode(text.encode()).decode(), False),
         ("hex", lambda text: text.encode().hex(), False),
-        ("percent-encoded otherwise", lambda text: "".join(f"%{ord(letter):02X}" for letter in text), False),
+        ("other percent-encoded text", lambda text: "".join(f"%{ord(letter):02X}" for letter in text), False),
         ("HTML entities", lambda text: "".join(f"&#{ord(letter)};" for letter in text), False),
         ("quoted-printable", lambda text: "".join(f"={ord(letter):02X}" for letter in text), False),
         ("full-width letters", lambda text: "".join(chr(ord(letter) + 0xFEE0) for letter in text), False),

@@ -185,10 +185,10 @@ def test_a_rule_may_name_what_no_column_is() -> None:
     rows = rows_of(view, [run_with(["metadata.session_id", "inputs.who"])], Feedback(id="f", key="k"))
     redaction = Redaction(view.columns, {"metadata.session_id": "hash", "inputs.who": "drop"}, SECRET)
     assert not columns_with(PLANTED, view, redaction.apply(rows))
-    assert redaction.unmet(1) == ()
+    assert redaction.unmatched(1) == ()
     other = Redaction(view.columns, {"inputs.whom": "drop", "metadata.session_id": "drop"})
     other.apply(rows)
-    assert other.unmet(1) == ("inputs.whom",)
+    assert other.unmatched(1) == ("inputs.whom",)
 
 
 @pytest.mark.parametrize(

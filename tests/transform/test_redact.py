@@ -37,10 +37,7 @@ TYPES: dict[str, ColumnType] = {
     "feedback_stats": "json",
 }
 MADE_OF = {"run_id": IDS, "thread_id": THREAD}
-COLUMNS = tuple(
-    Column(name, type_, "", lambda runs: [None for _ in runs], sources=MADE_OF.get(name))
-    for name, type_ in TYPES.items()
-)
+COLUMNS = tuple(Column(name, type_, "", lambda _: None, sources=MADE_OF.get(name)) for name, type_ in TYPES.items())
 
 
 def row_of(**values: Any) -> Rows:
@@ -337,5 +334,5 @@ def test_paths_that_no_row_has_are_listed() -> None:
     )
     redaction.apply(row_of(outputs={"x": 1}))
     redaction.apply(row_of(outputs={"z": 1}))
-    assert redaction.unmet(2) == ("outputs.y",)
-    assert redaction.unmet(3) == redaction.unmet(0) == ()
+    assert redaction.unmatched(2) == ("outputs.y",)
+    assert redaction.unmatched(3) == redaction.unmatched(0) == ()

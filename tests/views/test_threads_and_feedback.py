@@ -176,5 +176,5 @@ def test_much_feedback_comes_once(langsmith: LangSmithStandIn, version: str, lan
     assert len(land(langsmith, version, "feedback", run_ids=(run,))) == 350
     assert land(langsmith, version, "feedback", run_ids=(other,)) == []
     assert land(langsmith, version, "feedback", run_ids=()) == []
-    with pytest.raises(ConfigurationError, match="cannot be narrowed by filter, is_root"):
+    with pytest.raises(ConfigurationError, match="cannot be narrowed by is_root, filter"):
         land(langsmith, version, "feedback", filter='eq(name, "x")', is_root=True)

@@ -21,34 +21,34 @@ from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export
 from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
-from airflow_langsmith.views import VIEWS, Column, Option, RunView, view_of
+from airflow_langsmith.views import VIEWS, Column, Option, View, view_of
 from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True)
-class Failures(RunView):
+class Failures(View):
     """A view of failed runs, of all types or of one."""
 
     of_type: str | None = None
 
-    options = (*RunView.options, Option("of_type", arguments.text, "of_type is about the view failures, not {view}."))
+    options = (*View.options, Option("of_type", arguments.text, "of_type is about the view failures, not {view}."))
 
     def narrow(self, query: RunQuery) -> RunQuery:
         """Return the query that is to be read."""
         return super().narrow(query).narrowed(error=True, run_type=self.of_type)
 
 
-def _last_lines(runs: list[Run]) -> list[str]:
-    return [(run.error or "").splitlines()[-1] for run in runs]
+def _last_line(run: Run) -> str:
+    return (run.error or "").splitlines()[-1]
 
 
 FAILURES = Failures(
     "failures",
     (
         Column("run_id", "string", "The run's id; the key of this view.", "id"),
-        Column("last_line", "string", "The last line of the error.", _last_lines, ("error",)),
+        Column("last_line", "string", "The last line of the error.", _last_line, ("error",)),
         Column("start_time", "timestamp", "When it started; decides its window."),
     ),
 )
