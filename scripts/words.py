@@ -17,6 +17,7 @@ ROOMS = (
     "scripts",
     "airflow_langsmith/testing",
     "tests/documentation.py",
+    "tests/testing",
 )
 NAMES = {"asked", "found", "fresh", "given", "held", "kept", "told", "wanted"}  # whole, or as a part: rows_wanted
 WHOLE_NAMES = {"one", "some", "those"}  # as a part they are fine: one_line
