@@ -51,6 +51,41 @@ from typing import Any, ClassVar
 from airflow_langsmith.masking import mask_secrets
 from airflow_langsmith.messages import format_message
 
+__all__ = [
+    "ApiError",
+    "AuthenticationError",
+    "BrokenManifestError",
+    "ConcurrentExportError",
+    "ConfigurationError",
+    "CursorLoopError",
+    "DestinationConflictError",
+    "EmptyWindowError",
+    "ExportError",
+    "InvalidQueryError",
+    "LangSmithError",
+    "LargePayloadError",
+    "ListChangedError",
+    "LocalDiskError",
+    "ManifestError",
+    "MissingPayloadError",
+    "NotFoundError",
+    "PageTooLargeError",
+    "PayloadError",
+    "ProxyError",
+    "RateLimitError",
+    "ReadTimeoutError",
+    "RedirectError",
+    "RunNotFoundError",
+    "SchemaChangeError",
+    "ServerError",
+    "StorageAccessError",
+    "StorageError",
+    "TransportError",
+    "UnsupportedError",
+    "WindowError",
+    "WindowNotClosedError",
+]
+
 NO_RETRY = "A retry will not help."
 
 
@@ -101,7 +136,13 @@ class ApiError(LangSmithError):
         "Check that host is LangSmith's API, and what stands between it and the worker: proxies and firewalls refuse "
         "requests, too."
     )
-    hint: str = ""  # what is wrong, in better words than the server's, where somebody knows them
+    hint: str = ""  # what is wrong, in better words than the server's
+    status: int
+    method: str
+    path: str
+    detail: str
+    about: str
+    retry_after: float | None
 
     def __init__(
         self, status: int, method: str, path: str, detail: str, about: str = "", retry_after: float | None = None

@@ -34,6 +34,8 @@ from airflow_langsmith.windows import TimeWindow
 if TYPE_CHECKING:
     from airflow_langsmith.airflow_sdk import Connection
 
+__all__ = ["LangSmithHook"]
+
 _SMALL = 100  # a page of either version
 _PATIENCE = 10.0  # seconds that "Test connection" waits for an answer: somebody waits for it
 _COUNTED = 1000  # projects that "Test connection" counts before it says "more than"

@@ -40,6 +40,8 @@ from airflow_langsmith.windows import TimeWindow, duration, seconds
 if TYPE_CHECKING:
     from airflow_langsmith.triggers import LangSmithTrigger
 
+__all__ = ["LangSmithFeedbackSensor", "LangSmithSettledSensor"]
+
 _NEVER = datetime.max.replace(tzinfo=UTC)  # a sensor waits for a window to close where an operator fails
 _GRACE = timedelta(minutes=2)  # the trigger reports a timeout with figures; Airflow does if no trigger runs
 _MEMORY = "langsmith_watch"

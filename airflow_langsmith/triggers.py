@@ -27,6 +27,8 @@ from airflow_langsmith.waiting.verdict import Outcome
 from airflow_langsmith.waiting.watch import CLOCK, Clock, LogThrottle, Watch
 from airflow_langsmith.windows import TimeWindow, duration, seconds
 
+__all__ = ["LangSmithFeedbackEventTrigger"]
+
 MAX_FAILURES = 5  # failed looks in a row before the task fails; each look has retries of its own
 MAX_LAST_LOOK_SECONDS = 60.0  # beyond the deadline; a minute later Airflow ends the trigger
 MAX_LOOK_TIMEOUTS = 10  # of the connection's timeout, for a look without a deadline
