@@ -191,7 +191,7 @@ def test_a_list_names_its_first_runs(shop: LangSmithStandIn, lines: Lines) -> No
 
 
 def test_a_read_names_its_run(shop: LangSmithStandIn, lines: Lines) -> None:
-    """A read logs the name and id of its run, how many are below it, and its size."""
+    """A read tells the name and id of its run, how many are below it, and how large it is."""
     root = shop.add_run(project="shop", name="agent", start_time=START, inputs={"q": "x" * 2000})
     for _ in range(3):
         shop.add_run(project="shop", name="tool", start_time=START, parent_run_id=root)
