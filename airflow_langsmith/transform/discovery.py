@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Raw
 
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.transform.coerce import fits
+from airflow_langsmith.transform.coerce import MisfitError, cast
 from airflow_langsmith.transform.lazy_json import NULL, feedback_score, first_byte, is_whole, open_layer
 from airflow_langsmith.transform.paths import SHORT_NAMES, is_short_name, spell
 from airflow_langsmith.views.columns import Column, ColumnType, Rows
@@ -97,4 +97,12 @@ def _types_of(raw: Raw, *, whole: bool = True) -> _Types | None:
         case b'"':
             return frozenset()
     numbers: list[ColumnType] = ["integer", "number"] if whole and is_whole(raw) else ["number"]
-    return frozenset(type_ for type_ in numbers if fits(raw, type_))
+    return frozenset(type_ for type_ in numbers if _fits(raw, type_))
+
+
+def _fits(raw: Raw, type_: ColumnType) -> bool:
+    try:
+        cast(raw, type_)
+    except MisfitError:
+        return False
+    return True

@@ -145,11 +145,6 @@ class _Rule:
             )
         return replace(self, action=action, steps=steps)
 
-    @property
-    def is_of_whole_column(self) -> bool:
-        """Whether it says, by the column's name, what becomes of the column as a whole."""
-        return self.by == "name" and not self.is_path and self.action.order is Order.WHOLE
-
     def apply(self, top: list[Any]) -> None:
         """Change the tree that ``top`` holds."""
         change = self.action.change
@@ -259,9 +254,9 @@ def _in_order(rules: list[_Rule], column: Column) -> list[_Rule]:
 
     :raises ConfigurationError: for a function that is made for more than the column has.
     """
-    if any(rule.is_of_whole_column for rule in rules):
-        inherited = ("source", "more")
-        rules = [rule for rule in rules if rule.by not in inherited or rule.action.order is not Order.WHOLE]
+    whole = [rule for rule in rules if rule.action.order is Order.WHOLE]
+    if any(rule.by == "name" and not rule.is_path for rule in whole):  # it stands in place of what rules do for sources
+        rules = [rule for rule in rules if rule not in whole or rule.by in ("name", "all")]
     for rule in rules:
         if rule.by == "more" and rule.action.calls:
             raise ConfigurationError(

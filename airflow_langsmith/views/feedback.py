@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -70,12 +70,17 @@ def score_of(piece: Feedback) -> float | None:
     return None if piece.score is None else float(piece.score)
 
 
-def _source(field: str) -> Callable[[Feedback], str | None]:
-    def read(piece: Feedback) -> str | None:
-        value = (piece.feedback_source or {}).get(field)
-        return None if value is None else str(value)
+def _source(piece: Feedback, field: str) -> str | None:
+    value = (piece.feedback_source or {}).get(field)
+    return None if value is None else str(value)
 
-    return read
+
+def _source_type(piece: Feedback) -> str | None:
+    return _source(piece, "type")
+
+
+def _source_user_id(piece: Feedback) -> str | None:
+    return _source(piece, "user_id")
 
 
 _SOURCE_TYPE: Any = {"repeats": True, "sources": ("source.type",)}
@@ -91,8 +96,8 @@ VIEW = FeedbackView(
         Column("value", "json", "The value: a label, a number, an object.", lambda piece: json_of(piece.value)),
         Column("comment", "string", "The comment."),
         Column("correction", "json", "What would have been right.", lambda piece: json_of(piece.correction)),
-        Column("source_type", "string", "Who judged: api, app, model.", _source("type"), **_SOURCE_TYPE),
-        Column("source_user_id", "string", "The user who did, if known.", _source("user_id"), **_SOURCE_USER),
+        Column("source_type", "string", "Who judged: api, app, model.", _source_type, **_SOURCE_TYPE),
+        Column("source_user_id", "string", "The user who did, if known.", _source_user_id, **_SOURCE_USER),
         Column("source", "json", "The source, with its metadata.", lambda piece: json_of(piece.feedback_source)),
         Column("created_at", "timestamp", "When it was given; decides its window."),
         Column("modified_at", "timestamp", "When it was last changed."),

@@ -124,9 +124,10 @@ class Threads(View):
 
     def log_names(self, rows: Rows) -> Iterable[str]:
         """Return how the log names rows: by the last trace, because a thread's id may be an address."""
-        if "trace_ids" not in [column.name for column in self.columns]:
-            return repeat("a row without its id", rows.count)
-        return [f"with trace {trace_ids[-1]}" for trace_ids in rows.columns[self.place("trace_ids")]]
+        for column, values in zip(self.columns, rows.columns, strict=True):
+            if column.name == "trace_ids":
+                return [f"with trace {trace_ids[-1]}" for trace_ids in values]
+        return repeat("a row without its id", rows.count)
 
 
 def _scores(roots: Sequence[Run], query: RunQuery, negotiator: VersionNegotiator) -> Flow[dict[str, _Scores]]:

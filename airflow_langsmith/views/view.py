@@ -137,10 +137,6 @@ class View:
             raise ConfigurationError(f"columns has to name columns of view {self.name!r}, each once: {wanted}.")
         return replace(self, columns=tuple(offered[name] for name in wanted), **options)
 
-    def place(self, column: str) -> int:
-        """Return the place of a column among those wanted."""
-        return [wanted.name for wanted in self.columns].index(column)
-
     def rows(self, records: Sequence[Any]) -> Rows:
         """Return the rows of records."""
         records = list(records)
@@ -188,5 +184,7 @@ class View:
 
     def log_names(self, rows: Rows) -> Iterable[str]:
         """Return how the log names rows: by the id of a run or a trace."""
-        ids = next((column.name for column in self.columns if column.name in ("run_id", "trace_id")), None)
-        return map(str, rows.columns[self.place(ids)]) if ids else repeat("a row without its id", rows.count)
+        for column, values in zip(self.columns, rows.columns, strict=True):
+            if column.name in ("run_id", "trace_id"):
+                return map(str, values)
+        return repeat("a row without its id", rows.count)

@@ -111,13 +111,6 @@ def test_only_traces_with_tools(langsmith: LangSmithStandIn, version: str, land:
         land(langsmith, version, "traces", {"is_root": False})
 
 
-@pytest.mark.parametrize("given", [{"only_with_tools": True}, {"with_feedback": "user_score"}])
-def test_what_is_about_another_view_is_refused(given: dict[str, Any]) -> None:
-    """What would leave nothing out of a view is not passed over."""
-    with pytest.raises(ConfigurationError, match=f"{next(iter(given))} .* not runs"):
-        view_of("runs", **given)
-
-
 @BOTH
 def test_odd_outputs_are_kept_as_they_are(langsmith: LangSmithStandIn, version: str, land: Land) -> None:
     """Outputs that are null, no lists, texts or without the expected key are kept, beside each other, in call order."""
