@@ -1,5 +1,5 @@
 """
-Everything that can go wrong, sorted by what cures it.
+All errors, by what cures them.
 
 ::
 
@@ -36,11 +36,10 @@ Everything that can go wrong, sorted by what cures it.
         ├── ConcurrentExportError         another export of the same partition       a retry may
         └── EmptyWindowError              no rows, where some are wanted             a retry may
 
-``StorageAccessError`` is a ``StorageError``, too. ``api.statuses`` has the kind of every HTTP status.
-``retriable`` is the one place that tells the two kinds apart: the retry loop reads it, and so does the surface when it
-tells Airflow whether to try again.
+``StorageAccessError`` is a ``StorageError``, too. ``api.statuses`` has the kind of every HTTP status. ``retriable``
+alone decides: the retry loop reads it, and so do the operators when Airflow may retry.
 
-Every error takes positional arguments only, so that it pickles. None ever carries a header, a secret or data
+Every error takes positional arguments only, so that it pickles. None carries a header, a secret or data
 (:mod:`airflow_langsmith.masking`).
 """
 
@@ -58,8 +57,8 @@ class LangSmithError(Exception):
     """
     Root of the tree.
 
-    ``where`` names the connection on which it happened; the client sets it. ``str`` lays the message out for Airflow's
-    log view: what happened and what to do, then where, then that a retry will not help, if that is so.
+    ``where`` is the connection; the client sets it. ``str`` formats the message for Airflow's log view: what happened
+    and what to do, then where, then that a retry will not help, if that is so.
     """
 
     retriable: ClassVar[bool] = False
@@ -75,11 +74,10 @@ class LangSmithError(Exception):
 
     @property
     def cause(self) -> str:
-        """What happened, in one sentence, for a log that goes on."""
+        """What happened, in one sentence, for a log line."""
         return self.message.partition(". ")[0]
 
     def __str__(self) -> str:
-        """Lay the message out."""
         return format_message(self.message, self.where, "" if self.retriable else NO_RETRY)
 
 
@@ -91,9 +89,8 @@ class ApiError(LangSmithError):
     """
     LangSmith, or something in front of it, answered with an error.
 
-    ``status``, ``method`` and ``path`` name the request, ``detail`` is the server's own text about a refusal (500
-    characters at most), ``about`` says what was asked: project, window, position. ``retry_after`` is in seconds where
-    given.
+    ``detail`` is the server's own message about a refusal (500 characters at most), ``about`` the purpose of the
+    request: project, window, position. ``retry_after`` is in seconds.
     """
 
     summary: ClassVar[str] = "The request was refused"
@@ -101,20 +98,20 @@ class ApiError(LangSmithError):
         "Check that host is LangSmith's API, and what stands between it and the worker: proxies and firewalls refuse "
         "requests, too."
     )
-    hint: str = ""  # what is wrong, in better words than the server's, where somebody knows them
+    hint: str = ""  # a better explanation than the server's, if there is one
 
     def __init__(
         self, status: int, method: str, path: str, detail: str, about: str = "", retry_after: float | None = None
     ) -> None:
         super().__init__(status, method, path, detail, about, retry_after)
-        # As they are masked above.
+        # As they were masked above.
         self.status, self.method, self.path, self.detail, self.about, self.retry_after = self.args
-        self.is_deprecated = False  # whether the answer said that this address will be removed
-        self.specific_advice = ""  # in place of the kind's own, if more is known
+        self.is_deprecated = False  # whether the answer says that this address will be removed
+        self.specific_advice = ""  # in place of the kind's own
 
     @property
     def message(self) -> str:
-        """What happened, in the server's words, what to do, and what was asked."""
+        """What happened, in the server's words, what to do, and the request."""
         about = f" [{self.about}]" if self.about else ""
         detail = self.detail.rstrip(". ")
         reason = self.hint or (f"{detail}." if detail else "")
@@ -125,7 +122,7 @@ class ApiError(LangSmithError):
 
     @property
     def cause(self) -> str:
-        """Which answer it was to what."""
+        """The status and the request."""
         return f"{self.status} to {self.method} {self.path}"
 
 
@@ -309,4 +306,4 @@ class BrokenManifestError(ManifestError):
     """The file in the manifest's place is no manifest; the next export replaces it."""
 
 
-ADDRESS_GONE = (NotFoundError, UnsupportedError)  # what an address answers that this server has not, or not any more
+ADDRESS_GONE = (NotFoundError, UnsupportedError)  # errors of an address that the server does not have, or not any more

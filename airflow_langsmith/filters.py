@@ -31,7 +31,7 @@ THREAD_KEYS = ("session_id", "thread_id", "conversation_id")
 
 
 class _Any:
-    """Stands for a value that does not matter."""
+    """Stands for any value."""
 
     def __repr__(self) -> str:
         return "ANY"
@@ -40,16 +40,16 @@ class _Any:
 ANY: Any = _Any()
 
 
-# Where Jinja would begin a template. Jinja passes over the same brace in JSON's own spelling, so a value that is text
-# stays text in any field that Airflow renders.
+# The beginning of a Jinja template. Jinja ignores the same brace in JSON's own spelling, so a value that is text stays
+# text in any field that Airflow renders.
 _OPENING = re.compile(r"\{(?=[{%#])")
 
 
 class Filter(str):
     """
-    An expression: a function of LangSmith's language and what stands in its brackets.
+    An expression: a function of LangSmith's language and its arguments.
 
-    Filters compare by what they say, and join with ``&`` and ``|``.
+    Filters compare by their text, and join with ``&`` and ``|``.
     """
 
     __slots__ = ("arguments", "function")
@@ -73,7 +73,7 @@ class Filter(str):
 
     @property
     def has_template(self) -> bool:
-        """Whether a value in it is a template, which the text spells so that Jinja passes over it."""
+        """Whether a value in it is a template, which the text spells so that Jinja ignores it."""
         return r"\u007b" in self
 
     def __and__(self, other: Expression) -> Filter:
@@ -96,7 +96,7 @@ class _Word:
 
 def _print_call(function: str, arguments: tuple[Any, ...], rendered: Callable[[str], str]) -> str:
     printed = [_print(argument, rendered) for argument in arguments]
-    if function in ("and", "or"):  # a template that gives nothing is no condition
+    if function in ("and", "or"):  # a template that renders to nothing is no condition
         printed = [expression for expression in printed if expression.strip()]
     return f"{function}({', '.join(printed)})" if printed else ""
 
@@ -197,14 +197,14 @@ def and_(*filters: Expression) -> Filter:
     return _join("and", filters)
 
 
-def add_condition(condition: Filter, given: str | None) -> str:
+def add_condition(condition: Filter, filter_: str | None) -> str:
     """
-    Add a condition to a filter, if there is one.
+    Return a filter with a condition added, or the condition alone.
 
     >>> add_condition(eq("is_root", True), None), add_condition(eq("is_root", True), 'has(tags, "a")')
     ('eq(is_root, true)', 'and(eq(is_root, true), has(tags, "a"))')
     """
-    return str(and_(condition, given) if given else condition)
+    return str(and_(condition, filter_) if filter_ else condition)
 
 
 def or_(*filters: Expression) -> Filter:
@@ -291,7 +291,7 @@ def failed() -> Filter:
 
 def format_time(moment: datetime) -> str:
     """
-    Print a moment the one way both API versions read alike: UTC, microseconds, Z.
+    Format a moment as both API versions read it alike: UTC, microseconds, Z.
 
     >>> format_time(datetime(2025, 3, 1, tzinfo=UTC))
     '2025-03-01T00:00:00.000000Z'

@@ -1,5 +1,5 @@
 """
-What of an answer, or of an argument, may stand in an error or a log: no secret, and nothing of the data.
+Keep secrets and data out of errors and logs.
 
 ::
 
@@ -18,8 +18,8 @@ from urllib.parse import quote
 
 from airflow_langsmith.messages import shorten
 
-DETAIL_LIMIT = 500  # characters of the server's own words
-PAGE_LIMIT = 150  # characters of a page that is not LangSmith's JSON; proxies answer with whole pages
+DETAIL_LIMIT = 500  # characters of the server's message
+PAGE_LIMIT = 150  # characters of an answer that is not LangSmith's JSON; proxies send whole pages
 MASK = "***"
 
 _SECRETS = (
@@ -32,7 +32,7 @@ _SECRETS = (
 
 def mask_secrets(text: str) -> str:
     """
-    Mask what looks like a secret: keys of LangSmith, public links, and what addresses have beside a place.
+    Mask what looks like a secret: keys of LangSmith, public links, passwords and parameters of addresses.
 
     >>> mask_secrets("no run at https://smith.langchain.com/public/0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b/r")
     'no run at https://smith.langchain.com/public/***/r'
@@ -44,29 +44,28 @@ def mask_secrets(text: str) -> str:
 
 def mask_values(content: bytes, *secrets: str) -> bytes:
     """
-    Mask secrets that a server echoes, in whatever way it writes them.
+    Mask these secrets in a body, because a server may echo them, in several spellings.
 
     >>> mask_values(b'{"detail": "no run 0F9F5A3E0C9B"}', "0f9f5a3e-0c9b", "")
     b'{"detail": "no run ***"}'
     """
-    forms = {
-        form.encode()
+    spellings = {
+        spelling.encode()
         for secret in secrets
-        if secret
-        for form in (secret, secret.replace("-", ""), quote(secret, safe=""), json.dumps(secret)[1:-1])
-        if form
+        for spelling in (secret, secret.replace("-", ""), quote(secret, safe=""), json.dumps(secret)[1:-1])
+        if spelling
     }
-    if not forms:
+    if not spellings:
         return content
-    every = b"|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))
-    return re.sub(every, MASK.encode(), content, flags=re.IGNORECASE)
+    pattern = b"|".join(re.escape(spelling) for spelling in sorted(spellings, key=len, reverse=True))
+    return re.sub(pattern, MASK.encode(), content, flags=re.IGNORECASE)
 
 
 def server_message(status: int, body: bytes) -> str:
     """
-    Return what a server says of a refusal.
+    Return the server's message about a refusal.
 
-    A refusal (4xx) is about the question, which is the user's own. Another answer may hold data: nothing of it is told.
+    A refusal (4xx) is about the request, which is the user's own. Any other answer may contain data, so it is left out.
 
     >>> server_message(400, b'{"detail": "limit is too large"}')
     'limit is too large'
@@ -82,7 +81,7 @@ def server_message(status: int, body: bytes) -> str:
 
 
 def parse_json(body: bytes) -> Any:
-    """Read a body as JSON; None if it is none."""
+    """Return a body as JSON; None if it is none."""
     try:
         return json.loads(body)
     except (ValueError, RecursionError):
@@ -91,7 +90,7 @@ def parse_json(body: bytes) -> Any:
 
 def describe_body(body: bytes) -> str:
     """
-    Say what a body is, without a word of it.
+    Describe a body without quoting it.
 
     >>> describe_body(b"<html>"), describe_body(b""), describe_body(b'{"runs": [')
     ('it is a page of HTML or XML', 'it is empty', 'it has 10 bytes')
@@ -102,7 +101,7 @@ def describe_body(body: bytes) -> str:
 
 
 def _sentence(document: Any) -> str:
-    """Find the sentence in any of the shapes LangSmith's two generations use; what else is there stays out."""
+    """Return the message in any shape of LangSmith's two API versions; all else may be data."""
     if isinstance(document, str):
         return document
     if isinstance(document, list):

@@ -1,5 +1,5 @@
 """
-How an error reads in a log that does not wrap: short lines, each sentence on lines of its own.
+Write errors for a log that does not wrap: short lines, each sentence on lines of its own.
 
 ::
 
@@ -21,7 +21,7 @@ PREFIX = "AirflowFailException: "  # what the log view writes before the first l
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])(?<!\.\.)(?<!e\.g\.)(?<!i\.e\.)\s+")
 _LONG_WORD = re.compile(r"(\S{1100})\S+")  # keys of objects have 1024 bytes
-_DRAWN = "  "  # what a line begins with that stays as it is: a marked filter
+_VERBATIM = "  "  # the beginning of a line that stays as it is, for example a marked filter
 
 
 def format_message(*texts: str) -> str:
@@ -29,8 +29,8 @@ def format_message(*texts: str) -> str:
     Put each sentence on lines of its own, none over 90 characters, the first one at the edge.
 
     The first line leaves room for the error's class. Lines that begin with two blanks stay as they are. No word is
-    broken, so that ids and addresses can be copied; one that is longer than any of these is cut. Marks that no log can
-    show, or that would move its cursor, are replaced one by one.
+    broken, so that ids and addresses can be copied; a word longer than any of these is cut. Characters that are not
+    printable are replaced.
 
     >>> print(format_message("There is no view 'run'. Did you mean 'runs'?", "A retry will not help."))
     There is no view 'run'.
@@ -38,9 +38,10 @@ def format_message(*texts: str) -> str:
       A retry will not help.
     """
     lines: list[str] = []
-    for written in "\n".join(texts).split("\n"):
-        line = _LONG_WORD.sub(r"\1…", "".join(mark if mark.isprintable() else "\ufffd" for mark in written))
-        if line.startswith(_DRAWN):
+    for text in "\n".join(texts).split("\n"):
+        printable = "".join(character if character.isprintable() else "\ufffd" for character in text)
+        line = _LONG_WORD.sub(r"\1…", printable)
+        if line.startswith(_VERBATIM):
             lines.append(line)
             continue
         for sentence in _SENTENCE_END.split(line.strip()):
@@ -57,28 +58,28 @@ def format_message(*texts: str) -> str:
 
 def shorten(text: str, max_characters: int) -> str:
     """
-    Return the text, or its beginning where it is longer, without the marks that a log cannot show.
+    Return the text, or its beginning if it is longer, without characters that are not printable.
 
     >>> shorten("connection refused by the host", 12)
     'connection…'
     """
-    line = " ".join("".join(mark if mark.isprintable() else " " for mark in text).split())
+    line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return line if len(line) <= max_characters else line[: max_characters - 1].rstrip() + "…"
 
 
-def mark_position(text: str, place: int) -> str:
-    """Show the line of a text with a mark under one of its characters, for the error about it; cut where it is long."""
-    before, after = text[:place].rpartition("\n")[2], text[place:].partition("\n")[0]
-    room = MAX_LINE - len(_DRAWN)
+def mark_position(text: str, position: int) -> str:
+    """Return the line at a position of a text, with a mark under the position; a long line is cut."""
+    before, after = text[:position].rpartition("\n")[2], text[position:].partition("\n")[0]
+    room = MAX_LINE - len(_VERBATIM)
     if len(before) + len(after) > room:
         if len(before) > room // 2:
             before = "…" + before[len(before) - room // 2 + 1 :]
         if len(before) + len(after) > room:
             after = after[: room - len(before) - 1] + "…"
-    return f"{_DRAWN}{before}{after}\n{_DRAWN}{' ' * len(before)}^"
+    return f"{_VERBATIM}{before}{after}\n{_VERBATIM}{' ' * len(before)}^"
 
 
-def did_you_mean(written: object, known: Iterable[str]) -> str:
+def did_you_mean(name: object, known: Iterable[str]) -> str:
     """
     Return the question that names the closest of the known names, or nothing if none is close.
 
@@ -86,7 +87,7 @@ def did_you_mean(written: object, known: Iterable[str]) -> str:
     "Did you mean 'shop-assistant'?"
     """
     names = list(known)
-    plain = _plain(str(written))
+    plain = _plain(str(name))
     by_plain = {_plain(name): name for name in reversed(names)}
     close = difflib.get_close_matches(plain, by_plain, n=1)
     if not close and len(plain) > 1:
@@ -95,17 +96,17 @@ def did_you_mean(written: object, known: Iterable[str]) -> str:
     return f"Did you mean {by_plain[close[0]]!r}?" if close else ""
 
 
-def suggest(written: object, known: Iterable[str]) -> str:
+def suggest(name: object, known: Iterable[str]) -> str:
     """
-    Return what to write in place of an unknown name: the closest one first, all of them last.
+    Return the advice about an unknown name: the closest one first, all of them last.
 
     >>> suggest("wirte", ["write", "skip", "fail"])
     "Did you mean 'write'? It is one of write, skip, fail."
     """
     names = list(known)
-    return f"{did_you_mean(written, names)} It is one of {', '.join(names)}.".strip()
+    return f"{did_you_mean(name, names)} It is one of {', '.join(names)}.".strip()
 
 
 def _plain(name: str) -> str:
-    """Write a name as it is compared: capitals and the marks between words are what people mix up."""
+    """Return a name for comparison: people mix up capitals and the characters between words."""
     return re.sub(r"[\s_.-]+", "-", name.strip().lower())

@@ -1,4 +1,4 @@
-"""What a template gives: the text that it says, or the object that it names; a text is never read as anything else."""
+"""Render templates: to the text, or to the object that they name. A text is never parsed as something else."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ def render(text: str, context: Mapping[str, Any], jinja_env: Any) -> Any:
     """
     Render a text with Jinja.
 
-    A text without templates stays as it is, line ends too. Jinja's native environment, which a DAG asks for by
-    ``render_template_as_native_obj=True``, gives the object of a template that is one expression. Airflow's own way
-    reads texts as Python literals there: ``"1.10"`` becomes 1.1 and ``"None"`` nothing.
+    A text without templates stays as it is, line ends too. With ``render_template_as_native_obj=True`` a template that
+    is one expression becomes its object. Airflow itself parses texts as Python literals there: ``"1.10"`` becomes 1.1
+    and ``"None"`` None.
 
     >>> from jinja2.nativetypes import NativeEnvironment
     >>> render("1.10", {}, NativeEnvironment()), render("{{ x }}", {"x": "1.10"}, NativeEnvironment())

@@ -235,7 +235,7 @@ def _read_bound(value: str | datetime | None, name: str) -> datetime:
     if not isinstance(value, datetime):
         raise WindowError(f"{name} is {value!r}; write a datetime, or a text like 2025-03-01T00:00:00+00:00.")
     if value.tzinfo is None:
-        raise WindowError(f"{name} is {value.isoformat()}, without a time zone. Write one: {value.isoformat()}+00:00.")
+        raise WindowError(f"{name} is {value.isoformat()} and has no time zone. Write one: {value.isoformat()}+00:00.")
     if value.year not in _YEARS:
         raise WindowError(f"{name} is {value.isoformat()}; no trace is from such a year. Write one nearer to now.")
     return to_utc(value)

@@ -1,13 +1,12 @@
 """
-LangSmith's HTTP API, in either of its versions, as pages of run records.
+LangSmith's HTTP API, in both of its versions, as pages of run records. Knows nothing of Airflow, files or tables.
 
-``settings`` says where and with which key, and ``hosts`` reads the address; ``query`` is what is asked, in words of
-``filters``, which ``syntax`` checks; ``negotiator`` chooses ``v1`` or ``v2``, which write and read it on the wire;
-``wire`` decodes all bodies, ``mending`` what is almost JSON. ``walk`` turns one query into all its pages, ``listing`` a
-list that is paged by number; ``ids`` tells what came before. ``single``, ``reads``, ``census``, ``stats`` and
-``retention`` ask all else. ``payloads`` and ``attachments`` fetch what pages leave out, ``media`` knows its types.
-``flow`` retries, without I/O; ``pacing`` keeps the budget; ``transport`` is the network; ``client`` drives them, and
-``waits`` measures what that costs. ``records`` is what comes, ``tree`` and ``sampling`` say which of it stays,
-``addresses`` are its places in the UI. ``errors`` is what goes wrong, ``messages`` how it reads. ``templates`` renders
-filters. Knows nothing of Airflow, files or tables.
+Where         ``settings``, ``hosts`` (the address in a connection), ``ui_urls`` (addresses in the UI)
+What is asked ``query`` (project, window, fields), ``run_filter`` (which runs), ``filter_syntax``, ``sampling``
+What comes    ``records``, ``projects``, ``runs``, ``feedback``, ``payloads`` (blob storage), ``attachments``
+Versions      ``dialect`` (what a version offers), ``v1``, ``v2``, ``negotiation`` (which one a server is asked in)
+Pages         ``pagination`` (by cursor), ``last_page``, ``seen_runs``, ``listing`` (by number), ``ids``
+Bytes         ``decoding``, ``json_repair``, ``wire_run``, ``blob_links``, ``media_types``, ``dotted_order``
+Requests      ``flow`` (retries, without I/O), ``rate_limit``, ``statuses`` (which error a status is)
+Network       ``client`` (drives flows), ``transport``, ``bodies``, ``encodings``, ``deadlines``, ``wait_clock``
 """

@@ -1,5 +1,5 @@
 """
-Links to payloads and files of a run that lie in blob storage.
+Links to payloads and files of a run in blob storage.
 
 v1 sends them beside the payload, which is null then, or a stub that shows how it begins; v2 sends those of files only::
 
@@ -7,8 +7,8 @@ v1 sends them beside the payload, which is null then, or a stub that shows how i
     "error": null, "s3_urls": {"error": {"presigned_url": "/storage/..."},
                                "attachment.photo": {"presigned_url": "https://...", "mime_type": "image/png"}}
 
-What is beside a link never lands: the payload is what the link leads to. One that leads nowhere, such as a null,
-makes a payload without an address, which cannot be had. So does a link to a part of a payload.
+The payload is what the link leads to, never what is beside it. A link without an address, such as a null, makes a
+missing payload. So does a link to a part of a payload.
 """
 
 from __future__ import annotations
@@ -24,46 +24,44 @@ from airflow_langsmith.api.attachments import Link, LinkedAttachment, list_attac
 from airflow_langsmith.api.decoding import NULL
 from airflow_langsmith.api.payloads import Blob, json_blob, text_blob
 from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.wire_run import WireRun
 
 FIELDS = ("inputs_s3_urls", "outputs_s3_urls", "s3_urls")  # of a run, whichever version sends them
 _PAYLOADS = frozenset(("error", "inputs", "outputs", "events", "extra", "metadata", "serialized", "feedback_stats"))
-
 _IN_S3_URLS = ("error", "events", "extra", "serialized")
-_NOWHERE = Link("")
+_NO_LINK = Link("")
 _OTHER_SCHEME = re.compile(r"(?!https?:)[a-z][a-z0-9+.-]*:", re.IGNORECASE)  # such as s3:
 
-Derive = Callable[[Run, str], None]
 
-
-def has_links(run: Any) -> bool:
-    """Tell whether a run has any links to payloads, or what stands in their place."""
+def has_links(run: WireRun) -> bool:
+    """Return whether a run has any links to payloads, or something in their place."""
     return bool(run.inputs_s3_urls or run.outputs_s3_urls or run.s3_urls)
 
 
 def read_links(
-    run: Any, wanted: Collection[str], derive: Derive, files: Any, prefix: str = ""
+    run: WireRun, fields: Collection[str], derive: Callable[[Run, str], None], files: Any, prefix: str = ""
 ) -> tuple[list[Blob], list[LinkedAttachment]]:
     """
-    Read the links of a run, and take them out of it, because they are secrets, and what was sent in place of payloads.
+    Read the links of a run, and remove them from it, because they are secrets, with the stubs of payloads.
 
-    :param wanted: The fields that are asked for; links of others are passed over.
-    :param derive: Fills what is made of a field whose JSON has come.
+    :param fields: The fields to read; links of others are ignored.
+    :param derive: Fills what is made of a field once its JSON has come.
     :param files: Links to files by name, behind a prefix.
-    :return: the payloads to be fetched, and the files that may be.
+    :return: the payloads to fetch, and the files that may be downloaded.
     """
-    links, attached = _payload_links(run), []
+    links, attachments = _payload_links(run), []
     if isinstance(files, dict):
-        named = {name.removeprefix(prefix): _link(link) for name, link in files.items() if name.startswith(prefix)}
-        attached = list_attachments(run, named)
+        by_name = {name.removeprefix(prefix): _link(value) for name, value in files.items() if name.startswith(prefix)}
+        attachments = list_attachments(run, by_name)
     else:
         run.attachments = None
-        links |= {"attachments": _NOWHERE} if files else {}
+        links |= {"attachments": _NO_LINK} if files else {}
     for name in FIELDS:
         setattr(run, name, None)
-    return [_blob(run, name, link, derive) for name, link in links.items() if name in wanted], attached
+    return [_blob(run, name, link, derive) for name, link in links.items() if name in fields], attachments
 
 
-def _blob(run: Run, name: str, link: Link, derive: Derive) -> Blob:
+def _blob(run: Run, name: str, link: Link, derive: Callable[[Run, str], None]) -> Blob:
     setattr(run, name, None)
     if name == "error":
         return text_blob(run, name, link.url, partial(setattr, run, name))
@@ -75,27 +73,25 @@ def _blob(run: Run, name: str, link: Link, derive: Derive) -> Blob:
     return json_blob(run, name, link.url, put)
 
 
-def _payload_links(run: Any) -> dict[str, Link]:
+def _payload_links(run: WireRun) -> dict[str, Link]:
     links: dict[str, Link] = {}
     for field, name in zip(FIELDS, ("inputs", "outputs"), strict=False):
-        if written := getattr(run, field):
-            links[name] = _link(written.get("ROOT")) if isinstance(written, dict) else _NOWHERE
+        if value := getattr(run, field):
+            links[name] = _link(value.get("ROOT")) if isinstance(value, dict) else _NO_LINK
     if isinstance(run.s3_urls, dict):
-        for key, written in run.s3_urls.items():
+        for key, value in run.s3_urls.items():
             name, _, part = key.partition(".")
-            link = _NOWHERE if part else _link(written)
-            if name in _PAYLOADS and not links.get(name, _NOWHERE).url:
+            link = _NO_LINK if part else _link(value)
+            if name in _PAYLOADS and not links.get(name, _NO_LINK).url:
                 links[name] = link
     elif run.s3_urls:
-        links |= dict.fromkeys(_IN_S3_URLS, _NOWHERE)
+        links |= dict.fromkeys(_IN_S3_URLS, _NO_LINK)
     return links
 
 
-def _link(written: Any) -> Link:
+def _link(value: Any) -> Link:
     """Read a link: an object, or an address alone."""
-    url, type_ = (
-        (written.get("presigned_url"), written.get("mime_type")) if isinstance(written, dict) else (written, None)
-    )
+    url, type_ = (value.get("presigned_url"), value.get("mime_type")) if isinstance(value, dict) else (value, None)
     if not isinstance(url, str) or _OTHER_SCHEME.match(url.strip()):
-        return _NOWHERE
+        return _NO_LINK
     return Link(url.strip(), type_ if isinstance(type_, str) else None)

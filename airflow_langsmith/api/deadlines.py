@@ -9,7 +9,7 @@ MIN_BYTES_PER_SECOND = 32 * 1024  # an answer that comes more slowly, after `tim
 
 class Deadline:
     """
-    When an answer has to be whole: some seconds after it was asked for, and later by a second for each 32 KB of it.
+    When an answer has to be whole: some seconds after its request, and later by a second for each 32 KB of it.
 
     A timeout of each read would begin anew with every byte, and an answer that drips would never end::
 
@@ -23,14 +23,14 @@ class Deadline:
 
     @property
     def left(self) -> float:
-        """Seconds until then."""
+        """The seconds until then."""
         return self.at - monotonic()
 
     @property
     def reason(self) -> str:
-        """What happened once it has passed."""
+        """The reason of the error, once it has passed."""
         return f"it was not whole after {monotonic() - self._began:.0f} s"
 
-    def extend(self, received: int) -> None:
-        """Count bytes that came."""
-        self.at += received / MIN_BYTES_PER_SECOND
+    def extend(self, received_bytes: int) -> None:
+        """Allow more time because bytes came."""
+        self.at += received_bytes / MIN_BYTES_PER_SECOND

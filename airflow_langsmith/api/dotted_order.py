@@ -27,7 +27,7 @@ def tree_order(dotted_orders: Iterable[str]) -> Callable[[str], tuple[str, ...]]
     """
     Return the key that sorts these dotted orders as a tree: a run before the runs that it called, and these by start.
 
-    A run's own segment replaces what the runs below it take it for. Of an ancestor that is not among them, one spelling
+    A run's own segment replaces the spellings in the runs below it. Of an ancestor that is not among them, one spelling
     stands for all.
     """
     spelling: dict[str, str] = {}

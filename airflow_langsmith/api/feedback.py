@@ -63,7 +63,7 @@ class FeedbackPagination:
         wires = yield from self._listing.next_page()
         if self._listing.done:
             self._groups.popleft()
-            self._listing = Listing(self._read_page, "feedback", self._listing.largest)
+            self._listing = Listing(self._read_page, "feedback", self._listing.full_page)
         self.done = not self._groups
         return [piece for piece in map(_piece, wires) if self._is_in_bounds(piece.created_at)]
 

@@ -1,8 +1,8 @@
 """
-What can be said of a filter before it is sent: whether it is an expression at all.
+Check before sending whether a filter is an expression of LangSmith's filter language.
 
 The grammar is as wide as LangSmith's may be: calls, bare words, numbers, strings in either quote with any escapes,
-lists. What it refuses no version of LangSmith can read; what a name means is the server's to say.
+lists. What it refuses, no version of LangSmith can read; whether a name exists, the server decides.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TOKEN = re.compile(
 )
 _DEEPEST = 100
 
-# What LangSmith's documentation says a filter can be about; to suggest from, not to refuse by.
+# The attributes in LangSmith's documentation: for suggestions, not to refuse others.
 ATTRIBUTES = (
     *("id", "name", "run_type", "status", "is_root", "start_time", "end_time", "latency", "error", "tags"),
     *("trace_id", "parent_run_id", "thread_id", "total_tokens", "inputs", "outputs", "metadata"),
@@ -34,21 +34,21 @@ ATTRIBUTES = (
     *("feedback_key", "feedback_score", "feedback_value", "feedback_source"),
 )
 
-Token = tuple[str, str, int]  # its kind (a mark is its own), text and place
+Token = tuple[str, str, int]  # kind (a mark is its own), text, position
 
 
 def check(filter_: str, name: str = "filter") -> None:
     """
-    Refuse what cannot be a filter, with a mark under the place.
+    Refuse what cannot be a filter.
 
-    :raises ConfigurationError: showing where.
+    :raises ConfigurationError: with a mark under the position.
     """
     try:
         _Reader(filter_).read()
     except _Misplaced as error:
-        what, place = error.args
+        problem, position = error.args
         raise ConfigurationError(
-            f"{name} is no expression of LangSmith's filter language: {what}\n{mark_position(filter_, place)}\n"
+            f"{name} is no expression of LangSmith's filter language: {problem}\n{mark_position(filter_, position)}\n"
             'Expressions look like and(eq(run_type, "llm"), gt(latency, "5s")); '
             "airflow_langsmith.filters writes them."
         ) from None
@@ -56,7 +56,7 @@ def check(filter_: str, name: str = "filter") -> None:
 
 def attributes(filter_: str) -> Iterator[str]:
     """
-    Name what the comparisons of a filter are about.
+    Yield the attributes that a filter compares.
 
     >>> list(attributes('and(eq(name, "x"), has(tags, "eq(y, 1)"))'))
     ['name', 'tags']
@@ -69,7 +69,7 @@ def attributes(filter_: str) -> Iterator[str]:
 
 def hint(filters: Iterable[str], detail: str) -> str:
     """
-    Say which attribute of a refused filter does not exist, if the server's words are about one.
+    Return which attribute of a refused filter does not exist, if the server's message is about one.
 
     >>> hint(['eq(runtype, "llm")'], "Unknown attribute: runtype")
     "there is no attribute 'runtype'. Did you mean 'run_type'?"
@@ -80,19 +80,19 @@ def hint(filters: Iterable[str], detail: str) -> str:
 
 
 class _Misplaced(Exception):  # noqa: N818  # becomes a ConfigurationError above
-    """What is wrong, and at which character."""
+    """The problem and its position."""
 
 
 def _tokens(text: str) -> Iterator[Token]:
-    place, end = 0, len(text.rstrip())
-    while place < end:
-        found = _TOKEN.match(text, place)
-        if found is None:
-            start = place + len(text[place:]) - len(text[place:].lstrip())
+    position, end = 0, len(text.rstrip())
+    while position < end:
+        match = _TOKEN.match(text, position)
+        if match is None:
+            start = position + len(text[position:]) - len(text[position:].lstrip())
             raise _Misplaced("a text that is not closed" if text[start] in "\"'" else f"{text[start]!r} here", start)
-        kind = str(found.lastgroup)
-        yield found[kind] if kind == "mark" else kind, found[kind], found.start(kind)
-        place = found.end()
+        kind = str(match.lastgroup)
+        yield match[kind] if kind == "mark" else kind, match[kind], match.start(kind)
+        position = match.end()
     yield "end", "", end
 
 
@@ -100,36 +100,36 @@ class _Reader:
     def __init__(self, text: str) -> None:
         self._depth = 0
         self._tokens = _tokens(text)
-        self._kind, self._text, self._place = next(self._tokens)
+        self._kind, self._text, self._position = next(self._tokens)
 
     def read(self) -> None:
         if self._kind != "name":
-            raise _Misplaced("it begins with no comparison such as eq(...)", self._place)
+            raise _Misplaced("it begins with no comparison such as eq(...)", self._position)
         self._next()
         self._expect("(", "a '(' is missing")
         self._items(")")
         if self._kind != "end":
-            raise _Misplaced(f"{self._text!r} after its end", self._place)
+            raise _Misplaced(f"{self._text!r} after its end", self._position)
 
     def _items(self, closing: str) -> None:
-        """Read what stands between brackets, of which the first is behind."""
+        """Read the items after an opening bracket."""
         self._depth += 1
         if self._depth > _DEEPEST:
-            raise _Misplaced(f"nested deeper than {_DEEPEST} brackets", self._place)
+            raise _Misplaced(f"nested deeper than {_DEEPEST} brackets", self._position)
         while self._kind != closing:
             self._item()
             if self._kind == closing:
                 break
             self._expect(",", f"a ',' or {closing!r} is missing")
             if self._kind == closing:
-                raise _Misplaced("a value is missing", self._place)
+                raise _Misplaced("a value is missing", self._position)
         self._depth -= 1
         self._next()
 
     def _item(self) -> None:
         kind = self._kind
         if kind not in ("string", "number", "name", "["):
-            raise _Misplaced("a value is missing", self._place)
+            raise _Misplaced("a value is missing", self._position)
         self._next()
         if kind == "[":
             self._items("]")
@@ -137,11 +137,11 @@ class _Reader:
             self._next()
             self._items(")")
 
-    def _expect(self, kind: str, otherwise: str) -> None:
+    def _expect(self, kind: str, problem: str) -> None:
         if self._kind != kind:
-            raise _Misplaced(otherwise, self._place)
+            raise _Misplaced(problem, self._position)
         self._next()
 
     def _next(self) -> None:
         if self._kind != "end":
-            self._kind, self._text, self._place = next(self._tokens)
+            self._kind, self._text, self._position = next(self._tokens)

@@ -1,5 +1,5 @@
 """
-Which server a connection means, in all the ways people write it.
+Which server a connection means, however people write it.
 
 ::
 
@@ -30,31 +30,31 @@ _UI_TO_API = {ui: api for api, ui in REGIONS.values()}
 _API_TO_UI = dict(REGIONS.values())
 _OWN_API = re.compile(r"(?:[\w.-]+\.)?api\.smith\.langchain\.com")  # private links have names of their own below it
 _OWN = re.compile(r"(?:[\w.-]+\.)?smith\.langchain\.com")
-# Private links are named by Google's regions.
+# The hosts of private links begin with Google's regions.
 _UI_OF_PRIVATE = {"us": REGIONS["us"][1], "europe": REGIONS["eu"][1], "australia": REGIONS["apac"][1]}
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
 _SCHEMES = ("http", "https")
 _PORTS = {"http": 80, "https": 443}
-_ODD = re.compile(r"[\s\\]")  # browsers read some of these as something else
+_ODD = re.compile(r"[\s\\]")  # browsers take some of these for other characters
 _NAME = re.compile(r"[\w-]{1,63}(?:\.[\w-]{1,63})*\.?")
-# What follows the API's root: the API itself, or a page of the UI, which self-hosted servers have on the same host.
+# What may follow the root: the API itself, or a page of the UI, which self-hosted servers have on the same host.
 _BELOW_ROOT = re.compile(r"/(?:api/v\d+(?:/.*)?|api/?|o/.*|public/.*)$")
 
 
 def address_from_fields(host: str | None, port: int | None, schema: str | None) -> str:
     """
-    Put the address together from a connection's fields: what its URI was taken apart into, or what a form was given.
+    Return the address in the fields of a connection, which come from its URI or from a form.
 
-    The schema is a path, or a scheme as other connections of Airflow have it. Port 0 is no port.
+    The schema is a path, or a scheme as in other connections of Airflow. Port 0 is no port.
 
     >>> address_from_fields("http://127.0.0.1", 1984, "api/v1"), address_from_fields("ls.example.com", 0, "https")
     ('http://127.0.0.1:1984/api/v1', 'https://ls.example.com')
     >>> address_from_fields("::1", 1984, "http")
     'http://[::1]:1984'
     """
-    spelled = (host or "").strip().strip("'\"")
+    spelling = (host or "").strip().strip("'\"")
     path = (schema or "").strip()
-    scheme, mark, rest = spelled.rpartition("://")
+    scheme, mark, rest = spelling.rpartition("://")
     if path.lower().rstrip(":/") in _SCHEMES:
         if rest and not mark and rest.lower() not in REGIONS:
             scheme, mark = path.lower().rstrip(":/"), "://"
@@ -69,35 +69,35 @@ def address_from_fields(host: str | None, port: int | None, schema: str | None) 
 
 def api_root(host: str | None) -> str:
     """
-    Turn any spelling of a LangSmith address into the root that ``/api/v1`` and ``/api/v2`` follow.
+    Return the root that ``/api/v1`` and ``/api/v2`` follow, of any spelling of a LangSmith address.
 
     >>> api_root("eu")
     'https://eu.api.smith.langchain.com'
     >>> api_root("https://langsmith.example.com/api/v1/")
     'https://langsmith.example.com'
 
-    :raises ConfigurationError: for what is no address, or none that a key should be sent to.
+    :raises ConfigurationError: for what is no address, or none to send a key to.
     """
-    spelled = (host or "").strip().strip("'\"")
-    if not spelled:
+    spelling = (host or "").strip().strip("'\"")
+    if not spelling:
         return REGIONS["us"][0]
-    if spelled.lower() in REGIONS:
-        return REGIONS[spelled.lower()][0]
-    if re.fullmatch(r"[\w-]+", spelled) and spelled.lower() != "localhost":
-        suggestion = did_you_mean(spelled, REGIONS)
+    if spelling.lower() in REGIONS:
+        return REGIONS[spelling.lower()][0]
+    if re.fullmatch(r"[\w-]+", spelling) and spelling.lower() != "localhost":
+        suggestion = did_you_mean(spelling, REGIONS)
         raise ConfigurationError(
-            f"The connection's host {spelled!r} is no region of LangSmith. {suggestion} Regions are "
-            f"{', '.join(REGIONS)}. A server of your own is written as a URL, like https://{spelled}."
+            f"The connection's host {spelling!r} is no region of LangSmith. {suggestion} Regions are "
+            f"{', '.join(REGIONS)}. A server of your own is written as a URL, like https://{spelling}."
         )
-    url = _split(with_scheme(spelled))
+    url = _split(with_scheme(spelling))
     if url is None:
-        raise _no_address(spelled)
+        raise _not_an_address(spelling)
     name = str(url.hostname)
     has_port = url.port is not None and url.port != _PORTS[url.scheme]
     if has_port and (name in REGIONS or _OWN.fullmatch(name.rstrip("."))):
         raise ConfigurationError(
-            f"The connection's host {name} is asked at port {url.port}, which LangSmith's own servers have not. Leave "
-            "the port out, of the host and of the connection."
+            f"The connection's host {name} has port {url.port}, which LangSmith's own servers do not have. Leave the "
+            "port out, in the host and in the connection."
         )
     if _OWN.fullmatch(own := name.rstrip(".")):
         _refuse_plain_http(url, "host")
@@ -105,14 +105,14 @@ def api_root(host: str | None) -> str:
         return _UI_TO_API.get(f"https://{name}", f"https://{name}")  # which have no path of their own
     path = _BELOW_ROOT.sub("", url.path).rstrip("/")
     if (url.query or url.fragment) and path == url.path.rstrip("/"):
-        raise _no_address(spelled)
+        raise _not_an_address(spelling)
     port = f":{url.port}" if has_port else ""
     return f"{url.scheme}://{f'[{name}]' if ':' in name else name}{port}{path}"
 
 
 def ui_root(ui_host: str) -> str:
     """
-    Read the address of a UI, to which links lead.
+    Return the address of a UI, for links.
 
     >>> ui_root("langsmith.example.com/ui/")
     'https://langsmith.example.com/ui'
@@ -123,7 +123,7 @@ def ui_root(ui_host: str) -> str:
     url = _split(address)
     if url is None:
         raise ConfigurationError(
-            f"The connection's extra 'ui_host' is no address: {_shown(ui_host)}. Give a URL like "
+            f"The connection's extra 'ui_host' is no address: {_printable(ui_host)}. Give a URL like "
             "https://langsmith.example.com, without user and password."
         )
     _refuse_plain_http(url, "extra 'ui_host'")
@@ -131,18 +131,17 @@ def ui_root(ui_host: str) -> str:
 
 
 def _refuse_plain_http(url: SplitResult, field: str) -> None:
-    """Refuse http:// to LangSmith's own clouds: everybody on the way could read along. Others may be asked so."""
+    """Refuse http:// to LangSmith's own clouds, because everybody on the way could read the key."""
     name = str(url.hostname).rstrip(".")
     if url.scheme == "http" and _OWN.fullmatch(name):
         raise ConfigurationError(
-            f"The connection's {field} is asked by http://, which would send the API key for all to read. "
-            f"Write https://{name}."
+            f"The connection's {field} has http://, which would send the API key for all to read. Write https://{name}."
         )
 
 
 def is_langsmith_cloud(api_url: str) -> bool:
     """
-    Tell whether an API root is one of LangSmith's own clouds, by a private link or not.
+    Return whether an API root is one of LangSmith's own clouds, by a private link or not.
 
     >>> is_langsmith_cloud("https://us-central1.p.api.smith.langchain.com"), is_langsmith_cloud("https://langsmith.example.com")
     (True, False)
@@ -152,7 +151,7 @@ def is_langsmith_cloud(api_url: str) -> bool:
 
 def ui_root_of(api_url: str) -> str:
     """
-    Return where the UI of an API root is; a server of your own has it on the same host.
+    Return the root of the UI; a server of your own has it on the same host.
 
     >>> ui_root_of("https://europe-west4.p.api.smith.langchain.com")
     'https://eu.smith.langchain.com'
@@ -164,7 +163,7 @@ def ui_root_of(api_url: str) -> str:
 
 
 def with_scheme(host: str) -> str:
-    """Write the scheme that an address without one has."""
+    """Return an address with its scheme, which may be left out."""
     if "://" in host:
         return host
     scheme = "http" if host.lower().startswith(_LOOPBACK) else "https"
@@ -172,7 +171,7 @@ def with_scheme(host: str) -> str:
 
 
 def _split(address: str) -> SplitResult | None:
-    """Take a URL apart; None for one that cannot be asked, or has credentials in it."""
+    """Parse a URL; None for one that cannot be requested, or has credentials in it."""
     try:
         url = urlsplit(address)
         name = url.hostname or ""
@@ -186,13 +185,14 @@ def _split(address: str) -> SplitResult | None:
     return url if is_known and address.isprintable() and not _ODD.search(address) else None
 
 
-def _shown(spelled: str) -> str:
-    """Write an address as an error shows it: without credentials, and no longer than a line."""
-    return repr(spelled.rpartition("@")[2][:60])
+def _printable(spelling: str) -> str:
+    """Return an address for an error: without credentials, and no longer than a line."""
+    return repr(spelling.rpartition("@")[2][:60])
 
 
-def _no_address(spelled: str) -> ConfigurationError:
+def _not_an_address(spelling: str) -> ConfigurationError:
     return ConfigurationError(
-        f"The connection's host is no API address: {_shown(spelled)}. Leave it empty for LangSmith's US cloud, name a "
-        f"region ({', '.join(REGIONS)}), or give a URL like https://langsmith.example.com, without user and password."
+        f"The connection's host is no API address: {_printable(spelling)}. Leave it empty for LangSmith's US cloud, or "
+        f"name a region ({', '.join(REGIONS)}), or give a URL like https://langsmith.example.com, without user and "
+        "password."
     )

@@ -10,7 +10,7 @@ from typing import Protocol, TypeVar
 
 from airflow_langsmith.errors import LocalDiskError
 
-_CACHE_KB = 256  # of memory; SQLite writes the rest to a temporary file, which is gone as soon as nobody holds it
+_CACHE_KB = 256  # of memory; SQLite writes the rest to a temporary file without a name
 
 
 class HasId(Protocol):
@@ -39,8 +39,8 @@ class IdSet:
         import sqlite3  # noqa: PLC0415  # parsing a DAG does not need it
 
         self._error = sqlite3.Error
-        self._count = 0  # ids that were given to add
-        # Without a name it is a temporary database of this connection alone. One thread at a time uses it.
+        self._count = 0  # of all ids passed to add
+        # Without a name it is a temporary database of this connection. One thread at a time uses it.
         self._table = sqlite3.connect("", isolation_level=None, check_same_thread=False)
         for pragma in ("journal_mode = off", "synchronous = off", f"cache_size = -{_CACHE_KB}"):
             self._table.execute(f"pragma {pragma}")
@@ -50,7 +50,7 @@ class IdSet:
 
     def add(self, ids: Sequence[str]) -> Sequence[int]:
         """
-        Add ids, and return the places of those that are new. An id that is given twice is new in its first place.
+        Add ids, and return the places of those that are new; of an id that is there twice, the first place.
 
         :raises LocalDiskError: if the local disk takes no more.
         """
@@ -66,7 +66,7 @@ class IdSet:
         return [place for place, id_ in enumerate(ids) if self._place(id_) == first + place]
 
     def __contains__(self, id_: str) -> bool:
-        """Tell whether an id was added."""
+        """Return whether an id was added."""
         return self._place(id_) is not None
 
     def add_new(self, records: Sequence[R]) -> list[R]:
@@ -74,15 +74,15 @@ class IdSet:
         return [records[place] for place in self.add([record.id for record in records])]
 
     def _place(self, id_: str) -> int | None:
-        found: tuple[int] | None = self._table.execute("select place from ids where id = ?", (id_,)).fetchone()
-        return found[0] if found else None
+        row: tuple[int] | None = self._table.execute("select place from ids where id = ?", (id_,)).fetchone()
+        return row[0] if row else None
 
 
 class IdLog:
     """
-    Remembers ids at next to no cost, until somebody asks for one: only then they are sorted into an :class:`IdSet`.
+    Remembers ids at next to no cost; only the first look-up sorts them into an :class:`IdSet`.
 
-    It takes 256 KB of memory, and 40 bytes of local disk for each id. One that is looked up takes more, as above.
+    Until then it takes 256 KB of memory, and 40 bytes of local disk for each id.
 
     >>> log = IdLog()
     >>> log.add(["a", "b"])
@@ -91,7 +91,7 @@ class IdLog:
     """
 
     def __init__(self) -> None:
-        self._file = SpooledTemporaryFile(max_size=_CACHE_KB * 1024)  # noqa: SIM115  # closed when nobody holds it
+        self._file = SpooledTemporaryFile(max_size=_CACHE_KB * 1024)  # noqa: SIM115  # closed with this object
         self._ids: IdSet | None = None
         weakref.finalize(self, self._file.close)
 
@@ -101,22 +101,24 @@ class IdLog:
 
         :raises LocalDiskError: if the local disk takes no more.
         """
-        if self._ids is not None:
-            self._ids.add(ids)
-            return
         try:
-            self._file.write(marshal.dumps(ids))
+            if self._ids is None:
+                self._file.write(marshal.dumps(ids))
+            else:
+                self._ids.add(ids)
         except OSError as error:
             raise _disk_error(error) from error
 
     def known(self, ids: Sequence[str]) -> set[str]:
         """Return those of some ids that were added."""
-        if ids and self._ids is None:
-            found = IdSet()
+        if not ids:
+            return set()
+        if self._ids is None:
+            all_ids = IdSet()
             for page in self._pages():
-                found.add(page)
-            self._ids = found
-        return {id_ for id_ in ids if self._ids is not None and id_ in self._ids}
+                all_ids.add(page)
+            self._ids = all_ids
+        return {id_ for id_ in ids if id_ in self._ids}
 
     def _pages(self) -> Iterator[list[str]]:
         end = self._file.tell()

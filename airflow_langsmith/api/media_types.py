@@ -14,7 +14,7 @@ _LENGTH = re.compile(r"\s*;\s*length=([0-9]{1,15})\s*(?=;|$)", re.IGNORECASE)
 
 def media_type(written: str | None) -> str:
     """
-    Read the type without its parameters.
+    Return a type without its parameters.
 
     >>> media_type("Text/Plain; charset=utf-8")
     'text/plain'
@@ -24,36 +24,35 @@ def media_type(written: str | None) -> str:
 
 def printable_type(written: str) -> str:
     """
-    Read a type as an error may show it: its name, and nothing else that a server can write there.
+    Return a type as an error may show it: its name, and nothing else that a server can write there.
 
     >>> printable_type("text/html; charset=utf-8"), printable_type("<script>")
     ('text/html', '')
     """
-    found = re.match(r"[a-z]{1,20}/[a-z0-9.+-]{1,60}(?=\s*(?:;|$))", written, re.IGNORECASE)
-    return found[0].lower() if found else ""
+    name = re.match(r"[a-z]{1,20}/[a-z0-9.+-]{1,60}(?=\s*(?:;|$))", written, re.IGNORECASE)
+    return name[0].lower() if name else ""
 
 
 def type_and_size(written: str | None) -> tuple[str | None, int | None]:
     """
-    Read the type of a file and its size in bytes, which LangSmith's SDK writes behind the type.
+    Return the type of a file and its size in bytes, which LangSmith's SDK writes behind the type.
 
     >>> type_and_size("image/png; length=1234"), type_and_size("image/png")
     (('image/png', 1234), ('image/png', None))
     """
-    found = _LENGTH.search(written or "")
-    if written is None or found is None:
+    length = _LENGTH.search(written or "")
+    if written is None or length is None:
         return written or None, None
-    return _LENGTH.sub("", written) or None, int(found[1])
+    return _LENGTH.sub("", written) or None, int(length[1])
 
 
-def is_server_message(arrived: str, said: str | None, *, own_host: bool) -> bool:
+def is_server_message(received: str, expected: str | None, *, own_host: bool) -> bool:
     """
-    Tell whether a server's own message came in place of a file, by the type of both.
+    Return whether a server's own message came in place of a file, by the types of both.
 
-    Servers and proxies answer with a page or a message, and status 200, where there is no such file. A type that is
+    If there is no such file, servers and proxies may answer with a page or a message, and status 200. A type that is
     only more general, such as ``application/octet-stream``, is no sign of that.
 
-    :param said: The type that the file is said to have, if any is known.
     :param own_host: Whether LangSmith's own host answered, whose user interface is a page at every address.
 
     >>> is_server_message("text/html; charset=utf-8", "image/jpeg", own_host=False)
@@ -61,16 +60,16 @@ def is_server_message(arrived: str, said: str | None, *, own_host: bool) -> bool
     >>> is_server_message("application/octet-stream", "image/jpeg", own_host=True)
     False
     """
-    came, meant = media_type(arrived), media_type(said)
-    if came in _HTML:
-        return meant not in _HTML if meant else own_host
-    is_message = came.startswith("text/") or came in _OTHER_MESSAGES
-    return is_message and meant.partition("/")[0] in _NO_TEXT and not meant.endswith("+xml")
+    received_type, expected_type = media_type(received), media_type(expected)
+    if received_type in _HTML:
+        return expected_type not in _HTML if expected_type else own_host
+    is_message = received_type.startswith("text/") or received_type in _OTHER_MESSAGES
+    return is_message and expected_type.partition("/")[0] in _NO_TEXT and not expected_type.endswith("+xml")
 
 
 def extension(type_: str | None) -> str:
     """
-    Name the ending that files of a type have.
+    Return the ending that files of a type have.
 
     >>> extension("image/png"), extension("text/plain; charset=utf-8"), extension(None)
     ('png', 'txt', 'bin')
@@ -86,4 +85,4 @@ def guess_type(name: str) -> str | None:
 
 @cache
 def _types() -> MimeTypes:
-    return MimeTypes()  # Python's own table: that of the machine would give other rows on another worker
+    return MimeTypes()  # Python's own table, because the machine's differs between workers

@@ -1,8 +1,8 @@
 """
-The records LangSmith's data take here, the same from either API version.
+The records of LangSmith's data, the same from either API version.
 
-Payloads (inputs, outputs, metadata, ...) stay the JSON text they came as: most are never looked into, and text keeps
-every digit of every number.
+Payloads (inputs, outputs, metadata, ...) stay the JSON text they came as: most are never read, and text keeps every
+digit of every number.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
 class Attachment(msgspec.Struct, kw_only=True):
     """
-    A file that was logged with a run: its name and, where known, its media type.
+    A file that was logged with a run: its name and, if known, its media type.
 
-    ``size`` in bytes and ``file``, its place in an export, are known once it was downloaded. Its link is a secret, and
-    not kept here.
+    ``size`` in bytes and ``file``, its path in an export, are known after the download. Its link is a secret, and not
+    here.
     """
 
     name: str
@@ -49,10 +49,9 @@ class Run(msgspec.Struct, kw_only=True):
     """
     One run (span).
 
-    Times are UTC, costs US dollars, enumerations lower case. A field that was not asked for is None, as is a field
-    without a value; payload fields are raw JSON. ``missing_payloads`` names what was wanted and could not be had.
-    ``includes_children`` says whether its tokens and costs count the runs below it, as v1's do.
-    Pages are decoded into runs as they stand (:mod:`airflow_langsmith.api.decoding`), because there are many.
+    Times are UTC, costs US dollars, enumerations lower case. A field that was not selected is None, as is a field
+    without a value; payload fields are raw JSON. ``missing_payloads`` names the payloads that blob storage does not
+    have. ``includes_children`` is true if its tokens and costs include the runs below it, as v1's do.
     """
 
     includes_children: ClassVar[bool] = False
@@ -101,7 +100,7 @@ class Run(msgspec.Struct, kw_only=True):
 
     @property
     def ancestor_ids(self) -> list[str]:
-        """The ids of the runs above this one, from the root down, as far as dotted order and parent tell."""
+        """The ids of the runs above this one, from the root down, as far as its dotted order and parent show."""
         above = dotted_order.ids(self.dotted_order)[:-1] if self.dotted_order else []
         if self.parent_run_id and self.parent_run_id not in above[-1:]:
             above.append(self.parent_run_id)
@@ -115,10 +114,10 @@ class Run(msgspec.Struct, kw_only=True):
 
 class Page(msgspec.Struct, frozen=True):
     """
-    One answer of a run query: newest run first, and where to go on, if there is more.
+    One page of a run query, newest run first, with the cursor of the next page.
 
-    ``blobs`` holds what of it has still to be fetched (:class:`~airflow_langsmith.api.payloads.Blob`), and
-    ``attachments`` what may be downloaded (:class:`~airflow_langsmith.api.attachments.Attached`).
+    ``blobs`` are to be fetched (:class:`~airflow_langsmith.api.payloads.Blob`), ``attachments`` may be downloaded
+    (:class:`~airflow_langsmith.api.attachments.LinkedAttachment`).
     """
 
     runs: list[Run]

@@ -20,17 +20,17 @@ _STEPS = 2**32
 @dataclass(frozen=True)
 class Sample:
     """
-    Keeps about ``rate`` of what ``key`` tells apart: a trace, or a thread, is in as a whole or out as a whole.
+    A share ``rate`` of the traces, or of the threads. Each is in the sample as a whole, or not at all.
 
-    It goes by a digest of the key, so it is the same in every view, window and re-run, and a larger rate holds all
-    that a smaller one does. Runs without a thread are kept or not by their trace.
+    A digest of the key decides, so the sample is the same in every view, window and re-run, and a larger rate contains
+    a smaller one. Runs without a thread go by their trace.
     """
 
     rate: float
     key: Key = "trace_id"
 
     def __post_init__(self) -> None:
-        """Refuse what is no share."""
+        """Refuse a rate that is no share."""
         if not 0 < self.rate <= 1:
             raise ConfigurationError(f"sample keeps a share of the traces, above 0 and up to 1, not {self.rate}.")
         if self.key not in get_args(Key):
@@ -57,6 +57,6 @@ class Sample:
             raise arguments.refusal(name, value, expected) from None
 
     def keeps(self, run: Run) -> bool:
-        """Tell whether a run is in."""
-        whole = getattr(run, self.key) or run.trace_id or run.id
-        return int.from_bytes(sha256(whole.encode()).digest()[:4]) < self.rate * _STEPS
+        """Return whether a run is in the sample."""
+        key = getattr(run, self.key) or run.trace_id or run.id
+        return int.from_bytes(sha256(key.encode()).digest()[:4]) < self.rate * _STEPS

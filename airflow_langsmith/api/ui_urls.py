@@ -1,4 +1,4 @@
-"""Addresses in LangSmith's UI: where things are, and what a pasted one names."""
+"""Addresses in LangSmith's UI: of projects and runs, and what a pasted one refers to."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _SHARED = re.compile(f"/public/({_UUID})/r(?:/({_UUID}))?(?:[/?#]|$)")
 
 @dataclass(frozen=True)
 class RunReference:
-    """What was pasted: a run, its project where the address names it, or the token of a public share."""
+    """A run as a user writes it: an id, with its project if an address names it, or the token of a public link."""
 
     run_id: str | None
     project_id: str | None = None
@@ -48,16 +48,16 @@ def parse_run_reference(text: str) -> RunReference:
     project = _PROJECT.search(pasted)
     run = _RUN.search(pasted) or _PEEKED.search(pasted)
     if run is None:
-        shown = "This public link" if "/public/" in pasted else repr(pasted[:200])
+        text = "This public link" if "/public/" in pasted else repr(pasted[:200])
         raise ConfigurationError(
-            f"{shown} names no run: give a run's id, its address in LangSmith's UI (.../projects/p/.../r/...) "
+            f"{text} names no run: give a run's id, its address in LangSmith's UI (.../projects/p/.../r/...) "
             "or a public link to it (.../public/.../r)."
         )
     return RunReference(run[1], project[1] if project else None)
 
 
 def project_url(settings: Settings, project: Project, query: RunQuery | None = None) -> str:
-    """Say where a project is in the UI; with a query, its list of runs narrowed to that."""
+    """Return the address of a project; with a query, of its list of runs narrowed to that."""
     place = f"{settings.ui_url}/o/{project.tenant_id or settings.workspace_id or ''}/projects/p/{project.id}"
     if query is None:
         return place
@@ -69,5 +69,5 @@ def project_url(settings: Settings, project: Project, query: RunQuery | None = N
 
 
 def run_url(settings: Settings, run: Run) -> str:
-    """Say where a run is in the UI."""
+    """Return the address of a run."""
     return f"{project_url(settings, run.project)}/r/{run.id}?poll=true"

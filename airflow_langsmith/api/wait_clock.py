@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import threading
 import time
-from types import TracebackType
 
 
 class WaitClock:
     """
-    Runs while at least one thread waits: for the rate limit, or before it asks again.
+    Runs while at least one thread waits, for the rate limit or before a retry.
 
     It measures what the waits cost the whole: ten threads that wait for the same second have waited one second.
     """
@@ -27,17 +26,13 @@ class WaitClock:
         return float(getattr(self._thread, "seconds", 0.0))
 
     def __enter__(self) -> None:
-        """Begin to wait."""
         self._thread.since = time.monotonic()
         with self._lock:
             if self._waiting == 0:
                 self._since = time.monotonic()
             self._waiting += 1
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Go on."""
+    def __exit__(self, *_: object) -> None:
         self._thread.seconds = self.thread_seconds + time.monotonic() - self._thread.since
         with self._lock:
             self._waiting -= 1

@@ -137,7 +137,7 @@ def test_a_key_does_not_travel_in_the_open(name: str, spelled: str) -> None:
     """LangSmith's own hosts are asked by https only, and links lead to https only."""
     with pytest.raises(ConfigurationError, match=f"Write https://{name}"):
         api_root(spelled.format(name))
-    with pytest.raises(ConfigurationError, match=says(f"'ui_host' is asked by http://.* Write https://{name}")):
+    with pytest.raises(ConfigurationError, match=says(f"'ui_host' has http://.* Write https://{name}")):
         Settings.parse(host="", api_key="k", extra={"ui_host": spelled.format(name)})
 
 
