@@ -36,7 +36,7 @@ class Discovery:
         self._depth = depth
         self._limit = limit
         self._types: dict[_Steps, _Types | None] = {}  # that all values have in common; None if all were null
-        self._opened: set[_Steps] = set()
+        self._objects: set[_Steps] = set()
 
     def add(self, rows: Rows) -> None:
         """
@@ -63,11 +63,11 @@ class Discovery:
             if steps[0] in self._short.values():
                 self._end(below, _types_of(feedback_score(raw), whole=False))  # a whole average is so by chance
             elif first_byte(raw) == b"{" and len(below) <= self._depth:
-                self._opened.add(below)
+                self._objects.add(below)
                 self._open(below, raw)
             else:
                 self._end(below, _types_of(raw))
-        if max(len(self._types), len(self._opened)) > self._limit:
+        if max(len(self._types), len(self._objects)) > self._limit:
             raise ConfigurationError(
                 f"flatten='*' finds more than {self._limit} keys, too many for a table; some are probably data, such "
                 "as ids. Name the paths you want, flatten=['inputs.customer.id', ...], or leave "
@@ -79,7 +79,7 @@ class Discovery:
         self._types[steps] = types if before is None else before if types is None else before & types
 
     def _suffix(self, steps: _Steps) -> str:
-        if steps in self._opened:  # an object in other rows, so whatever else it is has to be text
+        if steps in self._objects:  # an object in other rows, so whatever else it is has to be text
             return ""
         types = self._types[steps] or frozenset()
         return next((f":{spelled}" for type_, spelled in _SPELLED.items() if type_ in types), "")

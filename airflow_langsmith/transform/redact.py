@@ -54,17 +54,17 @@ class Redaction:
         self._columns = columns
         self._row_counts: list[int] = []  # of each page; several threads add to it
         by_place: defaultdict[int, list[_Rule]] = defaultdict(list)
-        kept: set[int] = set()
+        exempt: set[int] = set()
         for target, spec in _targets(rules):
-            found = list(_rules(target, columns))
+            rules_of_target = list(_rules(target, columns))
             if spec == "keep":
-                kept.add(_whole_column(target, found))
+                exempt.add(_whole_column(target, rules_of_target))
                 continue
-            for rule in found:
+            for rule in rules_of_target:
                 column = columns[rule.place]
                 for action in actions(spec, key, texts_only=rule.steps is None or column.type != "json"):
                     by_place[rule.place].append(rule.doing(action, column))
-        for place in kept:
+        for place in exempt:
             by_place.pop(place, None)
         self._rules = {place: _in_order(rules, columns[place]) for place, rules in by_place.items()}
 
@@ -235,13 +235,13 @@ def _rules_by_source(target: str, path: Path, name: str, columns: Sequence[Colum
 _STEPS_TO_SOURCE: dict[SourcesIn, tuple[Step, ...] | None] = {"whole": (), "items": (ANY,), "texts": None}
 
 
-def _may_match(one: Step, other: Step) -> bool:
+def _may_match(a: Step, b: Step) -> bool:
     """Whether two steps can lead to one place."""
-    return one is ANY or other is ANY or str(one) == str(other)
+    return a is ANY or b is ANY or str(a) == str(b)
 
 
 def _whole_column(target: str, rules: list[_Rule]) -> int:
-    """Return the place of the column that is to be kept."""
+    """Return the place of the column that a rule keeps."""
     for rule in rules:
         if rule.by == "name" and not rule.is_path:
             return rule.place

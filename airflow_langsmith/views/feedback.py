@@ -99,7 +99,7 @@ VIEW = FeedbackView(
         Column("source_type", "string", "Who judged: api, app, model.", _source_type, **_SOURCE_TYPE),
         Column("source_user_id", "string", "The user who did, if known.", _source_user_id, **_SOURCE_USER),
         Column("source", "json", "The source, with its metadata.", lambda piece: json_of(piece.feedback_source)),
-        Column("created_at", "timestamp", "When it was given; decides its window."),
+        Column("created_at", "timestamp", "When it was created; decides its window."),
         Column("modified_at", "timestamp", "When it was last changed."),
         Column("run_id", "string", "The run it is about; null for a project's.", sources=IDS),
         Column("trace_id", "string", "That run's trace.", sources=IDS),

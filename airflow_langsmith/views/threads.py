@@ -203,7 +203,7 @@ VIEW = Threads(
     key="thread_id",
     time="last_start_time",
     missing_payloads=missing_payloads(
-        "The fields of its turns that could not be had from blob storage and are null; `extra` has the metadata.",
+        "The fields of its turns that could not be read from blob storage and are null; `extra` has the metadata.",
         lambda thread: set().union(*(turn.missing for turn in thread.turns)),
     ),
 )

@@ -137,7 +137,7 @@ VIEW = Traces(
     ),
     key="trace_id",
     missing_payloads=missing_payloads(
-        "The fields of its runs that could not be had from blob storage and are null; `extra` has the metadata.",
+        "The fields of its runs that could not be read from blob storage and are null; `extra` has the metadata.",
         lambda trace: trace.missing,
     ),
 )
