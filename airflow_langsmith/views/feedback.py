@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 
 from airflow_langsmith import arguments
 from airflow_langsmith.api.flow import Flow
@@ -70,21 +69,17 @@ def score_of(piece: Feedback) -> float | None:
     return None if piece.score is None else float(piece.score)
 
 
-def _source(piece: Feedback, field: str) -> str | None:
-    value = (piece.feedback_source or {}).get(field)
-    return None if value is None else str(value)
+def _of_source(name: str, meaning: str, *, repeats: bool = False) -> Column:
+    """Return a column that is a field of the source."""
+    field = name.removeprefix("source_")
+
+    def read(piece: Feedback) -> str | None:
+        value = (piece.feedback_source or {}).get(field)
+        return None if value is None else str(value)
+
+    return Column(name, "string", meaning, read, repeats=repeats, sources=(f"source.{field}",))
 
 
-def _source_type(piece: Feedback) -> str | None:
-    return _source(piece, "type")
-
-
-def _source_user_id(piece: Feedback) -> str | None:
-    return _source(piece, "user_id")
-
-
-_SOURCE_TYPE: Any = {"repeats": True, "sources": ("source.type",)}
-_SOURCE_USER: Any = {"sources": ("source.user_id",)}
 _THREAD_MEANING = "The conversation, of feedback that is about one as a whole."
 
 VIEW = FeedbackView(
@@ -96,8 +91,8 @@ VIEW = FeedbackView(
         Column("value", "json", "The value: a label, a number, an object.", lambda piece: json_of(piece.value)),
         Column("comment", "string", "The comment."),
         Column("correction", "json", "What would have been right.", lambda piece: json_of(piece.correction)),
-        Column("source_type", "string", "Who judged: api, app, model.", _source_type, **_SOURCE_TYPE),
-        Column("source_user_id", "string", "The user who did, if known.", _source_user_id, **_SOURCE_USER),
+        _of_source("source_type", "Who judged: api, app, model.", repeats=True),
+        _of_source("source_user_id", "The user who did, if known."),
         Column("source", "json", "The source, with its metadata.", lambda piece: json_of(piece.feedback_source)),
         Column("created_at", "timestamp", "When it was created; decides its window."),
         Column("modified_at", "timestamp", "When it was last changed."),

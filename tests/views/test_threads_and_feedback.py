@@ -34,11 +34,11 @@ def land(
 
     def run(langsmith: LangSmithStandIn, version: str, view: str, start: datetime = START, **query: Any) -> Any:
         client, chosen = client_of(langsmith, version), view_of(view)
-        query_of_view = run_query(
+        window_query = run_query(
             project=client.project("shop"), start=start, end=start + DAY, fields=chosen.fields, **query
         )
         target = OutputOptions(destination=f"file://{tmp_path}/{uuid4()}", format=format_of("parquet"))
-        exported = Export(client, query_of_view, chosen, target).run()
+        exported = Export(client, window_query, chosen, target).run()
         return read_rows(exported.uri)
 
     return run
