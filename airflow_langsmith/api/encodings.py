@@ -10,10 +10,13 @@ reader of the pieces stops if they become too many.
 
 from __future__ import annotations
 
-import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, ClassVar, cast
+
+_gzip_library: Any = import_module("isal.isal_zlib" if find_spec("isal") else "zlib")
 
 _GZIP = 31  # zlib's code for a gzip header and the largest window
 _ZSTD_SLICE_BYTES = 2048  # a block of 4 bytes makes 128 KB, so at most 64 MB come out of a slice
@@ -66,32 +69,17 @@ class Plain(Decompressor):
 class Gzip(Decompressor):
     """RFC 1952."""
 
-    errors: ClassVar[tuple[type[Exception], ...]] = (zlib.error,)
-    _library: ClassVar[Any] = zlib
+    errors = (cast("type[Exception]", _gzip_library.error),)
 
     def _pieces(self, compressed: bytes, max_bytes: int) -> Iterator[bytes]:
         while compressed:
             if self.is_whole:
-                self._member = self._library.decompressobj(_GZIP)
+                self._member = _gzip_library.decompressobj(_GZIP)
             yield self._member.decompress(compressed, max_bytes)
             compressed = self._member.unused_data if self._member.eof else self._member.unconsumed_tail
 
 
 DECOMPRESSORS: dict[str, Callable[[], Decompressor]] = {"": Plain, "identity": Plain, "gzip": Gzip}
-
-try:
-    from isal import isal_zlib
-except ImportError:
-    pass
-else:
-
-    class FastGzip(Gzip):
-        """The same, by Intel's library."""
-
-        errors = (cast("type[Exception]", isal_zlib.error),)
-        _library = isal_zlib
-
-    DECOMPRESSORS["gzip"] = FastGzip
 
 try:
     import zstandard

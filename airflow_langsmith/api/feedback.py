@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import msgspec
 from msgspec.structs import asdict
@@ -18,7 +18,13 @@ from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.pagination import DistinctRuns
 from airflow_langsmith.api.query import MARGIN, RunQuery, bounded
 from airflow_langsmith.api.records import Feedback, Project, Run
+from airflow_langsmith.api.wire_run import Text
 from airflow_langsmith.filters import eq, format_time, or_
+
+if TYPE_CHECKING:  # as in Feedback
+    Score: TypeAlias = Any
+else:  # as it is decoded: text if it was NaN or infinite
+    Score = float | bool | str | None
 
 MAX_PAGE = 100  # pieces of feedback; more is refused
 MAX_RUNS = 50  # ids in a request: they go into the address, which must not get too long
@@ -128,25 +134,11 @@ def list_feedback(
     return (yield from read_all(pages))
 
 
-class _WireFeedback(msgspec.Struct, kw_only=True):
-    id: str
-    key: str
-    created_at: str | None = None
-    modified_at: str | None = None
-    score: float | bool | str | None = None  # text if it was NaN or infinite
-    value: Any = None
-    comment: str | None = None
-    correction: Any = None
-    run_id: str | None = None
-    trace_id: str | None = None
-    session_id: str | None = None
-    start_time: str | None = None
-    is_root: bool | None = None
-    feedback_source: dict[str, Any] | None = None
-    feedback_group_id: str | None = None
-    comparative_experiment_id: str | None = None
-    feedback_thread_id: str | None = None
-    extra: Any = None
+class _WireFeedback(Feedback, frozen=True, kw_only=True):
+    created_at: Text = None
+    modified_at: Text = None
+    start_time: Text = None
+    score: Score = None
 
 
 _FEEDBACK = msgspec.json.Decoder(list[_WireFeedback], float_hook=parse_float)

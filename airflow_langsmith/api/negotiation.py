@@ -50,7 +50,6 @@ class VersionNegotiator:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.backoff = Backoff(settings.max_retries)
-        self.info: Info | None = None
         self.can_count = True  # until the address that counts runs proves to be gone
         self._dialect = DIALECTS.get(settings.api_version)
         self._is_confirmed = self._dialect is not None
@@ -63,9 +62,8 @@ class VersionNegotiator:
     def choose(self) -> Flow[Dialect]:
         """Return the version to use."""
         if self._dialect is None:
-            if not self.settings.is_saas:  # the cloud's answer is known
-                yield from self._read_info()
-            preferred = "v2" if self._has_v2() else "v1"
+            has_v2 = self.settings.is_saas or _has_v2((yield from self._read_info()))
+            preferred = "v2" if has_v2 else "v1"
             self._dialect = DIALECTS.get(preferred) or next(iter(self.dialects))
             log.info("LangSmith at %s: using API %s", self.settings.api_url, self._dialect.name)
         return self._dialect
@@ -126,26 +124,23 @@ class VersionNegotiator:
             connection = self.settings.connection_name
             error.specific_advice = f"LangSmith removes API v1: set api_version to auto or v2 in {connection}."
 
-    def _read_info(self) -> Flow[None]:
-        if self.info is None:
-            request = Request("GET", "/api/v1/info", about="which version is this server?", needs_key=False)
-            try:
-                self.info = yield from read_json(request, _INFO, self.backoff)
-            except (ApiError, PayloadError) as error:
-                if error.retriable:
-                    raise  # the next run would choose another version, which has other sums in parents
-                log.warning("The server does not say which version it is: %s", error.cause)
-                self.info = Info()
+    def _read_info(self) -> Flow[Info]:
+        request = Request("GET", "/api/v1/info", about="which version is this server?", needs_key=False)
+        try:
+            return (yield from read_json(request, _INFO, self.backoff))
+        except (ApiError, PayloadError) as error:
+            if error.retriable:
+                raise  # the next run would choose another version, which has other sums in parents
+            log.warning("The server does not say which version it is: %s", error.cause)
+            return Info()
 
-    def _has_v2(self) -> bool:
-        # Self-hosted servers have v2 from 0.16 on, whatever they store runs in. If ClickHouse still answers and SmithDB
-        # does not, older traces may be in ClickHouse alone.
-        info = self.info or Info()
-        flags = info.instance_flags or {}
-        is_on_smithdb = bool(flags.get("sdb_query_enabled", False)) or not flags.get("ch_query_enabled", True)
-        release = _release(info.version or "")
-        has_only_v2 = self.settings.is_saas or release >= FIRST_RELEASE_WITHOUT_V1
-        return has_only_v2 or (release >= FIRST_RELEASE_OF_V2 and is_on_smithdb)
+
+def _has_v2(info: Info) -> bool:
+    # Self-hosted servers have v2 from 0.16 on, whatever they store runs in. If ClickHouse still answers and SmithDB
+    # does not, older traces may be in ClickHouse alone.
+    flags, release = info.instance_flags or {}, _release(info.version or "")
+    is_on_smithdb = bool(flags.get("sdb_query_enabled", False)) or not flags.get("ch_query_enabled", True)
+    return release >= FIRST_RELEASE_WITHOUT_V1 or (release >= FIRST_RELEASE_OF_V2 and is_on_smithdb)
 
 
 def _release(version: str) -> tuple[int, ...]:

@@ -106,11 +106,6 @@ class Run(msgspec.Struct, kw_only=True):
             above.append(self.parent_run_id)
         return above
 
-    @property
-    def is_pending(self) -> bool:
-        """Whether the run had not ended when it was read; it will change in place."""
-        return self.end_time is None
-
 
 class Page(msgspec.Struct, frozen=True):
     """

@@ -71,20 +71,14 @@ def error_for(
 ) -> ApiError:
     """Return the error of an answer that is no success; names of headers are in lower case."""
     headers = headers or {}
-    kind, advice = _BY_STATUS.get(status) or (_kind_of(status), "")
+    family = {3: RedirectError, 4: ApiError}.get(status // 100, ServerError)
+    kind, advice = _BY_STATUS.get(status, (family, ""))
     if kind is AuthenticationError and parse_json(body) is None:
         kind = ProxyError
     detail = _target(headers.get("location", "")) if kind is RedirectError else server_message(status, body)
     error = kind(status, method, path, detail, about, parse_retry_after(headers.get("retry-after")))
     error.specific_advice = advice
     return error
-
-
-def _kind_of(status: int) -> type[ApiError]:
-    """Return the kind of a status that is not in the table."""
-    if 300 <= status < 400:  # noqa: PLR2004
-        return RedirectError
-    return ApiError if 400 <= status < 500 else ServerError  # noqa: PLR2004
 
 
 def _target(location: str) -> str:

@@ -262,9 +262,7 @@ def _address(url: str) -> httpx.URL:
     try:
         return httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise ConfigurationError(
-            f"The connection's host is no address that can be asked: {url!r}. Correct it: {error}."
-        ) from error
+        raise ConfigurationError(f"The connection's host is no address: {url!r}. Correct it: {error}.") from error
 
 
 def _shared_trust(verify: bool | str) -> Any:
@@ -276,18 +274,14 @@ def _shared_trust(verify: bool | str) -> Any:
     except (OSError, ValueError):  # there is no such file, which is an error of `_trust`
         version = None
     with _TRUST_LOCK:
-        return _trust_once(verify, path, os.environ.get("SSL_CERT_DIR", ""), version)
+        return _trust(verify, path, os.environ.get("SSL_CERT_DIR", ""), version)
 
 
 _TRUST_LOCK = Lock()
 
 
 @lru_cache(maxsize=16)
-def _trust_once(verify: bool | str, *_: object) -> Any:
-    return _trust(verify)
-
-
-def _trust(verify: bool | str) -> Any:
+def _trust(verify: bool | str, *_: object) -> Any:
     if verify is False:
         return False
     import ssl  # noqa: PLC0415  # httpx, too, loads it for a client only

@@ -63,9 +63,9 @@ def project_url(settings: Settings, project: Project, query: RunQuery | None = N
         return place
     which = query.run_filter
     search = {"filter": query.window_filter, "traceFilter": which.trace_filter, "treeFilter": which.tree_filter}
-    given = {name: filter_ for name, filter_ in search.items() if filter_}
+    model = json.dumps({name: filter_ for name, filter_ in search.items() if filter_}, ensure_ascii=False)
     # The window is in the filter: what a time model may say beside a duration is nowhere documented.
-    return f"{place}?{urlencode({'timeModel': '{}', 'searchModel': json.dumps(given, ensure_ascii=False)})}"
+    return f"{place}?{urlencode({'timeModel': '{}', 'searchModel': model})}"
 
 
 def run_url(settings: Settings, run: Run) -> str:
