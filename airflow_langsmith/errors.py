@@ -29,12 +29,12 @@ All errors, by what cures them.
     │   ├── CursorLoopError               the same page twice                        a retry may
     │   ├── ListChangedError              a list that changed whenever it was read   a retry may
     │   ├── MissingPayloadError           a payload is not where its link leads      a retry may
-    │   └── LargePayloadError             a body over the size that is taken here    only you can
+    │   └── LargePayloadError             a body over the size limit                 only you can
     ├── WindowNotClosedError              the window ends too late to be complete    a retry may
     └── ExportError                       between rows and published files           a retry may
         ├── StorageError                  the destination, or the worker's disk      a retry may
         ├── ConcurrentExportError         another export of the same partition       a retry may
-        └── EmptyWindowError              no rows, where some are wanted             a retry may
+        └── EmptyWindowError              no rows, and some are expected             a retry may
 
 ``StorageAccessError`` is a ``StorageError``, too. ``api.statuses`` has the kind of every HTTP status. ``retriable``
 alone decides: the retry loop reads it, and so do the operators when Airflow may retry.
@@ -82,7 +82,7 @@ class LangSmithError(Exception):
 
 
 class ConfigurationError(LangSmithError, ValueError):
-    """A connection field or an argument that no retry makes right."""
+    """A field of the connection or an argument is wrong."""
 
 
 class ApiError(LangSmithError):
@@ -115,10 +115,10 @@ class ApiError(LangSmithError):
         about = f" [{self.about}]" if self.about else ""
         detail = self.detail.rstrip(". ")
         reason = self.hint or (f"{detail}." if detail else "")
-        said = f"{self.summary}: {reason}" if reason else f"{self.summary}."
+        problem = f"{self.summary}: {reason}" if reason else f"{self.summary}."
         quoted = f": {detail}." if self.hint and detail else "."
         advice = self.specific_advice or self.advice
-        return f"{said} {advice}\nStatus {self.status} to {self.method} {self.path}{about}{quoted}"
+        return f"{problem} {advice}\nStatus {self.status} to {self.method} {self.path}{about}{quoted}"
 
     @property
     def cause(self) -> str:
@@ -127,7 +127,7 @@ class ApiError(LangSmithError):
 
 
 class RedirectError(ApiError):
-    """What was asked for is elsewhere; nobody goes there, because the key would go along."""
+    """The server redirects; no redirect is followed, because the API key would go along."""
 
     summary = "The server redirects the request"
     advice = (
@@ -137,7 +137,7 @@ class RedirectError(ApiError):
 
 
 class AuthenticationError(ApiError):
-    """The key was refused, or it needs a workspace."""
+    """The key is refused, or it needs a workspace."""
 
     summary = "LangSmith refused the API key"
     advice = (
@@ -163,14 +163,14 @@ class RunNotFoundError(NotFoundError):
 
 
 class InvalidQueryError(ApiError):
-    """The query was refused."""
+    """The query is refused."""
 
     summary = "LangSmith refused the query"
     advice = "Correct the query or its filter."
 
 
 class UnsupportedError(ApiError):
-    """This server does not have what was asked for."""
+    """This server does not offer the address."""
 
     summary = "This server does not offer that address"
     advice = (
@@ -180,7 +180,7 @@ class UnsupportedError(ApiError):
 
 
 class ProxyError(ApiError):
-    """A 401 or 403 that is not LangSmith's: it always answers JSON, proxies and firewalls answer pages."""
+    """A 401 or 403 that is not LangSmith's, because LangSmith answers JSON; proxies and firewalls answer pages."""
 
     retriable = True
     summary = "A proxy or firewall refused the request"
@@ -188,7 +188,7 @@ class ProxyError(ApiError):
 
 
 class PageTooLargeError(ApiError):
-    """The answer or the question was too big for something on the way."""
+    """The answer or the request is too large for something on the way."""
 
     retriable = True
     summary = "Not even a page of one run passed"
@@ -215,53 +215,53 @@ class ServerError(ApiError):
 
 
 class TransportError(LangSmithError):
-    """There was no whole answer."""
+    """There is no whole answer."""
 
     retriable = True
 
 
 class ReadTimeoutError(TransportError):
-    """The answer did not come in time; a smaller page may."""
+    """The answer does not come in time; a smaller page may."""
 
 
 class LocalDiskError(LangSmithError):
-    """The local disk takes no more."""
+    """The local disk is full."""
 
     retriable = True
 
 
 class PayloadError(LangSmithError):
-    """A success whose body is not of the shape LangSmith documents."""
+    """The body of a success does not have the documented shape."""
 
 
 class CursorLoopError(PayloadError):
-    """A page pointed at a page already read; going on would never end."""
+    """A page points to a page already read; going on would never end."""
 
     retriable = True
 
 
 class ListChangedError(PayloadError):
-    """A list changed whenever it was read, or has no order."""
+    """A list changes each time it is read, or has no order."""
 
     retriable = True
 
 
 class MissingPayloadError(PayloadError):
-    """A payload in blob storage could not be had; a new page has new links."""
+    """A payload is missing in blob storage; a retry gets new links."""
 
     retriable = True
 
 
 class LargePayloadError(PayloadError):
-    """A body is larger than what is taken here; it was not read to its end."""
+    """A body is over the size limit; it was not read to its end."""
 
 
 class WindowError(ConfigurationError):
-    """A window that is not there, or cannot be meant; the DAG has to change."""
+    """There is no window, or none that the DAG can mean; the DAG has to change."""
 
 
 class WindowNotClosedError(LangSmithError):
-    """The window ends too late to be complete yet; a later try will find it closed."""
+    """The window ends too late to be complete yet; a later attempt finds it closed."""
 
     retriable: ClassVar[bool] = True
 
@@ -277,13 +277,13 @@ class StorageError(ExportError):
 
 
 class StorageAccessError(StorageError, ConfigurationError):
-    """The destination refuses its user: a right is missing, there is no such bucket, the disk is read-only."""
+    """The destination refuses access: a permission or the bucket is missing, or the disk is read-only."""
 
     retriable: ClassVar[bool] = False
 
 
 class ConcurrentExportError(ExportError):
-    """Another export of the same partition was published, or cleaned up, at the same time."""
+    """Another export of the same partition was published or cleaned up at the same time."""
 
 
 class EmptyWindowError(ExportError):

@@ -53,10 +53,10 @@ def ours(format_: str, pages: list[bytes], path: Path) -> None:
 
     view, project = view_of("runs"), Project(id=PROJECT_ID, name="shop")
     query = run_query(project=project, start=START, end=end(MANY), fields=view.fields)
-    walk = Pagination(query, VersionNegotiator(Settings(api_version="v1")))
+    pagination = Pagination(query, VersionNegotiator(Settings(api_version="v1")))
     encoder = format_of(format_, "none").open(path, view)
     for content in pages:
-        flow = walk.next_page()
+        flow = pagination.next_page()
         next(flow)
         try:
             flow.send(Response(200, {}, content))

@@ -1,7 +1,7 @@
 """
-How well the pacer uses a budget, on a clock that costs nothing: ``python benchmarks/simulation.py``.
+How well the limiter uses a budget, on a clock that costs nothing: ``python benchmarks/simulation.py``.
 
-The flows and the pacer are the real ones. The server, the network and the clock are made up: three kinds of windows,
+The flows and the limiter are the real ones. The server, the network and the clock are made up: three kinds of windows,
 log-normal latencies, and a few hundredths of a second of drift on the way there.
 """
 
@@ -132,10 +132,10 @@ SERVERS: dict[str, Callable[[int], Server]] = {"fixed": Fixed, "sliding": Slidin
 
 @dataclass
 class World:
-    """A clock, a server and a pacer, and what happened: 429s, and when each owner had its last answer."""
+    """A clock, a server and a limiter, and what happened: 429s, and when each owner had its last answer."""
 
     server: Server
-    pacer: RateLimiter
+    limiter: RateLimiter
     latency: float
     tells: bool = True
     spread: float = SPREAD
@@ -161,12 +161,12 @@ class World:
                 return result
             reply = None
             if isinstance(step, RateLimited):
-                self.pacer.pause(self.clock.now, step.seconds)
+                self.limiter.pause(self.clock.now, step.seconds)
             elif isinstance(step, Pause):
                 yield step.seconds
             elif isinstance(step, Request):
-                with self.pacer.enqueue(owner, step.pages_left) as place:
-                    while wait := self.pacer.seconds_to_wait(place, self.clock.now):
+                with self.limiter.enqueue(owner, step.pages_left) as place:
+                    while wait := self.limiter.seconds_to_wait(place, self.clock.now):
                         yield wait
                 way = self.chance.uniform(0, DRIFT)
                 yield way
@@ -181,7 +181,7 @@ class World:
                     reply = Response(200, {}, self.answer(step))
                 if seconds is not None:
                     seconds.append(self.clock.now - place.sent_at)
-                self.pacer.record_answer(place, self.clock.now, refused=wait > 0)
+                self.limiter.record_answer(place, self.clock.now, refused=wait > 0)
 
     def _queued(self) -> float:
         """Give the seconds until the server begins to work on a request."""
@@ -206,37 +206,39 @@ class World:
     def read(
         self, times: Iterable[datetime], page_size: int, most: int = ParallelReadPolicy().max_cursors
     ) -> list[Pagination]:
-        """Begin to read the runs of a day, with as many cursors as are worth it; their walks come in the list."""
+        """Begin to read the runs of a day, with as many cursors as are worth it; their paginations come in the list."""
         self.answer = Runs(times).page
         query = run_query(project=SHOP, start=DAY, end=DAY + timedelta(days=1), fields=("id",), page_size=page_size)
-        walks: list[Pagination] = []
+        paginations: list[Pagination] = []
 
         def reading() -> list[Pagination]:
-            return sorted((walk for walk in walks if not walk.done), key=lambda walk: walk.query.start, reverse=True)[
-                : self.limit.cursors
-            ]
+            return sorted(
+                (pagination for pagination in paginations if not pagination.done),
+                key=lambda pagination: pagination.query.start,
+                reverse=True,
+            )[: self.limit.cursors]
 
-        def cursor(walk: Pagination) -> Process:
-            walks.append(walk)
+        def cursor(pagination: Pagination) -> Process:
+            paginations.append(pagination)
             seconds: list[float] = []
-            while not walk.done:
-                while walk not in reading():
+            while not pagination.done:
+                while pagination not in reading():
                     yield TICK
                 changes = self.limit.changes
-                yield from self.drive(walk.next_page(), seconds=seconds)
-                left = seconds[-1] * sum(other.pages_left for other in walks)
-                wanted = self.limit.wanted(self.pacer.useful_concurrency, left, most)
-                self.limit.add_page(seconds[-1], changes, len(reading()), wanted)
-                others = [other.pages_left for other in walks if other is not walk and not other.done]
-                parts = self.limit.shares(walk.pages_left, others, wanted)
-                for older in walk.split_off(parts) if parts > 1 else ():
+                yield from self.drive(pagination.next_page(), seconds=seconds)
+                left = seconds[-1] * sum(other.pages_left for other in paginations)
+                usable = self.limit.usable(self.limiter.useful_concurrency, left, most)
+                self.limit.add_page(seconds[-1], changes, len(reading()), usable)
+                others = [other.pages_left for other in paginations if other is not pagination and not other.done]
+                parts = self.limit.shares(pagination.pages_left, others, usable)
+                for older in pagination.split_off(parts) if parts > 1 else ():
                     self.clock.start(cursor(older))
 
         self.clock.start(cursor(Pagination(query, VersionNegotiator(Settings(api_version="v2")))))
-        return walks
+        return paginations
 
     def others(self, requests: int, every: float) -> None:
-        """Let others use the server's budget, who know nothing of our pacer."""
+        """Let others use the server's budget, who know nothing of our limiter."""
 
         def ask() -> Process:
             for _ in range(requests):
@@ -313,20 +315,20 @@ def paced(server: str, pages: int, limit: int, latency: float, *, tells: bool, s
 def shared(shape: str, server: str, runs: int, latency: float, *, tells: bool, spread: float = SPREAD) -> Shared:
     """Export a day's runs of v1 with as many cursors as are worth it, at ten requests per ten seconds."""
     world = World(SERVERS[server](10), RateLimiter(10), latency, tells, spread)
-    walks = world.read(SHAPES[shape](runs), 100)
+    paginations = world.read(SHAPES[shape](runs), 100)
     world.clock.run()
-    found, requests = sum(walk.runs for walk in walks), sum(world.passed.values())
+    found, requests = sum(pagination.runs for pagination in paginations), sum(world.passed.values())
     share = fastest(server, requests, 10, latency, MOST) / world.clock.now
-    return Shared(share, len(world.refused), len(walks), found, requests)
+    return Shared(share, len(world.refused), len(paginations), found, requests)
 
 
 @dataclass(frozen=True)
 class Shared:
-    """How several cursors did: the share of the fastest there is for as many requests, 429s, walks, runs, requests."""
+    """How several cursors did: share of the fastest for as many requests, 429s, paginations, runs, requests."""
 
     efficiency: float
     refused: int
-    walks: int
+    paginations: int
     runs: int
     requests: int
 
@@ -350,7 +352,7 @@ def efficiency() -> bool:
         for server in SERVERS:
             for latency in (0.3, 3.0):
                 done = shared(shape, server, 19_950, latency, tells=True)
-                line = f"{done.walks:9}{done.requests:10}{done.efficiency:12.3f}{done.refused:6}"
+                line = f"{done.paginations:9}{done.requests:10}{done.efficiency:12.3f}{done.refused:6}"
                 print(f"{done.runs:8,}{shape:>10}{server:>10}{latency:9}{line}", flush=True)
                 well &= done.refused == 0
     return well

@@ -15,11 +15,12 @@ ROOMS = (
     "docs",
     "example_dags",
     "scripts",
-    "tests/documentation.py",
-    "airflow_langsmith/views",
+    "airflow_langsmith/testing",
     "airflow_langsmith/transform",
-    "tests/views",
+    "airflow_langsmith/views",
+    "tests/documentation.py",
     "tests/transform",
+    "tests/views",
 )
 NAMES = {"asked", "found", "fresh", "given", "held", "kept", "told", "wanted"}  # whole, or as a part: rows_wanted
 WHOLE_NAMES = {"one", "some", "those"}  # as a part they are fine: one_line

@@ -28,8 +28,8 @@ REGIONS: dict[str, tuple[str, str]] = {
 }
 _UI_TO_API = {ui: api for api, ui in REGIONS.values()}
 _API_TO_UI = dict(REGIONS.values())
-_OWN_API = re.compile(r"(?:[\w.-]+\.)?api\.smith\.langchain\.com")  # private links have names of their own below it
-_OWN = re.compile(r"(?:[\w.-]+\.)?smith\.langchain\.com")
+_CLOUD_API = re.compile(r"(?:[\w.-]+\.)?api\.smith\.langchain\.com")  # private links have names of their own below it
+_CLOUD = re.compile(r"(?:[\w.-]+\.)?smith\.langchain\.com")
 # The hosts of private links begin with Google's regions.
 _UI_OF_PRIVATE = {"us": REGIONS["us"][1], "europe": REGIONS["eu"][1], "australia": REGIONS["apac"][1]}
 _LOOPBACK = ("localhost", "127.0.0.1", "[::1]")
@@ -59,12 +59,12 @@ def address_from_fields(host: str | None, port: int | None, schema: str | None) 
         if rest and not mark and rest.lower() not in REGIONS:
             scheme, mark = path.lower().rstrip(":/"), "://"
         path = ""
-    place, slash, below = rest.partition("/")
+    name, slash, below = rest.partition("/")
     with suppress(ValueError):
-        place = f"[{IPv6Address(place)}]"
+        name = f"[{IPv6Address(name)}]"
     default = _PORTS.get(scheme.lower(), 443)
-    known = f":{port}" if port and not (port == default and rest.lower() in {"", *REGIONS}) else ""
-    return f"{scheme}{mark}{place}{known}{slash}{below}{f'/{path}' if path else ''}"
+    port_part = f":{port}" if port and not (port == default and rest.lower() in {"", *REGIONS}) else ""
+    return f"{scheme}{mark}{name}{port_part}{slash}{below}{f'/{path}' if path else ''}"
 
 
 def api_root(host: str | None) -> str:
@@ -93,16 +93,17 @@ def api_root(host: str | None) -> str:
     if url is None:
         raise _not_an_address(spelling)
     name = str(url.hostname)
+    cloud_name = name.rstrip(".")
+    is_cloud = bool(_CLOUD.fullmatch(cloud_name))
     has_port = url.port is not None and url.port != _PORTS[url.scheme]
-    if has_port and (name in REGIONS or _OWN.fullmatch(name.rstrip("."))):
+    if has_port and (is_cloud or name in REGIONS):
         raise ConfigurationError(
             f"The connection's host {name} has port {url.port}, which LangSmith's own servers do not have. Leave the "
             "port out, in the host and in the connection."
         )
-    if _OWN.fullmatch(own := name.rstrip(".")):
+    if is_cloud:  # the root has no path
         _refuse_plain_http(url, "host")
-        name = own
-        return _UI_TO_API.get(f"https://{name}", f"https://{name}")  # which have no path of their own
+        return _UI_TO_API.get(f"https://{cloud_name}", f"https://{cloud_name}")
     path = _BELOW_ROOT.sub("", url.path).rstrip("/")
     if (url.query or url.fragment) and path == url.path.rstrip("/"):
         raise _not_an_address(spelling)
@@ -133,7 +134,7 @@ def ui_root(ui_host: str) -> str:
 def _refuse_plain_http(url: SplitResult, field: str) -> None:
     """Refuse http:// to LangSmith's own clouds, because everybody on the way could read the key."""
     name = str(url.hostname).rstrip(".")
-    if url.scheme == "http" and _OWN.fullmatch(name):
+    if url.scheme == "http" and _CLOUD.fullmatch(name):
         raise ConfigurationError(
             f"The connection's {field} has http://, which would send the API key for all to read. Write https://{name}."
         )
@@ -146,7 +147,7 @@ def is_langsmith_cloud(api_url: str) -> bool:
     >>> is_langsmith_cloud("https://us-central1.p.api.smith.langchain.com"), is_langsmith_cloud("https://langsmith.example.com")
     (True, False)
     """
-    return bool(_OWN_API.fullmatch(urlsplit(api_url).hostname or ""))
+    return bool(_CLOUD_API.fullmatch(urlsplit(api_url).hostname or ""))
 
 
 def ui_root_of(api_url: str) -> str:

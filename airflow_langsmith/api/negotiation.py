@@ -93,7 +93,7 @@ class VersionNegotiator:
             return result
 
     def confirm(self, dialect: Dialect | None = None) -> None:
-        """Note that a version works, by default the chosen one; from here on an error is an error."""
+        """Keep to a version that works, by default the chosen one; from now on an error is an error."""
         self._dialect = dialect or self._dialect
         self._is_confirmed = True
 
@@ -117,7 +117,7 @@ class VersionNegotiator:
         return next((other for other in self.dialects if other is not dialect), None)
 
     def _add_advice(self, error: LangSmithError) -> None:
-        """Let an error say what to do, if the connection insists on v1 and the error may come from v1's removal."""
+        """Add advice to an error, if the connection is set to v1 and the error may come from v1's removal."""
         if self.settings.api_version != "v1" or not isinstance(error, ApiError):
             return
         if isinstance(error, ADDRESS_GONE) or (error.is_deprecated and isinstance(error, _FAILING)):
@@ -136,7 +136,7 @@ class VersionNegotiator:
 
 
 def _has_v2(info: Info) -> bool:
-    # Self-hosted servers have v2 from 0.16 on, whatever they store runs in. If ClickHouse still answers and SmithDB
+    # Self-hosted servers have v2 from 0.16 on, with any storage. If ClickHouse still answers and SmithDB
     # does not, older traces may be in ClickHouse alone.
     flags, release = info.instance_flags or {}, _release(info.version or "")
     is_on_smithdb = bool(flags.get("sdb_query_enabled", False)) or not flags.get("ch_query_enabled", True)

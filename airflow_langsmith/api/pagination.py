@@ -77,7 +77,7 @@ class Pagination:
     @property
     def tier(self) -> str:
         """The budget of its requests."""
-        return self._spoken().tier(self._query)
+        return self._current_dialect().tier(self._query)
 
     @property
     def remaining(self) -> timedelta:
@@ -115,7 +115,7 @@ class Pagination:
 
     def _read_page(self, dialect: Dialect) -> Flow[Page]:
         if dialect is not self._dialect:
-            self._speak(dialect)
+            self._use(dialect)
 
         def read(body: bytes) -> Page:
             return dialect.read_page(body, self.query.project, self.query.wire_fields, self.about)
@@ -126,7 +126,7 @@ class Pagination:
             error.hint = filter_syntax.hint(self.query.run_filter.expressions.values(), error.detail)
             raise
 
-    def _speak(self, dialect: Dialect) -> None:
+    def _use(self, dialect: Dialect) -> None:
         page_size = self.query.page_size
         if page_size is not None and not 1 <= page_size <= dialect.max_page_size:
             raise ConfigurationError(
@@ -143,13 +143,13 @@ class Pagination:
         self._dialect = dialect
         self._page_size = self._initial_page_size or dialect.max_page_size
 
-    def _spoken(self) -> Dialect:
+    def _current_dialect(self) -> Dialect:
         if self._dialect is None:
             raise RuntimeError("no page has been read")
         return self._dialect
 
     def _request(self) -> Request:
-        dialect = self._spoken()
+        dialect = self._current_dialect()
         return Request(
             "POST",
             dialect.path,
@@ -240,7 +240,7 @@ class Pagination:
 
     def _adapt_page_size(self, page: Page) -> None:
         """Keep pages under the largest body, and let one that was halved grow back."""
-        max_size = self.query.page_size or self._spoken().max_page_size
+        max_size = self.query.page_size or self._current_dialect().max_page_size
         if page.size > POLICY.max_body_bytes:
             self._shrink()
             return

@@ -206,7 +206,7 @@ def _read_in_time(read: Callable[..., bytes], max_bytes: int, timeout: float | N
 
 
 def _without_secrets(record: logging.LogRecord) -> bool:
-    """Take the server's words out of httpx's line about an answer, and return whether it may be logged."""
+    """Remove the server's words from httpx's line about an answer, and return whether it may be logged."""
     request = _REQUEST.get()
     if request is None:
         return True

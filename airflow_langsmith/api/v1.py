@@ -97,7 +97,7 @@ class V1(Dialect):
         """Read one run."""
         run = decode(_ONE, content, about)
         for name in SPENT_FIELDS - set(fields):
-            setattr(run, name, None)  # all are sent, whatever is asked for
+            setattr(run, name, None)  # v1 sends all fields, selected or not
         runs, blobs, attachments = _runs([run], project or Project(id=run.session_id, name=""), fields)
         return Page(runs, None, len(content), blobs, attachments)
 
@@ -193,6 +193,6 @@ def _derive(run: Run, name: str) -> None:
 
 
 def _set_metadata(runs: Sequence[Run]) -> None:
-    """Take the metadata out of ``extra``; an extra that is no object has none."""
+    """Set the metadata from ``extra``; an extra that is no object has none."""
     for run, extra in zip(runs, _read_extras([run.extra for run in runs]), strict=True):
         run.metadata = extra.metadata if extra and extra.metadata != NULL else None

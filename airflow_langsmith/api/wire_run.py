@@ -209,7 +209,7 @@ _DETAILS_OBJECT = msgspec.json.Decoder(dict[str, Raw])
 
 
 def _unwrap(payload: Raw) -> Raw:
-    """Take v2's ``{"raw": {...}}`` off a breakdown of tokens or costs; v1's has no wrapper."""
+    """Unwrap v2's ``{"raw": {...}}`` around a breakdown of tokens or costs; v1's has no wrapper."""
     try:
         return _DETAILS_OBJECT.decode(payload).get("raw", payload)
     except msgspec.ValidationError:

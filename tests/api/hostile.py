@@ -65,7 +65,7 @@ class HostileServer:
 
     @property
     def can_be_shared(self) -> bool:
-        """Whether several walks see as much as one: how large its pages are, and that it does not sort."""
+        """Whether several paginations see as much as one: how large its pages are, and that it does not sort."""
         vices = self.vices
         return vices.order == "newest" and not (vices.loses_cursor and (vices.largest_page or vices.serves_less))
 
@@ -183,21 +183,21 @@ def drawn(seed: int) -> tuple[HostileServer, int]:
 
 
 def read(server: HostileServer, page_size: int, most: int) -> Iterator[str]:
-    """Read all runs of the day once, by walks that are shared at random, in no more than ``most`` requests."""
+    """Read all runs of the day once, by paginations that are shared at random, in no more than ``most`` requests."""
     query = run_query(project=SHOP, start=DAY, end=END, fields=("id",), page_size=page_size)
-    walks, ids = [Pagination(query, VersionNegotiator(Settings(api_version=server.vices.version)))], IdSet()
-    while unfinished := [walk for walk in walks if not walk.done]:
+    paginations, ids = [Pagination(query, VersionNegotiator(Settings(api_version=server.vices.version)))], IdSet()
+    while unfinished := [pagination for pagination in paginations if not pagination.done]:
         assert server.requests <= most, (server.vices, "requests")
-        walk = server.chance.choice(unfinished)
-        flow, reply = walk.next_page(), None
+        pagination = server.chance.choice(unfinished)
+        flow, reply = pagination.next_page(), None
         try:
             while True:
                 step = flow.send(reply)
                 reply = server.answer(step) if isinstance(step, Request) else None
         except StopIteration as end:
             yield from (run.id for run in ids.add_new(end.value.runs))
-        if len(walks) < 9 and server.can_be_shared and walk.pages_left > 2 and server.chance.random() < 0.2:
-            walks += walk.split_off(server.chance.randint(2, 3))
+        if len(paginations) < 9 and server.can_be_shared and pagination.pages_left > 2 and server.chance.random() < 0.2:
+            paginations += pagination.split_off(server.chance.randint(2, 3))
 
 
 def check(seed: int) -> str:

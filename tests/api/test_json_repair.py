@@ -171,12 +171,12 @@ def test_feedback_and_projects_come_in_the_same_way() -> None:
     with pytest.raises(StopIteration) as found:
         flow.send(Response(200, {}, b'\xef\xbb\xbf[{"id":"p","name":"shop \\ud83d"}]\x00'))
     assert found.value.value.name == "shop \ufffd"
-    walk = FeedbackPagination(Backoff(0)).next_page()
-    next(walk)
+    pagination = FeedbackPagination(Backoff(0)).next_page()
+    next(pagination)
     deep = b"[" * 100_000 + b"]" * 100_000
     body = b'[{"id":"f","key":"k","score":NaN,"value":1e999,"comment":"\xff","correction":%b,"extra":0.5}]' % deep
     with pytest.raises(StopIteration) as read:
-        walk.send(Response(200, {}, body))
+        pagination.send(Response(200, {}, body))
     (piece,) = read.value.value
     assert isinstance(piece, Feedback)
     assert (piece.score, piece.value, piece.comment, piece.extra) == (None, "1e999", "\ufffd", 0.5)

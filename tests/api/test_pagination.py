@@ -1,4 +1,4 @@
-"""A walk shared with others: nothing twice, nothing lost, whoever reads what and when."""
+"""A pagination shared with others: nothing twice, nothing lost, whoever reads what and when."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ simulation = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "b
 SECONDS = st.lists(st.integers(0, 60), max_size=60).map(lambda drawn: [s for s in drawn if drawn.count(s) < 4])
 
 
-def next_page(walk: Pagination, server: Any) -> list[str]:
+def next_page(pagination: Pagination, server: Any) -> list[str]:
     """Read a page, answered without a network, and give the ids on it."""
-    flow = walk.next_page()
+    flow = pagination.next_page()
     step = next(flow)
     while True:
         assert isinstance(step, Request)
@@ -42,9 +42,9 @@ def next_page(walk: Pagination, server: Any) -> list[str]:
 @given(SECONDS, st.integers(4, 9), st.integers(0, 1000))
 def test_shared_walks_read_what_one_would(seconds: list[int], page_size: int, seed: int) -> None:
     """
-    However often and at whatever moment a walk is shared, all runs come once, and in the order of one walk.
+    However often and at whatever moment a pagination is shared, all runs come once, and in the order of one pagination.
 
-    At any time a walk knows since when all runs of its own part have come.
+    At any time a pagination knows since when all runs of its own part have come.
     """
     chance = random.Random(seed)
     server = simulation.Runs(simulation.DAY + timedelta(seconds=second) for second in seconds)
@@ -56,17 +56,17 @@ def test_shared_walks_read_what_one_would(seconds: list[int], page_size: int, se
     )
     moments = {str(UUID(int=place)): time for place, time in enumerate(server.times)}
     found: list[tuple[Pagination, list[str]]] = [(Pagination(query, VersionNegotiator(Settings(api_version="v2"))), [])]
-    while reading := [place for place, (walk, _) in enumerate(found) if not walk.done]:
+    while reading := [place for place, (pagination, _) in enumerate(found) if not pagination.done]:
         place = chance.choice(reading)
-        walk, ids = found[place]
-        ids += next_page(walk, server)
+        pagination, ids = found[place]
+        ids += next_page(pagination, server)
         parts = chance.randint(1, 3)
-        if parts > 1 and walk.remaining > timedelta(seconds=1):
-            found[place + 1 : place + 1] = [(older, []) for older in walk.split_off(parts)]
-        since = walk.complete_since
+        if parts > 1 and pagination.remaining > timedelta(seconds=1):
+            found[place + 1 : place + 1] = [(older, []) for older in pagination.split_off(parts)]
+        since = pagination.complete_since
         assert since is not None
-        assert walk.query.start <= since <= walk.query.end
-        assert {id_ for id_, time in moments.items() if since <= time < walk.query.end} <= set(ids)
+        assert pagination.query.start <= since <= pagination.query.end
+        assert {id_ for id_, time in moments.items() if since <= time < pagination.query.end} <= set(ids)
     within = [id_ for id_, time in moments.items() if query.start <= time < query.end]
     assert [run_id for _, ids in found for run_id in ids] == within
 
@@ -77,28 +77,28 @@ def test_a_walk_that_is_shared_asks_as_before() -> None:
     query = run_query(
         project=simulation.SHOP, start=simulation.DAY, end=simulation.DAY + timedelta(seconds=100), page_size=10
     )
-    walk, server = Pagination(query, VersionNegotiator(Settings(api_version="v2"))), simulation.Runs(times)
-    next_page(walk, server)
-    first = next(walk.next_page())
-    older = walk.split_off(3)
-    second = next(walk.next_page())
+    pagination, server = Pagination(query, VersionNegotiator(Settings(api_version="v2"))), simulation.Runs(times)
+    next_page(pagination, server)
+    first = next(pagination.next_page())
+    older = pagination.split_off(3)
+    second = next(pagination.next_page())
     assert isinstance(first, Request)
     assert isinstance(second, Request)
     assert first.json == second.json
     edges = [times[60] + timedelta(seconds=1.5), times[30] + timedelta(seconds=3), times[0]]
-    assert [part.query.start for part in (walk, *older)] == edges
+    assert [part.query.start for part in (pagination, *older)] == edges
     assert [part.query.end for part in older] == edges[:2]
 
 
 def test_shares_are_whole_pages() -> None:
-    """Where runs are evenly spread, shares take no request more than one walk, unless its last page is all but full."""
+    """If runs are evenly spread, parts take no request more than one pagination, unless a last page is nearly full."""
     times = [simulation.DAY + timedelta(seconds=second + 0.5) for second in range(790)]
     query = run_query(
         project=simulation.SHOP, start=simulation.DAY, end=simulation.DAY + timedelta(seconds=790), page_size=20
     )
-    walk, server = Pagination(query, VersionNegotiator(Settings(api_version="v2"))), simulation.Runs(times)
-    runs, pages = len(next_page(walk, server)), 1
-    for part in (walk, *walk.split_off(4)):
+    pagination, server = Pagination(query, VersionNegotiator(Settings(api_version="v2"))), simulation.Runs(times)
+    runs, pages = len(next_page(pagination, server)), 1
+    for part in (pagination, *pagination.split_off(4)):
         while not part.done:
             runs, pages = runs + len(next_page(part, server)), pages + 1
     assert (runs, pages) == (790, 40)
@@ -110,12 +110,12 @@ def test_what_is_left_is_told_by_the_last_page() -> None:
     query = run_query(
         project=simulation.SHOP, start=simulation.DAY, end=simulation.DAY + timedelta(days=1), page_size=11
     )
-    walk = Pagination(query, VersionNegotiator(Settings(api_version="v2")))
-    next_page(walk, simulation.Runs(at_noon))
-    assert walk.pages_left == (12 * 3600 + 90) / 11
-    while not walk.done:
-        next_page(walk, simulation.Runs(at_noon))
-    assert walk.pages_left == 0
+    pagination = Pagination(query, VersionNegotiator(Settings(api_version="v2")))
+    next_page(pagination, simulation.Runs(at_noon))
+    assert pagination.pages_left == (12 * 3600 + 90) / 11
+    while not pagination.done:
+        next_page(pagination, simulation.Runs(at_noon))
+    assert pagination.pages_left == 0
 
 
 def test_hostile_pages() -> None:
@@ -123,7 +123,7 @@ def test_hostile_pages() -> None:
     From servers that page badly in every way, all runs come once, or an error of ours, in a bounded number of requests.
 
     Pages are capped, refused, empty, short, repeated, in a circle, without their cursor and in no order; the last one
-    has a cursor or none; runs come and move meanwhile; and walks are shared.
+    has a cursor or none; runs come and move meanwhile; and paginations are shared.
     """
     ends = Counter(hostile.check(seed) for seed in range(100))
     assert ends["whole"] > 50

@@ -34,10 +34,10 @@ def the_same_chance() -> Iterator[None]:
     random.setstate(before)
 
 
-def sent(pacer: RateLimiter, now: float) -> tuple[QueuedRequest, float]:
+def sent(limiter: RateLimiter, now: float) -> tuple[QueuedRequest, float]:
     """Let one request go as early as it may, and tell when that was."""
-    with pacer.enqueue(0) as place:
-        while wait := pacer.seconds_to_wait(place, now):
+    with limiter.enqueue(0) as place:
+        while wait := limiter.seconds_to_wait(place, now):
             now += wait
     return place, now
 
@@ -45,10 +45,10 @@ def sent(pacer: RateLimiter, now: float) -> tuple[QueuedRequest, float]:
 @given(st.integers(1, 12), st.lists(st.floats(0, 5), min_size=1, max_size=60))
 def test_never_more_than_the_budget_in_any_ten_seconds(budget: int, gaps: list[float]) -> None:
     """However they come, at most ``budget`` requests go in any ten seconds, and none waits longer than it must."""
-    pacer, clock, times = RateLimiter(budget), 1000.0, []
+    limiter, clock, times = RateLimiter(budget), 1000.0, []
     for gap in gaps:
         came = clock + gap
-        _, clock = sent(pacer, came)
+        _, clock = sent(limiter, came)
         times.append(clock)
         earliest = times[-1 - budget] + PERIOD if len(times) > budget else 0.0
         assert clock == pytest.approx(max(came, earliest))
@@ -56,78 +56,78 @@ def test_never_more_than_the_budget_in_any_ten_seconds(budget: int, gaps: list[f
 
 def test_a_hold_holds_those_who_wait_already() -> None:
     """After a 429 nobody goes before the server's time is up, and then in the order they came in."""
-    pacer = RateLimiter(2)
-    sent(pacer, 99.0)
-    sent(pacer, 99.0)
-    with pacer.enqueue(0) as first, pacer.enqueue(0) as second:
-        assert pacer.seconds_to_wait(first, 100.0)
-        pacer.pause(100.0, 50.0)
-        assert pacer.seconds_to_wait(second, 99 + PERIOD)
-        assert pacer.seconds_to_wait(first, 149.9) == pytest.approx(0.1)
-        assert [pacer.seconds_to_wait(place, 150.0) for place in (first, second)] == [0.0, 0.0]
+    limiter = RateLimiter(2)
+    sent(limiter, 99.0)
+    sent(limiter, 99.0)
+    with limiter.enqueue(0) as first, limiter.enqueue(0) as second:
+        assert limiter.seconds_to_wait(first, 100.0)
+        limiter.pause(100.0, 50.0)
+        assert limiter.seconds_to_wait(second, 99 + PERIOD)
+        assert limiter.seconds_to_wait(first, 149.9) == pytest.approx(0.1)
+        assert [limiter.seconds_to_wait(place, 150.0) for place in (first, second)] == [0.0, 0.0]
 
 
 def test_who_has_most_to_read_goes_first() -> None:
     """Of one owner's cursors the one with most pages left goes first; another owner has a turn of its own."""
-    pacer = RateLimiter(2)
-    sent(pacer, 100.0)
-    sent(pacer, 105.0)
-    with pacer.enqueue(0, 2.0) as short, pacer.enqueue(0, 9.0) as long, pacer.enqueue(1) as another:
+    limiter = RateLimiter(2)
+    sent(limiter, 100.0)
+    sent(limiter, 105.0)
+    with limiter.enqueue(0, 2.0) as short, limiter.enqueue(0, 9.0) as long, limiter.enqueue(1) as another:
         order: list[QueuedRequest] = []
         for now in (100 + PERIOD, 105 + PERIOD, 100 + 2 * PERIOD):
             order += [
                 place
                 for place in (short, long, another)
-                if place not in order and not pacer.seconds_to_wait(place, now)
+                if place not in order and not limiter.seconds_to_wait(place, now)
             ]
     assert order == [another, long, short]
 
 
 def test_who_goes_away_leaves_the_line() -> None:
     """A request that is given up while it waits takes nobody's turn."""
-    pacer = RateLimiter(1)
-    sent(pacer, 100.0)
-    with pacer.enqueue(0) as last:
-        with suppress(KeyboardInterrupt), pacer.enqueue(0) as gone:
-            assert pacer.seconds_to_wait(gone, 101.0)
+    limiter = RateLimiter(1)
+    sent(limiter, 100.0)
+    with limiter.enqueue(0) as last:
+        with suppress(KeyboardInterrupt), limiter.enqueue(0) as gone:
+            assert limiter.seconds_to_wait(gone, 101.0)
             raise KeyboardInterrupt
-        assert pacer.seconds_to_wait(last, 100 + PERIOD) == 0.0
+        assert limiter.seconds_to_wait(last, 100 + PERIOD) == 0.0
 
 
 def test_refusals_on_the_way_together_are_one() -> None:
     """Several 429s to requests of the same moment lower the cap once; one to a later request lowers it again."""
-    pacer = RateLimiter(100)
-    places = [sent(pacer, 100.0)[0] for _ in range(3)]
+    limiter = RateLimiter(100)
+    places = [sent(limiter, 100.0)[0] for _ in range(3)]
     for place in places:
-        pacer.record_answer(place, 101.0, refused=True)
-    assert pacer.cap == 75
-    pacer.record_answer(sent(pacer, 102.0)[0], 103.0, refused=True)
-    assert pacer.cap == 56
+        limiter.record_answer(place, 101.0, refused=True)
+    assert limiter.cap == 75
+    limiter.record_answer(sent(limiter, 102.0)[0], 103.0, refused=True)
+    assert limiter.cap == 56
 
 
 def test_a_cap_that_was_too_high_is_tried_again_late() -> None:
     """After a clean period the cap is raised, up to what was refused only after some, and never over the budget."""
-    pacer = RateLimiter(10)
-    pacer.record_answer(sent(pacer, 0.0)[0], 0.0, refused=True)
+    limiter = RateLimiter(10)
+    limiter.record_answer(sent(limiter, 0.0)[0], 0.0, refused=True)
     caps = []
     for period in range(1, 9):
-        sent(pacer, period * PERIOD + 0.01 * period)
-        caps.append(pacer.cap)
+        sent(limiter, period * PERIOD + 0.01 * period)
+        caps.append(limiter.cap)
     assert caps == [8, 9, 9, 10, 10, 10, 10, 10]
 
 
 def test_how_many_at_a_time_a_budget_needs() -> None:
     """Latency times budget tells how many requests have to be under way, and follows both."""
-    pacer = RateLimiter(10)
-    assert pacer.useful_concurrency == 0.0
-    pacer.record_answer(sent(pacer, 100.0)[0], 100 + PERIOD / 2, refused=False)
-    assert pacer.useful_concurrency == pytest.approx(5.0)
+    limiter = RateLimiter(10)
+    assert limiter.useful_concurrency == 0.0
+    limiter.record_answer(sent(limiter, 100.0)[0], 100 + PERIOD / 2, refused=False)
+    assert limiter.useful_concurrency == pytest.approx(5.0)
     for second in range(9):
-        pacer.record_answer(sent(pacer, 200.0 + second)[0], 200.0 + second, refused=False)
-    assert 0.5 < pacer.useful_concurrency < 1
-    before = pacer.useful_concurrency
-    pacer.record_answer(sent(pacer, 300.0)[0], 301.0, refused=True)
-    assert pacer.useful_concurrency == pytest.approx(0.7 * before)
+        limiter.record_answer(sent(limiter, 200.0 + second)[0], 200.0 + second, refused=False)
+    assert 0.5 < limiter.useful_concurrency < 1
+    before = limiter.useful_concurrency
+    limiter.record_answer(sent(limiter, 300.0)[0], 301.0, refused=True)
+    assert limiter.useful_concurrency == pytest.approx(0.7 * before)
 
 
 @SERVERS
@@ -174,7 +174,7 @@ def test_a_budget_shared_with_others(server: str, *, tells: bool) -> None:
     world.clock.run()
     assert len(world.refused) <= 15
     assert world.clock.now <= 450
-    assert world.pacer.cap >= 9
+    assert world.limiter.cap >= 9
 
 
 def test_exports_share_evenly() -> None:
@@ -207,7 +207,7 @@ def test_one_cursor_is_not_starved_by_eight() -> None:
 
 
 def test_one_budget_for_one_key_and_tier() -> None:
-    """Clients with the same host, key and tier share a pacer; others do not."""
+    """Clients with the same host, key and tier share a limiter; others do not."""
     first = rate_limiter_for("https://a", "key", "v1 query")
     assert rate_limiter_for("https://a", "key", "v1 query") is first
     others = [("https://b", "key", "v1 query"), ("https://a", "other", "v1 query"), ("https://a", "key", "v2 query")]

@@ -229,7 +229,7 @@ def test_pages_that_bring_nothing_new(
     export_runs: Export,
     read_rows: Callable[[str], list[dict[str, Any]]],
 ) -> None:
-    """Empty pages, and older pages again, cost requests: no row is lost or there twice, in an export or in a walk."""
+    """Empty pages, and older pages again, cost requests: no row is lost or there twice, in an export or in a read."""
     for minute in range(300):
         langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=minute // 3))
     client = client_of(langsmith, version)
