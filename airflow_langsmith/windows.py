@@ -17,6 +17,8 @@ import pendulum
 
 from airflow_langsmith.errors import WindowError
 
+__all__ = ["TimeWindow", "resolve", "split", "trailing"]
+
 Timezone = pendulum.Timezone | pendulum.FixedTimezone
 
 DAY = timedelta(days=1)
