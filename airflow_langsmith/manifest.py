@@ -17,7 +17,7 @@ SCHEMA_VERSION = 2  # of the manifest, the columns and the layout together; a br
 
 
 class ManifestFile(msgspec.Struct, frozen=True, kw_only=True):
-    """One part: its name beside the manifest, what is in it, and how to tell it is whole."""
+    """One part: its name beside the manifest, its rows, and its size and digest."""
 
     name: str
     rows: int
@@ -26,7 +26,7 @@ class ManifestFile(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ManifestAttachment(msgspec.Struct, frozen=True, kw_only=True):
-    """One attachment: its name beside the manifest, and how to tell it is whole."""
+    """One attachment: its name beside the manifest, and its size and digest."""
 
     name: str
     bytes: int
@@ -44,13 +44,12 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """
     One published export.
 
-    ``window_start`` is inside, ``window_end`` is not. ``pending`` counts the runs that had not ended when they were
-    read; they change later in LangSmith, so the window is worth another export. ``misfits`` counts the values that did
-    not fit the type of their path in ``flatten``, ``nulls`` the nulls in each column that ``flatten`` made,
-    ``missing_payloads`` the marks in the column of that name, and ``schema_changes`` tells how the columns differ from
-    those of the export this one replaced. ``bytes`` are those of the parts; ``attachments`` lie beside them. ``query``
-    holds the arguments that narrowed it. Nothing in here depends on when it was made: the same rows give the same
-    manifest.
+    ``window_start`` is inside, ``window_end`` is not; ``query`` holds the arguments that narrow it. ``pending`` counts
+    the runs that had not ended when they were read: LangSmith changes them later, so the window is worth another
+    export. ``misfits`` counts the values that did not fit the type of their path in ``flatten``, ``nulls`` the nulls in
+    each flat column, ``missing_payloads`` the names in the column of that name. ``schema_changes`` are the differences
+    from the columns of the export that this one replaced. ``bytes`` are those of the parts; ``attachments`` lie beside
+    them. Nothing in it depends on when it was written: the same rows give the same manifest.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -79,7 +78,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def objects(self) -> tuple[ManifestFile | ManifestAttachment, ...]:
-        """All that it lists."""
+        """The parts and the attachments."""
         return (*self.files, *self.attachments)
 
     @property

@@ -227,10 +227,10 @@ class World:
                 changes = self.limit.changes
                 yield from self.drive(pagination.next_page(), seconds=seconds)
                 left = seconds[-1] * sum(other.pages_left for other in paginations)
-                wanted = self.limit.wanted(self.limiter.useful_concurrency, left, most)
-                self.limit.add_page(seconds[-1], changes, len(reading()), wanted)
+                usable = self.limit.usable(self.limiter.useful_concurrency, left, most)
+                self.limit.add_page(seconds[-1], changes, len(reading()), usable)
                 others = [other.pages_left for other in paginations if other is not pagination and not other.done]
-                parts = self.limit.shares(pagination.pages_left, others, wanted)
+                parts = self.limit.shares(pagination.pages_left, others, usable)
                 for older in pagination.split_off(parts) if parts > 1 else ():
                     self.clock.start(cursor(older))
 

@@ -8,7 +8,16 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOMS = ("README.md", "CONTRIBUTING.md", "SECURITY.md", "docs", "example_dags", "scripts", "tests/documentation.py")
+ROOMS = (
+    "README.md",
+    "CONTRIBUTING.md",
+    "SECURITY.md",
+    "docs",
+    "example_dags",
+    "scripts",
+    "airflow_langsmith/testing",
+    "tests/documentation.py",
+)
 NAMES = {"asked", "found", "fresh", "given", "held", "kept", "told", "wanted"}  # whole, or as a part: rows_wanted
 WHOLE_NAMES = {"one", "some", "those"}  # as a part they are fine: one_line
 PHRASES = re.compile(

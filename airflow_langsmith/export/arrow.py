@@ -54,18 +54,13 @@ def schema_of(view: View) -> pa.Schema:
 
 
 def compressed(path: Path, compression: str) -> Any:
-    """Open a file that is compressed as it is written; by ``zstd`` at the only level here, its first."""
+    """Open a file that is compressed as it is written: by ``lz4``, or by ``zstd`` at the only level here, its first."""
     return pa.CompressedOutputStream(pa.OSFile(str(path), "wb"), compression)
 
 
-def compress(content: bytes) -> Any:
-    """Compress by lz4."""
-    return pa.compress(content, "lz4", asbytes=True)
-
-
-def decompress(content: bytes) -> Any:
-    """Return what was compressed by lz4."""
-    return pa.CompressedInputStream(pa.BufferReader(content), "lz4").read()
+def decompressed(content: bytes, compression: str) -> Any:
+    """Open what was compressed so."""
+    return pa.CompressedInputStream(pa.BufferReader(content), compression)
 
 
 class ParquetEncoder:

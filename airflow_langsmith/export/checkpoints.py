@@ -7,8 +7,8 @@ the window whose rows it has, to the microsecond::
     _checkpoint-3f9a1c2b00000000-v2-20250301T093000Z--20250301T120000.000001Z
 
 A later attempt of the task reads it instead of LangSmith, and queries LangSmith for the rest of the window only. So the
-rows of one moment are always of one answer. They are rows as the view makes them, redacted: whoever publishes them
-transforms and encodes them.
+rows of one moment are always of one answer. They are rows as the view makes them, redacted; the attempt that publishes
+them transforms and encodes them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import time
 from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from io import BytesIO
 from itertools import count
 from pathlib import Path
 from typing import Self
@@ -30,8 +29,9 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Page, Run
 from airflow_langsmith.errors import LangSmithError, StorageError
 from airflow_langsmith.export.destination import StoragePath
+from airflow_langsmith.export.encoders import decompressed
 from airflow_langsmith.export.layout import checkpoint_bounds, checkpoint_name
-from airflow_langsmith.export.parallel_read import Make
+from airflow_langsmith.export.parallel_read import MakeRows
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.row_file import RowCodec, RowFile, read_batches
 from airflow_langsmith.export.storage import Store
@@ -48,7 +48,7 @@ class CheckpointPolicy:
     :param min_pages: Pages of an export that has some; it costs less to read fewer again.
     :param every: How long a cursor reads between two; an export that takes as long has some, however few its pages.
     :param pages_per_page: A cursor that has read so many pages writes one for each page more, at most.
-    :param max_bytes: Bytes of a checkpoint, and a page more: a client of S3 has most of it in memory.
+    :param max_bytes: Bytes of a checkpoint before it is compressed, and a page more: it is read as a whole.
     """
 
     min_pages: int = 20
@@ -78,6 +78,7 @@ class Checkpoint:
     start: datetime
     end: datetime
     codec: RowCodec
+    compression: str
 
     def rows(self, progress: Progress) -> Generator[Rows] | None:
         """Return the rows, counted as they are read; None if the checkpoint is gone or broken."""
@@ -85,16 +86,20 @@ class Checkpoint:
         try:
             if content is None:
                 raise EOFError("it was removed")  # noqa: TRY301  # as bad as one that is cut short
-            for _ in read_batches(BytesIO(content)):  # before the first row is used, because no row can be taken back
+            for _ in self._batches(content):  # before the first row is used, because no row can be taken back
                 pass
-        except EOFError as error:
+        except (EOFError, OSError, ValueError) as error:
             log.warning("A checkpoint cannot be used, so its rows are read from LangSmith: %s", error)
             log.warning("It is %s", self.path)
             return None
         return self._counted(content, progress)
 
+    def _batches(self, content: bytes) -> Iterator[bytes]:
+        with decompressed(content, self.compression) as file:
+            yield from read_batches(file)
+
     def _counted(self, content: bytes, progress: Progress) -> Generator[Rows]:
-        for batch in map(self.codec.decode, read_batches(BytesIO(content))):
+        for batch in map(self.codec.decode, self._batches(content)):
             progress.count(batch.starts, sum(batch.rows.pending or ()))
             yield batch.rows
 
@@ -117,6 +122,7 @@ class Checkpoints:
         attempt: TaskAttempt | None,
         digest: str,
         codec: RowCodec,
+        compression: str,
         directory: Path,
         policy: CheckpointPolicy | None = None,
     ) -> None:
@@ -125,7 +131,7 @@ class Checkpoints:
         self._attempt = attempt
         self._is_writing = self._may_retry = attempt is not None and attempt.may_retry
         self._digest = digest
-        self._codec = codec
+        self._codec, self._compression = codec, compression
         self._directory = directory
         self._policy = policy or CheckpointPolicy()
         self._earlier: list[Checkpoint] = []
@@ -142,7 +148,7 @@ class Checkpoints:
             return self
         mark = self._mark
         spans = ((name, checkpoint_bounds(name, mark)) for name in self._store.sizes())
-        earlier = [Checkpoint(self._path / name, *span, self._codec) for name, span in spans if span]
+        earlier = [Checkpoint(self._path / name, *span, self._codec, self._compression) for name, span in spans if span]
         self._earlier = sorted(earlier, key=lambda each: (each.end, each.end - each.start), reverse=True)
         if earlier:
             self._client.negotiator.confirm()  # another API version would mix two kinds of sums
@@ -168,21 +174,21 @@ class Checkpoints:
     def split(self, query: RunQuery) -> list[tuple[RunQuery, Checkpoint | None]]:
         """Split the window of a query, newest part first; each part has its checkpoint, or None if there is none."""
         parts: list[tuple[RunQuery, Checkpoint | None]] = []
-        end, found = query.end, timedelta(0)
+        self._window_length = query.window.length
+        end, length = query.end, timedelta(0)
         for checkpoint in self._earlier:
             if checkpoint.end <= end:  # two attempts at the same time may both have written some of the window
                 parts += [(query.within(checkpoint.end, end), None)] if checkpoint.end < end else []
                 parts += [(query.within(checkpoint.start, checkpoint.end), checkpoint)]
-                end, found = checkpoint.start, found + (checkpoint.end - checkpoint.start)
+                end, length = checkpoint.start, length + (checkpoint.end - checkpoint.start)
         parts += [(query.within(query.start, end), None)] if query.start < end else []
         if self._earlier:
-            share = found / (query.end - query.start)
-            log.info("Checkpoints of earlier attempts hold %.0f %% of the window", 100 * share)
+            percent = 100 * length / self._window_length
+            log.info("Checkpoints of earlier attempts hold %.0f %% of the window", percent)
         return parts
 
-    def recorded(self, make: Make, window_length: timedelta) -> Make:
-        """Return a ``make`` that also writes its rows, one for each run, to checkpoints if the window is a long one."""
-        self._window_length = window_length
+    def recorded(self, make: MakeRows) -> MakeRows:
+        """Return a ``make`` that also writes its rows, one for each run, to checkpoints if there are many pages."""
 
         def make_and_record(client: LangSmithClient, pagination: Pagination, page: Page) -> Iterator[Rows]:
             for rows in make(client, pagination, page):
@@ -223,13 +229,14 @@ class Checkpoints:
             self._open.pop(pagination).file.remove()
 
     def _upload(self, checkpoint: _OpenCheckpoint, since: datetime) -> None:
-        checkpoint.file.finish()
+        copy = checkpoint.file.finished_copy(self._compression)
         name = checkpoint_name(self._mark, since, checkpoint.end)
         with self._uploading:
             if self._is_writing:
                 self._written.append(name)
                 self._written_length += checkpoint.end - since
-                self._store.put(checkpoint.file.path, name)
+                self._store.put(copy, name)
+        copy.unlink()
 
     def _is_due(self, checkpoint: _OpenCheckpoint, *, is_last: bool) -> bool:
         policy, now, is_full = self._policy, time.monotonic(), checkpoint.file.size_bytes >= self._policy.max_bytes

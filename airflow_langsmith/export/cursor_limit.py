@@ -30,8 +30,8 @@ class CursorLimit:
     """
     How many cursors may read at a time: more only while pages per second really grow.
 
-    As many as are wanted are tried. If a page takes so much longer then that pages per second hardly grow, the others
-    stop, because they load a small server for nothing, and some are tried again later::
+    All cursors that the budget has use for are tried. If a page takes so much longer then that pages per second hardly
+    grow, the others stop, because they load a small server for nothing, and some are tried again later::
 
         cursors   seconds a page   pages per second
               1              0.3               3.3    nine are tried
@@ -47,7 +47,7 @@ class CursorLimit:
         self._pause_pages, self._next_pause_pages = 0, self._policy.pages_between_trials
         self._begin()
 
-    def wanted(self, requests: float, seconds_left: float, max_cursors: int) -> int:
+    def usable(self, requests: float, seconds_left: float, max_cursors: int) -> int:
         """
         Return how many cursors the budget has use for.
 
@@ -60,27 +60,27 @@ class CursorLimit:
         per_request = policy.cursors_per_request if self.changes else policy.first_cursors_per_request
         return max(1, min(max_cursors, math.ceil(per_request * requests)))
 
-    def shares(self, pages: float, others: list[float], wanted: int) -> int:
+    def shares(self, pages: float, others: list[float], usable: int) -> int:
         """
         Return in how many shares a cursor splits its pages, one of them its own: by its part of all that is left.
 
         :param pages: How many pages it has left.
         :param others: How many pages each other cursor has left.
         """
-        cursors, min_pages = min(wanted, self.cursors), self._policy.min_pages_to_share
+        cursors, min_pages = min(usable, self.cursors), self._policy.min_pages_to_share
         if pages < max([min_pages, *others]):
             return 1
         share = math.ceil(cursors * pages / (pages + sum(others)))
         return max(1, min(share, cursors - len(others), int(2 * pages / min_pages)))
 
-    def add_page(self, seconds: float, changes: int, reading: int, wanted: int) -> None:
+    def add_page(self, seconds: float, changes: int, reading: int, usable: int) -> None:
         """
         Learn from a page.
 
         :param seconds: How long it took, without waits for the rate limit.
         :param changes: The changes when it was requested; a page from before the last change says nothing.
         :param reading: How many cursors read now.
-        :param wanted: How many the budget has use for.
+        :param usable: How many the budget has use for.
         """
         if changes != self.changes:
             return
@@ -94,8 +94,8 @@ class CursorLimit:
             return
         if reading == self._useful:
             self._rate = self._pages_per_second(reading)
-        if self.cursors == self._useful < wanted and not self._pause_pages:
-            self._change(min(wanted, self._policy.cursors_per_trial * self._useful) if self.changes else wanted)
+        if self.cursors == self._useful < usable and not self._pause_pages:
+            self._change(min(usable, self._policy.cursors_per_trial * self._useful) if self.changes else usable)
 
     def _judge(self, reading: int) -> None:
         """Decide on a trial: keep its cursors, go on with as many as their pages need, or wait for more pages."""

@@ -59,7 +59,7 @@ def format_of(name: str, compression: str | None = None) -> Format:
     if codec not in _COMPRESSIONS[name]:
         raise ConfigurationError(f"Format {name!r} has no compression {codec!r}. {suggest(codec, _COMPRESSIONS[name])}")
     if name == "parquet":
-        return Format(name, codec, name, lambda path, view: load_arrow().ParquetEncoder(path, view, codec))
+        return Format(name, codec, name, lambda path, view: _arrow().ParquetEncoder(path, view, codec))
     encoder: type[_JsonLines | _Csv] = _JsonLines if name == "jsonl" else _Csv
     extension = {"gzip": f"{name}.gz", "zstd": f"{name}.zst", "none": name}[codec]
     return Format(name, codec, extension, lambda path, view: encoder(compressed(path, codec), view))
@@ -137,12 +137,19 @@ def _iso(moment: datetime) -> str:
 
 
 def compressed(path: Path, compression: str) -> BinaryIO:
-    """Open a file that is compressed as it is written: by ``gzip``, ``zstd`` or ``none``."""
-    if compression == "zstd":
-        return load_arrow().compressed(path, compression)  # type: ignore[no-any-return]  # pyarrow has no types
+    """Open a file that is compressed as it is written: by ``gzip``, ``zstd``, ``lz4`` or ``none``."""
+    if compression in ("zstd", "lz4"):
+        return _arrow().compressed(path, compression)  # type: ignore[no-any-return]  # pyarrow has no types
     if compression == "gzip":
         return _Gzip(path)  # type: ignore[return-value]  # typeshed
     return path.open("wb", buffering=_BUFFER_BYTES)
+
+
+def decompressed(content: bytes, compression: str) -> BinaryIO:
+    """Open what was compressed by ``lz4`` or ``none``."""
+    if compression == "lz4":
+        return _arrow().decompressed(content, compression)  # type: ignore[no-any-return]  # pyarrow has no types
+    return io.BytesIO(content)
 
 
 class _Gzip(gzip.GzipFile):
@@ -157,7 +164,7 @@ class _Gzip(gzip.GzipFile):
             super().close()
 
 
-def load_arrow() -> Any:
+def _arrow() -> Any:
     """Load the one module that needs pyarrow, or say how to get it."""
     try:
         from airflow_langsmith.export import arrow  # noqa: PLC0415  # heavy, and an extra

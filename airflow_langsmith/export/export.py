@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from contextlib import closing
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 
 from airflow_langsmith import __version__
@@ -44,7 +44,7 @@ class Export:
     :param observer: Called after pages, and before the manifest is replaced.
     :param concurrency: How many cursors read at a time at most; by default as many as the budget has use for.
     :param attempt: Whose attempt it is. It goes on from the checkpoints of an earlier one, and writes its own.
-    :raises ConfigurationError: for what cannot be read, or not so.
+    :raises ConfigurationError: for arguments that do not go together.
     """
 
     def __init__(
@@ -66,20 +66,19 @@ class Export:
         self._client, self._view, self._output = client, view, output
         self._query = view.narrow(query)
         self._transforms = transforms or RowTransforms()
-        self._observer = observer or Observer()
-        self._concurrency = concurrency
         self._attempt = attempt
-        self._checkpoint_policy, self._read_policy = checkpoint_policy, read_policy
-        self._progress = Progress()
-        self._window = self._query.window
+        self._checkpoint_policy, self._read_policy = checkpoint_policy, read_policy or ParallelReadPolicy()
+        if max_cursors := 1 if view.downloads_attachments else concurrency:  # to download takes longer than to read
+            self._read_policy = replace(self._read_policy, max_cursors=max_cursors)
+        self._progress = Progress(observer=observer or Observer())
         self._identity = Identity(
             view=view.name,
             project=query.project.name,
             project_id=query.project.id,
-            window=(self._query.start, self._query.end),
+            window=self._query.window,
             query=self._query.run_filter.serialize() | view.narrowed_by,
         )
-        folder = partition(view.partition_name, query.project.name, self._window, output.partition)
+        folder = partition(view.partition_name, query.project.name, self._query.window, output.partition)
         self._path = path_at(output.destination) / folder
 
     def run(self) -> Exported:
@@ -111,9 +110,9 @@ class Export:
                 is_skipped = self._is_skipped()
                 for part in () if is_skipped else parts.finish():
                     publication.upload(part)
-            manifest = self._manifest(publication, transformed, previous)
+            manifest = self._manifest(publication, transformed, None if is_skipped else previous)
             if not is_skipped:
-                publication.commit(manifest, self._observer.before_publication)
+                publication.commit(manifest, self._progress.observer.before_publication)
         return Exported(
             uri=str(self._path / MANIFEST),
             manifest=manifest,
@@ -129,7 +128,7 @@ class Export:
         )
 
     def _checkpoints(self, directory: Path) -> Checkpoints:
-        codec = RowCodec(self._view, self._output.format.checkpoint_compression)
+        compression = self._output.format.checkpoint_compression
         digest = self._identity.digest(
             self._client.settings.api_url,
             self._attempt and self._attempt.task_key,
@@ -137,9 +136,18 @@ class Export:
             self._query.payloads,
             self._transforms.redact,
             self._transforms.redact_key,
-            codec.compression,
+            compression,
         )
-        return Checkpoints(self._path, self._client, self._attempt, digest, codec, directory, self._checkpoint_policy)
+        return Checkpoints(
+            self._path,
+            self._client,
+            self._attempt,
+            digest,
+            RowCodec(self._view),
+            compression,
+            directory,
+            self._checkpoint_policy,
+        )
 
     def _reader(
         self, publication: Publication, redaction: Redaction, checkpoints: Checkpoints, directory: Path
@@ -152,11 +160,9 @@ class Export:
             redact=redaction.apply,
             download=attachments.download if self._view.downloads_attachments else None,
             progress=self._progress,
-            on_page=partial(self._observer.on_page, self._progress),
             directory=directory,
-            concurrency=self._concurrency,
             checkpoints=checkpoints,
-            read_policy=self._read_policy,
+            policy=self._read_policy,
         )
 
     def _parts(self, view: View, directory: Path) -> Parts:
@@ -181,8 +187,8 @@ class Export:
             view=self._view.name,
             project=self._identity.project,
             project_id=self._identity.project_id,
-            window_start=self._window.start,
-            window_end=self._window.end,
+            window_start=self._query.start,
+            window_end=self._query.end,
             query=self._identity.query,
             api_version=self._client.api_version(),
             format=self._output.format.name,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
 from hashlib import sha256
 from typing import Any, Self
 
@@ -14,6 +13,7 @@ from airflow_langsmith.export.destination import StoragePath
 from airflow_langsmith.filters import format_time
 from airflow_langsmith.manifest import Manifest
 from airflow_langsmith.messages import shorten
+from airflow_langsmith.windows import TimeWindow
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +27,7 @@ class Identity:
     view: str
     project: str
     project_id: str
-    window: tuple[datetime, datetime]
+    window: TimeWindow
     query: dict[str, Any]
 
     @classmethod
@@ -37,14 +37,13 @@ class Identity:
             view=manifest.view,
             project=manifest.project,
             project_id=manifest.project_id,
-            window=(manifest.window_start, manifest.window_end),
+            window=TimeWindow(manifest.window_start, manifest.window_end),
             query=manifest.query,
         )
 
     def digest(self, *details: Any) -> str:
         """Return a digest of it, of this version of the package, and of what else makes its rows differ."""
-        window = [format_time(bound) for bound in self.window]
-        content = [__version__, self.view, self.project_id, window, self.query, *details]
+        content = [__version__, self.view, self.project_id, self.window.arguments(), self.query, *details]
         return sha256(json.dumps(content, default=str).encode()).hexdigest()[:16]
 
     def refuse_another(self, previous: Manifest | None, path: StoragePath) -> None:
@@ -73,6 +72,7 @@ class Identity:
 
 
 def _described(identity: Identity, project: str) -> str:
-    start, end = (format_time(bound).replace(".000000", "") for bound in identity.window)
+    window = identity.window
+    start, end = (format_time(bound).replace(".000000", "") for bound in (window.start, window.end))
     query = shorten(", ".join(f"{name}={value}" for name, value in identity.query.items()), 300) or "not narrowed"
     return f"{identity.view} of {project}, [{start}, {end}), {query}"

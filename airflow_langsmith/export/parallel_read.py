@@ -18,8 +18,8 @@ from airflow_langsmith.views import Rows
 
 _JOIN_SECONDS = 0.05  # then a thread is interrupted again: it may have sent a request just after the last time
 
-Make = Callable[[LangSmithClient, Pagination, Page], Iterator[Rows]]
-Count = Callable[[Page, float], None]
+MakeRows = Callable[[LangSmithClient, Pagination, Page], Iterator[Rows]]
+CountPage = Callable[[Page, float], None]
 
 
 class _Cursor:
@@ -48,28 +48,25 @@ class ParallelRead:
 
     :param make: Makes rows of a page; called in the cursor's thread, with the client to use there.
     :param count: Called with each page and the share of the window that has been read; in any thread, one at a time.
-    :param tell: Called after that, in the reader's thread.
-    :param max_cursors: At most the policy's; None for these.
+    :param notify: Called after that, in the reader's thread.
     """
 
     def __init__(
         self,
         client: LangSmithClient,
         pagination: Pagination,
-        make: Make,
-        count: Count,
-        tell: Callable[[], None],
+        make: MakeRows,
+        count: CountPage,
+        notify: Callable[[], None],
         codec: RowCodec,
         directory: Path,
-        max_cursors: int | None = None,
         policy: ParallelReadPolicy | None = None,
     ) -> None:
         self._stop = threading.Event()
         self._client = client.stopped_by(self._stop)
-        self._make, self._count, self._tell = make, count, tell
+        self._make, self._count, self._notify = make, count, notify
         self._codec, self._directory = codec, directory
         self._policy = policy or ParallelReadPolicy()
-        self._max_cursors = max_cursors or self._policy.max_cursors
         self._pagination, self._window = pagination, pagination.remaining
         self._threads: list[threading.Thread] = []
         self._changed = threading.Condition()  # guards what follows
@@ -104,7 +101,7 @@ class ParallelRead:
                 has_new_page, self._has_new_page = self._has_new_page, False
                 rows = self._take()
             if has_new_page:
-                self._tell()
+                self._notify()
             if rows is not None:
                 yield rows
 
@@ -166,13 +163,13 @@ class ParallelRead:
         return [cursor for cursor in self._cursors if not cursor.ended][: self._limit.cursors]
 
     def _add_page(self, cursor: _Cursor, page: Page, seconds: float, changes: int) -> None:
-        """Count a page, and share the pages that are left if that is useful."""
+        """CountPage a page, and share the pages that are left if that is useful."""
         pagination = cursor.pagination
         with self._changed:
-            wanted = 1 if pagination.done else self._wanted(cursor, page, seconds)
-            self._limit.add_page(seconds, changes, len(self._reading), wanted)
+            usable = 1 if pagination.done else self._usable(cursor, page, seconds)
+            self._limit.add_page(seconds, changes, len(self._reading), usable)
             others = [other.pages_left for other in self._cursors if other is not cursor and not other.ended]
-            shares = self._limit.shares(pagination.pages_left, others, wanted)
+            shares = self._limit.shares(pagination.pages_left, others, usable)
             older = pagination.split_off(shares) if shares > 1 else []
             cursor.remaining, cursor.pages_left = pagination.remaining, pagination.pages_left
             self._start(older, self._cursors.index(cursor) + 1, pagination.pages_left)
@@ -180,13 +177,13 @@ class ParallelRead:
             self._has_new_page = True
             self._changed.notify_all()
 
-    def _wanted(self, cursor: _Cursor, page: Page, seconds: float) -> int:
+    def _usable(self, cursor: _Cursor, page: Page, seconds: float) -> int:
         policy = self._policy
         by_cpu = cursor.wall_seconds / (policy.cpu_per_read * cursor.cpu_seconds) if cursor.cpu_seconds else math.inf
         by_memory = policy.max_bytes_in_flight // max(page.size, 1)
-        max_cursors = int(min(self._max_cursors, by_memory, policy.cursors_per_request * by_cpu))
+        max_cursors = int(min(policy.max_cursors, by_memory, policy.cursors_per_request * by_cpu))
         pages_left = cursor.pagination.pages_left + sum(other.pages_left for other in self._cursors)
-        return self._limit.wanted(
+        return self._limit.usable(
             self._client.useful_concurrency(cursor.pagination.tier), seconds * pages_left, max_cursors
         )
 

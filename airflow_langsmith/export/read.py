@@ -18,7 +18,7 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Page
 from airflow_langsmith.export.checkpoints import Checkpoint, Checkpoints
 from airflow_langsmith.export.cursor_limit import ParallelReadPolicy
-from airflow_langsmith.export.parallel_read import Make, ParallelRead
+from airflow_langsmith.export.parallel_read import MakeRows, ParallelRead
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.views import Rows, View
@@ -32,9 +32,8 @@ class RowReader:
     """
     Reads the rows of a view, in their order, redacted before a disk or another thread has them.
 
-    :param download: Downloads the attachments of a page of runs. One cursor reads then: files take the time.
-    :param on_page: Called after pages, in the caller's thread.
-    :param checkpoints: Keeps rows for a retry, and has those that an earlier attempt has read.
+    :param download: Downloads the attachments of a page of runs.
+    :param checkpoints: Those of earlier attempts, and of this one for the next.
     """
 
     client: LangSmithClient
@@ -43,11 +42,9 @@ class RowReader:
     redact: Callable[[Rows], Rows]
     download: Callable[[LangSmithClient, Page], None] | None
     progress: Progress
-    on_page: Callable[[], None]
     directory: Path
-    concurrency: int | None
     checkpoints: Checkpoints
-    read_policy: ParallelReadPolicy | None
+    policy: ParallelReadPolicy
     _keys: IdSet = field(default_factory=IdSet, init=False)  # of the rows so far
     _keys_lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
@@ -57,27 +54,27 @@ class RowReader:
         for listing in self.view.listings(self.query, negotiator):
             rows = self.client.drive(listing)
             self.progress.add(rows.times or [], 0.0)
-            self.on_page()
+            self.progress.notify()
             yield self.redact(rows)
         queries = self.client.drive(self.view.queries(self.query, negotiator))
         parts: list[tuple[RunQuery, Checkpoint | None]] = [(query, None) for query in queries]
         make = make_and_record = self._make()
         if self.view.is_resumable:
             parts = self.checkpoints.split(self.query)
-            make_and_record = self.checkpoints.recorded(make, self.query.end - self.query.start)
+            make_and_record = self.checkpoints.recorded(make)
         whole = sum((query.end - query.start for query, _ in parts), timedelta(0))
         for query, checkpoint in parts:
             done, share = self.progress.share, (query.end - query.start) / whole
             recorded = checkpoint.rows(self.progress) if checkpoint else None
             yield from self._once(closing(recorded) if recorded else self._cursors(query, make_and_record, share))
             self.progress.share = done + share
-            self.on_page()
+            self.progress.notify()
         self.progress.share = 1.0
         if self.progress.repeated and self.query in queries:
             for query in self._queries_of_missed_runs():
                 yield from self._once(self._cursors(query, make, 0.0))
 
-    def _make(self) -> Make:
+    def _make(self) -> MakeRows:
         read_page = self.view.reader(self.query, self.client.negotiator, self._is_exported)
 
         def make(client: LangSmithClient, pages: Pagination, page: Page) -> Iterator[Rows]:
@@ -88,7 +85,7 @@ class RowReader:
 
         return make
 
-    def _cursors(self, query: RunQuery, make: Make, share: float) -> ParallelRead:
+    def _cursors(self, query: RunQuery, make: MakeRows, share: float) -> ParallelRead:
         done = self.progress.share
 
         def count(page: Page, share_of_query: float) -> None:
@@ -100,11 +97,10 @@ class RowReader:
             self.client.pagination(query),
             make,
             count,
-            self.on_page,
+            self.progress.notify,
             RowCodec(self.view),
             self.directory,
-            1 if self.download else self.concurrency,
-            self.read_policy,
+            self.policy,
         )
 
     def _once(self, batches: AbstractContextManager[Iterable[Rows]]) -> Iterator[Rows]:

@@ -5,11 +5,12 @@ Rows of a view on the local disk: those of a checkpoint, and those that wait for
 
     length crc32 batch | length crc32 batch | ... | ff ff ff ff ff ff ff ff    (the end, of a finished file only)
 
-A batch holds up to 100 rows column by column, as MessagePack, and compressed if the file goes to a destination.
+A batch holds up to 100 rows column by column, as MessagePack. A copy that is to be uploaded is compressed as a whole.
 """
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -21,7 +22,7 @@ from zlib import crc32
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.export.encoders import load_arrow
+from airflow_langsmith.export.encoders import compressed
 from airflow_langsmith.export.parts import value_bytes
 from airflow_langsmith.views import ColumnType, Rows, View
 
@@ -49,10 +50,9 @@ class Batch:
 
 
 class RowCodec:
-    """Encodes batches of rows of a view, and decodes them; ``compression`` is ``lz4`` or ``none``."""
+    """Encodes batches of rows of a view, and decodes them."""
 
-    def __init__(self, view: View, compression: str = "none") -> None:
-        self.compression = compression
+    def __init__(self, view: View) -> None:
         self._view, self._types = view, [column.type for column in view.columns]
         columns = GenericAlias(tuple, tuple(GenericAlias(list, (_TYPES[type_],)) for type_ in self._types))
         batch = GenericAlias(tuple, (columns, list[str] | None, list[bool] | None, list[datetime], bool))
@@ -63,17 +63,15 @@ class RowCodec:
         """Return a batch as bytes."""
         columns, other = self._mapped("json", bytes, rows.columns), (rows.keys, rows.pending, starts)
         try:
-            content = self._encode((columns, *other, False))
+            return self._encode((columns, *other, False))
         except UnicodeEncodeError:
             value_bytes(self._view, rows)  # it names the column
             raise
         except OverflowError:  # JSON has integers of any length, MessagePack of up to 64 bits
-            content = self._encode((self._mapped("integer", str, columns), *other, True))
-        return load_arrow().compress(content) if self.compression == "lz4" else content
+            return self._encode((self._mapped("integer", str, columns), *other, True))
 
     def decode(self, content: bytes) -> Batch:
         """Return the batch that was encoded."""
-        content = load_arrow().decompress(content) if self.compression == "lz4" else content
         columns, keys, pending, starts, has_long_integers = self._decode(content)
         if has_long_integers:
             columns = self._mapped("integer", int, columns)
@@ -119,9 +117,14 @@ class RowFile:
             self.clear()
         return self._codec.decode(content)
 
-    def finish(self) -> None:
-        """Mark the end, by which a reader knows that the file is whole."""
+    def finished_copy(self, compression: str) -> Path:
+        """Mark the end, by which a reader knows that the file is whole; return a copy, by ``lz4`` or ``none``."""
         self._write(_END)
+        self._file.seek(0)
+        copy = self.path.with_suffix(".copy")
+        with compressed(copy, compression) as target:
+            shutil.copyfileobj(self._file, target)
+        return copy
 
     def clear(self) -> None:
         """Drop all batches."""

@@ -1,15 +1,15 @@
 """
-A LangSmith server in a box, for the demo, our own tests and yours.
+A LangSmith server in a box, for tests of DAGs, the demo and our own tests.
 
-Real HTTP over real sockets, from the standard library alone. ``stand_in`` is the front door; behind it a request
-walks ``server`` (sockets) -> ``application`` (faults, access, limits) -> ``routes`` -> the endpoints in ``v1`` and
-``v2`` -> ``workspace`` (the data).
+HTTP over real sockets, with the standard library alone. ``stand_in`` has the public class. A request passes ``server``
+(sockets) -> ``application`` (faults, keys, rate limits) -> ``routes`` -> the endpoints in ``v1`` and ``v2`` ->
+``workspace`` (the data).
 """
 
 from __future__ import annotations
 
-from airflow_langsmith.testing.exchange import RecordedRequest
 from airflow_langsmith.testing.faults import Fault
+from airflow_langsmith.testing.http_messages import RecordedRequest
 from airflow_langsmith.testing.sample import sample_feedback, sample_runs
 from airflow_langsmith.testing.stand_in import LangSmithStandIn
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from airflow_langsmith.testing.exchange import Answer
 from airflow_langsmith.testing.faults import FaultScript
+from airflow_langsmith.testing.http_messages import Response
 from airflow_langsmith.testing.settings import Settings
 from airflow_langsmith.testing.workspace import Workspace
 
@@ -15,11 +15,11 @@ __all__ = ["Context", "Endpoint"]
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The stand-in's data, its settings, and the faults it was told to commit."""
+    """The settings, the data and the faults of a stand-in."""
 
     settings: Settings
     workspace: Workspace
     faults: FaultScript
 
 
-Endpoint = Callable[..., Answer]  # (context, call, *path parameters)
+Endpoint = Callable[..., Response]  # (context, request, *path parameters)

@@ -1,4 +1,4 @@
-"""A script of misbehaviour: what the stand-in does wrong, on which requests, in which order."""
+"""The script of faults: what the stand-in does wrong, at which requests, in which order."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass, field, replace
 from threading import Lock
 from typing import Literal, get_args
 
-from airflow_langsmith.testing.exchange import RESET, Answer, Call
-from airflow_langsmith.testing.paging import Page, another_cursor
+from airflow_langsmith.testing.http_messages import RESET, Request, Response
+from airflow_langsmith.testing.pages import Page, equivalent_cursor
 
-__all__ = ["Fault", "FaultKind", "FaultScript", "Struck"]
+__all__ = ["Fault", "FaultKind", "FaultResponse", "FaultScript"]
 
 FaultKind = Literal[
     "status",
@@ -31,8 +31,7 @@ FaultKind = Literal[
 ]
 
 _STATUS: dict[str, int] = {"status": 503, "rate_limit": 429, "html": 502, "too_large": 413}
-# These need to know the page that was asked for.
-_OF_PAGES = ("repeat_cursor", "lose_cursor", "empty_page", "old_page", "circle", "too_large")
+_FAULTS_OF_PAGES = ("repeat_cursor", "lose_cursor", "empty_page", "old_page", "circle", "too_large")
 _HTML = "<html>\n<head><title>{0}</title></head>\n<body>\n<center><h1>{0}</h1></center>\n</body>\n</html>\n"
 _TITLES = {
     413: "413 Request Entity Too Large",
@@ -42,21 +41,21 @@ _TITLES = {
 }
 
 
-class Struck(Exception):  # noqa: N818 (not an error of the server: it does as it was told)
-    """A fault that is an answer in itself."""
+class FaultResponse(Exception):  # noqa: N818 (an answer to the client, not an error of the server)
+    """A response in place of a page."""
 
-    def __init__(self, answer: Answer) -> None:
-        super().__init__(answer)
-        self.answer = answer
+    def __init__(self, response: Response) -> None:
+        super().__init__(response)
+        self.response = response
 
 
 @dataclass(slots=True, eq=False)
 class Fault:
     """
-    One kind of misbehaviour, as ``LangSmithStandIn.misbehave`` tells it, and how often it has happened.
+    The arguments of ``LangSmithStandIn.misbehave``, and how often the fault has happened.
 
-    ``after`` counts down the requests that still pass; ``times`` of None means for ever; ``seconds`` are how long a
-    delay lasts, or how far apart bytes drip.
+    ``after`` counts down the requests that still pass. ``times`` of None is for ever. ``seconds`` is the length of a
+    delay, or the time between two bytes that drip.
     """
 
     kind: FaultKind
@@ -74,21 +73,21 @@ class Fault:
     happened: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
-        """Refuse a script that could not be played."""
+        """Refuse a fault that cannot happen."""
         if self.kind not in get_args(FaultKind):
-            raise ValueError(f"{self.kind!r} is no misbehaviour; known are {', '.join(get_args(FaultKind))}")
+            raise ValueError(f"{self.kind!r} is no misbehaviour: choose one of {', '.join(get_args(FaultKind))}")
         if self.kind == "too_large" and self.largest_page < 1:
-            raise ValueError("'too_large' needs largest_page: how many runs a page may still have")
+            raise ValueError("'too_large' needs largest_page: the most runs that a page may have")
         if (self.kind == "meanwhile") is (self.action is None):
-            raise ValueError("'meanwhile', and nothing else, needs an action: what to call before the answer")
+            raise ValueError("'meanwhile', and no other fault, needs an action to call before the answer")
 
     @property
-    def is_of_pages(self) -> bool:
-        """Whether only a page of runs can suffer it."""
-        return self.kind in _OF_PAGES
+    def needs_page(self) -> bool:
+        """Whether the fault changes a page of runs."""
+        return self.kind in _FAULTS_OF_PAGES
 
-    def answer(self) -> Answer:
-        """Write the answer of a fault that needs no real one."""
+    def response(self) -> Response:
+        """Write the response of a fault that replaces the real one."""
         if self.kind == "reset":
             return RESET
         status = self.status or _STATUS[self.kind]
@@ -97,23 +96,22 @@ class Fault:
             headers["Retry-After"] = f"{self.retry_after:g}"
         if self.kind in ("html", "too_large") and self.body is None:
             title = _TITLES.get(status, f"{status} Error")
-            return Answer(status, _HTML.format(title).encode(), "text/html", headers)
-        return Answer(status, *_content(self.body, status), headers)
+            return Response(status, _HTML.format(title).encode(), "text/html", headers)
+        return Response(status, *_content(self.body, status), headers)
 
-    def spoil(self, answer: Answer) -> Answer:
-        """Let a real answer drip, or cut it short: by the connection, or cleanly, so that only its JSON is broken."""
+    def damage(self, response: Response) -> Response:
+        """Let a real response drip, or break the connection halfway, or cut its JSON (``clean``)."""
         if self.kind == "drip":
-            return replace(answer, byte_seconds=self.seconds)
-        half = answer.content[: len(answer.content) // 2]
-        return replace(answer, content=half) if self.clean else replace(answer, cut_short=True)
+            return replace(response, byte_seconds=self.seconds)
+        half = response.content[: len(response.content) // 2]
+        return replace(response, content=half) if self.clean else replace(response, cut_short=True)
 
 
 class FaultScript:
     """
-    Faults waiting for their requests.
+    The faults that wait for their requests.
 
-    They are used up in the order they were written, each by requests to its own path. Those without end wait behind
-    all others, or nothing would come after them.
+    They happen in the order of the script, each at requests to its path. Faults without an end come last.
     """
 
     def __init__(self) -> None:
@@ -122,58 +120,58 @@ class FaultScript:
         self._first_pages: dict[str, Page] = {}
 
     def add(self, fault: Fault) -> None:
-        """Put one more fault at the end of the script."""
+        """Add a fault to the end of the script."""
         with self._lock:
             self._faults.append(fault)
 
     def clear(self) -> None:
-        """Forget the rest of the script."""
+        """Delete the rest of the script."""
         with self._lock:
             self._faults.clear()
 
     @property
     def unspent(self) -> list[Fault]:
-        """The faults that have not happened as often as they should; for one without end, once is enough."""
+        """The faults that have not happened as often as the script says, or never, if they have no end."""
         with self._lock:
             return [fault for fault in self._faults if fault.times is not None or not fault.happened]
 
-    def strike(self, call: Call) -> Fault | None:
-        """Find the fault this request meets before it reaches any endpoint."""
+    def next_fault(self, request: Request) -> Fault | None:
+        """Return the fault of a request, unless the fault changes a page."""
         with self._lock:
-            fault = self._next(call, None)
-            return None if fault is None or fault.is_of_pages else self._spend(fault)
+            fault = self._next(request, None)
+            return None if fault is None or fault.needs_page else self._spend(fault)
 
-    def tamper(self, call: Call, page: Page, cursor: str | None, limit: int) -> Page:
+    def apply_to_page(self, request: Request, page: Page, cursor: str | None, limit: int) -> Page:
         """
-        Spoil a page of runs, if the script says so.
+        Change a page of runs, if the script says so.
 
-        :raises Struck: Where no page is served at all.
+        :raises FaultResponse: If the client gets no page.
         """
         with self._lock:
-            question = json.dumps({**call.json(), "cursor": None}, sort_keys=True)
-            first_page = self._first_pages.setdefault(question, page)
-            fault = self._next(call, limit)
+            query = json.dumps({**request.json(), "cursor": None}, sort_keys=True)
+            first_page = self._first_pages.setdefault(query, page)
+            fault = self._next(request, limit)
             if fault is not None:
-                fault = self._spend(fault) if fault.is_of_pages else None
+                fault = self._spend(fault) if fault.needs_page else None
         if fault is None:
             return page
         match fault.kind:
             case "too_large":
-                raise Struck(fault.answer())
+                raise FaultResponse(fault.response())
             case "lose_cursor":
                 return replace(page, cursor=None)
             case "empty_page":
-                return Page([], another_cursor(cursor, fault.happened))
+                return Page([], equivalent_cursor(cursor, fault.happened))
             case "old_page":
-                return replace(first_page, cursor=another_cursor(cursor, fault.happened))
+                return replace(first_page, cursor=equivalent_cursor(cursor, fault.happened))
             case "circle":
-                return replace(page, cursor=another_cursor(page.cursor, fault.happened))
+                return replace(page, cursor=equivalent_cursor(page.cursor, fault.happened))
         return replace(page, cursor=cursor or page.cursor)
 
-    def _next(self, call: Call, limit: int | None) -> Fault | None:
+    def _next(self, request: Request, limit: int | None) -> Fault | None:
         for fault in sorted(self._faults, key=lambda fault: fault.times is None):
             fits = fault.kind != "too_large" or limit is None or limit > fault.largest_page
-            if fits and f"/v{call.version}{call.path}".endswith(fault.path):
+            if fits and f"/v{request.version}{request.path}".endswith(fault.path):
                 return fault
         return None
 
@@ -192,5 +190,6 @@ def _content(body: object, status: int) -> tuple[bytes, str]:
         return body, "application/octet-stream"
     if isinstance(body, str):
         return body.encode(), "text/plain"
-    told = {"detail": _TITLES.get(status, f"HTTP {status}").partition(" ")[2]} if body is None else body
-    return json.dumps(told).encode(), "application/json"
+    if body is None:
+        body = {"detail": _TITLES.get(status, f"HTTP {status}").partition(" ")[2]}
+    return json.dumps(body).encode(), "application/json"

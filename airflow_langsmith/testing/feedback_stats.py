@@ -1,4 +1,4 @@
-"""The summary of a run's feedback that rides on the run, as each version gives it."""
+"""The statistics of the feedback on runs, as each version writes them."""
 
 from __future__ import annotations
 
@@ -12,53 +12,49 @@ from airflow_langsmith.testing.records import Feedback
 
 __all__ = ["v1_feedback_stats", "v2_feedback_stats"]
 
-_Summary = dict[str, Any]
+_Stats = dict[str, Any]
 
 
-def v1_feedback_stats(feedback: Iterable[Feedback]) -> dict[str, _Summary] | None:
-    """
-    Summarise feedback by key; None where there is none.
-
-    ``n`` counts the pieces with a score alone, and a source is a text that holds JSON.
-    """
-    return _by_key(feedback, _v1_summary)
+def v1_feedback_stats(feedback: Iterable[Feedback]) -> dict[str, _Stats] | None:
+    """Return the statistics by key. ``n`` counts feedback with a score only, and a source is JSON in a string."""
+    return _by_key(feedback, _v1_stats)
 
 
-def v2_feedback_stats(feedback: Iterable[Feedback]) -> dict[str, _Summary] | None:
-    """Summarise feedback by key; None where there is none."""
-    return _by_key(feedback, _v2_summary)
+def v2_feedback_stats(feedback: Iterable[Feedback]) -> dict[str, _Stats] | None:
+    """Return the statistics by key."""
+    return _by_key(feedback, _v2_stats)
 
 
-def _by_key(feedback: Iterable[Feedback], summary: Callable[[list[Feedback]], _Summary]) -> dict[str, _Summary] | None:
+def _by_key(feedback: Iterable[Feedback], stats_of: Callable[[list[Feedback]], _Stats]) -> dict[str, _Stats] | None:
     by_key: dict[str, list[Feedback]] = {}
     for item in feedback:
         by_key.setdefault(item.key, []).append(item)
-    return {key: summary(items) for key, items in by_key.items()} or None
+    return {key: stats_of(items) for key, items in by_key.items()} or None
 
 
-def _v1_summary(items: list[Feedback]) -> _Summary:
+def _v1_stats(items: list[Feedback]) -> _Stats:
     scores = _scores(items)
     sources = [{"type": _source(item), "metadata": (item.feedback_source or {}).get("metadata")} for item in items]
     return {
         "n": len(scores),
         "avg": _mean(scores),
         "show_feedback_arrow": bool(scores),
-        "values": _labels(items),
+        "values": _values(items),
         "comments": _comments(items),
         "sources": list(dict.fromkeys(json.dumps(source, separators=(",", ":")) for source in sources)),
     }
 
 
-def _v2_summary(items: list[Feedback]) -> _Summary:
+def _v2_stats(items: list[Feedback]) -> _Stats:
     scores = _scores(items)
     return {
         "n": len(items),
         "avg": _mean(scores),
         "min": min(scores, default=None),
         "max": max(scores, default=None),
-        "stdev": _deviation(scores),
+        "stdev": _sample_deviation(scores),
         "errors": sum(item.error for item in items),
-        "values": _labels(items),
+        "values": _values(items),
         "comments": _comments(items),
         "sources": list(dict.fromkeys(map(_source, items))),
         "contains_thread_feedback": False,
@@ -73,16 +69,16 @@ def _mean(scores: list[float]) -> float | None:
     return sum(scores) / len(scores) if scores else None
 
 
-def _deviation(scores: list[float]) -> float | None:
-    """Take the standard deviation of a sample; NaN where a score is no number."""
+def _sample_deviation(scores: list[float]) -> float | None:
+    """Return the standard deviation of a sample, or NaN if a score is NaN (``statistics.stdev`` would fail)."""
     if len(scores) <= 1:
         return None
     mean = sum(scores) / len(scores)
     return math.sqrt(sum((score - mean) ** 2 for score in scores) / (len(scores) - 1))
 
 
-def _labels(items: list[Feedback]) -> dict[str, int]:
-    """Count the values that are texts; values of other types show nowhere."""
+def _values(items: list[Feedback]) -> dict[str, int]:
+    """Count the values that are strings; LangSmith leaves out others."""
     return dict(Counter(item.value for item in items if isinstance(item.value, str)))
 
 

@@ -1,4 +1,4 @@
-"""What a LangSmith workspace holds: projects, traces of runs, and feedback on them."""
+"""The records of a workspace: projects, runs, traces and feedback."""
 
 from __future__ import annotations
 
@@ -6,13 +6,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from airflow_langsmith.testing.moments import micros
 from airflow_langsmith.testing.timeline import Key
-from airflow_langsmith.testing.usage import NOTHING, Usage
+from airflow_langsmith.testing.times import to_micros
+from airflow_langsmith.testing.usage import NO_USAGE, Usage
 
 __all__ = ["PAYLOADS", "RUN_TYPES", "Attachment", "Feedback", "Project", "Run", "Trace"]
 
-PAYLOADS = ("inputs", "outputs", "extra", "events", "error", "serialized")  # what may lie in blob storage
+PAYLOADS = ("inputs", "outputs", "extra", "events", "error", "serialized")  # blob storage may have them
 RUN_TYPES = ("tool", "chain", "llm", "retriever", "embedding", "prompt", "parser")
 _THREAD_KEYS = ("session_id", "thread_id", "conversation_id")
 
@@ -43,10 +43,9 @@ class Attachment:
 @dataclass(slots=True)
 class Run:
     """
-    One span.
+    A span.
 
-    ``offloaded`` names the payloads that lie in blob storage; ``rest`` keeps the rare fields of the API under their
-    own names.
+    ``offloaded`` names the payloads in blob storage. ``rest`` has the rare fields of the API, under their names.
     """
 
     id: str
@@ -70,94 +69,91 @@ class Run:
     reference_example_id: str | None = None
     reference_dataset_id: str | None = None
     first_token_time: datetime | None = None
-    usage: Usage = NOTHING
+    usage: Usage = NO_USAGE
     attachments: dict[str, Attachment] = field(default_factory=dict)
     offloaded: frozenset[str] = frozenset()
     rest: dict[str, Any] = field(default_factory=dict)
 
     @property
     def key(self) -> Key:
-        """The place of this run in its project's timeline."""
-        return micros(self.start_time), self.id
+        """The place of the run in the timeline of its project."""
+        return to_micros(self.start_time), self.id
 
     @property
     def is_root(self) -> bool:
-        """Whether this run is the top of its trace."""
+        """Whether the run has no parent."""
         return self.parent_run_id is None
 
     @property
     def latency(self) -> float | None:
-        """Seconds from start to end; None while it runs."""
+        """Seconds from start to end. None before the end."""
         return None if self.end_time is None else (self.end_time - self.start_time).total_seconds()
 
     @property
     def metadata(self) -> dict[str, Any]:
-        """The metadata logged in ``extra``."""
-        found = self.extra.get("metadata") if self.extra else None
-        return found if isinstance(found, dict) else {}
+        """The metadata in ``extra``."""
+        metadata = self.extra.get("metadata") if self.extra else None
+        return metadata if isinstance(metadata, dict) else {}
 
     @property
     def thread_id(self) -> str | None:
-        """The thread this run belongs to, by the first of its metadata keys that names one."""
-        metadata = self.metadata
-        for name in _THREAD_KEYS:
-            if metadata.get(name) is not None:
-                return str(metadata[name])
-        return None
+        """The thread: the first of its keys in the metadata."""
+        return next((str(self.metadata[key]) for key in _THREAD_KEYS if self.metadata.get(key) is not None), None)
 
     @property
     def parent_run_ids(self) -> list[str]:
-        """The ancestors, from the root down to the direct parent, as the dotted order tells them."""
+        """The ancestors from the root to the parent, read from the dotted order."""
         return [segment[-36:] for segment in self.dotted_order.split(".")[:-1]]
 
 
 @dataclass(slots=True)
 class Trace:
-    """All runs of one trace. Totals are rolled up when first asked for after a change."""
+    """The runs of a trace. Totals are computed by the first read after a change."""
 
     runs: dict[str, Run] = field(default_factory=dict)
     _totals: dict[str, tuple[Usage, datetime | None]] | None = None
 
     @property
     def root(self) -> Run | None:
-        """The run without a parent, unless it has not arrived."""
+        """The run without a parent, if it has arrived."""
         return next((run for run in self.runs.values() if run.is_root), None)
 
-    def changed(self) -> None:
-        """Forget the totals."""
+    def put(self, run: Run) -> None:
+        """Add or replace a run."""
+        self.runs[run.id] = run
         self._totals = None
 
-    def children(self) -> dict[str | None, list[Run]]:
-        """Group the runs by their parent."""
-        groups: dict[str | None, list[Run]] = {}
-        for run in self.runs.values():
-            groups.setdefault(run.parent_run_id, []).append(run)
-        return groups
+    def remove(self, run: Run) -> None:
+        """Remove a run."""
+        del self.runs[run.id]
+        self._totals = None
 
-    def rolled_up(self, run_id: str) -> tuple[Usage, datetime | None]:
+    def subtree_totals(self, run_id: str) -> tuple[Usage, datetime | None]:
         """
-        Total what a run and everything below it logged, and its earliest first token.
+        Return the usage and the first token of a run and all runs below it.
 
-        Usage is added up as it was logged, so what a wrapper repeats counts twice.
+        A wrapper that repeats the usage of its child counts it twice, as in LangSmith.
         """
         if self._totals is None:
-            self._totals = self._roll_up()
+            self._totals = self._compute_totals()
         return self._totals[run_id]
 
-    def _roll_up(self) -> dict[str, tuple[Usage, datetime | None]]:
-        children = self.children()
+    def _compute_totals(self) -> dict[str, tuple[Usage, datetime | None]]:
+        children: dict[str | None, list[Run]] = {}
+        for run in self.runs.values():
+            children.setdefault(run.parent_run_id, []).append(run)
         totals: dict[str, tuple[Usage, datetime | None]] = {}
         for run in sorted(self.runs.values(), key=lambda run: run.dotted_order.count("."), reverse=True):
-            below = [totals[child.id] for child in children.get(run.id, ()) if child.id in totals]
-            usage = Usage.sum([run.usage, *(total for total, _ in below)])
-            tokens = [time for time in (run.first_token_time, *(time for _, time in below)) if time is not None]
-            totals[run.id] = usage, min(tokens, default=None)
+            subtrees = [totals[child.id] for child in children.get(run.id, ()) if child.id in totals]
+            usage = Usage.sum([run.usage, *(usage for usage, _ in subtrees)])
+            first_tokens = [time for time in (run.first_token_time, *(time for _, time in subtrees)) if time]
+            totals[run.id] = usage, min(first_tokens, default=None)
         return totals
 
 
 @dataclass(slots=True)
 class Feedback:
-    """A score, a label or a remark on a run (or, without a run, on a project)."""
+    """A score, a value or a comment on a run, or on a project if it has no run."""
 
     id: str
     key: str

@@ -6,18 +6,17 @@ from http import HTTPStatus
 
 __all__ = ["Refusal", "invalid_field"]
 
+_TITLES = {422: "Unprocessable Entity"}  # Python 3.13 has a newer phrase
 
-_TITLES = {422: "Unprocessable Entity"}  # Python 3.13 calls it by a newer name
 
-
-class Refusal(Exception):  # noqa: N818 (a refusal is an answer to the client, not an error of the server)
+class Refusal(Exception):  # noqa: N818 (an answer to the client, not an error of the server)
     """
-    A request the server will not serve.
+    A request that the server does not serve.
 
     :param status: HTTP status of the answer.
-    :param detail: What the client is told.
-    :param loc: Where in the request the fault lies; v1 then answers in the form of its validator.
-    :param body: The whole JSON body, where the real one fits neither version's usual form.
+    :param detail: The message to the client.
+    :param loc: The place of the error in the request; v1 then answers in the form of its validator.
+    :param body: The whole JSON body, if the real one has another form.
     """
 
     def __init__(
@@ -37,7 +36,7 @@ class Refusal(Exception):  # noqa: N818 (a refusal is an answer to the client, n
         self.body = body
 
     def as_v1(self) -> dict[str, object]:
-        """Write ``{"detail": ...}``: a sentence, or the validator's list of faults."""
+        """Write ``{"detail": ...}``: a sentence, or the validator's list of errors."""
         if self.body is not None:
             return self.body
         if self.loc:
@@ -45,7 +44,7 @@ class Refusal(Exception):  # noqa: N818 (a refusal is an answer to the client, n
         return {"detail": self.detail}
 
     def as_v2(self, instance: str) -> dict[str, object]:
-        """Write problem details after RFC 7807; ``instance`` is the path without its ``/api``."""
+        """Write problem details (RFC 7807). ``instance`` is the path without ``/api``."""
         if self.body is not None:
             return self.body
         place = ".".join(str(part) for part in self.loc[1:])
@@ -59,5 +58,5 @@ class Refusal(Exception):  # noqa: N818 (a refusal is an answer to the client, n
 
 
 def invalid_field(field: str, message: str, *, kind: str = "value_error", where: str = "body") -> Refusal:
-    """Refuse a request because of one field of its body or query string."""
-    return Refusal(HTTPStatus.UNPROCESSABLE_ENTITY, message, loc=(where, field), kind=kind)
+    """Refuse a field of the body or of the query string."""
+    return Refusal(422, message, loc=(where, field), kind=kind)

@@ -1,4 +1,4 @@
-"""Which endpoint serves which method and path."""
+"""The endpoint of each method and path."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from urllib.parse import unquote
 
-from airflow_langsmith.testing import storage
+from airflow_langsmith.testing import blob_storage
 from airflow_langsmith.testing.context import Endpoint
 from airflow_langsmith.testing.refusals import Refusal
 from airflow_langsmith.testing.v1 import feedback, info, ingest, projects, shares, stats
@@ -21,7 +21,7 @@ _VERSION = re.compile(r"(?:/api)?(?:/v([12]))?(/.*)?")
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One endpoint. ``path`` has a ``{}`` for every parameter; ``is_open`` needs no key."""
+    """An endpoint. ``path`` has a ``{}`` for each parameter; ``is_open`` means that it needs no key."""
 
     version: int
     method: str
@@ -30,10 +30,10 @@ class Route:
     is_open: bool = False
 
 
-# Fixed paths stand before those with a parameter that would swallow them.
+# Fixed paths come before paths with a parameter that match them, too.
 _ROUTES = (
     Route(1, "GET", "/info", info.read, is_open=True),
-    Route(1, "GET", "/storage/{}/{}", storage.read, is_open=True),
+    Route(1, "GET", "/storage/{}/{}", blob_storage.read, is_open=True),
     Route(1, "GET", "/ttl-settings", info.ttl_settings),
     Route(1, "GET", "/sessions", projects.find),
     Route(1, "POST", "/sessions", projects.create),
@@ -63,32 +63,32 @@ _ROUTES = (
 _METHODS: dict[tuple[int, str], dict[str, Route]] = {}
 for _route in _ROUTES:
     _METHODS.setdefault((_route.version, _route.path), {})[_route.method] = _route
-_PATTERNS = [
+_PATHS = [
     (version, re.compile(path.replace("{}", "([^/]+)")), methods) for (version, path), methods in _METHODS.items()
 ]
 
 
 def split_version(path: str) -> tuple[int, str]:
     """
-    Split a path into API version and route; the SDK sends the routes of v1 bare.
+    Split a path into API version and route. The SDK sends the routes of v1 without a version.
 
     >>> split_version("/api/v2/runs/query"), split_version("/runs/query")
     ((2, '/runs/query'), (1, '/runs/query'))
     """
-    found = _VERSION.fullmatch(path)
-    if found is None:
+    match = _VERSION.fullmatch(path)
+    if match is None:
         return 1, path
-    return int(found[1] or 1), found[2] or "/"
+    return int(match[1] or 1), match[2] or "/"
 
 
 def find_route(version: int, method: str, path: str) -> tuple[Route, tuple[str, ...]]:
     """
-    Find the endpoint, and the parameters in its path.
+    Return the endpoint, and the parameters in its path.
 
-    :raises Refusal: 404 for an unknown path, 405 for a method it does not know.
+    :raises Refusal: 404 for an unknown path, 405 for an unknown method.
     """
-    for known, pattern, methods in _PATTERNS:
-        match = pattern.fullmatch(path) if known == version else None
+    for route_version, pattern, methods in _PATHS:
+        match = pattern.fullmatch(path) if route_version == version else None
         if match is not None:
             if method not in methods:
                 raise Refusal(405, "Method Not Allowed")

@@ -1,8 +1,8 @@
 """
-A made-up workspace: the assistant of a web shop, talking with its customers over some days.
+A sample workspace: the assistant of a web shop talks with customers over several days.
 
-The runs have the form of ``langsmith.Client.create_run`` and the feedback that of ``create_feedback``, so that the
-same workspace can be logged through the SDK or put into the stand-in directly. Everything follows from the seed.
+The runs have the form of ``langsmith.Client.create_run``, and the feedback that of ``create_feedback``: the SDK can log
+them, or the stand-in can load them. The same seed gives the same workspace.
 """
 
 from __future__ import annotations
@@ -14,22 +14,22 @@ from random import Random
 from typing import Any
 from uuid import UUID
 
-from airflow_langsmith.testing.moments import stamp
+from airflow_langsmith.testing.times import dotted_order_segment
 
 __all__ = ["PROJECT", "sample_feedback", "sample_runs"]
 
 PROJECT = "shop-assistant"
 
 _DAY = timedelta(days=1)
-_LONGEST_THREAD = 4
+_MAX_TURNS = 4
 
-# Provider, model, and dollars for a million tokens in and out.
+# Provider, model, dollars for a million input and output tokens.
 _MODELS = (
     ("openai", "gpt-5-mini", 0.25, 2.0),
     ("anthropic", "claude-sonnet-4-5", 3.0, 15.0),
     ("google", "gemini-2.5-flash", 0.3, 2.5),
 )
-_TALKS = (
+_CONVERSATIONS = (
     ("en-GB", "Where is my parcel?", "Your parcel left the depot this morning.", "track_parcel"),
     ("de-DE", "Kann ich die Größe noch ändern?", "Ja, bis heute Abend geht das noch.", "change_order"),
     ("fr-FR", "Je voudrais être remboursée.", "C'est noté : le remboursement part aujourd'hui.", "refund"),
@@ -46,7 +46,7 @@ _COMMENTS = {
 
 @dataclass(slots=True)
 class _Turn:
-    """One question and its answer: a trace, its root first."""
+    """A question and its answer: a trace, its root first."""
 
     runs: list[dict[str, Any]] = field(default_factory=list)
     feedback: list[dict[str, Any]] = field(default_factory=list)
@@ -56,10 +56,10 @@ def sample_runs(
     *, start: datetime, days: int = 7, traces_per_day: int = 20, seed: int = 0, project: str = PROJECT
 ) -> Iterator[dict[str, Any]]:
     """
-    Yield the runs, parents before their children, by the day.
+    Yield the runs, day by day, parents before their children.
 
-    :param start: When the first day begins; a time without a zone means UTC.
-    :param traces_per_day: Turns of conversations; each is a trace of two to five runs.
+    :param start: The begin of the first day. A time without a zone is in UTC.
+    :param traces_per_day: How many questions; each is a trace of two to five runs.
     """
     for turn in _turns(start, days, traces_per_day, seed, project):
         yield from turn.runs
@@ -68,7 +68,7 @@ def sample_runs(
 def sample_feedback(
     *, start: datetime, days: int = 7, traces_per_day: int = 20, seed: int = 0, project: str = PROJECT
 ) -> Iterator[dict[str, Any]]:
-    """Yield the feedback on those runs: a ``user_score`` of 0 or 1 on about a third of the traces."""
+    """Yield the feedback on the runs: a ``user_score`` of 0 or 1 on about a third of the traces."""
     for turn in _turns(start, days, traces_per_day, seed, project):
         yield from turn.feedback
 
@@ -76,43 +76,43 @@ def sample_feedback(
 def _turns(start: datetime, days: int, traces_per_day: int, seed: int, project: str) -> Iterator[_Turn]:
     first = start.replace(tzinfo=UTC) if start.tzinfo is None else start.astimezone(UTC)
     for day in range(days):
-        rng = Random(f"{project} {seed} {day}")  # noqa: S311 (made-up data)
-        left = traces_per_day
-        while left > 0:
-            length = min(left, rng.randint(1, _LONGEST_THREAD))
-            left -= length
-            begins = first + day * _DAY + timedelta(seconds=rng.uniform(0, 86_400 - 600), microseconds=1)
-            yield from _Thread(rng, project).turns(begins, length)
+        rng = Random(f"{project} {seed} {day}")  # noqa: S311 (sample data)
+        remaining = traces_per_day
+        while remaining > 0:
+            turns = min(remaining, rng.randint(1, _MAX_TURNS))
+            remaining -= turns
+            begin = first + day * _DAY + timedelta(seconds=rng.uniform(0, 86_400 - 600), microseconds=1)
+            yield from _Thread(rng, project).turns(begin, turns)
 
 
 class _Thread:
-    """One customer's conversation."""
+    """The conversation of a customer."""
 
     def __init__(self, rng: Random, project: str) -> None:
         self.rng = rng
         self.project = project
         self.tool: str | None
-        self.locale, self.question, self.answer, self.tool = rng.choice(_TALKS)
+        self.locale, self.question, self.answer, self.tool = rng.choice(_CONVERSATIONS)
         self.provider, self.model, self.price_in, self.price_out = rng.choice(_MODELS)
         self.metadata = {"thread_id": self._new_id(), "user_id": f"customer-{rng.randint(1, 500)}"}
         self.tags = ["shop", self.locale, *(["beta"] if self._chance(0.2) else [])]
 
-    def turns(self, begins: datetime, length: int) -> Iterator[_Turn]:
+    def turns(self, begin: datetime, count: int) -> Iterator[_Turn]:
         messages: list[dict[str, str]] = []
-        for number in range(length):
+        for number in range(count):
             question = self.question if number == 0 else f"{self.question} ({number + 1})"
             messages = [*messages, {"role": "user", "content": question}]
-            yield self._turn(begins, messages, number)
+            yield self._turn(begin, messages, number)
             messages = [*messages, {"role": "assistant", "content": self.answer}]
-            begins += timedelta(seconds=self.rng.uniform(40, 140))
+            begin += timedelta(seconds=self.rng.uniform(40, 140))
 
-    def _turn(self, begins: datetime, messages: list[dict[str, str]], number: int) -> _Turn:
+    def _turn(self, begin: datetime, messages: list[dict[str, str]], number: int) -> _Turn:
         turn, rng = _Turn(), self.rng
         customer = {"id": self.metadata["user_id"], "locale": self.locale}
         inputs = {"messages": messages, "customer": customer, "turn": number + 1}
-        root = self._run(None, "shop-assistant", "chain", begins, 0.0, inputs)
+        root = self._run(None, "shop-assistant", "chain", begin, 0.0, inputs)
         turn.runs.append(root)
-        clock = begins + timedelta(milliseconds=rng.randint(2, 9))
+        clock = begin + timedelta(milliseconds=rng.randint(2, 9))
         clock = self._retrieve(turn, root, clock, messages[-1]["content"])
         clock = self._ask_model(turn, root, clock, messages, self.tool is not None)
         failed = False
@@ -126,14 +126,14 @@ class _Thread:
     def _finish(
         self, turn: _Turn, root: dict[str, Any], clock: datetime, messages: list[dict[str, str]], failed: bool
     ) -> None:
-        if self._chance(0.03):  # the process died: nobody told LangSmith how it ended
+        if self._chance(0.03):  # the process died before the end
             return
         root["end_time"] = clock + timedelta(milliseconds=self.rng.randint(1, 8))
         if failed and self._chance(0.6):
             root["error"] = turn.runs[-1]["error"]
-        elif not self._chance(0.02):  # else it ended without an answer
-            told = [*messages, {"role": "assistant", "content": self.answer}]
-            root["outputs"] = {"messages": told, "answer": self.answer, "resolved": not failed}
+        elif not self._chance(0.02):  # otherwise it ended without an answer
+            history = [*messages, {"role": "assistant", "content": self.answer}]
+            root["outputs"] = {"messages": history, "answer": self.answer, "resolved": not failed}
         if self._chance(0.33):
             score = 0 if failed or self._chance(0.2) else 1
             comment = self.rng.choice(_COMMENTS[score]) if self._chance(0.5) else None
@@ -166,10 +166,10 @@ class _Thread:
         rng = self.rng
         run = self._run(root, "answer", "llm", clock, rng.uniform(0.4, 4.0), {"messages": [messages]})
         first_token = clock + (_end(run) - clock) * rng.uniform(0.1, 0.4)
-        said: dict[str, Any] = {"role": "assistant", "content": "" if calls_tool else self.answer}
+        message: dict[str, Any] = {"role": "assistant", "content": "" if calls_tool else self.answer}
         if calls_tool:
-            said["tool_calls"] = [{"name": self.tool, "args": {"customer": self.metadata["user_id"]}}]
-        run["outputs"] = {"message": said, "usage_metadata": self._usage()}
+            message["tool_calls"] = [{"name": self.tool, "args": {"customer": self.metadata["user_id"]}}]
+        run["outputs"] = {"message": message, "usage_metadata": self._usage()}
         run["extra"]["metadata"].update(ls_provider=self.provider, ls_model_name=self.model, ls_model_type="chat")
         run["extra"]["invocation_params"] = {"model": self.model, "temperature": 0.2}
         run["events"] = [
@@ -182,8 +182,8 @@ class _Thread:
 
     def _use_tool(self, turn: _Turn, root: dict[str, Any], clock: datetime) -> tuple[datetime, bool]:
         order = self.rng.randint(10_000, 99_999)
-        asked = {"order": order, "options": {"notify": True, "channels": ["mail"]}}
-        run = self._run(root, str(self.tool), "tool", clock, self.rng.uniform(0.01, 1.2), asked)
+        inputs = {"order": order, "options": {"notify": True, "channels": ["mail"]}}
+        run = self._run(root, str(self.tool), "tool", clock, self.rng.uniform(0.01, 1.2), inputs)
         failed = self._chance(0.12)
         if failed:
             run["error"] = f"LookupError('order {order} is not known')"
@@ -212,19 +212,19 @@ class _Thread:
         parent: dict[str, Any] | None,
         name: str,
         run_type: str,
-        begins: datetime,
+        begin: datetime,
         seconds: float,
         inputs: dict[str, Any],
     ) -> dict[str, Any]:
-        """Start a run; one without a parent is left without an end."""
+        """Return a run. A root has no end yet."""
         run_id = self._new_id()
-        order = stamp(begins, run_id)
+        order = dotted_order_segment(begin, run_id)
         run: dict[str, Any] = {
             "id": run_id,
             "name": name,
             "run_type": run_type,
             "inputs": inputs,
-            "start_time": begins,
+            "start_time": begin,
             "trace_id": run_id,
             "dotted_order": order,
             "extra": {"metadata": dict(self.metadata)},
@@ -232,7 +232,7 @@ class _Thread:
             "project_name": self.project,
         }
         if parent is not None:
-            run["end_time"] = begins + timedelta(seconds=seconds)
+            run["end_time"] = begin + timedelta(seconds=seconds)
             run["trace_id"] = parent["trace_id"]
             run["parent_run_id"] = parent["id"]
             run["dotted_order"] = f"{parent['dotted_order']}.{order}"

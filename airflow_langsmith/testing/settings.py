@@ -1,4 +1,4 @@
-"""How one stand-in behaves, where real deployments differ or the documentation leaves it open."""
+"""How a stand-in behaves where deployments differ, or where the documentation does not say."""
 
 from __future__ import annotations
 
@@ -6,38 +6,37 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
-__all__ = ["CostForm", "Edges", "FeedbackOrder", "Settings", "V1EndTime", "VersionNegotiator"]
+__all__ = ["Backend", "CostForm", "Edges", "FeedbackOrder", "Settings", "V1EndTime"]
 
-VersionNegotiator = Literal["clickhouse", "smithdb", "dual"]
+Backend = Literal["clickhouse", "smithdb", "dual"]
 Edges = Literal["half_open", "inclusive", "exclusive"]
 V1EndTime = Literal["end", "start"]
 CostForm = Literal["number", "string"]
 FeedbackOrder = Literal["newest", "oldest", "modified", "id", "none"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """See ``LangSmithStandIn`` for the meaning of each."""
+    """The arguments of ``LangSmithStandIn`` that endpoints read."""
 
-    api_key: str = field(default="lsv2_pt_stand_in_key", repr=False)
-    version: str = "0.16.3"
-    backend: VersionNegotiator = "dual"
-    workspace_id: str | None = None
-    require_workspace: bool = False
-    edges: Edges = "half_open"
-    last_cursor: bool = True
-    v1_end_time: V1EndTime = "end"
-    v1_costs: CostForm = "number"
-    rate_limits: Mapping[str, tuple[int, float]] = field(default_factory=dict)
-    retry_after: bool = True
-    feedback_order: FeedbackOrder = "newest"
-    largest_list: int = 100
-    retention_days: int | None = None
-    self_hosted: bool = False
+    api_key: str = field(repr=False)
+    version: str
+    backend: Backend
+    require_workspace: bool
+    edges: Edges
+    last_cursor: bool
+    v1_end_time: V1EndTime
+    v1_costs: CostForm
+    rate_limits: Mapping[str, tuple[int, float]]
+    retry_after: bool
+    feedback_order: FeedbackOrder
+    largest_list: int
+    retention_days: int | None
+    self_hosted: bool
 
     @property
     def release(self) -> tuple[int, ...]:
-        """The version as numbers that compare."""
+        """The version in numbers, to compare."""
         return tuple(int(part) for part in self.version.split(".")[:2])
 
     @property
@@ -47,10 +46,10 @@ class Settings:
 
     @property
     def has_v1_queries(self) -> bool:
-        """Release 0.18 removed the v1 run methods."""
+        """Release 0.18 removes the v1 run methods."""
         return self.release < (0, 18)
 
     @property
     def has_v2(self) -> bool:
-        """The v2 endpoints came with release 0.16."""
+        """Release 0.16 adds the v2 endpoints."""
         return self.release >= (0, 16)

@@ -1,4 +1,4 @@
-"""What a run spent: tokens and dollars, where the SDK logs them, and how they add up over a tree."""
+"""Tokens and dollars of a run: where the SDK logs them, and their sum over a tree."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import TypeVar
 
-__all__ = ["NOTHING", "Usage", "cost", "cost_details", "logged_usage", "token_details"]
+__all__ = ["NO_USAGE", "Usage", "logged_usage"]
 
-Number = TypeVar("Number", int, Decimal)
+_Number = TypeVar("_Number", int, Decimal)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,43 +29,41 @@ class Usage:
 
     @classmethod
     def sum(cls, parts: Iterable[Usage]) -> Usage:
-        """Add usages up, category by category."""
-        spent = [part for part in parts if part is not NOTHING]
-        if not spent:
-            return NOTHING
-        if len(spent) == 1:
-            return spent[0]
+        """Add usages, category by category."""
+        usages = [part for part in parts if part is not NO_USAGE]
+        if len(usages) <= 1:
+            return usages[0] if usages else NO_USAGE
         return cls(
-            sum(part.prompt_tokens for part in spent),
-            sum(part.completion_tokens for part in spent),
-            sum(part.total_tokens for part in spent),
-            _sum_costs(part.prompt_cost for part in spent),
-            _sum_costs(part.completion_cost for part in spent),
-            _sum_costs(part.total_cost for part in spent),
-            _sum_details(part.prompt_token_details for part in spent),
-            _sum_details(part.completion_token_details for part in spent),
-            _sum_details(part.prompt_cost_details for part in spent),
-            _sum_details(part.completion_cost_details for part in spent),
+            sum(usage.prompt_tokens for usage in usages),
+            sum(usage.completion_tokens for usage in usages),
+            sum(usage.total_tokens for usage in usages),
+            _sum_costs(usage.prompt_cost for usage in usages),
+            _sum_costs(usage.completion_cost for usage in usages),
+            _sum_costs(usage.total_cost for usage in usages),
+            _sum_details(usage.prompt_token_details for usage in usages),
+            _sum_details(usage.completion_token_details for usage in usages),
+            _sum_details(usage.prompt_cost_details for usage in usages),
+            _sum_details(usage.completion_cost_details for usage in usages),
         )
 
 
-NOTHING = Usage()
+NO_USAGE = Usage()
 
 
 def logged_usage(outputs: object, extra: object) -> Usage:
-    """Find the usage an SDK logged with a run of any type: in its outputs, or in its metadata."""
+    """Return the ``usage_metadata`` that an SDK logged, in the outputs or in the metadata of the run."""
     metadata = extra.get("metadata") if isinstance(extra, dict) else None
-    for holder in (outputs, metadata):
-        found = holder.get("usage_metadata") if isinstance(holder, dict) else None
-        if isinstance(found, dict):
-            return _from_usage_metadata(found)
-    return NOTHING
+    for fields in (outputs, metadata):
+        logged = fields.get("usage_metadata") if isinstance(fields, dict) else None
+        if isinstance(logged, dict):
+            return _from_usage_metadata(logged)
+    return NO_USAGE
 
 
 def _from_usage_metadata(logged: Mapping[str, object]) -> Usage:
     prompt, completion = _count(logged.get("input_tokens")), _count(logged.get("output_tokens"))
-    prompt_cost, completion_cost = cost(logged.get("input_cost")), cost(logged.get("output_cost"))
-    total_cost = cost(logged.get("total_cost"))
+    prompt_cost, completion_cost = _cost(logged.get("input_cost")), _cost(logged.get("output_cost"))
+    total_cost = _cost(logged.get("total_cost"))
     return Usage(
         prompt,
         completion,
@@ -73,27 +71,23 @@ def _from_usage_metadata(logged: Mapping[str, object]) -> Usage:
         prompt_cost,
         completion_cost,
         _sum_costs((prompt_cost, completion_cost)) if total_cost is None else total_cost,
-        token_details(logged.get("input_token_details")),
-        token_details(logged.get("output_token_details")),
-        cost_details(logged.get("input_cost_details")),
-        cost_details(logged.get("output_cost_details")),
+        _token_details(logged.get("input_token_details")),
+        _token_details(logged.get("output_token_details")),
+        _cost_details(logged.get("input_cost_details")),
+        _cost_details(logged.get("output_cost_details")),
     )
 
 
-def cost(value: object) -> Decimal | None:
-    """Read dollars from a JSON number or string without a binary detour."""
-    if value is None or isinstance(value, bool):
-        return None
-    return Decimal(str(value))
+def _cost(value: object) -> Decimal | None:
+    """Read dollars exactly, from a JSON number or a string."""
+    return None if value is None or isinstance(value, bool) else Decimal(str(value))
 
 
-def token_details(value: object) -> dict[str, int]:
-    """Read a breakdown of tokens."""
+def _token_details(value: object) -> dict[str, int]:
     return {name: _count(count) for name, count in value.items()} if isinstance(value, dict) else {}
 
 
-def cost_details(value: object) -> dict[str, Decimal]:
-    """Read a breakdown of costs."""
+def _cost_details(value: object) -> dict[str, Decimal]:
     return {name: Decimal(str(part)) for name, part in value.items()} if isinstance(value, dict) else {}
 
 
@@ -106,8 +100,8 @@ def _sum_costs(costs: Iterable[Decimal | None]) -> Decimal | None:
     return sum(known, Decimal(0)) if known else None
 
 
-def _sum_details(details: Iterable[Mapping[str, Number]]) -> dict[str, Number]:
-    total: dict[str, Number] = {}
+def _sum_details(details: Iterable[Mapping[str, _Number]]) -> dict[str, _Number]:
+    total: dict[str, _Number] = {}
     for detail in details:
         for name, part in detail.items():
             total[name] = total[name] + part if name in total else part

@@ -1,4 +1,4 @@
-"""A long export that is cut off is gone on with: nothing is asked for twice, nothing of two answers is mixed."""
+"""A retry of a long export goes on from its checkpoints: nothing is read twice, nothing of two answers is mixed."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_killed_at_four_fifths(
 def test_each_moment_is_of_one_answer(
     shop: LangSmithStandIn, client: LangSmithClient, tmp_path: Path, read_rows: ReadRows
 ) -> None:
-    """What has come into a stretch since it was kept is not in; what has come anywhere else is, once."""
+    """A run that came later into the part of a checkpoint does not land; one that came anywhere else does, once."""
     where = f"file://{tmp_path}"
     cut_off_at(40, shop, client, where, "parquet")
     found = CHECKPOINT.fullmatch(kept(where)[0])
@@ -189,7 +189,7 @@ def test_runs_of_one_moment_stay_together(
 def test_bounds_may_be_in_any_zone(
     shop: LangSmithStandIn, client: LangSmithClient, tmp_path: Path, read_rows: ReadRows
 ) -> None:
-    """A stretch is the same one wherever its clock is: nothing comes twice."""
+    """A checkpoint is found by its bounds in any time zone: nothing comes twice."""
     where = f"file://{tmp_path}"
     there = timezone(-timedelta(hours=5))
     asked = {"start": cut_off.START.astimezone(there), "end": (cut_off.START + timedelta(hours=10)).astimezone(there)}
@@ -203,7 +203,7 @@ def test_bounds_may_be_in_any_zone(
 
 
 def test_cut_off_again_and_again(shop: LangSmithStandIn, client: LangSmithClient, place: StoragePath) -> None:
-    """Every try goes on from all tries before it, in any object store, and the last one leaves the export alone."""
+    """Every attempt goes on from all earlier ones, in any object store, and the last one leaves the export alone."""
     destination = place.parent.parent
     whole = exported(client, destination / "whole")
     for pages in (25, 10, 10):
@@ -228,7 +228,7 @@ CHANGED: dict[str, dict[str, Any]] = {
 def test_nothing_else_goes_on_from_it(
     shop: LangSmithStandIn, client: LangSmithClient, tmp_path: Path, changed: dict[str, Any]
 ) -> None:
-    """An export that differs in anything begins anew, and removes what it finds."""
+    """An export that differs in anything reads all, and deletes the checkpoints of others."""
     where = f"file://{tmp_path}"
     cut_off_at(40, shop, client, where)
     assert kept(where)
@@ -251,7 +251,7 @@ def test_another_api_version_begins_anew(
 def test_nothing_is_kept_for_nobody(
     shop: LangSmithStandIn, client: LangSmithClient, tmp_path: Path, attempt: TaskAttempt, status: int
 ) -> None:
-    """A last try, and one that fails by what no retry cures, leave nothing behind."""
+    """A last attempt, and one whose error no retry cures, leave no checkpoint."""
     where = f"file://{tmp_path}"
     cut_off_at(30, shop, client, where)
     shop.misbehave("status", status=status, after=20, times=None)
@@ -261,7 +261,7 @@ def test_nothing_is_kept_for_nobody(
 
 
 def test_a_short_export_keeps_nothing(shop: LangSmithStandIn, client: LangSmithClient, tmp_path: Path) -> None:
-    """What is read again in no time costs no object."""
+    """An export of a few pages writes no checkpoint: to read them again takes no time."""
     cut_off_at(MIN_PAGES - 1, shop, client, f"file://{tmp_path}")
     assert not kept(f"file://{tmp_path}")
 
@@ -274,7 +274,7 @@ def test_long_is_a_matter_of_time_too(
     limit: str,
     value: Any,
 ) -> None:
-    """An export is worth to be kept after so many pages, or after so many seconds or bytes, be they few pages."""
+    """An export writes checkpoints after so many pages, seconds or bytes, whichever comes first."""
     cut_off_at(5, shop, client, f"file://{tmp_path}", policy=CheckpointPolicy(**{limit: value}))
     assert len(kept(f"file://{tmp_path}")) == 5
 
@@ -289,7 +289,7 @@ def test_what_is_broken_is_read_anew(
     left: int,
     format_: str,
 ) -> None:
-    """Of checkpoints that are not whole nothing is taken; LangSmith is asked again for their runs, and no others."""
+    """Of checkpoints that are not whole nothing is used; LangSmith is asked again for their runs, and no others."""
     where = f"file://{tmp_path}"
     whole = exported(client, f"file://{tmp_path}/whole", format_=format_)
     cut_off_at(40, shop, client, where, format_)
@@ -306,12 +306,13 @@ def test_what_is_broken_is_read_anew(
 
 
 def test_what_is_gone_is_read_anew(tmp_path: Path) -> None:
-    """A checkpoint that somebody removed since it was found is as one that is broken."""
+    """A checkpoint that somebody removed since it was listed counts as broken."""
     gone = Checkpoint(
         path_at(f"file://{tmp_path}/gone"),
         cut_off.START,
         cut_off.START + timedelta(1),
         RowCodec(view_of("runs")),
+        "none",
     )
     assert gone.rows(Progress()) is None
 
@@ -332,7 +333,7 @@ class Stubborn(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
 def test_an_export_goes_on_where_nothing_can_be_kept(
     shop: LangSmithStandIn, client: LangSmithClient, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What is there to save an export never fails one; the log says that a retry would begin anew."""
+    """Checkpoints never fail an export; the log says that a retry would read all again."""
     monkeypatch.setenv("AIRFLOW_CONN_STUBBORN", "generic://")
     attach("memory", "stubborn", fs=Stubborn())
     done = exported(client, "memory://stubborn@lake", FIRST)
@@ -372,7 +373,7 @@ def test_one_cursor_uploads_at_a_time(
 
 
 def test_progress_goes_on_too(shop: LangSmithStandIn, client: LangSmithClient, tmp_path: Path) -> None:
-    """What has been kept counts as done as soon as it is read, before LangSmith is asked for more."""
+    """The rows of a checkpoint count as done as soon as they are read, before LangSmith is asked for more."""
     where = f"file://{tmp_path}"
     cut_off_at(40, shop, client, where)
     told: list[tuple[float, int]] = []
@@ -389,15 +390,15 @@ def test_progress_goes_on_too(shop: LangSmithStandIn, client: LangSmithClient, t
 
 
 def test_runs_out_of_order_are_not_kept(client: LangSmithClient, tmp_path: Path) -> None:
-    """Where runs do not come newest first no stretch is known to be finished, and what seemed so is taken back."""
+    """If runs do not come newest first, no part of the window is known to be finished: its checkpoints are deleted."""
     view = view_of("runs", ["run_id", "start_time"])
     walk = Pagination(cut_off.query(client, view.fields), client.negotiator)
     times = [
         cut_off.START + timedelta(minutes=minute) for minute in [*range(1000, 850, -1), 1001, *range(850, 800, -1)]
     ]
-    seen = []
-    with Checkpoints(path_at(f"file://{tmp_path}"), client, FIRST, 16 * "0", RowCodec(view), tmp_path) as there:
-        make = there.recorded(lambda _, __, page: iter([view.rows(page.runs)]), timedelta(1))
+    seen, partition = [], path_at(f"file://{tmp_path}")
+    with Checkpoints(partition, client, FIRST, 16 * "0", RowCodec(view), "none", tmp_path) as checkpoints:
+        make = checkpoints.recorded(lambda _, __, page: iter([view.rows(page.runs)]))
         while not walk.done:
             list(make(client, walk, answered(walk.next_page(), times)))
             seen.append(len(list(tmp_path.glob("_checkpoint-*"))))

@@ -263,7 +263,7 @@ def test_rows_that_wait_take_a_bounded_part_of_the_disk(
     query = run_query(project=client.project("shop"), start=START, end=START + DAY, page_size=PAGE, is_root=True)
     codec = RowCodec(view)
     page_bytes = len(codec.encode(view.rows(next(iter(client.pages(query))).runs), ()))
-    policy = ParallelReadPolicy(max_bytes_on_disk=3 * page_bytes)
+    policy = ParallelReadPolicy(max_cursors=2, max_bytes_on_disk=3 * page_bytes)
 
     def make(_: LangSmithClient, __: Pagination, page: Page) -> Iterator[Rows]:
         yield view.rows(page.runs)
@@ -273,7 +273,7 @@ def test_rows_that_wait_take_a_bounded_part_of_the_disk(
 
     rows = 0
     with ParallelRead(
-        client, client.pagination(query), make, lambda *_: None, lambda: None, codec, tmp_path, 2, policy
+        client, client.pagination(query), make, lambda *_: None, lambda: None, codec, tmp_path, policy
     ) as batches:
         for batch in batches:
             rows += batch.count
@@ -299,13 +299,13 @@ def test_rows_that_wait_take_a_bounded_part_of_the_disk(
         (50.0, 100.0, 0, True, 1),
     ],
 )
-def test_how_many_cursors_are_wanted(
+def test_how_many_cursors_are_usable(
     needed: float, seconds_left: float, most: int, cursors: int, *, is_start: bool
 ) -> None:
-    """As many cursors are wanted as use the budget up, at first some more, and one for less than a second."""
+    """As many cursors are usable as use the budget up, at first some more, and one for less than a second."""
     limit = CursorLimit()
     limit.changes = 0 if is_start else 1
-    assert limit.wanted(needed, seconds_left, most) == cursors
+    assert limit.usable(needed, seconds_left, most) == cursors
 
 
 @pytest.mark.parametrize(

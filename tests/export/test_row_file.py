@@ -5,7 +5,6 @@ from __future__ import annotations
 import resource
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -16,6 +15,7 @@ from hypothesis import strategies as st
 from msgspec import Raw
 
 from airflow_langsmith.errors import PayloadError
+from airflow_langsmith.export.encoders import decompressed
 from airflow_langsmith.export.row_file import BATCH_ROWS, RowCodec, RowFile, read_batches
 from airflow_langsmith.views import Column, ColumnType, Rows, View
 from tests.wording import says
@@ -103,15 +103,15 @@ def test_rows_come_back_as_they_were(drawn: dict[ColumnType, list[Any]], compres
     view = View("runs", tuple(Column(type_, type_, "") for type_ in values))
     starts = [START + timedelta(row) for row in range(count)]
     keys, pending = [str(row) for row in range(count)], [value is None for value in values["timestamp"]]
-    codec = RowCodec(view, compression)
+    codec = RowCodec(view)
     with TemporaryDirectory() as directory:
         file = RowFile(Path(directory) / "rows", codec)
         file.append(Rows(list(values.values()), count, keys, pending), starts)
-        file.finish()
-        content = file.path.read_bytes()
+        content = file.finished_copy(compression).read_bytes()
         taken = [file.take() for _ in range(file.waiting)]
         file.remove()
-    found = [codec.decode(batch) for batch in read_batches(BytesIO(content))]
+    with decompressed(content, compression) as whole:
+        found = [codec.decode(batch) for batch in read_batches(whole)]
     assert len(taken) == len(found) == -(-count // BATCH_ROWS)
     for place, type_ in enumerate(values):
         assert list(map(plain, (value for batch in found for value in batch.rows.columns[place]))) == list(

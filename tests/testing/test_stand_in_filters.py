@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.filters import Dialect, FilterSyntaxError, compile_filter, parse
 from airflow_langsmith.testing.filters.syntax import Literal
-from airflow_langsmith.testing.moments import micros
 from airflow_langsmith.testing.records import Run
 from airflow_langsmith.testing.timeline import Bounds
+from airflow_langsmith.testing.times import to_micros
 
 START = datetime(2026, 3, 1, 11, tzinfo=UTC)
 PROD, FAILED, STEP = (f"{number}0000000-0000-4000-8000-000000000000" for number in "abc")
@@ -322,8 +322,8 @@ def test_the_starts_of_a_filter_hold_every_match(text: str, second: int) -> None
     run = Run("r", "r", "p", "run", "chain", start, "", start)
     filter_ = compile_filter(text, Dialect.V2, lambda _: [])
     if filter_.matches(run):
-        assert filter_.starts.both(Bounds(low=micros(start), high=micros(start) + 1)) == Bounds(
-            micros(start), micros(start) + 1
+        assert filter_.starts.intersect(Bounds(low=to_micros(start), high=to_micros(start) + 1)) == Bounds(
+            to_micros(start), to_micros(start) + 1
         )
 
 

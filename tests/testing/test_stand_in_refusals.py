@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from airflow_langsmith.testing import LangSmithStandIn
-from airflow_langsmith.testing.settings import VersionNegotiator
+from airflow_langsmith.testing.settings import Backend
 
 V1, V2 = "/api/v1/runs/query", "/api/v2/runs/query"
 HOUR_AGO = "2026-03-01T11:00:00Z"
@@ -192,7 +192,7 @@ def test_a_body_that_is_no_json_object_is_422(http: httpx.Client, path: str, con
         ("dual", "0.18.0", 404, 200),
     ],
 )
-def test_deployments_serve_what_their_release_has(backend: VersionNegotiator, version: str, v1: int, v2: int) -> None:
+def test_deployments_serve_what_their_release_has(backend: Backend, version: str, v1: int, v2: int) -> None:
     """v2 came with 0.16, v1 went with 0.18, and without ClickHouse v1 is 501."""
     with (
         LangSmithStandIn(backend=backend, version=version) as server,

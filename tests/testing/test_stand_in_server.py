@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from airflow_langsmith.testing import LangSmithStandIn
-from airflow_langsmith.testing.exchange import Call
-from airflow_langsmith.testing.rates import RateLimits
+from airflow_langsmith.testing.http_messages import Request
+from airflow_langsmith.testing.rate_limits import RateLimits
 
 WORKSPACE = "11111111-2222-4333-8444-555555555555"
 QUERY = {"session": ["7f0c2d4e-0000-4000-8000-000000000000"]}
@@ -143,8 +143,8 @@ def test_info_tells_what_stores_the_runs(backend: str, clickhouse: bool, smithdb
 def test_rate_limits_count_in_fixed_windows() -> None:
     """After so many requests there is nothing until the window ends, and then as many again."""
     clock = [100.0]
-    limits = RateLimits({"/runs/query": (2, 10.0)}, tells=True, clock=lambda: clock[0])
-    query, other = (Call("POST", path, 1, {}, {}, b"", "") for path in ("/runs/query", "/sessions"))
+    limits = RateLimits({"/runs/query": (2, 10.0)}, retry_after=True, clock=lambda: clock[0])
+    query, other = (Request("POST", path, 1, {}, {}, b"", "") for path in ("/runs/query", "/sessions"))
     assert [limits.check(query) is None for _ in range(3)] == [True, True, False]
     assert limits.check(other) is None
     clock[0] = 107.5

@@ -1,8 +1,8 @@
-"""LangSmith's filter language, read and judged independently of the package that writes it."""
+"""LangSmith's filter language, parsed and applied independently of ``airflow_langsmith.filters``."""
 
 from __future__ import annotations
 
-from airflow_langsmith.testing.filters.meaning import Dialect, Filter, compile_filter
+from airflow_langsmith.testing.filters.compiler import Dialect, Filter, compile_filter
 from airflow_langsmith.testing.filters.syntax import FilterSyntaxError, parse
 
 __all__ = ["Dialect", "Filter", "FilterSyntaxError", "compile_filter", "parse"]

@@ -1,4 +1,4 @@
-"""Which attributes of a run can be filtered, with which comparators, and where their values are found."""
+"""The attributes of a run in filters: their comparators, and how their values are read."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from airflow_langsmith.testing.records import Feedback, Run
 
 __all__ = ["ATTRIBUTES", "COMPARATORS", "PAIRS", "Attribute", "Kind", "Pair", "pairs_of", "text_of"]
 
-Kind = Literal["text", "uuid", "moment", "duration", "number", "boolean", "tags", "object", "payload", "anything"]
+Kind = Literal["text", "uuid", "time", "duration", "number", "boolean", "tags", "object", "payload", "anything"]
 
 COMPARATORS = ("eq", "neq", "gt", "gte", "lt", "lte", "has", "in", "like", "notlike", "exists", "search")
 
@@ -23,7 +23,7 @@ _EXISTS = frozenset({"exists"})
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """A property of the run itself. ``versions`` are the API versions that can filter it."""
+    """A property of the run. ``versions`` are the API versions with which it can be filtered."""
 
     kind: Kind
     comparators: frozenset[str]
@@ -34,7 +34,7 @@ class Attribute:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One half of a key-value pair: of metadata, of a payload, or of feedback."""
+    """A part of a key-value pair of metadata, of a payload, or of feedback."""
 
     family: Literal["metadata", "input", "output", "feedback"]
     part: Literal["key", "value", "score", "source"]
@@ -51,8 +51,8 @@ ATTRIBUTES: dict[str, Attribute] = {
     "run_type": Attribute("text", _EQUAL | _LIKE, lambda run: run.run_type),
     "status": Attribute("text", _EQUAL | _LIKE, lambda run: run.status),
     "is_root": Attribute("boolean", frozenset({"eq", "neq"}), lambda run: run.is_root),
-    "start_time": Attribute("moment", _ORDER, lambda run: run.start_time),
-    "end_time": Attribute("moment", _ORDER, lambda run: run.end_time),
+    "start_time": Attribute("time", _ORDER, lambda run: run.start_time),
+    "end_time": Attribute("time", _ORDER, lambda run: run.end_time),
     "latency": Attribute("duration", _ORDER, lambda run: run.latency),
     "tags": Attribute("tags", frozenset({"has"}), lambda run: run.tags),
     "metadata": Attribute("object", frozenset({"has"}), lambda run: run.metadata),
@@ -80,7 +80,7 @@ PAIRS: dict[str, Pair] = {
 
 
 def pairs_of(family: str, run: Run, feedback: list[Feedback]) -> list[dict[str, object]]:
-    """List a run's pairs of one family, each as ``{part: value}``."""
+    """Return the pairs of a run in a family, each as ``{part: value}``."""
     if family == "feedback":
         return [
             {
@@ -96,7 +96,7 @@ def pairs_of(family: str, run: Run, feedback: list[Feedback]) -> list[dict[str, 
 
 
 def _flatten(value: object, path: str) -> Iterator[tuple[str, object]]:
-    """Walk a payload: ``messages.content`` reaches into lists as well as objects."""
+    """Yield each path and value of a payload: ``messages.content`` reaches into lists as well as objects."""
     if path:
         yield path, value
     if isinstance(value, dict):
@@ -112,10 +112,10 @@ def _flatten(value: object, path: str) -> Iterator[tuple[str, object]]:
 
 def _leaves(value: object, path: str) -> Iterator[tuple[str, object]]:
     pairs = _flatten(value, path)
-    next(pairs, None)  # the list itself has been told already
+    next(pairs, None)  # the list itself, which ``_flatten`` has yielded
     yield from pairs
 
 
 def text_of(value: object) -> str:
-    """Write a value as the text under which it is indexed: a string as it is, anything else as JSON."""
+    """Return the text of a value in the index: a string as it is, other values as JSON."""
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)

@@ -1,4 +1,4 @@
-"""One comparison: a comparator and a literal, made into a test of a single value."""
+"""A comparator and a literal, compiled into a test of a value."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any
 
 from airflow_langsmith.testing.filters.attributes import Kind, text_of
 from airflow_langsmith.testing.filters.syntax import Scalar
-from airflow_langsmith.testing.moments import parse as parse_moment
+from airflow_langsmith.testing.times import parse_time
 
-__all__ = ["NotAccepted", "Test", "make_test"]
+__all__ = ["InvalidLiteral", "Test", "make_test"]
 
 Test = Callable[[Any], bool]
 
@@ -26,49 +26,49 @@ _ORDER: dict[str, Callable[[Any, Any], bool]] = {
 _SECONDS = re.compile(r"(\d+(?:\.\d+)?)s")
 
 
-class NotAccepted(ValueError):  # noqa: N818 (says what happened, in the words of the v1 error)
-    """A literal the attribute cannot be compared with."""
+class InvalidLiteral(ValueError):  # noqa: N818 (an answer to the client, not an error of the server)
+    """A literal with which the attribute cannot be compared."""
 
 
 def make_test(comparator: str, kind: Kind, literal: Scalar | list[Scalar], *, zone_required: bool) -> Test:
-    """Build the test of one value; whether the comparator suits the attribute has been checked before."""
+    """Return the test of a value. The comparator is already known to suit the attribute."""
     if comparator == "in":
         if not isinstance(literal, list):
-            raise NotAccepted("'in' needs a list")
+            raise InvalidLiteral("'in' needs a list")
         tests = [make_test("eq", kind, item, zone_required=zone_required) for item in literal]
         return lambda value: any(test(value) for test in tests)
     if isinstance(literal, list):
-        raise NotAccepted(f"{comparator!r} needs a single value, not a list")
+        raise InvalidLiteral(f"{comparator!r} needs a single value, not a list")
     if comparator in ("like", "notlike"):
-        return _like(literal, wanted=comparator == "like")
+        return _like(literal, negated=comparator == "notlike")
     if comparator == "has":
         return _has(kind, literal)
-    wanted = _convert(kind, literal, zone_required=zone_required)
+    operand = _convert(kind, literal, zone_required=zone_required)
     if comparator in _ORDER:
-        return _ordered(_ORDER[comparator], kind, wanted)
-    same = _same(kind, wanted)
-    return same if comparator in ("eq", "exists") else lambda value: not same(value)
+        return _ordered(_ORDER[comparator], kind, operand)
+    equal = _equal(kind, operand)
+    return equal if comparator in ("eq", "exists") else lambda value: not equal(value)
 
 
 def _convert(kind: Kind, literal: Scalar, *, zone_required: bool) -> datetime | Scalar:
-    """Turn a literal into what values of this kind are compared with."""
+    """Convert a literal to the type of the values of a kind."""
     if literal is None or kind == "anything":
         return literal
-    if kind == "moment":
+    if kind == "time":
         if not isinstance(literal, str):
-            raise NotAccepted("a time needs a quoted ISO 8601 date-time")
+            raise InvalidLiteral("a time needs a quoted ISO 8601 date-time")
         try:
-            return parse_moment(literal, zone_required=zone_required)
+            return parse_time(literal, zone_required=zone_required)
         except ValueError as error:
-            raise NotAccepted(str(error)) from error
+            raise InvalidLiteral(str(error)) from error
     if kind == "duration":
         return _seconds(literal)
     if kind == "boolean" and not isinstance(literal, bool):
-        raise NotAccepted("expected true or false")
+        raise InvalidLiteral("expected true or false")
     if kind == "number" and (isinstance(literal, bool) or not isinstance(literal, (int, float))):
-        raise NotAccepted("expected a number")
+        raise InvalidLiteral("expected a number")
     if kind in ("text", "uuid") and not isinstance(literal, str):
-        raise NotAccepted("expected a quoted string")
+        raise InvalidLiteral("expected a quoted string")
     return literal.lower() if kind == "uuid" and isinstance(literal, str) else literal
 
 
@@ -77,43 +77,39 @@ def _seconds(literal: Scalar) -> float:
         return float(literal)
     form = _SECONDS.fullmatch(literal) if isinstance(literal, str) else None
     if form is None:
-        raise NotAccepted("a duration is a number of seconds or a string such as '5s'")
+        raise InvalidLiteral("a duration is a number of seconds or a string such as '5s'")
     return float(form[1])
 
 
-def _ordered(compare: Callable[[Any, Any], bool], kind: Kind, wanted: object) -> Test:
-    if wanted is None:
-        raise NotAccepted("null has no order")
+def _ordered(compare: Callable[[Any, Any], bool], kind: Kind, operand: object) -> Test:
+    if operand is None:
+        raise InvalidLiteral("null has no order")
 
     def test(value: object) -> bool:
-        if value is None:
+        if value is None or (kind == "number" and not isinstance(value, (int, float))):
             return False
         try:
-            return compare(value, wanted)
-        except TypeError:  # metadata holds anything: a string is neither more nor less than a number
+            return compare(value, operand)
+        except TypeError:  # metadata has values of any type: a string is neither more nor less than a number
             return False
 
-    return _numeric(test) if kind == "number" else test
+    return test
 
 
-def _numeric(test: Test) -> Test:
-    return lambda value: isinstance(value, (int, float)) and test(value)
-
-
-def _same(kind: Kind, wanted: object) -> Test:
-    if wanted is None:
+def _equal(kind: Kind, operand: object) -> Test:
+    if operand is None:
         return lambda value: value is None
     if kind == "anything":
-        text = text_of(wanted)
-        return lambda value: value == wanted or text_of(value) == text
-    return lambda value: value is not None and value == wanted
+        text = text_of(operand)
+        return lambda value: value == operand or text_of(value) == text
+    return lambda value: value is not None and value == operand
 
 
-def _like(literal: Scalar, *, wanted: bool) -> Test:
+def _like(literal: Scalar, *, negated: bool) -> Test:
     if not isinstance(literal, str):
-        raise NotAccepted("a pattern is a quoted string")
+        raise InvalidLiteral("a pattern is a quoted string")
     pattern = re.compile("".join(_sql_wildcard(piece) for piece in re.findall(r"\\.|.", literal, re.DOTALL)), re.DOTALL)
-    return lambda value: (value is not None and pattern.fullmatch(text_of(value)) is not None) is wanted
+    return lambda value: (value is not None and pattern.fullmatch(text_of(value)) is not None) is not negated
 
 
 def _sql_wildcard(piece: str) -> str:
@@ -126,13 +122,13 @@ def _sql_wildcard(piece: str) -> str:
 
 def _has(kind: Kind, literal: Scalar) -> Test:
     if not isinstance(literal, str):
-        raise NotAccepted("'has' needs a quoted string")
+        raise InvalidLiteral("'has' needs a quoted string")
     if kind == "tags":
         return lambda tags: literal in (tags or ())
     try:
-        wanted = json.loads(literal)
+        fields = json.loads(literal)
     except ValueError as error:
-        raise NotAccepted("metadata is compared with a JSON object in a string") from error
-    if not isinstance(wanted, dict):
-        raise NotAccepted("metadata is compared with a JSON object in a string")
-    return lambda found: all(name in found and found[name] == value for name, value in wanted.items())
+        raise InvalidLiteral("metadata is compared with a JSON object in a string") from error
+    if not isinstance(fields, dict):
+        raise InvalidLiteral("metadata is compared with a JSON object in a string")
+    return lambda metadata: all(name in metadata and metadata[name] == value for name, value in fields.items())

@@ -1,13 +1,13 @@
 """
-Conditions on key-value pairs, which an ``and`` binds to one and the same pair.
+Conditions on key-value pairs. In an ``and`` they apply to the same pair.
 
-The four negative forms follow from two rules. A negative condition on the key holds when no pair breaks it; so does
-one on the value, unless a positive key condition stands beside it, which then picks the pair that is meant.
+A negative condition applies to all pairs, with one exception: a negative condition on the value beside a positive
+condition on the key applies to the pair with that key.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from airflow_langsmith.testing.filters.comparisons import Test
@@ -19,36 +19,35 @@ PairTest = Callable[[list[dict[str, object]]], bool]
 
 @dataclass(frozen=True, slots=True)
 class Condition:
-    """A test of one part of a pair, stated positively: ``neq`` is a negative ``eq``."""
+    """A test of a part of a pair: ``neq`` is a negative ``eq``."""
 
     part: str
     test: Test
     negative: bool
 
     def holds(self, pair: dict[str, object]) -> bool:
-        """Judge one pair."""
+        """Return whether a pair meets the condition."""
         return self.test(pair.get(self.part)) is not self.negative
 
 
-def bind(conditions: Iterable[Condition]) -> PairTest:
+def bind(conditions: Sequence[Condition]) -> PairTest:
     """
-    Judge the pairs of a run by conditions that stood in one ``and``.
+    Return the test of a run's pairs by the conditions of an ``and``.
 
     >>> absent = bind([Condition("key", "thread_id".__eq__, negative=True)])
     >>> absent([{"key": "user", "value": "u1"}]), absent([{"key": "thread_id", "value": "t1"}])
     (True, False)
     """
-    given = list(conditions)
-    keyed = any(condition.part == "key" and not condition.negative for condition in given)
-    of_one: list[Condition] = []
-    of_all: list[Condition] = []
-    for condition in given:
-        universal = condition.negative and (condition.part == "key" or not keyed)
-        (of_all if universal else of_one).append(condition)
+    has_key = any(condition.part == "key" and not condition.negative for condition in conditions)
+    any_pair: list[Condition] = []
+    all_pairs: list[Condition] = []
+    for condition in conditions:
+        is_universal = condition.negative and (condition.part == "key" or not has_key)
+        (all_pairs if is_universal else any_pair).append(condition)
 
-    def judge(pairs: list[dict[str, object]]) -> bool:
-        if not all(condition.holds(pair) for pair in pairs for condition in of_all):
+    def matches(pairs: list[dict[str, object]]) -> bool:
+        if not all(condition.holds(pair) for pair in pairs for condition in all_pairs):
             return False
-        return not of_one or any(all(condition.holds(pair) for condition in of_one) for pair in pairs)
+        return not any_pair or any(all(condition.holds(pair) for condition in any_pair) for pair in pairs)
 
-    return judge
+    return matches

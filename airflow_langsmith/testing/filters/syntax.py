@@ -1,5 +1,5 @@
 """
-The grammar of LangSmith's filter language, and nothing of its meaning.
+The grammar of LangSmith's filter language.
 
 ``call = name "(" [argument ("," argument)*] ")"`` and ``argument = call | name | literal``, where a literal is a
 number, ``true``, ``false``, ``null``, a list of literals, or a string in double or single quotes with JSON's
@@ -15,7 +15,7 @@ __all__ = ["Argument", "Call", "FilterSyntaxError", "Literal", "Name", "Scalar",
 
 Scalar = str | int | float | bool | None
 
-_DEEPEST = 64  # nobody nests by hand deeper than that; it keeps recursion bounded
+_MAX_DEPTH = 64  # bounds the recursion; no filter by hand is so deep
 _SPACE = re.compile(r"\s*")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?([eE][+-]?\d+)?")
@@ -27,7 +27,7 @@ _WORDS: dict[str, Scalar] = {"true": True, "false": False, "null": None}
 
 class FilterSyntaxError(ValueError):
     """
-    A filter that is not of the language. ``position`` counts characters from 0.
+    A text that is not a filter. ``position`` counts characters from 0.
 
     >>> parse('eq(name "x")')
     Traceback (most recent call last):
@@ -45,7 +45,7 @@ class FilterSyntaxError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Name:
-    """A bare word: an attribute."""
+    """An attribute."""
 
     text: str
     position: int
@@ -61,7 +61,7 @@ class Literal:
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """An operator or comparator with its arguments."""
+    """An operator or a comparator, with its arguments."""
 
     operator: str
     arguments: tuple[Argument, ...]
@@ -73,7 +73,7 @@ Argument = Call | Name | Literal
 
 def parse(text: str) -> Call:
     r"""
-    Read one filter expression.
+    Parse a filter.
 
     >>> parse('eq(name, "caf\\u00e9")').arguments[1].value
     'café'
@@ -89,7 +89,7 @@ def parse(text: str) -> Call:
 
 
 class _Reader:
-    """A cursor over the text."""
+    """A position in the text."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -113,14 +113,14 @@ class _Reader:
         self.place = space.end() if space else self.place
 
     def _arguments(self, depth: int) -> tuple[Argument, ...]:
-        if depth > _DEEPEST:
-            raise FilterSyntaxError(f"nested deeper than {_DEEPEST}", self.place)
+        if depth > _MAX_DEPTH:
+            raise FilterSyntaxError(f"nested deeper than {_MAX_DEPTH}", self.place)
         if self._next_is(")"):
             return ()
-        found = [self.argument(depth)]
+        arguments = [self.argument(depth)]
         while not self._closes(")"):
-            found.append(self.argument(depth))
-        return tuple(found)
+            arguments.append(self.argument(depth))
+        return tuple(arguments)
 
     def _closes(self, bracket: str) -> bool:
         if self._next_is(bracket):
@@ -198,5 +198,5 @@ class _Reader:
 
 
 def _join_surrogates(text: str) -> str:
-    """Turn escaped surrogate pairs into the characters they stand for; a lone half stays as it is."""
+    """Join escaped surrogate pairs to characters. A lone half stays as it is."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "surrogatepass")

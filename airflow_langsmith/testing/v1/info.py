@@ -1,17 +1,17 @@
-"""``GET /info`` and ``GET /ttl-settings``: what kind of deployment this is, and how long it keeps traces."""
+"""``GET /info`` and ``GET /ttl-settings``: the deployment, and how long it keeps traces."""
 
 from __future__ import annotations
 
 from airflow_langsmith.testing.context import Context
-from airflow_langsmith.testing.exchange import Answer, Call, json_answer
+from airflow_langsmith.testing.http_messages import Request, Response, json_response
 
 __all__ = ["read", "ttl_settings"]
 
 
-def read(context: Context, call: Call) -> Answer:  # noqa: ARG001 (every endpoint is called alike)
-    """Describe the deployment; the SDK sends its runs the way this tells it to."""
+def read(context: Context, request: Request) -> Response:  # noqa: ARG001 (an endpoint)
+    """Describe the deployment. The SDK reads here how to send its runs."""
     backend = context.settings.backend
-    return json_answer(
+    return json_response(
         {
             "version": context.settings.version,
             "git_sha": None,
@@ -35,8 +35,10 @@ def read(context: Context, call: Call) -> Answer:  # noqa: ARG001 (every endpoin
     )
 
 
-def ttl_settings(context: Context, call: Call) -> Answer:  # noqa: ARG001 (every endpoint is called alike)
-    """List how long traces are kept: what the organisation says, and then the workspace."""
+def ttl_settings(context: Context, request: Request) -> Response:  # noqa: ARG001 (an endpoint)
+    """List how long traces are kept, by the organisation and by the workspace."""
     days = context.settings.retention_days
     organisation = {"default_trace_tier": "longlived", "longlived_ttl_days": None, "tenant_id": None}
-    return json_answer([organisation, {**organisation, "longlived_ttl_days": days, "tenant_id": context.workspace.id}])
+    return json_response(
+        [organisation, {**organisation, "longlived_ttl_days": days, "tenant_id": context.workspace.id}]
+    )

@@ -1,4 +1,4 @@
-"""A run in the wire form of v1: naive times, lower-case words, totals rolled up, null for what is missing."""
+"""A run as v1 writes it: times without a zone, lower case, totals of the subtree, null for no value."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from decimal import Decimal
 from operator import attrgetter
 from typing import Any
 
+from airflow_langsmith.testing.blob_storage import blob_path
 from airflow_langsmith.testing.feedback_stats import v1_feedback_stats
-from airflow_langsmith.testing.moments import naive
 from airflow_langsmith.testing.records import PAYLOADS, Run
 from airflow_langsmith.testing.settings import CostForm
-from airflow_langsmith.testing.storage import storage_path
+from airflow_langsmith.testing.times import v1_time
 from airflow_langsmith.testing.usage import Usage
 from airflow_langsmith.testing.workspace import Workspace
 
@@ -42,22 +42,22 @@ SELECTABLE = (
     ).split(),
 )
 
-_PREVIEW_LENGTH = 150
+_MAX_PREVIEW_CHARACTERS = 150
 
 
 def preview(payload: object) -> str | None:
-    """Shorten a payload to a line of text."""
+    """Return the start of a payload."""
     if payload is None:
         return None
     text = payload if isinstance(payload, str) else str(payload)
-    return text if len(text) <= _PREVIEW_LENGTH else text[: _PREVIEW_LENGTH - 1] + "…"
+    return text if len(text) <= _MAX_PREVIEW_CHARACTERS else text[: _MAX_PREVIEW_CHARACTERS - 1] + "…"
 
 
 def app_path(workspace_id: str, run: Run) -> str:
-    """Tell where in the UI a run is shown."""
+    """Return the path of a run in the UI."""
     return (
         f"/o/{workspace_id}/projects/p/{run.project_id}/r/{run.id}"
-        f"?trace_id={run.trace_id}&start_time={naive(run.start_time)}"
+        f"?trace_id={run.trace_id}&start_time={v1_time(run.start_time)}"
     )
 
 
@@ -66,19 +66,19 @@ class V1Rows:
 
     def __init__(self, workspace: Workspace, costs: CostForm) -> None:
         self._workspace = workspace
-        self._money: Callable[[Decimal], object] = float if costs == "number" else str
+        self._dollars: Callable[[Decimal], object] = float if costs == "number" else str
         self._writers: dict[str, Callable[[Run], Any]] = {
             **{name: attrgetter(name) for name in DEFAULT_SELECT if name in Run.__slots__},
             **{name: _rest(name) for name in _REST},
             "session_id": attrgetter("project_id"),
             "parent_run_ids": attrgetter("parent_run_ids"),
             "thread_id": attrgetter("thread_id"),
-            "start_time": lambda run: naive(run.start_time),
+            "start_time": lambda run: v1_time(run.start_time),
             "end_time": lambda run: _time(run.end_time),
-            "first_token_time": lambda run: _time(workspace.traces[run.trace_id].rolled_up(run.id)[1]),
+            "first_token_time": lambda run: _time(workspace.traces[run.trace_id].subtree_totals(run.id)[1]),
             "last_queued_at": lambda run: _time(run.rest.get("last_queued_at")),
             "trace_first_received_at": self._first_received,
-            "inserted_at": lambda run: naive(run.received_at),
+            "inserted_at": lambda run: v1_time(run.received_at),
             "trace_upgrade": lambda run: run.rest.get("trace_upgrade", False),
             "trace_tier": lambda run: run.rest.get("trace_tier", "longlived"),
             "app_path": lambda run: app_path(workspace.id, run),
@@ -94,37 +94,36 @@ class V1Rows:
         }
 
     def write(self, run: Run, select: Iterable[str]) -> dict[str, Any]:
-        """Write the selected fields, and those the schema requires whatever is selected."""
-        wanted = dict.fromkeys((*_ALWAYS, *select))
+        """Write the selected fields, and the fields that are always there."""
         row: dict[str, Any] = {}
         usage: Usage | None = None
-        for name in wanted:
+        for name in dict.fromkeys((*_ALWAYS, *select)):
             writer = self._writers.get(name)
             if writer is not None:
                 row[name] = writer(run)
             elif name == "trace_min_max_start_time":
                 row.update(self._trace_span(run))
             else:
-                usage = usage or self._workspace.traces[run.trace_id].rolled_up(run.id)[0]
-                row[name] = self._spent(usage, name)
+                usage = usage or self._workspace.traces[run.trace_id].subtree_totals(run.id)[0]
+                row[name] = self._usage_value(usage, name)
         return row
 
-    def _spent(self, usage: Usage, name: str) -> object:
+    def _usage_value(self, usage: Usage, name: str) -> object:
         value = getattr(usage, name)
         if isinstance(value, Decimal):
-            return self._money(value)
+            return self._dollars(value)
         if isinstance(value, dict):
             if not value:
                 return None
-            return {key: self._money(part) for key, part in value.items()} if "cost" in name else value
+            return {key: self._dollars(part) for key, part in value.items()} if "cost" in name else value
         return value
 
     def _first_received(self, run: Run) -> str:
-        return naive(min(other.received_at for other in self._workspace.traces[run.trace_id].runs.values()))
+        return v1_time(min(other.received_at for other in self._workspace.traces[run.trace_id].runs.values()))
 
     def _trace_span(self, run: Run) -> dict[str, str]:
         starts = [other.start_time for other in self._workspace.traces[run.trace_id].runs.values()]
-        return {"trace_min_start_time": naive(min(starts)), "trace_max_start_time": naive(max(starts))}
+        return {"trace_min_start_time": v1_time(min(starts)), "trace_max_start_time": v1_time(max(starts))}
 
     def _descendants(self, run: Run) -> list[str]:
         others = self._workspace.traces[run.trace_id].runs.values()
@@ -136,7 +135,7 @@ def _rest(name: str) -> Callable[[Run], Any]:
 
 
 def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else naive(moment)
+    return None if moment is None else v1_time(moment)
 
 
 def _payload(name: str) -> Callable[[Run], Any]:
@@ -144,22 +143,22 @@ def _payload(name: str) -> Callable[[Run], Any]:
 
 
 def _payload_or_url(name: str) -> Callable[[Run], Any]:
-    return lambda run: storage_path(run, name) if name in run.offloaded else getattr(run, name)
+    return lambda run: blob_path(run, name) if name in run.offloaded else getattr(run, name)
 
 
 def _root_url(run: Run, name: str) -> dict[str, Any] | None:
-    return {"ROOT": {"presigned_url": storage_path(run, name)}} if name in run.offloaded else None
+    return {"ROOT": {"presigned_url": blob_path(run, name)}} if name in run.offloaded else None
 
 
 def _s3_urls(run: Run) -> dict[str, Any] | None:
     urls = {
-        name: {"presigned_url": storage_path(run, name)}
+        name: {"presigned_url": blob_path(run, name)}
         for name in sorted(run.offloaded)
         if name not in ("inputs", "outputs")
     }
     for name, attachment in run.attachments.items():
         urls[f"attachment.{name}"] = {
-            "presigned_url": storage_path(run, name),
+            "presigned_url": blob_path(run, name),
             "mime_type": attachment.mime_type,
         }
     return urls or None

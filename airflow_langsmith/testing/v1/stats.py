@@ -1,4 +1,4 @@
-"""``POST /runs/stats``: one row of numbers about many runs."""
+"""``POST /runs/stats``: numbers about many runs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from airflow_langsmith.testing.bodies import Check, boolean, check_body, each, one_of, text, uuid
+from airflow_langsmith.testing import checks
+from airflow_langsmith.testing.checks import Check
 from airflow_langsmith.testing.context import Context
-from airflow_langsmith.testing.exchange import Answer, Call, json_answer
 from airflow_langsmith.testing.feedback_stats import v1_feedback_stats
-from airflow_langsmith.testing.moments import naive
+from airflow_langsmith.testing.http_messages import Request, Response, json_response
 from airflow_langsmith.testing.records import Run
 from airflow_langsmith.testing.refusals import Refusal, invalid_field
-from airflow_langsmith.testing.timeline import scan
+from airflow_langsmith.testing.times import v1_time
 from airflow_langsmith.testing.usage import Usage
-from airflow_langsmith.testing.v1.runs import CRITERIA, matching, refuse_without_clickhouse
+from airflow_langsmith.testing.v1.runs import CRITERIA, matching_runs, refuse_without_clickhouse
 
 __all__ = ["read"]
 
@@ -30,28 +30,25 @@ _UNSUPPORTED = ("group_by", "groups", "reference_dataset_id")
 
 _BODY: dict[str, Check] = {
     **CRITERIA,
-    "select": each(one_of(_SELECTABLE)),
-    "include_details": boolean,
+    "select": checks.list_of(checks.one_of(_SELECTABLE)),
+    "include_details": checks.boolean,
     "group_by": lambda value: value,
-    "groups": each(text),
-    "reference_dataset_id": uuid,
+    "groups": checks.list_of(checks.text),
+    "reference_dataset_id": checks.uuid,
 }
 
 
-def read(context: Context, call: Call) -> Answer:
-    """Count, sum and rank the runs that a query with the same conditions would list."""
+def read(context: Context, request: Request) -> Response:
+    """Serve the statistics of the runs that a query with the same conditions would list."""
     refuse_without_clickhouse(context)
-    body = check_body(call.json(), _BODY, nulls=True)
+    body = checks.check_body(request.json(), _BODY, nulls=True)
     if not body.get("session"):
         raise invalid_field("session", "Field required", kind="missing")
     for name in _UNSUPPORTED:
         if name in body:
             raise Refusal(501, f"{name!r} is not available on this deployment")
-    timelines, bounds, conditions = matching(context, body)
-    keys = scan(timelines, bounds, newest_first=True, beyond=None)
-    runs = [context.workspace.runs[run_id] for _, run_id in keys]
-    stats = _stats(context, [run for run in runs if all(condition(run) for condition in conditions)])
-    return json_answer({name: stats.get(name) for name in body["select"]} if body.get("select") else stats)
+    stats = _stats(context, list(matching_runs(context, body)))
+    return json_response({name: stats.get(name) for name in body["select"]} if body.get("select") else stats)
 
 
 def _stats(context: Context, runs: list[Run]) -> dict[str, Any]:
@@ -69,7 +66,7 @@ def _stats(context: Context, runs: list[Run]) -> dict[str, Any]:
         "total_cost": _number(usage.total_cost),
         "prompt_cost": _number(usage.prompt_cost),
         "completion_cost": _number(usage.completion_cost),
-        "last_run_start_time": naive(runs[0].start_time) if runs else None,
+        "last_run_start_time": v1_time(runs[0].start_time) if runs else None,
         "error_rate": _share(run.error is not None for run in runs),
         "streaming_rate": _share(run.first_token_time is not None for run in runs),
         "feedback_stats": v1_feedback_stats(feedback) or {},
@@ -78,19 +75,19 @@ def _stats(context: Context, runs: list[Run]) -> dict[str, Any]:
 
 
 def _total(context: Context, runs: list[Run]) -> Usage:
-    """Add up what was spent, once: below a run that is counted nothing is counted again."""
-    counted = {run.id for run in runs}
-    tops = [run for run in runs if counted.isdisjoint(run.parent_run_ids)]
-    return Usage.sum(context.workspace.traces[run.trace_id].rolled_up(run.id)[0] for run in tops)
+    """Add up the usage of the topmost runs, which includes that of the runs below them."""
+    run_ids = {run.id for run in runs}
+    tops = [run for run in runs if run_ids.isdisjoint(run.parent_run_ids)]
+    return Usage.sum(context.workspace.traces[run.trace_id].subtree_totals(run.id)[0] for run in tops)
 
 
 def _percentile(values: list[float], percent: int) -> float | None:
     return sorted(values)[(len(values) - 1) * percent // 100] if values else None
 
 
-def _share(answers: Iterable[bool]) -> float | None:
-    given = list(answers)
-    return sum(given) / len(given) if given else None
+def _share(flags: Iterable[bool]) -> float | None:
+    values = list(flags)
+    return sum(values) / len(values) if values else None
 
 
 def _number(cost: Decimal | None) -> float | None:

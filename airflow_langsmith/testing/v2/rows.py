@@ -1,4 +1,4 @@
-"""A run in the wire form of v2: only what was selected, upper-case words, zoned times, what it spent itself."""
+"""A run as v2 writes it: selected properties only, upper case, times with a zone, a run's own usage."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
+from airflow_langsmith.testing.blob_storage import blob_path
 from airflow_langsmith.testing.feedback_stats import v2_feedback_stats
-from airflow_langsmith.testing.moments import zoned
 from airflow_langsmith.testing.records import Run
-from airflow_langsmith.testing.storage import storage_path
+from airflow_langsmith.testing.times import v2_time
 from airflow_langsmith.testing.usage import Usage
 from airflow_langsmith.testing.v1.rows import app_path, preview
 from airflow_langsmith.testing.workspace import Workspace
@@ -28,15 +28,15 @@ SELECTABLE = tuple(
     "LAST_QUEUED_AT SHARE_URL FEEDBACK_STATS LS_USER_ID".split()
 )
 
-_NULLABLE = "END_TIME"  # null says that the run has not ended; of the others, what is missing is left out
+_NULLABLE = "END_TIME"  # null before the end; of the others, null is left out
 
 
 class V2Rows:
     """
     Writes runs as v2 does.
 
-    :param base_url: Where the stand-in is: v2 points at attachments by whole URLs.
-    :param subtree: Whether tokens, costs and first token are those of the run and everything below it.
+    :param base_url: The URL of the stand-in: v2 has whole URLs of attachments.
+    :param subtree: Whether tokens, costs and first token include the runs below.
     """
 
     def __init__(self, workspace: Workspace, base_url: str, *, subtree: bool) -> None:
@@ -45,10 +45,10 @@ class V2Rows:
         self._subtree = subtree
         self._writers: dict[str, _Writer] = {
             **{name: _attribute(name.lower()) for name in SELECTABLE if name.lower() in Run.__slots__},
-            **{name: self._spent(name.lower()) for name in SELECTABLE if name.lower() in Usage.__dataclass_fields__},
+            **{name: self._usage_writer(name.lower()) for name in SELECTABLE if name.lower() in Usage.__slots__},
             "RUN_TYPE": lambda run: run.run_type.upper(),
             "STATUS": lambda run: run.status.upper(),
-            "START_TIME": lambda run: zoned(run.start_time),
+            "START_TIME": lambda run: v2_time(run.start_time),
             "END_TIME": lambda run: _time(run.end_time),
             "LATENCY_SECONDS": lambda run: run.latency,
             "FIRST_TOKEN_TIME": self._first_token,
@@ -72,7 +72,7 @@ class V2Rows:
         }
 
     def write(self, runs: Iterable[Run], selects: Iterable[str]) -> list[dict[str, Any]]:
-        """Write the selected properties of some runs, as far as they have them."""
+        """Write the selected properties that each run has."""
         writers = [(name.lower(), self._writers[name], name == _NULLABLE) for name in dict.fromkeys(selects)]
         rows = []
         for run in runs:
@@ -85,18 +85,18 @@ class V2Rows:
         return rows
 
     def _usage(self, run: Run) -> Usage:
-        return self._workspace.traces[run.trace_id].rolled_up(run.id)[0] if self._subtree else run.usage
+        return self._workspace.traces[run.trace_id].subtree_totals(run.id)[0] if self._subtree else run.usage
 
-    def _spent(self, name: str) -> _Writer:
-        return lambda run: _wire(getattr(self._usage(run), name))
+    def _usage_writer(self, name: str) -> _Writer:
+        return lambda run: _usage_value(getattr(self._usage(run), name))
 
     def _first_token(self, run: Run) -> str | None:
         if self._subtree:
-            return _time(self._workspace.traces[run.trace_id].rolled_up(run.id)[1])
+            return _time(self._workspace.traces[run.trace_id].subtree_totals(run.id)[1])
         return _time(run.first_token_time)
 
     def _attachments(self, run: Run) -> dict[str, str] | None:
-        return {name: f"{self._base_url}/api{storage_path(run, name)}" for name in run.attachments} or None
+        return {name: f"{self._base_url}/api{blob_path(run, name)}" for name in run.attachments} or None
 
     def _share_url(self, run: Run) -> str | None:
         token = run.rest.get("share_token")
@@ -107,14 +107,14 @@ def _attribute(name: str) -> _Writer:
     return lambda run: getattr(run, name)
 
 
-def _wire(value: object) -> object:
-    """Write tokens as they are, dollars as floats, and a breakdown wrapped in ``raw``."""
+def _usage_value(value: object) -> object:
+    """Write tokens as they are, dollars as floats, and details in ``raw``."""
     if isinstance(value, Decimal):
         return float(value)
     if isinstance(value, Mapping):
-        return {"raw": {name: _wire(part) for name, part in value.items()}} if value else None
+        return {"raw": {name: _usage_value(part) for name, part in value.items()}} if value else None
     return value
 
 
 def _time(moment: datetime | None) -> str | None:
-    return None if moment is None else zoned(moment)
+    return None if moment is None else v2_time(moment)

@@ -1,4 +1,4 @@
-"""A request as the endpoints see it, their answer, and what is kept for the test to look at."""
+"""A request as the endpoints see it, their response, and the record of a request that a test reads."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typing import Any
 
 from airflow_langsmith.testing.refusals import Refusal
 
-__all__ = ["RESET", "Answer", "Call", "RecordedRequest", "json_answer"]
+__all__ = ["RESET", "RecordedRequest", "Request", "Response", "json_response"]
 
 
 @dataclass(frozen=True, slots=True)
 class RecordedRequest:
     """
-    One request the stand-in has received.
+    A request that the stand-in received.
 
-    ``path`` is as sent, without the query; ``query`` holds one string per name, or a list where a name was
-    repeated; header names are lower-case; ``body`` is the parsed JSON, None if there was none; ``status`` is 0
-    where the connection was reset instead of an answer.
+    ``path`` is the path as sent, without the query. ``query`` has a string for each name, or a list if the name was
+    repeated. Names of headers are in lower case. ``body`` is the parsed JSON, or None. ``status`` is 0 if the
+    connection was reset.
     """
 
     method: str
@@ -33,11 +33,11 @@ class RecordedRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class Request:
     """
-    A request on its way to an endpoint.
+    A request to an endpoint.
 
-    ``path`` is the route without version prefix, ``below_api`` tells whether ``/api`` was in front of it.
+    ``path`` has no version prefix. ``is_below_api`` says whether ``/api`` was in front of it.
     """
 
     method: str
@@ -47,7 +47,7 @@ class Call:
     headers: Mapping[str, str]
     content: bytes = field(repr=False)
     base_url: str
-    below_api: bool = True
+    is_below_api: bool = True
 
     def json(self) -> dict[str, Any]:
         """Read the body as a JSON object."""
@@ -59,18 +59,13 @@ class Call:
             raise Refusal(422, "Input should be a valid dictionary", loc=("body",), kind="model_attributes_type")
         return body
 
-    def text(self, name: str) -> str | None:
-        """Give one query parameter, the last if it was repeated."""
-        values = self.query.get(name)
-        return values[-1] if values else None
-
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """
-    What goes back over the wire.
+    The answer to a request.
 
-    ``cut_short`` breaks the connection halfway through the body. ``byte_seconds`` are between a byte and the next one.
+    ``cut_short`` breaks the connection after half of the body. ``byte_seconds`` is the time between two bytes.
     """
 
     status: int
@@ -81,21 +76,19 @@ class Answer:
     byte_seconds: float = 0.0
 
 
-RESET = Answer(0, b"")  # no answer at all: the connection is reset
+RESET = Response(0, b"")  # the connection is reset without an answer
 
 
-def json_answer(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Answer:
+def json_response(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Answer with JSON."""
     try:
         content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=_plain).encode()
     except UnicodeEncodeError:  # half a surrogate pair, which JSON can write and UTF-8 cannot
         content = json.dumps(body, separators=(",", ":"), default=_plain).encode()
-    return Answer(status, content, headers=headers or {})
+    return Response(status, content, headers=headers or {})
 
 
 def _plain(value: object) -> object:
     if isinstance(value, Decimal):
         return float(value)
-    if isinstance(value, datetime):
-        return value.isoformat()
-    return str(value)
+    return value.isoformat() if isinstance(value, datetime) else str(value)

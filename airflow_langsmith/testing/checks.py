@@ -1,4 +1,4 @@
-"""Checks of what a request asks for: every field known, and of the right type, before anything is looked up."""
+"""Checks of the fields of a request: each field is known and of its type before the endpoint reads it."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from airflow_langsmith.testing.exchange import Call
-from airflow_langsmith.testing.moments import parse
+from airflow_langsmith.testing.http_messages import Request
 from airflow_langsmith.testing.refusals import Refusal, invalid_field
+from airflow_langsmith.testing.times import parse_time
 
 __all__ = [
     "Check",
     "boolean",
     "check_body",
     "check_query",
-    "each",
-    "moment",
+    "in_query",
+    "list_of",
     "number",
     "one_of",
     "page_limit",
-    "spelt",
     "text",
+    "time",
     "uuid",
     "uuid_in_path",
 ]
 
-Check = Callable[[Any], Any]  # returns the value as it is used, or raises ValueError with what is wrong
+Check = Callable[[Any], Any]  # returns the value as it is used, or raises ValueError
 
 
 def text(value: object) -> str:
     """Accept a string."""
     if not isinstance(value, str):
-        raise ValueError("Input should be a valid string")  # noqa: TRY004 (every complaint is a ValueError)
+        raise ValueError("Input should be a valid string")  # noqa: TRY004 (each check raises ValueError)
     return value
 
 
@@ -54,17 +54,17 @@ def uuid(value: object) -> str:
         raise ValueError("Input should be a valid UUID") from None
 
 
-def moment(*, zone_required: bool) -> Check:
+def time(*, zone_required: bool) -> Check:
     """Accept an ISO 8601 date-time."""
 
     def check(value: object) -> datetime:
-        return parse(text(value), zone_required=zone_required)
+        return parse_time(text(value), zone_required=zone_required)
 
     return check
 
 
 def number(low: int, high: int | None = None) -> Check:
-    """Accept an integer within bounds."""
+    """Accept an integer from ``low`` to ``high``."""
 
     def check(value: object) -> int:
         if isinstance(value, bool) or not isinstance(value, int):
@@ -79,7 +79,7 @@ def number(low: int, high: int | None = None) -> Check:
 
 
 def page_limit(high: int) -> Check:
-    """Accept a v1 page size; too large a one is refused in a sentence of its own."""
+    """Accept a page size of v1, which refuses one that is too large in other words."""
     in_range = number(1)
 
     def check(value: object) -> int:
@@ -92,17 +92,17 @@ def page_limit(high: int) -> Check:
 
 
 def one_of(values: Collection[str]) -> Check:
-    """Accept one of some words, in their own case."""
+    """Accept one of several words, in their own case."""
 
     def check(value: object) -> str:
         if value not in values:
-            raise ValueError("Input should be " + ", ".join(repr(known) for known in values))
+            raise ValueError("Input should be " + ", ".join(map(repr, values)))
         return str(value)
 
     return check
 
 
-def each(check: Check) -> Check:
+def list_of(check: Check) -> Check:
     """Accept a list of what ``check`` accepts."""
 
     def check_all(value: object) -> list[Any]:
@@ -113,51 +113,50 @@ def each(check: Check) -> Check:
     return check_all
 
 
-def spelt(check: Check) -> Check:
-    """Accept in a query string, where all is text, what ``check`` accepts in JSON."""
+def in_query(check: Check) -> Check:
+    """Accept in a query string, where each value is text, what ``check`` accepts in JSON."""
 
-    def read(value: str) -> Any:
-        meant: Any = value
+    def read(text: str) -> Any:
+        value: Any = text
         with suppress(ValueError):
-            meant = json.loads(value.lower())  # Python clients write True
-        return check(meant)
+            value = json.loads(text.lower())  # Python clients write True
+        return check(value)
 
     return read
 
 
 def check_body(body: Mapping[str, Any], checks: Mapping[str, Check], *, nulls: bool) -> dict[str, Any]:
     """
-    Read a JSON body field by field.
+    Check each field of a JSON body.
 
-    :param nulls: Whether null means "not given" (v1) or is refused (v2).
+    :param nulls: Whether null is the same as no field (v1), or an error (v2).
     """
     return _check(body, checks, where="body", nulls=nulls)
 
 
-def check_query(call: Call, checks: Mapping[str, Check], lists: Collection[str] = ()) -> dict[str, Any]:
-    """Read a query string; the parameters in ``lists`` may be repeated, unknown ones are ignored."""
-    given = {name: values if name in lists else values[-1] for name, values in call.query.items() if name in checks}
-    return _check(given, checks, where="query", nulls=True)
+def check_query(request: Request, checks: Mapping[str, Check], lists: Collection[str] = ()) -> dict[str, Any]:
+    """Check a query string. The parameters in ``lists`` may be repeated; unknown parameters are ignored."""
+    query = {name: values if name in lists else values[-1] for name, values in request.query.items() if name in checks}
+    return _check(query, checks, where="query", nulls=True)
 
 
 def uuid_in_path(value: str, name: str) -> str:
-    """Read an id that is part of the path."""
+    """Check an id that is part of the path."""
     try:
         return uuid(value)
     except ValueError as error:
         raise invalid_field(name, str(error), kind="uuid_parsing", where="path") from error
 
 
-def _check(given: Mapping[str, Any], checks: Mapping[str, Check], *, where: str, nulls: bool) -> dict[str, Any]:
-    read: dict[str, Any] = {}
-    for name, value in given.items():
-        check = checks.get(name)
-        if check is None:
+def _check(fields: Mapping[str, Any], checks: Mapping[str, Check], *, where: str, nulls: bool) -> dict[str, Any]:
+    values: dict[str, Any] = {}
+    for name, value in fields.items():
+        if name not in checks:
             raise invalid_field(name, "Extra inputs are not permitted", kind="extra_forbidden", where=where)
         if value is None and nulls:
             continue
         try:
-            read[name] = check(value)
+            values[name] = checks[name](value)
         except ValueError as error:
             raise invalid_field(name, str(error), where=where) from error
-    return read
+    return values

@@ -1,4 +1,9 @@
-"""The form in which the SDK sends runs: ``multipart/form-data``, a part for a run and one for each of its payloads."""
+"""
+The form in which the SDK sends runs: ``multipart/form-data``.
+
+``post.<run id>`` is a new run, ``patch.<run id>`` a change, ``post.<run id>.inputs`` a payload, ``attachment.<run
+id>.photo`` a file, and ``feedback.<id>`` feedback.
+"""
 
 from __future__ import annotations
 
@@ -12,28 +17,29 @@ from typing import Any
 from airflow_langsmith.testing.records import PAYLOADS, Attachment
 from airflow_langsmith.testing.refusals import Refusal
 
-__all__ = ["Shipment", "unpack"]
+__all__ = ["IngestForm", "parse_form"]
 
 _NAME = re.compile(rb'name="([^"]*)"')
 _TYPE = re.compile(rb"content-type:\s*([^;\r\n]+)", re.IGNORECASE)
+_MIN_PIECES = 3  # preamble, one part, end
 
 
 @dataclass(slots=True)
-class Shipment:
-    """What one request brings: new runs and changes by the run's id, and feedback."""
+class IngestForm:
+    """The content of a form: new runs and changes by run id, and feedback."""
 
     posts: dict[str, dict[str, Any]] = field(default_factory=dict)
     patches: dict[str, dict[str, Any]] = field(default_factory=dict)
     feedback: list[dict[str, Any]] = field(default_factory=list)
 
 
-def unpack(content_type: str, content: bytes) -> Shipment:
+def parse_form(content_type: str, content: bytes) -> IngestForm:
     """
-    Sort the parts by what they are about.
+    Read a form.
 
-    :raises Refusal: 422 for a body that is no such form, or a part that fits nowhere.
+    :raises Refusal: 422 for another content type, a form without an end, or an unknown part.
     """
-    shipment = Shipment()
+    form = IngestForm()
     attachments: dict[str, dict[str, Attachment]] = {}
     for name, mime_type, payload in _parts(content_type, content):
         kind, _, rest = name.partition(".")
@@ -41,17 +47,17 @@ def unpack(content_type: str, content: bytes) -> Shipment:
         if kind == "attachment" and part:
             attachments.setdefault(run_id, {})[part] = Attachment(mime_type, payload)
         elif kind == "feedback" and not part:
-            shipment.feedback.append(_object(name, payload))
-        elif kind in ("post", "patch"):
-            runs = shipment.posts if kind == "post" else shipment.patches
+            form.feedback.append(_object(name, payload))
+        elif kind in ("post", "patch") and part in ("", *PAYLOADS):
+            runs = form.posts if kind == "post" else form.patches
             run = runs.setdefault(run_id, {"id": run_id})
-            run.update(_object(name, payload) if not part else {_payload(name, part): _json(name, payload)})
+            run.update({part: _json(name, payload)} if part else _object(name, payload))
         else:
-            raise _misfit(name)
+            raise _unexpected(name)
     for run_id, files in attachments.items():
-        runs = shipment.posts if run_id in shipment.posts else shipment.patches
+        runs = form.posts if run_id in form.posts else form.patches
         runs.setdefault(run_id, {"id": run_id})["attachments"] = files
-    return shipment
+    return form
 
 
 def _parts(content_type: str, content: bytes) -> Iterator[tuple[str, str, bytes]]:
@@ -61,7 +67,7 @@ def _parts(content_type: str, content: bytes) -> Iterator[tuple[str, str, bytes]
     if header.get_content_type() != "multipart/form-data" or not isinstance(boundary, str):
         raise Refusal(422, "Expected multipart/form-data", loc=("body",))
     pieces = (b"\r\n" + content).split(b"\r\n--" + boundary.encode())
-    if len(pieces) < 3 or not pieces[-1].startswith(b"--"):  # noqa: PLR2004 (preamble, one part, end)
+    if len(pieces) < _MIN_PIECES or not pieces[-1].startswith(b"--"):
         raise Refusal(422, "The form has no end", loc=("body",))
     for piece in pieces[1:-1]:
         head, _, payload = piece.partition(b"\r\n\r\n")
@@ -73,16 +79,10 @@ def _parts(content_type: str, content: bytes) -> Iterator[tuple[str, str, bytes]
         )
 
 
-def _payload(name: str, part: str) -> str:
-    if part not in PAYLOADS:
-        raise _misfit(name)
-    return part
-
-
 def _object(name: str, payload: bytes) -> dict[str, Any]:
     value = _json(name, payload)
     if not isinstance(value, dict):
-        raise _misfit(name)
+        raise _unexpected(name)
     return value
 
 
@@ -93,5 +93,5 @@ def _json(name: str, payload: bytes) -> Any:
         raise Refusal(422, f"JSON decode error: {error}", loc=("body", name), kind="json_invalid") from error
 
 
-def _misfit(name: str) -> Refusal:
+def _unexpected(name: str) -> Refusal:
     return Refusal(422, f"Unexpected part {name!r}", loc=("body", name))
