@@ -1,8 +1,8 @@
 """
-What templates make of arguments: text. Read back here, the same way for every operator, sensor and the hook.
+Readers of arguments: a template makes text of a value, and a reader makes the value of the text.
 
-An empty text means "not given", so ``"{{ params.filter or '' }}"`` does; only of run ids an empty list means none.
-``"None"`` is what a template makes of a value that is not there, and is never taken for one.
+Blank text means "not set", so ``"{{ params.filter or '' }}"`` works; only empty run ids mean no runs. ``"None"`` is
+what a template makes of a missing value. Every reader of text refuses it.
 """
 
 from __future__ import annotations
@@ -10,12 +10,15 @@ from __future__ import annotations
 import ast
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.messages import shorten
+
+# Returns the value of what a user wrote for an argument, whose name is for errors.
+Reader = Callable[[Any, str], Any]
 
 # What reading JSON, or a value as Python prints it, raises; some texts are nested too deeply.
 _UNREADABLE = (ValueError, SyntaxError, TypeError, RecursionError, MemoryError)
@@ -23,7 +26,7 @@ _UNREADABLE = (ValueError, SyntaxError, TypeError, RecursionError, MemoryError)
 
 def is_literal(value: object) -> bool:
     """
-    Tell whether a value is final when the DAG is parsed: it holds no template, and nothing that a task returns.
+    Return whether a value is final when the DAG is parsed: it holds no template, and nothing that a task returns.
 
     >>> is_literal({"inputs.email": "drop"}), is_literal(["{{ params.column }}"])
     (True, False)
@@ -37,8 +40,18 @@ def is_literal(value: object) -> bool:
     return value is None or isinstance(value, bool | int | float | timedelta | datetime)
 
 
+def as_is(value: Any, name: str) -> Any:  # noqa: ARG001  # a reader
+    """Return a value that needs no reading, or that is read elsewhere."""
+    return value
+
+
+def optional(read: Reader) -> Reader:
+    """Return a reader for which blank text is None."""
+    return lambda value, name: None if text(value, name) is None else read(value, name)
+
+
 def text(value: object, name: str, empty: str = "not given") -> str | None:
-    """Read a text, or what prints as one, as filters do; empty is None."""
+    """Read text, or what prints as text, as filters do. Blank text is None."""
     if value is None or not str(value).strip():
         return None
     if str(value).strip() == "None":
@@ -46,16 +59,16 @@ def text(value: object, name: str, empty: str = "not given") -> str | None:
     return str(value)
 
 
-def needed(value: object, name: str) -> str:
-    """Read a text that has to be given."""
-    found = text(value, name)
-    if found is None:
+def required(value: object, name: str) -> str:
+    """Read text that must not be blank."""
+    written = text(value, name)
+    if written is None:
         raise ConfigurationError(f"{name} is empty. Give it a value, or correct its template.")
-    return found
+    return written
 
 
 def moment(value: object, name: str) -> datetime | None:
-    """Read a moment; blank is None. Whether it has a time zone, the query asks."""
+    """Read a datetime; blank text is None. The query refuses one without a time zone."""
     if isinstance(value, datetime):
         return value
     if value is None or (isinstance(value, str) and text(value, name) is None):
@@ -65,31 +78,31 @@ def moment(value: object, name: str) -> datetime | None:
 
 def flag(value: bool | str | None, name: str) -> bool | None:
     """
-    Read a yes or no.
+    Read true or false.
 
     >>> flag("True", "is_root"), flag("", "is_root")
     (True, None)
     """
     if value is None or isinstance(value, bool):
         return value
-    spelled = value.strip().lower() if isinstance(value, str) else "?"
-    if spelled in ("true", "false"):
-        return spelled == "true"
-    if spelled:
+    word = value.strip().lower() if isinstance(value, str) else "?"
+    if word in ("true", "false"):
+        return word == "true"
+    if word:
         raise refusal(name, value, "true, false")
     return None
 
 
-def whole(value: int | str, name: str, least: int | None = None) -> int:
-    """Read a whole number, ``least`` or more."""
+def whole_number(value: int | str, name: str, minimum: int | None = None) -> int:
+    """Read a whole number, ``minimum`` or more."""
     try:
         number = int(str(value))  # neither 3.9 nor True is a whole number
     except ValueError:
         raise refusal(name, value, "a whole number", "") from None
     if abs(number) > sys.maxsize:
         raise refusal(name, value, "a whole number that can be counted to", "")
-    if least is not None and number < least:
-        raise ConfigurationError(f"{name} is {number}; it has to be {least} or more.")
+    if minimum is not None and number < minimum:
+        raise ConfigurationError(f"{name} is {number}; it has to be {minimum} or more.")
     return number
 
 
@@ -112,15 +125,15 @@ def names(value: str | Iterable[str] | None, name: str, empty: str = "not given"
             raise refusal(name, listed, "a list of texts", empty) from None
     if not isinstance(value, Iterable):
         raise refusal(name, value, "a list of texts", empty)
-    found = tuple(item.strip() if isinstance(item, str) else item for item in value)
-    if not all(isinstance(item, str) and item for item in found):
-        raise refusal(name, found, "a list of texts", empty)
-    return found
+    items = tuple(item.strip() if isinstance(item, str) else item for item in value)
+    if not all(isinstance(item, str) and item for item in items):
+        raise refusal(name, items, "a list of texts", empty)
+    return items
 
 
 def ids(value: str | Iterable[str] | None, name: str) -> tuple[str, ...] | None:
     """
-    Read a list of ids as :func:`names` does, but an empty one is a list of nothing.
+    Read a list of ids as :func:`names` does, but an empty one is no ids, and not None.
 
     >>> ids("", "run_ids"), ids([], "run_ids"), ids(None, "run_ids")
     ((), (), None)
@@ -128,13 +141,13 @@ def ids(value: str | Iterable[str] | None, name: str) -> tuple[str, ...] | None:
     return None if value is None else names(value, name, "no runs") or ()
 
 
-def rules(value: object, name: str) -> Any:
+def redaction_rules(value: object, name: str) -> Any:
     """
-    Read rules as they are, as JSON, as a template prints them, or as names of patterns with commas between them.
+    Read redaction rules: themselves, JSON, what a template prints of them, or names of patterns with commas between.
 
-    A text of another kind is refused: taken for a pattern, it would be found nowhere, and nothing would be redacted.
+    Any other text is refused. As a pattern it would match nothing, so that nothing would be redacted.
 
-    >>> rules('{"inputs.user": "drop"}', "redact"), rules("email, card", "redact")
+    >>> redaction_rules('{"inputs.user": "drop"}', "redact"), redaction_rules("email, card", "redact")
     ({'inputs.user': 'drop'}, ['email', 'card'])
     """
     if value is None or (isinstance(value, Iterable) and not isinstance(value, str)):
@@ -142,31 +155,34 @@ def rules(value: object, name: str) -> Any:
     written = text(value, name)
     if written is None:
         return None
-    named = [word.strip() for word in written.split(",")]
-    if all(word.isidentifier() for word in named):
-        return named
-    found = literal(written)
-    if isinstance(found, dict | list | tuple):
-        return found
+    patterns = [word.strip() for word in written.split(",")]
+    if all(word.isidentifier() for word in patterns):
+        return patterns
+    rules = literal(written)
+    if isinstance(rules, dict | list | tuple):
+        return rules
     raise refusal(name, value, "rules like {'inputs.user': 'drop'}, a list of such, or names of patterns")
 
 
-def exported(value: str | Mapping[str, Any] | None, name: str) -> str | Mapping[str, Any] | None:
+def export_reference(value: str | Mapping[str, Any] | None, name: str) -> str | Mapping[str, Any] | None:
     """
-    Read what names an export: its manifest's URI, what its operator returned, or what a template prints of that.
+    Read a reference to an export: its manifest's URI, what its operator returned, or what a template prints of that.
 
-    >>> exported("{'manifest': 's3://lake/_manifest.json'}", "schema_manifest")
+    >>> export_reference("{'manifest': 's3://lake/_manifest.json'}", "schema_manifest")
     {'manifest': 's3://lake/_manifest.json'}
     """
-    given = value
+    reference = value
     if isinstance(value, str):
         written = text(value, name)
-        found = literal(written) if written else None
-        given = found if isinstance(found, dict) else written
-    is_named = isinstance(given.get("manifest"), str) if isinstance(given, Mapping) else hasattr(given, "fs")
-    if given and not isinstance(given, str) and not is_named:
+        result = literal(written) if written else None
+        reference = result if isinstance(result, dict) else written
+    if isinstance(reference, Mapping):
+        is_valid = isinstance(reference.get("manifest"), str)
+    else:
+        is_valid = isinstance(reference, str) or hasattr(reference, "fs")
+    if reference and not is_valid:
         raise refusal(name, value, "the URI of a manifest, or what an export returned")
-    return given or None
+    return reference or None
 
 
 def literal(written: str) -> Any:
@@ -179,10 +195,10 @@ def literal(written: str) -> Any:
     return None
 
 
-def refusal(name: str, value: object, wanted: str, empty: str = "not given") -> ConfigurationError:
+def refusal(name: str, value: object, expected: str, empty: str = "not given") -> ConfigurationError:
     """Return the error for an argument that cannot be read."""
-    wanted += f", or empty for {empty}" if empty else ""
+    expected += f", or empty for {empty}" if empty else ""
     return ConfigurationError(
-        f"{name} is {shorten(repr(value), 200)}; it has to be {wanted}. Correct the DAG, or the template that gave "
+        f"{name} is {shorten(repr(value), 200)}; it has to be {expected}. Correct the DAG, or the template that gave "
         "this."
     )

@@ -50,6 +50,41 @@ from typing import Any, ClassVar
 from airflow_langsmith.masking import mask_secrets
 from airflow_langsmith.messages import format_message
 
+__all__ = [
+    "ApiError",
+    "AuthenticationError",
+    "BrokenManifestError",
+    "ConcurrentExportError",
+    "ConfigurationError",
+    "CursorLoopError",
+    "DestinationConflictError",
+    "EmptyWindowError",
+    "ExportError",
+    "InvalidQueryError",
+    "LangSmithError",
+    "LargePayloadError",
+    "ListChangedError",
+    "LocalDiskError",
+    "ManifestError",
+    "MissingPayloadError",
+    "NotFoundError",
+    "PageTooLargeError",
+    "PayloadError",
+    "ProxyError",
+    "RateLimitError",
+    "ReadTimeoutError",
+    "RedirectError",
+    "RunNotFoundError",
+    "SchemaChangeError",
+    "ServerError",
+    "StorageAccessError",
+    "StorageError",
+    "TransportError",
+    "UnsupportedError",
+    "WindowError",
+    "WindowNotClosedError",
+]
+
 NO_RETRY = "A retry will not help."
 
 
@@ -99,6 +134,12 @@ class ApiError(LangSmithError):
         "requests, too."
     )
     hint: str = ""  # a better explanation than the server's, if there is one
+    status: int
+    method: str
+    path: str
+    detail: str
+    about: str
+    retry_after: float | None
 
     def __init__(
         self, status: int, method: str, path: str, detail: str, about: str = "", retry_after: float | None = None

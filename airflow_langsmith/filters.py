@@ -25,6 +25,31 @@ from typing import Any, Self
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.templates import render
 
+__all__ = [
+    "Expression",
+    "Filter",
+    "Value",
+    "and_",
+    "eq",
+    "failed",
+    "feedback",
+    "gt",
+    "gte",
+    "has",
+    "in_",
+    "inputs",
+    "like",
+    "lt",
+    "lte",
+    "metadata",
+    "neq",
+    "or_",
+    "outputs",
+    "search",
+    "tag",
+    "thread",
+]
+
 Value = str | int | float | bool | datetime | timedelta | None
 
 THREAD_KEYS = ("session_id", "thread_id", "conversation_id")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Required, Self, Unpack, cast
 
@@ -34,9 +34,14 @@ from airflow_langsmith.windows import TimeWindow
 if TYPE_CHECKING:
     from airflow_langsmith.airflow_sdk import Connection
 
+__all__ = ["LangSmithHook"]
+
 _SMALL = 100  # a page of either version
 _PATIENCE = 10.0  # seconds that "Test connection" waits for an answer: somebody waits for it
 _COUNTED = 1000  # projects that "Test connection" counts before it says "more than"
+
+
+_read_limit = arguments.optional(partial(arguments.whole_number, minimum=0))
 
 
 class RunArguments(RunFilterArguments, total=False):
@@ -168,8 +173,7 @@ class LangSmithHook(BaseHook):
         :param query: What :class:`RunArguments` says.
         """
         fields = view_of("runs").fields if select is None else _fields(select)
-        given, parent = arguments.text(limit, "limit"), arguments.text(parent_run_id, "parent_run_id")
-        most = None if given is None else arguments.whole(given, "limit", least=0)
+        parent, most = arguments.text(parent_run_id, "parent_run_id"), _read_limit(limit, "limit")
         if parent is None:
             return islice(self._runs(fields, query, most if most and most < _SMALL else None), most)
         project = query.get("project")
@@ -191,7 +195,7 @@ class LangSmithHook(BaseHook):
         :param project: Name or id of its project, which API v2 has to know; an address names it.
         :raises NotFoundError: where there is no such run.
         """
-        client, wanted = self.get_conn(), parse_run_reference(arguments.needed(run_id, "run_id"))
+        client, wanted = self.get_conn(), parse_run_reference(arguments.required(run_id, "run_id"))
         if wanted.share_token:
             return client.shared_run(wanted.share_token, wanted.run_id)
         place = arguments.text(project, "project") or wanted.project_id
@@ -199,7 +203,7 @@ class LangSmithHook(BaseHook):
 
     def read_trace(self, trace_id: str, project: str, select: Iterable[str] = FIELDS) -> list[Run]:
         """Read all runs of a trace, in the order of the tree: each before what it called, and that in order."""
-        query: RunArguments = {"project": project, "trace_id": arguments.needed(trace_id, "trace_id")}
+        query: RunArguments = {"project": project, "trace_id": arguments.required(trace_id, "trace_id")}
         runs = list(self._runs((*_fields(select), "dotted_order"), query))
         place = tree_order(run.dotted_order or "" for run in runs)
         return sorted(runs, key=lambda run: place(run.dotted_order or ""))
@@ -207,7 +211,7 @@ class LangSmithHook(BaseHook):
     def read_thread(self, thread_id: str, project: str, select: Iterable[str] = FIELDS) -> list[Run]:
         """Read the turns of a thread: the roots that bear its id under any of the three metadata keys, oldest first."""
         turns = self.query_runs(
-            project=project, is_root=True, filter=thread(arguments.needed(thread_id, "thread_id")), select=select
+            project=project, is_root=True, filter=thread(arguments.required(thread_id, "thread_id")), select=select
         )
         return sorted(turns, key=lambda run: run.start_time)
 
@@ -254,7 +258,7 @@ class LangSmithHook(BaseHook):
 
         :raises ConfigurationError: where there is none.
         """
-        return self.get_conn().project(arguments.needed(name, "name")).id
+        return self.get_conn().project(arguments.required(name, "name")).id
 
     def validate_filter(
         self,
@@ -299,7 +303,7 @@ class LangSmithHook(BaseHook):
         names = None if isinstance(projects, str) else arguments.names(projects, "project")
         for name in [projects] if names is None else names:
             yield RunQuery(
-                project=client.project(arguments.needed(name, "project")),
+                project=client.project(arguments.required(name, "project")),
                 window=window,
                 run_filter=run_filter,
                 fields=fields,

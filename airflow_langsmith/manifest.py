@@ -13,6 +13,8 @@ from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.layout import MANIFEST
 from airflow_langsmith.export.storage import Store
 
+__all__ = ["Manifest", "ManifestAttachment", "ManifestColumn", "ManifestFile", "read_manifest"]
+
 SCHEMA_VERSION = 2  # of the manifest, the columns and the layout together; a breaking change counts up
 
 

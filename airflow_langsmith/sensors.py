@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -25,12 +25,12 @@ from airflow_langsmith.airflow_sdk import (
 )
 from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.query import BEGINNING
+from airflow_langsmith.arguments import Reader
 from airflow_langsmith.errors import ConfigurationError, LangSmithError
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithProjectLink
 from airflow_langsmith.messages import format_message
 from airflow_langsmith.operators.base import LangSmithRunsOperator
-from airflow_langsmith.operators.literals import check_literals
 from airflow_langsmith.operators.report import period
 from airflow_langsmith.waiting import FeedbackWatch, Selection, SettledWatch, parse
 from airflow_langsmith.waiting.verdict import Outcome
@@ -39,6 +39,8 @@ from airflow_langsmith.windows import TimeWindow, duration, seconds
 
 if TYPE_CHECKING:
     from airflow_langsmith.triggers import LangSmithTrigger
+
+__all__ = ["LangSmithFeedbackSensor", "LangSmithSettledSensor"]
 
 _NEVER = datetime.max.replace(tzinfo=UTC)  # a sensor waits for a window to close where an operator fails
 _GRACE = timedelta(minutes=2)  # the trigger reports a timeout with figures; Airflow does if no trigger runs
@@ -62,8 +64,6 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
     :param deferrable: Wait on the triggerer; by default what ``[operators] default_deferrable`` says.
     """
 
-    # How each argument of the sensor itself is read, by its name.
-    readers: ClassVar[Mapping[str, Callable[[Any, str], Any]]] = {}
     _clock: ClassVar[Clock] = CLOCK
 
     def __init__(
@@ -120,7 +120,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
 
     def poke(self, context: Context) -> PokeReturnValue:
         """Look once: done, or failed, or to be looked at again, by a trigger if this sensor defers."""
-        with airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
+        with airflow_errors(), LangSmithHook(self.read("langsmith_conn_id")) as hook:
             self._watch = watch = self._watch or self._begin(context)
             client = hook.get_conn()
             self._backend = self._backend or client.negotiator  # which asks for the API's version, and logs it, once
@@ -197,7 +197,6 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
 
     def _begin(self, context: Context) -> Watch:
         """Make what is looked at, and go on from the last look if that was in another process."""
-        self.use_defaults_for_blanks()
         watch = self.watch(self._selection(context))
         store = context.get("task_state_store") if self.reschedule else None
         remembered: Any = store.get(_MEMORY) if store is not None else None
@@ -209,13 +208,13 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         return watch
 
     def _selection(self, context: Context) -> Selection:
-        run_filter = self.run_filter()
-        project = self.project_named()
-        if run_filter.run_ids is not None and not self.start_time and not self.window:
+        run_filter, project = self.run_filter(), self.read("project")
+        if run_filter.run_ids is not None and not self.read("start_time") and not self.read("window"):
             now = self._clock.now()
             return Selection(project=project, window=TimeWindow(BEGINNING, now), closes=now, run_filter=run_filter)
         window = self.resolve_window(context, now=_NEVER)
-        closes = window.end + (timedelta(0) if self.lag is None else duration(self.lag, "lag", may_be_zero=True))
+        lag = self.read("lag")
+        closes = window.end + (timedelta(0) if lag is None else duration(lag, "lag", may_be_zero=True))
         return Selection(project=project, window=window, closes=closes, run_filter=run_filter)
 
     def _remember(self, context: Context, watch: Watch) -> None:
@@ -231,7 +230,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
 
     def _wait_elsewhere(self, watch: Watch) -> None:
         trigger = self.trigger(
-            langsmith_conn_id=self.langsmith_conn_id,
+            langsmith_conn_id=self.read("langsmith_conn_id") or LangSmithHook.default_conn_name,
             selection=watch.selection.serialize(),
             watched=watch.serialize(),
             deadline=self._deadline.isoformat(),
@@ -254,7 +253,6 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
     def _map_name(self, context: Context) -> str:
         """Name the project, and the window or how many runs, unless an argument is wrong."""
         with suppress(LangSmithError, AirflowFailException):
-            self.use_defaults_for_blanks()
             selection = self._selection(context)
             if selection.window.start == BEGINNING:
                 return f"{self.project}, {len(selection.run_filter.run_ids or ())} runs"
@@ -268,13 +266,6 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
             key = LangSmithProjectLink().xcom_key
             self.langsmith_url = ti.xcom_pull(key=key, map_indexes=ti.map_index) or ""
 
-    def _check_readers(self) -> None:
-        given = [name for name in self.readers if str(getattr(self, name)).strip()]  # what is blank is left to execute
-        check_literals(self, *(partial(LangSmithSensor._read, name=name) for name in given))
-
-    def _read(self, name: str) -> Any:
-        return self.readers[name](getattr(self, name), name)
-
 
 def _try_number(context: Context) -> int:
     return getattr(context.get("ti"), "try_number", 1)
@@ -284,25 +275,12 @@ def _not_met(seconds: float, last_check: str) -> str:
     return format_message(f"Condition not met within {seconds:.0f} s. Last check: {last_check}")
 
 
-def _condition(value: object, name: str) -> str:
+def _read_condition(value: object, name: str) -> str:
     return str(parse(value, name))
 
 
-def _optional_condition(value: object, name: str) -> str | None:
-    text = arguments.text(value, name)
-    return None if text is None else _condition(text, name)
-
-
-def _runs(value: int | str, name: str) -> int:
-    return arguments.whole(value, name, least=0)
-
-
-def _seconds_or_zero(value: str | timedelta, name: str) -> float:
-    return duration(value, name, may_be_zero=True).total_seconds()
-
-
-def _optional_seconds(value: str | timedelta | None, name: str) -> float | None:
-    return None if value is None else duration(value, name).total_seconds()
+def _read_seconds(value: str | timedelta, name: str, *, may_be_zero: bool = False) -> float:
+    return duration(value, name, may_be_zero=may_be_zero).total_seconds()
 
 
 class LangSmithFeedbackSensor(LangSmithSensor):
@@ -327,23 +305,28 @@ class LangSmithFeedbackSensor(LangSmithSensor):
     :class:`~airflow_langsmith.operators.base.LangSmithRunsOperator`; how to wait: those of :class:`LangSmithSensor`.
     """
 
-    template_fields: Sequence[str] = (*LangSmithRunsOperator.template_fields, "condition", "fail_when", "min_runs")
-    readers = {"condition": _condition, "fail_when": _optional_condition, "min_runs": _runs}  # noqa: RUF012  # the base declares it
+    readers: ClassVar[Mapping[str, Reader]] = {
+        **LangSmithSensor.readers,
+        "condition": lambda value, name: _read_condition(arguments.required(value, name), name),
+        "fail_when": arguments.optional(_read_condition),
+        "min_runs": partial(arguments.whole_number, minimum=0),
+    }
+    template_fields: Sequence[str] = tuple(readers)
 
     def __init__(self, *, condition: str, fail_when: str | None = None, min_runs: int | str = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.condition = condition
         self.fail_when = fail_when
         self.min_runs = min_runs
-        self._check_readers()
+        self.check_arguments()
 
     def watch(self, selection: Selection) -> Watch:
         """Make what is looked at."""
         return FeedbackWatch(
             selection=selection,
-            condition=self._read("condition"),
-            fail_when=self._read("fail_when"),
-            min_runs=self._read("min_runs"),
+            condition=self.read("condition"),
+            fail_when=self.read("fail_when"),
+            min_runs=self.read("min_runs"),
             clock=self._clock,
         )
 
@@ -373,8 +356,12 @@ class LangSmithSettledSensor(LangSmithSensor):
     :class:`~airflow_langsmith.operators.base.LangSmithRunsOperator`; how to wait: those of :class:`LangSmithSensor`.
     """
 
-    template_fields: Sequence[str] = (*LangSmithRunsOperator.template_fields, "quiet_for", "pending_timeout")
-    readers = {"quiet_for": _seconds_or_zero, "pending_timeout": _optional_seconds}  # noqa: RUF012
+    readers: ClassVar[Mapping[str, Reader]] = {
+        **LangSmithSensor.readers,
+        "quiet_for": partial(_read_seconds, may_be_zero=True),
+        "pending_timeout": arguments.optional(_read_seconds),
+    }
+    template_fields: Sequence[str] = tuple(readers)
 
     def __init__(
         self, *, quiet_for: str | timedelta = "10m", pending_timeout: str | timedelta | None = "1d", **kwargs: Any
@@ -382,14 +369,14 @@ class LangSmithSettledSensor(LangSmithSensor):
         super().__init__(**kwargs)
         self.quiet_for = quiet_for
         self.pending_timeout = pending_timeout
-        self._check_readers()
+        self.check_arguments()
 
     def watch(self, selection: Selection) -> Watch:
         """Make what is looked at."""
         return SettledWatch(
             selection=selection,
-            quiet_for=self._read("quiet_for"),
-            pending_timeout=self._read("pending_timeout"),
+            quiet_for=self.read("quiet_for"),
+            pending_timeout=self.read("pending_timeout"),
             clock=self._clock,
         )
 

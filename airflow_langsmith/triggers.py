@@ -1,8 +1,8 @@
 """
-What waits on a triggerer: the async halves of the sensors, and the watcher that schedules DAGs by feedback.
+Triggers: the halves of the sensors that wait on a triggerer, and the watcher that schedules DAGs by feedback.
 
-A trigger looks again and again until it has one event to give. It carries identifiers and moments only, reads the
-connection by itself, and may run twice at the same time: it changes nothing anywhere.
+A trigger looks at LangSmith until it has an event. It holds ids and times only, reads the connection itself, and may
+run twice at the same time, because it changes nothing.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from asyncio import timeout
 from collections.abc import AsyncIterator, Mapping
 from datetime import datetime, timedelta
 from hashlib import sha256
-from typing import Any, ClassVar, TypeVar, Unpack
+from typing import Any, ClassVar, Unpack
 
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
@@ -27,51 +27,49 @@ from airflow_langsmith.waiting.verdict import Outcome
 from airflow_langsmith.waiting.watch import CLOCK, Clock, LogThrottle, Watch
 from airflow_langsmith.windows import TimeWindow, duration, seconds
 
-T = TypeVar("T")
+__all__ = ["LangSmithFeedbackEventTrigger"]
 
-MAX_FAILURES = 5  # looks in a row that may fail before the task does; each has already tried again by itself
-MAX_LAST_LOOK = 60.0  # seconds beyond the deadline; a minute later Airflow gives the trigger up
-MAX_LOOK_TIMEOUTS = 10  # of the connection's timeout, for a look that has no deadline
+MAX_FAILURES = 5  # failed looks in a row before the task fails; each look has retries of its own
+MAX_LAST_LOOK_SECONDS = 60.0  # beyond the deadline; a minute later Airflow ends the trigger
+MAX_LOOK_TIMEOUTS = 10  # of the connection's timeout, for a look without a deadline
+
+_SECOND = timedelta(seconds=1)
 
 
 class TriggerError(ConfigurationError, TypeError):
-    """A wrong argument; as a ``TypeError`` it stops one trigger, as anything else Airflow's whole triggerer."""
+    """An argument is wrong. A ``TypeError`` stops one trigger; any other error would stop Airflow's triggerer."""
 
 
 class LateLookError(TransportError):
-    """A look that did not end in time."""
+    """A look did not end in time."""
 
 
-async def _look(client: AsyncLangSmithClient, watch: Watch, longest: float) -> Outcome:
-    """Look once, for ``longest`` seconds at most: each answer has its own timeout, but their number has no end."""
+async def _look(client: AsyncLangSmithClient, watch: Watch, max_seconds: float) -> Outcome:
+    """Look once. Each answer has its own timeout, but a look has any number of answers."""
     try:
-        async with timeout(longest):
+        async with timeout(max_seconds):
             return await client.drive(watch.look(client.negotiator))
     except TimeoutError:
-        raise LateLookError(f"the look did not end within {longest:.0f} s") from None
-
-
-# What an event trigger takes for an argument that is not given, or blank.
-_WINDOW = "1d"
-_MIN_RUNS = 1
-_POKE_INTERVAL = 300.0  # seconds
+        raise LateLookError(f"the look did not end within {max_seconds:.0f} s") from None
 
 
 class LangSmithTrigger(BaseTrigger):
     """
-    Base of the triggers: looks at ``selection`` until the watch is no longer waiting, or ``deadline`` has passed.
+    Base of the triggers: looks at ``selection`` until the condition is met or fails, or ``deadline`` has passed.
 
-    The sensor has looked before it, so it begins with a pause.
+    It begins with a pause, because the sensor has just looked. Its event is a dict::
 
-    Its event is a dict: ``state`` is ``met``, ``failed``, ``timeout`` or ``error``, ``line`` says it for people,
-    ``result`` is what the sensor returns, and ``retriable`` says of an error whether a retry may cure it.
+        {"state": "met", "line": "met: count(user_score) 12 (>= 10 ok)", "result": {...}}
+
+    ``state`` is ``met``, ``failed``, ``timeout`` or ``error``, ``line`` is for the log, ``result`` is what the sensor
+    returns, and ``retriable`` says of an error whether a retry may cure it.
 
     :param selection: What :meth:`Selection.serialize` wrote.
-    :param watched: What :meth:`Watch.serialize` wrote, of the kind of watch that the class is for.
-    :param deadline: ISO moment of the last look; a sensor's ``timeout`` or ``execution_timeout``, whichever is earlier.
+    :param watched: What :meth:`Watch.serialize` wrote.
+    :param deadline: ISO time of the last look: a sensor's ``timeout`` or ``execution_timeout``, the earlier one.
     :param poke_interval: Seconds before each look; twice as long each time with ``exponential_backoff``, up to
         ``max_wait`` seconds.
-    :param max_failures: How many looks in a row may fail by what a retry may cure, except the last look; None for any
+    :param max_failures: How many looks in a row may fail with a retriable error, except the last look; None for any
         number.
     """
 
@@ -104,7 +102,7 @@ class LangSmithTrigger(BaseTrigger):
         self.max_failures = max_failures
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Write the trigger down."""
+        """Return the class path and the arguments."""
         names = (
             "langsmith_conn_id",
             "selection",
@@ -118,7 +116,7 @@ class LangSmithTrigger(BaseTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look until there is one event to give."""
+        """Look until there is an event."""
         try:
             async with await LangSmithHook(self.langsmith_conn_id).aget_conn() as client:
                 event = await self._wait(client)
@@ -131,18 +129,18 @@ class LangSmithTrigger(BaseTrigger):
         deadline = datetime.fromisoformat(self.deadline)
         throttle = LogThrottle()
         looks = failures = 0
-        line = "there was none"
+        line = "none"
         while True:
             left = deadline - self.clock.now()
-            # Also before the first look: the sensor has just looked, and Airflow fails a task whose trigger fires
-            # before the scheduler has heard that it deferred.
+            # Airflow fails a task whose trigger fires before the scheduler knows that the task is deferred.
             await self.clock.sleep(min(self._pause(looks), max(left.total_seconds(), 0.0)))
             looks += 1
             now = self.clock.now()
             is_last = now >= deadline
             try:
-                longest = max((deadline - now).total_seconds(), 0.0)
-                outcome = await _look(client, watch, longest + min(client.settings.timeout, MAX_LAST_LOOK))
+                max_seconds = max((deadline - now).total_seconds(), 0.0)
+                max_seconds += min(client.settings.timeout, MAX_LAST_LOOK_SECONDS)
+                outcome = await _look(client, watch, max_seconds)
             except LateLookError as error:
                 return {"state": "timeout", "line": f"{error.cause}; the look before it: {line}"}
             except LangSmithError as error:
@@ -167,36 +165,41 @@ class LangSmithTrigger(BaseTrigger):
 
 
 class LangSmithFeedbackTrigger(LangSmithTrigger):
-    """Waits until people have said what a condition asks for."""
+    """Waits until feedback meets a condition."""
 
     watch_type = FeedbackWatch
 
 
 class LangSmithSettledTrigger(LangSmithTrigger):
-    """Waits until a window has come to rest."""
+    """Waits until a window is complete."""
 
     watch_type = SettledWatch
 
 
 class LangSmithFeedbackEventTrigger(BaseEventTrigger):
     """
-    Fires an asset event when people's feedback begins to fulfil a condition, for an ``AssetWatcher``.
+    Fires an asset event when feedback begins to meet a condition, for an ``AssetWatcher``.
 
-    It looks at the runs of the last ``window`` every ``poke_interval`` and fires when the condition becomes true: once,
-    until it has been false in between. From Airflow 3.3 on that is remembered with the asset, so a restarted triggerer
+    ::
+
+        trigger = LangSmithFeedbackEventTrigger(project="shop", condition="count(user_score) >= 50", is_root=True)
+        Asset("judged", watchers=[AssetWatcher(name="feedback", trigger=trigger)])
+
+    It looks at the runs of the last ``window`` every ``poke_interval``, and fires when the condition becomes true:
+    once, until it was false in between. From Airflow 3.3 on, that is stored with the asset, so a restarted triggerer
     does not fire again; before, it may. The event holds what the sensor returns: ``figures``, ``total``, ``feedback``,
     ``project``, ``window_start``, ``window_end``, ``url``.
 
-    Its arguments are those of the sensors, also those that say which runs, without templates, which Airflow renders for
-    tasks alone. A wrong one is an import error of the DAG.
+    It also takes the arguments of :class:`~airflow_langsmith.api.run_filter.RunFilter`. Templates are refused, because
+    Airflow renders them for tasks alone. A wrong argument is an import error of the DAG.
 
-    What only a person can put right (a wrong key, an unknown project) ends the trigger with an error in the triggerer's
-    log. What may pass is tried again without end.
+    An error that no retry cures (a wrong key, an unknown project) ends the trigger with an error in the triggerer's
+    log. After a retriable one it looks again, without end.
 
     :param project: Name or id of the project.
     :param condition: As for :class:`~airflow_langsmith.sensors.LangSmithFeedbackSensor`.
-    :param window: How far to look back: a timedelta or like ``"1d"``, ``"6h"``.
-    :param min_runs: With fewer runs than this the condition does not hold.
+    :param window: How far to look back, in whole seconds: a timedelta or like ``"1d"``, ``"6h"``.
+    :param min_runs: With fewer runs the condition is not met.
     :param poke_interval: The time between two looks: seconds, a timedelta or like ``"5m"``.
     :param langsmith_conn_id: The connection's id.
     """
@@ -208,45 +211,47 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
         *,
         project: str,
         condition: str,
-        window: str | timedelta = _WINDOW,
-        min_runs: int | str = _MIN_RUNS,
-        poke_interval: float | str | timedelta = _POKE_INTERVAL,
+        window: str | timedelta = "1d",
+        min_runs: int | str = 1,
+        poke_interval: float | str | timedelta = 300.0,
         langsmith_conn_id: str = LangSmithHook.default_conn_name,
-        **narrowing: Unpack[RunFilterArguments],
+        **run_filter: Unpack[RunFilterArguments],
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own is
         try:
-            self.project = _final(project, "project")
-            self.condition = str(parse(_final(condition, "condition")))
-            self.window = _spelled(_given(window, _WINDOW), "window")
-            self.run_filter = _run_filter(narrowing)
-            self.min_runs = arguments.whole(_given(min_runs, _MIN_RUNS), "min_runs", least=0)
-            self.poke_interval = seconds(_given(poke_interval, _POKE_INTERVAL), "poke_interval")
-            conn_id = _given(langsmith_conn_id, LangSmithHook.default_conn_name)
-            self.langsmith_conn_id = _final(conn_id, "langsmith_conn_id")
+            self.run_filter = RunFilter.parse(run_filter)
+            filters = {name: value for name, value in run_filter.items() if isinstance(value, Filter)}
+            texts = {"project": project, "condition": condition, "langsmith_conn_id": langsmith_conn_id}
+            _refuse_templates({**texts, **self.run_filter.serialize(), **filters})
+            self.project = arguments.required(project, "project")
+            self.condition = str(parse(arguments.required(condition, "condition")))
+            self.window = _whole_seconds(window, "window")
+            self.min_runs = arguments.whole_number(min_runs, "min_runs", minimum=0)
+            self.poke_interval = seconds(poke_interval, "poke_interval")
+            self.langsmith_conn_id = arguments.required(langsmith_conn_id, "langsmith_conn_id")
             self._selection()
         except ConfigurationError as error:
             raise TriggerError(*error.args) from None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        """Write the trigger as plain JSON."""
+        """Return the class path and the arguments, as plain JSON."""
         names = ("project", "condition", "window", "min_runs", "poke_interval", "langsmith_conn_id")
         state = {name: getattr(self, name) for name in names}
         return f"{type(self).__module__}.{type(self).__qualname__}", state | self.run_filter.serialize()
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
-        """Look, and fire at each edge."""
+        """Look, and fire each time the condition becomes true."""
         throttle = LogThrottle()
         async with await LangSmithHook(self.langsmith_conn_id).aget_conn() as client:
-            held = await self._remembered()
+            was_met = await self._stored_state()
             while True:
                 now = self.clock.now()
                 watch = FeedbackWatch(
                     selection=self._selection(), condition=self.condition, min_runs=self.min_runs, clock=self.clock
                 )
-                longest = max(self.poke_interval, MAX_LOOK_TIMEOUTS * client.settings.timeout)
+                max_seconds = max(self.poke_interval, MAX_LOOK_TIMEOUTS * client.settings.timeout)
                 try:
-                    outcome = await _look(client, watch, longest)
+                    outcome = await _look(client, watch, max_seconds)
                 except LangSmithError as error:
                     if not error.retriable:
                         raise
@@ -255,12 +260,12 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
                 else:
                     if throttle.is_due(outcome.reason, now):
                         self.log.info(outcome.line)
-                    holds = outcome.state == "met"
-                    if holds and not held:
+                    is_met = outcome.state == "met"
+                    if is_met and not was_met:
                         yield TriggerEvent(watch.result(outcome, client.settings))  # type: ignore[no-untyped-call]
-                    if holds != held:
-                        held = holds
-                        await self._remember(held)
+                    if is_met != was_met:
+                        was_met = is_met
+                        await self._store_state(is_met)
                 await self.clock.sleep(self.poke_interval)
 
     def _selection(self) -> Selection:
@@ -268,14 +273,14 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
         window = TimeWindow(now - duration(self.window, "window"), now)
         return Selection(project=self.project, window=window, closes=now, run_filter=self.run_filter)
 
-    async def _remembered(self) -> bool:
+    async def _stored_state(self) -> bool:
         store = getattr(self, "asset_state_store", None)
         return bool(await store.aget(self._key)) if store is not None else False
 
-    async def _remember(self, held: bool) -> None:
+    async def _store_state(self, is_met: bool) -> None:
         store = getattr(self, "asset_state_store", None)
         if store is not None:
-            await store.aset(self._key, held)
+            await store.aset(self._key, is_met)
 
     @property
     def _key(self) -> str:
@@ -284,41 +289,18 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
         return f"langsmith_{sha256(what.encode()).hexdigest()[:16]}"
 
 
-def _given(value: T, default: T) -> T:
-    """Return an argument; blank text is as if it was not given."""
-    return default if isinstance(value, str) and not value.strip() else value
+def _refuse_templates(values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        if not arguments.is_literal(value) or (isinstance(value, Filter) and value.has_template):
+            raise ConfigurationError(
+                f"{name} has a template: {value!r}. Airflow renders templates for tasks, not for event triggers. Write "
+                "the value itself."
+            )
 
 
-def _final(value: object, name: str) -> str:
-    """Read a text that is needed, and holds no template."""
-    text = arguments.text(value, name)
-    if text is None:
-        raise ConfigurationError(f"{name} is empty. Write it in the event trigger.")
-    _refuse_templates(text, name)
-    return text
-
-
-def _refuse_templates(value: object, name: str) -> None:
-    if not arguments.is_literal(value) or (isinstance(value, Filter) and value.has_template):
-        raise ConfigurationError(
-            f"{name} has a template: {value!r}. Airflow renders templates for tasks, not for event triggers. Write the "
-            "value itself."
-        )
-
-
-def _run_filter(narrowing: RunFilterArguments) -> RunFilter:
-    """Read the arguments that narrow, as the sensors do; a template in one is refused."""
-    run_filter = RunFilter.parse(narrowing)
-    for name, value in narrowing.items():
-        _refuse_templates(value if isinstance(value, Filter) else getattr(run_filter, name), name)
-    return run_filter
-
-
-def _spelled(length: str | timedelta, name: str) -> str:
-    """Write a length of time as text; a text stays as it is."""
-    read = duration(length, name)
-    if isinstance(length, str):
-        return length
-    if read % timedelta(seconds=1):
+def _whole_seconds(length: str | timedelta, name: str) -> str:
+    """Return a length of time as text: ``21600s``."""
+    exact = duration(length, name)
+    if exact % _SECOND:
         raise ConfigurationError(f"{name} is {length}. Write whole seconds.")
-    return f"{read // timedelta(seconds=1)}s"
+    return f"{exact // _SECOND}s"

@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import count, pairwise, takewhile
 from typing import Any, Literal
 
 import pendulum
 
 from airflow_langsmith.errors import WindowError
+
+__all__ = ["TimeWindow", "resolve", "split", "trailing"]
 
 Timezone = pendulum.Timezone | pendulum.FixedTimezone
 
@@ -60,6 +62,8 @@ class Calendar:
 
     def start_of(self, unit: Literal["hour", "day"], moment: datetime) -> datetime:
         """Return the start of the local hour or day."""
+        if unit == "day":  # not by pendulum: if DST skips midnight, it returns the hour before
+            return self.moment(datetime.combine(self.local(moment), time.min))
         return to_utc(pendulum.instance(moment).in_timezone(self.timezone).start_of(unit))
 
 
@@ -191,7 +195,9 @@ def duration(length: str | timedelta, name: str, *, may_be_zero: bool = False) -
             "minutes)."
         )
     if isinstance(length, pendulum.Duration):
-        if length.years or length.months:
+        if not isinstance(length, pendulum.Interval) and (
+            length.years or length.months
+        ):  # those of an interval are exact
             raise WindowError(
                 f"{name} is {length!r}; months and years differ in length. Write days, or use "
                 "schedule=CronDataIntervalTimetable('@monthly', timezone='UTC'), whose data intervals are months."

@@ -16,7 +16,12 @@ ROOMS = (
     "example_dags",
     "scripts",
     "airflow_langsmith/testing",
+    "airflow_langsmith/transform",
+    "airflow_langsmith/views",
     "tests/documentation.py",
+    "tests/testing",
+    "tests/transform",
+    "tests/views",
 )
 NAMES = {"asked", "found", "fresh", "given", "held", "kept", "told", "wanted"}  # whole, or as a part: rows_wanted
 WHOLE_NAMES = {"one", "some", "those"}  # as a part they are fine: one_line

@@ -1,22 +1,22 @@
-"""What operators have in common: the connection, which runs, of which window, and how they appear in Airflow's UI."""
+"""What operators share: how they read arguments, which runs and which window, and how they appear in Airflow's UI."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from airflow_langsmith import arguments
 from airflow_langsmith.airflow_errors import airflow_errors
 from airflow_langsmith.airflow_sdk import BaseOperator, Context
 from airflow_langsmith.api.run_filter import ARGUMENTS, RunFilter
-from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.arguments import Reader
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithProjectLink
 from airflow_langsmith.operators.killing import KillSwitch
-from airflow_langsmith.operators.literals import check_literals
 from airflow_langsmith.operators.window import Align, MissingWindow, resolve
 from airflow_langsmith.templates import render
 from airflow_langsmith.windows import TimeWindow
@@ -27,24 +27,33 @@ Init = TypeVar("Init", bound=Callable[..., None])
 
 _MAX_MAP_NAME = 250  # characters; the column in Airflow's database takes no more
 _MAP_NAME = "langsmith_map_name"
-# A run to check arguments by, whichever it will be.
+# The DAG run by which arguments are checked when the DAG is parsed.
 _DAY = {
     "data_interval_start": datetime(2026, 1, 1, tzinfo=UTC),
     "data_interval_end": datetime(2026, 1, 2, tzinfo=UTC),
 }
-_WINDOW = ("window", "align", "window_timezone", "lag", "missing_window")  # each is right or wrong by itself
 _NEVER = datetime.max.replace(tzinfo=UTC)
+
+
+class _TemplateError(Exception):
+    """An argument has a template, so it has no value when the DAG is parsed."""
 
 
 class LangSmithOperator(BaseOperator):
     """
-    Base of all operators: it renders their arguments so that a text stays the text that the user wrote.
+    Base of all operators: each argument has a reader, and text stays the text that the user wrote.
+
+    ``readers`` has the templated arguments. A reader returns the value of what a user wrote, or a template printed::
+
+        readers = {"limit": partial(arguments.whole, least=1)}        "1000" -> 1000
 
     :param langsmith_conn_id: The connection's id. (templated)
     """
 
-    template_fields: Sequence[str] = ("langsmith_conn_id",)
+    readers: ClassVar[Mapping[str, Reader]] = {"langsmith_conn_id": arguments.text}
+    template_fields: Sequence[str] = tuple(readers)
     ui_color = UI_COLOR
+    _is_parsing = False
 
     def __init__(self, *, langsmith_conn_id: str = LangSmithHook.default_conn_name, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -52,16 +61,61 @@ class LangSmithOperator(BaseOperator):
         self.langsmith_url = ""
         self.kill_switch = KillSwitch()
 
+    def argument(self, name: str) -> Any:
+        """
+        Return an argument as it is. Blank text means that it is not set, so its default stands for it.
+
+        ``run_ids`` is the exception, because no ids mean no runs. A blank argument without a default stays blank.
+        """
+        value = getattr(self, name)
+        if self._is_parsing and not arguments.is_literal(value):
+            raise _TemplateError
+        if name == "run_ids" or not isinstance(value, str) or value.strip():
+            return value
+        signatures = [inspect.signature(base).parameters for base in type(self).__mro__[:-1]]
+        default = next(parameters[name].default for parameters in signatures if name in parameters)
+        return value if default is inspect.Parameter.empty else default
+
+    def read(self, name: str) -> Any:
+        """
+        Return the value of an argument.
+
+        :raises ConfigurationError: if it cannot be read.
+        """
+        return self.readers[name](self.argument(name), name)
+
+    def check_arguments(self, *checks: Callable[[], object]) -> None:
+        """
+        Read the arguments that hold no template, for mistakes to be import errors of the DAG.
+
+        Each check reads several arguments, and ends at the first one with a template. No check asks LangSmith or looks
+        up a connection. A mapped task is made by the worker, so ``execute`` finds its mistakes.
+
+        :raises AirflowFailException: for an argument that is wrong.
+        """
+        if getattr(self, "_BaseOperator__from_mapped", False):
+            return
+        names = [name for name in self.readers if name in vars(self)]  # a subclass sets others later
+        own: list[Callable[[], object]] = [partial(self.read, name) for name in names]
+        self._is_parsing = True
+        try:
+            with airflow_errors():
+                for check in (*own, *checks):
+                    with suppress(_TemplateError):
+                        check()
+        finally:
+            self._is_parsing = False
+
     def on_kill(self) -> None:
         """
-        End the task, as Airflow calls it for: what is under way is let go, what was begun is taken back.
+        End the task when Airflow kills it: stop what runs, and undo what is not published.
 
         :raises Killed: in the middle of ``execute``, which ends it.
         """
         self.kill_switch.press()
 
     def show_link(self, context: Context, url: str) -> None:
-        """Show the link to LangSmith's UI on the task's page from now on: Airflow itself shows it at the end."""
+        """Show the link to LangSmith's UI on the task's page from now on. Airflow itself shows it at the end."""
         self.langsmith_url = url
         push = getattr(context.get("ti"), "xcom_push", None)
         if push is None or not url:  # a test's context has none
@@ -69,7 +123,7 @@ class LangSmithOperator(BaseOperator):
         for link in self.operator_extra_links:
             try:
                 push(key=link.xcom_key, value=url)
-            except Exception as error:  # noqa: BLE001  # no task fails for want of a link
+            except Exception as error:  # noqa: BLE001  # a missing link must not fail the task
                 self.log.warning("The link to LangSmith is shown at the end only: %s", error)
 
     def name_map_index(self, context: Context, name: str) -> None:
@@ -89,39 +143,13 @@ class LangSmithOperator(BaseOperator):
         Render a text so that it stays a text, also with ``render_template_as_native_obj=True``.
 
         A template or an upstream task that gives None gives the text ``"None"``, which every argument refuses. If None
-        meant "not given", the query would be wider than meant.
+        meant "not set", the query would be wider than the user wants.
         """
         if isinstance(content, str) and id(content) not in (seen_oids or ()):
             rendered = render(content, context, jinja_env or self.get_template_env())
         else:
             rendered = super().render_template(content, context, jinja_env, seen_oids)
         return "None" if rendered is None and content is not None else rendered
-
-    def given(self, name: str) -> Any:
-        """
-        Return an argument. Blank text is as if it was not given, so the argument's default stands for it.
-
-        ``run_ids`` is the exception, because no ids mean no runs. A blank argument without a default stays blank.
-        """
-        value = getattr(self, name)
-        if name == "run_ids" or not isinstance(value, str) or value.strip():
-            return value
-        parameters = [inspect.signature(base).parameters for base in type(self).__mro__[:-1]]
-        default = next(found[name].default for found in parameters if name in found)
-        return value if default is inspect.Parameter.empty else default
-
-    def use_defaults_for_blanks(self) -> None:
-        """
-        Read blank text as "not given": put the default of the argument in its place.
-
-        :raises AirflowFailException: naming a blank argument that has no default.
-        """
-        for name in self.template_fields:
-            value = self.given(name)
-            if name != "run_ids" and isinstance(value, str) and not value.strip():
-                with airflow_errors():
-                    raise ConfigurationError(f"{name} is empty. Give it a value, or correct its template.")
-            setattr(self, name, value)
 
 
 def takes_run_filter(init: Init) -> Init:
@@ -137,6 +165,21 @@ def takes_run_filter(init: Init) -> Init:
     return init
 
 
+def _read_narrowing(value: Any, name: str) -> Any:
+    return getattr(RunFilter.parse({name: value}), name)
+
+
+def _read_window(value: Any, name: str) -> Any:
+    resolve(_DAY, **{name: value}, now=_NEVER)
+    return value
+
+
+_BOUNDS: dict[str, Reader] = dict.fromkeys(("start_time", "end_time"), arguments.as_is)  # right or wrong together
+_WINDOW: dict[str, Reader] = _BOUNDS | dict.fromkeys(
+    ("window", "align", "window_timezone", "lag", "missing_window"), _read_window
+)
+
+
 class LangSmithRunsOperator(LangSmithOperator):
     """
     Base of the operators that ask for the runs of a project in a window.
@@ -147,29 +190,23 @@ class LangSmithRunsOperator(LangSmithOperator):
     :param project: Name or id of the project. (templated)
     :param start_time: Start of the window, inside it; with a time zone. Give both bounds or none. (templated)
     :param end_time: End of the window, outside it. (templated)
-    :param window: How long the window is, where Airflow's run gives a moment only: a timedelta, pendulum's too, or like
-        ``"1d"``, ``"6h"``. It counts by the clock of the schedule. (templated)
-    :param align: Floor both bounds to the ``hour`` or the ``day``. (templated)
+    :param window: The length of the window if Airflow's run has a moment only: a timedelta, pendulum's too, or text
+        like ``"1d"``, ``"6h"``. It counts by the clock of the schedule. (templated)
+    :param align: Round both bounds down to the ``hour`` or the ``day``. (templated)
     :param window_timezone: The time zone of those hours and days, and of ``window`` if the schedule has none.
         (templated)
-    :param lag: How long before now the window has to have closed; if it has not, the task fails and a retry may find
-        it closed. (templated)
-    :param missing_window: What to do where the run gives no moment at all: ``fail``, or take its ``run_after``.
+    :param lag: The task fails if the window ended less than that ago; a later retry succeeds. (templated)
+    :param missing_window: If the run has no moment at all: ``fail``, or end the window at its ``run_after``.
         (templated)
     """
 
-    template_fields: Sequence[str] = (
-        "project",
-        *ARGUMENTS,
-        "start_time",
-        "end_time",
-        "window",
-        "align",
-        "window_timezone",
-        "lag",
-        "missing_window",
-        *LangSmithOperator.template_fields,
-    )
+    readers: ClassVar[Mapping[str, Reader]] = {
+        "project": arguments.required,
+        **dict.fromkeys(ARGUMENTS, _read_narrowing),
+        **_WINDOW,
+        **LangSmithOperator.readers,
+    }
+    template_fields: Sequence[str] = tuple(readers)
     operator_extra_links = (LangSmithProjectLink(),)
 
     @takes_run_filter
@@ -198,52 +235,19 @@ class LangSmithRunsOperator(LangSmithOperator):
         self.window_timezone = window_timezone
         self.lag = lag
         self.missing_window = missing_window
-        cls = type(self)
-        check_literals(
-            self,
-            *(partial(cls._check_narrowing, name=name) for name in ARGUMENTS),
-            *(partial(cls._check_window, name=name) for name in _WINDOW),
-            cls._check_bounds,
-        )
-
-    def project_named(self) -> str:
-        """
-        Read the project's name or id.
-
-        :raises ConfigurationError: where there is none.
-        """
-        return arguments.needed(self.project, "project")
+        self.check_arguments(lambda: resolve(_DAY, **{name: self.read(name) for name in _BOUNDS}, now=_NEVER))
 
     def resolve_window(self, context: Context, now: datetime | None = None) -> TimeWindow:
-        """Find the window of this task instance, which has to have closed by ``now``, and log where it came from."""
-        window = resolve(
-            context,
-            start_time=self.start_time,
-            end_time=self.end_time,
-            window=self.window,
-            align=self.align,
-            window_timezone=self.window_timezone,
-            lag=self.lag,
-            missing_window=self.missing_window,
-            now=now,
-        )
+        """Return the window of this task instance, which has to have closed by ``now``, and log where it came from."""
+        window = resolve(context, **{name: self.read(name) for name in _WINDOW}, now=now)
         self.log.info("Window %s", window)
         self.log.info("Window source: %s", window.source)
         return window
 
     def run_filter(self) -> RunFilter:
         """
-        Read the arguments that say which runs are meant.
+        Return which runs the arguments mean.
 
-        :raises ConfigurationError: for one that cannot be read.
+        :raises ConfigurationError: for an argument that cannot be read.
         """
-        return RunFilter.parse({name: getattr(self, name) for name in ARGUMENTS})
-
-    def _check_narrowing(self, name: str) -> None:
-        RunFilter.parse({name: getattr(self, name)})
-
-    def _check_window(self, name: str) -> None:
-        resolve(_DAY, **{name: getattr(self, name)}, now=_NEVER)
-
-    def _check_bounds(self) -> None:
-        resolve(_DAY, start_time=self.start_time, end_time=self.end_time, now=_NEVER)
+        return RunFilter(**{name: self.read(name) for name in ARGUMENTS})

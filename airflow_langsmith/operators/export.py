@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
@@ -16,11 +16,12 @@ from airflow_langsmith.api.records import Project
 from airflow_langsmith.api.run_filter import ARGUMENTS, RunFilter
 from airflow_langsmith.api.sampling import Sample
 from airflow_langsmith.api.ui_urls import project_url
+from airflow_langsmith.arguments import Reader
 from airflow_langsmith.connections import connection_of
 from airflow_langsmith.export.checkpoints import CheckpointPolicy, TaskAttempt
-from airflow_langsmith.export.encoders import format_of
+from airflow_langsmith.export.destination import check_uri
+from airflow_langsmith.export.encoders import Format, format_of
 from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.exported import Exported
 from airflow_langsmith.export.layout import partition_by_ids
 from airflow_langsmith.export.options import (
     MAX_BYTES_PER_FILE,
@@ -34,8 +35,6 @@ from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.messages import MAX_LINE, format_message, shorten
 from airflow_langsmith.operators.base import LangSmithRunsOperator
-from airflow_langsmith.operators.landing import check_destination, landing_format
-from airflow_langsmith.operators.literals import check_literals
 from airflow_langsmith.operators.report import ProgressReporter, closing_lines, period, warning_lines
 from airflow_langsmith.transform.paths import hidden_columns
 from airflow_langsmith.views import View, options, view_of
@@ -45,8 +44,37 @@ from airflow_langsmith.views.view import LOOKBACK
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
-_PLAIN = format_of("parquet")
-VIEW_OPTIONS = tuple(options())
+_PARQUET = format_of("parquet")
+
+
+def _any_query(**parts: Any) -> RunQuery:
+    """Return a query of no project, to check its other parts."""
+    return RunQuery(project=Project(id="", name=""), window=ALL_TIME, fields=(), **parts)
+
+
+def _read_destination(value: Any, name: str) -> Any:
+    check_uri(arguments.required(value, name))
+    return value
+
+
+def _output_option(read: Reader) -> Reader:
+    """Return a reader that also checks the value."""
+
+    def read_and_check(value: Any, name: str) -> Any:
+        option = {name: read(value, name)}
+        OutputOptions(destination="", format=_PARQUET, **option)
+        return option[name]
+
+    return read_and_check
+
+
+_OUTPUT_OPTIONS = {
+    "schema_changes": _output_option(arguments.as_is),
+    "max_rows_per_file": _output_option(arguments.whole_number),
+    "max_bytes_per_file": _output_option(arguments.whole_number),
+    "on_empty": _output_option(arguments.as_is),
+    "partition": _output_option(arguments.required),
+}
 
 
 class LangSmithExportOperator(LangSmithRunsOperator):
@@ -117,49 +145,28 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     Which project, runs and window: as for :class:`~airflow_langsmith.operators.base.LangSmithRunsOperator`.
     """
 
-    template_fields: Sequence[str] = tuple(
-        dict.fromkeys(  # as Airflow's UI lists them: first what differs between exports
-            (
-                "project",
-                "filter",
-                "destination",
-                "view",
-                "flatten",
-                "redact",
-                "columns",
-                "format",
-                "compression",
-                *LangSmithRunsOperator.template_fields,
-                "sample",
-                "only_with_tools",
-                "with_feedback",
-                "include_modified",
-                "refresh",
-                "lookback",
-                "redact_conn_id",
-                "schema_changes",
-                "schema_manifest",
-                "payloads",
-                "attachments",
-                "max_rows_per_file",
-                "max_bytes_per_file",
-                "on_empty",
-                "concurrency",
-                "partition",
-            )
-        )
-    )
-
-    checkpoint_policy: ClassVar = CheckpointPolicy()
-
-    # The options of an OutputOptions that are right or wrong each by itself.
-    OPTIONS: ClassVar[Mapping[str, Callable[[Any, str], Any]]] = {
-        "partition": lambda value, name: arguments.text(value, name) or "auto",
-        "max_rows_per_file": arguments.whole,
-        "max_bytes_per_file": arguments.whole,
-        "on_empty": lambda value, _: value,
-        "schema_changes": lambda value, _: value,
+    readers: ClassVar[Mapping[str, Reader]] = {
+        **LangSmithRunsOperator.readers,
+        "destination": _read_destination,
+        "view": arguments.as_is,
+        "format": arguments.required,
+        "compression": arguments.text,
+        "columns": arguments.names,
+        **dict.fromkeys(options(), arguments.as_is),  # a view reads its own options
+        "sample": Sample.parse,
+        "flatten": lambda value, name: arguments.names(value, name) or (),
+        "redact": arguments.redaction_rules,
+        "redact_conn_id": arguments.text,
+        "schema_manifest": arguments.export_reference,
+        "payloads": lambda value, _: _any_query(payloads=value).payloads,
+        "concurrency": arguments.optional(partial(arguments.whole_number, minimum=1)),
+        **_OUTPUT_OPTIONS,
     }
+    # In the order of Airflow's UI: first what differs between exports.
+    template_fields: Sequence[str] = tuple(
+        dict.fromkeys(("project", "filter", "destination", "view", "flatten", "redact", "columns", "format", *readers))
+    )
+    checkpoint_policy: ClassVar = CheckpointPolicy()
 
     def __init__(
         self,
@@ -214,39 +221,35 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         self.on_empty = on_empty
         self.concurrency = concurrency
         self.partition = partition
-        cls = type(self)
-        check_literals(
-            self,
-            *(partial(cls._check_option, name=name) for name in self.OPTIONS),
-            *(partial(cls._check_asked, name=name) for name in ARGUMENTS),
-            *(cls._check_payloads, check_destination, landing_format, cls._view, cls._check_shape),
-            *(partial(cls._view, names=(name,)) for name in VIEW_OPTIONS),
-            *(cls._check_sample, cls._concurrency),
+        self.check_arguments(
+            *(partial(self._check_narrowing, name) for name in (*ARGUMENTS, "sample")),
+            self._format,
+            self._view,
+            *(partial(self._view, (name,)) for name in options()),
+            self._check_transforms,
         )
 
     def execute(self, context: Context) -> dict[str, Any]:
-        """Resolve the window, export it, and say what landed."""
+        """Resolve the window, export it, and return the numbers of the export."""
         self.name_map_index(context, str(self.project))
-        self.use_defaults_for_blanks()
-        with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
-            run_filter = replace(self.run_filter(), sample=self._sample())
-            by_ids = None
-            if not (self.start_time or self.end_time or self.window):
+        with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.read("langsmith_conn_id")) as hook:
+            project, run_filter, ids_partition = self.read("project"), self.run_filter(), None
+            if not any(map(self.read, ("start_time", "end_time", "window"))):
                 run_filter = run_filter.with_normal_ids()
-                by_ids = partition_by_ids(run_filter)
-            window = ALL_TIME if by_ids else self.resolve_window(context)
-            self.name_map_index(context, f"{self.project}, {by_ids or period(window)}")
-            view, target = self._view(), self._target()
-            if by_ids and target.partition == "auto":
-                target = replace(target, partition=by_ids)
-            shape = self._shape(view, self._redact_key())
+                ids_partition = partition_by_ids(run_filter)
+            window = ALL_TIME if ids_partition else self.resolve_window(context)
+            self.name_map_index(context, f"{self.project}, {ids_partition or period(window)}")
+            view, output = self._view(), self._output_options()
+            if ids_partition and output.partition == "auto":
+                output = replace(output, partition=ids_partition)
+            transforms = self._row_transforms(view, self._redact_key())
             client = hook.get_conn()
             query = RunQuery(
-                project=client.project(self.project_named()),
+                project=client.project(project),
                 window=window,
                 run_filter=run_filter,
                 fields=view.fields,
-                payloads=self.payloads,
+                payloads=self.read("payloads"),
             )
             self.show_link(context, project_url(hook.settings, query.project, query))
             self.log.info(shorten(f"Reading {view.name} of project {query.project.name!r}", MAX_LINE))
@@ -254,10 +257,10 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 client,
                 query,
                 view,
-                target,
-                shape,
+                output,
+                transforms,
                 observer=Observer(ProgressReporter(self.log), self.kill_switch.last_call),
-                concurrency=1 if by_ids else self._concurrency(),  # most of all time is empty
+                concurrency=1 if ids_partition else self.read("concurrency"),  # most of all time is empty
                 attempt=self._attempt(context),
                 checkpoint_policy=self.checkpoint_policy,
             ).run()
@@ -265,102 +268,83 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             raise AirflowSkipException(
                 format_message(f"No runs in {query.about}. Nothing was written (on_empty='skip').")
             )
-        self._tell(exported)
+        for line in closing_lines(exported):
+            self.log.info(line)
+        for line in warning_lines(exported):
+            self.log.warning(line)
         return exported.summary()
 
-    def _view(self, names: Iterable[str] = VIEW_OPTIONS) -> View:
-        """Read the view with these of its options."""
-        columns = arguments.names(self.columns, "columns")
+    def run_filter(self) -> RunFilter:
+        """Return which runs the arguments mean."""
+        return replace(super().run_filter(), sample=self.read("sample"))
+
+    def _view(self, options: Iterable[str] = tuple(options())) -> View:
+        """Return the view with these of its options."""
+        columns = self.read("columns")
         return view_of(
-            self.view,
-            columns and (*columns, *self._hidden(columns)),
-            missing_payloads=self.payloads == "flag",
-            **{name: getattr(self, name) for name in names},
+            self.read("view"),
+            columns and (*columns, *self._hidden_columns()),
+            missing_payloads=self.read("payloads") == "flag",
+            **{name: self.read(name) for name in options},
         )
 
-    def _paths(self) -> tuple[str, ...]:
-        return arguments.names(self.flatten, "flatten") or ()
+    def _hidden_columns(self) -> tuple[str, ...]:
+        """Return the columns that paths look into, but that are not exported themselves."""
+        columns, paths = self.read("columns"), self.read("flatten")
+        return () if columns is None else hidden_columns([path for path in paths if path != "*"], columns)
 
-    def _hidden(self, columns: tuple[str, ...] | None) -> tuple[str, ...]:
-        """Return the columns that paths look into and that are not to be written themselves."""
-        return () if columns is None else hidden_columns([path for path in self._paths() if path != "*"], columns)
-
-    def _shape(self, view: View, redact_key: str | None) -> RowTransforms:
-        paths = self._paths()
-        shape = RowTransforms(
-            redact=arguments.rules(self.redact, "redact"),
+    def _row_transforms(self, view: View, redact_key: str | None) -> RowTransforms:
+        paths = self.read("flatten")
+        transforms = RowTransforms(
+            redact=self.read("redact"),
             redact_key=redact_key,
             flatten="*" if paths == ("*",) else paths,
-            hidden=frozenset(self._hidden(arguments.names(self.columns, "columns"))),
+            hidden=frozenset(self._hidden_columns()),
         )
-        shape.check(view)
-        return shape
+        transforms.check(view)
+        return transforms
 
     def _redact_key(self) -> str | None:
-        conn_id = arguments.text(self.redact_conn_id, "redact_conn_id")
+        conn_id = self.read("redact_conn_id")
         if conn_id is None:
             return None
         what = "of any type, e.g. generic, with the key of the hashes as its password"
         return connection_of(conn_id, what).password
 
-    def _target(self) -> OutputOptions:
+    def _format(self) -> Format:
+        return format_of(self.read("format"), self.read("compression"))
+
+    def _output_options(self) -> OutputOptions:
         return OutputOptions(
-            destination=self.destination or "",
-            format=landing_format(self),
-            schema_manifest=arguments.exported(self.schema_manifest, "schema_manifest"),
-            **{name: read(getattr(self, name), name) for name, read in self.OPTIONS.items()},
+            destination=self.read("destination"),
+            format=self._format(),
+            schema_manifest=self.read("schema_manifest"),
+            **{name: self.read(name) for name in _OUTPUT_OPTIONS},
         )
 
-    def _concurrency(self) -> int | None:
-        given = arguments.text(self.concurrency, "concurrency")
-        return arguments.whole(given, "concurrency", least=1) if given else None
-
     def _attempt(self, context: Context) -> TaskAttempt | None:
-        """Tell which try this is, and of what; to clear a task, or anything in its run, makes something else of it."""
+        """Return the attempt. If the task, or its DAG run, is cleared, the attempts begin anew."""
         ti, dag_run = context.get("ti"), context.get("dag_run")
-        this, last = getattr(ti, "try_number", None), getattr(ti, "max_tries", None)
-        if ti is None or not isinstance(this, int) or not isinstance(last, int):  # a test's context has none
+        try_number, last = getattr(ti, "try_number", None), getattr(ti, "max_tries", None)
+        if ti is None or not isinstance(try_number, int) or not isinstance(last, int):  # a test's context has none
             return None
         names = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
-        # Both grow when the task is cleared; a run that was deleted and made anew began at another time.
+        # Both grow when the task is cleared. A DAG run that was deleted and made again began at another time.
         cleared = (last - (self.retries or 0), getattr(dag_run, "clear_number", None))
         begun = getattr(dag_run, "start_date", None)
-        return TaskAttempt(" ".join(map(str, (*names, *cleared, begun))), may_retry=this <= last)
+        return TaskAttempt(" ".join(map(str, (*names, *cleared, begun))), may_retry=try_number <= last)
 
-    def _sample(self) -> Sample | None:
-        return Sample.parse(self.sample)
+    def _check_narrowing(self, name: str) -> None:
+        """Refuse an argument that the view cannot be narrowed by."""
+        self._view(()).narrow(_any_query(run_filter=RunFilter(**{name: self.read(name)})))
 
-    def _check_option(self, name: str) -> None:
-        OutputOptions(destination="", format=_PLAIN, **{name: self.OPTIONS[name](getattr(self, name), name)})
-
-    def _check_payloads(self) -> None:
-        _any_query(payloads=self.payloads)
-
-    def _check_asked(self, name: str) -> None:
-        """See whether the view can be narrowed by an argument."""
-        self._view(()).narrow(_any_query(run_filter=RunFilter.parse({name: getattr(self, name)})))
-
-    def _check_sample(self) -> None:
-        self._view(()).narrow(_any_query(run_filter=RunFilter(sample=self._sample())))
-
-    def _check_shape(self) -> None:
-        if not _calls(self.redact):  # functions are the worker's to import
-            self._shape(self._view(), self.redact_conn_id and "a key")
-
-    def _tell(self, exported: Exported) -> None:
-        for line in closing_lines(exported):
-            self.log.info(line)
-        for line in warning_lines(exported):
-            self.log.warning(line)
+    def _check_transforms(self) -> None:
+        if not _has_call(self.read("redact")):  # only the worker imports functions
+            self._row_transforms(self._view(), self.read("redact_conn_id") and "a key")
 
 
-def _any_query(**parts: Any) -> RunQuery:
-    """Make a query of no project, to see whether the rest of it can be asked."""
-    return RunQuery(project=Project(id="", name=""), window=ALL_TIME, fields=(), **parts)
-
-
-def _calls(rules: Any) -> bool:
-    """Tell whether any rule calls a function."""
+def _has_call(rules: Any) -> bool:
+    """Return whether a rule calls a function."""
     if isinstance(rules, Mapping):
-        return "call" in rules or any(map(_calls, rules.values()))
-    return any(map(_calls, rules)) if isinstance(rules, list | tuple) else "call" in str(rules)
+        return "call" in rules or any(map(_has_call, rules.values()))
+    return any(map(_has_call, rules)) if isinstance(rules, list | tuple) else "call" in str(rules)

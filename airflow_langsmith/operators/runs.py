@@ -1,13 +1,14 @@
-"""Operators that answer through XCom: a list of runs, or a single one."""
+"""Operators whose result is an XCom: a list of runs, or one run."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 import msgspec
 
@@ -19,20 +20,20 @@ from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.run_filter import RunFilter
 from airflow_langsmith.api.ui_urls import parse_run_reference, project_url, run_url
+from airflow_langsmith.arguments import Reader
 from airflow_langsmith.errors import ConfigurationError, RunNotFoundError
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithRunLink
 from airflow_langsmith.messages import MAX_LINE, shorten
 from airflow_langsmith.operators.base import LangSmithOperator, LangSmithRunsOperator
-from airflow_langsmith.operators.literals import check_literals
 from airflow_langsmith.operators.report import number, period, size
 from airflow_langsmith.views import View, view_of
 from airflow_langsmith.windows import TimeWindow
 
-# Bytes of JSON: XComs lie in Airflow's database, and every task that reads one loads it whole.
-LARGEST_XCOM = 512 * 1024
+# Of JSON. XComs are in Airflow's database, and every task that reads one loads it whole.
+MAX_XCOM_BYTES = 512 * 1024
 
-_NAMED = 5  # runs of a list that the log names
+_MAX_LOG_NAMES = 5
 
 
 class LangSmithListRunsOperator(LangSmithRunsOperator):
@@ -46,7 +47,12 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
     :param limit: How many runs at most. (templated)
     """
 
-    template_fields: Sequence[str] = (*LangSmithRunsOperator.template_fields, "select", "limit")
+    readers: ClassVar[Mapping[str, Reader]] = {
+        **LangSmithRunsOperator.readers,
+        "select": arguments.names,
+        "limit": partial(arguments.whole_number, minimum=1),
+    }
+    template_fields: Sequence[str] = tuple(readers)
 
     def __init__(
         self,
@@ -58,20 +64,18 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
         super().__init__(**kwargs)
         self.select = select
         self.limit = limit
-        cls = type(self)
-        check_literals(self, cls._view, cls._limit)
+        self.check_arguments(self._view)
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
         """Resolve the window and list its runs."""
         self.name_map_index(context, str(self.project))
-        self.use_defaults_for_blanks()
-        with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
-            window = self.resolve_window(context)
+        with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.read("langsmith_conn_id")) as hook:
+            project, window = self.read("project"), self.resolve_window(context)
             self.name_map_index(context, f"{self.project}, {period(window)}")
-            view, limit = self._view(), self._limit()
+            view, limit = self._view(), self.read("limit")
             client = hook.get_conn()
             query = RunQuery(
-                project=client.project(self.project_named()),
+                project=client.project(project),
                 window=window,
                 run_filter=self.run_filter(),
                 fields=view.fields,
@@ -84,16 +88,13 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
                     f"There are more than {limit} runs in {query.about}. Raise limit, or {advice}."
                 )
         self.log.info("%s of project %r", number(len(listed), "run"), query.project.name)
-        if names := [str(run["name"]) for run in listed[:_NAMED] if run.get("name")]:
+        if names := [str(run["name"]) for run in listed[:_MAX_LOG_NAMES] if run.get("name")]:
             more = ", ..." if len(listed) > len(names) else ""
             self.log.info(shorten(f"{', '.join(names)}{more}", MAX_LINE))
         return listed
 
     def _view(self) -> View:
-        return view_of("runs", arguments.names(self.select, "select"))
-
-    def _limit(self) -> int:
-        return arguments.whole(self.limit, "limit", least=1)
+        return view_of("runs", self.read("select"))
 
 
 class LangSmithReadRunOperator(LangSmithOperator):
@@ -112,14 +113,15 @@ class LangSmithReadRunOperator(LangSmithOperator):
     :param langsmith_conn_id: The connection's id. (templated)
     """
 
-    template_fields: Sequence[str] = (
-        "run_id",
-        "project",
-        "load_children",
-        "columns",
-        "missing_ok",
-        *LangSmithOperator.template_fields,
-    )
+    readers: ClassVar[Mapping[str, Reader]] = {
+        "run_id": arguments.required,
+        "project": arguments.text,
+        "load_children": arguments.flag,
+        "columns": arguments.names,
+        "missing_ok": arguments.flag,
+        **LangSmithOperator.readers,
+    }
+    template_fields: Sequence[str] = tuple(readers)
     operator_extra_links = (LangSmithRunLink(),)
 
     def __init__(
@@ -138,9 +140,8 @@ class LangSmithReadRunOperator(LangSmithOperator):
         self.load_children = load_children
         self.columns = columns
         self.missing_ok = missing_ok
-        cls = type(self)
         _mask_link(run_id)  # a mapped task is made of values, and not rendered by itself
-        check_literals(self, cls._view, cls._children, cls._missing_ok)
+        self.check_arguments(self._view)
 
     def render_template_fields(self, context: Context, jinja_env: Any = None) -> None:
         """Render the arguments, before Airflow shows them."""
@@ -150,14 +151,13 @@ class LangSmithReadRunOperator(LangSmithOperator):
     def execute(self, context: Context) -> dict[str, Any] | None:
         """Read the run, and what is below it if asked."""
         self.name_map_index(context, _run_name(str(self.run_id)))
-        self.use_defaults_for_blanks()
-        with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.langsmith_conn_id) as hook:
-            view, children = self._view(), self._children()
+        with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.read("langsmith_conn_id")) as hook:
+            view, children = self._view(), bool(self.read("load_children"))
             try:
-                run_id, place = arguments.text(self.run_id, "run_id") or "", arguments.text(self.project, "project")
-                run = hook.read_run(run_id, place, (*view.fields, "name", "trace_id"))
+                run_id = self.read("run_id")
+                run = hook.read_run(run_id, self.read("project"), (*view.fields, "name", "trace_id"))
             except RunNotFoundError:
-                if not self._missing_ok():
+                if not self.read("missing_ok"):
                     raise
                 self.log.info("There is no such run")  # its name may be a public link, which is a secret
                 return None
@@ -180,13 +180,7 @@ class LangSmithReadRunOperator(LangSmithOperator):
             return {**found, "child_runs": child_runs} if children else found
 
     def _view(self) -> View:
-        return view_of("runs", arguments.names(self.columns, "columns"))
-
-    def _children(self) -> bool:
-        return bool(arguments.flag(self.load_children, "load_children"))
-
-    def _missing_ok(self) -> bool:
-        return bool(arguments.flag(self.missing_ok, "missing_ok"))
+        return view_of("runs", self.read("columns"))
 
 
 def _mask_link(run_id: object) -> None:
@@ -234,9 +228,9 @@ def _dicts(view: View, runs: Iterable[Run], what: str, advice: str, *, in_tree_o
         names, values = [column.name for column in view.columns], [column[0] for column in view.rows([run]).columns]
         row = msgspec.json.encode(dict(zip(names, values, strict=True)))
         total += len(row)
-        if total > LARGEST_XCOM:
+        if total > MAX_XCOM_BYTES:
             raise ConfigurationError(
-                f"Over {LARGEST_XCOM // 1024} KB for {what} are too much for XCom. To do: {advice}."
+                f"Over {MAX_XCOM_BYTES // 1024} KB for {what} are too much for XCom. To do: {advice}."
             )
         found.append((run.dotted_order or "", json.loads(row)))
     if in_tree_order:

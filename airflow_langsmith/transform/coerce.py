@@ -40,15 +40,6 @@ def cast(raw: Raw, type_: ColumnType) -> Any:
         raise MisfitError(type_) from None
 
 
-def fits(raw: Raw, type_: ColumnType) -> bool:
-    """Whether a value can be read as a type."""
-    try:
-        cast(raw, type_)
-    except MisfitError:
-        return False
-    return True
-
-
 def _string(raw: Raw) -> str:
     """Return a text as it is, anything else as its JSON; bytes that are no UTF-8 become U+FFFD."""
     text = bytes(raw).decode("utf-8", "replace")

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from msgspec import Raw
 
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.transform.coerce import fits
+from airflow_langsmith.transform.coerce import MisfitError, cast
 from airflow_langsmith.transform.lazy_json import NULL, feedback_score, first_byte, is_whole, open_layer
 from airflow_langsmith.transform.paths import SHORT_NAMES, is_short_name, spell
 from airflow_langsmith.views.columns import Column, ColumnType, Rows
@@ -36,7 +36,7 @@ class Discovery:
         self._depth = depth
         self._limit = limit
         self._types: dict[_Steps, _Types | None] = {}  # that all values have in common; None if all were null
-        self._opened: set[_Steps] = set()
+        self._objects: set[_Steps] = set()
 
     def add(self, rows: Rows) -> None:
         """
@@ -63,11 +63,11 @@ class Discovery:
             if steps[0] in self._short.values():
                 self._end(below, _types_of(feedback_score(raw), whole=False))  # a whole average is so by chance
             elif first_byte(raw) == b"{" and len(below) <= self._depth:
-                self._opened.add(below)
+                self._objects.add(below)
                 self._open(below, raw)
             else:
                 self._end(below, _types_of(raw))
-        if max(len(self._types), len(self._opened)) > self._limit:
+        if max(len(self._types), len(self._objects)) > self._limit:
             raise ConfigurationError(
                 f"flatten='*' finds more than {self._limit} keys, too many for a table; some are probably data, such "
                 "as ids. Name the paths you want, flatten=['inputs.customer.id', ...], or leave "
@@ -79,7 +79,7 @@ class Discovery:
         self._types[steps] = types if before is None else before if types is None else before & types
 
     def _suffix(self, steps: _Steps) -> str:
-        if steps in self._opened:  # an object in other rows, so whatever else it is has to be text
+        if steps in self._objects:  # an object in other rows, so whatever else it is has to be text
             return ""
         types = self._types[steps] or frozenset()
         return next((f":{spelled}" for type_, spelled in _SPELLED.items() if type_ in types), "")
@@ -97,4 +97,12 @@ def _types_of(raw: Raw, *, whole: bool = True) -> _Types | None:
         case b'"':
             return frozenset()
     numbers: list[ColumnType] = ["integer", "number"] if whole and is_whole(raw) else ["number"]
-    return frozenset(type_ for type_ in numbers if fits(raw, type_))
+    return frozenset(type_ for type_ in numbers if _fits(raw, type_))
+
+
+def _fits(raw: Raw, type_: ColumnType) -> bool:
+    try:
+        cast(raw, type_)
+    except MisfitError:
+        return False
+    return True

@@ -74,7 +74,7 @@ class Flattening:
     def _empty(self, name: str, path: Path) -> EmptyColumn:
         node, steps = self._trees[place_of(path, self.columns)], _steps(path)
         for depth, step in enumerate(steps):
-            if not node.below[step].was_found:
+            if not node.below[step].is_in_rows:
                 return EmptyColumn(name, spell(path.column, steps[:depth]), tuple(sorted(node.keys)))
             node = node.below[step]
         return EmptyColumn(name, spell(path.column, steps), None)
@@ -106,7 +106,7 @@ class _Node:
     ends: list[int] = field(default_factory=list)  # numbers of the paths that end here
     scores: list[int] = field(default_factory=list)  # of those that end here in the score of the feedback
     below: dict[Step, _Node] = field(default_factory=dict)
-    was_found: bool = False
+    is_in_rows: bool = False
     keys: set[str] = field(default_factory=set)
 
     def add(self, path: Path, number: int, *, is_score: bool) -> None:
@@ -116,7 +116,7 @@ class _Node:
         (node.scores if is_score and len(path.steps) == 1 else node.ends).append(number)
 
     def find(self, raw: Raw) -> Iterator[tuple[int, Raw]]:
-        self.was_found = True
+        self.is_in_rows = True
         yield from ((number, raw) for number in self.ends)
         yield from ((number, feedback_score(raw)) for number in self.scores)
         if self.below:

@@ -168,5 +168,5 @@ def hidden_columns(paths: Iterable[str], names: Sequence[str]) -> tuple[str, ...
     ('feedback_stats',)
     """
     columns = [parse(path).column for path in paths]
-    wanted = dict.fromkeys(SHORT_NAMES.get(column, column) for column in columns)
-    return tuple(column for column in wanted if column not in names)
+    full_names = dict.fromkeys(SHORT_NAMES.get(column, column) for column in columns)
+    return tuple(column for column in full_names if column not in names)

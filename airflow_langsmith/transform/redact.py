@@ -54,17 +54,17 @@ class Redaction:
         self._columns = columns
         self._row_counts: list[int] = []  # of each page; several threads add to it
         by_place: defaultdict[int, list[_Rule]] = defaultdict(list)
-        kept: set[int] = set()
+        exempt: set[int] = set()
         for target, spec in _targets(rules):
-            found = list(_rules(target, columns))
+            rules_of_target = list(_rules(target, columns))
             if spec == "keep":
-                kept.add(_whole_column(target, found))
+                exempt.add(_whole_column(target, rules_of_target))
                 continue
-            for rule in found:
+            for rule in rules_of_target:
                 column = columns[rule.place]
                 for action in actions(spec, key, texts_only=rule.steps is None or column.type != "json"):
                     by_place[rule.place].append(rule.doing(action, column))
-        for place in kept:
+        for place in exempt:
             by_place.pop(place, None)
         self._rules = {place: _in_order(rules, columns[place]) for place, rules in by_place.items()}
 
@@ -144,11 +144,6 @@ class _Rule:
                 f"Column {self.target!r} of redact= is {column.type}, and holds no text; it can only be dropped."
             )
         return replace(self, action=action, steps=steps)
-
-    @property
-    def is_of_whole_column(self) -> bool:
-        """Whether it says, by the column's name, what becomes of the column as a whole."""
-        return self.by == "name" and not self.is_path and self.action.order is Order.WHOLE
 
     def apply(self, top: list[Any]) -> None:
         """Change the tree that ``top`` holds."""
@@ -240,13 +235,13 @@ def _rules_by_source(target: str, path: Path, name: str, columns: Sequence[Colum
 _STEPS_TO_SOURCE: dict[SourcesIn, tuple[Step, ...] | None] = {"whole": (), "items": (ANY,), "texts": None}
 
 
-def _may_match(one: Step, other: Step) -> bool:
+def _may_match(a: Step, b: Step) -> bool:
     """Whether two steps can lead to one place."""
-    return one is ANY or other is ANY or str(one) == str(other)
+    return a is ANY or b is ANY or str(a) == str(b)
 
 
 def _whole_column(target: str, rules: list[_Rule]) -> int:
-    """Return the place of the column that is to be kept."""
+    """Return the place of the column that a rule keeps."""
     for rule in rules:
         if rule.by == "name" and not rule.is_path:
             return rule.place
@@ -259,9 +254,9 @@ def _in_order(rules: list[_Rule], column: Column) -> list[_Rule]:
 
     :raises ConfigurationError: for a function that is made for more than the column has.
     """
-    if any(rule.is_of_whole_column for rule in rules):
-        inherited = ("source", "more")
-        rules = [rule for rule in rules if rule.by not in inherited or rule.action.order is not Order.WHOLE]
+    whole = [rule for rule in rules if rule.action.order is Order.WHOLE]
+    if any(rule.by == "name" and not rule.is_path for rule in whole):  # it stands in place of what rules do for sources
+        rules = [rule for rule in rules if rule not in whole or rule.by in ("name", "all")]
     for rule in rules:
         if rule.by == "more" and rule.action.calls:
             raise ConfigurationError(

@@ -79,11 +79,11 @@ def actions(spec: Any, key: str | None, *, texts_only: bool) -> list[Action]:  #
             return [Action(Order.PATTERN, _replace(pattern(name, _replacement(rest.get("with")))))]
         case {"patterns": [*names], **rest} if names and not rest.keys() - {"with"}:
             specs = (name if isinstance(name, Mapping) else {"pattern": name} for name in names)
-            return [action for one in specs for action in actions({**rest, **one}, key, texts_only=texts_only)]
+            return [action for each in specs for action in actions({**rest, **each}, key, texts_only=texts_only)]
         case {"call": str(name), **rest} if not rest:
             return [Action(Order.WHOLE, _call(name, texts_only=texts_only), calls=True)]
         case [*specs] if specs:
-            return [action for one in specs for action in actions(one, key, texts_only=texts_only)]
+            return [action for each in specs for action in actions(each, key, texts_only=texts_only)]
     raise ConfigurationError(
         f"{spec!r} is nothing that redact= can do. {did_you_mean(spec, ('drop', 'hash', 'keep'))} It can do 'drop', "
         "'hash', {'truncate': 200}, {'pattern': 'email', 'with': '[email]'}, {'patterns': ['email', 'card']}, "

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
 
 from airflow_langsmith import arguments
 from airflow_langsmith.api.flow import Flow
@@ -70,16 +69,17 @@ def score_of(piece: Feedback) -> float | None:
     return None if piece.score is None else float(piece.score)
 
 
-def _source(field: str) -> Callable[[Feedback], str | None]:
+def _of_source(name: str, meaning: str, *, repeats: bool = False) -> Column:
+    """Return a column that is a field of the source."""
+    field = name.removeprefix("source_")
+
     def read(piece: Feedback) -> str | None:
         value = (piece.feedback_source or {}).get(field)
         return None if value is None else str(value)
 
-    return read
+    return Column(name, "string", meaning, read, repeats=repeats, sources=(f"source.{field}",))
 
 
-_SOURCE_TYPE: Any = {"repeats": True, "sources": ("source.type",)}
-_SOURCE_USER: Any = {"sources": ("source.user_id",)}
 _THREAD_MEANING = "The conversation, of feedback that is about one as a whole."
 
 VIEW = FeedbackView(
@@ -91,10 +91,10 @@ VIEW = FeedbackView(
         Column("value", "json", "The value: a label, a number, an object.", lambda piece: json_of(piece.value)),
         Column("comment", "string", "The comment."),
         Column("correction", "json", "What would have been right.", lambda piece: json_of(piece.correction)),
-        Column("source_type", "string", "Who judged: api, app, model.", _source("type"), **_SOURCE_TYPE),
-        Column("source_user_id", "string", "The user who did, if known.", _source("user_id"), **_SOURCE_USER),
+        _of_source("source_type", "Who judged: api, app, model.", repeats=True),
+        _of_source("source_user_id", "The user who did, if known."),
         Column("source", "json", "The source, with its metadata.", lambda piece: json_of(piece.feedback_source)),
-        Column("created_at", "timestamp", "When it was given; decides its window."),
+        Column("created_at", "timestamp", "When it was created; decides its window."),
         Column("modified_at", "timestamp", "When it was last changed."),
         Column("run_id", "string", "The run it is about; null for a project's.", sources=IDS),
         Column("trace_id", "string", "That run's trace.", sources=IDS),

@@ -103,6 +103,6 @@ VIEW = Retrievals(
     ),
     key="trace_id",
     missing_payloads=missing_payloads(
-        "What could not be had from blob storage and is null; `extra` has the root's metadata.", _missing_payloads
+        "What could not be read from blob storage and is null; `extra` has the root's metadata.", _missing_payloads
     ),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any, ClassVar, Protocol, TypeVar
+from typing import Any, ClassVar
 
 from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.negotiation import VersionNegotiator
@@ -21,23 +21,13 @@ from airflow_langsmith.views.view import View
 from airflow_langsmith.windows import TimeWindow
 
 
-class TraceRecord(Protocol):
-    """What a view knows of a trace: made of its root."""
-
-    def add(self, run: Run) -> None:
-        """Add a run of the trace, the root too, in whatever order they come."""
-
-
-R = TypeVar("R", bound=TraceRecord)
-
-
 @dataclass(frozen=True)
 class RootView(View):
     """
     A view whose rows are traces, and whose query is about their roots.
 
-    ``record`` makes of a root what the columns read. The runs of its trace are added to it, those of ``child_type`` if
-    there is one, with ``child_fields``.
+    ``record`` makes of a root what the columns read. The runs of its trace are added to it, newest first and the root
+    too, those of ``child_type`` if there is one, with ``child_fields``.
     """
 
     record: ClassVar[type[Any]]
@@ -88,9 +78,9 @@ def with_runs_of_type(query: RunQuery, run_type: str) -> RunQuery:
 
 
 def assemble(
-    roots: Sequence[Run], record: Callable[[Run], R], below: RunQuery, negotiator: VersionNegotiator
-) -> Flow[list[R]]:
-    """Add the runs of a query to the records of their roots."""
+    roots: Sequence[Run], record: Callable[[Run], Any], below: RunQuery, negotiator: VersionNegotiator
+) -> Flow[list[Any]]:
+    """Make records of roots, and add the runs of a query to those of their traces."""
     records = {root.id: record(root) for root in roots}
 
     def add(run: Run) -> None:

@@ -134,7 +134,7 @@ VIEW = Runs(
     "runs",
     COLUMNS,
     missing_payloads=missing_payloads(
-        "The fields that could not be had from blob storage and are null; `extra` has the metadata.",
+        "The fields that could not be read from blob storage and are null; `extra` has the metadata.",
         lambda run: run.missing_payloads,
     ),
 )

@@ -94,15 +94,15 @@ class Spending:
 def _parents_first(below: dict[str, list[str]]) -> list[str]:
     """Return all runs, each before those below it. A run that is its own ancestor, by broken data, comes once."""
     has_parent = {run_id for children in below.values() for run_id in children}
-    found: dict[str, None] = {}
+    ordered: dict[str, None] = {}
     for first in (*(run_id for run_id in below if run_id not in has_parent), *below):
-        waiting = [first]
-        while waiting:
-            run_id = waiting.pop()
-            if run_id not in found:
-                found[run_id] = None
-                waiting += below[run_id]
-    return list(found)
+        stack = [first]
+        while stack:
+            run_id = stack.pop()
+            if run_id not in ordered:
+                ordered[run_id] = None
+                stack += below[run_id]
+    return list(ordered)
 
 
 def _numbers(report: _Report) -> Amounts:
@@ -128,8 +128,8 @@ def _repeats(own: Amounts, below: Amounts) -> bool:
     return bool(tokens or costs) and all(_equal(*pair) for pair in (*tokens, *costs))
 
 
-def _equal(one: float, other: float) -> bool:
-    return one == other if isinstance(one, int) else math.isclose(one, other, rel_tol=_TOLERANCE)
+def _equal(a: float, b: float) -> bool:
+    return a == b if isinstance(a, int) else math.isclose(a, b, rel_tol=_TOLERANCE)
 
 
 _MEANINGS = {

@@ -6,7 +6,6 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from hashlib import blake2b
 from itertools import repeat
 from secrets import token_bytes
@@ -46,14 +45,15 @@ class Thread:
     def __init__(self, thread_id: str, turns: list[Trace], scores: _Scores) -> None:
         self.thread_id = thread_id
         self.turns = sorted(turns, key=lambda turn: (turn.root.start_time, turn.root.dotted_order or ""))
-        self.roots = [turn.root for turn in self.turns]
-        self.first, self.last = self.roots[0], self.roots[-1]
         self.scores = scores
-
-    @property
-    def end_time(self) -> datetime | None:
-        """When the last turn to end did; None if none has."""
-        return max((root.end_time for root in self.roots if root.end_time), default=None)
+        roots = [turn.root for turn in self.turns]
+        self.first, self.last = roots[0], roots[-1]
+        self.trace_ids = [root.id for root in roots]
+        self.end_time = max((root.end_time for root in roots if root.end_time), default=None)
+        self.duration_seconds = self.end_time and (self.end_time - self.first.start_time).total_seconds()
+        self.errored_turns = [root.status for root in roots].count("error")
+        self.last_error = next((root.error for root in reversed(roots) if root.error), None)
+        self.run_count = sum(turn.run_types.total() for turn in self.turns)
 
 
 def _mean(scores: Sequence[float | None]) -> float | None:
@@ -124,9 +124,10 @@ class Threads(View):
 
     def log_names(self, rows: Rows) -> Iterable[str]:
         """Return how the log names rows: by the last trace, because a thread's id may be an address."""
-        if "trace_ids" not in [column.name for column in self.columns]:
-            return repeat("a row without its id", rows.count)
-        return [f"with trace {trace_ids[-1]}" for trace_ids in rows.columns[self.place("trace_ids")]]
+        for column, values in zip(self.columns, rows.columns, strict=True):
+            if column.name == "trace_ids":
+                return [f"with trace {trace_ids[-1]}" for trace_ids in values]
+        return repeat("a row without its id", rows.count)
 
 
 def _scores(roots: Sequence[Run], query: RunQuery, negotiator: VersionNegotiator) -> Flow[dict[str, _Scores]]:
@@ -145,29 +146,9 @@ def _scores(roots: Sequence[Run], query: RunQuery, negotiator: VersionNegotiator
     return scores
 
 
-def _duration_seconds(thread: Thread) -> float | None:
-    return (thread.end_time - thread.first.start_time).total_seconds() if thread.end_time else None
-
-
-def _errored_turns(thread: Thread) -> int:
-    return [root.status for root in thread.roots].count("error")
-
-
-def _last_error(thread: Thread) -> str | None:
-    return next((root.error for root in reversed(thread.roots) if root.error), None)
-
-
-def _run_count(thread: Thread) -> int:
-    return sum(turn.run_types.total() for turn in thread.turns)
-
-
 def _total(thread: Thread, amount: str) -> Any:
     totals = [total for turn in thread.turns if (total := turn.spending.total(amount)) is not None]
     return sum(totals) if totals else None
-
-
-def _trace_ids(thread: Thread) -> list[str]:
-    return [root.id for root in thread.roots]
 
 
 def _feedback_stats(thread: Thread) -> Any:
@@ -175,7 +156,6 @@ def _feedback_stats(thread: Thread) -> Any:
     return json_of(stats or None)
 
 
-_LAST_ERROR_MEANING = "The error of the last turn that failed."
 _STATS_MEANING = "Per key how many pieces of feedback its turns have and the mean of the scores; null without."
 
 VIEW = Threads(
@@ -188,21 +168,21 @@ VIEW = Threads(
         Column("start_time", "timestamp", "When its first turn started.", "first.start_time"),
         Column("last_start_time", "timestamp", "When its last turn started.", "last.start_time"),
         Column("end_time", "timestamp", "When the last turn to end did."),
-        Column("duration_seconds", "number", "From the start of the first turn to there.", _duration_seconds),
+        Column("duration_seconds", "number", "From the start of the first turn to there."),
         Column("first_inputs", "json", "What its first turn was given.", "first.inputs", sources=("inputs",)),
         Column("last_outputs", "json", "What its last turn gave.", "last.outputs", sources=("outputs",)),
         Column("status", "string", "The last turn's status.", "last.status", repeats=True),
-        Column("errored_turns", "integer", "How many turns failed.", _errored_turns),
-        Column("last_error", "string", _LAST_ERROR_MEANING, _last_error, sources=("error",)),
-        Column("run_count", "integer", "How many runs all turns have.", _run_count),
+        Column("errored_turns", "integer", "How many turns failed."),
+        Column("last_error", "string", "The error of the last turn that failed.", sources=("error",)),
+        Column("run_count", "integer", "How many runs all turns have."),
         *spending.columns("each run of its turns", _total),
-        Column("trace_ids", "strings", "Its turns, oldest first.", _trace_ids, sources=IDS),
+        Column("trace_ids", "strings", "Its turns, oldest first.", sources=IDS),
         Column("feedback_stats", "json", _STATS_MEANING, _feedback_stats),
     ),
     key="thread_id",
     time="last_start_time",
     missing_payloads=missing_payloads(
-        "The fields of its turns that could not be had from blob storage and are null; `extra` has the metadata.",
+        "The fields of its turns that could not be read from blob storage and are null; `extra` has the metadata.",
         lambda thread: set().union(*(turn.missing for turn in thread.turns)),
     ),
 )

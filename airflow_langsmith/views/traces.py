@@ -39,7 +39,7 @@ class Trace:
         self._first_uses: tuple[dict[str, _Moment], dict[str, _Moment]] = ({}, {})  # of tools and of models
 
     def add(self, run: Run) -> None:
-        """Add a run of the trace, the root too, in whatever order they come."""
+        """Add a run of the trace, the root too, in any order."""
         tools, models = self._first_uses
         moment, failed = (run.start_time, run.dotted_order or ""), run.status == "error"
         self.run_types[run.run_type or "unknown"] += 1
@@ -137,7 +137,7 @@ VIEW = Traces(
     ),
     key="trace_id",
     missing_payloads=missing_payloads(
-        "The fields of its runs that could not be had from blob storage and are null; `extra` has the metadata.",
+        "The fields of its runs that could not be read from blob storage and are null; `extra` has the metadata.",
         lambda trace: trace.missing,
     ),
 )

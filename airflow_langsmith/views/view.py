@@ -59,9 +59,9 @@ class View:
     """
     A kind of row: by default one for each run.
 
-    ``columns`` are those that a user wants, of a registered view all there are. ``key`` is the column that identifies a
-    row, ``time`` the one that decides its window. ``missing_payloads`` is the column that says which payloads could not
-    be read, for an export that goes on without them.
+    ``columns`` are those of its rows, of a registered view all that users can name. ``key`` is the column that
+    identifies a row, ``time`` the one that decides its window. ``missing_payloads`` is the column that says which
+    payloads could not be read, for an export that goes on without them.
 
     Its options are fields. With ``refresh`` its rows are those whose feedback changed in the window, as far as they
     started since ``lookback`` before it.
@@ -79,7 +79,7 @@ class View:
 
     options: ClassVar[tuple[Option, ...]] = (Option("refresh", _read_refresh, _REFRESH_REFUSED), LOOKBACK_OPTION)
     row_is_run: ClassVar[bool] = True  # each row stands for one run of a page: if it comes twice, the run has moved
-    reading_fields: ClassVar[tuple[str, ...]] = ("end_time",)  # of runs, beside its columns': which had not ended
+    reading_fields: ClassVar[tuple[str, ...]] = ("end_time",)  # of runs, beside those of columns: which are pending
     page_size: ClassVar[int | None] = None
 
     def __post_init__(self) -> None:
@@ -122,24 +122,20 @@ class View:
 
         :raises ConfigurationError: for a name that the view does not have, and for a name that comes twice.
         """
-        offered = {column.name: column for column in self.columns}
-        wanted = [column.name for column in self.columns if column.default] if names is None else list(names)
+        columns = {column.name: column for column in self.columns}
+        names = [column.name for column in self.columns if column.default] if names is None else list(names)
         if missing_payloads and self.missing_payloads:
-            offered[self.missing_payloads.name] = self.missing_payloads
-            wanted += {self.missing_payloads.name} - set(wanted)
-        if unknown := sorted(set(wanted) - set(offered)):
-            hints = " ".join(filter(None, (did_you_mean(name, offered) for name in unknown)))
+            columns[self.missing_payloads.name] = self.missing_payloads
+            names += {self.missing_payloads.name} - set(names)
+        if unknown := sorted(set(names) - set(columns)):
+            hints = " ".join(filter(None, (did_you_mean(name, columns) for name in unknown)))
             raise ConfigurationError(
                 f"View {self.name!r} has no column {', '.join(map(repr, unknown))}. {hints} "
-                f"It has {', '.join(offered)}."
+                f"It has {', '.join(columns)}."
             )
-        if not wanted or len(set(wanted)) < len(wanted):
-            raise ConfigurationError(f"columns has to name columns of view {self.name!r}, each once: {wanted}.")
-        return replace(self, columns=tuple(offered[name] for name in wanted), **options)
-
-    def place(self, column: str) -> int:
-        """Return the place of a column among those wanted."""
-        return [wanted.name for wanted in self.columns].index(column)
+        if not names or len(set(names)) < len(names):
+            raise ConfigurationError(f"columns has to name columns of view {self.name!r}, each once: {names}.")
+        return replace(self, columns=tuple(columns[name] for name in names), **options)
 
     def rows(self, records: Sequence[Any]) -> Rows:
         """Return the rows of records."""
@@ -188,5 +184,7 @@ class View:
 
     def log_names(self, rows: Rows) -> Iterable[str]:
         """Return how the log names rows: by the id of a run or a trace."""
-        ids = next((column.name for column in self.columns if column.name in ("run_id", "trace_id")), None)
-        return map(str, rows.columns[self.place(ids)]) if ids else repeat("a row without its id", rows.count)
+        for column, values in zip(self.columns, rows.columns, strict=True):
+            if column.name in ("run_id", "trace_id"):
+                return map(str, values)
+        return repeat("a row without its id", rows.count)

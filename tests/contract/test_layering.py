@@ -43,7 +43,7 @@ MAY_IMPORT = {
     "provider_info": {"api.settings"},
     "sensors": {
         *("airflow_errors", "airflow_sdk", "api.negotiation", "api.query", "arguments", "errors", "hooks", "links"),
-        *("messages", "operators.base", "operators.literals", "operators.report", "triggers", "waiting", "windows"),
+        *("messages", "operators.base", "operators.report", "triggers", "waiting", "windows"),
     },
     "templates": set(),
     "testing": {"testing"},

@@ -20,19 +20,13 @@ from airflow_langsmith.export.export import Export
 from airflow_langsmith.export.exported import Exported
 from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
-from airflow_langsmith.views import view_of
+from airflow_langsmith.views import VIEWS, view_of
 from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
-KEYS = {
-    "runs": "run_id",
-    "traces": "trace_id",
-    "retrievals": "trace_id",
-    "threads": "thread_id",
-    "feedback": "feedback_id",
-}
+KEYS = {view.name: view.key for view in VIEWS.values()}
 
 ClientOf = Callable[..., LangSmithClient]
 ReadRows = Callable[..., list[dict[str, Any]]]

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_langsmith.airflow_sdk import AirflowException, AirflowFailException, TaskDeferred
-from airflow_langsmith.arguments import exported
+from airflow_langsmith.arguments import export_reference
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.messages import MAX_LINE
@@ -104,6 +104,6 @@ def test_an_odd_argument_is_named(kind: Any, name: str, value: Any, told: str) -
 def test_what_names_no_export_is_refused(value: Any) -> None:
     """An export is named by a manifest's URI or by what an operator returned, and by nothing else."""
     with pytest.raises(ConfigurationError, match=says("schema_manifest is .* it has to be the URI of a manifest")):
-        exported(value, "schema_manifest")
+        export_reference(value, "schema_manifest")
     with pytest.raises(ConfigurationError, match=says("is no place to write to or read from")):
         read_manifest({} if isinstance(value, dict) else value)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 
 from airflow_langsmith.airflow_sdk import AirflowFailException, BaseOperator
 from airflow_langsmith.api.run_filter import ARGUMENTS
-from airflow_langsmith.errors import WindowError
+from airflow_langsmith.errors import ConfigurationError, WindowError
 from airflow_langsmith.filters import Filter, and_, eq, tag
 from airflow_langsmith.operators import LangSmithExportOperator, LangSmithListRunsOperator, LangSmithReadRunOperator
 from airflow_langsmith.operators.base import LangSmithOperator
@@ -40,6 +40,10 @@ OPERATORS: dict[type[Any], dict[str, Any]] = {
     LangSmithReadRunOperator: {"run_id": "0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b"},
     LangSmithFeedbackSensor: {"project": "shop", "condition": "count(user_score) >= 1"},
     LangSmithSettledSensor: {"project": "shop"},
+}
+DAY: Any = {
+    "data_interval_start": datetime(2026, 3, 1, tzinfo=UTC),
+    "data_interval_end": datetime(2026, 3, 2, tzinfo=UTC),
 }
 NATIVE = pytest.mark.parametrize("native", [True, False])
 
@@ -84,8 +88,9 @@ def test_a_filter_value_is_what_the_user_wrote(native: bool, value: str) -> None
 def test_any_text_renders_to_itself(text: str, native: bool) -> None:
     """Whatever text an argument or a filter's value is, and whatever text a template gives, stays that text."""
     operator = listing(
-        project=text, trace_id="{{ params.text }}", filter=eq("name", text), tree_filter=eq("name", "{{ params.text }}")
+        trace_id="{{ params.text }}", filter=eq("name", text), tree_filter=eq("name", "{{ params.text }}")
     )
+    operator.project = text
     task = rendered(operator, native, text=text)
     assert (task.project, task.trace_id) == (text, text)
     for filter_ in (task.filter, task.tree_filter):
@@ -206,25 +211,27 @@ def test_filters_copy_and_pickle() -> None:
 @pytest.mark.parametrize(
     ("operator", "name"), [(kind, name) for kind in OPERATORS for name in kind.template_fields if name != "run_ids"]
 )
-@pytest.mark.parametrize("blank", ["", "  ", "{{ params.blank }}"])
-def test_blank_text_means_not_given(operator: type[Any], name: str, blank: str) -> None:
+@pytest.mark.parametrize("blank", ["", "  "])
+def test_blank_text_means_not_set(operator: type[Any], name: str, blank: str) -> None:
     """Blank text, from a template too, stands for any argument's default; an argument that has none is refused."""
-    left_out = {key: value for key, value in OPERATORS[operator].items() if key != name}
-    task = rendered(operator(task_id="t", **left_out, **{name: blank}), native=False, blank="")
+    right = {**OPERATORS[operator], name: "{{ params.blank }}"}
+    task = rendered(operator(task_id="t", **right), native=False, blank=blank)
     if name in OPERATORS[operator]:
+        with pytest.raises(ConfigurationError, match=f"^{name} is empty"):
+            task.read(name)
         with pytest.raises(AirflowFailException, match=f"^{name} is empty"):
-            task.use_defaults_for_blanks()
+            task.execute(DAY)
         return
-    task.use_defaults_for_blanks()
-    assert getattr(task, name) == getattr(operator(task_id="t", **left_out), name)
+    assert task.read(name) == operator(task_id="t", **OPERATORS[operator]).read(name)
+    operator(task_id="t", **{**right, name: blank})
 
 
 @pytest.mark.parametrize("operator", OPERATORS)
-def test_every_execution_begins_with_the_blanks(operator: type[Any]) -> None:
-    """Each operator and sensor reads blank text when it is executed, before it looks for its connection."""
-    required = dict.fromkeys(OPERATORS[operator], "")
-    with pytest.raises(AirflowFailException, match="is empty"):
-        operator(task_id="t", **required).execute({})
+def test_a_blank_argument_without_a_default_is_an_import_error(operator: type[Any]) -> None:
+    """What has no default must not be blank, which shows when the DAG is parsed."""
+    for name in OPERATORS[operator]:
+        with pytest.raises(AirflowFailException, match=f"^{name} is empty"):
+            operator(task_id="t", **{**OPERATORS[operator], name: " "})
 
 
 def test_no_operator_is_left_out() -> None:
@@ -243,15 +250,9 @@ def test_no_operator_is_left_out() -> None:
 
 def test_blank_bounds_leave_the_window_to_the_run() -> None:
     """Blank bounds are as if left out: one DAG serves its schedule and days on demand. One bound alone is refused."""
-    day = {
-        "data_interval_start": datetime(2026, 3, 1, tzinfo=UTC),
-        "data_interval_end": datetime(2026, 3, 2, tzinfo=UTC),
-    }
     bounds = {"start_time": "{{ params.start or '' }}", "end_time": "{{ params.end or '' }}"}
     by_schedule = rendered(listing(**bounds), native=False, start=None, end=None)
-    by_schedule.use_defaults_for_blanks()
-    assert by_schedule.resolve_window(day).arguments()["start_time"] == "2026-03-01T00:00:00+00:00"
+    assert by_schedule.resolve_window(DAY).arguments()["start_time"] == "2026-03-01T00:00:00+00:00"
     half = rendered(listing(**bounds), native=False, start="2026-02-01T00:00:00Z", end=None)
-    half.use_defaults_for_blanks()
     with pytest.raises(WindowError, match=says("start_time and end_time come both or not at all")):
-        half.resolve_window(day)
+        half.resolve_window(DAY)

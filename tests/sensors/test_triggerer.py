@@ -167,7 +167,7 @@ def test_a_last_look_that_does_not_end(shop: LangSmithStandIn, connect: Connect)
     connect(shop, timeout=1)
     shop.misbehave("delay", path="", seconds=0.6, times=None)
     event = asyncio.run(event_of(trigger()))
-    assert event == {"state": "timeout", "line": "the look did not end within 1 s; the look before it: there was none"}
+    assert event == {"state": "timeout", "line": "the look did not end within 1 s; the look before it: none"}
 
 
 @pytest.mark.parametrize("interval", [0, -1, float("nan"), float("inf"), timedelta(0), "0s", "often"])

@@ -55,10 +55,10 @@ PATHS = st.tuples(st.sampled_from(["inputs", "metadata"]), st.lists(KEYS | st.in
 
 
 @given(PATHS, PATHS)
-def test_no_two_paths_have_one_name(one: tuple[str, list[Any]], other: tuple[str, list[Any]]) -> None:
+def test_no_two_paths_have_one_name(path: tuple[str, list[Any]], other: tuple[str, list[Any]]) -> None:
     """Names differ where paths do, capitals aside, in as many bytes as warehouses keep."""
-    first, second = column_name(*one), column_name(*other)
-    assert (first.casefold() == second.casefold()) == (one == other)
+    first, second = column_name(*path), column_name(*other)
+    assert (first.casefold() == second.casefold()) == (path == other)
     assert first.isidentifier()
     assert len(first.encode()) <= MAX_BYTES
 

@@ -202,7 +202,7 @@ def test_keys_that_look_alike_have_columns_of_their_own() -> None:
     """Keys that differ in capitals or signs are not one column, whichever of them the rows have."""
     flattening = Flattening(COLUMNS, ["inputs.a:int", "inputs.A", 'inputs."x.y"', "inputs.x-y", "inputs.x.y"])
     rows = rows_of({"a": 1, "A": 2, "x.y": 3, "x-y": 4, "x": {"y": 5}}, into="inputs")
-    assert len({one.name.casefold() for one in flattening.columns}) == len(COLUMNS) + 6
+    assert len({column.name.casefold() for column in flattening.columns}) == len(COLUMNS) + 6
     assert flattening.apply(rows).columns[len(COLUMNS) : -1] == [[1], ["2"], ["3"], ["4"], ["5"]]
 
 
@@ -258,11 +258,11 @@ def walked(value: Any, keys: tuple[str | int, ...] = ()) -> dict[tuple[str | int
     """Walk all the places there are in a value."""
     inside = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
     below = [walked(inner, (*keys, key)) for key, inner in inside]
-    return {keys: value} | {path: found for each in below for path, found in each.items()}
+    return {keys: value} | {path: value_there for each in below for path, value_there in each.items()}
 
 
 def as_text(value: Any) -> str | None:
-    """Tell what a plain walk says a column without a type holds."""
+    """Return what a column without a type holds, by a plain walk."""
     if value is None or isinstance(value, str):
         return value
     return json.dumps(value, ensure_ascii=False)
@@ -277,15 +277,15 @@ def looked_up(value: Any, steps: tuple[str | int, ...]) -> Any:
 
 
 @given(OBJECTS, OBJECTS)
-def test_paths_find_what_a_plain_walk_finds(one: dict[str, Any], other: dict[str, Any]) -> None:
+def test_paths_find_what_a_plain_walk_finds(payload: dict[str, Any], other: dict[str, Any]) -> None:
     """For any JSON, each place's own path leads to its value, in every row that has it, and to null elsewhere."""
-    keys = [path for path in walked(one) if path]
+    keys = [path for path in walked(payload) if path]
     flattening = Flattening(COLUMNS, [spell("outputs", path) for path in keys])
-    raws = [json.dumps(each, ensure_ascii=False).encode() for each in (one, other)]
+    raws = [json.dumps(each, ensure_ascii=False).encode() for each in (payload, other)]
     rows = flattening.apply(rows_of(*raws))
     assert len({name.name.casefold() for name in flattening.columns}) == len(flattening.columns)
     for path, values in zip(keys, rows.columns[len(COLUMNS) :], strict=True):
-        assert values == [as_text(looked_up(place, path)) for place in (one, other)]
+        assert values == [as_text(looked_up(place, path)) for place in (payload, other)]
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
@@ -299,7 +299,7 @@ def test_any_json_survives_all_the_way_to_a_file(tmp_path: Path, objects: list[t
     flattening = Flattening(COLUMNS, discovery.paths())
     flat = flattening.apply(rows)
     assert flattening.misfits == 0
-    names = [one.name for one in flattening.columns]
+    names = [column.name for column in flattening.columns]
     expected = [dict(zip(names, map(readable, row), strict=True)) for row in zip(*flat.columns, strict=True)]
     parquet, lines = tmp_path / "part.parquet", tmp_path / "part.jsonl"
     for path in (parquet, lines):
@@ -307,11 +307,11 @@ def test_any_json_survives_all_the_way_to_a_file(tmp_path: Path, objects: list[t
         encoder.write(flat)
         encoder.close()
     assert pq.read_table(parquet).to_pylist() == expected
-    json_columns = {one.name for one in flattening.columns if one.type == "json"}
+    json_columns = {column.name for column in flattening.columns if column.type == "json"}
     for line, row in zip(lines.read_bytes().splitlines(), expected, strict=True):
-        found = json.loads(line)
-        assert found.keys() <= set(names)
-        assert found == {
+        landed = json.loads(line)
+        assert landed.keys() <= set(names)
+        assert landed == {
             name: json.loads(value) if name in json_columns and value is not None else value
             for name, value in row.items()
         }

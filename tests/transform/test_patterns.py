@@ -275,8 +275,8 @@ def test_a_replacement_with_a_group_that_is_not_there_is_refused() -> None:
 def test_the_page_says_which_encodings_are_seen(encoding: str, encoded: Callable[[str], str], is_seen: Any) -> None:
     """The page names the encodings in which patterns see an address, a key and a card, and those in which not."""
     assert encoding in " ".join(REDACT.read_text().split())
-    found = {name: pattern(name).replace(encoded(text)) != encoded(text) for name, text in ENCODED.items()}
-    assert found == dict.fromkeys(ENCODED, is_seen)
+    changes = {name: pattern(name).replace(encoded(text)) != encoded(text) for name, text in ENCODED.items()}
+    assert changes == dict.fromkeys(ENCODED, is_seen)
 
 
 REDACT = Path(__file__).parents[2] / "docs" / "how-to" / "redact.md"

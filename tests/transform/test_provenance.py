@@ -39,17 +39,17 @@ PLACES = (*TEXTS, "tags", *(f"{name}.who" for name in PAYLOADS), *OF_METADATA, "
 
 def run_with(places: Iterable[str], run_type: str = "chain", **fields: Any) -> Run:
     """Make a run with the address in some places."""
-    wanted = set(places)
-    of: dict[str, Any] = {name: PLANTED for name in (*TEXTS, *IDS) if name in wanted}
-    of["tags"] = [PLANTED] if "tags" in wanted else []
+    planted = set(places)
+    of: dict[str, Any] = {name: PLANTED for name in (*TEXTS, *IDS) if name in planted}
+    of["tags"] = [PLANTED] if "tags" in planted else []
     for name in PAYLOADS:
-        of[name] = Raw(json.dumps({"who": PLANTED if f"{name}.who" in wanted else "nobody"}).encode())
-    metadata: dict[str, Any] = {path.partition(".")[2]: PLANTED for path in OF_METADATA if path in wanted} or {
+        of[name] = Raw(json.dumps({"who": PLANTED if f"{name}.who" in planted else "nobody"}).encode())
+    metadata: dict[str, Any] = {path.partition(".")[2]: PLANTED for path in OF_METADATA if path in planted} or {
         "other": 1
     }
-    extra = {"metadata": metadata} | ({"runtime": PLANTED} if "extra.runtime" in wanted else {})
+    extra = {"metadata": metadata} | ({"runtime": PLANTED} if "extra.runtime" in planted else {})
     of |= {"metadata": Raw(json.dumps(metadata).encode()), "extra": Raw(json.dumps(extra).encode())}
-    if "attachments" in wanted:
+    if "attachments" in planted:
         of |= {"attachments": [Attachment(name=PLANTED, type=None)], "missing_payloads": [f"attachments.{PLANTED}"]}
     plain = {"id": "run", "start_time": WHEN, "project": Project(id="project", name="shop"), "run_type": run_type}
     run = Run(**{**plain, **of, **fields})
@@ -116,7 +116,7 @@ def test_the_page_names_all_that_is_left_alone(name: str, action: Any) -> None:
     """With ``*``, what is in every field that a record has stays in those columns alone that the page names."""
     view = whole(VIEWS[name])
     (line,) = re.findall(rf"^\| `{name}` \| (.*) \|$", REDACT.partition("<!-- left alone -->")[2], re.MULTILINE)[:1]
-    told = set(re.findall(r"`(\w+)`", line))
+    left_by_page = set(re.findall(r"`(\w+)`", line))
     runs = [
         run_with([*PLACES, *IDS], run_type, id=PLANTED, project=Project(id=PLANTED, name=PLANTED))
         for run_type in ("chain", "tool", "retriever")
@@ -127,26 +127,26 @@ def test_the_page_names_all_that_is_left_alone(name: str, action: Any) -> None:
     piece = Feedback(**of, extra={PLANTED: PLANTED}, feedback_source={"type": PLANTED, "user_id": PLANTED})
     rows = rows_of(view, runs, piece)
     left = columns_with(PLANTED, view, Redaction(view.columns, {"*": action}, SECRET).apply(rows))
-    texts_left = {c.name for c in view.columns if c.name in told and c.type in ("string", "strings", "json")}
+    texts_left = {c.name for c in view.columns if c.name in left_by_page and c.type in ("string", "strings", "json")}
     assert left == texts_left
-    assert told == {c.name for c in view.columns if c.type not in ("string", "strings", "json")} | left
+    assert left_by_page == {c.name for c in view.columns if c.type not in ("string", "strings", "json")} | left
 
 
 def test_one_value_has_one_hash() -> None:
     """A thread's id is the same hash in its own column, in metadata and in extra, in every view."""
-    found = set()
+    hashes = set()
     for name in ("runs", "traces", "threads"):
         view = whole(VIEWS[name])
         rows = rows_of(view, [run_with(["metadata.thread_id"])], Feedback(id="f", key="k"))
         clean = Redaction(view.columns, {"metadata.thread_id": "hash"}, SECRET).apply(rows)
         for column, (value,) in zip(view.columns, clean.columns, strict=True):
             if column.name == "thread_id":
-                found.add(value)
+                hashes.add(value)
             elif column.name in ("metadata", "extra"):
                 tree = json.loads(bytes(value))
-                found.add(tree.get("metadata", tree)["thread_id"])
-    assert len(found) == 1
-    assert len(found.pop()) == 64
+                hashes.add(tree.get("metadata", tree)["thread_id"])
+    assert len(hashes) == 1
+    assert len(hashes.pop()) == 64
 
 
 @pytest.mark.parametrize(

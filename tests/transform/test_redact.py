@@ -170,7 +170,7 @@ def test_what_is_planted_is_in_no_byte(planted: Any, name: str, tmp_path: Path) 
 
 
 def is_no_card(number: float) -> bool:
-    """Tell a number apart that a rule for cards may take for one: as long, and with the check digit of one."""
+    """Whether a rule for cards takes a number for none: a card is as long, and has its check digit."""
     digits = json.dumps(number).lstrip("-").partition(".")[0]
     doubled = (divmod(int(digit) * (1 + place % 2), 10) for place, digit in enumerate(reversed(digits)))
     return not (13 <= len(digits) <= 19 and digits.isdigit() and sum(map(sum, doubled)) % 10 == 0)
@@ -195,9 +195,9 @@ def test_wherever_it_is_it_goes(value: Any, before: str, after: str, secret: str
     text = f"{before}{secret}{after}"
     planted = {"value": value, "text": text, "list": [text], text: 1}
     rows = row_of(inputs=json.dumps(planted, ensure_ascii=ascii_only).encode())
-    found = Redaction(COLUMNS, ["email", "card", "api_key"]).apply(rows).columns[list(TYPES).index("inputs")][0]
-    assert secret.encode() not in bytes(found)
-    read = json.loads(bytes(found))
+    redacted = Redaction(COLUMNS, ["email", "card", "api_key"]).apply(rows).columns[list(TYPES).index("inputs")][0]
+    assert secret.encode() not in bytes(redacted)
+    read = json.loads(bytes(redacted))
     kind = {EMAIL: "[email]", CARD: "[card]", KEY: "[api_key]"}[secret]
     assert (read["text"], read["list"]) == (f"{before}{kind}{after}", [f"{before}{kind}{after}"])
     assert read["value"] == value
@@ -316,7 +316,7 @@ def test_a_rule_that_cannot_be_meant_is_refused(rules: Any, why: str) -> None:
 
 @pytest.mark.parametrize("key", [None, ""])
 def test_a_hash_needs_a_key(key: str | None) -> None:
-    """Without one, whoever has a list of names could find out who is who."""
+    """Without one, anybody with a list of names could find out who is who."""
     with pytest.raises(ConfigurationError, match=says(r"needs a key, .* redact_conn_id")):
         Redaction(COLUMNS, {"name": "hash"}, key)
 

@@ -185,7 +185,7 @@ def total(parts: list[Amounts]) -> Amounts:
 
 
 def looks_repeated(own: Amounts, below: Amounts) -> bool:
-    """Tell whether what a run spent is by chance what the runs below it spent, which the data cannot tell apart."""
+    """Whether a run spent by chance what the runs below it spent, which the data do not show."""
     return any(own.get(name) and own.get(name) == below.get(name) for name in ("total_tokens", "total_cost"))
 
 
@@ -228,13 +228,13 @@ def test_any_trace(runs: list[dict[str, Any]], dice: Any) -> None:
         for run in page:
             spending.add(run)
         for name in AMOUNTS:
-            found = spending.total(name)
+            totals = spending.total(name)
             if name in TOKENS:
-                assert found == expected.get(name, 0), (version, name)
+                assert totals == expected.get(name, 0), (version, name)
             elif name not in expected:
-                assert not found, (version, name)  # a wrapper can repeat no dollars as none
+                assert not totals, (version, name)  # a wrapper can repeat no dollars as none
             else:
-                assert math.isclose(found, expected[name] / 1e6, abs_tol=1e-9), (version, name)
+                assert math.isclose(totals, expected[name] / 1e6, abs_tol=1e-9), (version, name)
 
 
 def test_a_parent_that_does_not_know_its_children_yet() -> None:
@@ -267,8 +267,8 @@ def test_a_conversation_of_many_shapes(
     """Every shape in one conversation: the thread spent what its traces spent, and the traces what their runs did."""
     expected = {log(langsmith, tree): (tokens, dollars) for tree, tokens, dollars in SHAPES.values()}
     client = client_of(langsmith, version)
-    found = {row["trace_id"]: row for row in rows(client, "traces", read_rows, tmp_path)}
-    assert {trace: row["total_tokens"] for trace, row in found.items()} == {
+    totals = {row["trace_id"]: row for row in rows(client, "traces", read_rows, tmp_path)}
+    assert {trace: row["total_tokens"] for trace, row in totals.items()} == {
         trace: tokens for trace, (tokens, _) in expected.items()
     }
     (thread,) = rows(client, "threads", read_rows, tmp_path)

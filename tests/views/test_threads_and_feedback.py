@@ -34,9 +34,11 @@ def land(
 
     def run(langsmith: LangSmithStandIn, version: str, view: str, start: datetime = START, **query: Any) -> Any:
         client, chosen = client_of(langsmith, version), view_of(view)
-        asked = run_query(project=client.project("shop"), start=start, end=start + DAY, fields=chosen.fields, **query)
+        window_query = run_query(
+            project=client.project("shop"), start=start, end=start + DAY, fields=chosen.fields, **query
+        )
         target = OutputOptions(destination=f"file://{tmp_path}/{uuid4()}", format=format_of("parquet"))
-        exported = Export(client, asked, chosen, target).run()
+        exported = Export(client, window_query, chosen, target).run()
         return read_rows(exported.uri)
 
     return run
@@ -114,8 +116,8 @@ def test_a_conversation_counts_every_piece(langsmith: LangSmithStandIn, version:
         (second, {"key": "a label", "value": "bad"}),
         (second, {"key": "a remark", "comment": "fine"}),
     ]
-    for run, given in pieces:
-        langsmith.add_feedback(run, **given)
+    for run, fields in pieces:
+        langsmith.add_feedback(run, **fields)
     (row,) = land(langsmith, version, "threads")
     assert json.loads(row["feedback_stats"]) == {
         "category": {"n": 4, "avg": 0.5},
@@ -144,18 +146,18 @@ def test_feedback_by_when_it_was_given(langsmith: LangSmithStandIn, version: str
     """Feedback of every kind has a row in the window it was given in, whenever its run was."""
     root = langsmith.add_run(project="shop", start_time=START - 30 * DAY)
     child = langsmith.add_run(project="shop", start_time=START, parent_run_id=root)
-    given: list[dict[str, Any]] = [
+    pieces: list[dict[str, Any]] = [
         {"key": "user_score", "score": 0.5, "comment": "größe 😀", "created_at": START},
         {"key": "liked", "score": True, "created_at": START + HOUR},
         {"key": "verdict", "value": "good", "correction": {"verdict": "bad"}, "created_at": START + HOUR},
         {"key": "rubric", "value": {"clarity": 3}, "created_at": START + DAY - timedelta(microseconds=1)},
     ]
-    ids = [langsmith.add_feedback(child, **one) for one in given]
+    ids = [langsmith.add_feedback(child, **piece) for piece in pieces]
     langsmith.add_feedback(child, key="late", score=1, created_at=START + DAY)
     langsmith.add_feedback(child, key="early", score=1, created_at=START - timedelta(microseconds=1))
     rows = {row["feedback_id"]: row for row in land(langsmith, version, "feedback")}
     assert rows.keys() == set(ids)
-    score, liked, verdict, rubric = (rows[one] for one in ids)
+    score, liked, verdict, rubric = (rows[piece] for piece in ids)
     assert (score["score"], score["comment"], score["created_at"]) == (0.5, "größe 😀", START)
     assert (score["run_id"], score["trace_id"], score["is_root"]) == (child, root, False)
     assert score["run_start_time"] == START

@@ -34,11 +34,11 @@ def land(client_of: ClientOf, read_rows: Callable[[str], list[dict[str, Any]]], 
 
     def run(langsmith: LangSmithStandIn, version: str, view: str, query: Any = None, **options: Any) -> Any:
         client, chosen = client_of(langsmith, version), view_of(view, **options)
-        asked = run_query(
+        query_of_view = run_query(
             project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields, **(query or {})
         )
         target = OutputOptions(destination=f"file://{tmp_path}/{uuid4()}", format=format_of("parquet"))
-        exported = Export(client, asked, chosen, target).run()
+        exported = Export(client, query_of_view, chosen, target).run()
         return read_rows(exported.uri)
 
     return run
@@ -58,11 +58,11 @@ def test_a_trace_belongs_to_the_day_its_root_starts_in(langsmith: LangSmithStand
     before = langsmith.add_run(project="shop", name="before", start_time=START - SECOND)
     langsmith.add_run(project="shop", run_type="tool", start_time=START + SECOND, parent_run_id=before)
     langsmith.add_run(project="shop", name="after", start_time=START + DAY)
-    found = {row["name"]: row for row in land(langsmith, version, "traces")}
-    assert found.keys() == {"late", "early"}
-    assert found["late"]["tools_involved"] == ["-30", "5", "90000"]
-    assert found["late"]["run_count"] == 4
-    assert found["early"]["tools_involved"] == ["by another clock"]
+    rows = {row["name"]: row for row in land(langsmith, version, "traces")}
+    assert rows.keys() == {"late", "early"}
+    assert rows["late"]["tools_involved"] == ["-30", "5", "90000"]
+    assert rows["late"]["run_count"] == 4
+    assert rows["early"]["tools_involved"] == ["by another clock"]
 
 
 @BOTH
@@ -111,19 +111,12 @@ def test_only_traces_with_tools(langsmith: LangSmithStandIn, version: str, land:
         land(langsmith, version, "traces", {"is_root": False})
 
 
-@pytest.mark.parametrize("given", [{"only_with_tools": True}, {"with_feedback": "user_score"}])
-def test_what_is_about_another_view_is_refused(given: dict[str, Any]) -> None:
-    """What would leave nothing out of a view is not passed over."""
-    with pytest.raises(ConfigurationError, match=f"{next(iter(given))} .* not runs"):
-        view_of("runs", **given)
-
-
 @BOTH
 def test_odd_outputs_are_kept_as_they_are(langsmith: LangSmithStandIn, version: str, land: Land) -> None:
     """Outputs that are null, no lists, texts or without the expected key are kept, beside each other, in call order."""
     root = langsmith.add_run(project="shop", name="root", start_time=START, outputs=None)
     outputs: list[Any] = [None, {"documents": "one text"}, {"documents": None}, {}, {"documents": [{"text": "é"}]}]
-    for second, given in enumerate(outputs):
+    for second, output in enumerate(outputs):
         langsmith.add_run(
             project="shop",
             run_type="retriever",
@@ -131,7 +124,7 @@ def test_odd_outputs_are_kept_as_they_are(langsmith: LangSmithStandIn, version: 
             start_time=START + second * SECOND,
             parent_run_id=root,
             inputs={"query": second},
-            outputs=given,
+            outputs=output,
         )
     langsmith.add_feedback(root, key="note", value="fine")
     (row,) = land(langsmith, version, "retrievals")
