@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, time, timedelta
 from itertools import count, pairwise, takewhile
 from typing import Any, Literal
 
@@ -62,6 +62,8 @@ class Calendar:
 
     def start_of(self, unit: Literal["hour", "day"], moment: datetime) -> datetime:
         """Return the start of the local hour or day."""
+        if unit == "day":  # not by pendulum: if DST skips midnight, it returns the hour before
+            return self.moment(datetime.combine(self.local(moment), time.min))
         return to_utc(pendulum.instance(moment).in_timezone(self.timezone).start_of(unit))
 
 

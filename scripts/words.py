@@ -19,6 +19,7 @@ ROOMS = (
     "airflow_langsmith/transform",
     "airflow_langsmith/views",
     "tests/documentation.py",
+    "tests/testing",
     "tests/transform",
     "tests/views",
 )

@@ -37,7 +37,8 @@ def view_of(
     view = VIEWS.get(str(name))
     if view is None:
         raise ConfigurationError(f"There is no view {name!r}. {suggest(name, VIEWS)}")
-    known, values = options(), {}
+    known = options() | {option.name: option for option in view.options}
+    values = {}
     for argument, written in arguments.items():
         option = known[argument]
         value = option.read(written, argument)

@@ -322,7 +322,7 @@ def test_how_many_cursors_are_usable(
     ],
 )
 def test_when_it_is_worth_sharing(pages: float, others: list[float], cursors: int, parts: int) -> None:
-    """A walk is shared where there may be more cursors than there are, by who has most left, and that is some pages."""
+    """A cursor shares its pages if there may be more cursors, it has the most pages left, and these are several."""
     limit = CursorLimit()
     limit.cursors = cursors
     assert limit.shares(pages, others, 9) == parts
@@ -384,6 +384,6 @@ def test_the_budget_is_used_by_cursors(shape: str, least: float, server: str, la
     done = simulation.shared(shape, server, 19_950, latency, tells=tells, spread=0.1)
     assert done.refused == 0
     assert done.runs == 19_950
-    assert done.requests <= 200 + (done.walks - 1 if shape != "even" else 0)
-    assert (done.walks == 1) == (latency == 0.3)
-    assert done.efficiency >= (least if done.walks > 1 else 0.95)
+    assert done.requests <= 200 + (done.paginations - 1 if shape != "even" else 0)
+    assert (done.paginations == 1) == (latency == 0.3)
+    assert done.efficiency >= (least if done.paginations > 1 else 0.95)

@@ -285,6 +285,29 @@ def test_align_to_days_that_are_not_24_hours_long() -> None:
     assert window.end.astimezone(ZoneInfo("America/New_York")).hour == 0
 
 
+@pytest.mark.parametrize(
+    ("zone", "day", "hour"),
+    [("Africa/Cairo", "2026-04-24", 1), ("America/Havana", "2026-03-08", 1), ("America/Havana", "2026-11-01", 0)],
+)
+def test_align_to_a_day_whose_midnight_dst_skips_or_repeats(zone: str, day: str, hour: int) -> None:
+    """A run at any hour of that day floors to the same start as the window of the day before ends at."""
+    noon = datetime.fromisoformat(f"{day}T12:00").replace(tzinfo=ZoneInfo(zone))
+    later = datetime(2027, 1, 1, tzinfo=UTC)
+    before, after = (
+        resolve(
+            {"data_interval_start": at, "data_interval_end": at},
+            window="1d",
+            align="day",
+            window_timezone=zone,
+            now=later,
+        )
+        for at in (noon, noon + DAY)
+    )
+    assert before.end == after.start
+    start = after.start.astimezone(ZoneInfo(zone))
+    assert (start.date().isoformat(), start.hour) == (day, hour)
+
+
 @pytest.mark.parametrize("change", [datetime(2026, 3, 27).date(), datetime(2026, 10, 23).date()])  # noqa: DTZ001
 @pytest.mark.parametrize("align", [None, "day"])
 def test_local_days_are_adjacent_when_dst_begins_or_ends(change: Any, align: Any) -> None:

@@ -1,4 +1,4 @@
-"""A stand-in to talk to, and a plain HTTP client that shows what is on the wire."""
+"""A stand-in, and a plain HTTP client."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import pytest
 
 from airflow_langsmith.testing import LangSmithStandIn
 
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)  # the time of the stand-in's clock
+UNKNOWN_ID = "7f0c2d4e-0000-4000-8000-000000000000"
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def langsmith() -> Iterator[LangSmithStandIn]:
 
 @pytest.fixture
 def http(langsmith: LangSmithStandIn) -> Iterator[httpx.Client]:
-    """A client that brings the key and nothing else."""
+    """A client that sends the key and nothing else."""
     key = {"X-API-Key": langsmith.api_key}
     with httpx.Client(base_url=langsmith.url, headers=key, verify=False) as client:  # no certificates to load
         yield client

@@ -1,4 +1,4 @@
-"""The made-up workspace: the same every time, and made of what an export has to cope with."""
+"""The sample workspace: the same each time, with everything that is difficult for an export."""
 
 from __future__ import annotations
 
@@ -17,37 +17,37 @@ WEEK: dict[str, Any] = {"start": START, "days": 7, "traces_per_day": 40, "seed":
 
 @pytest.fixture(scope="module")
 def runs() -> list[dict[str, Any]]:
-    """A week of it."""
+    """The runs of a week."""
     return list(sample_runs(**WEEK))
 
 
 @pytest.fixture(scope="module")
 def feedback() -> list[dict[str, Any]]:
-    """What the customers of that week said."""
+    """The feedback of that week."""
     return list(sample_feedback(**WEEK))
 
 
 def test_everything_follows_from_the_seed(runs: list[dict[str, Any]], feedback: list[dict[str, Any]]) -> None:
-    """The same seed gives the same workspace, ids and times included; another one gives another."""
+    """The same seed gives the same workspace, with the same ids and times; another seed gives another."""
     assert list(sample_runs(**WEEK)) == runs
     assert list(sample_feedback(**WEEK)) == feedback
     assert {run["id"] for run in sample_runs(**{**WEEK, "seed": 2})}.isdisjoint(run["id"] for run in runs)
 
 
 def test_a_day_does_not_depend_on_the_others(runs: list[dict[str, Any]]) -> None:
-    """A longer sample begins like a shorter one, and no turn leaves its day by more than minutes."""
+    """A longer sample begins like a shorter one, and each turn is in its day, or a few minutes after."""
     day = list(sample_runs(**{**WEEK, "days": 1}))
     assert runs[: len(day)] == day
     assert all(START <= run["start_time"] < START + timedelta(days=1, minutes=10) for run in day)
 
 
-def test_traces_are_as_many_as_asked_for_and_whole(runs: list[dict[str, Any]]) -> None:
-    """Parents come before their children, and the dotted order tells the same tree."""
+def test_the_sample_has_the_requested_number_of_whole_traces(runs: list[dict[str, Any]]) -> None:
+    """Parents come before their children, and the dotted order describes the same tree."""
     seen: dict[str, dict[str, Any]] = {}
     for run in runs:
         parent = seen.get(run.get("parent_run_id", ""))
-        above = f"{parent['dotted_order']}." if parent else ""
-        assert run["dotted_order"] == f"{above}{run['start_time']:%Y%m%dT%H%M%S%f}Z{run['id']}"
+        prefix = f"{parent['dotted_order']}." if parent else ""
+        assert run["dotted_order"] == f"{prefix}{run['start_time']:%Y%m%dT%H%M%S%f}Z{run['id']}"
         assert run["trace_id"] == (parent["trace_id"] if parent else run["id"])
         seen[run["id"]] = run
     assert len(seen) == len(runs)
@@ -56,8 +56,8 @@ def test_traces_are_as_many_as_asked_for_and_whole(runs: list[dict[str, Any]]) -
     assert set(sizes.values()) <= {2, 3, 4, 5}
 
 
-def test_it_has_what_an_export_has_to_cope_with(runs: list[dict[str, Any]], feedback: list[dict[str, Any]]) -> None:
-    """Failures, runs without an end, threads of several turns, other scripts than Latin, and feedback of both kinds."""
+def test_the_sample_has_difficult_data(runs: list[dict[str, Any]], feedback: list[dict[str, Any]]) -> None:
+    """It has failures, runs without an end, threads of several turns, other scripts than Latin, and both scores."""
     roots = [run for run in runs if "parent_run_id" not in run]
     assert {run["run_type"] for run in runs} == {"chain", "retriever", "llm", "tool"}
     assert any("error" in run for run in roots)
@@ -73,19 +73,19 @@ def test_it_has_what_an_export_has_to_cope_with(runs: list[dict[str, Any]], feed
     assert {item["run_id"] for item in feedback} <= {run["id"] for run in roots}
 
 
-def test_loaded_it_is_what_was_made_up(runs: list[dict[str, Any]], feedback: list[dict[str, Any]]) -> None:
-    """``load_sample`` puts in every run, and every feedback five minutes after the answer it is about."""
-    answered = {run["id"]: run.get("end_time", run["start_time"]) for run in runs}
+def test_load_sample_adds_the_whole_sample(runs: list[dict[str, Any]], feedback: list[dict[str, Any]]) -> None:
+    """``load_sample`` adds each run, and each feedback five minutes after the end of its run."""
+    ends = {run["id"]: run.get("end_time", run["start_time"]) for run in runs}
     with LangSmithStandIn() as langsmith:
         langsmith.load_sample(**WEEK)
         assert repr(langsmith).endswith(f" {len(runs)} runs>")
         key = {"X-API-Key": langsmith.api_key}
         url = f"{langsmith.url}/feedback"
-        told = httpx.get(url, params={"limit": 100}, headers=key).json()
+        items = httpx.get(url, params={"limit": 100}, headers=key).json()
         assert httpx.get(url, params={"offset": len(feedback)}, headers=key).json() == []
-    said = {item["feedback_id"]: item for item in feedback}
-    assert len(told) == min(100, len(said))
-    for item in told:
-        assert (item["run_id"], item["score"]) == (said[item["id"]]["run_id"], said[item["id"]]["score"])
-        spoken = datetime.fromisoformat(item["created_at"]).replace(tzinfo=UTC)
-        assert spoken == answered[item["run_id"]] + timedelta(minutes=5)
+    sample = {item["feedback_id"]: item for item in feedback}
+    assert len(items) == min(100, len(feedback))
+    for item in items:
+        assert (item["run_id"], item["score"]) == (sample[item["id"]]["run_id"], sample[item["id"]]["score"])
+        created = datetime.fromisoformat(item["created_at"]).replace(tzinfo=UTC)
+        assert created == ends[item["run_id"]] + timedelta(minutes=5)

@@ -1,4 +1,4 @@
-"""Each misbehaviour, as a plain HTTP client sees it."""
+"""Each fault, as a plain HTTP client sees it."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ V1, V2 = "/api/v1/runs/query", "/api/v2/runs/query"
 
 @pytest.fixture
 def bodies(langsmith: LangSmithStandIn) -> dict[str, dict[str, Any]]:
-    """A project of five runs, and the question for pages of two in each version."""
+    """A project of five runs, and the query for pages of two runs in each version."""
     for _ in range(5):
         langsmith.add_run(project="shop", start_time="2026-03-01T11:00:00Z")
     project = langsmith.project_id("shop")
@@ -25,30 +25,30 @@ def bodies(langsmith: LangSmithStandIn) -> dict[str, dict[str, Any]]:
 
 
 def statuses(http: httpx.Client, bodies: dict[str, dict[str, Any]], paths: Iterable[str]) -> list[int]:
-    """Ask and tell only how it went."""
+    """Return the statuses of the answers."""
     return [http.post(path, json=bodies[path]).status_code for path in paths]
 
 
 def next_cursor(answer: httpx.Response) -> str | None:
-    """Find the cursor of either version."""
+    """Return the cursor of either version."""
     page = answer.json()
     cursor: str | None = page["cursors"]["next"] if "cursors" in page else page.get("next_cursor")
     return cursor
 
 
-def test_a_status_happens_once_and_then_all_is_well(
+def test_a_fault_happens_once(
     langsmith: LangSmithStandIn, http: httpx.Client, bodies: dict[str, dict[str, Any]]
 ) -> None:
-    """By default the next run query, of either version, meets the fault."""
+    """By default only the next run query of either version fails."""
     langsmith.misbehave("status")
     assert statuses(http, bodies, [V2, V1]) == [503, 200]
     assert langsmith.unspent_faults == []
 
 
-def test_faults_are_used_up_in_order(
+def test_faults_happen_in_order(
     langsmith: LangSmithStandIn, http: httpx.Client, bodies: dict[str, dict[str, Any]]
 ) -> None:
-    """The script reads from top to bottom; what goes on for ever waits for its end."""
+    """Faults happen in the order of the script; a fault without an end comes last."""
     langsmith.misbehave("status", status=500, times=None)
     langsmith.misbehave("status", status=502, after=1)
     langsmith.misbehave("rate_limit", times=2)
@@ -58,7 +58,7 @@ def test_faults_are_used_up_in_order(
 
 
 def test_unspent_faults_are_listed(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
-    """A test can make sure that what it staged has happened."""
+    """A test can check that each of its faults has happened."""
     langsmith.misbehave("status", path="/sessions", times=2)
     langsmith.misbehave("reset", path="/sessions", times=None)
     http.get("/sessions")
@@ -67,8 +67,8 @@ def test_unspent_faults_are_listed(langsmith: LangSmithStandIn, http: httpx.Clie
     assert langsmith.unspent_faults == []
 
 
-def test_other_paths_are_left_alone(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
-    """A fault of run queries does not touch the projects."""
+def test_other_paths_do_not_fail(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
+    """A fault of run queries does not apply to projects."""
     langsmith.misbehave("status")
     assert http.get("/sessions").status_code == 200
     assert len(langsmith.unspent_faults) == 1
@@ -86,24 +86,24 @@ def test_other_paths_are_left_alone(langsmith: LangSmithStandIn, http: httpx.Cli
 def test_a_status_may_have_any_body_and_headers(
     langsmith: LangSmithStandIn, http: httpx.Client, body: object, content: bytes, mime: str
 ) -> None:
-    """JSON, text or bytes go out as they are."""
+    """JSON, text or bytes are sent as they are."""
     langsmith.misbehave("status", path="/sessions", body=body, headers={"X-Why": "test"})
     answer = http.get("/sessions")
     assert (answer.content, answer.headers["content-type"], answer.headers["x-why"]) == (content, mime, "test")
 
 
 @pytest.mark.parametrize(("retry_after", "header"), [(None, None), (2, "2"), (0.5, "0.5")])
-def test_a_rate_limit_may_say_how_long(
+def test_a_rate_limit_may_have_retry_after(
     langsmith: LangSmithStandIn, http: httpx.Client, retry_after: float | None, header: str | None
 ) -> None:
-    """Retry-After is there if the script gives it."""
+    """The answer has Retry-After if the fault has it."""
     langsmith.misbehave("rate_limit", path="/sessions", retry_after=retry_after)
     answer = http.get("/sessions")
     assert (answer.status_code, answer.headers.get("retry-after")) == (429, header)
 
 
 def test_a_proxy_answers_in_html(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
-    """The page is what nginx would write."""
+    """The page is that of nginx."""
     langsmith.misbehave("html", path="/sessions")
     answer = http.get("/sessions")
     assert (answer.status_code, answer.headers["content-type"]) == (502, "text/html")
@@ -111,7 +111,7 @@ def test_a_proxy_answers_in_html(langsmith: LangSmithStandIn, http: httpx.Client
 
 
 def test_a_connection_can_be_reset(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
-    """There is no answer at all, and the record says so."""
+    """The client gets no answer, and the request is recorded with status 0."""
     langsmith.misbehave("reset", path="/sessions")
     with pytest.raises(httpx.TransportError):
         http.get("/sessions")
@@ -119,10 +119,10 @@ def test_a_connection_can_be_reset(langsmith: LangSmithStandIn, http: httpx.Clie
     assert http.get("/sessions").status_code == 200
 
 
-def test_an_answer_can_break_off(
+def test_an_answer_can_be_truncated(
     langsmith: LangSmithStandIn, http: httpx.Client, bodies: dict[str, dict[str, Any]]
 ) -> None:
-    """More is announced than comes; or, cut cleanly, what comes is no JSON."""
+    """The connection breaks before the announced length; or the body has that length, but is not JSON."""
     langsmith.misbehave("truncate")
     langsmith.misbehave("truncate", clean=True)
     with pytest.raises(httpx.RemoteProtocolError):
@@ -134,7 +134,7 @@ def test_an_answer_can_break_off(
 
 
 def test_an_answer_can_be_late(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
-    """A client that does not wait long enough goes away with nothing."""
+    """A client with a short timeout gets no answer."""
     langsmith.misbehave("delay", path="/sessions", seconds=60)
     langsmith.misbehave("delay", path="/sessions", seconds=0.02)
     with pytest.raises(httpx.ReadTimeout):
@@ -148,7 +148,7 @@ def test_an_answer_can_be_late(langsmith: LangSmithStandIn, http: httpx.Client) 
 def test_a_cursor_can_repeat_itself(
     langsmith: LangSmithStandIn, http: httpx.Client, bodies: dict[str, dict[str, Any]], path: str
 ) -> None:
-    """The second page names itself as the next: who does not notice reads it for ever."""
+    """The second page has its own cursor: a client that does not notice reads it for ever."""
     langsmith.misbehave("repeat_cursor", after=1)
     first = next_cursor(http.post(path, json=bodies[path]))
     second = next_cursor(http.post(path, json={**bodies[path], "cursor": first}))
@@ -158,60 +158,60 @@ def test_a_cursor_can_repeat_itself(
 
 
 @pytest.mark.parametrize("path", [V1, V2])
-def test_a_cursor_can_get_lost(
+def test_a_page_can_lose_its_cursor(
     langsmith: LangSmithStandIn, http: httpx.Client, bodies: dict[str, dict[str, Any]], path: str
 ) -> None:
-    """A full page claims to be the last."""
+    """A full page has no cursor, although there are more runs."""
     langsmith.misbehave("lose_cursor")
     assert next_cursor(http.post(path, json=bodies[path])) is None
 
 
 def ids(answer: httpx.Response) -> list[str]:
-    """List the ids of the runs of either version."""
+    """Return the ids of the runs of either version."""
     page = answer.json()
     return [run["id"] for run in page.get("runs", page.get("items"))]
 
 
-def walked(http: httpx.Client, path: str, body: dict[str, Any], pages: int) -> list[list[str]]:
-    """Follow the cursors, each another one, for so many pages at most, and list the ids on them."""
-    found: list[list[str]] = []
+def read_pages(http: httpx.Client, path: str, body: dict[str, Any], max_pages: int) -> list[list[str]]:
+    """Return the ids on each page, of at most so many pages. No cursor may repeat."""
+    pages: list[list[str]] = []
     cursors: list[str] = []
-    while len(found) < pages:
+    while len(pages) < max_pages:
         answer = http.post(path, json=body | ({"cursor": cursors[-1]} if cursors else {}))
-        found.append(ids(answer))
+        pages.append(ids(answer))
         cursor = next_cursor(answer)
         if cursor is None:
             break
         cursors.append(cursor)
     assert len(set(cursors)) == len(cursors)
-    return found
+    return pages
 
 
 @pytest.mark.parametrize("path", [V1, V2])
-def test_pages_can_go_astray(
+def test_pages_can_be_empty_or_old(
     langsmith: LangSmithStandIn, http: httpx.Client, bodies: dict[str, dict[str, Any]], path: str
 ) -> None:
-    """A page can be empty, or be the first one again, and the page that was asked for comes after it."""
-    first, second, third = walked(http, path, bodies[path], 9)
+    """A page can be empty, or the first page again; the right page follows."""
+    first, second, third = read_pages(http, path, bodies[path], 9)
     langsmith.misbehave("empty_page")
     langsmith.misbehave("old_page", after=2)
-    assert walked(http, path, bodies[path], 9) == [[], first, second, first, third]
+    assert read_pages(http, path, bodies[path], 9) == [[], first, second, first, third]
 
 
 @pytest.mark.parametrize("path", [V1, V2])
-def test_pages_can_go_in_a_circle(
+def test_pages_can_form_a_circle(
     langsmith: LangSmithStandIn, http: httpx.Client, bodies: dict[str, dict[str, Any]], path: str
 ) -> None:
-    """The last page leads to the first, by another cursor each time."""
-    pages = walked(http, path, bodies[path], 9)
+    """The last page has a cursor to the first page, each time with another text."""
+    pages = read_pages(http, path, bodies[path], 9)
     langsmith.misbehave("circle", times=None)
-    assert walked(http, path, bodies[path], 9) == 3 * pages
+    assert read_pages(http, path, bodies[path], 9) == 3 * pages
 
 
 @pytest.mark.parametrize(("path", "size"), [(V1, "limit"), (V2, "page_size")])
 @pytest.mark.parametrize(("last_cursor", "pages"), [(True, [2, 2, 0]), (False, [2, 2])])
 def test_a_full_last_page(path: str, size: str, pages: list[int], *, last_cursor: bool) -> None:
-    """A full last page has a cursor, to an empty page, or none."""
+    """A full last page has a cursor to an empty page, or no cursor."""
     with LangSmithStandIn(last_cursor=last_cursor) as langsmith:
         for _ in range(4):
             langsmith.add_run(project="shop", start_time="2026-03-01T11:00:00Z")
@@ -219,7 +219,7 @@ def test_a_full_last_page(path: str, size: str, pages: list[int], *, last_cursor
         body: dict[str, Any] = {"project_ids": [project], "min_start_time": "2026-03-01T00:00:00Z"}
         body = {"session": [project]} if path == V1 else body
         with httpx.Client(base_url=langsmith.url, headers={"X-API-Key": langsmith.api_key}) as http:
-            assert [len(page) for page in walked(http, path, body | {size: 2}, 9)] == pages
+            assert [len(page) for page in read_pages(http, path, body | {size: 2}, 9)] == pages
 
 
 @pytest.mark.parametrize(("path", "size"), [(V1, "limit"), (V2, "page_size")])
@@ -232,24 +232,24 @@ def test_pages_can_be_too_large(
     size: str,
     status: int | None,
 ) -> None:
-    """Only a smaller page gets through, however often one asks."""
+    """Only a request for a smaller page succeeds, each time."""
     langsmith.misbehave("too_large", times=None, largest_page=2, status=status)
-    asked = [http.post(path, json={**bodies[path], size: number}) for number in (3, 2, 3, 1)]
+    answers = [http.post(path, json={**bodies[path], size: number}) for number in (3, 2, 3, 1)]
     refused = status or 413
-    assert [answer.status_code for answer in asked] == [refused, 200, refused, 200]
-    assert asked[0].headers["content-type"] == "text/html"
+    assert [answer.status_code for answer in answers] == [refused, 200, refused, 200]
+    assert answers[0].headers["content-type"] == "text/html"
 
 
-def test_nonsense_cannot_be_scripted(langsmith: LangSmithStandIn) -> None:
-    """A script that could not be played is refused when it is written."""
+def test_an_impossible_fault_is_refused(langsmith: LangSmithStandIn) -> None:
+    """A fault of an unknown kind, or without its argument, is a ValueError."""
     with pytest.raises(ValueError, match="no misbehaviour"):
         langsmith.misbehave("explode")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="largest_page"):
         langsmith.misbehave("too_large")
 
 
-def test_an_answer_drips(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
-    """An answer that drips is a proper one, after as many waits as it has bytes."""
+def test_an_answer_can_drip(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
+    """An answer that drips is correct, with a wait after each byte."""
     langsmith.misbehave("drip", path="/info", seconds=0.0001)
     slow, quick = http.get("/api/v1/info"), http.get("/api/v1/info")
     assert slow.json() == quick.json()

@@ -1,4 +1,4 @@
-"""The filter language: every form that is documented, the pairs, and the refusals in the words of each version."""
+"""The filter language: each documented form, pairs, and the refusals of each version."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ START = datetime(2026, 3, 1, 11, tzinfo=UTC)
 PROD, FAILED, STEP = (f"{number}0000000-0000-4000-8000-000000000000" for number in "abc")
 ALL = {"plain", "prod", "failed", "step"}
 
-Find = Callable[[str], set[str]]
+Matches = Callable[[str], set[str]]
 
 
 @pytest.fixture
 def shop(langsmith: LangSmithStandIn) -> str:
-    """A pending run with nothing to it, one that went well with a step below, and one that failed."""
+    """A pending run, a successful run with a child, and a failed run."""
     langsmith.add_run(project="shop", name="plain", start_time=START)
     langsmith.add_run(
         project="shop",
@@ -59,7 +59,7 @@ def shop(langsmith: LangSmithStandIn) -> str:
     return langsmith.project_id("shop")
 
 
-def ask(http: httpx.Client, version: int, project: str, text: str) -> httpx.Response:
+def query(http: httpx.Client, version: int, project: str, text: str) -> httpx.Response:
     """Send a filter to either version."""
     if version == 1:
         return http.post("/api/v1/runs/query", json={"session": [project], "filter": text})
@@ -74,11 +74,11 @@ def version(request: pytest.FixtureRequest) -> int:
 
 
 @pytest.fixture
-def find(http: httpx.Client, version: int, shop: str) -> Find:
-    """Name the runs that a filter finds."""
+def matches(http: httpx.Client, version: int, shop: str) -> Matches:
+    """Return the names of the runs that match a filter."""
 
     def names(text: str) -> set[str]:
-        answer = ask(http, version, shop, text)
+        answer = query(http, version, shop, text)
         assert answer.status_code == 200, answer.text
         return {run["name"] for run in answer.json()["runs" if version == 1 else "items"]}
 
@@ -126,9 +126,9 @@ def find(http: httpx.Client, version: int, shop: str) -> Find:
         ('and(or(eq(name, "prod"), eq(name, "step")), eq(is_root, true))', {"prod"}),
     ],
 )
-def test_comparisons(find: Find, text: str, names: set[str]) -> None:
-    """Each documented comparison means the same on both versions, with literals in lower case."""
-    assert find(text) == names
+def test_comparisons(matches: Matches, text: str, names: set[str]) -> None:
+    """Each documented comparison matches the same runs on both versions."""
+    assert matches(text) == names
 
 
 @pytest.mark.parametrize(
@@ -148,9 +148,9 @@ def test_comparisons(find: Find, text: str, names: set[str]) -> None:
         ('and(eq(feedback_key, "correctness"), eq(feedback_source, "app"))', {"prod"}),
     ],
 )
-def test_conditions_on_a_pair_in_one_and_speak_of_the_same_pair(find: Find, text: str, names: set[str]) -> None:
-    """A key and a value in one ``and`` belong together, for metadata, payloads and feedback alike."""
-    assert find(text) == names
+def test_conditions_in_an_and_apply_to_the_same_pair(matches: Matches, text: str, names: set[str]) -> None:
+    """A key and a value in an ``and`` are those of one pair of metadata, of a payload, or of feedback."""
+    assert matches(text) == names
 
 
 @pytest.mark.parametrize(
@@ -164,20 +164,20 @@ def test_conditions_on_a_pair_in_one_and_speak_of_the_same_pair(find: Find, text
         ("and(neq(metadata_key, 'user_id'), eq(metadata_value, 'u2'))", set()),
     ],
 )
-def test_the_negative_forms_of_a_pair(find: Find, text: str, names: set[str]) -> None:
-    """Key absent; key there with another value; neither; value there but the key absent."""
-    assert find(text) == names
+def test_the_negative_forms_of_a_pair(matches: Matches, text: str, names: set[str]) -> None:
+    """The key is absent; the key has another value; both are absent; another key has the value."""
+    assert matches(text) == names
 
 
 @pytest.mark.parametrize(
     ("text", "names"),
     [("gt(total_tokens, 5)", {"failed"}), ("eq(total_tokens, 10)", {"failed"}), ('like(error, "%oo%")', {"failed"})],
 )
-def test_some_attributes_are_known_to_v2_only(http: httpx.Client, shop: str, text: str, names: set[str]) -> None:
+def test_some_attributes_are_for_v2_only(http: httpx.Client, shop: str, text: str, names: set[str]) -> None:
     """Tokens and errors cannot be filtered on v1."""
-    found = ask(http, 2, shop, text).json()["items"]
-    assert {run["name"] for run in found} == names
-    assert ask(http, 1, shop, text).status_code == 400
+    runs = query(http, 2, shop, text).json()["items"]
+    assert {run["name"] for run in runs} == names
+    assert query(http, 1, shop, text).status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -226,9 +226,9 @@ def test_some_attributes_are_known_to_v2_only(http: httpx.Client, shop: str, tex
         "and(" * 100 + 'eq(name, "x")' + ")" * 100,
     ],
 )
-def test_what_is_not_of_the_language_is_400(http: httpx.Client, version: int, shop: str, text: str) -> None:
-    """One wrong word fails the whole query: a bad form, an unknown name, or a literal that does not fit."""
-    answer = ask(http, version, shop, text)
+def test_an_invalid_filter_is_400(http: httpx.Client, version: int, shop: str, text: str) -> None:
+    """A syntax error, an unknown name or a literal of another type fails the query."""
+    answer = query(http, version, shop, text)
     assert answer.status_code == 400
     start = (
         ("Failed to parse filter: ", "Comparison comparator=") if version == 1 else "invalid request: Failed to parse"
@@ -236,9 +236,9 @@ def test_what_is_not_of_the_language_is_400(http: httpx.Client, version: int, sh
     assert answer.json()["detail"].startswith(start)
 
 
-def test_refusals_are_in_the_words_of_the_service(http: httpx.Client, shop: str) -> None:
-    """The one refusal that is on record for both versions reads as it did there."""
-    v1, v2 = (ask(http, version, shop, 'search(name, "x")').json() for version in (1, 2))
+def test_refusals_are_in_the_words_of_langsmith(http: httpx.Client, shop: str) -> None:
+    """The refusal that is known for both versions has the same text."""
+    v1, v2 = (query(http, version, shop, 'search(name, "x")').json() for version in (1, 2))
     comparator = "<Comparator.SEARCH: 'search'>"
     assert v1 == {"detail": f"Comparison comparator={comparator} attribute='name' value='x' multi=False not accepted."}
     count = 'Invalid argument count: "search" requires 1 arguments, got 2'
@@ -252,14 +252,14 @@ def test_refusals_are_in_the_words_of_the_service(http: httpx.Client, shop: str)
 
 
 def test_a_time_without_a_zone_is_for_v1_only(http: httpx.Client, shop: str) -> None:
-    """v1 takes it for UTC, v2 does not take it."""
+    """v1 reads it as UTC, and v2 refuses it."""
     text = 'gt(start_time, "2026-03-01T11:02:30")'
-    assert [run["name"] for run in ask(http, 1, shop, text).json()["runs"]] == ["failed"]
-    assert ask(http, 2, shop, text).status_code == 400
+    assert [run["name"] for run in query(http, 1, shop, text).json()["runs"]] == ["failed"]
+    assert query(http, 2, shop, text).status_code == 400
 
 
-def test_filters_may_speak_of_the_root_and_of_the_whole_trace(http: httpx.Client, shop: str) -> None:
-    """Beside ``filter``, which speaks of the run itself; all of them have to hold."""
+def test_filters_on_the_root_and_on_the_trace(http: httpx.Client, shop: str) -> None:
+    """``filter``, ``trace_filter`` and ``tree_filter`` must all match."""
     body = {"session": [shop], "filter": 'eq(name, "step")', "trace_filter": 'has(tags, "eu")'}
     assert [run["name"] for run in http.post("/runs/query", json=body).json()["runs"]] == ["step"]
     body = {"session": [shop], "filter": "eq(is_root, true)", "tree_filter": 'eq(name, "step")'}
@@ -282,21 +282,20 @@ def test_filters_may_speak_of_the_root_and_of_the_whole_trace(http: httpx.Client
         ('and(gt(start_time, "2026-03-01T11:03:00Z"), lt(start_time, "2026-03-01T11:00:00Z"))', set()),
     ],
 )
-def test_filters_may_speak_of_when_the_root_started(
+def test_filters_on_the_start_of_the_root(
     http: httpx.Client, langsmith: LangSmithStandIn, version: int, shop: str, text: str, names: set[str]
 ) -> None:
-    """It counts for all runs of the trace in the project, whenever they started themselves."""
+    """The start of the root selects all runs of its trace in the project, at any time."""
     early = START - timedelta(minutes=1)
     langsmith.add_run(project="shop", name="failed step", parent_run_id=FAILED, start_time=early)
     langsmith.add_run(project="cellar", name="elsewhere", parent_run_id=FAILED, start_time=START)
     langsmith.add_run(project="shop", name="rootless", parent_run_id="d" * 32, start_time=START)
     if version == 1:
-        found = http.post("/api/v1/runs/query", json={"session": [shop], "trace_filter": text}).json()["runs"]
+        runs = http.post("/api/v1/runs/query", json={"session": [shop], "trace_filter": text}).json()["runs"]
     else:
         body = {"project_ids": [shop], "trace_filter": text, "selects": ["NAME"]}
-        found = http.post("/api/v2/runs/query", json=body).json()["items"]
-    assert {run["name"] for run in found} == names
-    assert len(found) == len(names)
+        runs = http.post("/api/v2/runs/query", json=body).json()["items"]
+    assert sorted(run["name"] for run in runs) == sorted(names)
 
 
 _SECONDS = st.integers(0, 9)
@@ -316,8 +315,8 @@ _EXPRESSIONS = st.recursive(
 
 
 @given(text=_EXPRESSIONS, second=_SECONDS)
-def test_the_starts_of_a_filter_hold_every_match(text: str, second: int) -> None:
-    """Whatever a filter is made of, a run that it finds started within the bounds that were read off it."""
+def test_each_match_is_within_the_start_bounds_of_its_filter(text: str, second: int) -> None:
+    """A run that matches a filter started within the bounds that are read from the filter."""
     start = START + timedelta(seconds=second)
     run = Run("r", "r", "p", "run", "chain", start, "", start)
     filter_ = compile_filter(text, Dialect.V2, lambda _: [])
@@ -328,26 +327,26 @@ def test_the_starts_of_a_filter_hold_every_match(text: str, second: int) -> None
 
 
 def value_of(text: str) -> object:
-    """Read the value out of a comparison."""
+    """Return the value of a comparison."""
     literal = parse(text).arguments[1]
     assert isinstance(literal, Literal)
     return literal.value
 
 
 @given(value=st.text(), ascii_only=st.booleans())
-def test_any_string_survives_json(value: str, ascii_only: bool) -> None:
-    """What ``json.dumps`` writes the filter reads, whatever it is."""
+def test_each_string_of_json_is_read(value: str, ascii_only: bool) -> None:
+    """A filter reads each string that ``json.dumps`` writes."""
     assert value_of(f"eq(name, {json.dumps(value, ensure_ascii=ascii_only)})") == value
 
 
 @given(values=st.lists(st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False)))
-def test_numbers_and_words_survive_json(values: list[object]) -> None:
-    """So do lists of everything else that JSON can say in one word."""
+def test_numbers_and_words_of_json_are_read(values: list[object]) -> None:
+    """A filter reads lists of numbers, booleans and null that ``json.dumps`` writes."""
     assert value_of(f"in(name, {json.dumps(values)})") == values
 
 
 @given(text=st.text())
-def test_nonsense_is_a_syntax_error_and_nothing_worse(text: str) -> None:
-    """Any text is either an expression or refused as none."""
+def test_any_text_is_a_filter_or_a_syntax_error(text: str) -> None:
+    """The parser raises no other error."""
     with suppress(FilterSyntaxError):
         parse(text)

@@ -1,4 +1,4 @@
-"""What the stand-in makes of the runs it is sent, in every form and order in which they can arrive."""
+"""Runs that clients log, in each form and order."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BOUNDARY = "frontier"
 
 
 def form(parts: dict[str, object]) -> dict[str, Any]:
-    """Write parts as a form: JSON, or a file if it is bytes."""
+    """Write a form of JSON parts and files, which are bytes."""
     lines = b""
     for name, value in parts.items():
         mime, content = (
@@ -47,10 +47,10 @@ def read(http: httpx.Client, run_id: str = ROOT) -> dict[str, Any]:
 
 
 def test_a_run_is_created_and_changed(http: httpx.Client) -> None:
-    """One by one: a run is pending until it is told how it ended."""
+    """A run is pending until a change ends it."""
     assert http.post("/runs", json=POST).status_code == 202
-    begun = read(http)
-    assert (begun["status"], begun["end_time"], begun["trace_id"]) == ("pending", None, ROOT)
+    pending = read(http)
+    assert (pending["status"], pending["end_time"], pending["trace_id"]) == ("pending", None, ROOT)
     assert http.patch(f"/runs/{ROOT}", json=PATCH).status_code == 202
     ended = read(http)
     assert (ended["status"], ended["end_time"], ended["outputs"]) == ("success", END.rstrip("Z"), {"a": 2})
@@ -59,8 +59,8 @@ def test_a_run_is_created_and_changed(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("sent", ["batch", "multipart"])
-def test_a_batch_says_what_single_requests_say(http: httpx.Client, sent: str) -> None:
-    """Runs and changes in one request, in either form, end as the same run."""
+def test_a_batch_is_the_same_as_single_requests(http: httpx.Client, sent: str) -> None:
+    """A run and its change in one request, in either form, become the same run."""
     if sent == "batch":
         http.post("/runs/batch", json={"post": [POST], "patch": [{"id": ROOT, **PATCH}]}).raise_for_status()
     else:
@@ -72,7 +72,7 @@ def test_a_batch_says_what_single_requests_say(http: httpx.Client, sent: str) ->
 
 
 def test_a_change_may_arrive_before_its_run(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
-    """It waits, and nothing of it shows until the run is there."""
+    """The change waits until its run arrives."""
     http.patch(f"/runs/{ROOT}", json=PATCH).raise_for_status()
     http.patch(f"/runs/{ROOT}", json={"error": "late", "outputs": None}).raise_for_status()
     assert http.get(f"/runs/{ROOT}").status_code == 404
@@ -82,15 +82,15 @@ def test_a_change_may_arrive_before_its_run(langsmith: LangSmithStandIn, http: h
 
 
 def test_a_null_never_overwrites(http: httpx.Client) -> None:
-    """The SDK sends null for whatever it does not mean to change."""
+    """The SDK sends null for fields that it does not change."""
     http.post("/runs", json=POST).raise_for_status()
     before = read(http)
     http.patch(f"/runs/{ROOT}", json=dict.fromkeys([*POST, *PATCH, "error", "extra"])).raise_for_status()
     assert read(http) == before
 
 
-def test_a_run_may_move_in_time_without_being_listed_twice(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
-    """A changed start time puts the run in its new place only."""
+def test_a_run_with_another_start_is_listed_once(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
+    """A run whose start changes is listed in its new place only."""
     http.post("/runs", json=POST).raise_for_status()
     later = langsmith.add_run(project="shop", start_time="2026-03-01T11:00:01Z")
     query = {"session": [langsmith.project_id("shop")], "order": "asc"}
@@ -99,8 +99,8 @@ def test_a_run_may_move_in_time_without_being_listed_twice(langsmith: LangSmithS
     assert [run["id"] for run in http.post("/runs/query", json=query).json()["runs"]] == [later, ROOT]
 
 
-def test_the_place_in_the_trace_is_derived_from_whatever_is_told(http: httpx.Client) -> None:
-    """From the dotted order alone, or from the parent alone."""
+def test_the_place_in_the_trace_follows_from_order_or_parent(http: httpx.Client) -> None:
+    """The dotted order alone is enough, and so is the parent alone."""
     http.post("/runs", json=POST).raise_for_status()
     order = read(http)["dotted_order"]
     assert order == f"20260301T110000000000Z{ROOT}"
@@ -125,8 +125,8 @@ def test_children_may_come_before_their_parents_in_a_batch(http: httpx.Client) -
 
 
 @pytest.mark.parametrize("name", ["photo", "my photo #1?", "a/b", "größe"])
-def test_attachments_are_found_whatever_their_name(langsmith: LangSmithStandIn, http: httpx.Client, name: str) -> None:
-    """Both versions give a URL behind which the very bytes are; v1 also tells their type."""
+def test_attachments_are_read_by_any_name(langsmith: LangSmithStandIn, http: httpx.Client, name: str) -> None:
+    """Both versions have a URL of the file, and v1 also its type."""
     content = b"\x89PNG\r\n--frontie\x00"
     http.post(
         "/runs/multipart", **form({f"post.{ROOT}": POST, f"attachment.{ROOT}.{name}": content})
@@ -140,12 +140,12 @@ def test_attachments_are_found_whatever_their_name(langsmith: LangSmithStandIn, 
 
 
 def test_feedback_may_arrive_before_its_run(http: httpx.Client) -> None:
-    """It learns its trace and project when the run is there."""
-    said = {"id": CHILD, "run_id": ROOT, "key": "score", "score": 1}
-    http.post("/runs/multipart", **form({f"feedback.{CHILD}": said})).raise_for_status()
+    """The feedback gets its trace and project when the run arrives."""
+    feedback = {"id": CHILD, "run_id": ROOT, "key": "score", "score": 1}
+    http.post("/runs/multipart", **form({f"feedback.{CHILD}": feedback})).raise_for_status()
     http.post("/runs", json=POST).raise_for_status()
-    (feedback,) = http.get("/feedback", params={"run": ROOT}).json()
-    assert (feedback["trace_id"], feedback["session_id"]) == (ROOT, read(http)["session_id"])
+    (item,) = http.get("/feedback", params={"run": ROOT}).json()
+    assert (item["trace_id"], item["session_id"]) == (ROOT, read(http)["session_id"])
 
 
 @pytest.mark.parametrize(
@@ -158,8 +158,8 @@ def test_feedback_may_arrive_before_its_run(http: httpx.Client) -> None:
         {**POST, "session_id": CHILD},
     ],
 )
-def test_a_run_that_cannot_be_is_422(http: httpx.Client, body: dict[str, Any]) -> None:
-    """What is missing or of the wrong type is named."""
+def test_an_invalid_run_is_422(http: httpx.Client, body: dict[str, Any]) -> None:
+    """A missing field, or a field of another type, is named."""
     answer = http.post("/runs", json=body)
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["loc"][0] == "body"
@@ -176,12 +176,12 @@ def test_a_run_that_cannot_be_is_422(http: httpx.Client, body: dict[str, Any]) -
     ],
     ids=["no form", "unknown part", "no object", "unknown payload", "no end"],
 )
-def test_a_form_that_is_none_is_422(http: httpx.Client, request_: dict[str, Any]) -> None:
-    """A part that fits nowhere fails the whole form."""
+def test_an_invalid_form_is_422(http: httpx.Client, request_: dict[str, Any]) -> None:
+    """An unknown part fails the whole form."""
     assert http.post("/runs/multipart", **request_).status_code == 422
 
 
-def test_a_batch_that_is_none_is_422(http: httpx.Client) -> None:
-    """Its runs are a list, and a change says what it changes."""
+def test_an_invalid_batch_is_422(http: httpx.Client) -> None:
+    """The runs must be a list, and a change needs an id."""
     assert http.post("/runs/batch", json={"post": POST}).status_code == 422
     assert http.post("/runs/batch", json={"patch": [PATCH]}).status_code == 422

@@ -1,4 +1,4 @@
-"""The official SDK as referee: what it logs to the stand-in, it reads back equal, over both versions of the API."""
+"""LangSmith's SDK reads from the stand-in what it has logged to it, with both versions of the API."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from langsmith.types.run import PromptTokenDetails
 
 from airflow_langsmith.testing import LangSmithStandIn, sample_feedback, sample_runs
 
-# The SDK warns of whatever leads to v1, which is half of what is tested here.
+# The SDK warns of each use of v1.
 pytestmark = pytest.mark.filterwarnings("ignore::langsmith._internal._beta_decorator.LangSmithDeprecationWarning")
 
 SELECTS: list[RunSelectField] = [
@@ -35,26 +35,26 @@ def langsmith() -> Iterator[LangSmithStandIn]:
 
 @pytest.fixture
 def client(langsmith: LangSmithStandIn) -> Iterator[sdk.Client]:
-    """The SDK's own client; it logs what it is given and nothing of this machine."""
-    made = sdk.Client(api_url=langsmith.url, api_key=langsmith.api_key, omit_traced_runtime_info=True)
-    yield made
-    made.close()
+    """The SDK's client, which logs nothing about this machine."""
+    client = sdk.Client(api_url=langsmith.url, api_key=langsmith.api_key, omit_traced_runtime_info=True)
+    yield client
+    client.close()
 
 
-def started(minutes_ago: float) -> datetime:
-    """Tell a time in the recent past: v2 looks back one day by default."""
-    return datetime.now(UTC) - timedelta(minutes=minutes_ago)
+def minutes_ago(minutes: float) -> datetime:
+    """Return a recent time: v2 reads the last day by default."""
+    return datetime.now(UTC) - timedelta(minutes=minutes)
 
 
 def v2_runs(client: sdk.Client, project_id: object, **query: Any) -> list[Any]:
-    """List runs over v2, by the SDK's generated client."""
+    """List runs with v2, by the SDK's generated client."""
     api = client._get_langsmith_api_sync()
     return list(api.runs.query_v2(project_ids=[str(project_id)], selects=SELECTS, **query))
 
 
 def log_trace(client: sdk.Client, *, batched: bool) -> tuple[UUID, UUID]:
-    """Log a chain and its tool in two steps each; with trace and order told, the SDK sends them together."""
-    root, child, start = uuid4(), uuid4(), started(5)
+    """Log a chain and its tool, with two requests each; with trace and order the SDK sends them together."""
+    root, child, start = uuid4(), uuid4(), minutes_ago(5)
     order = f"{start:%Y%m%dT%H%M%S%f}Z{root}"
     place: dict[str, Any] = {"trace_id": root, "dotted_order": order} if batched else {}
     child_order = f"{order}.{start:%Y%m%dT%H%M%S%f}Z{child}"
@@ -91,7 +91,7 @@ def log_trace(client: sdk.Client, *, batched: bool) -> tuple[UUID, UUID]:
 def test_what_create_run_and_update_run_log_is_listed_over_v1(
     langsmith: LangSmithStandIn, client: sdk.Client, batched: bool
 ) -> None:
-    """One request for each step, or all of them in one form: the runs are the same."""
+    """The runs are the same with a request for each step, and with all steps in one form."""
     root, child = log_trace(client, batched=batched)
     runs = {run.id: run for run in client.list_runs(project_name="shop")}
     assert set(runs) == {root, child}
@@ -107,7 +107,7 @@ def test_what_create_run_and_update_run_log_is_listed_over_v1(
 
 @pytest.mark.parametrize("batched", [True, False])
 def test_what_create_run_and_update_run_log_is_listed_over_v2(client: sdk.Client, batched: bool) -> None:
-    """The same runs, in the words of v2."""
+    """v2 lists the same runs."""
     root, child = log_trace(client, batched=batched)
     project = client.read_project(project_name="shop").id
     tool, chain = v2_runs(client, project)
@@ -120,7 +120,7 @@ def test_what_create_run_and_update_run_log_is_listed_over_v2(client: sdk.Client
 
 
 def test_a_run_is_read_back_by_its_id(client: sdk.Client) -> None:
-    """v1 and v2 serve single runs too, and both say when there is none."""
+    """v1 and v2 read a run by its id, and an unknown id is not found."""
     root, _ = log_trace(client, batched=True)
     project = str(client.read_project(project_name="shop").id)
     assert client.read_run(root).outputs == {"answer": "nach Köln 🚂"}
@@ -131,7 +131,7 @@ def test_a_run_is_read_back_by_its_id(client: sdk.Client) -> None:
 
 
 def test_decorated_functions_are_traced(client: sdk.Client) -> None:
-    """@traceable and trace log what was called with what, and what came of it."""
+    """@traceable and trace log inputs, outputs and errors."""
 
     @traceable(client=client, run_type="tool")
     def double(number: int) -> int:
@@ -155,9 +155,9 @@ def test_decorated_functions_are_traced(client: sdk.Client) -> None:
     assert "nothing there" in (runs["fail"].error or "")
 
 
-def test_usage_and_first_token_are_read_off_what_is_logged(client: sdk.Client) -> None:
-    """Tokens and costs in usage_metadata become the run's own, and on v1 its ancestors'."""
-    root, model, start = uuid4(), uuid4(), started(3)
+def test_usage_and_first_token_are_those_of_the_log(client: sdk.Client) -> None:
+    """Tokens and costs in usage_metadata become those of the run, and on v1 of its ancestors."""
+    root, model, start = uuid4(), uuid4(), minutes_ago(3)
     order = f"{start:%Y%m%dT%H%M%S%f}Z{root}"
     client.create_run(
         "agent",
@@ -197,9 +197,9 @@ def test_usage_and_first_token_are_read_off_what_is_logged(client: sdk.Client) -
         assert (run.total_tokens, run.total_cost, run.first_token_time) == (10, 0.75, first)
 
 
-def test_attachments_come_back_whole(client: sdk.Client) -> None:
-    """Files logged with a run are found behind the URLs that v1 gives for them."""
-    root, start = uuid4(), started(1)
+def test_attachments_are_read_back(client: sdk.Client) -> None:
+    """Files of a run are at the URLs that v1 answers."""
+    root, start = uuid4(), minutes_ago(1)
     order = f"{start:%Y%m%dT%H%M%S%f}Z{root}"
     client.create_run(
         "see", {}, "chain", id=root, trace_id=root, dotted_order=order, project_name="shop", start_time=start,
@@ -211,9 +211,9 @@ def test_attachments_come_back_whole(client: sdk.Client) -> None:
     assert (file["mime_type"], file["reader"].read()) == ("image/png", b"\x89PNG\r\n--\x00")
 
 
-def test_lists_go_over_many_pages(langsmith: LangSmithStandIn, client: sdk.Client) -> None:
-    """Every run comes once, newest first, ties included, whichever version pages."""
-    start = started(10)
+def test_a_list_has_all_pages(langsmith: LangSmithStandIn, client: sdk.Client) -> None:
+    """Each run is listed once, newest first, with both versions."""
+    start = minutes_ago(10)
     ids = {langsmith.add_run(project="shop", start_time=start + timedelta(seconds=n // 3)) for n in range(230)}
     project = langsmith.project_id("shop")
     v1 = [str(run.id) for run in client.list_runs(project_id=project)]
@@ -224,16 +224,16 @@ def test_lists_go_over_many_pages(langsmith: LangSmithStandIn, client: sdk.Clien
 
 
 def test_the_limit_of_list_runs_is_that_of_a_page(langsmith: LangSmithStandIn, client: sdk.Client) -> None:
-    """The SDK asks for pages of its limit, and the service refuses one above a hundred."""
-    ids = [langsmith.add_run(project="shop", start_time=started(minute)) for minute in range(9)]
+    """The SDK requests a page of its limit, and a limit above a hundred is refused."""
+    ids = [langsmith.add_run(project="shop", start_time=minutes_ago(minute)) for minute in range(9)]
     assert [str(run.id) for run in client.list_runs(project_name="shop", limit=5)] == ids[:5]
     with pytest.raises(sdk.utils.LangSmithError, match="Limit exceeds maximum allowed value of 100"):
         list(client.list_runs(project_name="shop", limit=130))
 
 
 def test_the_asynchronous_clients_agree(langsmith: LangSmithStandIn, client: sdk.Client) -> None:
-    """Both asynchronous ways of the SDK list what the synchronous one lists."""
-    start = started(10)
+    """Both asynchronous clients of the SDK list the same runs as the synchronous client."""
+    start = minutes_ago(10)
     for number in range(120):
         langsmith.add_run(project="shop", start_time=start + timedelta(seconds=number))
     project = langsmith.project_id("shop")
@@ -250,14 +250,14 @@ def test_the_asynchronous_clients_agree(langsmith: LangSmithStandIn, client: sdk
 
 
 def test_filters_of_list_runs_reach_the_server(langsmith: LangSmithStandIn, client: sdk.Client) -> None:
-    """What the SDK's own arguments promise holds."""
-    start = started(10)
+    """Each argument of the SDK selects runs."""
+    start = minutes_ago(10)
     old = langsmith.add_run(project="shop", start_time=start - timedelta(days=2), run_type="llm")
     bad = langsmith.add_run(project="shop", start_time=start, error="no", name="a")
     child = langsmith.add_run(project="shop", start_time=start, parent_run_id=bad, run_type="llm")
 
-    def ids(**asked: Any) -> set[str]:
-        return {str(run.id) for run in client.list_runs(project_name="shop", **asked)}
+    def ids(**arguments: Any) -> set[str]:
+        return {str(run.id) for run in client.list_runs(project_name="shop", **arguments)}
 
     assert ids(run_type="llm") == {old, child}
     assert ids(error=True) == {bad}
@@ -271,13 +271,13 @@ def test_filters_of_list_runs_reach_the_server(langsmith: LangSmithStandIn, clie
 
 
 def same_feedback(logged: Any, read: Any) -> bool:
-    """Compare what was said, and about what."""
+    """Compare the fields of feedback."""
     names = ("id", "run_id", "trace_id", "key", "score", "value", "comment", "correction", "extra")
     return all(getattr(logged, name) == getattr(read, name) for name in names)
 
 
 def test_feedback_is_read_back_changed_and_deleted(langsmith: LangSmithStandIn, client: sdk.Client) -> None:
-    """Queued or sent at once, feedback comes back as it was given; null clears a field, no mention keeps it."""
+    """Feedback is read back as it was created, queued or direct; null clears a field, and other fields stay."""
     run = langsmith.add_run(project="shop")
     project = langsmith.project_id("shop")
     queued = client.create_feedback(
@@ -304,21 +304,21 @@ def test_feedback_is_read_back_changed_and_deleted(langsmith: LangSmithStandIn, 
 
 
 def test_feedback_shows_in_the_stats_of_its_run(langsmith: LangSmithStandIn, client: sdk.Client) -> None:
-    """Both versions sum up what was said about a run."""
-    run = langsmith.add_run(project="shop", start_time=started(5))
+    """Both versions have statistics of the feedback on a run."""
+    run = langsmith.add_run(project="shop", start_time=minutes_ago(5))
     project = langsmith.project_id("shop")
     for score in (0, 1):
         client.create_feedback(session_id=project, run_id=run, key="user_score", score=score, comment=f"{score}!")
     stats: dict[str, Any] = (client.read_run(run).feedback_stats or {})["user_score"]
     assert (stats["n"], stats["avg"], stats["comments"]) == (2, 0.5, ["0!", "1!"])
     api = client._get_langsmith_api_sync()
-    found = api.runs.retrieve_v2(run, project_id=project, selects=["FEEDBACK_STATS"]).feedback_stats
-    assert found is not None
-    assert (found["user_score"].n, found["user_score"].avg) == (2, 0.5)
+    v2_stats = api.runs.retrieve_v2(run, project_id=project, selects=["FEEDBACK_STATS"]).feedback_stats
+    assert v2_stats is not None
+    assert (v2_stats["user_score"].n, v2_stats["user_score"].avg) == (2, 0.5)
 
 
 def test_projects_are_created_read_listed_and_changed(langsmith: LangSmithStandIn, client: sdk.Client) -> None:
-    """A project is opened by hand or by its first run, and found by name, id or part of its name."""
+    """A project is created by a request or by its first run, and read by name, id or part of its name."""
     made = client.create_project("by hand", description="first", metadata={"team": "x"})
     langsmith.add_run(project="by run")
     by_name, by_id = client.read_project(project_name="by hand"), client.read_project(project_id=made.id)
@@ -335,45 +335,45 @@ def test_projects_are_created_read_listed_and_changed(langsmith: LangSmithStandI
         client.read_project(project_name="nobody")
 
 
-def test_the_workspace_of_the_client_is_the_one_of_the_server(langsmith: LangSmithStandIn) -> None:
-    """workspace_id goes out as X-Tenant-Id with every request."""
-    made = sdk.Client(api_url=langsmith.url, api_key=langsmith.api_key, workspace_id=langsmith.workspace_id)
-    assert list(made.list_projects()) == []
-    made.close()
+def test_the_client_may_send_the_workspace(langsmith: LangSmithStandIn) -> None:
+    """workspace_id is sent as X-Tenant-Id with each request."""
+    client = sdk.Client(api_url=langsmith.url, api_key=langsmith.api_key, workspace_id=langsmith.workspace_id)
+    assert list(client.list_projects()) == []
+    client.close()
     assert langsmith.requests[-1].headers["x-tenant-id"] == langsmith.workspace_id
 
 
-def test_the_sample_is_the_same_logged_or_loaded(client: sdk.Client) -> None:
-    """The SDK takes the sample's runs and feedback as they are, and both ways end in the same workspace."""
-    asked: dict[str, Any] = {"start": datetime(2026, 3, 1, tzinfo=UTC), "days": 1, "traces_per_day": 8, "project": "p"}
-    for run in sample_runs(**asked):
+def test_a_logged_sample_is_the_same_as_a_loaded_one(client: sdk.Client) -> None:
+    """The SDK logs the sample's runs and feedback as they are, and the workspace is that of ``load_sample``."""
+    sample: dict[str, Any] = {"start": datetime(2026, 3, 1, tzinfo=UTC), "days": 1, "traces_per_day": 8, "project": "p"}
+    for run in sample_runs(**sample):
         client.create_run(**run)
     client.flush()
     project = client.read_project(project_name="p").id
-    for item in sample_feedback(**asked):
+    for item in sample_feedback(**sample):
         client.create_feedback(**item, session_id=project)
     client.flush()
     with LangSmithStandIn() as other:
-        other.load_sample(**asked, seed=0)
+        other.load_sample(**sample, seed=0)
         reader = sdk.Client(api_url=other.url, api_key=other.api_key)
-        loaded = [seen(run) for run in reader.list_runs(project_name="p")]
+        loaded = [content(run) for run in reader.list_runs(project_name="p")]
         reader.close()
-    logged = [seen(run) for run in client.list_runs(project_name="p")]
+    logged = [content(run) for run in client.list_runs(project_name="p")]
     assert len(logged) > 8
     assert logged == loaded
 
 
-def seen(run: Run) -> dict[str, Any]:
-    """Give what a run says, without what depends on the project's address."""
+def content(run: Run) -> dict[str, Any]:
+    """Return a run without the fields that depend on the project's id."""
     return run.model_dump(exclude={"session_id", "app_path"})
 
 
-def test_a_self_hosted_server_is_found_below_api() -> None:
-    """The SDK logs to a self-hosted server and reads attachments back through its relative links."""
+def test_the_sdk_reads_from_a_self_hosted_server() -> None:
+    """The SDK reads the attachments of a self-hosted server by relative links."""
     with LangSmithStandIn(self_hosted=True) as server:
         assert server.url.endswith("/api")
         client = sdk.Client(api_url=server.url, api_key=server.api_key)
         run = server.add_run(project="shop", attachments={"photo": ("image/png", b"png")})
-        found = client.read_run(run)
-        assert found.attachments["photo"]["reader"].read() == b"png"
+        read = client.read_run(run)
+        assert read.attachments["photo"]["reader"].read() == b"png"
         client.close()

@@ -1,4 +1,4 @@
-"""The stand-in as a server: addresses, keys, connections, and what it keeps of a request."""
+"""The stand-in as a server: addresses, keys, connections, and recorded requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ QUERY = {"session": ["7f0c2d4e-0000-4000-8000-000000000000"]}
 
 @pytest.mark.parametrize("prefix", ["", "/api", "/api/v1"])
 def test_routes_of_v1_are_served_bare_and_prefixed(http: httpx.Client, prefix: str) -> None:
-    """Whatever users put into the SDK's api_url, its requests find their way."""
+    """Each form of the SDK's api_url works."""
     assert http.get(f"{prefix}/sessions").json() == []
 
 
@@ -30,13 +30,13 @@ def test_routes_of_v1_are_served_bare_and_prefixed(http: httpx.Client, prefix: s
 def test_routes_of_v2_are_served_with_and_without_api(
     langsmith: LangSmithStandIn, http: httpx.Client, prefix: str
 ) -> None:
-    """The path that the specification writes works as well as the one the SDK sends."""
+    """The path in the specification works, and so does the path that the SDK sends."""
     project = langsmith.add_project("shop")
     assert http.post(f"{prefix}/runs/query", json={"project_ids": [project]}).json() == {"items": []}
 
 
 def test_an_unknown_path_is_404_and_a_wrong_method_405(http: httpx.Client) -> None:
-    """Both say so in JSON, as the real service does."""
+    """Both answers are JSON, as those of LangSmith are."""
     unknown, wrong = http.get("/api/v1/runs/query/nothing"), http.get("/api/v1/runs/query")
     assert (unknown.status_code, unknown.json()) == (404, {"detail": "Not Found"})
     assert (wrong.status_code, wrong.json()) == (405, {"detail": "Method Not Allowed"})
@@ -44,8 +44,8 @@ def test_an_unknown_path_is_404_and_a_wrong_method_405(http: httpx.Client) -> No
     assert http.head("/api/v1/runs/query").content == b""
 
 
-def test_requests_are_kept_as_they_came(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
-    """A test can look at every request: path, query, headers, body, and the status of the answer."""
+def test_requests_are_recorded(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
+    """Each request is recorded: path, query, headers, body, and the status of the answer."""
     http.get("/api/v1/feedback", params={"run": [QUERY["session"][0]] * 2, "limit": "5"})
     http.post("/api/v1/runs/query", json=QUERY, headers={"X-Extra": "yes"})
     listed, queried = langsmith.requests
@@ -57,7 +57,7 @@ def test_requests_are_kept_as_they_came(langsmith: LangSmithStandIn, http: httpx
 
 
 def test_a_connection_serves_many_requests(langsmith: LangSmithStandIn) -> None:
-    """Keep-alive holds, also after a refusal."""
+    """A connection stays open after an answer, also after a refusal."""
     address = urlsplit(langsmith.url)
     connection = http.client.HTTPConnection(address.hostname or "", address.port)
     for path, status in (("/info", 200), ("/sessions", 401), ("/nothing", 404), ("/info", 200)):
@@ -68,10 +68,8 @@ def test_a_connection_serves_many_requests(langsmith: LangSmithStandIn) -> None:
     connection.close()
 
 
-def test_large_answers_are_compressed_for_those_who_can_read_it(
-    langsmith: LangSmithStandIn, http: httpx.Client
-) -> None:
-    """A page goes out as gzip if the client takes gzip, and plain if not."""
+def test_large_answers_are_compressed_if_the_client_accepts_it(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
+    """A page is gzip if the client accepts gzip, and plain otherwise."""
     langsmith.add_run(inputs={"text": "x" * 5000})
     query = {"session": [langsmith.project_id("default")]}
     packed = http.post("/runs/query", json=query)
@@ -84,21 +82,21 @@ def test_large_answers_are_compressed_for_those_who_can_read_it(
 
 @pytest.mark.parametrize(("encoding", "pack"), [("gzip", gzip.compress), ("deflate", zlib.compress)])
 def test_request_bodies_may_be_compressed(http: httpx.Client, encoding: str, pack: type[bytes]) -> None:
-    """Clients that compress their bodies are understood."""
+    """A compressed body is read."""
     body = pack(json.dumps(QUERY).encode())
     answer = http.post("/runs/query", content=body, headers={"Content-Encoding": encoding})
     assert answer.json()["runs"] == []
 
 
 def test_a_body_in_an_unknown_or_false_encoding_is_refused(http: httpx.Client) -> None:
-    """What cannot be read is not guessed at."""
+    """An unknown encoding is 415, and a body in another encoding is 400."""
     unknown = http.post("/runs/query", content=b"?", headers={"Content-Encoding": "zstd"})
     false = http.post("/runs/query", content=b"?", headers={"Content-Encoding": "gzip"})
     assert (unknown.status_code, false.status_code) == (415, 400)
 
 
 def test_a_body_may_come_in_chunks(http: httpx.Client) -> None:
-    """A client that does not know the length of its body beforehand is understood."""
+    """A chunked body is read."""
     text = json.dumps(QUERY).encode()
     answer = http.post("/runs/query", content=iter([text[:5], text[5:]]))
     assert answer.json()["runs"] == []
@@ -106,7 +104,7 @@ def test_a_body_may_come_in_chunks(http: httpx.Client) -> None:
 
 @pytest.mark.parametrize("key", [None, "lsv2_pt_wrong"])
 def test_no_key_and_a_wrong_key_are_401(langsmith: LangSmithStandIn, key: str | None) -> None:
-    """Each version says so in its own form; only /info is open."""
+    """Each version answers in its own form; only /info needs no key."""
     with httpx.Client(base_url=langsmith.url, headers={"X-API-Key": key} if key else {}) as client:
         v1, v2 = client.get("/sessions"), client.post("/api/v2/runs/query", json={})
         assert (v1.status_code, v1.json()) == (401, {"detail": "Invalid token"})
@@ -114,8 +112,8 @@ def test_no_key_and_a_wrong_key_are_401(langsmith: LangSmithStandIn, key: str | 
         assert client.get("/info").status_code == 200
 
 
-def test_the_workspace_has_to_be_the_right_one() -> None:
-    """A wrong X-Tenant-Id is 403, and so is none for a key of an organisation."""
+def test_another_workspace_is_403() -> None:
+    """Another X-Tenant-Id is 403, and no X-Tenant-Id is 403 if the key is that of an organisation."""
     with (
         LangSmithStandIn(workspace_id=WORKSPACE, require_workspace=True) as server,
         httpx.Client(base_url=server.url, headers={"X-API-Key": server.api_key}) as client,
@@ -131,8 +129,8 @@ def test_the_workspace_has_to_be_the_right_one() -> None:
 @pytest.mark.parametrize(
     ("backend", "clickhouse", "smithdb"), [("clickhouse", True, False), ("smithdb", False, True), ("dual", True, True)]
 )
-def test_info_tells_what_stores_the_runs(backend: str, clickhouse: bool, smithdb: bool) -> None:
-    """The flags are those by which clients choose their version of the API."""
+def test_info_names_the_backend(backend: str, clickhouse: bool, smithdb: bool) -> None:
+    """The flags are those by which clients choose the API version."""
     with LangSmithStandIn(backend=backend, version="0.17.1") as server:  # type: ignore[arg-type]
         info = httpx.get(f"{server.url}/api/v1/info").json()
     assert info["version"] == "0.17.1"
@@ -141,7 +139,7 @@ def test_info_tells_what_stores_the_runs(backend: str, clickhouse: bool, smithdb
 
 
 def test_rate_limits_count_in_fixed_windows() -> None:
-    """After so many requests there is nothing until the window ends, and then as many again."""
+    """Requests over the limit are refused until the window ends."""
     clock = [100.0]
     limits = RateLimits({"/runs/query": (2, 10.0)}, retry_after=True, clock=lambda: clock[0])
     query, other = (Request("POST", path, 1, {}, {}, b"", "") for path in ("/runs/query", "/sessions"))
@@ -155,11 +153,11 @@ def test_rate_limits_count_in_fixed_windows() -> None:
     assert limits.check(query) is None
 
 
-@pytest.mark.parametrize("tells", [True, False])
-def test_a_rate_limit_is_answered_with_429(tells: bool) -> None:
-    """Both versions share a path's budget; whether Retry-After comes along is a setting."""
+@pytest.mark.parametrize("retry_after", [True, False])
+def test_a_rate_limit_is_answered_with_429(retry_after: bool) -> None:
+    """Both versions share the limit of a path, and Retry-After is a setting."""
     with (
-        LangSmithStandIn(rate_limits={"/runs/query": (2, 60.0)}, retry_after=tells) as server,
+        LangSmithStandIn(rate_limits={"/runs/query": (2, 60.0)}, retry_after=retry_after) as server,
         httpx.Client(base_url=server.url, headers={"X-API-Key": server.api_key}) as client,
     ):
         project = server.add_project("shop")
@@ -167,12 +165,12 @@ def test_a_rate_limit_is_answered_with_429(tells: bool) -> None:
         assert client.post("/api/v2/runs/query", json={"project_ids": [project]}).status_code == 200
         refused = client.post("/runs/query", json={"session": [project]})
         assert refused.status_code == 429
-        assert ("Retry-After" in refused.headers) is tells
+        assert ("Retry-After" in refused.headers) is retry_after
         assert client.get("/sessions").status_code == 200
 
 
-def test_stop_leaves_nothing_behind() -> None:
-    """Sockets and threads are gone, open connections included; stopping again does nothing."""
+def test_stop_closes_sockets_and_threads() -> None:
+    """No socket and no thread is left, also of open connections; a second stop does nothing."""
     server = LangSmithStandIn().start()
     threads = threading.active_count()
     client = httpx.Client()
@@ -188,8 +186,8 @@ def test_stop_leaves_nothing_behind() -> None:
         _ = server.url
 
 
-def test_a_second_start_comes_back_with_data_and_address() -> None:
-    """A test can take the server away for a while."""
+def test_a_second_start_has_the_same_data_and_address() -> None:
+    """A test can stop the server and start it again."""
     server = LangSmithStandIn()
     run_id = server.add_run()
     with server:
@@ -200,10 +198,10 @@ def test_a_second_start_comes_back_with_data_and_address() -> None:
         assert answer.json()["name"] == "run"
 
 
-def test_an_airflow_connection_is_ready_to_use(langsmith: LangSmithStandIn) -> None:
-    """The JSON has host, key and extra where the provider looks for them."""
-    told = json.loads(langsmith.connection(api_version="v2"))
-    assert told == {
+def test_connection_is_that_of_airflow(langsmith: LangSmithStandIn) -> None:
+    """The JSON has host, key and extra in the fields of Airflow."""
+    connection = json.loads(langsmith.connection(api_version="v2"))
+    assert connection == {
         "conn_type": "langsmith",
         "host": langsmith.url,
         "password": langsmith.api_key,
@@ -213,8 +211,8 @@ def test_an_airflow_connection_is_ready_to_use(langsmith: LangSmithStandIn) -> N
 
 
 @pytest.mark.parametrize("path", ["/", "/sessions", "/public/download?jwt=x", "/storage/x/inputs", "/apis"])
-def test_beside_the_api_a_self_hosted_server_answers_with_its_ui(path: str) -> None:
-    """Behind nginx every address but those below ``/api`` is the UI: 200, in HTML, with a key or without."""
+def test_other_paths_of_a_self_hosted_server_are_the_ui(path: str) -> None:
+    """Each path that is not below ``/api`` answers 200 with HTML, with a key or without."""
     with LangSmithStandIn(self_hosted=True) as server, httpx.Client() as client:
         page = client.get(server.url.removesuffix("/api") + path)
         assert (page.status_code, page.headers["Content-Type"]) == (200, "text/html")

@@ -1,42 +1,40 @@
-"""Version 1 on the wire: what a query answers, and what it refuses."""
+"""Version 1 of the API: pages, rows and conditions."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import httpx
 import pytest
 
 from airflow_langsmith.testing import LangSmithStandIn
-
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)  # where the clock of the fixture stands
-SOME_ID = "7f0c2d4e-0000-4000-8000-000000000000"
+from tests.testing.conftest import NOON, UNKNOWN_ID
 
 
 def query(http: httpx.Client, **body: Any) -> dict[str, Any]:
-    """Ask for runs."""
+    """Query runs."""
     answer = http.post("/api/v1/runs/query", json=body)
     assert answer.status_code == 200, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+    page: dict[str, Any] = answer.json()
+    return page
 
 
 def ids(http: httpx.Client, **body: Any) -> list[str]:
-    """Ask for runs, and tell only which."""
+    """Query the ids of runs."""
     return [run["id"] for run in query(http, **body)["runs"]]
 
 
 @pytest.fixture
 def shop(langsmith: LangSmithStandIn) -> str:
-    """A project of 7 runs, a minute apart and the last at noon, the middle three at the same time."""
+    """A project of 7 runs until noon, three of them at the same time."""
     for minutes in (6, 5, 3, 3, 3, 1, 0):
         langsmith.add_run(project="shop", start_time=NOON - timedelta(minutes=minutes))
     return langsmith.project_id("shop")
 
 
 def test_pages_follow_the_cursor_in_the_body(http: httpx.Client, shop: str) -> None:
-    """Each run comes once, in one order; ties stay together; the last page has no cursor."""
+    """Each run is on one page, in one order, also runs of the same time; the last page has no cursor."""
     pages = [query(http, session=[shop], limit=2)]
     while cursor := pages[-1]["cursors"]["next"]:
         pages.append(query(http, session=[shop], limit=2, cursor=cursor))
@@ -48,8 +46,8 @@ def test_pages_follow_the_cursor_in_the_body(http: httpx.Client, shop: str) -> N
     assert ids(http, session=[shop], order="asc") == [run["id"] for run in reversed(runs)]
 
 
-def test_a_full_last_page_still_has_a_cursor(http: httpx.Client, shop: str) -> None:
-    """Only an empty page tells the end of a number of runs that divides by the limit."""
+def test_a_full_last_page_has_a_cursor(http: httpx.Client, shop: str) -> None:
+    """After a full last page there is an empty page, without a cursor."""
     cursor = query(http, session=[shop], limit=7)["cursors"]["next"]
     assert query(http, session=[shop], limit=7, cursor=cursor) == {
         "runs": [],
@@ -60,14 +58,14 @@ def test_a_full_last_page_still_has_a_cursor(http: httpx.Client, shop: str) -> N
 
 
 def test_new_runs_do_not_shift_the_pages(langsmith: LangSmithStandIn, http: httpx.Client, shop: str) -> None:
-    """A cursor names a run and not a number of runs."""
+    """A run that is added after the first page is not on the second page."""
     whole = ids(http, session=[shop])
     first = query(http, session=[shop], limit=4)
     langsmith.add_run(project="shop", start_time=NOON + timedelta(minutes=1))
     assert ids(http, session=[shop], cursor=first["cursors"]["next"]) == whole[4:]
 
 
-def test_a_whole_trace_comes_at_once(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
+def test_a_whole_trace_is_one_page(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
     """``trace`` ignores limit and cursor."""
     root = langsmith.add_run()
     children = [langsmith.add_run(parent_run_id=root) for _ in range(120)]
@@ -77,26 +75,26 @@ def test_a_whole_trace_comes_at_once(langsmith: LangSmithStandIn, http: httpx.Cl
 
 
 def test_ids_ignore_every_other_filter(http: httpx.Client, shop: str) -> None:
-    """A query by id finds its runs whatever else it asks."""
-    one = ids(http, session=[shop])[0]
-    assert ids(http, id=[one], session=[SOME_ID], start_time="2030-01-01T00:00:00Z", is_root=False) == [one]
+    """A query by id lists its runs, also if they do not match another filter."""
+    run_id = ids(http, session=[shop])[0]
+    assert ids(http, id=[run_id], session=[UNKNOWN_ID], start_time="2030-01-01T00:00:00Z", is_root=False) == [run_id]
 
 
-def test_only_the_first_project_counts(langsmith: LangSmithStandIn, http: httpx.Client, shop: str) -> None:
-    """A list of projects is accepted, and all but the first is left out in silence."""
+def test_only_the_first_project_is_read(langsmith: LangSmithStandIn, http: httpx.Client, shop: str) -> None:
+    """A list of projects is accepted, but only the first project is read."""
     other = langsmith.add_run(project="other")
     assert ids(http, session=[langsmith.project_id("other"), shop]) == [other]
 
 
-def test_only_selected_fields_come_and_those_that_always_do(http: httpx.Client, shop: str) -> None:
-    """The schema requires nine fields of every run."""
+def test_a_row_has_the_selected_fields_and_nine_others(http: httpx.Client, shop: str) -> None:
+    """Nine fields are in each row, selected or not."""
     (run, *_) = query(http, session=[shop], select=["inputs"])["runs"]
     required = {"id", "name", "run_type", "start_time", "trace_id", "dotted_order", "status", "session_id", "app_path"}
     assert set(run) == {*required, "inputs"}
 
 
-def test_payloads_and_previews_come_where_selected(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
-    """The default selection has no previews and no signed URLs."""
+def test_previews_and_urls_need_to_be_selected(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
+    """Without ``select`` a row has no previews and no signed URLs."""
     langsmith.add_run(inputs={"text": "ü" * 400}, outputs={"a": 1})
     project = langsmith.project_id("default")
     (plain,) = query(http, session=[project])["runs"]
@@ -106,8 +104,8 @@ def test_payloads_and_previews_come_where_selected(langsmith: LangSmithStandIn, 
     assert run["outputs_or_signed_url"] == {"a": 1}
 
 
-def test_times_are_naive_utc_and_words_lower_case(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
-    """v1 says nothing about zones, and means UTC."""
+def test_times_have_no_zone_and_words_are_lower_case(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
+    """Times are in UTC, without a zone."""
     run_id = langsmith.add_run(
         start_time="2026-03-01T10:00:00.25+01:00", end_time="2026-03-01T09:00:01Z", run_type="llm"
     )
@@ -117,22 +115,22 @@ def test_times_are_naive_utc_and_words_lower_case(langsmith: LangSmithStandIn, h
 
 
 @pytest.mark.parametrize(("form", "cost"), [("number", 0.001), ("string", "0.001")])
-def test_parents_roll_up_what_their_children_spent(form: Any, cost: object) -> None:
-    """Every run of v1 carries the totals of its subtree, and dollars in the form of the deployment."""
+def test_a_row_has_the_usage_of_its_subtree(form: Any, cost: object) -> None:
+    """Tokens and dollars include those of the runs below, and dollars have the form of the setting."""
     with LangSmithStandIn(v1_costs=form) as server, httpx.Client(base_url=server.url) as http:
         http.headers["X-API-Key"] = server.api_key
         root = server.add_run()
         middle = server.add_run(parent_run_id=root)
-        spent = {"input_tokens": 3, "output_tokens": 2, "total_cost": 0.001}
-        server.add_run(parent_run_id=middle, run_type="llm", outputs={"usage_metadata": spent})
+        usage = {"input_tokens": 3, "output_tokens": 2, "total_cost": 0.001}
+        server.add_run(parent_run_id=middle, run_type="llm", outputs={"usage_metadata": usage})
         runs = query(http, trace=root)["runs"]
     assert [(run["total_tokens"], run["total_cost"]) for run in runs] == [(5, cost)] * 3
 
 
-def test_feedback_in_the_words_of_v1(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
-    """``n`` counts scores alone, an object shows in no number, and a source is a text that holds JSON."""
+def test_feedback_stats_of_v1(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
+    """``n`` counts scores only, ``values`` has strings only, and a source is JSON in a string."""
     run = langsmith.add_run()
-    for given in (
+    for feedback in (
         {"key": "user_score", "score": 1, "comment": "Human verdict: PASS"},
         {"key": "category", "value": "CONCEPTUAL"},
         {"key": "rubric", "value": {"clarity": 3}},
@@ -140,7 +138,7 @@ def test_feedback_in_the_words_of_v1(langsmith: LangSmithStandIn, http: httpx.Cl
         {"key": "cot accuracy", "score": 0, "value": "INCORRECT"},
         {"key": "cot accuracy", "score": 1, "value": "CORRECT"},
     ):
-        langsmith.add_feedback(run, **given)
+        langsmith.add_feedback(run, **feedback)
     stats = http.get(f"/api/v1/runs/{run}").json()["feedback_stats"]
     assert stats["user_score"] == {
         "n": 1,
@@ -150,7 +148,9 @@ def test_feedback_in_the_words_of_v1(langsmith: LangSmithStandIn, http: httpx.Cl
         "comments": ["Human verdict: PASS"],
         "sources": ['{"type":"api","metadata":{}}'],
     }
-    numbers = {key: (one["n"], one["avg"], one["values"]) for key, one in stats.items() if key != "user_score"}
+    numbers = {
+        key: (of_key["n"], of_key["avg"], of_key["values"]) for key, of_key in stats.items() if key != "user_score"
+    }
     assert numbers == {
         "category": (0, None, {"CONCEPTUAL": 1}),
         "rubric": (0, None, {}),
@@ -160,7 +160,7 @@ def test_feedback_in_the_words_of_v1(langsmith: LangSmithStandIn, http: httpx.Cl
 
 @pytest.mark.parametrize(("edges", "count"), [("half_open", 1), ("inclusive", 2), ("exclusive", 0)])
 def test_edges_are_a_setting(edges: Any, count: int) -> None:
-    """Whether a bound holds a run exactly on it is not documented, so a deployment of each kind can be had."""
+    """A setting decides whether bounds include a run exactly on them, because LangSmith does not document it."""
     with LangSmithStandIn(edges=edges, v1_end_time="start") as server, httpx.Client(base_url=server.url) as http:
         http.headers["X-API-Key"] = server.api_key
         for minute in (0, 5):
@@ -170,7 +170,7 @@ def test_edges_are_a_setting(edges: Any, count: int) -> None:
 
 
 def test_end_time_bounds_the_end(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
-    """By default the body's end_time loses pending runs and those that end later."""
+    """By default ``end_time`` excludes pending runs and runs that end later."""
     short = langsmith.add_run(start_time=NOON, end_time=NOON + timedelta(minutes=1))
     langsmith.add_run(start_time=NOON, end_time=NOON + timedelta(hours=1))
     langsmith.add_run(start_time=NOON)
@@ -178,14 +178,14 @@ def test_end_time_bounds_the_end(langsmith: LangSmithStandIn, http: httpx.Client
 
 
 @pytest.mark.parametrize(
-    ("asked", "names"),
+    ("body", "names"),
     [
         ({"run_type": "tool"}, {"child"}),
         ({"error": True}, {"child"}),
         ({"error": False}, {"root", "other"}),
         ({"is_root": True}, {"root", "other"}),
         ({"execution_order": 1}, {"root", "other"}),
-        ({"reference_example": [SOME_ID]}, {"other"}),
+        ({"reference_example": [UNKNOWN_ID]}, {"other"}),
         ({"filter": 'eq(name, "root")'}, {"root"}),
         ({"trace_filter": 'eq(name, "root")'}, {"root", "child"}),
         ({"tree_filter": 'eq(name, "child")'}, {"root", "child"}),
@@ -193,27 +193,27 @@ def test_end_time_bounds_the_end(langsmith: LangSmithStandIn, http: httpx.Client
         ({"cursor": None, "error": None}, {"root", "child", "other"}),
     ],
 )
-def test_conditions(langsmith: LangSmithStandIn, http: httpx.Client, asked: dict[str, Any], names: set[str]) -> None:
-    """Each field of the body keeps the runs it speaks of; null says nothing."""
+def test_conditions(langsmith: LangSmithStandIn, http: httpx.Client, body: dict[str, Any], names: set[str]) -> None:
+    """Each field of the body selects runs; null is the same as no field."""
     root = langsmith.add_run(name="root")
     langsmith.add_run(name="child", parent_run_id=root, run_type="tool", error="no")
-    langsmith.add_run(name="other", reference_example_id=SOME_ID)
-    found = query(http, session=[langsmith.project_id("default")], **asked)["runs"]
-    assert {run["name"] for run in found} == names
+    langsmith.add_run(name="other", reference_example_id=UNKNOWN_ID)
+    runs = query(http, session=[langsmith.project_id("default")], **body)["runs"]
+    assert {run["name"] for run in runs} == names
 
 
-def test_a_run_is_served_by_its_id_or_not_at_all(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
-    """An unknown id is 404, and so is a known one in another project; what is no id is 422."""
+def test_a_run_is_read_by_its_id(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
+    """An unknown id is 404, a run of another project is 404, and another text than an id is 422."""
     run_id = langsmith.add_run()
     assert http.get(f"/api/v1/runs/{run_id}").json()["id"] == run_id
-    unknown = http.get(f"/api/v1/runs/{SOME_ID}")
+    unknown = http.get(f"/api/v1/runs/{UNKNOWN_ID}")
     assert (unknown.status_code, unknown.json()) == (404, {"detail": "Run not found"})
-    assert http.get(f"/api/v1/runs/{run_id}", params={"session_id": SOME_ID}).status_code == 404
+    assert http.get(f"/api/v1/runs/{run_id}", params={"session_id": UNKNOWN_ID}).status_code == 404
     assert http.get("/api/v1/runs/first").status_code == 422
 
 
 def test_offloaded_payloads_are_behind_urls(langsmith: LangSmithStandIn, http: httpx.Client) -> None:
-    """v1 answers null and, where selected, the URL of the payload, which needs no key but its signature."""
+    """v1 answers null and, if selected, a signed URL of the payload that needs no key."""
     run_id = langsmith.add_run(inputs={"q": "é"}, outputs={"a": 1}, error="big", events=[{"name": "start"}])
     langsmith.offload(run_id, "inputs", "error")
     select = ["inputs", "inputs_s3_urls", "outputs", "outputs_s3_urls", "error", "events", "s3_urls"]
