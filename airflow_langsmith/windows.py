@@ -195,7 +195,9 @@ def duration(length: str | timedelta, name: str, *, may_be_zero: bool = False) -
             "minutes)."
         )
     if isinstance(length, pendulum.Duration):
-        if length.years or length.months:
+        if not isinstance(length, pendulum.Interval) and (
+            length.years or length.months
+        ):  # those of an interval are exact
             raise WindowError(
                 f"{name} is {length!r}; months and years differ in length. Write days, or use "
                 "schedule=CronDataIntervalTimetable('@monthly', timezone='UTC'), whose data intervals are months."

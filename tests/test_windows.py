@@ -8,12 +8,13 @@ from itertools import pairwise
 from typing import Any, cast
 from zoneinfo import ZoneInfo
 
+import pendulum
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_langsmith.errors import WindowError, WindowNotClosedError
-from airflow_langsmith.windows import TimeWindow, resolve, split, trailing
+from airflow_langsmith.windows import TimeWindow, duration, resolve, split, trailing
 from tests.wording import says
 
 DAY = timedelta(days=1)
@@ -97,3 +98,11 @@ def test_errors_pickle() -> None:
     """A window error survives the way from a worker's child process."""
     for error in (WindowError("a"), WindowNotClosedError("b")):
         assert str(pickle.loads(pickle.dumps(error))) == str(error)
+
+
+def test_an_interval_is_as_long_as_it_is() -> None:
+    """What pendulum measures between two moments is a length, also over months; a month by itself is none."""
+    start, end = pendulum.datetime(2026, 3, 1), pendulum.datetime(2026, 5, 1)
+    assert duration(end - start, "lookback") == timedelta(days=61)
+    with pytest.raises(WindowError, match=says("months and years differ in length")):
+        duration(pendulum.duration(months=2), "lookback")

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Self
 
 from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.last_page import MICROSECOND
 from airflow_langsmith.api.pagination import Pagination
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Page, Run
@@ -139,6 +140,7 @@ class Checkpoints:
         self._written_length = self._window_length = timedelta(0)
         self._open: dict[Pagination, _OpenCheckpoint] = {}
         self._pages = 0
+        self._is_long, self._short_length = False, timedelta(0)  # of the window, read before the export proved long
         self._file_numbers = count()
         self._uploading = threading.Lock()  # one cursor at a time, because a client of S3 has the file in memory
         self._began = time.monotonic()
@@ -152,6 +154,7 @@ class Checkpoints:
         self._earlier = sorted(earlier, key=lambda each: (each.end, each.end - each.start), reverse=True)
         if earlier:
             self._client.negotiator.confirm()  # another API version would mix two kinds of sums
+            self._is_long = True
         return self
 
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
@@ -220,10 +223,14 @@ class Checkpoints:
         checkpoint.pages += 1
         self._pages += 1
         finished = sum(run.start_time >= since for run in runs)  # others may have some beside them on the next page
-        checkpoint.add(runs[:finished], rows.part(0, finished))
-        if checkpoint.is_finished(since) and self._is_due(checkpoint, is_last=pagination.done):
-            self._upload(checkpoint, since)
+        is_finished = checkpoint.is_finished(since)
+        if is_finished and not self._is_long_export(checkpoint.end - since, runs):
             checkpoint.begin(since)
+        else:
+            checkpoint.add(runs[:finished], rows.part(0, finished))
+            if is_finished and self._is_due(checkpoint, is_last=pagination.done):
+                self._upload(checkpoint, since)
+                checkpoint.begin(since)
         checkpoint.add(runs[finished:], rows.part(finished, rows.count))
         if pagination.done:
             self._open.pop(pagination).file.remove()
@@ -237,6 +244,16 @@ class Checkpoints:
                 self._written_length += checkpoint.end - since
                 self._store.put(copy, name)
         copy.unlink()
+
+    def _is_long_export(self, length: timedelta, runs: list[Run]) -> bool:
+        """Estimate, by the last page and by the length read so far, how many pages and seconds the export takes."""
+        if not self._is_long:
+            self._short_length += length
+            span = runs[0].start_time - runs[-1].start_time if runs else MICROSECOND
+            pages = self._pages + (self._window_length - self._short_length) / max(span, MICROSECOND)
+            seconds = (time.monotonic() - self._began) / self._pages * pages
+            self._is_long = pages >= self._policy.min_pages or seconds >= self._policy.every.total_seconds()
+        return self._is_long
 
     def _is_due(self, checkpoint: _OpenCheckpoint, *, is_last: bool) -> bool:
         policy, now, is_full = self._policy, time.monotonic(), checkpoint.file.size_bytes >= self._policy.max_bytes

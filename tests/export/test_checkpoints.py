@@ -6,7 +6,7 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from threading import Event
@@ -36,7 +36,7 @@ from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.export.storage import Store
 from airflow_langsmith.testing import LangSmithStandIn
-from airflow_langsmith.views import view_of
+from airflow_langsmith.views import Rows, view_of
 from tests.wording import words
 
 CUT_OFF = str(Path(__file__).with_name("cut_off.py"))
@@ -266,6 +266,34 @@ def test_a_short_export_keeps_nothing(shop: LangSmithStandIn, client: LangSmithC
     assert not kept(f"file://{tmp_path}")
 
 
+class Counting(RowCodec):
+    """Counts the rows that are encoded."""
+
+    encoded = 0
+
+    def encode(self, rows: Rows, starts: Sequence[datetime]) -> bytes:
+        """Encode rows."""
+        self.encoded += rows.count
+        return super().encode(rows, starts)
+
+
+@pytest.mark.parametrize(("pages", "most"), [(MIN_PAGES // 2, 0.25), (MIN_PAGES * 2, 1.0)])
+def test_a_short_export_encodes_no_rows(client: LangSmithClient, tmp_path: Path, pages: int, most: float) -> None:
+    """If the first pages show that few follow, only the last run of each page is encoded for a checkpoint."""
+    view = view_of("runs", ["run_id", "start_time"])
+    query, codec, partition = cut_off.query(client, view.fields), Counting(view), path_at(f"file://{tmp_path}")
+    times = [
+        query.end - timedelta(days=1) / pages / cut_off.PAGE * (run + 1) for run in range(pages * cut_off.PAGE - 1)
+    ]
+    with Checkpoints(partition, client, FIRST, 16 * "0", codec, "none", tmp_path) as checkpoints:
+        checkpoints.split(query)
+        make = checkpoints.recorded(lambda _, __, page: iter([view.rows(page.runs)]))
+        pagination = Pagination(query, client.negotiator)
+        while not pagination.done:
+            list(make(client, pagination, answered(pagination.next_page(), times)))
+    assert most - 0.25 < codec.encoded / len(times) <= most
+
+
 @pytest.mark.parametrize(("limit", "value"), [("every", timedelta(0)), ("min_pages", 1), ("max_bytes", 1)])
 def test_long_is_a_matter_of_time_too(
     shop: LangSmithStandIn,
@@ -392,12 +420,14 @@ def test_progress_goes_on_too(shop: LangSmithStandIn, client: LangSmithClient, t
 def test_runs_out_of_order_are_not_kept(client: LangSmithClient, tmp_path: Path) -> None:
     """If runs do not come newest first, no part of the window is known to be finished: its checkpoints are deleted."""
     view = view_of("runs", ["run_id", "start_time"])
-    walk = Pagination(cut_off.query(client, view.fields), client.negotiator)
+    query = cut_off.query(client, view.fields)
+    walk = Pagination(query, client.negotiator)
     times = [
         cut_off.START + timedelta(minutes=minute) for minute in [*range(1000, 850, -1), 1001, *range(850, 800, -1)]
     ]
     seen, partition = [], path_at(f"file://{tmp_path}")
     with Checkpoints(partition, client, FIRST, 16 * "0", RowCodec(view), "none", tmp_path) as checkpoints:
+        checkpoints.split(query)
         make = checkpoints.recorded(lambda _, __, page: iter([view.rows(page.runs)]))
         while not walk.done:
             list(make(client, walk, answered(walk.next_page(), times)))
