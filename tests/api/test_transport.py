@@ -269,8 +269,8 @@ def test_the_key_goes_to_the_api_s_own_host_alone(send: Send, langsmith: LangSmi
     for path in ("/info", langsmith.url + "/info"):
         send(path, langsmith.url)
     keys = ["x-api-key" in request.headers for request in langsmith.requests if request.path.endswith("/info")]
-    assert [path for path, headers in storage.asked if "x-api-key" in headers] == []
-    assert storage.asked
+    assert [path for path, headers in storage.requests if "x-api-key" in headers] == []
+    assert storage.requests
     assert keys[-2:] == [True, True]
     assert not any(keys[:-2])
 
@@ -433,4 +433,4 @@ def test_a_redirect_is_not_followed(
         with pytest.raises(RedirectError, match=says("it leads to http://127.0.0.1")) as caught:
             client_of(langsmith).project("shop")
         assert "secret" not in str(caught.value)
-    assert storage.asked == []
+    assert storage.requests == []

@@ -254,8 +254,8 @@ def test_files_on_another_host(langsmith: LangSmithStandIn, storage: Any, land: 
     assert row["missing_payloads"] == ["attachments.endless"]
     assert storage.hung_up.acquire(timeout=10)
     assert storage.sent < MAX_ATTACHMENT_BYTES * 1.2
-    assert sorted(path for path, _ in storage.asked) == ["/endless", "/fine"]
-    assert not [headers for _, headers in storage.asked if "x-api-key" in headers]
+    assert sorted(path for path, _ in storage.requests) == ["/endless", "/fine"]
+    assert not [headers for _, headers in storage.requests if "x-api-key" in headers]
     langsmith.misbehave("status", status=200, body=page(endless=endless))
     with pytest.raises(AirflowFailException, match=says(r"attachment of run r.* is over 256 MB")):
         land(version, attachments="download")
@@ -317,7 +317,7 @@ def test_runs_outside_of_the_window_bring_no_files(langsmith: LangSmithStandIn, 
     langsmith.misbehave("status", status=200, body={"items": runs, "next_cursor": "more"})
     langsmith.misbehave("status", status=200, body={"items": runs})
     assert len(rows(land(attachments="download"))) == 1
-    assert [path for path, _ in storage.asked] == ["/inside"]
+    assert [path for path, _ in storage.requests] == ["/inside"]
 
 
 @BOTH
