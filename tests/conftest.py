@@ -120,8 +120,8 @@ def storage() -> Iterator[Storage]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:  # the base class names it so
             path = self.path.partition("?")[0]
-            storage.requests.append((path, {name.lower(): value for name, value in self.headers.items()}))
-            status, headers, body = storage.blobs[path]
+            blob_storage.requests.append((path, {name.lower(): value for name, value in self.headers.items()}))
+            status, headers, body = blob_storage.blobs[path]
             self.send_response(status)
             for name, value in headers.items():
                 self.send_header(name, value)
@@ -131,19 +131,19 @@ def storage() -> Iterator[Storage]:
             try:
                 for piece in [body] if body is not None else repeat(b"0" * 65536):
                     self.wfile.write(piece)
-                    storage.sent += len(piece)
+                    blob_storage.sent += len(piece)
             except ConnectionError:
-                storage.hung_up.release()
+                blob_storage.hung_up.release()
 
         def log_message(self, *_: object) -> None:
             pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = False
-    storage = Storage(f"http://127.0.0.1:{server.server_port}")
+    blob_storage = Storage(f"http://127.0.0.1:{server.server_port}")
     thread = Thread(target=server.serve_forever, args=(0.01,))
     thread.start()
-    yield storage
+    yield blob_storage
     server.shutdown()
     thread.join()
     server.server_close()  # waits for its answers
