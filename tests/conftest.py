@@ -30,11 +30,12 @@ os.environ.update(
 from collections.abc import Callable, Iterator  # noqa: E402  # after the environment is set
 from contextlib import ExitStack  # noqa: E402
 from dataclasses import dataclass, field  # noqa: E402
-from datetime import datetime  # noqa: E402
+from datetime import UTC, datetime, timedelta  # noqa: E402
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer  # noqa: E402
 from itertools import repeat  # noqa: E402
 from threading import Semaphore, Thread  # noqa: E402
 from typing import Any  # noqa: E402
+from uuid import uuid4  # noqa: E402
 
 import hypothesis  # noqa: E402
 import pytest  # noqa: E402
@@ -46,9 +47,10 @@ from airflow_langsmith.export.encoders import format_of  # noqa: E402
 from airflow_langsmith.export.export import Export  # noqa: E402
 from airflow_langsmith.export.exported import Exported  # noqa: E402
 from airflow_langsmith.export.options import OutputOptions  # noqa: E402
+from airflow_langsmith.export.row_transforms import RowTransforms  # noqa: E402
 from airflow_langsmith.manifest import read_manifest  # noqa: E402
 from airflow_langsmith.testing import LangSmithStandIn  # noqa: E402
-from airflow_langsmith.views import view_of  # noqa: E402
+from airflow_langsmith.views import View, view_of  # noqa: E402
 
 # A busy machine is slow, and no property is about time.
 hypothesis.settings.register_profile("patient", hypothesis.settings(), deadline=None)
@@ -56,6 +58,7 @@ hypothesis.settings.load_profile("patient")
 
 ClientOf = Callable[..., LangSmithClient]
 RunExport = Callable[..., Exported]
+ExportRows = Callable[..., list[dict[str, Any]]]
 ReadRows = Callable[[str | Path], list[dict[str, Any]]]
 TaskLog = Callable[[], list[tuple[str, str]]]
 
@@ -163,7 +166,7 @@ def client_of() -> Iterator[ClientOf]:
 
 @pytest.fixture
 def export_runs(tmp_path: Path) -> RunExport:
-    """Export the runs of a window, by default as Parquet into the directory of the test."""
+    """Export the runs of a window, or another view, by default as Parquet into the directory of the test."""
 
     def run(
         client: LangSmithClient,
@@ -171,15 +174,39 @@ def export_runs(tmp_path: Path) -> RunExport:
         start: datetime,
         end: datetime,
         *,
+        view: View | None = None,
         query: dict[str, Any] | None = None,
         columns: list[str] | None = None,
+        transforms: RowTransforms | None = None,
         **output: Any,
     ) -> Exported:
-        view = view_of("runs", columns)
-        runs = run_query(project=client.project(project), start=start, end=end, fields=view.fields, **(query or {}))
+        view = view or view_of("runs", columns)
+        window = run_query(project=client.project(project), start=start, end=end, fields=view.fields, **(query or {}))
         format_ = format_of(output.pop("format", "parquet"), output.pop("compression", None))
-        options = OutputOptions(destination=f"file://{tmp_path}", format=format_, **output)
-        return Export(client, runs, view, options).run()
+        options = OutputOptions(**{"destination": f"file://{tmp_path}", **output}, format=format_)
+        return Export(client, window, view, options, transforms or RowTransforms()).run()
+
+    return run
+
+
+@pytest.fixture
+def export_rows(client_of: ClientOf, export_runs: RunExport, read_rows: ReadRows, tmp_path: Path) -> ExportRows:
+    """Export a window of a view, by default the first of March, into a new directory, and return its rows."""
+
+    def run(
+        server: LangSmithStandIn,
+        api_version: str,
+        view: str,
+        start: datetime = datetime(2026, 3, 1, tzinfo=UTC),
+        end: datetime | None = None,
+        *,
+        project: str = "shop",
+        query: dict[str, Any] | None = None,
+        **options: Any,
+    ) -> list[dict[str, Any]]:
+        window = client_of(server, api_version), project, start, end or start + timedelta(days=1)
+        destination = f"file://{tmp_path}/{uuid4()}"
+        return read_rows(export_runs(*window, view=view_of(view, **options), query=query, destination=destination).uri)
 
     return run
 

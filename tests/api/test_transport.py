@@ -28,7 +28,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from airflow_langsmith.api.bodies import MAX_ERROR_BYTES
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.deadlines import MIN_BYTES_PER_SECOND, Deadline
 from airflow_langsmith.api.flow import MAX_ANSWER_BYTES, Answer, Request, Response
 from airflow_langsmith.api.settings import Settings
@@ -41,6 +40,7 @@ from airflow_langsmith.errors import (
     TransportError,
 )
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import ClientOf
 from tests.wording import says, words
 
 CAP = 1_000_000
@@ -423,9 +423,7 @@ def test_a_proxy_that_asks_for_a_login(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "may be a proxy (HTTPS_PROXY)" in words(error)
 
 
-def test_a_redirect_is_not_followed(
-    langsmith: LangSmithStandIn, storage: Any, client_of: Callable[..., LangSmithClient]
-) -> None:
+def test_a_redirect_is_not_followed(langsmith: LangSmithStandIn, storage: Any, client_of: ClientOf) -> None:
     """Wherever a redirect leads, nobody goes there, so no key does; the error names the server, not the address."""
     for status in (301, 302, 303, 307, 308):
         link = storage.put("/login", b"{}")

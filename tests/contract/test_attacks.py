@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.errors import DestinationConflictError, LangSmithError
-from airflow_langsmith.export.exported import Exported
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import ClientOf, RunExport
 from tests.wording import says
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
 
-ClientOf = Callable[..., LangSmithClient]
-Export = Callable[..., Exported]
-
 
 @BOTH
 def test_an_empty_list_of_runs_selects_no_runs(
-    langsmith: LangSmithStandIn, version: str, client_of: ClientOf, export_runs: Export
+    langsmith: LangSmithStandIn, version: str, client_of: ClientOf, export_runs: RunExport
 ) -> None:
     """An empty list of ids exports no runs, and sends no query."""
     langsmith.add_run(project="shop", start_time=START)
@@ -35,7 +30,9 @@ def test_an_empty_list_of_runs_selects_no_runs(
     assert not langsmith.requests_to("/runs/query")
 
 
-def test_another_query_does_not_replace(langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: Export) -> None:
+def test_another_query_does_not_replace(
+    langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: RunExport
+) -> None:
     """Another query, or a project of the same name in another workspace, cannot replace a partition."""
     langsmith.add_run(project="shop", start_time=START)
     client = client_of(langsmith)
@@ -52,7 +49,7 @@ def test_another_query_does_not_replace(langsmith: LangSmithStandIn, client_of: 
 
 @BOTH
 def test_runs_of_one_microsecond_without_cursors(
-    langsmith: LangSmithStandIn, version: str, client_of: ClientOf, export_runs: Export
+    langsmith: LangSmithStandIn, version: str, client_of: ClientOf, export_runs: RunExport
 ) -> None:
     """Runs of one microsecond on several pages are all exported, although no page has a cursor."""
     for number in range(300):
@@ -63,7 +60,7 @@ def test_runs_of_one_microsecond_without_cursors(
 
 
 def test_a_run_twice_on_a_page_is_one_row(
-    langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: Export
+    langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: RunExport
 ) -> None:
     """A run that a server repeats on a page is one row."""
     langsmith.add_project("shop")
@@ -74,7 +71,7 @@ def test_a_run_twice_on_a_page_is_one_row(
 
 @BOTH
 def test_pending_runs_are_counted_without_their_columns(
-    langsmith: LangSmithStandIn, version: str, client_of: ClientOf, export_runs: Export
+    langsmith: LangSmithStandIn, version: str, client_of: ClientOf, export_runs: RunExport
 ) -> None:
     """The number of pending runs does not depend on the exported columns."""
     langsmith.add_run(project="shop", start_time=START)
@@ -84,7 +81,7 @@ def test_pending_runs_are_counted_without_their_columns(
 
 
 def test_half_an_emoji_changes_no_other_row(
-    langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: Export, tmp_path: Any
+    langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: RunExport, tmp_path: Any
 ) -> None:
     """The same rows are the same bytes, on any page with a run whose text must be repaired."""
     for number in range(200):
@@ -104,7 +101,9 @@ def test_half_an_emoji_changes_no_other_row(
     assert names[0] == names[1]
 
 
-def test_unused_payloads_are_not_fetched(langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: Export) -> None:
+def test_unused_payloads_are_not_fetched(
+    langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: RunExport
+) -> None:
     """Only an export with its column fetches a payload from blob storage."""
     run = langsmith.add_run(project="shop", start_time=START, events=[{"name": "x"}], inputs={"q": 1})
     langsmith.offload(run, "events")
@@ -117,7 +116,7 @@ def test_unused_payloads_are_not_fetched(langsmith: LangSmithStandIn, client_of:
 
 @pytest.mark.parametrize("info", [{"version": None}, {"version": "0.16.0", "instance_flags": None}, ["odd"], {}])
 def test_an_info_without_a_version(
-    langsmith: LangSmithStandIn, info: Any, client_of: ClientOf, export_runs: Export
+    langsmith: LangSmithStandIn, info: Any, client_of: ClientOf, export_runs: RunExport
 ) -> None:
     """A server is read also if its info has no version or flags."""
     langsmith.add_run(project="shop", start_time=START)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
@@ -17,9 +17,9 @@ from airflow_langsmith.api.pagination import PagePolicy
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.seen_runs import MAX_PAGES_WITHOUT_NEW_RUNS
 from airflow_langsmith.errors import CursorLoopError, LangSmithError
-from airflow_langsmith.export.exported import Exported
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.settings import Edges
+from tests.conftest import ClientOf, ReadRows, RunExport
 from tests.queries import run_query
 from tests.wording import says
 
@@ -30,8 +30,6 @@ FIRST = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, MICROSECOND = timedelta(days=1), timedelta(microseconds=1)
 DAYS = [FIRST, FIRST + DAY, FIRST + 2 * DAY]
 HUGE = {"text": 'ü€😀\\"\n' * 14_000}  # about 100 KB
-
-Export = Callable[..., Exported]
 
 
 def difficult_runs() -> Iterator[dict[str, Any]]:
@@ -80,9 +78,9 @@ def listed(server: LangSmithStandIn) -> dict[str, Any]:
 def test_three_days_are_complete(
     difficult: LangSmithStandIn,
     version: str,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Export,
-    read_rows: Callable[[str], list[dict[str, Any]]],
+    client_of: ClientOf,
+    export_runs: RunExport,
+    read_rows: ReadRows,
 ) -> None:
     """The rows of adjacent windows are the runs that the SDK lists, each once, in its own day."""
     client = client_of(difficult, version)
@@ -117,8 +115,8 @@ def test_three_days_are_complete(
 def test_a_window_of_one_microsecond(
     difficult: LangSmithStandIn,
     version: str,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Export,
+    client_of: ClientOf,
+    export_runs: RunExport,
 ) -> None:
     """The shortest window has the runs of its microsecond, and no others."""
     for start in (FIRST - MICROSECOND, FIRST, FIRST + MICROSECOND):
@@ -140,8 +138,8 @@ def test_a_failed_page_is_read_again(
     langsmith: LangSmithStandIn,
     version: str,
     fault: Any,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Export,
+    client_of: ClientOf,
+    export_runs: RunExport,
 ) -> None:
     """A page that fails once is exported once, and no earlier page is read again."""
     for minute in range(250):
@@ -157,8 +155,8 @@ def test_a_failed_page_is_read_again(
 def test_pages_that_are_too_large_for_a_proxy(
     langsmith: LangSmithStandIn,
     version: str,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Export,
+    client_of: ClientOf,
+    export_runs: RunExport,
 ) -> None:
     """All runs are exported through a proxy that accepts small pages only."""
     for minute in range(100):
@@ -171,7 +169,7 @@ def test_pages_that_are_too_large_for_a_proxy(
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize(("runs", "together"), [(0, 1), (1, 1), (40, 1), (40, 8), (40, 40)])
 def test_pages_of_one_run(
-    langsmith: LangSmithStandIn, version: str, runs: int, together: int, client_of: Callable[..., LangSmithClient]
+    langsmith: LangSmithStandIn, version: str, runs: int, together: int, client_of: ClientOf
 ) -> None:
     """Pages of one run come to an end, also if runs start together, with either kind of last page."""
     langsmith.add_project("shop")
@@ -192,7 +190,7 @@ def test_a_run_larger_than_the_largest_page(
     version: str,
     place: int,
     together: int,
-    client_of: Callable[..., LangSmithClient],
+    client_of: ClientOf,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A run that is larger than the largest page is read, on any page."""
@@ -210,7 +208,7 @@ def test_a_run_larger_than_the_largest_page(
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("together", [20, 100, 200])
 def test_a_last_page_of_one_microsecond(
-    langsmith: LangSmithStandIn, version: str, together: int, client_of: Callable[..., LangSmithClient]
+    langsmith: LangSmithStandIn, version: str, together: int, client_of: ClientOf
 ) -> None:
     """A full last page costs one more request, also if its runs have the same start."""
     for number in range(200):
@@ -225,9 +223,9 @@ def test_pages_without_new_runs(
     langsmith: LangSmithStandIn,
     version: str,
     fault: Any,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Export,
-    read_rows: Callable[[str], list[dict[str, Any]]],
+    client_of: ClientOf,
+    export_runs: RunExport,
+    read_rows: ReadRows,
 ) -> None:
     """Empty pages and repeated pages lose no row and double none, in an export and in a read."""
     for minute in range(300):
@@ -250,8 +248,8 @@ def test_a_circle_of_new_cursors_is_an_error(
     version: str,
     fault: Any,
     runs: int,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Export,
+    client_of: ClientOf,
+    export_runs: RunExport,
 ) -> None:
     """New cursors without new runs fail the export after a bounded number of requests."""
     for minute in range(runs):
@@ -266,8 +264,8 @@ def test_a_circle_of_new_cursors_is_an_error(
 def test_a_lost_cursor_loses_nothing(
     langsmith: LangSmithStandIn,
     version: str,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Export,
+    client_of: ClientOf,
+    export_runs: RunExport,
 ) -> None:
     """A full page without a cursor is not the last page."""
     for minute in range(250):
@@ -281,8 +279,8 @@ def test_a_lost_cursor_loses_nothing(
 def test_a_repeated_cursor_is_an_error(
     langsmith: LangSmithStandIn,
     version: str,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Export,
+    client_of: ClientOf,
+    export_runs: RunExport,
 ) -> None:
     """A cursor that repeats itself fails the export after a bounded number of requests."""
     for minute in range(250):
@@ -297,9 +295,9 @@ def test_a_repeated_cursor_is_an_error(
 def test_a_page_that_keeps_failing_publishes_nothing(
     langsmith: LangSmithStandIn,
     version: str,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Export,
-    read_rows: Callable[[str], list[dict[str, Any]]],
+    client_of: ClientOf,
+    export_runs: RunExport,
+    read_rows: ReadRows,
     tmp_path: Any,
 ) -> None:
     """If page 3 fails, the export fails, and the files of the last export stay as they are."""

@@ -12,14 +12,12 @@ import psycopg
 import pytest
 
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.sample import PROJECT
 from airflow_langsmith.views import VIEWS, view_of
+from tests.conftest import ClientOf, RunExport
 from tests.documentation import PAGES
 from tests.queries import run_query
 
@@ -29,7 +27,7 @@ KEYS = {view.name: view.key for view in VIEWS.values()}
 TRAPS = ["a\tb", "\\N", "", "NULL", 'a,"b"', "{}", "\\", "line\r\nline", "naïve 🙂", "\0"]
 
 Rows = list[dict[str, Any]]
-RunExport = Callable[..., dict[str, Any]]
+ExportDay = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
@@ -52,23 +50,19 @@ def langsmith() -> Iterator[LangSmithStandIn]:
 
 
 @pytest.fixture
-def client(langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient]) -> LangSmithClient:
+def client(langsmith: LangSmithStandIn, client_of: ClientOf) -> LangSmithClient:
     """A client of the workspace."""
     return client_of(langsmith)
 
 
 @pytest.fixture
-def exported(client: LangSmithClient, tmp_path: Path) -> RunExport:
+def exported(client: LangSmithClient, export_runs: RunExport) -> ExportDay:
     """Export the first day of a view, and return the result of the operator."""
 
     def run(view: str, columns: list[str] | None = None, flatten: tuple[str, ...] = ()) -> dict[str, Any]:
-        chosen = view_of(view, columns)
-        query = run_query(
-            project=client.project(PROJECT), start=START, end=START + timedelta(days=1), fields=chosen.fields
-        )
-        output = OutputOptions(destination=f"file://{tmp_path}", format=format_of("parquet"), max_rows_per_file=40)
-        exported = Export(client, query, chosen, output, RowTransforms(flatten=flatten)).run()
-        return exported.summary()
+        window = client, PROJECT, START, START + timedelta(days=1)
+        transforms = RowTransforms(flatten=flatten)
+        return export_runs(*window, view=view_of(view, columns), transforms=transforms, max_rows_per_file=40).summary()
 
     return run
 
@@ -114,7 +108,7 @@ def test_every_view_has_a_key() -> None:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_second_load_into_duckdb_changes_nothing(
-    view: str, exported: RunExport, add_feedback: Callable[[], None]
+    view: str, exported: ExportDay, add_feedback: Callable[[], None]
 ) -> None:
     """The statements of the page load each exported row once, also the second time, and after a refresh."""
     (snippet,) = PAGES["docs/how-to/load-duckdb.md"].snippets("sql")
@@ -170,7 +164,7 @@ def without_nul(rows: Rows) -> Rows:
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_a_second_load_into_postgresql_changes_nothing(
-    view: str, exported: RunExport, load: Load, add_feedback: Callable[[], None]
+    view: str, exported: ExportDay, load: Load, add_feedback: Callable[[], None]
 ) -> None:
     """The function of the page loads each exported row once, also the second time, and after a refresh."""
     first = without_nul(exported_rows(exported(view)))
@@ -183,14 +177,14 @@ def test_a_second_load_into_postgresql_changes_nothing(
     assert load(exported(view)) == refreshed
 
 
-def test_a_new_column_is_added_to_postgresql(exported: RunExport, load: Load) -> None:
+def test_a_new_column_is_added_to_postgresql(exported: ExportDay, load: Load) -> None:
     """A column that an earlier load did not have is added to the table, also for the rows of that load."""
     load(exported("runs", ["run_id", "name"]))
     whole = exported("runs")
     assert load(whole) == without_nul(exported_rows(whole))
 
 
-def test_long_names_stay_different_in_postgresql(exported: RunExport, load: Load) -> None:
+def test_long_names_stay_different_in_postgresql(exported: ExportDay, load: Load) -> None:
     """Flat columns of long keys with the same start stay different within PostgreSQL's 63 bytes."""
     long = "metadata." + "x" * 63
     whole = exported("runs", ["run_id", "metadata"], (f"{long}a", f"{long}b"))
@@ -200,7 +194,7 @@ def test_long_names_stay_different_in_postgresql(exported: RunExport, load: Load
 
 
 def test_loads_into_postgresql_may_share_a_transaction(
-    exported: RunExport, load: Load, postgres: psycopg.Connection
+    exported: ExportDay, load: Load, postgres: psycopg.Connection
 ) -> None:
     """Several loads are committed, or rolled back, together."""
     with postgres.transaction(force_rollback=True):

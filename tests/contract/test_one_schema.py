@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.export.arrow import schema_of
-from airflow_langsmith.export.exported import Exported
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.sample import PROJECT
 from airflow_langsmith.views import VIEWS, view_of
+from tests.conftest import ClientOf, ReadRows, RunExport
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -72,9 +70,9 @@ TYPES = {column.name: column.type for column in VIEWS["runs"].columns}
 
 def test_both_versions_give_the_same_rows(
     langsmith: LangSmithStandIn,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Callable[..., Exported],
-    read_rows: Callable[[str], list[dict[str, Any]]],
+    client_of: ClientOf,
+    export_runs: RunExport,
+    read_rows: ReadRows,
 ) -> None:
     """v1 and v2 give the same rows, except for the usage of parents."""
     by_version = {
@@ -104,8 +102,8 @@ def test_both_versions_give_the_same_rows(
 def test_each_part_has_the_types_of_its_view(
     langsmith: LangSmithStandIn,
     version: str,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Callable[..., Exported],
+    client_of: ClientOf,
+    export_runs: RunExport,
 ) -> None:
     """Names, types and order of the columns are those of the view, also in an empty part."""
     client = client_of(langsmith, version)
@@ -123,7 +121,7 @@ def test_each_part_has_the_types_of_its_view(
 
 
 def test_a_query_selects_the_fields_of_its_columns(
-    langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient], export_runs: Callable[..., Exported]
+    langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: RunExport
 ) -> None:
     """A query selects only the fields of its columns, within its bounds, with both versions."""
     for version in ("v1", "v2"):

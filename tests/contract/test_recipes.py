@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,15 +12,10 @@ import pytest
 from langsmith import Client
 from langsmith.schemas import Run
 
-from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn, sample_feedback, sample_runs
 from airflow_langsmith.testing.sample import PROJECT
-from airflow_langsmith.views import view_of
 from airflow_langsmith.windows import TimeWindow, split
-from tests.queries import run_query
+from tests.conftest import ExportRows
 
 pytestmark = [
     # The SDK warns of v1, and that zstd is missing.
@@ -31,9 +26,7 @@ pytestmark = [
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAYS = 2
 TRACES_PER_DAY = 2500
-WINDOW = TimeWindow(START - timedelta(days=1), START + timedelta(days=DAYS + 1))
-
-ReadRows = Callable[[str], list[dict[str, Any]]]
+WINDOW = (START - timedelta(days=1), START + timedelta(days=DAYS + 1))
 
 
 @pytest.fixture(scope="module")
@@ -64,18 +57,6 @@ def traces(workspace: LangSmithStandIn) -> dict[str, list[Run]]:
     return traces
 
 
-def export_rows(
-    client: LangSmithClient, view: str, window: TimeWindow, read_rows: ReadRows, destination: Any, **options: Any
-) -> list[dict[str, Any]]:
-    """Export a window, and return its rows."""
-    chosen = view_of(view, **options)
-    query = run_query(project=client.project(PROJECT), start=window.start, end=window.end, fields=chosen.fields)
-    exported = Export(
-        client, query, chosen, OutputOptions(destination=f"file://{destination}", format=format_of("parquet"))
-    ).run()
-    return read_rows(exported.uri)
-
-
 def json_of(text: str | None) -> Any:
     """Read a JSON column."""
     return json.loads(text) if text is not None else None
@@ -86,12 +67,10 @@ def test_a_trace_with_its_tools(
     workspace: LangSmithStandIn,
     traces: dict[str, list[Run]],
     version: str,
-    client_of: Callable[..., LangSmithClient],
-    read_rows: ReadRows,
-    tmp_path: Any,
+    export_rows: ExportRows,
 ) -> None:
     """``view="traces"`` has the tools, models, counts, errors, tokens and costs of each trace."""
-    rows = export_rows(client_of(workspace, version), "traces", WINDOW, read_rows, tmp_path)
+    rows = export_rows(workspace, version, "traces", *WINDOW, project=PROJECT)
     assert len(rows) == len(traces)
     for row in rows:
         runs = traces[row["trace_id"]]
@@ -122,14 +101,10 @@ def test_retriever_inputs_and_outputs_with_feedback(
     traces: dict[str, list[Run]],
     version: str,
     with_feedback: bool | str,
-    client_of: Callable[..., LangSmithClient],
-    read_rows: ReadRows,
-    tmp_path: Any,
+    export_rows: ExportRows,
 ) -> None:
     """``view="retrievals"`` has the inputs and outputs of each retriever, and the feedback on the root."""
-    rows = export_rows(
-        client_of(workspace, version), "retrievals", WINDOW, read_rows, tmp_path, with_feedback=with_feedback
-    )
+    rows = export_rows(workspace, version, "retrievals", *WINDOW, project=PROJECT, with_feedback=with_feedback)
     expected = {}
     for trace_id, runs in traces.items():
         root = next(run for run in runs if run.parent_run_id is None)
@@ -153,18 +128,15 @@ def test_retriever_inputs_and_outputs_with_feedback(
 def test_hours_add_up_to_the_day(
     workspace: LangSmithStandIn,
     view: str,
-    client_of: Callable[..., LangSmithClient],
-    read_rows: ReadRows,
-    tmp_path: Any,
+    export_rows: ExportRows,
 ) -> None:
     """The rows of 24 hours are the rows of the day: no trace is cut or doubled at an edge."""
-    client = client_of(workspace, "v2")
     day = TimeWindow(START, START + timedelta(days=1))
-    whole = export_rows(client, view, day, read_rows, tmp_path)
+    whole = export_rows(workspace, "v2", view, day.start, day.end, project=PROJECT)
     hours = [
         row
-        for window in split(day, "1h")
-        for row in export_rows(client, view, TimeWindow.of(window), read_rows, tmp_path / "hours")
+        for hour in map(TimeWindow.of, split(day, "1h"))
+        for row in export_rows(workspace, "v2", view, hour.start, hour.end, project=PROJECT)
     ]
     key = lambda row: row["trace_id"]  # noqa: E731
     assert sorted(hours, key=key) == sorted(whole, key=key)

@@ -18,7 +18,6 @@ from structlog.testing import capture_logs
 
 from airflow_langsmith.airflow_sdk import AirflowException, AirflowFailException
 from airflow_langsmith.api.attachments import MAX_ATTACHMENT_BYTES
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn
@@ -29,7 +28,6 @@ DAY = timedelta(days=1)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
 PNG, LONG = b"\x89PNG\r\n--\x00", bytes(range(256)) * 20_000
 
-ClientOf = Callable[..., LangSmithClient]
 Land = Callable[..., dict[str, Any]]
 
 
