@@ -299,8 +299,10 @@ def _refuse_templates(values: Mapping[str, Any]) -> None:
 
 
 def _whole_seconds(length: str | timedelta, name: str) -> str:
-    """Return a length of time as text: ``21600s``."""
+    """Return a length of time as text: ``21600s``. Text stays as it is."""
     exact = duration(length, name)
+    if isinstance(length, str):
+        return length
     if exact % _SECOND:
         raise ConfigurationError(f"{name} is {length}. Write whole seconds.")
     return f"{exact // _SECOND}s"

@@ -192,7 +192,7 @@ def test_what_names_no_run(langsmith: LangSmithStandIn, connect: Any, run: Run) 
     for wrong in ("shop", "https://smith.langchain.com/o/x/projects", f"{ids['b']}x"):
         with pytest.raises(AirflowFailException, match=says("names no run")):
             run(LangSmithReadRunOperator(task_id="read", run_id=wrong))
-    with pytest.raises(AirflowFailException, match=says("give project=")):
+    with pytest.raises(AirflowFailException, match=says("Name the project")):
         run(LangSmithReadRunOperator(task_id="read", run_id=ids["b"]))
     connect(langsmith, "v1")
     assert run(LangSmithReadRunOperator(task_id="read", run_id=ids["b"]))["project_name"] == "shop"
