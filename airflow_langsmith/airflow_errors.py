@@ -28,7 +28,7 @@ ADVICE: Mapping[Problem, str] = {
     Problem.LOCAL_DISK_FULL: (
         "Less room is needed with concurrency=1, a lower max_bytes_per_file, or named paths in flatten."
     ),
-    Problem.HASH_KEY_MISSING: "Let redact_conn_id= name a connection whose password is the key.",
+    Problem.HASH_KEY_MISSING: "Set redact_conn_id= to a connection whose password is the key.",
     Problem.TOO_MANY_PATHS: "Write flatten=['inputs.customer.id', ...], or leave the JSON column out of columns=.",
 }
 

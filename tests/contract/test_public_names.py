@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 
 from airflow_langsmith import errors, operators, sensors
+from airflow_langsmith.api.run_filter import ARGUMENTS
+from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.triggers import LangSmithFeedbackEventTrigger
 
 TYPED_API = ast.parse((Path(__file__).parents[1] / "typing" / "api.py").read_text())
@@ -67,4 +69,7 @@ def test_the_typed_api_uses_every_argument(kind: Any) -> None:
     """It passes each argument that a class declares itself."""
     calls = [node for node in ast.walk(TYPED_API) if isinstance(node, ast.Call)]
     passed = {word.arg for call in calls if getattr(call.func, "id", "") == kind.__name__ for word in call.keywords}
-    assert set(inspect.signature(kind).parameters) - {"kwargs", "run_filter"} <= passed
+    arguments = set(inspect.signature(kind).parameters) - {"kwargs", "run_filter"}
+    if kind in (LangSmithExportOperator, LangSmithFeedbackEventTrigger):
+        arguments |= set(ARGUMENTS)
+    assert arguments <= passed
