@@ -350,7 +350,7 @@ class ConcurrentExportError(ExportError):
 
 
 class EmptyWindowError(ExportError):
-    """The window has no rows, and the export fails then."""
+    """The window has no rows, and an empty export is refused."""
 
     problem = Problem.WINDOW_EMPTY
 
@@ -362,7 +362,7 @@ class DestinationConflictError(ConfigurationError):
 
 
 class SchemaChangeError(ConfigurationError):
-    """The columns differ from those published before, and the export refuses that."""
+    """The columns differ from those published before, and changes are refused."""
 
     problem = Problem.COLUMNS_CHANGED
 
