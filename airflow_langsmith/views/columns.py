@@ -60,12 +60,16 @@ class Column:
     def read(self) -> Callable[[list[Any]], list[Any]]:
         """The function that returns the column's values for a page of records."""
         # Compiled, as dataclasses are: an attrgetter or a function takes twice as long, for every value there is.
-        value = self.of or self.name if isinstance(self.of, str) else "of(record)"
-        value = value if "record" in value else f"record.{value}"
         read: Callable[[list[Any]], list[Any]] = eval(  # noqa: S307  # of the names in this package
-            f"lambda records: [{value} for record in records]", {"of": self.of, "json_of": json_of}
+            f"lambda records: [{self.expression} for record in records]", {"of": self.of, "json_of": json_of}
         )
         return read
+
+    @property
+    def expression(self) -> str:
+        """The value as an expression of ``record``."""
+        value = (self.of or self.name) if isinstance(self.of, str) else "of(record)"
+        return value if "record" in value else f"record.{value}"
 
 
 @dataclass(frozen=True)
