@@ -6,6 +6,7 @@ import ast
 import subprocess
 import sys
 from collections.abc import Iterator
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -134,6 +135,29 @@ def test_each_rule_is_used() -> None:
 def test_no_file_is_too_long() -> None:
     """A file has at most 400 lines: a longer one has two jobs."""
     assert not [name for name, path in modules() if len(path.read_text().splitlines()) > 400]
+
+
+def test_no_import_circle() -> None:
+    """No module needs itself to be imported; what a function imports when it is called is no circle."""
+    names = dict(modules())
+    needs = {
+        name: {other if other in names else other.rpartition(".")[0] for other in _needed_at_import(path)}
+        for name, path in names.items()
+    }
+    TopologicalSorter(needs).prepare()
+
+
+def _needed_at_import(path: Path) -> Iterator[str]:
+    """Yield the modules of the package that a module imports outside of its functions."""
+    waiting: list[ast.AST] = [ast.parse(path.read_text())]
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("airflow_langsmith"):
+            inner = node.module.removeprefix("airflow_langsmith").removeprefix(".")
+            yield from (f"{inner}.{alias.name}".removeprefix(".") for alias in node.names)
+        is_for_types = isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        if not is_for_types and not isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            waiting += ast.iter_child_nodes(node)
 
 
 PARSE = """
