@@ -32,7 +32,7 @@ class Column:
     """
     One column of a view.
 
-    ``of`` is the attribute of a record that it holds, by default that of its name, or a function of a record.
+    ``of`` is the attribute of a record that it holds, by default the one of its name, or a function of a record.
     ``fields`` are the fields of a run that this needs. A column that is not ``default`` comes only if a user names it;
     one that ``repeats`` has few distinct values.
 
@@ -71,9 +71,8 @@ class Rows:
     """
     The rows of a batch, column by column in the order of the view's columns.
 
-    ``keys`` identify them, so that a row that comes again is known; ``pending`` says of each whether its run had not
-    ended; ``times`` are the moments by which they belong to the window, if no page of runs tells these. All three are
-    there only while rows are read, whichever columns a user wants.
+    ``keys`` tell rows that come twice, ``pending`` says of each whether its run had not ended, and ``times`` decide
+    its window if the rows are not from a page of runs. They exist only while rows are read.
     """
 
     columns: list[list[Any]]
@@ -99,3 +98,13 @@ class Rows:
 def json_of(value: Any) -> Raw | None:
     """Return the value of a JSON column; None is null."""
     return None if value is None else Raw(msgspec.json.encode(value))
+
+
+MISSING_PAYLOADS = Column(
+    "missing_payloads",
+    "strings",
+    "The fields that could not be read from blob storage and are null; `extra` has the metadata.",
+    lambda record: sorted(record.missing_payloads),
+    sources=("attachments",),
+    sources_in="texts",
+)
