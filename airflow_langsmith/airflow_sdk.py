@@ -1,8 +1,8 @@
 """
-Airflow's names, from the module where the installed release keeps them.
+Airflow's names, from the module in which the installed release has them.
 
-Airflow 3.0, 3.1 and 3.2 each moved some of these. ``common-compat`` knows the way from version 1.12 on; the constraints
-of Airflow 3.0 and of the first 3.1 releases hold an older one.
+Airflow 3.0, 3.1 and 3.2 each moved some. ``common-compat`` finds them from version 1.12 on, but the constraints of
+Airflow 3.0 and of the first 3.1 releases have an older version.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Airflow's connections, looked up alike: LangSmith's, those of stores, and those that keep a key."""
+"""Lookup of Airflow's connections: LangSmith's, those of stores, and those whose password is a key of hashes."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ if TYPE_CHECKING:
 
 def connection_of(conn_id: str, what: str) -> Connection:
     """
-    Look a connection up.
+    Return a connection.
 
-    :param what: What to make, for the error: ``of type LangSmith, with the API key as its password``.
-    :raises ConfigurationError: if there is none, or none that Airflow can read: a store would be asked without it.
+    :param what: What to define, for the error: ``of type LangSmith, with the API key as its password``.
+    :raises ConfigurationError: if there is none, or Airflow cannot read it.
     """
     variable = f"AIRFLOW_CONN_{conn_id.upper()}"
     try:
         connection = BaseHook.get_connection(conn_id)
-    except (AirflowNotFoundException, ValueError):  # a variable that cannot be read is either, by the release
+    except (AirflowNotFoundException, ValueError):  # by the release, for a variable that cannot be read
         connection = None
     if connection is not None:
         extra_of(connection, conn_id)
         return connection
-    if variable in list(os.environ):  # which takes any text, where the mapping itself encodes it
+    if variable in list(os.environ):  # a list takes any text; os.environ would encode it
         raise ConfigurationError(
             f"Airflow cannot read the connection in the variable {variable}. Write it as JSON, like "
             '{"conn_type": "...", "password": "..."}, or as a URI whose user and password are percent-encoded.'
@@ -41,9 +41,9 @@ def connection_of(conn_id: str, what: str) -> Connection:
 
 def extra_of(connection: Connection, conn_id: str) -> dict[str, Any]:
     """
-    Read a connection's extra. Airflow's own reading would mask each value, and take what it cannot read for nothing.
+    Return a connection's extra. Airflow's own reader would mask each value, and ignore text that is no JSON.
 
-    :raises ConfigurationError: for what is no JSON object.
+    :raises ConfigurationError: if it is no JSON object.
     """
     text = connection.extra
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-# By Airflow's schemes. Airflow itself brings "file"; a scheme of a provider that is not here has no extra of ours.
+# By the scheme of a URI. Other providers' schemes work too, without an extra of ours.
 STORES = {
     "s3": "s3",
     "s3a": "s3",
@@ -16,7 +16,7 @@ STORES = {
 
 def pip_install(extra: str) -> str:
     """
-    Write the command that installs an extra.
+    Return the command that installs an extra.
 
     >>> pip_install("s3")
     "pip install 'airflow-provider-langsmith[s3]'"

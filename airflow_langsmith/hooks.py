@@ -1,4 +1,4 @@
-"""From an Airflow connection to a LangSmith client."""
+"""The hook: an Airflow connection, and queries of LangSmith from Python."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property, partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Required, Self, Unpack, cast
+from typing import Any, Required, Self, Unpack, cast
 
 import msgspec
 
@@ -31,14 +31,11 @@ from airflow_langsmith.provider_info import CONNECTION_TYPE
 from airflow_langsmith.views import view_of
 from airflow_langsmith.windows import TimeWindow
 
-if TYPE_CHECKING:
-    from airflow_langsmith.airflow_sdk import Connection
-
 __all__ = ["LangSmithHook"]
 
-_SMALL = 100  # a page of either version
-_PATIENCE = 10.0  # seconds that "Test connection" waits for an answer: somebody waits for it
-_COUNTED = 1000  # projects that "Test connection" counts before it says "more than"
+_MAX_PAGE_SIZE = 100  # of both API versions
+_TEST_TIMEOUT_SECONDS = 10.0  # of "Test connection": a person waits for it
+_TEST_MAX_PROJECTS = 1000  # more are not counted
 
 
 _read_limit = arguments.optional(partial(arguments.whole_number, minimum=0))
@@ -46,11 +43,10 @@ _read_limit = arguments.optional(partial(arguments.whole_number, minimum=0))
 
 class RunArguments(RunFilterArguments, total=False):
     """
-    What a query of runs asks for.
+    The arguments of a query of runs.
 
-    ``project`` names one or several projects, by name or id. ``start_time`` is inside the window, None for all there
-    are, ``end_time`` outside, None for now. The others narrow
-    (:class:`~airflow_langsmith.api.run_filter.RunFilter`).
+    ``project`` is the name or id of a project, or several. The window is ``[start_time, end_time)``: without a start
+    all runs, without an end those until now. :class:`~airflow_langsmith.api.run_filter.RunFilter` explains the others.
     """
 
     project: Required[str | Iterable[str]]
@@ -65,10 +61,15 @@ def _fields(select: Iterable[str]) -> tuple[str, ...]:
 
 class LangSmithHook(BaseHook):
     """
-    Reads LangSmith by an Airflow connection of type ``langsmith``.
+    Queries LangSmith with an Airflow connection of type ``langsmith``.
 
-    A client is made when first needed and keeps its connections until :meth:`close`; the hook is a context manager.
-    Methods raise the errors of :mod:`airflow_langsmith.errors`.
+    ::
+
+        with LangSmithHook() as hook:
+            slow = hook.query_runs(project="shop", filter=gt("latency", 10), select=["name", "total_cost"])
+
+    The client keeps its HTTP connections until :meth:`close`, or the end of ``with``. Methods raise the errors of
+    :mod:`airflow_langsmith.errors`.
 
     :param langsmith_conn_id: The connection's id.
     """
@@ -84,7 +85,7 @@ class LangSmithHook(BaseHook):
 
     @classmethod
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Shape the connection form before Airflow 3.2, which reads it from the provider's metadata."""
+        """Return the connection form for Airflow 3.0 and 3.1. Later releases read the provider's metadata."""
         behaviour = CONNECTION_TYPE["ui-field-behaviour"]
         return {
             "hidden_fields": behaviour["hidden-fields"],
@@ -95,14 +96,11 @@ class LangSmithHook(BaseHook):
     @cached_property
     def settings(self) -> Settings:
         """
-        What the connection says.
+        The settings of the connection.
 
         :raises ConfigurationError: naming the field that is wrong.
         """
-        what = "of type LangSmith, with the API key as its password"
-        return self._read(connection_of(self.langsmith_conn_id, what))
-
-    def _read(self, connection: Connection) -> Settings:
+        connection = connection_of(self.langsmith_conn_id, "of type LangSmith, with the API key as its password")
         if connection.password:
             mask_secret(connection.password)  # Airflow 3.0 does not, for connections of the environment
         try:
@@ -125,16 +123,16 @@ class LangSmithHook(BaseHook):
 
     async def aget_conn(self) -> AsyncLangSmithClient:
         """
-        Make a client that does not block, for triggers; whoever asks for it closes it.
+        Return a new client for an event loop. The caller closes it.
 
-        The connection, and the CA bundle, are read in a thread, where every Airflow 3 may wait for them.
+        A thread reads the connection and the CA bundle, because they may block.
         """
-        from asgiref.sync import sync_to_async  # noqa: PLC0415  # triggers alone need it
+        from asgiref.sync import sync_to_async  # noqa: PLC0415  # only triggers need it
 
         return await sync_to_async(lambda: AsyncLangSmithClient(self.settings))()
 
     def get_conn(self) -> LangSmithClient:
-        """Give the client, the same one each time."""
+        """Return the client, the same one each time."""
         return self._client
 
     @cached_property
@@ -142,17 +140,14 @@ class LangSmithHook(BaseHook):
         return LangSmithClient(self.settings)
 
     def __enter__(self) -> Self:
-        """Give the hook."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close the client."""
         self.close()
 
     def close(self) -> None:
-        """Close the client's connections, if there are any; a later call makes new ones."""
-        client = self.__dict__.pop("_client", None)
-        if client is not None:
+        """Close the client's connections. A later call opens new ones."""
+        if client := self.__dict__.pop("_client", None):
             client.close()
 
     def query_runs(
@@ -166,50 +161,54 @@ class LangSmithHook(BaseHook):
         """
         Read runs over all pages, newest first, project by project.
 
-        :param select: Fields of :class:`~airflow_langsmith.api.records.Run` to fill; fewer are faster. By default those
-            of the default columns of the view ``runs``.
-        :param limit: How many runs at most.
-        :param parent_run_id: Only runs called directly from this one; found through its trace.
-        :param query: What :class:`RunArguments` says.
+        ::
+
+            hook.query_runs(project="shop", start_time=datetime(2026, 3, 1, tzinfo=UTC), error=True, limit=10)
+
+        :param select: Fields of :class:`~airflow_langsmith.api.records.Run` to read; fewer are faster. By default those
+            of the default columns of the view ``runs``. Other fields are None.
+        :param limit: The maximum number of runs.
+        :param parent_run_id: Only runs that this run called directly.
+        :param query: The arguments of :class:`RunArguments`.
         """
         fields = view_of("runs").fields if select is None else _fields(select)
-        parent, most = arguments.text(parent_run_id, "parent_run_id"), _read_limit(limit, "limit")
+        parent, limit = arguments.text(parent_run_id, "parent_run_id"), _read_limit(limit, "limit")
         if parent is None:
-            return islice(self._runs(fields, query, most if most and most < _SMALL else None), most)
+            return islice(self._runs(fields, query, limit if limit and limit < _MAX_PAGE_SIZE else None), limit)
         project = query.get("project")
         if isinstance(project, str) and arguments.text(query.get("trace_id"), "trace_id") is None:
             query["trace_id"] = self.read_run(parent, project, ["trace_id"]).trace_id
         runs = self._runs((*fields, "parent_run_id"), query)
-        return islice((run for run in runs if run.parent_run_id == parent), most)
+        return islice((run for run in runs if run.parent_run_id == parent), limit)
 
     def count_runs(self, **query: Unpack[RunArguments]) -> int:
-        """Count runs: by a page of ids and, where there are more, by LangSmith's own count, so in two requests."""
+        """Count runs, in at most two requests a project: a page of ids and, if there are more, LangSmith's count."""
         client = self.get_conn()
-        return sum(client.count(asked) for asked in self._queries(("id",), query))
+        return sum(client.count(run_query) for run_query in self._queries(("id",), query))
 
     def read_run(self, run_id: str, project: str | None = None, select: Iterable[str] = FIELDS) -> Run:
         """
         Read one run.
 
-        :param run_id: Its id, its address in LangSmith's UI, or a public share link.
-        :param project: Name or id of its project, which API v2 has to know; an address names it.
-        :raises NotFoundError: where there is no such run.
+        :param run_id: Its id, its URL in LangSmith's UI, or a public share link.
+        :param project: Name or id of its project, which API v2 needs. A URL contains it.
+        :raises NotFoundError: if there is no such run.
         """
-        client, wanted = self.get_conn(), parse_run_reference(arguments.required(run_id, "run_id"))
-        if wanted.share_token:
-            return client.shared_run(wanted.share_token, wanted.run_id)
-        place = arguments.text(project, "project") or wanted.project_id
-        return client.run(str(wanted.run_id), client.project(place) if place else None, _fields(select))
+        client, reference = self.get_conn(), parse_run_reference(arguments.required(run_id, "run_id"))
+        if reference.share_token:
+            return client.shared_run(reference.share_token, reference.run_id)
+        name = arguments.text(project, "project") or reference.project_id
+        return client.run(str(reference.run_id), client.project(name) if name else None, _fields(select))
 
     def read_trace(self, trace_id: str, project: str, select: Iterable[str] = FIELDS) -> list[Run]:
-        """Read all runs of a trace, in the order of the tree: each before what it called, and that in order."""
+        """Read all runs of a trace, in the order of the tree: each run before the runs that it called."""
         query: RunArguments = {"project": project, "trace_id": arguments.required(trace_id, "trace_id")}
         runs = list(self._runs((*_fields(select), "dotted_order"), query))
         place = tree_order(run.dotted_order or "" for run in runs)
         return sorted(runs, key=lambda run: place(run.dotted_order or ""))
 
     def read_thread(self, thread_id: str, project: str, select: Iterable[str] = FIELDS) -> list[Run]:
-        """Read the turns of a thread: the roots that bear its id under any of the three metadata keys, oldest first."""
+        """Read the turns of a thread, oldest first: the roots with its id under any of the three metadata keys."""
         turns = self.query_runs(
             project=project, is_root=True, filter=thread(arguments.required(thread_id, "thread_id")), select=select
         )
@@ -224,7 +223,11 @@ class LangSmithHook(BaseHook):
         created_after: datetime | None = None,
         created_before: datetime | None = None,
     ) -> Iterator[Feedback]:
-        """List feedback, each piece once: of a project, of runs, under keys, created in ``[after, before)``."""
+        """
+        List feedback: of a project or of runs, under any of the keys, created in ``[created_after, created_before)``.
+
+        Each piece comes once. No ``keys`` are all keys, no ``run_ids`` (an empty list) no feedback.
+        """
         client, name = self.get_conn(), arguments.text(project, "project")
         return client.feedback(
             project=client.project(name) if name else None,
@@ -237,16 +240,16 @@ class LangSmithHook(BaseHook):
         )
 
     def list_projects(self, name_contains: str | None = None) -> Iterator[Project]:
-        """List the projects that the key sees, all or those whose name contains a text."""
+        """List the projects that the key can see: all, or those whose name contains a text."""
         return self.get_conn().projects(arguments.text(name_contains, "name_contains"))
 
     @staticmethod
     def plain(records: Any) -> Any:
         """
-        Return what this hook's methods return as plain values: a ``@task`` can return them, to XCom.
+        Return the result of another method as plain values, which a ``@task`` can return.
 
-        Runs, projects and feedback become dicts, an iterator becomes a list, times become ISO texts, and payloads the
-        values that their JSON holds::
+        Runs, projects and feedback become dicts, an iterator a list, times ISO text, and payloads the values of their
+        JSON::
 
             return hook.plain(hook.query_runs(project="shop", select=["name", "inputs"], limit=10))
         """
@@ -254,9 +257,9 @@ class LangSmithHook(BaseHook):
 
     def project_id(self, name: str) -> str:
         """
-        Find a project's id by its exact name.
+        Return a project's id by its exact name.
 
-        :raises ConfigurationError: where there is none.
+        :raises ConfigurationError: if there is no such project.
         """
         return self.get_conn().project(arguments.required(name, "name")).id
 
@@ -269,10 +272,10 @@ class LangSmithHook(BaseHook):
         tree_filter: Expression | None = None,
     ) -> None:
         """
-        Let LangSmith judge filters, by asking for one run of the last second.
+        Let LangSmith check filters, by a query for one run of the last second.
 
-        :raises ConfigurationError: for what is no expression, or none for this API version; nothing is asked then.
-        :raises InvalidQueryError: for what LangSmith refuses, with its reason.
+        :raises ConfigurationError: for a filter that is no expression, or not for this API version, without a request.
+        :raises InvalidQueryError: for a filter that LangSmith refuses, with its reason.
         """
         now = datetime.now(UTC)
         query: RunArguments = {
@@ -287,8 +290,8 @@ class LangSmithHook(BaseHook):
 
     def _runs(self, fields: tuple[str, ...], query: RunArguments, page_size: int | None = None) -> Iterator[Run]:
         client = self.get_conn()
-        for asked in self._queries(fields, query, page_size):
-            yield from client.runs(asked)
+        for run_query in self._queries(fields, query, page_size):
+            yield from client.runs(run_query)
 
     def _queries(
         self, fields: tuple[str, ...], query: RunArguments, page_size: int | None = None
@@ -311,14 +314,14 @@ class LangSmithHook(BaseHook):
             )
 
     def test_connection(self) -> tuple[bool, str]:
-        """Say which host, workspace and API version this is, and how many projects it sees."""
+        """Return whether the connection works, and its host, workspace, API version and number of projects."""
         try:
-            settings = replace(self.settings, timeout=min(self.settings.timeout, _PATIENCE), max_retries=0)
+            settings = replace(self.settings, timeout=min(self.settings.timeout, _TEST_TIMEOUT_SECONDS), max_retries=0)
             with LangSmithClient(settings) as client:
-                projects = list(islice(client.projects(), _COUNTED + 1))
+                projects = list(islice(client.projects(), _TEST_MAX_PROJECTS + 1))
                 version = client.api_version()
-        except Exception as error:  # noqa: BLE001  # whatever it is belongs into the form, not into a traceback
+        except Exception as error:  # noqa: BLE001  # the form shows the error
             return False, str(error)
         workspace = self.settings.workspace_id or next((project.tenant_id for project in projects), None) or "unknown"
-        count = f"more than {_COUNTED}" if len(projects) > _COUNTED else str(len(projects))
+        count = f"more than {_TEST_MAX_PROJECTS}" if len(projects) > _TEST_MAX_PROJECTS else str(len(projects))
         return True, f"{self.settings.api_url}, workspace {workspace}, API {version}: sees {count} projects."

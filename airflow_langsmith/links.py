@@ -1,4 +1,4 @@
-"""Buttons on a task's page that lead to LangSmith's UI."""
+"""Links on a task's page in Airflow to LangSmith's UI."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ if TYPE_CHECKING:
 
 
 class _Link(BaseOperatorLink):
-    """What an operator found out about its place in LangSmith, when it ran; empty if it did not get that far."""
+    """The URL that the operator set when it ran; empty if it did not get that far."""
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002  # Airflow's contract
-        """Give the address that the operator left."""
+        """Return the URL."""
         return str(getattr(operator, "langsmith_url", ""))
 
 
 class LangSmithProjectLink(_Link):
-    """To the project, narrowed to the window and the filters of the task."""
+    """Leads to the project, narrowed to the window and the filters of the task."""
 
     name = "LangSmith project"
 
 
 class LangSmithRunLink(_Link):
-    """To the run that the task read."""
+    """Leads to the run that the task read."""
 
     name = "LangSmith run"

@@ -1,4 +1,4 @@
-"""Sensors that wait for LangSmith: until a window has come to rest, until people have said enough."""
+"""Sensors: wait until a window is complete, or until feedback meets a condition."""
 
 from __future__ import annotations
 
@@ -42,26 +42,27 @@ if TYPE_CHECKING:
 
 __all__ = ["LangSmithFeedbackSensor", "LangSmithSettledSensor"]
 
-_NEVER = datetime.max.replace(tzinfo=UTC)  # a sensor waits for a window to close where an operator fails
-_GRACE = timedelta(minutes=2)  # the trigger reports a timeout with figures; Airflow does if no trigger runs
-_MEMORY = "langsmith_watch"
+_NEVER = datetime.max.replace(tzinfo=UTC)  # a sensor waits for a window to close; an operator fails
+_GRACE = timedelta(minutes=2)  # for the trigger to report a timeout; Airflow reports it if no trigger runs
+_STATE_KEY = "langsmith_watch"
 
 
 class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
     """
-    Base of the sensors: look, and look again, in a worker or (``deferrable``) on the triggerer.
+    Base of the sensors: look at LangSmith again and again, in a worker or (``deferrable``) on the triggerer.
 
-    The window need not be over: until its end, and ``lag`` after it, the sensor waits. With ``run_ids`` and neither
-    ``start_time`` nor ``window`` these runs are looked at whenever they started.
+    A sensor waits for the end of the window, and for ``lag`` after it. With ``run_ids``, and neither ``start_time`` nor
+    ``window``, it looks at these runs whenever they started.
 
     ``poke_interval``, ``timeout``, ``mode``, ``soft_fail``, ``never_fail``, ``silent_fail``, ``exponential_backoff``,
     ``max_wait`` and ``execution_timeout`` are those of all sensors, and mean the same on the triggerer.
 
-    ``soft_fail`` skips the task at the timeout and when ``fail_when`` holds. ``never_fail`` skips it when ``fail_when``
-    holds and when a look fails. What no retry cures (a wrong key, an unknown project) always fails the task.
+    ``soft_fail`` skips the task at the timeout and when ``fail_when`` is true. ``never_fail`` skips it when
+    ``fail_when`` is true and when a look fails. An error that no retry cures (a wrong key, an unknown project) always
+    fails the task.
 
-    :param poke_interval: The time between two looks, longer than nothing: seconds, a timedelta or like ``"5m"``.
-    :param deferrable: Wait on the triggerer; by default what ``[operators] default_deferrable`` says.
+    :param poke_interval: The time between two looks, above zero: seconds, a timedelta or like ``"5m"``.
+    :param deferrable: Wait on the triggerer; by default as ``[operators] default_deferrable``.
     """
 
     _clock: ClassVar[Clock] = CLOCK
@@ -76,20 +77,20 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         super().__init__(poke_interval=seconds(poke_interval, "poke_interval"), **kwargs)
         self.deferrable = deferrable
         self._watch: Watch | None = None
-        self._backend: VersionNegotiator | None = None
+        self._negotiator: VersionNegotiator | None = None
         self._throttle = LogThrottle()
         self._times_out_at = self._deadline = _NEVER
 
     @abstractmethod
     def watch(self, selection: Selection) -> Watch:
-        """Make what is looked at."""
+        """Return the watch of these runs."""
 
     @abstractmethod
     def trigger(self, **how: Any) -> LangSmithTrigger:
-        """Make the trigger that goes on looking at it."""
+        """Return the trigger that continues to look."""
 
     def execute(self, context: Context) -> Any:
-        """Look until the condition holds."""
+        """Look until the condition is true."""
         self._set_deadlines(context)
         try:
             with airflow_errors():
@@ -104,8 +105,8 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
             raise self._skip(error) from error
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
-        """Go on after the trigger. Airflow's sensors would skip more here than they do in a worker."""
-        self._recall_link(context)
+        """Continue after the trigger. Airflow's sensors would skip more errors here than in a worker."""
+        self._restore_link(context)
         try:
             try:
                 return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
@@ -119,13 +120,13 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
             raise self._skip(error) from error
 
     def poke(self, context: Context) -> PokeReturnValue:
-        """Look once: done, or failed, or to be looked at again, by a trigger if this sensor defers."""
+        """Look once. If the sensor has to wait and is deferrable, a trigger looks from now on."""
         with airflow_errors(), LangSmithHook(self.read("langsmith_conn_id")) as hook:
             self._watch = watch = self._watch or self._begin(context)
             client = hook.get_conn()
-            self._backend = self._backend or client.negotiator  # which asks for the API's version, and logs it, once
+            self._negotiator = self._negotiator or client.negotiator  # asks for the API's version, and logs it, once
             try:
-                outcome = client.drive(watch.look(self._backend))
+                outcome = client.drive(watch.look(self._negotiator))
             except LangSmithError as error:
                 if not (self.silent_fail and error.retriable):
                     raise
@@ -143,43 +144,43 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         if outcome.state == "met":
             return PokeReturnValue(is_done=True, xcom_value=result)
         if self.deferrable:
-            self._wait_elsewhere(watch)
+            self._defer(watch)
         if self.reschedule:
             with airflow_errors():
-                self._remember(context, watch)
+                self._store_state(context, watch)
         return PokeReturnValue(is_done=False)
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None, **_: Any) -> Any:  # noqa: ARG002
-        """Return what the trigger measured, or fail as a look in a worker would have."""
-        given = event or {}
-        line = str(given.get("line", ""))
-        match given.get("state"):
+        """Return the result of the trigger, or fail as a look in a worker does."""
+        event = event or {}
+        line = str(event.get("line", ""))
+        match event.get("state"):
             case "met":
                 self.log.info(line)
-                self.langsmith_url = given["result"]["url"]
-                return given["result"]
+                self.langsmith_url = event["result"]["url"]
+                return event["result"]
             case "failed":
                 raise FailWhenError(format_message(line))
             case "timeout":
                 raise self._overdue(line)
-            case "error" if given.get("retriable"):
+            case "error" if event.get("retriable"):
                 raise LangSmithException(line)
             case "error":
                 raise AirflowFailException(line)
         raise AirflowFailException("The trigger sent an event of no known kind. Clear the task.")
 
     def _set_deadlines(self, context: Context) -> None:
-        """Count ``timeout`` from the first look and ``execution_timeout`` from this process's start, like Airflow."""
+        """Count ``timeout`` from the first look, and ``execution_timeout`` from now, like Airflow."""
         now = self._clock.now()
         first_look = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
         self._times_out_at = (first_look or now) + timedelta(seconds=self.timeout)
         self._deadline = min(self._times_out_at, now + self.execution_timeout if self.execution_timeout else _NEVER)
 
     def _overdue(self, last_check: str) -> BaseException:
-        """Make the error of a deferral that is overdue: Airflow retries after ``execution_timeout`` alone."""
-        stops = self.execution_timeout
-        if stops and stops.total_seconds() <= self.timeout:
-            return AirflowTaskTimeout(_not_met(stops.total_seconds(), last_check))
+        """Return the error of a deferral that is overdue. Airflow retries only after ``execution_timeout``."""
+        limit = self.execution_timeout
+        if limit and limit.total_seconds() <= self.timeout:
+            return AirflowTaskTimeout(_not_met(limit.total_seconds(), last_check))
         return AirflowSensorTimeout(_not_met(self.timeout, last_check))
 
     def _may_skip(self, error: BaseException) -> bool:
@@ -196,15 +197,15 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         )
 
     def _begin(self, context: Context) -> Watch:
-        """Make what is looked at, and go on from the last look if that was in another process."""
+        """Return the watch, with the state of the last look if that was in another process."""
         watch = self.watch(self._selection(context))
         store = context.get("task_state_store") if self.reschedule else None
-        remembered: Any = store.get(_MEMORY) if store is not None else None
-        asked = {name: value for name, value in watch.serialize().items() if value is not None}
-        if remembered and asked.items() <= remembered.items():  # else the DAG asks for something else by now
-            if remembered.get("try_number") == _try_number(context):  # each try has a log of its own
-                self._throttle = LogThrottle.deserialize(remembered["log"])
-            return watch.deserialize(watch.selection, remembered, self._clock)
+        state: Any = store.get(_STATE_KEY) if store is not None else None
+        arguments_ = {name: value for name, value in watch.serialize().items() if value is not None}
+        if state and arguments_.items() <= state.items():  # else the DAG has changed
+            if state.get("try_number") == _try_number(context):  # each try has its own log
+                self._throttle = LogThrottle.deserialize(state["log"])
+            return watch.deserialize(watch.selection, state, self._clock)
         return watch
 
     def _selection(self, context: Context) -> Selection:
@@ -217,18 +218,18 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         closes = window.end + (timedelta(0) if lag is None else duration(lag, "lag", may_be_zero=True))
         return Selection(project=project, window=window, closes=closes, run_filter=run_filter)
 
-    def _remember(self, context: Context, watch: Watch) -> None:
+    def _store_state(self, context: Context, watch: Watch) -> None:
         store = context.get("task_state_store")
         if store is not None:
             log = {"log": self._throttle.serialize(), "try_number": _try_number(context)}
-            store.set(_MEMORY, watch.serialize() | log)
+            store.set(_STATE_KEY, watch.serialize() | log)
         elif watch.has_state:
             raise ConfigurationError(
                 "mode='reschedule' of this sensor needs Airflow 3.3, which keeps its state between two looks. Use "
                 "deferrable=True or mode='poke'."
             )
 
-    def _wait_elsewhere(self, watch: Watch) -> None:
+    def _defer(self, watch: Watch) -> None:
         trigger = self.trigger(
             langsmith_conn_id=self.read("langsmith_conn_id") or LangSmithHook.default_conn_name,
             selection=watch.selection.serialize(),
@@ -245,13 +246,13 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
     def _do_render_template_fields(
         self, parent: Any, template_fields: Any, context: Context, jinja_env: Any, seen_oids: set[int]
     ) -> None:
-        """Name a mapped task with its arguments rendered: a name given later would not show while it is deferred."""
+        """Name a mapped task as soon as its arguments are rendered, so that a deferred one shows its name."""
         super()._do_render_template_fields(parent, template_fields, context, jinja_env, seen_oids)
         if parent is self and getattr(context.get("ti"), "map_index", -1) != -1:
             self.name_map_index(context, self._map_name(context))
 
     def _map_name(self, context: Context) -> str:
-        """Name the project, and the window or how many runs, unless an argument is wrong."""
+        """Return the project, and the window or the number of runs, unless an argument is wrong."""
         with suppress(LangSmithError, AirflowFailException):
             selection = self._selection(context)
             if selection.window.start == BEGINNING:
@@ -259,8 +260,8 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
             return f"{self.project}, {period(selection.window)}"
         return str(self.project)
 
-    def _recall_link(self, context: Context) -> None:
-        """Take the link from before the deferral: when the task ends, Airflow stores what the operator holds."""
+    def _restore_link(self, context: Context) -> None:
+        """Read the link from before the deferral, because Airflow stores it again when the task ends."""
         ti: Any = context.get("ti")
         if hasattr(ti, "xcom_pull"):
             key = LangSmithProjectLink().xcom_key
@@ -285,24 +286,29 @@ def _read_seconds(value: str | timedelta, name: str, *, may_be_zero: bool = Fals
 
 class LangSmithFeedbackSensor(LangSmithSensor):
     """
-    Wait until people have said enough about the runs of a window, or about given ``run_ids``.
+    Wait until the feedback on the runs of a window, or on ``run_ids``, meets a condition.
+
+    ::
+
+        LangSmithFeedbackSensor(task_id="judged", project="shop", condition="coverage(user_score) >= 0.9", window="1d")
+        # waiting: coverage(user_score) 0.84 (needs >= 0.9: 3 more of 50 runs)
 
     Returns ``figures`` (each measure of the conditions by its text), ``total``, ``feedback`` (per key the count, runs,
-    coverage, avg, min, max), ``project``, ``window_start``, ``window_end`` and ``url``. The log has a line with every
-    figure beside its bound, when something changed and every ten minutes.
+    coverage, avg, min, max), ``project``, ``window_start``, ``window_end`` and ``url``. It logs a line with each figure
+    and its bound when a figure changes, and every ten minutes.
 
     A look takes one request for the number of runs (two if they are more than a page of 1000, on v1 100), one for each
     page of runs that have feedback under the condition's keys, and one for each 50 of these whose feedback is counted
     piece by piece: several pieces under one key, or any under a key of ``count`` or ``share``.
 
-    :param condition: When to go on: ``coverage(user_score) >= 0.9 and avg(user_score) >= 0.8``. The language is in
+    :param condition: When to succeed: ``coverage(user_score) >= 0.9 and avg(user_score) >= 0.8``. The language is in
         ``docs/reference/conditions.md``. (templated)
-    :param fail_when: When to fail at once instead, also before the window is over: ``share(user_score, 0) > 0.33``.
+    :param fail_when: When to fail at once, also before the window has ended: ``share(user_score, 0) > 0.33``.
         (templated)
-    :param min_runs: With fewer runs than this the sensor neither goes on nor fails. (templated)
+    :param min_runs: With fewer runs the sensor neither succeeds nor fails. (templated)
 
-    Which runs, and of which window: the arguments of
-    :class:`~airflow_langsmith.operators.base.LangSmithRunsOperator`; how to wait: those of :class:`LangSmithSensor`.
+    Which project, runs and window: the arguments of
+    :class:`~airflow_langsmith.operators.base.LangSmithRunsOperator`. How to wait: those of :class:`LangSmithSensor`.
     """
 
     readers: ClassVar[Mapping[str, Reader]] = {
@@ -321,7 +327,7 @@ class LangSmithFeedbackSensor(LangSmithSensor):
         self.check_arguments()
 
     def watch(self, selection: Selection) -> Watch:
-        """Make what is looked at."""
+        """Return the watch of these runs."""
         return FeedbackWatch(
             selection=selection,
             condition=self.read("condition"),
@@ -331,7 +337,7 @@ class LangSmithFeedbackSensor(LangSmithSensor):
         )
 
     def trigger(self, **how: Any) -> LangSmithTrigger:
-        """Make the trigger that goes on looking at it."""
+        """Return the trigger that continues to look."""
         from airflow_langsmith.triggers import LangSmithFeedbackTrigger  # noqa: PLC0415  # DAGs parse without it
 
         return LangSmithFeedbackTrigger(**how)
@@ -339,21 +345,26 @@ class LangSmithFeedbackSensor(LangSmithSensor):
 
 class LangSmithSettledSensor(LangSmithSensor):
     """
-    Wait until a window has come to rest, so that an export of it is an export of all there will be.
+    Wait until a window is complete, so that an export has all of its runs.
 
-    That is: the window is over and ``lag`` has passed, no selected run is pending, and their number has not changed for
-    ``quiet_for``. Returns ``runs``, ``pending``, ``given_up`` (with the first ``given_up_runs``), ``quiet_seconds``,
-    ``project``, ``window_start``, ``window_end`` and ``url``.
+    ::
 
-    A look takes at most three requests on API v2 (pending runs, a page of ids, the stats), whatever the window, as long
-    as no more than a page of runs is pending; before the window is over, one request finds the project.
+        LangSmithSettledSensor(task_id="settled", project="shop", lag="10m") >> export
 
-    :param quiet_for: How long the number of runs has to stay the same; ``"0s"`` for not at all. (templated)
-    :param pending_timeout: After how long a run that has not ended is given up, and named; None for never. A day by
-        default: LangSmith's cloud takes no end of a run that started longer ago. (templated)
+    It succeeds when the window has ended and ``lag`` has passed, no run is pending, and the number of runs has not
+    changed for ``quiet_for``. Returns ``runs``, ``pending``, ``given_up`` (with the first ``given_up_runs``),
+    ``quiet_seconds``, ``project``, ``window_start``, ``window_end`` and ``url``.
 
-    Which runs, and of which window: the arguments of
-    :class:`~airflow_langsmith.operators.base.LangSmithRunsOperator`; how to wait: those of :class:`LangSmithSensor`.
+    A look takes at most three requests on API v2 (pending runs, a page of ids, the stats) for any window, unless more
+    than a page of runs is pending. Before the window has ended, one request finds the project.
+
+    :param quiet_for: How long the number of runs must not change; ``"0s"`` disables this. (templated)
+    :param pending_timeout: After this time the sensor no longer waits for a run that has not ended, and logs its id;
+        None waits without limit. A day by default, because LangSmith's cloud accepts no end of a run that started
+        earlier. (templated)
+
+    Which project, runs and window: the arguments of
+    :class:`~airflow_langsmith.operators.base.LangSmithRunsOperator`. How to wait: those of :class:`LangSmithSensor`.
     """
 
     readers: ClassVar[Mapping[str, Reader]] = {
@@ -372,7 +383,7 @@ class LangSmithSettledSensor(LangSmithSensor):
         self.check_arguments()
 
     def watch(self, selection: Selection) -> Watch:
-        """Make what is looked at."""
+        """Return the watch of these runs."""
         return SettledWatch(
             selection=selection,
             quiet_for=self.read("quiet_for"),
@@ -381,7 +392,7 @@ class LangSmithSettledSensor(LangSmithSensor):
         )
 
     def trigger(self, **how: Any) -> LangSmithTrigger:
-        """Make the trigger that goes on looking at it."""
+        """Return the trigger that continues to look."""
         from airflow_langsmith.triggers import LangSmithSettledTrigger  # noqa: PLC0415  # DAGs parse without it
 
         return LangSmithSettledTrigger(**how)

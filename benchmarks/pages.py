@@ -1,4 +1,4 @@
-"""Runs as a team's agents make them, of a chosen size, on pages as LangSmith sends them."""
+"""Realistic runs of a chosen size, on pages of both API versions."""
 
 from __future__ import annotations
 
@@ -13,31 +13,42 @@ from uuid import UUID
 PROJECT_ID = "7b0f2f6e-0c35-4a4e-9d0a-1f6f0c7c1a11"
 START = datetime(2026, 3, 1, tzinfo=UTC)
 BLOCK = 100  # runs; pages are whole blocks
-APART = timedelta(seconds=5)  # from one block's runs to the next one's; those of a block start within milliseconds
-TEMPLATES = 128  # blocks that are made run by run; the others are these with other ids and times
+BLOCK_INTERVAL = timedelta(seconds=5)  # the runs of a block start within milliseconds
+TEMPLATES = 128  # blocks; the others are copies with other ids and times
 
-_SEASONING = ("", "", "", "é", "ß", "東京", "\U0001f6d2", '"', "\\", "\n")  # what JSON escapes, and what is no ASCII
+_SEASONING = (
+    "",
+    "",
+    "",
+    "é",
+    "ß",
+    "東京",
+    "\U0001f6d2",
+    '"',
+    "\\",
+    "\n",
+)  # what JSON escapes, and other characters than ASCII
 _KINDS = ("llm",) * 8 + ("tool",) * 5 + ("retriever",) * 2 + ("chain",) * 5
-_REST = 1000  # bytes of a run beside its payloads
+_REST = 1000  # bytes of a run without its payloads
 _SMALL = 500  # bytes of a payload
-_NUMBER = "ffffffff"  # stands for the block's number in ids
-_SECOND = "2001-01-01T00:00:00"  # stands for the block's second
+_NUMBER = "ffffffff"  # placeholder of the block's number in ids
+_SECOND = "2001-01-01T00:00:00"  # placeholder of the block's second
 _ORDER = "20010101T000000"
 
 
 def end(blocks: int) -> datetime:
-    """Give the end of a window that holds so many blocks from ``START`` on."""
-    return START + blocks * APART
+    """Return the end of a window with a number of blocks from ``START``."""
+    return START + blocks * BLOCK_INTERVAL
 
 
-def place(moment: datetime) -> tuple[int, int]:
-    """Find the block that a moment lies in, and how many of its runs start before the moment."""
-    block, within = divmod(moment - START, APART)
+def place(time: datetime) -> tuple[int, int]:
+    """Return the block of a time, and how many of its runs start before the time."""
+    block, within = divmod(time - START, BLOCK_INTERVAL)
     return block, min(BLOCK, within // timedelta(microseconds=1))
 
 
 def page(size: int, version: str, newest: int, oldest: int, cursor: str | None, rows: int = BLOCK) -> bytes:
-    """Write runs of about ``size`` bytes, newest first: ``rows`` of the newest block and the older ones whole."""
+    """Write runs of about ``size`` bytes, newest first: ``rows`` of the newest block, and the older blocks."""
     blocks = [_block(size, version, newest, rows)] if rows else []
     blocks += [_block(size, version, number, BLOCK) for number in range(newest - 1, oldest - 1, -1)]
     runs = ",".join(blocks)
@@ -47,7 +58,7 @@ def page(size: int, version: str, newest: int, oldest: int, cursor: str | None, 
 
 
 def _block(size: int, version: str, number: int, rows: int) -> str:
-    start = START + number * APART
+    start = START + number * BLOCK_INTERVAL
     return (
         ",".join(_template(size, version, number % TEMPLATES)[-rows:])
         .replace(_NUMBER, f"{number:08x}")
@@ -58,7 +69,7 @@ def _block(size: int, version: str, number: int, rows: int) -> str:
 
 @cache
 def _template(size: int, version: str, number: int) -> list[str]:
-    """Make a block, newest run first; each run starts a microsecond after the one before it."""
+    """Return the runs of a block, newest first, a microsecond apart."""
     dice = random.Random(f"{size} {number}")
     write = _v1 if version == "v1" else _v2
     runs = [write(_run(dice, number, row, size), row) for row in reversed(range(BLOCK))]
@@ -66,17 +77,17 @@ def _template(size: int, version: str, number: int) -> list[str]:
 
 
 def _run(dice: random.Random, template: int, row: int, size: int) -> dict[str, Any]:
-    """Make a run: a trace is a root and up to four runs below it."""
+    """Return a run. A trace is a root and up to four children."""
     kind = dice.choice(_KINDS)
     root = row - row % 5
     prompt, completion = dice.randrange(50, 4000), dice.randrange(5, 900)
-    spent: dict[str, float] = {
+    usage: dict[str, float] = {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
     }
-    spent |= {"prompt_cost": prompt * 2.5e-06, "completion_cost": completion * 1e-05}
-    spent["total_cost"] = spent["prompt_cost"] + spent["completion_cost"]
+    usage |= {"prompt_cost": prompt * 2.5e-06, "completion_cost": completion * 1e-05}
+    usage["total_cost"] = usage["prompt_cost"] + usage["completion_cost"]
     failed = dice.random() < 0.04
     payloads = max(size - _REST, 400)
     return {
@@ -103,7 +114,7 @@ def _run(dice: random.Random, template: int, row: int, size: int) -> dict[str, A
         },
         "feedback_stats": {"user_score": {"n": 1, "avg": 1.0, "values": {}}} if dice.random() < 0.1 else None,
         "events": [{"name": "start", "time": f"{_SECOND}.{row:06d}"}, {"name": "end", "time": f"{_SECOND}.{row:06d}"}],
-        **(spent if kind == "llm" else {}),
+        **(usage if kind == "llm" else {}),
     }
 
 
@@ -147,7 +158,7 @@ def _id(template: int, row: int) -> str:
 
 
 def _payload(dice: random.Random, kind: str, side: str, size: float) -> dict[str, Any]:
-    """Make inputs or outputs: of a small run a text, else as LangChain writes them, texts with much around each."""
+    """Return inputs or outputs: a text for a small run, and otherwise the messages of LangChain."""
     if size < _SMALL:
         return {"question" if side == "inputs" else "answer": _text(dice, size)}
     if kind == "llm":
@@ -192,7 +203,7 @@ def _text(dice: random.Random, size: float) -> str:
     words: list[str] = []
     vocabulary = _vocabulary()
     while size > 0:
-        word = vocabulary[int(len(vocabulary) * dice.random() ** 3)]  # few words are frequent
+        word = vocabulary[int(len(vocabulary) * dice.random() ** 3)]  # a few words are frequent
         words.append(word)
         size -= len(word) + 1
     return " ".join(words)

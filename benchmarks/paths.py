@@ -1,7 +1,8 @@
 """
-The ways from a server's pages to a file, ours and others', each to be measured in a process of its own.
+The ways from the pages of a server to a file, ours and others', each measured in its own process.
 
-``python -m benchmarks.paths NAME`` loads what the way needs, then reads a job a line, does it and prints what it took.
+``python -m benchmarks.paths NAME`` loads the modules of a way, then reads a job from each line, runs it and prints its
+cost.
 """
 
 from __future__ import annotations
@@ -18,13 +19,13 @@ from typing import Any
 
 from benchmarks.pages import BLOCK, PROJECT_ID, START, end
 
-Job = dict[str, Any]  # the address of the server, how many runs it has, and what else is given to an export
+Job = dict[str, Any]  # the URL of the server, its number of runs, and arguments of an export
 Way = Callable[[Job, Path], None]
 KEY = "lsv2_pt_0123456789abcdef0123456789abcdef_0123456789"
 
 
 def ours(version: Any, format_: str, compression: str | None = None) -> Way:
-    """Export the view ``runs`` with all that belongs to it: manifest, digest, publication."""
+    """Export the view ``runs``, with manifest, digest and publication."""
     from airflow_langsmith.api.client import LangSmithClient  # noqa: PLC0415  # each way its own imports
     from airflow_langsmith.api.settings import Settings  # noqa: PLC0415  # each way its own imports
     from airflow_langsmith.export.destination import path_at  # noqa: PLC0415
@@ -34,12 +35,12 @@ def ours(version: Any, format_: str, compression: str | None = None) -> Way:
     from airflow_langsmith.views import view_of  # noqa: PLC0415
     from tests.queries import run_query  # noqa: PLC0415
 
-    target, view = format_of(format_, compression), view_of("runs")
+    output_format, view = format_of(format_, compression), view_of("runs")
     if "parquet" in (format_, compression) or compression == "zstd":
         from airflow_langsmith.export import arrow  # noqa: F401, PLC0415
 
     @cache
-    def client_of(url: str, budget: int | None) -> LangSmithClient:  # one a process; it does not cost by the run
+    def client_of(url: str, budget: int | None) -> LangSmithClient:  # one for each process: its cost is not by runs
         settings = Settings(api_url=url, api_key=KEY, api_version=version, requests_per_10s=budget or 1_000_000)
         return LangSmithClient(settings)
 
@@ -47,15 +48,15 @@ def ours(version: Any, format_: str, compression: str | None = None) -> Way:
         client = client_of(job["url"], job.get("requests_per_10s"))
         window = end(job["runs"] // BLOCK)
         query = run_query(project=client.project("shop"), start=START, end=window, fields=view.fields)
-        place = OutputOptions(destination=path_at(f"file://{directory}"), format=target)
-        exported = Export(client, query, view, place, concurrency=job.get("concurrency")).run()
+        output = OutputOptions(destination=path_at(f"file://{directory}"), format=output_format)
+        exported = Export(client, query, view, output, concurrency=job.get("concurrency")).run()
         assert exported.manifest.rows == job["runs"], exported.manifest.rows
 
     return run
 
 
 def floor(version: str) -> Way:
-    """Cut each page into runs, compress them, write them: the least that has to be done."""
+    """Cut each page into runs, compress and write them: the least possible."""
     import msgspec  # noqa: PLC0415
     import urllib3  # noqa: PLC0415
     import zstandard  # noqa: PLC0415
@@ -69,45 +70,45 @@ def floor(version: str) -> Way:
     limit = {"limit": 100} if version == "v1" else {"page_size": 1000}
 
     def run(job: Job, directory: Path) -> None:
-        seen, cursor = 0, None
+        count, cursor = 0, None
         compressor = zstandard.ZstdCompressor(3)
         with (
             urllib3.PoolManager() as pool,
             (directory / "floor").open("wb") as file,
             compressor.stream_writer(file) as out,
         ):
-            while seen < job["runs"]:
+            while count < job["runs"]:
                 body = json.dumps({**limit, "cursor": cursor}).encode()
                 headers = {"Accept-Encoding": "gzip", "Content-Type": "application/json"}
                 address = f"{job['url']}/api/{version}/runs/query"
                 answer = pool.request("POST", address, body=body, headers=headers, decode_content=False)
                 page: Any = decode(isal_zlib.decompress(answer.data, 31))
-                found = page.runs if version == "v1" else page.items
+                runs = page.runs if version == "v1" else page.items
                 cursor = page.cursors["next"] if version == "v1" else page.next_cursor
-                out.write(b"\n".join(found))
+                out.write(b"\n".join(runs))
                 out.write(b"\n")
-                seen += len(found)
-        assert seen == job["runs"]
+                count += len(runs)
+        assert count == job["runs"]
 
     return run
 
 
 def recipe(version: str) -> Way:
-    """Do as the documentation does: list the runs with the SDK, make a DataFrame of them, write it as Parquet."""
+    """List the runs with the SDK, make a DataFrame, and write it as Parquet, as the documentation says."""
     import pandas as pd  # noqa: PLC0415
     from langsmith import Client  # noqa: PLC0415
 
     warnings.simplefilter("ignore")
 
-    def listed(client: Client) -> list[dict[str, Any]]:
+    def rows_of(client: Client) -> list[dict[str, Any]]:
         if version == "v1":
             return [run.dict() for run in client.list_runs(project_id=PROJECT_ID, start_time=START)]
         api = client._get_langsmith_api_sync()
-        found = api.runs.query_v2(project_ids=[PROJECT_ID], min_start_time=START, page_size=1000, selects=SELECTS)
-        return [run.model_dump() for run in found]
+        runs = api.runs.query_v2(project_ids=[PROJECT_ID], min_start_time=START, page_size=1000, selects=SELECTS)
+        return [run.model_dump() for run in runs]
 
     def run(job: Job, directory: Path) -> None:
-        frame = pd.DataFrame(listed(Client(api_url=job["url"], api_key=KEY)))
+        frame = pd.DataFrame(rows_of(Client(api_url=job["url"], api_key=KEY)))
         for name in frame.columns:
             if frame[name].map(lambda value: isinstance(value, dict | list)).any():
                 frame[name] = frame[name].map(lambda value: json.dumps(value, default=str))
@@ -138,25 +139,25 @@ WAYS: dict[str, Callable[[], Way]] = {
 }
 
 
-def memory(name: str) -> float:
-    """Read how much memory this process holds (``VmRSS``), or has held at most (``VmHWM``), in MB."""
+def memory_mb(name: str) -> float:
+    """Return the memory of this process (``VmRSS``), or its peak (``VmHWM``), in MB."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(name)).split()[1]) / 1024
 
 
 def main(name: str) -> None:
-    """Do the jobs that come; what a job takes in memory is over what was held before it."""
-    answers, sys.stdout = sys.stdout, sys.stderr  # where Airflow logs to
+    """Run jobs, and print the cost of each; memory is the peak over the memory before the job."""
+    results, sys.stdout = sys.stdout, sys.stderr  # Airflow logs to stdout
     way = WAYS[name]()
-    print("{}", file=answers, flush=True)
+    print("{}", file=results, flush=True)
     for line in sys.stdin:
         job = json.loads(line)
         with tempfile.TemporaryDirectory() as directory:
-            before, cpu, wall = memory("VmRSS"), time.process_time(), time.perf_counter()
+            before, cpu, wall = memory_mb("VmRSS"), time.process_time(), time.perf_counter()
             way(job, Path(directory))
             cpu, wall = time.process_time() - cpu, time.perf_counter() - wall
-        taken = {"cpu": cpu, "wall": wall, "memory": memory("VmHWM") - before, "pandas": "pandas" in sys.modules}
-        print(json.dumps(taken), file=answers, flush=True)
+        result = {"cpu": cpu, "wall": wall, "memory": memory_mb("VmHWM") - before, "pandas": "pandas" in sys.modules}
+        print(json.dumps(result), file=results, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,7 @@
 """
-A LangSmith that only has pages, made beforehand, so that a bench measures the client: ``python -m benchmarks.server``.
+A LangSmith server of prepared pages, so that a bench measures the client: ``python -m benchmarks.server``.
 
-It answers both versions of the run query, as late as told, and refuses what is over a budget. Pages are compressed as
-the client asks for, once.
+It answers the run query of both versions, with a latency, and refuses queries over a budget. Pages are compressed once.
 """
 
 from __future__ import annotations
@@ -26,13 +25,13 @@ import zstandard
 from benchmarks.pages import BLOCK, PROJECT_ID, START, end, page, place
 
 _WINDOW = re.compile(r'gte\(start_time, "(.*?)"\), lt\(start_time, "(.*?)"\)')
-_KEPT = 400  # pages
+_CACHED_PAGES = 400
 
 
 @dataclass
 class Scene:
     """
-    What the server is like: bytes a run, runs in all, seconds until it answers, queries let through per ten seconds.
+    The state of the server: bytes of a run, runs, seconds of latency, queries per ten seconds.
 
     ``requests`` and ``refused`` count queries.
     """
@@ -48,7 +47,7 @@ class Scene:
 
 
 class Server(ThreadingHTTPServer):
-    """Serves one scene until it is given the next, at ``/scene``."""
+    """Serves a scene. A POST to ``/scene`` changes it."""
 
     daemon_threads = True
 
@@ -56,24 +55,24 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.scene = Scene()
         self.lock = threading.Lock()
-        self.let_through: deque[float] = deque()
+        self.sent_at: deque[float] = deque()
 
     def server_bind(self) -> None:
-        """Bind without looking up the name of this machine."""
+        """Bind without a lookup of this machine's name."""
         super(ThreadingHTTPServer, self).server_bind()
         self.server_name, self.server_port = "127.0.0.1", self.server_address[1]
 
-    def full_for(self) -> float:
-        """Count a query, and tell in how many seconds the budget has room for it; 0 lets it through."""
+    def seconds_to_wait(self) -> float:
+        """Count a query, and return the seconds until the budget allows it, or 0."""
         now = time.monotonic()
         with self.lock:
             self.scene.requests += 1
-            while self.let_through and now - self.let_through[0] >= 10:
-                self.let_through.popleft()
-            if self.scene.budget is not None and len(self.let_through) >= self.scene.budget:
+            while self.sent_at and now - self.sent_at[0] >= 10:
+                self.sent_at.popleft()
+            if self.scene.budget is not None and len(self.sent_at) >= self.scene.budget:
                 self.scene.refused += 1
-                return self.let_through[0] + 10 - now
-            self.let_through.append(now)
+                return self.sent_at[0] + 10 - now
+            self.sent_at.append(now)
             return 0.0
 
 
@@ -92,50 +91,50 @@ class _Handler(BaseHTTPRequestHandler):
             self._answer(json.dumps([project]).encode())
 
     def do_POST(self) -> None:
-        asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         if self.path == "/scene":
-            self.server.scene = Scene(**asked)
-            self.server.let_through.clear()
+            self.server.scene = Scene(**body)
+            self.server.sent_at.clear()
             self._answer(b"{}")
             return
         version = "v2" if "/v2/" in self.path else "v1"
-        if seconds := self.server.full_for():
-            self._answer(b'{"detail":"Rate limit exceeded"}', 429, again=math.ceil(seconds))
+        if seconds := self.server.seconds_to_wait():
+            self._answer(b'{"detail":"Rate limit exceeded"}', 429, retry_after=math.ceil(seconds))
             return
         scene = self.server.scene
         time.sleep(scene.latency)
         accepted = self.headers.get("Accept-Encoding", "")
         encoding = next((name for name in scene.encodings if name in accepted), "")
-        content = _page(scene.size, version, _wanted(asked, scene.runs // BLOCK), encoding, scene.gzip_level)
+        content = _page(scene.size, version, _page_blocks(body, scene.runs // BLOCK), encoding, scene.gzip_level)
         self._answer(content, encoding=encoding)
 
-    def _answer(self, content: bytes, status: int = 200, encoding: str = "", again: int = 0) -> None:
-        coded = f"Content-Encoding: {encoding}\r\n" if encoding else ""
-        later = f"Retry-After: {again}\r\n" if again else ""  # the truth: told less, the recipe gives up
-        fields = f"Content-Type: application/json\r\n{coded}{later}Content-Length: {len(content)}"
+    def _answer(self, content: bytes, status: int = 200, encoding: str = "", retry_after: int = 0) -> None:
+        encoding_line = f"Content-Encoding: {encoding}\r\n" if encoding else ""
+        retry_line = f"Retry-After: {retry_after}\r\n" if retry_after else ""  # if less, the recipe gives up
+        fields = f"Content-Type: application/json\r\n{encoding_line}{retry_line}Content-Length: {len(content)}"
         self.wfile.write(f"HTTP/1.1 {status} X\r\n{fields}\r\n\r\n".encode() + content)
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # the base class names it so
-        """Keep quiet."""
+    def log_message(self, *_: object) -> None:
+        """Log nothing."""
 
 
-def _wanted(asked: dict[str, Any], blocks: int) -> tuple[int, int, str | None, int]:
-    """Find the newest and the oldest block to answer with, the cursor, and how many runs of the newest are wanted."""
-    found = _WINDOW.search(asked.get("filter") or "")
-    low, high = map(datetime.fromisoformat, found.groups()) if found else (START, end(blocks))
+def _page_blocks(body: dict[str, Any], blocks: int) -> tuple[int, int, str | None, int]:
+    """Return the newest and the oldest block of a page, the next cursor, and the runs of the newest block."""
+    window = _WINDOW.search(body.get("filter") or "")
+    low, high = map(datetime.fromisoformat, window.groups()) if window else (START, end(blocks))
     first = max(0, place(low)[0])
     newest, rows = place(min(high, end(blocks)))
-    if asked.get("cursor"):
-        newest, rows = int(asked["cursor"]), BLOCK
+    if body.get("cursor"):
+        newest, rows = int(body["cursor"]), BLOCK
     elif not rows:
         newest, rows = newest - 1, BLOCK
-    oldest = max(first, newest + 1 - -(-(asked.get("limit") or asked.get("page_size") or BLOCK) // BLOCK))
+    oldest = max(first, newest + 1 - -(-(body.get("limit") or body.get("page_size") or BLOCK) // BLOCK))
     return newest, oldest, str(oldest - 1) if oldest > first else None, rows
 
 
-@lru_cache(maxsize=_KEPT)
-def _page(size: int, version: str, wanted: tuple[int, int, str | None, int], encoding: str, level: int) -> bytes:
-    content = page(size, version, *wanted)
+@lru_cache(maxsize=_CACHED_PAGES)
+def _page(size: int, version: str, blocks: tuple[int, int, str | None, int], encoding: str, level: int) -> bytes:
+    content = page(size, version, *blocks)
     if encoding == "zstd":
         return zstandard.compress(content, 3)
     return gzip.compress(content, level, mtime=0) if encoding == "gzip" else content

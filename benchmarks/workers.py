@@ -1,4 +1,4 @@
-"""The processes that a bench starts: the server and the ways that are measured."""
+"""The processes of a bench: the server, and the ways that are measured."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ROOT = Path(__file__).parent.parent
 
 
 class Process:
-    """A module of the bench, running; it is told a line and answers with one."""
+    """A module of the bench in its own process. It reads a job from a line, and answers with a line."""
 
     def __init__(self, module: str, *arguments: str, core: int | None = None) -> None:
         self._process = subprocess.Popen(
@@ -28,31 +28,29 @@ class Process:
         )
         if core is not None and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(self._process.pid, {core % (os.cpu_count() or 1)})
-        self.said = self._listen()
+        self.first_line = self._read_line()
 
     def __enter__(self) -> Self:
-        """Give the process."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it."""
         self.close()
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(30)
 
-    def ask(self, job: dict[str, Any]) -> dict[str, Any]:
-        """Let it do something."""
+    def run(self, job: dict[str, Any]) -> dict[str, Any]:
+        """Run a job, and return its result."""
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(job) + "\n")
         self._process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self._listen())
-        return answer
+        result: dict[str, Any] = json.loads(self._read_line())
+        return result
 
-    def _listen(self) -> str:
+    def _read_line(self) -> str:
         assert self._process.stdout is not None
         if not (line := self._process.stdout.readline()):
             raise RuntimeError(f"{self._process.args!r} ended with {self._process.wait()}")
@@ -60,11 +58,11 @@ class Process:
 
 
 class ServerProcess(Process):
-    """The server, and what is told to it."""
+    """The server in its own process."""
 
     def __init__(self) -> None:
         super().__init__("server", core=1)
-        self.url = self.said
+        self.url = self.first_line
 
     def set(self, **scene: Any) -> None:
         """Change the scene."""
@@ -72,6 +70,6 @@ class ServerProcess(Process):
         urllib.request.urlopen(request).close()
 
     def scene(self) -> Scene:
-        """Read what has been asked."""
+        """Read the scene, with its counts."""
         with urllib.request.urlopen(f"{self.url}/scene") as answer:
             return Scene(**json.load(answer))

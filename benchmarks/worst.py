@@ -1,7 +1,7 @@
 """
-What the worst pages cost in memory: ``python -m benchmarks.worst [MB]``.
+The memory of the worst pages: ``python -m benchmarks.worst [MB]``.
 
-Every kind of page is read in one process, which asks Linux for the most memory it held meanwhile.
+One process reads each kind of page, and reads its peak memory from Linux.
 """
 
 from __future__ import annotations
@@ -22,36 +22,37 @@ from airflow_langsmith.api.query import FIELDS
 from airflow_langsmith.api.records import Project
 from airflow_langsmith.api.v2 import V2
 from airflow_langsmith.errors import LangSmithError
+from benchmarks.paths import memory_mb
 
 MB = 1024 * 1024
 SHOP = Project(id="p", name="shop")
 RUN = b'"id":"r","start_time":"2026-03-01T00:00:00Z"'
 
-Make = Callable[[int], bytes]
+MakePage = Callable[[int], bytes]
 
 
 def page(inputs: bytes) -> bytes:
-    """Write a page of one run with this payload."""
+    """Return a page of one run with a payload."""
     return b'{"items":[{%b,"inputs":%b}]}' % (RUN, inputs)
 
 
-def text(letters: bytes, end: bytes = b"") -> Make:
-    """Write a page with a text of these letters, and of another end."""
+def text(letters: bytes, end: bytes = b"") -> MakePage:
+    """Return a page with a text of repeated letters, and its end."""
     return lambda size: page(b'"%b%b"' % (letters * (size // len(letters)), end))
 
 
-def values(value: bytes, last: bytes) -> Make:
-    """Write a page with a list of these values, and of another last one."""
+def values(value: bytes, last: bytes) -> MakePage:
+    """Return a page with a list of a repeated value, and its last value."""
     return lambda size: page(b"[%b%b]" % ((value + b",") * (size // (len(value) + 1)), last))
 
 
-def deep(inner: Make, size: int) -> bytes:
-    """Write a page with more levels than readers take, around a payload."""
+def deep(inner: MakePage, size: int) -> bytes:
+    """Return a page with a payload in more levels than a reader allows."""
     return page(b"[" * 2000 + inner(size) + b"]" * 2000)
 
 
 HALF = rb"\ud83d"
-KINDS: dict[str, Make] = {
+KINDS: dict[str, MakePage] = {
     "nothing wrong": text(b"x"),
     "half an emoji behind a long text": text(b"x", HALF),
     "half an emoji behind escapes": text(rb"\n", HALF),
@@ -85,35 +86,29 @@ PACKINGS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-def memory(name: str) -> float:
-    """Tell how many MB this process holds (VmRSS), or has held at most (VmHWM)."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return int(next(line.split()[1] for line in lines if line.startswith(name))) / 1024
-
-
-def peak(make: Make, size: int, encoding: str) -> tuple[float, float]:
+def peak(make: MakePage, size: int, encoding: str) -> tuple[float, float]:
     """Return the MB that a page takes from its last bytes on the wire until it is read, and the seconds."""
     packed = PACKINGS[encoding](make(size))
-    Path("/proc/self/clear_refs").write_text("5")  # forgets the most there was
-    before, began = memory("VmRSS"), time.process_time()
+    Path("/proc/self/clear_refs").write_text("5")  # resets the peak
+    before_mb, start_seconds = memory_mb("VmRSS"), time.process_time()
     with Body(Request("POST", "/", max_bytes=20 * size), encoding, is_success=True) as body:
         for start in range(0, len(packed), 65536):
             if body.add(packed[start : start + 65536]):
                 body.decompress()
-        with suppress(LangSmithError):  # which is how some of them end
+        with suppress(LangSmithError):  # some kinds are refused
             V2().read_page(body.finish(), SHOP, FIELDS, "a page")
-    return memory("VmHWM") - before, time.process_time() - began
+    return memory_mb("VmHWM") - before_mb, time.process_time() - start_seconds
 
 
 def main() -> None:
-    """Print the peak of every kind as JSON: MB, and seconds."""
+    """Print the MB and seconds of each kind as JSON."""
     size = int(float(sys.argv[1]) * MB) if sys.argv[1:] else 12 * MB
-    V2().read_page(page(b"NaN"), SHOP, FIELDS, "a page")  # loads what it needs
-    names = {
+    V2().read_page(page(b"NaN"), SHOP, FIELDS, "a page")  # loads its modules
+    cases = {
         f"{kind}, {encoding or 'plain'}": (make, encoding) for kind, make in KINDS.items() for encoding in PACKINGS
     }
-    some = {name: how for name, how in names.items() if sys.argv[2:] or how[1] == "gzip"}
-    print(json.dumps({name: peak(make, size, encoding) for name, (make, encoding) in some.items()}))
+    chosen = {name: case for name, case in cases.items() if sys.argv[2:] or case[1] == "gzip"}
+    print(json.dumps({name: peak(make, size, encoding) for name, (make, encoding) in chosen.items()}))
 
 
 if __name__ == "__main__":

@@ -15,6 +15,7 @@ ROOMS = (
     "docs",
     "example_dags",
     "scripts",
+    "benchmarks",
     "airflow_langsmith/testing",
     "airflow_langsmith/transform",
     "airflow_langsmith/views",

@@ -247,6 +247,19 @@ def test_reads_of_one_run_a_trace_and_a_thread(
 
 
 @VERSIONS
+def test_a_query_asks_for_the_default_columns(langsmith: LangSmithStandIn, connect: Any, version: str) -> None:
+    """Without ``select`` a query asks for the fields of the default columns of ``runs``, and for no others."""
+    langsmith.add_run(project="shop", start_time=START, inputs={"q": 1}, serialized={"name": "agent"})
+    with connect(langsmith.connection(api_version=version)) as hook:
+        (run,) = hook.query_runs(project="shop")
+        (whole,) = hook.query_runs(project="shop", select=["inputs", "serialized"])
+    assert (run.inputs, run.serialized) == (whole.inputs, None)
+    assert whole.serialized is not None
+    default, _ = [request.body for request in langsmith.requests_to("/runs/query")]
+    assert "serialized" not in {name.lower() for name in default.get("select", default.get("selects"))}
+
+
+@VERSIONS
 def test_counts(langsmith: LangSmithStandIn, connect: Any, conversation: dict[str, str], version: str) -> None:
     """Runs are counted as they are listed, with nothing but ids asked for."""
     with connect(langsmith.connection(api_version=version, requests_per_10s=1000)) as hook:

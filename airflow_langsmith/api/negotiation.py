@@ -105,9 +105,14 @@ class VersionNegotiator:
     @property
     def removal_advice(self) -> str:
         """What to do if LangSmith removes an address."""
-        if self.settings.api_version in DIALECTS and DIALECTS[self.settings.api_version].is_being_removed:
+        if self._is_set_to_ending_version:
             return f"Set api_version to auto or v2 in {self.settings.connection_name}"
         return "There is nothing to do: this package changes to what takes its place"
+
+    @property
+    def _is_set_to_ending_version(self) -> bool:
+        dialect = DIALECTS.get(self.settings.api_version)
+        return dialect is not None and dialect.is_being_removed
 
     def _other(self, dialect: Dialect, error: LangSmithError) -> Dialect | None:
         """Return the version to ask instead, if this error may mean that this one is gone."""
@@ -117,12 +122,12 @@ class VersionNegotiator:
         return next((other for other in self.dialects if other is not dialect), None)
 
     def _add_advice(self, error: LangSmithError) -> None:
-        """Add advice to an error, if the connection is set to v1 and the error may come from v1's removal."""
-        if self.settings.api_version != "v1" or not isinstance(error, ApiError):
+        """Add advice to an error that may come from the removal of the version that the connection is set to."""
+        if not self._is_set_to_ending_version or not isinstance(error, ApiError):
             return
         if isinstance(error, ADDRESS_GONE) or (error.is_deprecated and isinstance(error, _FAILING)):
-            connection = self.settings.connection_name
-            error.specific_advice = f"LangSmith removes API v1: set api_version to auto or v2 in {connection}."
+            version, connection = self.settings.api_version, self.settings.connection_name
+            error.specific_advice = f"LangSmith removes API {version}: set api_version to auto or v2 in {connection}."
 
     def _read_info(self) -> Flow[Info]:
         request = Request("GET", "/api/v1/info", about="which version is this server?", needs_key=False)

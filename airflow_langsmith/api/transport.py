@@ -39,7 +39,7 @@ from airflow_langsmith.errors import (
 )
 from airflow_langsmith.masking import mask_values
 
-CONNECT_TIMEOUT = 10.0  # seconds, as the official SDK waits
+CONNECT_TIMEOUT_SECONDS = 10.0  # as in the official SDK
 MAX_CONCURRENT_REQUESTS = 16  # of an event loop to a server; with answers in half a second, v2's budget
 
 
@@ -234,35 +234,27 @@ def _open(kind: type[C], settings: Settings, **options: Any) -> C:
 
     :raises ConfigurationError: for a variable, a host or a CA bundle that it does not take.
     """
-    options |= _options(settings)
     try:
-        return kind(**options)
+        base_url = httpx.URL(settings.api_url)
+    except httpx.InvalidURL as error:
+        raise ConfigurationError(
+            f"The connection's host is no address: {settings.api_url!r}. Correct it: {error}."
+        ) from error
+    headers = {
+        "Accept": "application/json",
+        "Accept-Encoding": ACCEPT_ENCODING,
+        "User-Agent": f"airflow-provider-langsmith/{__version__}",
+    }
+    timeout = httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT_SECONDS, settings.timeout))
+    verify = _shared_trust(settings.verify)
+    try:
+        return kind(base_url=base_url, headers=headers, timeout=timeout, verify=verify, **options)
     except ImportError:
         reason = "a SOCKS proxy needs one more package. Install it: pip install 'httpx[socks]', or use an http:// proxy"
     except (ValueError, httpx.InvalidURL):
         reason = "one names no proxy. Write them like http://proxy.example.com:3128"
     # Without the cause, which may quote the password of a proxy.
     raise ConfigurationError(f"The worker cannot use its {_proxy_variables()}: {reason}.") from None
-
-
-def _options(settings: Settings) -> dict[str, Any]:
-    return {
-        "base_url": _address(settings.api_url),
-        "headers": {
-            "Accept": "application/json",
-            "Accept-Encoding": ACCEPT_ENCODING,
-            "User-Agent": f"airflow-provider-langsmith/{__version__}",
-        },
-        "timeout": httpx.Timeout(settings.timeout, connect=min(CONNECT_TIMEOUT, settings.timeout)),
-        "verify": _shared_trust(settings.verify),
-    }
-
-
-def _address(url: str) -> httpx.URL:
-    try:
-        return httpx.URL(url)
-    except httpx.InvalidURL as error:
-        raise ConfigurationError(f"The connection's host is no address: {url!r}. Correct it: {error}.") from error
 
 
 def _shared_trust(verify: bool | str) -> Any:
@@ -344,7 +336,8 @@ def _failure(error: Exception, request: Request) -> LangSmithError:
     if isinstance(error, httpx.ProtocolError):
         reason = _QUOTED.sub("", reason)
     where = f"\nRequest: {request.description}."
-    host = _host_of(error)
+    sent = getattr(error, "_request", None)
+    host = str(sent.url.host) if sent is not None else "the server"  # no secret, even if the rest of the address is one
     if certificate := _CERTIFICATE.search(reason):
         return ConfigurationError(
             f"The certificate of {host} is not trusted: {certificate[1]}. If a CA of your own signed it, set 'verify' "
@@ -359,9 +352,3 @@ def _failure(error: Exception, request: Request) -> LangSmithError:
         f"No whole answer from {host}: {reason}. A retry may help; if it does not, check the connection's host and "
         f"{way}.{where}"
     )
-
-
-def _host_of(error: Exception) -> str:
-    """Return the name of the server, which is no secret even if the rest of the address is one."""
-    request = getattr(error, "_request", None)
-    return str(request.url.host) if request is not None else "the server"

@@ -1,4 +1,4 @@
-"""What DAGs are made of."""
+"""The operators. All arguments are by keyword, and templated."""
 
 from airflow_langsmith.operators.export import LangSmithExportOperator
 from airflow_langsmith.operators.runs import LangSmithListRunsOperator, LangSmithReadRunOperator

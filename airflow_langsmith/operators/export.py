@@ -1,4 +1,4 @@
-"""The operator that lands a window of LangSmith in object storage."""
+"""The export operator: a time window of LangSmith becomes files in object storage."""
 
 from __future__ import annotations
 
@@ -81,68 +81,72 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     """
     Export a time window of a LangSmith project to object storage, as flat rows.
 
-    The rows land in ``<destination>/<view>/project=.../date=.../``, with a ``_manifest.json`` that is written last.
-    Exporting the same window again replaces it: the same rows give the same objects, and whoever reads by the
-    manifest never sees half an export. A page that fails fails the task, and what was published before stands. A retry
-    of a long export goes on where the try before it was cut off; a task that was cleared begins anew.
+    ::
+
+        LangSmithExportOperator(task_id="runs", project="shop", destination="s3://lake@traces/langsmith")
+        # s3://traces/langsmith/runs/project=shop/date=2026-03-01/part-00000-3f9a1c2b.parquet
+        # s3://traces/langsmith/runs/project=shop/date=2026-03-01/_manifest.json
+
+    The manifest is written last. Exporting the same window again replaces it: the same rows give the same objects, and
+    a reader that goes by the manifest never sees half an export. A page that fails fails the task, and the published
+    export stands. A retry of a long export continues from its checkpoints; a cleared task begins anew. A task that
+    Airflow kills publishes nothing, and leaves nothing on the disk.
+
+    With ``trace_id`` or ``run_ids``, and neither ``start_time``, ``end_time`` nor ``window``, it exports these runs
+    whenever they started, into the partition ``trace=<id>`` or ``runs=<digest of the ids>``.
 
     Returns a dict for XCom, under 2 KB: ``manifest`` (its URI), ``view``, ``project``, ``project_id``,
     ``window_start``, ``window_end``, ``rows``, ``files``, ``bytes``, ``pending``, ``misfits``, ``missing_payloads``,
-    ``schema_changes`` (how many), ``requests``, ``seconds`` and ``waited_seconds`` (for the rate limit, or to ask
-    again). Each is an XCom of its own, too: ``export.output["manifest"]``.
+    ``schema_changes`` (their number), ``requests``, ``seconds`` and ``waited_seconds`` (for the rate limit and for
+    retries). Each is an XCom of its own, too: ``export.output["manifest"]``.
 
-    Killed by Airflow (marked failed, cleared, its worker stopped) it publishes nothing and leaves nothing on the disk.
-
-    Arguments that hold no template are checked when the DAG is parsed.
+    Arguments without a template are checked when the DAG is parsed.
 
     :param destination: URI under which partitions are written, with Airflow's connections: ``s3://conn_id@bucket/key``,
         ``gs://...``, ``abfs://...``, ``file:///...``. (templated)
     :param view: What a row is: ``runs``, ``traces`` (with their tools, models, tokens, costs), ``retrievals`` (traces
-        that used a retriever, with its inputs and outputs), ``feedback`` or ``threads`` (conversations). Rows of traces
-        belong to the window that their root starts in, and the query is about the roots. (templated)
+        that used a retriever, with its inputs and outputs), ``feedback`` or ``threads`` (conversations). The row of a
+        trace belongs to the window in which its root starts, and the query is about the roots. (templated)
     :param format: ``parquet``, ``jsonl`` or ``csv``. (templated)
     :param compression: Parquet: ``zstd`` (default), ``snappy``, ``gzip``, ``none``. JSONL and CSV: ``gzip`` (default),
         ``zstd``, ``none``. (templated)
-    :param columns: The view's columns to write, in this order; by default the view's default ones. (templated)
-    :param only_with_tools: Of ``traces``, only those that called a tool. (templated)
-    :param with_feedback: Of ``retrievals``, only those whose root has feedback: any, some under a key, or all with
-        False. (templated)
-    :param include_modified: Of ``feedback``, also pieces given before the window and changed in it. (templated)
-    :param refresh: ``feedback``: not the rows of the window, but those whose feedback came or changed in it, in the
-        partition ``<view>_refreshed/...`` to be merged over the others by the view's key. (templated)
-    :param lookback: How far before the window these pieces may have been given, or these rows started, ``"30d"`` by
-        default: all feedback since then is listed, 100 a request. (templated)
-    :param sample: A share of the traces, ``0.1`` or ``{"rate": 0.1, "key": "thread_id"}``: a trace (or thread) is in as
-        a whole or not at all, and the same ones every time. (templated)
+    :param columns: Columns of the view, in this order; by default its default columns. (templated)
+    :param only_with_tools: For ``traces``: only those that called a tool. (templated)
+    :param with_feedback: For ``retrievals``: only those whose root has feedback (True), or feedback under a key (its
+        name), or all (False). (templated)
+    :param include_modified: For ``feedback``: also feedback that was created before the window and modified in it.
+        (templated)
+    :param refresh: ``feedback``: not the rows of the window, but rows whose feedback was created or modified in it, in
+        the partition ``<view>_refreshed/...``, to merge by the view's key. (templated)
+    :param lookback: How long before the window such feedback was created, or such rows started: ``"30d"`` by default.
+        All feedback since then is listed, 100 a request. (templated)
+    :param sample: A share of the traces: ``0.1`` or ``{"rate": 0.1, "key": "thread_id"}``. A trace (or thread) is
+        exported completely or not at all, and the same ones every time. (templated)
     :param flatten: Paths into JSON columns, each for a column of its own: ``"inputs.customer.id"``, with a type
-        ``"inputs.turn:int64"``; ``"*"`` for all that occur in the window. (templated)
-    :param redact: What to do to columns, paths or all texts before anything touches a disk:
-        ``{"inputs.email": "hash", "*": {"patterns": ["email", "card"]}}``, or names of patterns. A rule holds for all
-        columns that are made of what it names, such as ``thread_id`` of ``metadata``. (templated)
+        ``"inputs.turn:int64"``; ``"*"`` for all paths of the window. (templated)
+    :param redact: Rules for columns, paths or all texts, applied before anything is written to a disk:
+        ``{"inputs.email": "hash", "*": {"patterns": ["email", "card"]}}``, or names of patterns. A rule holds for every
+        column that is made of its target, such as ``thread_id`` of ``metadata``. (templated)
     :param redact_conn_id: A connection whose password is the key of the hashes. (templated)
-    :param schema_changes: Where the columns differ from those that this export replaces: ``evolve``, and say so in the
-        manifest, or ``fail``. (templated)
-    :param schema_manifest: Another export's manifest, or what its operator returned, to compare the columns with
-        instead. (templated)
-    :param payloads: Where a payload in LangSmith's blob storage cannot be had: ``fail`` the task, or ``flag`` it, as a
+    :param schema_changes: If the columns differ from those of the replaced export: ``evolve`` (the manifest lists the
+        changes) or ``fail``. (templated)
+    :param schema_manifest: Another export to compare the columns with: its manifest, or what its operator returned.
+        (templated)
+    :param payloads: If a payload in blob storage cannot be fetched: ``fail`` the task, or ``flag`` the payload, as a
         null that the column ``missing_payloads`` names. (templated)
-    :param attachments: The files logged with runs: ``list`` them in the column of that name, or ``download`` them too,
-        beside the parts; for ``runs``. (templated)
-    :param max_rows_per_file: Rows a part holds at most. (templated)
-    :param max_bytes_per_file: Bytes of values that a part holds at most, before it is compressed: texts and JSON as
-        UTF-8, 8 for any other value. 512 MiB by default: what compresses well makes files of some 70 MB, and what does
-        not stays within the 128 to 512 MB that engines read best (Spark's ``maxPartitionBytes`` is 128 MB, Iceberg's
-        ``write.target-file-size-bytes`` 512 MB). A larger row is a part of its own. (templated)
-    :param on_empty: For a window without rows: ``write`` a part with none, ``skip`` the task and leave the destination
+    :param attachments: For ``runs``: ``list`` the files attached to runs, or also ``download`` them beside the parts.
+        (templated)
+    :param max_rows_per_file: The maximum number of rows of a part. (templated)
+    :param max_bytes_per_file: The maximum bytes of a part's values before compression: text and JSON as UTF-8, 8 for
+        any other value. With the default of 512 MiB, a part has at most the 512 MB that engines read well, and some 70
+        MB if it compresses well. A larger row gets its own part. (templated)
+    :param on_empty: If the window has no rows: ``write`` a part with none, ``skip`` the task and leave the destination
         as it is, or ``fail``. (templated)
-    :param concurrency: How many cursors read the window at a time at most; empty for as many as the budget has use for,
-        1 for one page after the other. Rows and files are the same. (templated)
+    :param concurrency: The maximum number of cursors that read in parallel; empty: as many as the budget allows. Rows
+        and files are the same. (templated)
     :param partition: ``auto``, or a format string over ``start`` and ``end``: ``"dt={start:%Y-%m-%d}"``. (templated)
 
-    With ``trace_id`` or ``run_ids``, and neither ``start_time``, ``end_time`` nor ``window``, these runs are exported
-    whenever they started, into the partition ``trace=<id>`` or ``runs=<digest of the ids>``.
-
-    Which project, runs and window: as for :class:`~airflow_langsmith.operators.base.LangSmithRunsOperator`.
+    Which project, runs and window: the arguments of :class:`~airflow_langsmith.operators.base.LangSmithRunsOperator`.
     """
 
     readers: ClassVar[Mapping[str, Reader]] = {
@@ -173,7 +177,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         *,
         destination: str | ObjectStoragePath,
         view: str = "runs",
-        format: Literal["parquet", "jsonl", "csv"] = "parquet",  # noqa: A002  # what it is called everywhere
+        format: Literal["parquet", "jsonl", "csv"] = "parquet",  # noqa: A002  # the usual word
         compression: str | None = None,
         columns: Iterable[str] | str | None = None,
         only_with_tools: bool | str = False,

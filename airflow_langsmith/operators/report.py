@@ -1,4 +1,4 @@
-"""What an operator tells in the task's log: how far it is, and what came of it. Airflow shows 90 characters a line."""
+"""Lines of the task's log: progress, and the result of an export. Airflow shows 90 characters of a line."""
 
 from __future__ import annotations
 
@@ -15,25 +15,25 @@ from airflow_langsmith.manifest import Manifest
 from airflow_langsmith.messages import MAX_LINE, shorten
 from airflow_langsmith.windows import TimeWindow
 
-PROGRESS_EVERY = 10.0  # seconds between progress lines
-EMPTY_COLUMNS_TOLD = 10
-_MIN_NAME = 12  # characters of a project's name, however long the rest of its line
+PROGRESS_INTERVAL_SECONDS = 10.0
+MAX_EMPTY_COLUMNS = 10  # that the log names
+_MIN_NAME_CHARACTERS = 12  # of a project's name, however long its line is
 
 
 class ProgressReporter:
-    """Says how far it is, every ten seconds or so."""
+    """Logs the progress every ten seconds."""
 
     def __init__(self, log: Any, clock: Callable[[], float] = time.monotonic) -> None:
         self._log = log
         self._clock = clock
-        self._began = self._told = clock()
+        self._began = self._logged = clock()
 
     def __call__(self, progress: Progress) -> None:
-        """Take note of a page."""
+        """Log the progress after a page, if a line is due."""
         now = self._clock()
-        if now - self._told < PROGRESS_EVERY:
+        if now - self._logged < PROGRESS_INTERVAL_SECONDS:
             return
-        self._told = now
+        self._logged = now
         self._log.info(
             "%s runs in %s pages, %.0f a second; %.0f %% of the window is done",
             f"{progress.runs:,}",
@@ -45,7 +45,7 @@ class ProgressReporter:
 
 def closing_lines(exported: Exported) -> Iterator[str]:
     """
-    Tell what landed, what it took, where it is, and what it replaced.
+    Yield what landed, its cost, where it is, and what it replaced.
 
     ::
 
@@ -57,7 +57,7 @@ def closing_lines(exported: Exported) -> Iterator[str]:
     manifest = exported.manifest
     rows = f"Exported {number(manifest.rows, 'row')} ({manifest.pending:,} pending) of "
     window = f", {period(TimeWindow(manifest.window_start, manifest.window_end))}"
-    room = max(MAX_LINE - len(rows) - len(window), _MIN_NAME)
+    room = max(MAX_LINE - len(rows) - len(window), _MIN_NAME_CHARACTERS)
     yield f"{rows}{shorten(manifest.project, room)}{window}"
     waited = f", {exported.waited_seconds:.1f} s of it waiting" if exported.waited_seconds >= 0.05 else ""  # noqa: PLR2004
     yield (
@@ -73,30 +73,30 @@ def closing_lines(exported: Exported) -> Iterator[str]:
 
 
 def warning_lines(exported: Exported) -> Iterator[str]:
-    """Tell what is in the rows that nobody may have meant."""
+    """Yield what in the rows may be a mistake of the user."""
     manifest, progress = exported.manifest, exported.progress
     if manifest.misfits:
         yield f"{manifest.misfits:,} values did not fit the type of their path; the column flatten_misfits keeps them"
     if progress.missing:
-        yield f"{progress.missing:,} payloads could not be had; the column missing_payloads tells which"
+        yield f"{progress.missing:,} payloads could not be fetched; the column missing_payloads names them"
         for id_ in progress.missing_from:
             yield f"A payload is missing from {manifest.view} {id_}"
     yield from _empty_lines(exported)
 
 
 def _empty_lines(exported: Exported) -> Iterator[str]:
-    """Name flat columns without any value, and paths to be redacted that are nowhere."""
+    """Name flat columns that are all null, and redacted paths that no row has."""
     rows = f"{exported.manifest.rows:,}"
-    for name, hint in islice(exported.empty_columns.items(), EMPTY_COLUMNS_TOLD):
+    for name, hint in islice(exported.empty_columns.items(), MAX_EMPTY_COLUMNS):
         yield f"{name} is null in all {rows} rows\n  {hint}"
-    if (more := len(exported.empty_columns) - EMPTY_COLUMNS_TOLD) > 0:
+    if (more := len(exported.empty_columns) - MAX_EMPTY_COLUMNS) > 0:
         yield f"{more} more flat columns are null in all rows: see nulls in the manifest"
     for path in exported.unmet_paths:
         yield f"redact: no row of {rows} has {path}"
 
 
 def _replaced(manifest: Manifest, previous: Manifest, at: datetime | None) -> str:
-    parts, previous_parts = ({file.name for file in one.files} for one in (manifest, previous))
+    parts, previous_parts = ({file.name for file in export.files} for export in (manifest, previous))
     changed = max(len(parts - previous_parts), len(previous_parts - parts))
     of = f"the export of {at.astimezone(UTC):%Y-%m-%d %H:%M} UTC" if at else "an earlier export"
     return f"Replaced {of}: {previous.rows:,} -> {number(manifest.rows, 'row')}, {number(changed, 'part')} changed"
@@ -104,7 +104,7 @@ def _replaced(manifest: Manifest, previous: Manifest, at: datetime | None) -> st
 
 def number(count: int, noun: str) -> str:
     """
-    Write how many there are.
+    Return a number of things.
 
     >>> number(1, "part"), number(12_000, "row")
     ('1 part', '12,000 rows')
@@ -114,7 +114,7 @@ def number(count: int, noun: str) -> str:
 
 def size(count: float) -> str:
     """
-    Write a number of bytes for people.
+    Return a number of bytes for people.
 
     >>> size(20_938)
     '20.9 KB'
@@ -128,7 +128,7 @@ def size(count: float) -> str:
 
 def period(window: TimeWindow) -> str:
     """
-    Write a window as shortly as it is exact.
+    Return a window, without the parts that are zero.
 
     >>> day = datetime(2026, 3, 1, tzinfo=UTC)
     >>> period(TimeWindow(day, day.replace(day=2))), period(TimeWindow(day, day.replace(hour=9, minute=30)))

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from functools import partial
 from itertools import islice
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import msgspec
 
@@ -38,13 +37,21 @@ _MAX_LOG_NAMES = 5
 
 class LangSmithListRunsOperator(LangSmithRunsOperator):
     """
-    List the runs of a window, as small dicts for XCom: to map over, to branch on.
+    List the runs of a window, newest first, as small dicts for XCom.
 
-    ``read.expand(run_id=list_runs.output.map(lambda run: run["run_id"]))`` makes a task of each run. Returns the runs
-    newest first, with times as ISO texts. More runs than ``limit`` fail the task: those are for the export operator.
+    ::
+
+        failed = LangSmithListRunsOperator(task_id="failed", project="shop", error=True)
+        # [{"run_id": "0f9f5a3e-...", "name": "agent", "status": "error", "start_time": "2026-03-01T09:30:00Z", ...}]
+        read = LangSmithReadRunOperator.partial(task_id="read", project="shop")
+        read.expand(run_id=failed.output.map(lambda run: run["run_id"]))
+
+    More runs than ``limit``, or more than 512 KB of JSON, fail the task; the export operator takes them.
 
     :param select: Columns of the view ``runs`` that the dicts have. (templated)
-    :param limit: How many runs at most. (templated)
+    :param limit: The maximum number of runs. (templated)
+
+    Which project, runs and window: the arguments of :class:`~airflow_langsmith.operators.base.LangSmithRunsOperator`.
     """
 
     readers: ClassVar[Mapping[str, Reader]] = {
@@ -67,7 +74,7 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
         self.check_arguments(self._view)
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        """Resolve the window and list its runs."""
+        """Resolve the window, and list its runs."""
         self.name_map_index(context, str(self.project))
         with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.read("langsmith_conn_id")) as hook:
             project, window = self.read("project"), self.resolve_window(context)
@@ -82,16 +89,16 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
             )
             self.show_link(context, project_url(hook.settings, query.project, query))
             advice = "narrow the query, select less, or land them with LangSmithExportOperator"
-            listed = _dicts(view, islice(client.runs(query), limit + 1), f"the runs of {query.about}", advice).rows
-            if len(listed) > limit:
+            rows = _rows(view, islice(client.runs(query), limit + 1), f"the runs of {query.about}", advice).rows
+            if len(rows) > limit:
                 raise ConfigurationError(
                     f"There are more than {limit} runs in {query.about}. Raise limit, or {advice}."
                 )
-        self.log.info("%s of project %r", number(len(listed), "run"), query.project.name)
-        if names := [str(run["name"]) for run in listed[:_MAX_LOG_NAMES] if run.get("name")]:
-            more = ", ..." if len(listed) > len(names) else ""
+        self.log.info("%s of project %r", number(len(rows), "run"), query.project.name)
+        if names := [str(row["name"]) for row in rows[:_MAX_LOG_NAMES] if row.get("name")]:
+            more = ", ..." if len(rows) > len(names) else ""
             self.log.info(shorten(f"{', '.join(names)}{more}", MAX_LINE))
-        return listed
+        return rows
 
     def _view(self) -> View:
         return view_of("runs", self.read("select"))
@@ -99,17 +106,21 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
 
 class LangSmithReadRunOperator(LangSmithOperator):
     """
-    Read one run, or a whole trace from one run down.
+    Read one run, or a run and all runs below it, as a dict for XCom.
 
-    Returns a dict of the columns of the view ``runs``; with ``load_children`` it has a list ``child_runs`` of all runs
-    below it, in the order of the tree. What is too large for XCom fails; it is for
-    ``LangSmithExportOperator(trace_id=...)``, which lands all runs of a trace.
+    ::
 
-    :param run_id: The run's id, its address in LangSmith's UI, or a public share link. (templated)
-    :param project: Name or id of its project; API v2 needs it, unless an address names it. (templated)
+        read = LangSmithReadRunOperator(task_id="read", run_id="{{ params.run }}", project="shop", load_children=True)
+        # {"run_id": "0f9f5a3e-...", "name": "agent", ..., "child_runs": [{"name": "retrieve", ...}]}
+
+    The dict has columns of the view ``runs``. ``child_runs`` are in the order of the tree. More than 512 KB of JSON
+    fail the task: ``LangSmithExportOperator(trace_id=...)`` lands all runs of a trace.
+
+    :param run_id: The run's id, its URL in LangSmith's UI, or a public share link. (templated)
+    :param project: Name or id of its project, which API v2 needs. A URL contains it. (templated)
     :param load_children: Also read the runs below it. (templated)
-    :param columns: Columns of the view ``runs``; by default its default ones. (templated)
-    :param missing_ok: Return None where there is no such run, rather than fail. (templated)
+    :param columns: Columns of the view ``runs``; by default the default ones. (templated)
+    :param missing_ok: Return None if there is no such run, instead of failing. (templated)
     :param langsmith_conn_id: The connection's id. (templated)
     """
 
@@ -149,7 +160,7 @@ class LangSmithReadRunOperator(LangSmithOperator):
         _mask_link(self.run_id)
 
     def execute(self, context: Context) -> dict[str, Any] | None:
-        """Read the run, and what is below it if asked."""
+        """Read the run, and with ``load_children`` the runs below it."""
         self.name_map_index(context, _run_name(str(self.run_id)))
         with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.read("langsmith_conn_id")) as hook:
             view, children = self._view(), bool(self.read("load_children"))
@@ -159,7 +170,7 @@ class LangSmithReadRunOperator(LangSmithOperator):
             except RunNotFoundError:
                 if not self.read("missing_ok"):
                     raise
-                self.log.info("There is no such run")  # its name may be a public link, which is a secret
+                self.log.info("There is no such run")  # without its name, because a public link is a secret
                 return None
             name = f"{run.name} ({run.id})"
             self.name_map_index(context, name)
@@ -171,27 +182,27 @@ class LangSmithReadRunOperator(LangSmithOperator):
                 )
             self.show_link(context, "" if shared else run_url(hook.settings, run))
             runs = hook.get_conn().runs(_subtree_of(run, view.fields)) if children else [run]
-            what = f"run {run.id}{' and what is below it' * children}"
+            what = f"run {run.id}{' and the runs below it' * children}"
             which = f"trace_id={run.trace_id!r}" if children else f"run_ids=[{run.id!r}]"
             advice = f"land it with LangSmithExportOperator({which}, ...), or leave inputs and outputs out of columns"
-            read = _dicts(view, runs, what, advice, in_tree_order=children)
-            found, *child_runs = read.rows
-            self.log.info("Read run %s, %s below, %s", name, number(len(child_runs), "run"), size(read.bytes))
-            return {**found, "child_runs": child_runs} if children else found
+            result = _rows(view, runs, what, advice, in_tree_order=children)
+            row, *child_runs = result.rows
+            self.log.info("Read run %s, %s below, %s", name, number(len(child_runs), "run"), size(result.bytes))
+            return {**row, "child_runs": child_runs} if children else row
 
     def _view(self) -> View:
         return view_of("runs", self.read("columns"))
 
 
 def _mask_link(run_id: object) -> None:
-    """Let Airflow mask a public link, which is a secret, in logs and among the rendered arguments."""
+    """Let Airflow mask the token of a public link in logs and rendered arguments."""
     with suppress(ConfigurationError):
         if token := parse_run_reference(str(run_id)).share_token:
             mask_secret(token)
 
 
 def _run_name(text: str) -> str:
-    """Name a run by its id before it is read; a public link is a secret, and shown nowhere."""
+    """Return a run's name before it is read. The token of a public link is a secret."""
     try:
         return f"run {parse_run_reference(text).run_id or 'of a public link'}"
     except ConfigurationError:
@@ -199,7 +210,6 @@ def _run_name(text: str) -> str:
 
 
 def _subtree_of(run: Run, fields: tuple[str, ...]) -> RunQuery:
-    """Ask for a run and all runs below it."""
     return RunQuery(
         project=run.project,
         window=TimeWindow(run.start_time - BEFORE_ROOT, run.start_time + AFTER_ROOT),
@@ -208,21 +218,18 @@ def _subtree_of(run: Run, fields: tuple[str, ...]) -> RunQuery:
     )
 
 
-@dataclass(frozen=True)
-class _Dicts:
-    """Runs as plain dicts, and how many bytes of JSON they are."""
-
+class _JsonRows(NamedTuple):
     rows: list[dict[str, Any]]
-    bytes: int
+    bytes: int  # of JSON
 
 
-def _dicts(view: View, runs: Iterable[Run], what: str, advice: str, *, in_tree_order: bool = False) -> _Dicts:
+def _rows(view: View, runs: Iterable[Run], what: str, advice: str, *, in_tree_order: bool = False) -> _JsonRows:
     """
-    Make plain dicts of runs, as long as they fit into an XCom.
+    Return runs as plain dicts.
 
-    :raises ConfigurationError: as soon as they do not.
+    :raises ConfigurationError: as soon as they are too large for an XCom.
     """
-    found: list[tuple[str, dict[str, Any]]] = []
+    rows: list[tuple[str, dict[str, Any]]] = []
     total = 0
     for run in runs:
         names, values = [column.name for column in view.columns], [column[0] for column in view.rows([run]).columns]
@@ -232,8 +239,8 @@ def _dicts(view: View, runs: Iterable[Run], what: str, advice: str, *, in_tree_o
             raise ConfigurationError(
                 f"Over {MAX_XCOM_BYTES // 1024} KB for {what} are too much for XCom. To do: {advice}."
             )
-        found.append((run.dotted_order or "", json.loads(row)))
+        rows.append((run.dotted_order or "", json.loads(row)))
     if in_tree_order:
-        place = tree_order(dotted_order for dotted_order, _ in found)
-        found.sort(key=lambda one: place(one[0]))
-    return _Dicts([row for _, row in found], total)
+        place = tree_order(dotted_order for dotted_order, _ in rows)
+        rows.sort(key=lambda item: place(item[0]))
+    return _JsonRows([row for _, row in rows], total)

@@ -6,10 +6,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.records import Run
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.messages import suggest
-from airflow_langsmith.views.columns import IDS, MODEL, THREAD, Column, ColumnType, json_of
+from airflow_langsmith.views.columns import IDS, MODEL, THREAD, Column, ColumnType
 from airflow_langsmith.views.view import Option, View
 
 AttachmentMode = Literal["list", "download"]
@@ -21,14 +20,8 @@ def _run(name: str, type_: ColumnType, meaning: str, of: str = "", **options: An
     return Column(name, type_, meaning, of, ((of or name).partition(".")[0],), **options)
 
 
-def _latency_seconds(run: Run) -> float | None:
-    return (run.end_time - run.start_time).total_seconds() if run.end_time else None
-
-
-def _attachments(run: Run) -> Any:
-    return json_of(run.attachments or None)
-
-
+_LATENCY_SECONDS = "(record.end_time - record.start_time).total_seconds() if record.end_time else None"
+_ATTACHMENTS = "json_of(record.attachments) if record.attachments else None"
 _STATS_MEANING = "The count (v1: only of scores), mean and labels of each feedback key, when read; null if it has none."
 
 COLUMNS = (
@@ -37,16 +30,14 @@ COLUMNS = (
     _run("parent_run_id", "string", "The run that called it; null for a root.", sources=IDS),
     _run("project_id", "string", "The project's id (the API says session).", "project.id", repeats=True, sources=IDS),
     _run("project_name", "string", "The project's name.", "project.name", repeats=True),
-    _run(
-        "thread_id", "string", "The thread: session_id, thread_id or conversation_id of the metadata.", sources=THREAD
-    ),
+    _run("thread_id", "string", "The thread: metadata session_id, thread_id or conversation_id.", sources=THREAD),
     _run("name", "string", "The run's name.", repeats=True),
     _run("run_type", "string", "chain, llm, tool, retriever, embedding, prompt or parser.", repeats=True),
     _run("status", "string", "success, error or pending (not ended when it was read).", repeats=True),
-    Column("is_root", "boolean", "Whether it is the root of its trace.", fields=("parent_run_id",)),
+    Column("is_root", "boolean", "Whether it is the root of its trace.", "parent_run_id is None", ("parent_run_id",)),
     _run("start_time", "timestamp", "When it started; decides its window."),
     _run("end_time", "timestamp", "When it ended; null while pending."),
-    Column("latency_seconds", "number", "From start to end.", _latency_seconds, ("start_time", "end_time")),
+    Column("latency_seconds", "number", "From start to end.", _LATENCY_SECONDS, ("start_time", "end_time")),
     _run("first_token_time", "timestamp", "When the first token of a streamed answer came."),
     _run("error", "string", "The error's text, with its traceback."),
     _run("tags", "strings", "Its tags.", repeats=True),
@@ -63,7 +54,7 @@ COLUMNS = (
     _run("outputs", "json", "Its outputs; null if it failed or has not ended."),
     _run("metadata", "json", "Its metadata.", sources=("extra.metadata",)),
     _run("feedback_stats", "json", _STATS_MEANING),
-    Column("attachments", "json", "Names, types and sizes of its files; null if none.", _attachments, ("attachments",)),
+    Column("attachments", "json", "Names, types and sizes of its files; null if none.", _ATTACHMENTS, ("attachments",)),
     _run("in_dataset", "boolean", "Whether it was added to a dataset.", default=False),
     _run("extra", "json", "All of extra: metadata, runtime, invocation parameters.", default=False),
     _run("events", "json", "Its events, such as new tokens.", default=False),

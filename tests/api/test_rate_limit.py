@@ -136,7 +136,7 @@ def test_how_many_at_a_time_a_budget_needs() -> None:
 def test_a_budget_is_used_up_and_never_overdrawn(server: str, latency: float, *, tells: bool) -> None:
     """Over 200 pages at 10 per 10 s there is no 429, and at most a twentieth of the time is lost."""
     for seed in range(3):
-        share, refused = simulation.paced(server, 200, 10, latency, tells=tells, seed=seed)
+        share, refused = simulation.paced(server, 200, 10, latency, retry_after=tells, seed=seed)
         assert refused == 0
         assert share >= simulation.ENOUGH
 

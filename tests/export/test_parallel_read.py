@@ -381,7 +381,7 @@ def test_six_times_as_fast_as_one_by_one() -> None:
 @pytest.mark.parametrize(("shape", "least"), [("even", 0.95), ("diurnal", 0.91), ("bursty", 0.9)])
 def test_the_budget_is_used_by_cursors(shape: str, least: float, server: str, latency: float, *, tells: bool) -> None:
     """Over 200 pages at 10 per 10 s there is no 429 and one request a share at most, and hardly any time is lost."""
-    done = simulation.shared(shape, server, 19_950, latency, tells=tells, spread=0.1)
+    done = simulation.shared(shape, server, 19_950, latency, retry_after=tells, spread=0.1)
     assert done.refused == 0
     assert done.runs == 19_950
     assert done.requests <= 200 + (done.paginations - 1 if shape != "even" else 0)

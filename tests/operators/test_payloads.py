@@ -138,11 +138,11 @@ def test_the_log_tells_of_it(shop: LangSmithStandIn, tmp_path: Path, task_log: T
     shop.misbehave("status", status=404, path="/inputs", times=None)
     export(tmp_path, payloads="flag", columns=["run_id", "inputs"])
     warnings = [line for level, line in task_log() if level == "warning"]
-    assert "4 payloads could not be had; the column missing_payloads tells which" in warnings
+    assert "4 payloads could not be fetched; the column missing_payloads names them" in warnings
     assert {f"A payload is missing from runs {id_}" for id_ in (FIRST, CHILD)} <= set(warnings)
     shop.behave()
     export(tmp_path, payloads="flag")
-    assert len([line for _, line in task_log() if "could not be had" in line]) == 1
+    assert len([line for _, line in task_log() if "could not be fetched" in line]) == 1
 
 
 def test_without_it_the_task_fails(shop: LangSmithStandIn, tmp_path: Path) -> None:
