@@ -138,7 +138,7 @@ class _Rule:
             steps = None if steps is None else (ANY,)
         elif action is not DROP and column.type not in ("json", "string"):
             raise ConfigurationError(
-                f"Column {self.target!r} of redact= is {column.type}, and holds no text; it can only be dropped."
+                f"Column {self.target!r} of redact is {column.type}, and holds no text; it can only be dropped."
             )
         return replace(self, action=action, steps=steps)
 
@@ -192,9 +192,7 @@ def _targets(rules: Mapping[str, Any] | Iterable[Any]) -> Iterator[tuple[str, An
         elif isinstance(rule, Mapping):
             yield from [(EVERYWHERE, rule)] if rule.keys() & _BARE else rule.items()
         else:
-            raise ConfigurationError(
-                f"{rule!r} is no rule of redact=; a rule is {{'inputs.user': 'drop'}} or the like."
-            )
+            raise ConfigurationError(f"{rule!r} is no rule of redact; a rule is {{'inputs.user': 'drop'}} or the like.")
 
 
 def _rules(target: str, columns: Sequence[Column]) -> dict[int, _Rule]:
@@ -204,7 +202,7 @@ def _rules(target: str, columns: Sequence[Column]) -> dict[int, _Rule]:
         return {place: _Rule(target, None, "all") for place in texts}
     path = parse(target)
     if path.type:
-        raise ConfigurationError(f"Target {target!r} of redact= has a type; a path without one is meant.")
+        raise ConfigurationError(f"Target {target!r} of redact has a type; a path without one is meant.")
     named = steps_from_run(path)
     rules: dict[int, _Rule] = {}
     for place, column in enumerate(columns):
@@ -244,8 +242,8 @@ def _in_order(rules: list[_Rule], column: Column) -> list[_Rule]:
     for rule in rules:
         if rule.by == "more" and rule.action.calls:
             raise ConfigurationError(
-                f"Rule {rule.target!r} of redact= calls a function, and column {column.name!r} is made of a part of "
+                f"Rule {rule.target!r} of redact calls a function, and column {column.name!r} is made of a part of "
                 f"what it takes. Give the column a rule of its own: {{{column.name!r}: 'drop'}}, 'hash', 'keep' or a "
-                "function; or leave it out of columns."
+                "function; or leave the column out."
             )
     return sorted(rules, key=lambda rule: (rule.action.order, rule.steps is None))

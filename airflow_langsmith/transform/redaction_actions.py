@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.errors import ConfigurationError, Problem
 from airflow_langsmith.messages import did_you_mean
 from airflow_langsmith.transform.json_tree import DROPPED, read_tree, to_python
 from airflow_langsmith.transform.lazy_json import first_byte
@@ -63,9 +63,8 @@ def actions(spec: Any, key: str | None, *, texts_only: bool) -> list[Action]:  #
             return [DROP]
         case "hash":
             if not key:
-                raise ConfigurationError(
-                    "Rule 'hash' needs a key, or anybody could hash guesses and compare. Set redact_conn_id to a "
-                    "connection whose password is the key."
+                raise ConfigurationError("Rule 'hash' needs a key, or anybody could hash guesses and compare.").of(
+                    Problem.HASH_KEY_MISSING
                 )
             return [Action(Order.WHOLE, _hash_with(key.encode()))]
         case {"truncate": int(length), **rest} if not rest and length >= 0 and not isinstance(length, bool):
@@ -83,7 +82,7 @@ def actions(spec: Any, key: str | None, *, texts_only: bool) -> list[Action]:  #
         case [*specs] if specs:
             return [action for each in specs for action in actions(each, key, texts_only=texts_only)]
     raise ConfigurationError(
-        f"{spec!r} is no action of redact=. {did_you_mean(spec, ('drop', 'hash', 'keep'))} Actions are 'drop', "
+        f"{spec!r} is no action of redact. {did_you_mean(spec, ('drop', 'hash', 'keep'))} Actions are 'drop', "
         "'hash', {'truncate': 200}, {'pattern': 'email', 'with': '[email]'}, {'patterns': ['email', 'card']}, "
         "{'call': 'package.module.function'}, lists of these, and 'keep' for a whole column."
     )
