@@ -15,7 +15,7 @@ from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.views.columns import IDS, THREAD, Column, Rows, json_of
 from airflow_langsmith.views.reading import changed_feedback
 from airflow_langsmith.views.view import LOOKBACK_OPTION, Option, View
-from airflow_langsmith.windows import duration
+from airflow_langsmith.windows.time_window import duration
 
 _MODIFIED_REFUSED = (
     "include_modified is about the view feedback, not {view}. To export rows again whose feedback changed, use "

@@ -18,7 +18,7 @@ from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.messages import did_you_mean
 from airflow_langsmith.views.columns import MISSING_PAYLOADS, Column, Rows
 from airflow_langsmith.views.reading import changed_feedback, queries_of_runs
-from airflow_langsmith.windows import duration
+from airflow_langsmith.windows.time_window import duration
 
 # Makes rows of a page of runs: flows, each for a batch of rows, to be driven one after another.
 PageReader = Callable[[Pagination, Page], Iterator[Flow[Rows]]]

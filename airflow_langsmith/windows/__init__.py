@@ -9,9 +9,9 @@ from typing import Any
 
 from airflow_langsmith.errors import WindowError
 from airflow_langsmith.windows.context import resolve
-from airflow_langsmith.windows.time_window import DAY, Calendar, TimeWindow, duration, read_timezone, seconds
+from airflow_langsmith.windows.time_window import DAY, Calendar, TimeWindow, duration, read_timezone
 
-__all__ = ["TimeWindow", "duration", "resolve", "seconds", "split", "trailing"]
+__all__ = ["TimeWindow", "resolve", "split", "trailing"]
 
 
 def split(
