@@ -52,7 +52,7 @@ MAY_IMPORT = {
     "triggers": {"api", "arguments", "errors", "filters", "hooks", "waiting", "windows"},
     "views": {"api", "arguments", "errors", "filters", "messages", "views", "windows"},
     "waiting": {"api", "errors", "messages", "waiting", "windows"},
-    "windows": {"errors", "operators.window"},
+    "windows": {"errors", "messages", "windows"},
 }
 
 # Modules with a stricter rule than their room: they cannot send a request.

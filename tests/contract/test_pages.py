@@ -176,7 +176,7 @@ def test_the_paths_find_something_in_the_sample(
     ):
         target = OutputOptions(destination=f"file://{tmp_path}/{number}", format=format_of("jsonl"))
         done = Export(client, query, chosen, target, shape).run()
-        assert (done.empty_columns, done.unmet_paths) == ((), ())
+        assert (done.empty_columns, done.unmet_paths) == ({}, ())
     named = Flattening(chosen.columns, table).columns[len(chosen.columns) :]
     assert [column.name for column in named] == list(table.values())
 
