@@ -35,11 +35,10 @@ from airflow_langsmith.api.pagination import DistinctRuns, Pagination
 from airflow_langsmith.api.projects import find_project, list_projects, read_retention
 from airflow_langsmith.api.query import FIELDS, RunQuery
 from airflow_langsmith.api.rate_limit import QueuedRequest, RateLimiter, rate_limiter_for
-from airflow_langsmith.api.records import Feedback, Page, Project, Run
+from airflow_langsmith.api.records import Feedback, Project, Run
 from airflow_langsmith.api.runs import count_runs, read_run, read_shared
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.api.transport import AsyncTransport, Transport
-from airflow_langsmith.api.wait_clock import WaitClock
 from airflow_langsmith.errors import LangSmithError
 from airflow_langsmith.messages import MAX_LINE, shorten
 
@@ -63,6 +62,41 @@ def _advance(flow: Flow[T], reply: Reply) -> Step | _End[T]:
         return flow.send(reply)
     except StopIteration as end:
         return _End(end.value)
+
+
+class WaitClock:
+    """
+    Measures what waits cost the whole: ten threads that wait for the same second have waited one second.
+
+    It runs while at least one thread waits, for the rate limit or before a retry.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._thread = threading.local()
+        self._waiting = 0
+        self._since = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def thread_seconds(self) -> float:
+        """How long this thread has waited."""
+        return float(getattr(self._thread, "seconds", 0.0))
+
+    def __enter__(self) -> None:
+        self._thread.since = time.monotonic()
+        with self._lock:
+            if self._waiting == 0:
+                self._since = self._thread.since
+            self._waiting += 1
+
+    def __exit__(self, *_: object) -> None:
+        now = time.monotonic()
+        self._thread.seconds = self.thread_seconds + now - self._thread.since
+        with self._lock:
+            self._waiting -= 1
+            if self._waiting == 0:
+                self.seconds += now - self._since
 
 
 class _Client:
@@ -187,12 +221,6 @@ class LangSmithClient(_Client):
     def pagination(self, query: RunQuery) -> Pagination:
         """Prepare to read a query page by page: ``client.drive(pagination.next_page())`` until ``pagination.done``."""
         return Pagination(query, self.negotiator)
-
-    def pages(self, query: RunQuery) -> Iterator[Page]:
-        """Read a query page by page, newest run first."""
-        pagination = self.pagination(query)
-        while not pagination.done:
-            yield self.drive(pagination.next_page())
 
     def runs(self, query: RunQuery) -> Iterator[Run]:
         """Read a query run by run, each once."""

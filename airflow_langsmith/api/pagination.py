@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import pairwise
 
 from airflow_langsmith.api import filter_syntax
 from airflow_langsmith.api.dialect import Dialect
 from airflow_langsmith.api.flow import MAX_RUN_BYTES, Flow, Request, with_retries
 from airflow_langsmith.api.ids import IdSet
-from airflow_langsmith.api.last_page import MICROSECOND, Subquery
 from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.payloads import fetch_blobs
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Page, Run
 from airflow_langsmith.api.seen_runs import MAX_PAGES_WITHOUT_NEW_RUNS, SeenRuns
 from airflow_langsmith.errors import ConfigurationError, CursorLoopError, InvalidQueryError
-from airflow_langsmith.filters import format_time
+from airflow_langsmith.filters import and_, format_time, neq
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,46 @@ class PagePolicy:
 
 
 POLICY = PagePolicy()
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Subquery:
+    """The runs of ``whole`` that started in ``[start, end)``, except some that were read."""
+
+    whole: RunQuery
+    start: datetime
+    end: datetime
+    excluded_ids: frozenset[str] = frozenset()
+
+    @cached_property
+    def query(self) -> RunQuery:
+        """The query to send."""
+        query = self.whole.within(self.start, self.end)
+        return query.also(and_(*(neq("id", id_) for id_ in sorted(self.excluded_ids)))) if self.excluded_ids else query
+
+    def after_full_page(self, runs: Sequence[Run], seen: SeenRuns) -> list[Subquery]:
+        """
+        Return subqueries for what a full page may have left out, newest first; this one if there is no other way.
+
+        Sorted runs go on from the last start. If the runs of one moment fill a page, they are excluded by their ids.
+        Runs in no order are read in two halves of the page, until pages are not full::
+
+            9 8 7 5 5       [.., 5]
+            5 5 5 5 5       [.., 5] without these five
+            7 3 9 1 5       [5, ..) and [.., 5)
+        """
+        starts = sorted(run.start_time for run in runs if self.start <= run.start_time < self.end)
+        if not starts:
+            return [self]
+        if seen.is_sorted:
+            ids = seen.ids_at_lowest_start
+            excluded = frozenset(ids) if len(ids) >= len(runs) else frozenset[str]()
+            return [Subquery(self.whole, self.start, starts[0] + MICROSECOND, excluded)]
+        middle = max(starts[len(starts) // 2], self.start + MICROSECOND)
+        if middle < self.end:
+            return [replace(self, start=middle), replace(self, end=middle)]
+        return [replace(self, excluded_ids=self.excluded_ids.union(run.id for run in runs))]
 
 
 class Pagination:

@@ -7,13 +7,12 @@ digit of every number.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
-
-from airflow_langsmith.api import dotted_order
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
@@ -101,10 +100,36 @@ class Run(msgspec.Struct, kw_only=True):
     @property
     def ancestor_ids(self) -> list[str]:
         """The ids of the runs above this one, from the root down, as far as its dotted order and parent show."""
-        above = dotted_order.ids(self.dotted_order)[:-1] if self.dotted_order else []
+        above = [segment[-_ID:] for segment in (self.dotted_order or "").split(".")[:-1]]
         if self.parent_run_id and self.parent_run_id not in above[-1:]:
             above.append(self.parent_run_id)
         return above
+
+
+_ID = 36  # characters at the end of each segment of a dotted order, behind a start
+
+
+def tree_order(dotted_orders: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
+    """
+    Return the key that sorts these dotted orders as a tree: a run before the runs that it called, and these by start.
+
+    Two runs can spell the start of one ancestor differently, by a rounded or corrected clock, so only the ids tell
+    which run is meant. A run's own segment replaces the spellings in the runs below it. Of an ancestor that is not
+    among them, one spelling stands for all.
+    """
+    spelling: dict[str, str] = {}
+    own: dict[str, str] = {}
+    for order in dotted_orders:
+        *above, last = order.split(".")
+        own[last[-_ID:]] = last
+        for segment in above:
+            spelling.setdefault(segment[-_ID:], segment)
+    spelling |= own
+
+    def key(order: str) -> tuple[str, ...]:
+        return tuple(spelling.get(segment[-_ID:], segment) for segment in order.split("."))
+
+    return key
 
 
 class Page(msgspec.Struct, frozen=True):

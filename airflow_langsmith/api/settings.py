@@ -29,7 +29,7 @@ class Settings:
     One way to one LangSmith workspace.
 
     ``api_url`` is the root before ``/api/v1``. ``timeout`` is in seconds, for a whole answer
-    (:class:`~airflow_langsmith.api.deadlines.Deadline`). ``requests_per_10s`` replaces the documented budget of the run
+    (:class:`~airflow_langsmith.api.transport.Deadline`). ``requests_per_10s`` replaces the documented budget of the run
     queries. ``verify`` is about TLS: true, false, or the path of a CA bundle. ``conn_id`` names the Airflow connection
     in messages.
     """

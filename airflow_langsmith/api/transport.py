@@ -18,15 +18,14 @@ from functools import lru_cache, partial
 from pathlib import Path
 from socket import SHUT_RDWR, socket
 from threading import Lock
+from time import monotonic
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 import httpx
 
 from airflow_langsmith import __version__
-from airflow_langsmith.api.bodies import Body
-from airflow_langsmith.api.deadlines import Deadline
-from airflow_langsmith.api.encodings import ACCEPT_ENCODING, DecompressionError
+from airflow_langsmith.api.bodies import ACCEPT_ENCODING, Body, DecompressionError
 from airflow_langsmith.api.flow import Answer, Request, Response
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.api.statuses import PROXY_LOGIN
@@ -40,6 +39,7 @@ from airflow_langsmith.errors import (
 from airflow_langsmith.masking import mask_values
 
 CONNECT_TIMEOUT_SECONDS = 10.0  # as in the official SDK
+MIN_BYTES_PER_SECOND = 32 * 1024  # an answer that comes more slowly, after `timeout` seconds, is given up
 MAX_CONCURRENT_REQUESTS = 16  # of an event loop to a server; with answers in half a second, v2's budget
 
 
@@ -168,6 +168,30 @@ class _SharedConnections:
 _SHARED: WeakKeyDictionary[AbstractEventLoop, dict[Settings, _SharedConnections]] = WeakKeyDictionary()
 
 
+class Deadline:
+    """
+    When an answer has to be whole: some seconds after its request, and later by a second for each 32 KB of it.
+
+    A timeout of each read would begin anew with every byte, and an answer that drips would never end::
+
+        Deadline(120)    1 KB in two minutes       too late
+                         50 MB in ten minutes      in time
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._began = monotonic()
+        self.at = self._began + seconds
+
+    @property
+    def reason(self) -> str:
+        """The reason of the error, once it has passed."""
+        return f"it was not whole after {monotonic() - self._began:.0f} s"
+
+    def extend(self, received_bytes: int) -> None:
+        """Allow more time because bytes came."""
+        self.at += received_bytes / MIN_BYTES_PER_SECOND
+
+
 def _body(request: Request, answer: httpx.Response) -> Body:
     return Body(request, answer.headers.get("content-encoding", ""), is_success=answer.is_success)
 
@@ -197,7 +221,7 @@ def _set(variable: ContextVar[V], value: V) -> Iterator[None]:
 def _read_in_time(read: Callable[..., bytes], max_bytes: int, timeout: float | None = None) -> bytes:
     """Read the next bytes of an answer, before its deadline."""
     deadline = _DEADLINE.get()
-    left = deadline.left
+    left = deadline.at - monotonic()
     if left <= 0:
         raise httpx.ReadTimeout(deadline.reason)
     received = read(max_bytes, left if timeout is None else min(timeout, left))

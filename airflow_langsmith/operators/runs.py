@@ -14,9 +14,8 @@ import msgspec
 from airflow_langsmith import arguments
 from airflow_langsmith.airflow_errors import airflow_errors
 from airflow_langsmith.airflow_sdk import Context, mask_secret
-from airflow_langsmith.api.dotted_order import tree_order
 from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery
-from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.records import Run, tree_order
 from airflow_langsmith.api.run_filter import RunFilter
 from airflow_langsmith.api.ui_urls import parse_run_reference, project_url, run_url
 from airflow_langsmith.arguments import Reader

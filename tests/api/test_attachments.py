@@ -18,7 +18,7 @@ from airflow_langsmith.api.media_types import extension
 from airflow_langsmith.api.records import Project, Run
 from airflow_langsmith.export.layout import ATTACHMENT, attachment_name
 from airflow_langsmith.testing import LangSmithStandIn
-from tests.queries import run_query
+from tests.queries import read_pages, run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
@@ -29,7 +29,7 @@ ClientOf = Callable[..., LangSmithClient]
 def listed(client: LangSmithClient, **query: Any) -> Any:
     """List the attachments of the one run there is, as values."""
     asked = run_query(project=client.project("shop"), start=START, end=START + timedelta(days=1), **query)
-    (page,) = client.pages(asked)
+    (page,) = read_pages(client, asked)
     assert "signed" not in repr(page)
     return msgspec.to_builtins(page.runs[0].attachments)
 

@@ -20,7 +20,7 @@ from airflow_langsmith.api.attachments import download_attachments
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.errors import LangSmithError
 from airflow_langsmith.testing import LangSmithStandIn
-from tests.queries import run_query
+from tests.queries import read_pages, run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 FIELDS = ("id", "inputs", "error", "attachments")
@@ -144,7 +144,7 @@ def read(langsmith: LangSmithStandIn, client: LangSmithClient, url: str, count: 
     asked = run_query(
         project=client.project("shop"), start=START, end=START + timedelta(days=1), fields=FIELDS, **query
     )
-    return next(client.pages(asked))
+    return next(read_pages(client, asked))
 
 
 def landed(client: LangSmithClient, page: Any, directory: Path) -> dict[str, bytes]:

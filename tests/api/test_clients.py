@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
 
-from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
+from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient, WaitClock
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.errors import LangSmithError
 from airflow_langsmith.testing import LangSmithStandIn
-from tests.queries import run_query
+from tests.queries import read_pages, run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -96,7 +99,7 @@ def test_a_page_size_of_the_user_s(langsmith: LangSmithStandIn, client_of: Clien
     query = run_query(
         project=client.project("shop"), start=START, end=START + timedelta(days=1), page_size=60, is_root=True
     )
-    assert [len(page.runs) for page in client.pages(query)] == [60, 60, 60, 60, 10]
+    assert [len(page.runs) for page in read_pages(client, query)] == [60, 60, 60, 60, 10]
     bodies = [request.body for request in langsmith.requests_to("/runs/query")]
     questions = [{name: value for name, value in body.items() if name != "cursor"} for body in bodies]
     assert all(question == questions[0] for question in questions)
@@ -108,7 +111,7 @@ def test_the_largest_page_is_the_default(langsmith: LangSmithStandIn, client_of:
     """Unless told otherwise, pages are as large as the version allows."""
     client = client_of(langsmith, version)
     query = run_query(project=client.project("shop"), start=START, end=START + timedelta(days=1))
-    assert sum(len(page.runs) for page in client.pages(query)) == 250
+    assert sum(len(page.runs) for page in read_pages(client, query)) == 250
     assert len(langsmith.requests_to("/runs/query")) == (3 if version == "v1" else 1)
 
 
@@ -121,7 +124,7 @@ def test_pages_that_were_too_large_grow_again(client_of: ClientOf, version: str)
         langsmith.misbehave("too_large", largest_page=50, times=1)
         client = client_of(langsmith, version)
         query = run_query(project=client.project("shop"), start=START, end=START + timedelta(days=1), page_size=100)
-        sizes = [len(page.runs) for page in client.pages(query)]
+        sizes = [len(page.runs) for page in read_pages(client, query)]
         assert sum(sizes) == 1400
         assert sizes[:8] == [50] * 8
         assert sizes[8] == 100
@@ -162,7 +165,7 @@ def test_a_page_that_is_huge_is_not_read_to_its_end(client_of: ClientOf, version
             langsmith.add_run(project="shop", start_time=START + timedelta(seconds=second), inputs={"noise": noise})
         client = client_of(langsmith, version)
         query = run_query(project=client.project("shop"), start=START, end=START + timedelta(days=1))
-        pages = list(client.pages(query))
+        pages = list(read_pages(client, query))
         assert sum(len(page.runs) for page in pages) == 60
         assert max(page.size for page in pages) < 40 * 2**20
         asked = [
@@ -170,3 +173,33 @@ def test_a_page_that_is_huge_is_not_read_to_its_end(client_of: ClientOf, version
         ]
         assert asked[0] > asked[1] > 1
         assert client.requests < 14
+
+
+def test_threads_that_wait_together_wait_once() -> None:
+    """Ten threads that wait at the same time have waited as long as the first to begin and the last to end."""
+    clock, all_wait, first_to_last = WaitClock(), Barrier(10), []
+
+    def wait(_: int) -> None:
+        began = time.monotonic()
+        with clock:
+            all_wait.wait(10)
+            all_wait.wait(10)
+        first_to_last.append(time.monotonic() - began)
+
+    with ThreadPoolExecutor(10) as threads:
+        list(threads.map(wait, range(10)))
+    assert clock.seconds > 0
+    assert clock.seconds < sum(first_to_last) / 2 + 1
+
+
+def test_a_client_tells_how_long_it_waited(langsmith: LangSmithStandIn, client_of: Any) -> None:
+    """What the rate limit and the pauses after failures cost is told, and nothing else."""
+    langsmith.add_run(project="shop", start_time=START)
+    client = client_of(langsmith, "v2", max_retries=3)
+    query = run_query(project=client.project("shop"), start=START, end=START + timedelta(1))
+    list(client.runs(query))
+    without = client.waited_seconds
+    langsmith.misbehave("rate_limit", retry_after=1)
+    began = time.monotonic()
+    list(client.runs(query))
+    assert 0.9 < client.waited_seconds - without <= time.monotonic() - began
