@@ -166,7 +166,7 @@ class _Client:
         try:
             yield
         except LangSmithError as error:
-            error.where = self.settings.about
+            error.where = self.settings.description
             raise
 
 

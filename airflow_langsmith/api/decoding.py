@@ -27,7 +27,7 @@ NULL = Raw(b"null")
 _PLACE = re.compile(r"`\$(?:\.(\w+))?\[(\d+)\]")  # `$.runs[3].start_time`, or `$[3].id` of a plain list
 
 
-def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str, *, levels: int = 1) -> T:
+def decode(decoder: msgspec.json.Decoder[T], body: bytes, purpose: str, *, levels: int = 1) -> T:
     """
     Decode JSON that LangSmith sent: a page, one run, a list, a payload from blob storage.
 
@@ -44,7 +44,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str, *, levels:
             return decoder.decode(_on_one_line(text))
         except (msgspec.DecodeError, RecursionError) as failure:
             error: Exception = failure
-    problem = f"({error}) [{about}]; {describe_body(body)}"  # msgspec names the place, and quotes no value
+    problem = f"({error}) [{purpose}]; {describe_body(body)}"  # msgspec names the place, and quotes no value
     if isinstance(error, msgspec.ValidationError):
         raise PayloadError(
             f"LangSmith's answer is not of the shape its API documents{_record(text, error)} {problem}. "

@@ -35,7 +35,7 @@ class Dialect(ABC):
         """Write the request for a page: always the whole query, with the cursor beside it."""
 
     @abstractmethod
-    def read_page(self, content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:
+    def read_page(self, content: bytes, project: Project, fields: tuple[str, ...], purpose: str) -> Page:
         """Read a page."""
 
     @abstractmethod
@@ -43,7 +43,7 @@ class Dialect(ABC):
         """Write the request for one run."""
 
     @abstractmethod
-    def read_run(self, content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
+    def read_run(self, content: bytes, project: Project | None, fields: tuple[str, ...], purpose: str) -> Page:
         """Read one run, as a page of its own; without a project the run's has no name."""
 
     @abstractmethod

@@ -75,8 +75,8 @@ class FeedbackPagination:
 
     def _read_page(self, offset: int) -> Flow[list[_WireFeedback]]:
         params = {**self._params, "run": self._groups[0], "offset": offset}
-        about = f"feedback from {offset}"
-        request = Request("GET", "/api/v1/feedback", params=params, about=about, max_bytes=MAX_RUN_BYTES)
+        purpose = f"feedback from {offset}"
+        request = Request("GET", "/api/v1/feedback", params=params, purpose=purpose, max_bytes=MAX_RUN_BYTES)
         return (yield from read_json(request, _FEEDBACK, self._backoff, levels=2))
 
     def _is_in_bounds(self, created_at: datetime | None) -> bool:

@@ -48,7 +48,7 @@ class Request:
     """
     One request.
 
-    ``tier`` is the budget it counts against, ``about`` its purpose in words. Parameters that are None or an empty list
+    ``tier`` is the budget it counts against, ``purpose`` is for errors. Parameters that are None or an empty list
     are not sent. ``display_path`` stands for a path that is a secret, or has ``secret`` in it; ``secret`` is masked if
     a server echoes it. After ``max_bytes`` of a body, decompressed, reading stops. ``open_file`` opens the binary file
     that takes the body of a success in place of memory; it is empty if the body is not whole. ``pages_left`` is about
@@ -60,7 +60,7 @@ class Request:
     tier: str = "other"
     params: dict[str, Any] = field(default_factory=dict, repr=False)
     json: dict[str, Any] | None = field(default=None, repr=False)
-    about: str = ""
+    purpose: str = ""
     needs_key: bool = True
     display_path: str = ""
     secret: str = field(default="", repr=False)
@@ -76,7 +76,7 @@ class Request:
     @property
     def description(self) -> str:
         """The request in errors, with its purpose."""
-        return f"{self.name} [{self.about}]" if self.about else self.name
+        return f"{self.name} [{self.purpose}]" if self.purpose else self.name
 
 
 @dataclass(frozen=True)
@@ -186,7 +186,7 @@ def send(request: Request, read: Callable[[bytes], T], backoff: Backoff) -> Flow
 
 def read_json(request: Request, decoder: msgspec.json.Decoder[T], backoff: Backoff, *, levels: int = 1) -> Flow[T]:
     """Send a request and decode its answer; ``levels`` as :func:`decode` takes them."""
-    return (yield from send(request, lambda body: decode(decoder, body, request.about, levels=levels), backoff))
+    return (yield from send(request, lambda body: decode(decoder, body, request.purpose, levels=levels), backoff))
 
 
 class Pages(Protocol[T]):
@@ -229,7 +229,7 @@ def _success_body(request: Request, reply: Reply) -> bytes:
     if 200 <= reply.status < 300:  # noqa: PLR2004
         return reply.body
     path = request.display_path or request.path
-    error = error_for(reply.status, request.method, path, reply.body, request.about, reply.headers)
+    error = error_for(reply.status, request.method, path, reply.body, request.purpose, reply.headers)
     error.is_deprecated = reply.is_deprecated
     raise error
 

@@ -30,14 +30,14 @@ class Listing(Generic[R]):
     a server, or a proxy, may send smaller pages than the limit, but of one size.
 
     :param read_page: Reads the page that begins at an offset.
-    :param about: What the list contains, for errors.
+    :param content: What the list contains, for errors.
     """
 
-    def __init__(self, read_page: Callable[[int], Flow[list[R]]], about: str, full_page: int = 0) -> None:
+    def __init__(self, read_page: Callable[[int], Flow[list[R]]], content: str, full_page: int = 0) -> None:
         self.done = False
         self.full_page = full_page  # items on the largest page so far
         self._read_page = read_page
-        self._about = about
+        self._content = content
         self._ids = IdSet()
         self._passes = 0
         self._pass_hash = 0
@@ -76,7 +76,7 @@ class Listing(Generic[R]):
         self.done = not self._has_changed and (self._overlaps or self._pass_hash == self._previous_hash)
         if not self.done and self._passes == MAX_PASSES:
             raise ListChangedError(
-                f"LangSmith's list of {self._about} changed each of the {MAX_PASSES} times that it was read. "
+                f"LangSmith's list of {self._content} changed each of the {MAX_PASSES} times that it was read. "
                 "Try again later, or ask for less: a shorter window, fewer runs."
             )
         if not self.done:

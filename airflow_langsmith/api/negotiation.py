@@ -130,7 +130,7 @@ class VersionNegotiator:
             error.specific_advice = f"LangSmith removes API {version}: set api_version to auto or v2 in {connection}."
 
     def _read_info(self) -> Flow[Info]:
-        request = Request("GET", "/api/v1/info", about="which version is this server?", needs_key=False)
+        request = Request("GET", "/api/v1/info", purpose="which version is this server?", needs_key=False)
         try:
             return (yield from read_json(request, _INFO, self.backoff))
         except (ApiError, PayloadError) as error:

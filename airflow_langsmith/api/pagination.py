@@ -111,7 +111,7 @@ class Pagination:
         return self._accept(page)
 
     @property
-    def about(self) -> str:
+    def description(self) -> str:
         """The query and its position, for errors."""
         return f"{self.query.about}, after {self.runs} runs"
 
@@ -159,7 +159,7 @@ class Pagination:
             self._use(dialect)
 
         def read(body: bytes) -> Page:
-            return dialect.read_page(body, self.query.project, self.query.wire_fields, self.about)
+            return dialect.read_page(body, self.query.project, self.query.wire_fields, self.description)
 
         try:
             return (yield from with_retries(self._request, read, self._negotiator.backoff, self._shrink))
@@ -196,7 +196,7 @@ class Pagination:
             dialect.path,
             tier=self.tier,
             json=dialect.body(self._query, self._page_size, self._cursor),
-            about=self.about,
+            purpose=self.description,
             pages_left=self.pages_left,
             max_bytes=POLICY.max_body_bytes if self._page_size > 1 else MAX_RUN_BYTES,
         )
@@ -268,7 +268,7 @@ class Pagination:
 
     def _loop(self, problem: str) -> CursorLoopError:
         return CursorLoopError(
-            f"{problem} [{self.about}]; going on would never end. "
+            f"{problem} [{self.description}]; going on would never end. "
             "A retry may help; if it does not, tell LangSmith's support."
         )
 

@@ -71,7 +71,7 @@ def read_retention(project: Project, backoff: Backoff) -> Flow[timedelta]:
     known = known_retention(project)
     if known is not None:
         return known
-    request = Request("GET", "/api/v1/ttl-settings", about="how long traces are kept")
+    request = Request("GET", "/api/v1/ttl-settings", purpose="how long traces are kept")
     try:
         settings = yield from read_json(request, _RETENTION_SETTINGS, backoff)
     except (ApiError, PayloadError):  # old servers do not say, and some keys may not ask
@@ -91,8 +91,8 @@ def _similar_names(backoff: Backoff) -> Flow[list[str]]:
     return [project.name for project in projects]
 
 
-def _page(params: dict[str, Any], about: str, backoff: Backoff) -> Flow[list[Project]]:
-    request = Request("GET", "/api/v1/sessions", params={**params, "include_stats": "false"}, about=about)
+def _page(params: dict[str, Any], purpose: str, backoff: Backoff) -> Flow[list[Project]]:
+    request = Request("GET", "/api/v1/sessions", params={**params, "include_stats": "false"}, purpose=purpose)
     return (yield from read_json(request, _PROJECTS, backoff))
 
 

@@ -137,7 +137,7 @@ class Page(msgspec.Struct, frozen=True):
     One page of a run query, newest run first, with the cursor of the next page.
 
     ``blobs`` are to be fetched (:class:`~airflow_langsmith.api.payloads.Blob`), ``attachments`` may be downloaded
-    (:class:`~airflow_langsmith.api.attachments.LinkedAttachment`).
+    (:class:`~airflow_langsmith.api.payloads.LinkedAttachment`).
     """
 
     runs: list[Run]

@@ -59,7 +59,7 @@ def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], nego
         request = dialect.run_request(run_id, project, fields)
         try:
             page = yield from send(
-                request, lambda content: dialect.read_run(content, project, fields, request.about), negotiator.backoff
+                request, lambda content: dialect.read_run(content, project, fields, request.purpose), negotiator.backoff
             )
         except NotFoundError as error:
             raise RunNotFoundError(*error.args) from error

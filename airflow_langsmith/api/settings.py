@@ -46,7 +46,7 @@ class Settings:
     conn_id: str = field(default="", compare=False)
 
     @property
-    def about(self) -> str:
+    def description(self) -> str:
         """The connection and its server, for errors."""
         return f"Connection {self.conn_id}: {self.api_url}." if self.conn_id else f"LangSmith at {self.api_url}."
 

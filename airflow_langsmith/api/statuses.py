@@ -67,7 +67,7 @@ _BY_STATUS: dict[int, tuple[type[ApiError], str]] = {
 
 
 def error_for(
-    status: int, method: str, path: str, body: bytes, about: str = "", headers: Mapping[str, str] | None = None
+    status: int, method: str, path: str, body: bytes, purpose: str = "", headers: Mapping[str, str] | None = None
 ) -> ApiError:
     """Return the error of an answer that is no success; names of headers are in lower case."""
     headers = headers or {}
@@ -76,7 +76,7 @@ def error_for(
     if kind is AuthenticationError and parse_json(body) is None:
         kind = ProxyError
     detail = _target(headers.get("location", "")) if kind is RedirectError else server_message(status, body)
-    error = kind(status, method, path, detail, about, parse_retry_after(headers.get("retry-after")))
+    error = kind(status, method, path, detail, purpose, parse_retry_after(headers.get("retry-after")))
     error.specific_advice = advice
     return error
 

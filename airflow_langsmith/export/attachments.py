@@ -6,9 +6,9 @@ import hashlib
 from pathlib import Path
 from typing import BinaryIO
 
-from airflow_langsmith.api.attachments import download_attachments
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.media_types import extension
+from airflow_langsmith.api.payloads import download_attachments
 from airflow_langsmith.api.records import Attachment, Page
 from airflow_langsmith.export.layout import attachment_name
 from airflow_langsmith.export.publication import Publication

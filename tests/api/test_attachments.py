@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_langsmith.api.attachments import Link, list_attachments
+from airflow_langsmith.api.blob_links import list_attachments
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.media_types import extension
 from airflow_langsmith.api.records import Project, Run
@@ -79,7 +79,7 @@ def test_an_attachment_without_a_link_is_listed(
 def test_whatever_they_are_called_they_have_names_of_ours(types: dict[str, str | None]) -> None:
     """Any name and any type can be listed, in the order of the names, and give the file a name that we know again."""
     run = Run(id="r", project=Project(id="p", name="shop"), start_time=START, tags=[])
-    list_attachments(run, {name: Link("secret", type_) for name, type_ in types.items()})
+    list_attachments(run, {name: {"presigned_url": "secret", "mime_type": type_} for name, type_ in types.items()}, "")
     found = run.attachments or []
     assert [one.name for one in found] == sorted(types)
     assert all(ATTACHMENT.fullmatch(attachment_name(64 * "a", extension(one.type))) for one in found)

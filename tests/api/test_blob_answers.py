@@ -16,8 +16,8 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from airflow_langsmith.api.attachments import download_attachments
 from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.payloads import download_attachments
 from airflow_langsmith.errors import LangSmithError
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.queries import read_pages, run_query

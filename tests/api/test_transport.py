@@ -97,7 +97,7 @@ def test_a_download_stops_once_it_is_too_large(send: Send, storage: Any, tmp_pat
     """A body over its cap is an error, and what is beyond is never read: the server is hung up on."""
     link = storage.put("/endless", None)
     for into in (None, tmp_path / "file"):
-        error = send(link, display_path="blob storage", about="a thing", max_bytes=CAP, into=into)
+        error = send(link, display_path="blob storage", purpose="a thing", max_bytes=CAP, into=into)
         assert isinstance(error, LargePayloadError)
         assert "GET blob storage [a thing] is over 0.954 MB" in str(error)
         assert not error.retriable
@@ -216,7 +216,7 @@ def test_an_answer_that_drips_comes_to_an_end(send: Send, langsmith: LangSmithSt
     """An answer is late though some of it comes again and again; `timeout` is for the whole, head and body."""
     langsmith.misbehave("drip", path="/info", seconds=0.05, times=None)
     began = time.monotonic()
-    error = send("/info", langsmith.url, timeout=0.5, about="its version")
+    error = send("/info", langsmith.url, timeout=0.5, purpose="its version")
     assert isinstance(error, ReadTimeoutError)
     assert time.monotonic() - began < 5  # the answer would take a quarter of a minute
     assert "No whole answer from 127.0.0.1: " in str(error)
