@@ -26,6 +26,7 @@ from airflow_langsmith.errors import (
     LargePayloadError,
     MissingPayloadError,
     PayloadError,
+    Problem,
     TransportError,
 )
 from airflow_langsmith.messages import MAX_LINE, shorten
@@ -36,8 +37,6 @@ MAX_CONCURRENT_REQUESTS = 8  # storage has no budget, and more requests than the
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024  # each is held in memory; LangSmith itself takes payloads of up to 20 MB
 # LangSmith documents no limit; eight files of this size still fit on the disk of a small worker.
 MAX_ATTACHMENT_BYTES = 256 * 1024 * 1024
-
-_ADVICE_ON_ATTACHMENTS = "Or go on without it by payloads='flag', or only list the attachments by attachments='list'."
 
 _OK = 200  # 206 is a part, 203 what a proxy made of it, and the other successes have no content
 # Without one of these headers the end of the connection is the end of the body, which may have been cut.
@@ -53,8 +52,8 @@ class Blob:
 
     ``name`` is how ``missing_payloads`` names it. ``url`` is its link, a secret that is in no message; empty if there
     is none. ``accept`` puts an answer where it belongs. ``type`` is the media type that LangSmith says it has, if any.
-    At most ``max_bytes`` are taken, into the file that ``open_file`` opens, if given. ``advice`` says how to go on
-    without it.
+    At most ``max_bytes`` are taken, into the file that ``open_file`` opens, if given. ``problem`` is that it cannot be
+    fetched.
     """
 
     run: Run
@@ -64,10 +63,7 @@ class Blob:
     type: str | None = None
     max_bytes: int = MAX_PAYLOAD_BYTES
     open_file: Callable[[], BinaryIO] | None = None
-    advice: str = (
-        "Or go on without it by payloads='flag', leave the column out, or set 'api_version' to 'v2' in the "
-        "connection's extra, which sends payloads whole."
-    )
+    problem: Problem = Problem.PAYLOAD_MISSING
 
     @property
     def label(self) -> str:
@@ -148,7 +144,7 @@ def download_attachments(
             type=attachment.type,
             max_bytes=MAX_ATTACHMENT_BYTES,
             open_file=partial(open_file, number),
-            advice=_ADVICE_ON_ATTACHMENTS,
+            problem=Problem.ATTACHMENT_MISSING,
         )
 
     blobs = [blob(number, each.run, each.attachment, each.url) for number, each in enumerate(linked)]
@@ -195,7 +191,7 @@ def fetch_blobs(blobs: Sequence[Blob], backoff: Backoff, *, flag: bool = False) 
 
 def _fail_or_flag(blob: Blob, error: LangSmithError, flag: bool) -> str:
     if not flag:
-        raise type(error)(f"{error.message} {blob.advice}") from None
+        raise error.of(blob.problem) from None
     blob.run.missing_payloads.append(blob.name)
     return error.cause
 

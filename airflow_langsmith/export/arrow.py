@@ -150,7 +150,7 @@ def _naming(column: str) -> Iterator[None]:
     except (OverflowError, struct.error) as error:
         raise PayloadError(
             f"Column {column!r} has a value that is more than the 64 bits that Parquet can hold. "
-            "Leave the column out of columns, or land jsonl or csv, which write it as it is."
+            "Leave the column out, or write JSONL or CSV, which take it as it is."
         ) from error
 
 

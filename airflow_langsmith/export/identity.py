@@ -64,7 +64,7 @@ class Identity:
             names = [f"{names[0]} ({other.project_id})", f"{names[1]} ({self.project_id})"]
         raise DestinationConflictError(
             f"The destination holds an export of another {' and '.join(differences)}. To go on would lose it. Use "
-            "another destination, let partition= tell windows apart, or remove the export there.\n"
+            "another destination, or remove the export there.\n"
             f"There: {_described(other, names[0])}.\n"
             f"This export: {_described(self, names[1])}.\n"
             f"Place: {path}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import runpy
 import signal
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -213,9 +214,11 @@ class TimeIsUpError(Exception):
 
 @pytest.mark.parametrize("trouble", ["delay", "rate_limit", "status"])
 def test_a_timeout_ends_it_at_once(
-    langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path, trouble: Any
+    langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: Any
 ) -> None:
     """An exception in the task's own thread ends cursors that wait for an answer, for a 429's time, for a retry."""
+    # Python swallows what is raised in a finalizer; then it is raised once more.
+    monkeypatch.setattr(sys, "unraisablehook", lambda _: signal.setitimer(signal.ITIMER_REAL, 0.1))
     fill(langsmith, 400)
     slow(langsmith, 8)
     langsmith.misbehave(trouble, times=None, seconds=60, retry_after=60 if trouble == "rate_limit" else None)
