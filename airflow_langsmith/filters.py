@@ -55,15 +55,7 @@ Value = str | int | float | bool | datetime | timedelta | None
 THREAD_KEYS = ("session_id", "thread_id", "conversation_id")
 
 
-class _Any:
-    """Stands for any value."""
-
-    def __repr__(self) -> str:
-        return "ANY"
-
-
-ANY: Any = _Any()
-
+ANY: Any = object()  # any value
 
 # The beginning of a Jinja template. Jinja ignores the same brace in JSON's own spelling, so a value that is text stays
 # text in any field that Airflow renders.
@@ -113,10 +105,9 @@ Expression = Filter | str
 
 @dataclass(frozen=True)
 class _Word:
-    """A bare word of the language (an attribute), or an expression given as a string."""
+    """An attribute, or an expression written as a string: printed as it is."""
 
     text: str
-    templated: bool = False
 
 
 def _print_call(function: str, arguments: tuple[Any, ...], rendered: Callable[[str], str]) -> str:
@@ -131,7 +122,7 @@ def _print(argument: Any, rendered: Callable[[str], str]) -> str:
         case Filter():
             return _print_call(argument.function, argument.arguments, rendered)
         case _Word():
-            return rendered(argument.text) if argument.templated else argument.text
+            return rendered(argument.text)
         case tuple():
             return f"[{', '.join(_print(item, rendered) for item in argument)}]"
         case str():
@@ -181,7 +172,7 @@ def lte(attribute: str, value: Value) -> Filter:
 
 
 def has(attribute: str, value: Value) -> Filter:
-    """Holds a value: ``has("tags", "prod")``."""
+    """Has a value: ``has("tags", "prod")``."""
     return _compare("has", attribute, value)
 
 
@@ -198,7 +189,7 @@ def in_(attribute: str, values: Iterable[Value]) -> Filter:
 
 
 def like(attribute: str, pattern: str) -> Filter:
-    """Fits a pattern with ``%`` for any text and ``_`` for any character."""
+    """Matches a pattern with ``%`` for any text and ``_`` for any character."""
     return _compare("like", attribute, pattern)
 
 
@@ -214,7 +205,7 @@ def search(text: str) -> Filter:
 
 def and_(*filters: Expression) -> Filter:
     """
-    All of them; conditions on a key and a value beside each other speak of one pair.
+    All of them; conditions on a key and on a value, next to each other, mean one pair.
 
     >>> str(and_('has(tags, "a")', eq("is_root", True)))
     'and(has(tags, "a"), eq(is_root, true))'
@@ -251,7 +242,7 @@ class Pairs:
     family: str
 
     def __call__(self, key: str, value: Value = ANY) -> Filter:
-        """The key is there, with this value if one is given."""
+        """The key is there, with this value, or with any."""
         has_key = eq(f"{self.family}_key", key)
         return has_key if value is ANY else and_(has_key, eq(f"{self.family}_value", value))
 
@@ -296,7 +287,7 @@ def feedback(
 
 
 def tag(name: str) -> Filter:
-    """Bears a tag."""
+    """Has a tag."""
     return has("tags", name)
 
 
@@ -331,7 +322,7 @@ def _compare(function: str, attribute: str, value: Value) -> Filter:
 def _join(function: str, filters: tuple[Expression, ...]) -> Filter:
     if not filters:
         raise ConfigurationError(f"{function}_() needs at least one filter.")
-    return Filter(function, tuple(f if isinstance(f, Filter) else _Word(f, templated=True) for f in filters))
+    return Filter(function, tuple(f if isinstance(f, Filter) else _Word(f) for f in filters))
 
 
 def _attribute(name: str) -> _Word:

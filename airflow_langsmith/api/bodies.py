@@ -56,8 +56,6 @@ class Body:
     The body of an answer to a request, while it arrives.
 
     An answer that is no success has no data: of its body the beginning is enough.
-
-    :param encoding: The answer's ``Content-Encoding``.
     """
 
     def __init__(self, request: Request, encoding: str, *, is_success: bool) -> None:
@@ -90,12 +88,7 @@ class Body:
         return self._part_size >= PART_BYTES
 
     def decompress(self) -> None:
-        """
-        Decompress what was added.
-
-        :raises LargePayloadError: if the body is too large.
-        :raises DecompressionError: if it is broken, or has an encoding that the request did not accept.
-        """
+        """Decompress what was added; a body may be too large, broken, or of an encoding that was not accepted."""
         compressed = b"".join(self._parts)
         self._parts, self._part_size = [], 0
         for piece in self._pieces(compressed) if compressed and not self.is_enough else ():
@@ -105,15 +98,11 @@ class Body:
 
     @property
     def file_bytes(self) -> int:
-        """How many bytes went into the file."""
+        """The size of a body that went into a file."""
         return self._size if self._file else 0
 
     def finish(self) -> bytes:
-        """
-        Decompress the rest and return the body; one that went into a file is empty here.
-
-        :raises DecompressionError: if it is cut short.
-        """
+        """Decompress the rest and return the body; a body that went into a file is empty here."""
         self.decompress()
         if self._member and not self._member.eof and not self.is_enough:
             raise DecompressionError("the body is cut short")

@@ -51,8 +51,6 @@ _WARNED: set[tuple[str, str]] = set()  # of the removal of an address; sensors m
 
 @dataclass(frozen=True)
 class _End(Generic[T]):
-    """The end of a flow."""
-
     result: T
 
 
@@ -100,7 +98,7 @@ class WaitClock:
 
 
 class _Client:
-    """What both clients have: the settings, the API version, the count of requests, the projects that were found."""
+    """What both clients have: the settings, the API version, the count of requests, a cache of projects."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -147,19 +145,17 @@ class _Client:
 
     def _record(self, answer: Answer, request: Request, queued: QueuedRequest) -> Answer:
         self._tiers.append(request.tier)
-        if isinstance(answer, Response):
-            refused = answer.status == HTTPStatus.TOO_MANY_REQUESTS
-            self._limiter(request.tier).record_answer(queued, time.monotonic(), refused=refused)
-            key = (self.settings.api_url, request.tier)
-            if answer.is_deprecated and key not in _WARNED:
-                _WARNED.add(key)
-                self._warn_of_removal(request, answer)
+        if not isinstance(answer, Response):
+            return answer
+        refused = answer.status == HTTPStatus.TOO_MANY_REQUESTS
+        self._limiter(request.tier).record_answer(queued, time.monotonic(), refused=refused)
+        key = (self.settings.api_url, request.tier)
+        if answer.is_deprecated and key not in _WARNED:
+            _WARNED.add(key)
+            sunset = re.match(r"[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4}", answer.headers.get("sunset", ""))
+            log.warning("LangSmith removes %s on %s", request.name, sunset[0] if sunset else "a later day")
+            log.warning(self.negotiator.removal_advice)
         return answer
-
-    def _warn_of_removal(self, request: Request, answer: Response) -> None:
-        sunset = re.match(r"[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4}", answer.headers.get("sunset", ""))
-        log.warning("LangSmith removes %s on %s", request.name, sunset[0] if sunset else "a later day")
-        log.warning(self.negotiator.removal_advice)
 
     @contextmanager
     def _errors_name_the_connection(self) -> Iterator[None]:
@@ -267,21 +263,16 @@ class LangSmithClient(_Client):
         if isinstance(step, Request):
             return self._send(step)
         if isinstance(step, RequestBatch):
-            with ThreadPoolExecutor(len(step.requests)) as threads, self._interrupting_threads():
-                return list(threads.map(self._send, step.requests))
+            with ThreadPoolExecutor(len(step.requests)) as threads:
+                try:
+                    return list(threads.map(self._send, step.requests))
+                except BaseException:  # this thread is interrupted, and waits for the others
+                    self._stop.set()
+                    self.interrupt()
+                    raise
         with self._waits:
             self._sleep(self._seconds_of(step))
         return None
-
-    @contextmanager
-    def _interrupting_threads(self) -> Iterator[None]:
-        """Break the requests of other threads if this one is interrupted, because it waits for them."""
-        try:
-            yield
-        except BaseException:
-            self._stop.set()
-            self.interrupt()
-            raise
 
     def _send(self, request: Request) -> Answer:
         limiter = self._limiter(request.tier)
@@ -342,7 +333,7 @@ class AsyncLangSmithClient(_Client):
 
     async def _send(self, request: Request) -> Answer:
         limiter = self._limiter(request.tier)
-        async with self._transport.turn():
+        async with self._transport.turns:
             with limiter.enqueue(self._owner, request.pages_left) as queued:
                 while seconds := limiter.seconds_to_wait(queued, time.monotonic()):  # noqa: ASYNC110  # others are threads
                     await asyncio.sleep(seconds)

@@ -1,4 +1,4 @@
-"""Decode what LangSmith sends: JSON that is almost JSON, times and numbers that are text."""
+"""Decode what LangSmith sends: JSON with defects, times and numbers that are text."""
 
 from __future__ import annotations
 
@@ -57,11 +57,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, purpose: str, *, level
 
 
 def parse_field(parse: Callable[[str], T], text: str, name: str, record: str) -> T:
-    """
-    Parse a field of a record that came as text.
-
-    :raises PayloadError: naming the field and the record, without the text, which may be a secret.
-    """
+    """Parse a field that came as text; an error names the field and the record, but not the text, a possible secret."""
     with suppress(ValueError, OverflowError):
         return parse(text)
     kind = "number" if name.endswith("_cost") else "time"
@@ -96,19 +92,19 @@ def parse_float(digits: str) -> float | str:
 
 def payload_reader(type_: type[T]) -> Callable[[list[Raw | None]], list[T | None]]:
     """Return a reader of many payloads at once; if one has another shape, each is read alone, and that one is None."""
-    many: Any = msgspec.json.Decoder(list[type_ | None])  # type: ignore[valid-type]  # it is one
-    one: Any = msgspec.json.Decoder(type_ | None)
+    decoder: Any = msgspec.json.Decoder(list[type_ | None])  # type: ignore[valid-type]  # it is one
+    single: Any = msgspec.json.Decoder(type_ | None)
 
     def read_alone(payload: Raw) -> T | None:
         try:
-            return cast("T | None", one.decode(payload))
+            return cast("T | None", single.decode(payload))
         except msgspec.ValidationError:
             return None
 
     def read(payloads: list[Raw | None]) -> list[T | None]:
         texts = [NULL if payload is None else payload for payload in payloads]
         try:
-            return cast("list[T | None]", many.decode(b"[%b]" % b",".join(texts)))
+            return cast("list[T | None]", decoder.decode(b"[%b]" % b",".join(texts)))
         except msgspec.ValidationError:
             return list(map(read_alone, texts))
 
@@ -120,7 +116,7 @@ class _Record(msgspec.Struct):
 
 
 def _record(body: bytes, error: Exception) -> str:
-    """Name the record of a list that has another shape: msgspec knows its place, and people need its id."""
+    """Return the id of the record that has another shape: msgspec knows only its place in the list."""
     place = _PLACE.search(str(error))
     if place is None:
         return ""

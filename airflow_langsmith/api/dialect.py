@@ -1,4 +1,4 @@
-"""What an API version has to offer. Every difference between the versions is in their classes, ``V1`` and ``V2``."""
+"""What a version of the API has. Every difference between the versions is in their classes, ``V1`` and ``V2``."""
 
 from __future__ import annotations
 

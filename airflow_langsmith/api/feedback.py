@@ -1,4 +1,4 @@
-"""Feedback: its pieces, and how much of it each run has."""
+"""Pieces of feedback, and the feedback stats of runs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class FeedbackPagination:
         created: tuple[datetime | None, datetime | None] = (None, None),
     ) -> None:
         self._backoff = backoff
-        self._after, self._before = after, before = created
+        self._created = after, before = created
         latest = datetime.now(UTC) + CLOCK_DRIFT if before is None else bounded(before, "created_before") + MARGIN
         self._params = {
             "session": project.id if project else None,
@@ -80,9 +80,9 @@ class FeedbackPagination:
         return (yield from read_json(request, _FEEDBACK, self._backoff, levels=2))
 
     def _is_in_bounds(self, created_at: datetime | None) -> bool:
-        after, before = self._after, self._before
+        after, before = self._created
         if created_at is None:
-            return after is None and before is None
+            return after is before is None
         return (after is None or after <= created_at) and (before is None or created_at < before)
 
 
@@ -129,7 +129,7 @@ def feedback_stats_by_run(
 def list_feedback(
     query: RunQuery, run_ids: Iterable[str], keys: Iterable[str], negotiator: VersionNegotiator
 ) -> Flow[list[Feedback]]:
-    """List the feedback of some runs under some keys, piece by piece, for 50 runs a request."""
+    """List the feedback of these runs under these keys."""
     pages = FeedbackPagination(negotiator.backoff, project=query.project, run_ids=sorted(run_ids), keys=sorted(keys))
     return (yield from read_all(pages))
 

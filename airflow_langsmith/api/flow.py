@@ -101,7 +101,7 @@ class Response:
 
 @dataclass(frozen=True)
 class Pause:
-    """Seconds to wait, and the reason."""
+    """A wait before the next request."""
 
     seconds: float
     reason: str
@@ -129,16 +129,12 @@ Flow = Generator[Step, Reply, T]
 
 @dataclass(frozen=True)
 class Backoff:
-    """
-    How long to wait before a retry: as long as the server asks, else twice as long each time, with jitter.
-
-    A server may ask for two minutes at most: LangSmith's windows are 10 and 60 seconds.
-    """
+    """How long to wait before a retry: as long as the server requests, else twice as long each time, with jitter."""
 
     retries: int
     base_seconds: float = 0.5
     max_seconds: float = 30.0
-    max_requested_seconds: float = 120.0
+    max_requested_seconds: float = 120.0  # LangSmith's windows are 10 and 60 seconds
 
     def seconds(self, failures: int, requested_seconds: float | None) -> float:
         """Return the seconds to wait after this many failures."""
@@ -157,18 +153,21 @@ def with_retries(
     """
     Send a request until there is an answer, or an error that a retry does not cure.
 
-    ``request`` makes the request anew each time, ``read`` turns the body into the result, ``shrink`` makes the next
-    request smaller and returns whether it could.
+    ``request`` makes each request, ``read`` turns the body into the result, ``shrink`` makes the next request smaller
+    and returns whether it could.
     """
     failures = 0
     while True:
         sent = request()
         reply = yield sent
         try:
-            return _read(sent, read, _success_body(sent, reply))
+            return _read(sent, read, _body(sent, reply))
         except LangSmithError as error:
             too_large = isinstance(error, PageTooLargeError | LargePayloadError)
-            if (too_large or _maybe_too_large(error)) and shrink() and too_large:
+            maybe_too_large = isinstance(error, ReadTimeoutError) or (
+                isinstance(error, ServerError) and error.status in _MAYBE_TOO_LARGE
+            )
+            if (too_large or maybe_too_large) and shrink() and too_large:
                 continue
             if not error.retriable or too_large or failures >= backoff.retries:
                 raise
@@ -221,7 +220,7 @@ def _read(request: Request, read: Callable[[bytes], T], body: bytes) -> T:
     )
 
 
-def _success_body(request: Request, reply: Reply) -> bytes:
+def _body(request: Request, reply: Reply) -> bytes:
     if isinstance(reply, LangSmithError):
         raise reply
     if not isinstance(reply, Response):
@@ -232,9 +231,3 @@ def _success_body(request: Request, reply: Reply) -> bytes:
     error = error_for(reply.status, request.method, path, reply.body, request.purpose, reply.headers)
     error.is_deprecated = reply.is_deprecated
     raise error
-
-
-def _maybe_too_large(error: LangSmithError) -> bool:
-    if isinstance(error, ServerError):
-        return error.status in _MAYBE_TOO_LARGE
-    return isinstance(error, ReadTimeoutError)

@@ -89,7 +89,7 @@ def api_root(host: str | None) -> str:
             f"The connection's host {spelling!r} is no region of LangSmith. {suggestion} Regions are "
             f"{', '.join(REGIONS)}. A server of your own is written as a URL, like https://{spelling}."
         )
-    url = _split(with_scheme(spelling))
+    url = _split(_with_scheme(spelling))
     if url is None:
         raise _not_an_address(spelling)
     name = str(url.hostname)
@@ -117,10 +117,8 @@ def ui_root(ui_host: str) -> str:
 
     >>> ui_root("langsmith.example.com/ui/")
     'https://langsmith.example.com/ui'
-
-    :raises ConfigurationError: for what is no address.
     """
-    address = with_scheme(ui_host)
+    address = _with_scheme(ui_host)
     url = _split(address)
     if url is None:
         raise ConfigurationError(
@@ -132,7 +130,7 @@ def ui_root(ui_host: str) -> str:
 
 
 def _refuse_plain_http(url: SplitResult, field: str) -> None:
-    """Refuse http:// to LangSmith's own clouds, because everybody on the way could read the key."""
+    """Refuse http:// to LangSmith's own clouds, because it would send the key unencrypted."""
     name = str(url.hostname).rstrip(".")
     if url.scheme == "http" and _CLOUD.fullmatch(name):
         raise ConfigurationError(
@@ -141,12 +139,7 @@ def _refuse_plain_http(url: SplitResult, field: str) -> None:
 
 
 def is_langsmith_cloud(api_url: str) -> bool:
-    """
-    Return whether an API root is one of LangSmith's own clouds, by a private link or not.
-
-    >>> is_langsmith_cloud("https://us-central1.p.api.smith.langchain.com"), is_langsmith_cloud("https://langsmith.example.com")
-    (True, False)
-    """
+    """Return whether an API root is one of LangSmith's own clouds, also by a private link."""
     return bool(_CLOUD_API.fullmatch(urlsplit(api_url).hostname or ""))
 
 
@@ -163,8 +156,7 @@ def ui_root_of(api_url: str) -> str:
     return _API_TO_UI.get(api_url) or _UI_OF_PRIVATE.get(link, REGIONS["us"][1])
 
 
-def with_scheme(host: str) -> str:
-    """Return an address with its scheme, which may be left out."""
+def _with_scheme(host: str) -> str:
     if "://" in host:
         return host
     scheme = "http" if host.lower().startswith(_LOOPBACK) else "https"
@@ -187,8 +179,7 @@ def _split(address: str) -> SplitResult | None:
 
 
 def _printable(spelling: str) -> str:
-    """Return an address for an error: without credentials, and no longer than a line."""
-    return repr(spelling.rpartition("@")[2][:60])
+    return repr(spelling.rpartition("@")[2][:60])  # without credentials
 
 
 def _not_an_address(spelling: str) -> ConfigurationError:

@@ -1,4 +1,4 @@
-"""Lists that LangSmith pages by number, read whole though their items come and go meanwhile."""
+"""Lists that LangSmith pages by offset, read whole though items come and go meanwhile."""
 
 from __future__ import annotations
 
@@ -16,21 +16,19 @@ class Listing(Generic[R]):
     """
     All items of a list, each once.
 
-    If an item goes away between two pages, those behind it move up, and the next page begins too far down. So each page
+    If an item is removed between two pages, the items behind it move up, and the next page misses one. So each page
     begins with the last item of the page before. If it does not, the list has changed, and is read from its beginning
-    again, until a whole pass saw no change::
+    again, until a whole pass sees no change::
 
         offset  0: a b c d        offset 3: e f      (b is gone: the page had to begin with d)
         offset  0: a c d e        offset 3: e f      (a whole pass; f is new)
 
     Pages of one item cannot overlap: then a pass counts if it saw the same as the one before. A pass that saw a change
-    ends with a page of nothing new, because a server may ignore offsets.
-
-    The list may have any order that does not change by itself. A page that is shorter than an earlier one is the last:
-    a server, or a proxy, may send smaller pages than the limit, but of one size.
+    ends with a page of nothing new, because a server may ignore offsets. A page that is shorter than an earlier one is
+    the last: a server, or a proxy, may send smaller pages than the limit, but of one size.
 
     :param read_page: Reads the page that begins at an offset.
-    :param content: What the list contains, for errors.
+    :param content: The kind of the items, for errors.
     """
 
     def __init__(self, read_page: Callable[[int], Flow[list[R]]], content: str, full_page: int = 0) -> None:

@@ -1,4 +1,4 @@
-"""From a query to all its pages: cursor by cursor, no run twice, none outside the window, never in a circle."""
+"""Read all pages of a query: no run twice, none outside the window, no endless loop."""
 
 from __future__ import annotations
 
@@ -77,9 +77,9 @@ class Pagination:
     """
     All pages of one query, newest run first.
 
-    Every request repeats the whole query. A run that the server repeats comes once, one outside ``[start, end)`` does
-    not come. A cursor that comes twice is an error, and so are too many pages in a row that bring nothing new. A run
-    whose start LangSmith changes meanwhile may come again, at its new start: only the reader of all parts can see that
+    Every request repeats the whole query. A run that the server repeats comes once, a run outside ``[start, end)`` does
+    not come. A cursor that comes twice is an error, and so are too many pages in a row without new runs. A run whose
+    start LangSmith changes meanwhile may come again, at its new start: only the reader of all parts can see that
     (:class:`DistinctRuns`). What is left can be split into further paginations, at any time between two pages.
     """
 
@@ -96,7 +96,6 @@ class Pagination:
         self._initial_page_size = page_size or query.page_size
         self._most_runs = 0  # on a page so far: the server may send no larger ones
         self._good_pages = 0
-        # What every request repeats, whoever reads a part of it; behind it, what comes next.
         self._subqueries = [Subquery(query, query.start, query.end)]
         self._page_span = MICROSECOND  # how much of the window the last page covered
 
@@ -128,7 +127,7 @@ class Pagination:
 
     @property
     def pages_left(self) -> float:
-        """How many pages that may be, if runs are as close together as on the last page."""
+        """How many pages that is, if runs are as close together as on the last page."""
         return self.remaining / self._page_span if self._seen_runs.is_sorted else 0.0
 
     @property

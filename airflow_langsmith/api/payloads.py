@@ -159,14 +159,13 @@ def fetch_blobs(blobs: Sequence[Blob], backoff: Backoff, *, flag: bool = False) 
     blobs together, and from zero again once all of a batch came: so a storage that is down for long costs its retries
     once, and not for each blob.
 
-    :raises MissingPayloadError: for one that is not where its link leads, and for something else in its place.
-    :raises PayloadError: for one that is too large, or no JSON.
-    :raises TransportError: for one that did not come after all retries.
+    :raises PayloadError: for a blob that is missing, too large, or no JSON.
+    :raises TransportError: for a blob that did not come after all retries.
     """
-    without_link = [blob for blob in blobs if not blob.url]
     missing = [
         _fail_or_flag(blob, MissingPayloadError(f"There is no link to the {blob.label}."), flag)
-        for blob in without_link
+        for blob in blobs
+        if not blob.url
     ]
     waiting, failures = [blob for blob in blobs if blob.url], 0
     while waiting:
@@ -220,16 +219,11 @@ def _accept(blob: Blob, reply: Reply) -> PayloadError | TransportError | None:
 
 
 def _whole_response(blob: Blob, reply: Reply) -> Response:
-    """
-    Return the answer if it is whole.
-
-    :raises TransportError: if a retry may help.
-    :raises PayloadError: if none can.
-    """
-    if isinstance(reply, TransportError):
-        raise TransportError(f"The {blob.label} did not come from blob storage. {reply.message}")
+    """Return the answer if it is whole; a TransportError says that a retry may help, a PayloadError that none can."""
     if isinstance(reply, LargePayloadError):
         raise reply
+    if isinstance(reply, TransportError):
+        raise TransportError(f"The {blob.label} did not come from blob storage. {reply.message}")
     if isinstance(reply, LangSmithError):
         raise MissingPayloadError(f"The link to the {blob.label} leads nowhere. {reply.message}")
     if not isinstance(reply, Response):

@@ -34,10 +34,10 @@ def find_project(name_or_id: str, backoff: Backoff) -> Flow[Project]:
     """
     Find a project by its exact name, or by its id.
 
-    :raises ConfigurationError: if there is none: LangSmith answers that with an empty list.
+    :raises ConfigurationError: if there is no such project.
     """
     for key in ("id", "name") if _is_uuid(name_or_id) else ("name",):
-        projects = yield from _page({key: name_or_id, "limit": 1}, f"project {name_or_id!r}", backoff)
+        projects = yield from _read_page({key: name_or_id, "limit": 1}, f"project {name_or_id!r}", backoff)
         if projects:
             return projects[0]
     names = yield from _similar_names(backoff)
@@ -54,7 +54,7 @@ def list_projects(name_contains: str | None, backoff: Backoff) -> Listing[Projec
 
     def read_page(offset: int) -> Flow[list[Project]]:
         params = {"name_contains": name_contains, "offset": offset, "limit": MAX_PAGE}
-        return (yield from _page(params, f"projects from {offset}", backoff))
+        return (yield from _read_page(params, f"projects from {offset}", backoff))
 
     return Listing(read_page, "projects")
 
@@ -85,20 +85,19 @@ def _similar_names(backoff: Backoff) -> Flow[list[str]]:
     """Read names of projects to suggest from; none if that fails as well."""
     params = {"limit": MAX_PAGE, "reference_free": "true"}
     try:
-        projects = yield from _page(params, "names of projects", replace(backoff, retries=0))
+        projects = yield from _read_page(params, "names of projects", replace(backoff, retries=0))
     except LangSmithError:
         return []
     return [project.name for project in projects]
 
 
-def _page(params: dict[str, Any], purpose: str, backoff: Backoff) -> Flow[list[Project]]:
+def _read_page(params: dict[str, Any], purpose: str, backoff: Backoff) -> Flow[list[Project]]:
     request = Request("GET", "/api/v1/sessions", params={**params, "include_stats": "false"}, purpose=purpose)
     return (yield from read_json(request, _PROJECTS, backoff))
 
 
 def _days(number: int) -> timedelta:
-    """Return a length of time; LangSmith may send any number, and no calendar has more than a century of runs."""
-    return timedelta(days=min(max(number, 0), 36_500))
+    return timedelta(days=min(max(number, 0), 36_500))  # LangSmith may send any number
 
 
 def _is_uuid(text: str) -> bool:

@@ -31,12 +31,7 @@ class Project(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Attachment(msgspec.Struct, kw_only=True):
-    """
-    A file that was logged with a run: its name and, if known, its media type.
-
-    ``size`` in bytes and ``file``, its path in an export, are known after the download. Its link is a secret, and not
-    here.
-    """
+    """A file of a run. ``size`` in bytes and ``file``, its path in an export, are known after the download."""
 
     name: str
     type: str | None
@@ -46,7 +41,7 @@ class Attachment(msgspec.Struct, kw_only=True):
 
 class Run(msgspec.Struct, kw_only=True):
     """
-    One run (span).
+    A run (span).
 
     Times are UTC, costs US dollars, enumerations lower case. A field that was not selected is None, as is a field
     without a value; payload fields are raw JSON. ``missing_payloads`` names the payloads that blob storage does not

@@ -26,7 +26,7 @@ DEFAULT_MAX_RETRIES = 6  # with the pauses of `flow.Backoff`: about a minute of 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """
-    One way to one LangSmith workspace.
+    The settings of a connection to a LangSmith workspace.
 
     ``api_url`` is the root before ``/api/v1``. ``timeout`` is in seconds, for a whole answer
     (:class:`~airflow_langsmith.api.transport.Deadline`). ``requests_per_10s`` replaces the documented budget of the run

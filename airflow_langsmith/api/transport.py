@@ -10,8 +10,8 @@ import logging
 import os
 import re
 from asyncio import AbstractEventLoop, Semaphore, get_running_loop, timeout_at, to_thread
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, closing, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -94,7 +94,7 @@ class Transport:
 
 class AsyncTransport:
     """
-    The same without blocking; a thread does what takes the processor.
+    The same without blocking; threads decompress.
 
     Transports of one event loop with the same settings share connections, because a triggerer has many that wait.
     """
@@ -105,11 +105,10 @@ class AsyncTransport:
         self._http = _open(httpx.AsyncClient, settings)
         self._shared: _SharedConnections | None = None
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn to send: a request takes a millisecond of the loop, so there are few at a time."""
-        async with self._connections.turns:
-            yield
+    @property
+    def turns(self) -> Semaphore:
+        """The turns to send: a request takes a millisecond of the loop, so there are few at a time."""
+        return self._connections.turns
 
     async def send(self, request: Request) -> Answer:
         """Send a request once, in its turn."""
@@ -157,8 +156,6 @@ class AsyncTransport:
 
 @dataclass
 class _SharedConnections:
-    """The connections of an event loop to one server, and how many transports use them."""
-
     http: httpx.AsyncClient
     url: Callable[[str], httpx.URL]
     turns: Semaphore = field(default_factory=lambda: Semaphore(MAX_CONCURRENT_REQUESTS))
@@ -219,7 +216,6 @@ def _set(variable: ContextVar[V], value: V) -> Iterator[None]:
 
 
 def _read_in_time(read: Callable[..., bytes], max_bytes: int, timeout: float | None = None) -> bytes:
-    """Read the next bytes of an answer, before its deadline."""
     deadline = _DEADLINE.get()
     left = deadline.at - monotonic()
     if left <= 0:
@@ -253,11 +249,7 @@ C = TypeVar("C", httpx.Client, httpx.AsyncClient)
 
 
 def _open(kind: type[C], settings: Settings, **options: Any) -> C:
-    """
-    Open a client of httpx, which reads the worker's proxy variables.
-
-    :raises ConfigurationError: for a variable, a host or a CA bundle that it does not take.
-    """
+    """Open a client of httpx; it reads the worker's proxy variables."""
     try:
         base_url = httpx.URL(settings.api_url)
     except httpx.InvalidURL as error:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from airflow_langsmith.api import client, negotiation
+from airflow_langsmith.api import client, negotiation, runs
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.statuses import error_for
 from airflow_langsmith.errors import ApiError, RunNotFoundError, ServerError, UnsupportedError
@@ -166,7 +166,9 @@ def test_a_single_run_is_read_in_the_other_version(
 
 def test_without_v1_everything_is_read_in_v2(monkeypatch: pytest.MonkeyPatch, client_of: ClientOf) -> None:
     """If V1 is not registered, runs are read, counted and found in v2, by ``auto`` as well."""
-    monkeypatch.setattr(negotiation, "DIALECTS", {"v2": negotiation.DIALECTS["v2"]})
+    only_v2 = {"v2": negotiation.DIALECTS["v2"]}
+    for module in (negotiation, runs):
+        monkeypatch.setattr(module, "DIALECTS", only_v2)
     with LangSmithStandIn() as langsmith:
         run = langsmith.add_run(project="shop", start_time=START, inputs={"n": 1})
         for second in range(1200):
