@@ -117,8 +117,9 @@ class VersionNegotiator:
 
     def _add_advice(self, error: LangSmithError) -> None:
         """Add advice to an error that may come from the removal of the version that the connection is set to."""
-        may_be_removal = isinstance(error, ADDRESS_GONE) or (isinstance(error, _FAILING) and error.is_deprecated)
-        if may_be_removal and self._is_set_to_ending_version():
+        if not self._is_set_to_ending_version():
+            return
+        if isinstance(error, ADDRESS_GONE) or (isinstance(error, _FAILING) and error.is_deprecated):
             version, connection = self.settings.api_version, self.settings.connection_name
             error.specific_advice = f"LangSmith removes API {version}: set api_version to auto or v2 in {connection}."
 
