@@ -9,7 +9,6 @@ from typing import Any
 
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.manifest import Manifest
-from airflow_langsmith.transform.empty_columns import EmptyColumn
 
 _MAX_NAME_BYTES = 256  # of JSON; the longest key that S3 takes and all the rest of a summary leave more than this
 
@@ -22,8 +21,8 @@ class Exported:
     If ``is_skipped``, the window was empty and nothing was written: ``manifest`` is what would lie at ``uri``.
     ``previous`` is the manifest that was there before, written at ``previous_at`` if the store says so.
     Of its ``seconds`` it waited ``waited_seconds`` for the rate limit or before another request.
-    ``empty_columns`` are the flat columns that are null in all rows, ``unmet_paths`` the paths of ``redact`` that no
-    row has.
+    ``empty_columns`` are the flat columns that are null in all rows, each with a hint; ``unmet_paths`` the paths of
+    ``redact`` that no row has.
     """
 
     uri: str
@@ -35,7 +34,7 @@ class Exported:
     requests: int = field(compare=False)
     seconds: float = field(compare=False)
     waited_seconds: float = field(compare=False)
-    empty_columns: tuple[EmptyColumn, ...] = ()
+    empty_columns: dict[str, str] = field(default_factory=dict)
     unmet_paths: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
 _PARQUET = format_of("parquet")
+_FORMAT: dict[str, Reader] = {"format": arguments.required, "compression": arguments.text}  # right or wrong together
 
 
 def _any_query(**parts: Any) -> RunQuery:
@@ -153,8 +154,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         **LangSmithRunsOperator.readers,
         "destination": _read_destination,
         "view": arguments.as_is,
-        "format": arguments.required,
-        "compression": arguments.text,
+        **_FORMAT,
         "columns": arguments.names,
         **dict.fromkeys(options(), arguments.as_is),  # a view reads its own options
         "sample": Sample.parse,
@@ -168,7 +168,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     }
     # In the order of Airflow's UI: first what differs between exports.
     template_fields: Sequence[str] = tuple(
-        dict.fromkeys(("project", "filter", "destination", "view", "flatten", "redact", "columns", "format", *readers))
+        dict.fromkeys(["project", "filter", "destination", "view", "flatten", "redact", "columns", *_FORMAT, *readers])
     )
     checkpoint_policy: ClassVar = CheckpointPolicy()
 
@@ -287,15 +287,10 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         columns = self.read("columns")
         return view_of(
             self.read("view"),
-            columns and (*columns, *self._hidden_columns()),
+            columns and (*columns, *hidden_columns(self.read("flatten"), columns)),
             missing_payloads=self.read("payloads") == "flag",
             **{name: self.read(name) for name in options},
         )
-
-    def _hidden_columns(self) -> tuple[str, ...]:
-        """Return the columns that paths look into, but that are not exported themselves."""
-        columns, paths = self.read("columns"), self.read("flatten")
-        return () if columns is None else hidden_columns([path for path in paths if path != "*"], columns)
 
     def _row_transforms(self, view: View, redact_key: str | None) -> RowTransforms:
         paths = self.read("flatten")
@@ -303,7 +298,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             redact=self.read("redact"),
             redact_key=redact_key,
             flatten="*" if paths == ("*",) else paths,
-            hidden=frozenset(self._hidden_columns()),
+            columns=self.read("columns"),
         )
         transforms.check(view)
         return transforms

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Barrier
@@ -17,11 +16,11 @@ from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient, 
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.errors import LangSmithError
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import ClientOf
 from tests.queries import read_pages, run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
-ClientOf = Callable[..., LangSmithClient]
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
 
 

@@ -15,13 +15,13 @@ from airflow_langsmith.airflow_sdk import AirflowFailException
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import ReadRows
 from tests.wording import says
 
 START = datetime(2026, 3, 10, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
 
-ReadRows = Callable[[Any], list[dict[str, Any]]]
 Land = Callable[..., dict[str, Any]]
 
 
@@ -171,7 +171,7 @@ def test_columns_compared_with_those_of_another_export(langsmith: LangSmithStand
     langsmith.add_run(project="shop", start_time=START + DAY, inputs={"a": 1, "b": 2})
     model = land(flatten="*")
     for given in (model["manifest"], model, str(model), json.dumps(model)):
-        with pytest.raises(AirflowFailException, match=says(r"of schema_manifest \(\+ inputs__b integer")):
+        with pytest.raises(AirflowFailException, match=says(r"of the other manifest \(\+ inputs__b integer")):
             land(start=START + DAY, flatten="*", schema_changes="fail", schema_manifest=given)
     evolved = land(start=START + DAY, flatten="*", schema_manifest=model)
     assert read_manifest(evolved).schema_changes == ("+ inputs__b integer",)
