@@ -6,10 +6,9 @@ read as anything else than a value::
 
     and_(eq("run_type", "llm"), metadata("user_id", "{{ params.user }}"), gt("latency", timedelta(seconds=5)))
 
-As an operator's argument a filter may hold templates in its values: they are rendered first and escaped then. Plain
-strings stand for expressions wherever a filter does; templates in those are rendered as they are, with no escaping.
-
-A filter is the text of its expression. So Airflow stores it as it is in a serialised DAG and in an XCom.
+As an operator's argument a filter may have templates in its values: they are rendered, then escaped. A string may
+replace any filter; templates in it are rendered without escaping. A filter is the text of its expression, so Airflow
+stores it as it is in a serialised DAG and in an XCom.
 """
 
 from __future__ import annotations
@@ -63,11 +62,7 @@ _OPENING = re.compile(r"\{(?=[{%#])")
 
 
 class Filter(str):
-    """
-    An expression: a function of LangSmith's language and its arguments.
-
-    Filters compare by their text, and join with ``&`` and ``|``.
-    """
+    """An expression: a function of LangSmith's language and its arguments. Filters join with ``&`` and ``|``."""
 
     __slots__ = ("arguments", "function")
 
@@ -214,12 +209,7 @@ def and_(*filters: Expression) -> Filter:
 
 
 def add_condition(condition: Filter, filter_: str | None) -> str:
-    """
-    Return a filter with a condition added, or the condition alone.
-
-    >>> add_condition(eq("is_root", True), None), add_condition(eq("is_root", True), 'has(tags, "a")')
-    ('eq(is_root, true)', 'and(eq(is_root, true), has(tags, "a"))')
-    """
+    """Return a filter with a condition added, or the condition alone."""
     return str(and_(condition, filter_) if filter_ else condition)
 
 
@@ -297,21 +287,12 @@ def thread(thread_id: str) -> Filter:
 
 
 def failed() -> Filter:
-    """
-    Ended in an error.
-
-    By status: LangSmith refuses ``neq(error, null)``, which its older documentation shows.
-    """
+    """Ended in an error, by its status: LangSmith refuses ``neq(error, null)``, which its older documentation shows."""
     return eq("status", "error")
 
 
 def format_time(moment: datetime) -> str:
-    """
-    Format a moment as both API versions read it alike: UTC, microseconds, Z.
-
-    >>> format_time(datetime(2025, 3, 1, tzinfo=UTC))
-    '2025-03-01T00:00:00.000000Z'
-    """
+    """Format a moment for both API versions: ``2025-03-01T00:00:00.000000Z``."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 

@@ -26,7 +26,6 @@ from airflow_langsmith.api.flow import (
     RateLimited,
     Reply,
     Request,
-    RequestBatch,
     Response,
     Step,
 )
@@ -262,10 +261,10 @@ class LangSmithClient(_Client):
     def _reply(self, step: Step) -> Reply:
         if isinstance(step, Request):
             return self._send(step)
-        if isinstance(step, RequestBatch):
-            with ThreadPoolExecutor(len(step.requests)) as threads:
+        if isinstance(step, list):
+            with ThreadPoolExecutor(len(step)) as threads:
                 try:
-                    return list(threads.map(self._send, step.requests))
+                    return list(threads.map(self._send, step))
                 except BaseException:  # this thread is interrupted, and waits for the others
                     self._stop.set()
                     self.interrupt()
@@ -326,8 +325,8 @@ class AsyncLangSmithClient(_Client):
     async def _reply(self, step: Step) -> Reply:
         if isinstance(step, Request):
             return await self._send(step)
-        if isinstance(step, RequestBatch):
-            return list(await asyncio.gather(*map(self._send, step.requests)))
+        if isinstance(step, list):
+            return list(await asyncio.gather(*map(self._send, step)))
         await asyncio.sleep(self._seconds_of(step))
         return None
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from airflow_langsmith.api.flow import Backoff, Flow, Request
+from airflow_langsmith.api.flow import MAX_RUN_BYTES, Backoff, Flow, Request
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Page, Project
 
@@ -20,7 +20,6 @@ class Dialect(ABC):
     """
 
     name: ClassVar[str]
-    path: ClassVar[str]  # of run queries
     max_page_size: ClassVar[int]  # runs
     unfilterable: ClassVar[frozenset[str]]  # attributes
     select: ClassVar[Mapping[str, tuple[str, ...]]]
@@ -57,6 +56,19 @@ class Dialect(ABC):
     @abstractmethod
     def count_request(self, query: RunQuery) -> Request | None:
         """Write the request for the number of runs, which answers ``{"run_count": 7}``; None if there is none."""
+
+    def shared_request(self, method: str, share_token: str, path: str, json: dict[str, Any] | None = None) -> Request:
+        """Write a request about a public link, which needs no key and is a secret."""
+        return Request(
+            method,
+            f"/api/{self.name}/public/{share_token}{path}",
+            json=json,
+            purpose="a run by its public link",
+            needs_key=False,
+            display_path=f"/api/{self.name}/public/...{path}",
+            secret=share_token,
+            max_bytes=MAX_RUN_BYTES,
+        )
 
     def selects(self, fields: Iterable[str]) -> list[str]:
         """Return what to select for some fields."""

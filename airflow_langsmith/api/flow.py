@@ -46,7 +46,7 @@ _MAYBE_TOO_LARGE = (499, 502, 504, 524)  # what a gateway answers if a page took
 @dataclass(frozen=True)
 class Request:
     """
-    One request.
+    A request to LangSmith or to blob storage.
 
     ``tier`` is the budget it counts against, ``purpose`` is for errors. Parameters that are None or an empty list
     are not sent. ``display_path`` stands for a path that is a secret, or has ``secret`` in it; ``secret`` is masked if
@@ -114,14 +114,7 @@ class RateLimited(Pause):
     tier: str
 
 
-@dataclass(frozen=True)
-class RequestBatch:
-    """Several requests to send at the same time; their answers come as a list, in this order."""
-
-    requests: tuple[Request, ...]
-
-
-Step = Request | Pause | RequestBatch
+Step = Request | Pause | list[Request]  # a list is sent at the same time; its answers come in its order
 Answer = Response | LangSmithError
 Reply = Answer | list[Answer] | None
 Flow = Generator[Step, Reply, T]

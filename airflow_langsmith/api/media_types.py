@@ -57,12 +57,7 @@ def is_server_message(received: str, expected: str | None, *, own_host: bool) ->
 
 
 def extension(type_: str | None) -> str:
-    """
-    Return the ending that files of a type have.
-
-    >>> extension("image/png"), extension("text/plain; charset=utf-8"), extension(None)
-    ('png', 'txt', 'bin')
-    """
+    """Return the ending that files of a type have: ``png``, ``txt``, or ``bin`` for an unknown type."""
     return (_types().guess_extension(_without_parameters(type_), strict=False) or ".bin").removeprefix(".")
 
 

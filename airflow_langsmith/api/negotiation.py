@@ -143,11 +143,6 @@ def _has_v2(info: Info) -> bool:
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """
-    Parse a server's version for comparison; one that is no number is older than all.
-
-    >>> _release("0.16.3") >= (0, 16)
-    True
-    """
+    """Parse a server's version for comparison; one that is no number is older than all."""
     numbers = re.match(r"v*([0-9]{1,9})(?:\.([0-9]{1,9}))?(?:\.|$)", version)
     return tuple(int(number) for number in numbers.groups() if number) if numbers else (0,)

@@ -192,7 +192,7 @@ class Pagination:
         dialect = self._current_dialect()
         return Request(
             "POST",
-            dialect.path,
+            f"/api/{dialect.name}/runs/query",
             tier=self.tier,
             json=dialect.body(self._query, self._page_size, self._cursor),
             purpose=self.description,

@@ -16,7 +16,7 @@ import msgspec
 from msgspec import Raw
 
 from airflow_langsmith.api.decoding import NULL, decode
-from airflow_langsmith.api.flow import Backoff, Flow, Pause, Reply, Request, RequestBatch, Response
+from airflow_langsmith.api.flow import Backoff, Flow, Pause, Reply, Request, Response
 from airflow_langsmith.api.media_types import is_server_message, printable_type
 from airflow_langsmith.api.records import Attachment, Run
 from airflow_langsmith.api.settings import is_relative
@@ -170,7 +170,7 @@ def fetch_blobs(blobs: Sequence[Blob], backoff: Backoff, *, flag: bool = False) 
     waiting, failures = [blob for blob in blobs if blob.url], 0
     while waiting:
         batch, rest = waiting[:MAX_CONCURRENT_REQUESTS], waiting[MAX_CONCURRENT_REQUESTS:]
-        replies = yield RequestBatch(tuple(map(_request, batch)))
+        replies = yield list(map(_request, batch))
         results = map(_accept, batch, replies if isinstance(replies, list) else [])
         failed = [(blob, error) for blob, error in zip(batch, results, strict=True) if error]
         may_retry = failures < backoff.retries

@@ -281,11 +281,7 @@ def _shared_trust(verify: bool | str) -> Any:
         version = file.st_mtime_ns, file.st_size
     except (OSError, ValueError):  # there is no such file, which is an error of `_trust`
         version = None
-    with _TRUST_LOCK:
-        return _trust(verify, path, os.environ.get("SSL_CERT_DIR", ""), version)
-
-
-_TRUST_LOCK = Lock()
+    return _trust(verify, path, os.environ.get("SSL_CERT_DIR", ""), version)
 
 
 @lru_cache(maxsize=16)

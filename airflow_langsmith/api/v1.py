@@ -36,7 +36,6 @@ class V1(Dialect):
     """Version 1. It leaves LangSmith's cloud on 31 January 2027, and self-hosted servers with release 0.18."""
 
     name = "v1"
-    path = "/api/v1/runs/query"
     max_page_size = 100
     unfilterable = frozenset({"total_tokens", "execution_order", "error"})  # documented; the status shows errors
     is_being_removed = True
@@ -60,11 +59,7 @@ class V1(Dialect):
     }
 
     def tier(self, query: RunQuery) -> str:
-        """
-        Return the budget of a query.
-
-        The server takes a missing end for now, so the width counts from the start of the window until today.
-        """
+        """Return the budget of a query; without an end in the body, the window counts until now."""
         wide = "wide " if datetime.now(UTC) - query.start > WIDE_WINDOW else ""
         return f"v1 {wide}{'search' if 'search(' in ''.join(query.run_filter.expressions.values()) else 'query'}"
 
@@ -98,15 +93,7 @@ class V1(Dialect):
 
     def read_shared(self, share_token: str, run_id: str | None, backoff: Backoff) -> Flow[Page]:
         """Read the run of a public link, with its payloads."""
-        request = Request(
-            "GET",
-            f"/api/v1/public/{share_token}/run" + (f"/{run_id}" if run_id else ""),
-            purpose="a run by its public link",
-            needs_key=False,
-            display_path="/api/v1/public/.../run",
-            secret=share_token,
-            max_bytes=MAX_RUN_BYTES,
-        )
+        request = self.shared_request("GET", share_token, f"/run/{run_id}" if run_id else "/run")
         try:
             read = partial(self.read_run, project=None, fields=FIELDS, purpose=request.purpose)
             return (yield from send(request, read, backoff))

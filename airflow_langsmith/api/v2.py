@@ -32,7 +32,6 @@ class V2(Dialect):
     """Version 2."""
 
     name = "v2"
-    path = "/api/v2/runs/query"
     max_page_size = 1000
     unfilterable = frozenset()
     is_being_removed = False
@@ -94,11 +93,7 @@ class V2(Dialect):
         return _page([decode(_ONE, content, purpose)], project or Project(id="", name=""), fields)
 
     def read_shared(self, share_token: str, run_id: str | None, backoff: Backoff) -> Flow[Page]:
-        """
-        Read the run of a public link, without its payloads, from all runs of its trace.
-
-        If no run says that it is the shared one, that is the root.
-        """
+        """Read the run of a public link, without its payloads, from all runs of its trace."""
         first, second = SHARED_PATHS
         try:
             return (yield from self._read_shared_at(first, share_token, run_id, backoff))
@@ -111,22 +106,14 @@ class V2(Dialect):
         """Return None: v2 cannot count."""
 
     def _read_shared_at(self, path: str, share_token: str, run_id: str | None, backoff: Backoff) -> Flow[Page]:
-        request = Request(
-            "POST",
-            f"/api/v2/public/{share_token}{path}",
-            json={"selects": [*(name for name in self.selects(FIELDS) if name not in NOT_SHARED), "SHARE_URL"]},
-            purpose="a run by its public link",
-            needs_key=False,
-            display_path=f"/api/v2/public/...{path}",
-            secret=share_token,
-            max_bytes=MAX_RUN_BYTES,
-        )
+        selects = [*(name for name in self.selects(FIELDS) if name not in NOT_SHARED), "SHARE_URL"]
+        request = self.shared_request("POST", share_token, path, {"selects": selects})
         runs = (yield from read_json(request, _SHARED, backoff)).items
         if run_id:
             matching = [run for run in runs if run.id == run_id]
         else:
             matching = [run for run in runs if run.share_url and share_token in run.share_url]
-            matching = matching or [run for run in runs if not run.parent_run_ids]
+            matching = matching or [run for run in runs if not run.parent_run_ids]  # the root
         if not matching:
             raise RunNotFoundError(404, request.method, request.display_path, "", request.purpose)
         run = matching[0]

@@ -54,7 +54,7 @@ def single(body: bytes) -> bytes | None:
 
 
 def inputs_of(runs: list[Run]) -> bytes | None:
-    """Give the inputs of the one run there is."""
+    """Return the inputs of the one run there is."""
     (run,) = runs
     return None if run.inputs is None else bytes(run.inputs)
 
@@ -168,9 +168,9 @@ def test_feedback_and_projects_come_in_the_same_way() -> None:
     """Lists beside the runs are mended, too; a score that is no number is none."""
     flow = find_project("shop \ufffd", Backoff(0))
     next(flow)
-    with pytest.raises(StopIteration) as found:
+    with pytest.raises(StopIteration) as result:
         flow.send(Response(200, {}, b'\xef\xbb\xbf[{"id":"p","name":"shop \\ud83d"}]\x00'))
-    assert found.value.value.name == "shop \ufffd"
+    assert result.value.value.name == "shop \ufffd"
     pagination = FeedbackPagination(Backoff(0)).next_page()
     next(pagination)
     deep = b"[" * 100_000 + b"]" * 100_000
@@ -183,7 +183,7 @@ def test_feedback_and_projects_come_in_the_same_way() -> None:
 
 
 def test_a_cost_that_is_no_number_is_none() -> None:
-    """A cost of NaN is none, be it written as a number or as text."""
+    """A cost of NaN is none, as a number and as text."""
     body = b'{"runs":[{%b,"total_cost":NaN,"prompt_cost":"NaN","completion_cost":"0.5"}]}' % RUN
     (run,) = V1().read_page(body, SHOP, FIELDS, "here").runs
     assert (run.total_cost, run.prompt_cost, run.completion_cost) == (None, None, 0.5)
@@ -193,9 +193,9 @@ def test_a_cost_that_is_no_number_is_none() -> None:
 @given(DOCUMENTS)
 def test_any_document_comes_alike_by_every_way(body: bytes) -> None:
     """Whatever is wrong with a document, it is the same JSON by every way, and a strict reader takes it."""
-    found = {way: read(body) for way, read in WAYS.items()}
-    texts = set(found.values())
-    assert len(texts) == 1, found
+    result = {way: read(body) for way, read in WAYS.items()}
+    texts = set(result.values())
+    assert len(texts) == 1, result
     for text in texts - {None}:
         assert text is not None
         strictly(text)

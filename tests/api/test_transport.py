@@ -74,7 +74,7 @@ def send(request: pytest.FixtureRequest) -> Send:
     """Ask one question, of a server that is the API's own host unless told otherwise."""
 
     def ask(
-        url: str, api_url: str = "http://127.0.0.1:1", timeout: float = 120.0, into: Path | None = None, **given: Any
+        url: str, api_url: str = "http://127.0.0.1:1", timeout: float = 120.0, into: Path | None = None, **options: Any
     ) -> Answer:
         settings = Settings(api_url=api_url, api_key="the-key", timeout=timeout)
 
@@ -82,7 +82,7 @@ def send(request: pytest.FixtureRequest) -> Send:
             assert into is not None
             return into.open("wb")
 
-        answer: Answer = request.param(settings, Request("GET", url, open_file=open_file if into else None, **given))
+        answer: Answer = request.param(settings, Request("GET", url, open_file=open_file if into else None, **options))
         return answer
 
     return ask
@@ -182,7 +182,7 @@ def test_a_compressed_body_is_whole_or_an_error(
     send: Send, storage: Any, tmp_path: Path, encoding: str, pack: Callable[[bytes], bytes]
 ) -> None:
     """Members and frames may follow one another; a body that is cut, broken or followed by something else fails."""
-    one, other = pack(b"one" * 1000), pack(b"other" * 1000)
+    member, other = pack(b"one" * 1000), pack(b"other" * 1000)
 
     def sent(body: bytes) -> Answer:
         link = storage.put("/body", body, content_encoding=encoding)
@@ -191,13 +191,21 @@ def test_a_compressed_body_is_whole_or_an_error(
         assert isinstance(answers[1], Response) or is_empty(tmp_path / "file")
         return answers[0]
 
-    for body, text in {one: b"one" * 1000, one + other: b"one" * 1000 + b"other" * 1000, b"": b""}.items():
+    for body, text in {member: b"one" * 1000, member + other: b"one" * 1000 + b"other" * 1000, b"": b""}.items():
         whole = sent(body)
         assert isinstance(whole, Response)
         assert whole.body == text
-    broken = bytearray(one)
-    broken[len(one) // 2] ^= 0xFF
-    for body in (one[:-1], one[:5], one + other[:-1], one + b"x", one + b"{}{}{}{}", b"plain {}", bytes(broken)):
+    broken = bytearray(member)
+    broken[len(member) // 2] ^= 0xFF
+    for body in (
+        member[:-1],
+        member[:5],
+        member + other[:-1],
+        member + b"x",
+        member + b"{}{}{}{}",
+        b"plain {}",
+        bytes(broken),
+    ):
         if encoding == "zstd" and body == bytes(broken):
             continue  # its checksum is optional
         error = sent(body)
@@ -348,7 +356,7 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[ThreadingHTTPServ
 
 @pytest.fixture
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget the proxies of whoever runs the tests."""
+    """Remove the proxies of the environment."""
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
 
