@@ -62,11 +62,7 @@ def read_links(
 
 
 def list_attachments(run: Run, links: Mapping[str, Any], prefix: str) -> list[LinkedAttachment]:
-    """
-    Set the attachments of a run, by name, and return them with their links.
-
-    v2 does not send their types. A name that ends like a file's shows the type; else the download does.
-    """
+    """Set the attachments of a run, by name, and return them with their links; v2 does not send their types."""
     linked = []
     for key in sorted(links):
         if key.startswith(prefix):

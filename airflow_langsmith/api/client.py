@@ -84,16 +84,15 @@ class WaitClock:
         self._thread.since = time.monotonic()
         with self._lock:
             if self._waiting == 0:
-                self._since = self._thread.since
+                self._since = time.monotonic()
             self._waiting += 1
 
     def __exit__(self, *_: object) -> None:
-        now = time.monotonic()
-        self._thread.seconds = self.thread_seconds + now - self._thread.since
+        self._thread.seconds = self.thread_seconds + time.monotonic() - self._thread.since
         with self._lock:
             self._waiting -= 1
             if self._waiting == 0:
-                self.seconds += now - self._since
+                self.seconds += time.monotonic() - self._since
 
 
 class _Client:

@@ -94,8 +94,8 @@ class FeedbackStats(msgspec.Struct):
 
         {"user_score": {"n": 2, "avg": 0.5, "values": {}}, "verdict": {"n": 0, "avg": null, "values": {"good": 1}}}
 
-    v1 counts the pieces with a score alone, so ``n`` becomes the number of labels if that is larger. Pieces with
-    neither a score nor a label, whose value is an object, are in no number there.
+    v1 counts only the pieces with a score, so ``n`` becomes the number of labels if that is larger. Neither counts a
+    piece whose value is an object.
     """
 
     n: int | None = 0

@@ -2,7 +2,7 @@
 Check before sending whether a filter is an expression of LangSmith's filter language.
 
 The grammar is as wide as LangSmith's may be: calls, bare words, numbers, strings in either quote with any escapes,
-lists. What it refuses, no version of LangSmith can read; whether a name exists, the server decides.
+lists. No version of LangSmith can read what it refuses. The server checks whether a name exists.
 """
 
 from __future__ import annotations

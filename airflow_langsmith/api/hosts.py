@@ -69,14 +69,9 @@ def address_from_fields(host: str | None, port: int | None, schema: str | None) 
 
 def api_root(host: str | None) -> str:
     """
-    Return the root that ``/api/v1`` and ``/api/v2`` follow, of any spelling of a LangSmith address.
+    Return the root before ``/api/v1`` and ``/api/v2``, from any spelling of a LangSmith address.
 
-    >>> api_root("eu")
-    'https://eu.api.smith.langchain.com'
-    >>> api_root("https://langsmith.example.com/api/v1/")
-    'https://langsmith.example.com'
-
-    :raises ConfigurationError: for what is no address, or none to send a key to.
+    :raises ConfigurationError: for a text that is no address, or not a safe one for a key.
     """
     spelling = (host or "").strip().strip("'\"")
     if not spelling:
@@ -112,12 +107,7 @@ def api_root(host: str | None) -> str:
 
 
 def ui_root(ui_host: str) -> str:
-    """
-    Return the address of a UI, for links.
-
-    >>> ui_root("langsmith.example.com/ui/")
-    'https://langsmith.example.com/ui'
-    """
+    """Return the address of a UI, for links."""
     address = _with_scheme(ui_host)
     url = _split(address)
     if url is None:
@@ -144,12 +134,7 @@ def is_langsmith_cloud(api_url: str) -> bool:
 
 
 def ui_root_of(api_url: str) -> str:
-    """
-    Return the root of the UI; a server of your own has it on the same host.
-
-    >>> ui_root_of("https://europe-west4.p.api.smith.langchain.com")
-    'https://eu.smith.langchain.com'
-    """
+    """Return the address of the UI of an API; a self-hosted server has both on the same host."""
     if not is_langsmith_cloud(api_url):
         return api_url
     link = str(urlsplit(api_url).hostname).partition("-")[0]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import marshal
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from tempfile import SpooledTemporaryFile
 from typing import Protocol, TypeVar
 
@@ -105,18 +105,13 @@ class IdLog:
         if not ids:
             return set()
         if self._ids is None:
-            all_ids = IdSet()
-            for page in self._pages():
-                all_ids.add(page)
+            all_ids, end = IdSet(), self._file.tell()
+            self._file.seek(0)
+            while self._file.tell() < end:
+                all_ids.add(marshal.load(self._file))  # noqa: S302  # our own
+            self._file.close()
             self._ids = all_ids
         return {id_ for id_ in ids if id_ in self._ids}
-
-    def _pages(self) -> Iterator[list[str]]:
-        end = self._file.tell()
-        self._file.seek(0)
-        while self._file.tell() < end:
-            yield marshal.load(self._file)  # noqa: S302  # our own
-        self._file.close()
 
 
 def _disk_error(error: Exception) -> LocalDiskError:

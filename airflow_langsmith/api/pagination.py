@@ -244,11 +244,7 @@ class Pagination:
         self._cursor = cursor
 
     def _continue_after_full_page(self, page: Page) -> None:
-        """
-        Send one more request: a full page without a cursor is the last one by chance, or its cursor got lost.
-
-        Nothing else in the answer shows which, so a window that just fills its pages takes one request more.
-        """
+        """Send one more request: a full page without a cursor is the last one by chance, or its cursor got lost."""
         this, *later = self._subqueries
         next_ = this.after_full_page(page.runs, self._seen_runs)
         if next_ == [this]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -36,7 +37,11 @@ def find_project(name_or_id: str, backoff: Backoff) -> Flow[Project]:
 
     :raises ConfigurationError: if there is no such project.
     """
-    for key in ("id", "name") if _is_uuid(name_or_id) else ("name",):
+    keys = ["name"]
+    with suppress(ValueError):
+        UUID(name_or_id)
+        keys.insert(0, "id")
+    for key in keys:
         projects = yield from _read_page({key: name_or_id, "limit": 1}, f"project {name_or_id!r}", backoff)
         if projects:
             return projects[0]
@@ -98,11 +103,3 @@ def _read_page(params: dict[str, Any], purpose: str, backoff: Backoff) -> Flow[l
 
 def _days(number: int) -> timedelta:
     return timedelta(days=min(max(number, 0), 36_500))  # LangSmith may send any number
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True

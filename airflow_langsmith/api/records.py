@@ -16,17 +16,12 @@ from msgspec import UNSET, Raw, UnsetType
 
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A project; the API calls it a session.
-
-    ``trace_tier`` is ``shortlived`` or ``longlived``, and ``longlived_ttl_days`` how many days the latter is, if the
-    project says.
-    """
+    """A project; the API calls it a session."""
 
     id: str
     name: str
     tenant_id: str | None = None
-    trace_tier: str | None = None
+    trace_tier: str | None = None  # shortlived or longlived
     longlived_ttl_days: int | None = None
 
 
@@ -128,26 +123,17 @@ def tree_order(dotted_orders: Iterable[str]) -> Callable[[str], tuple[str, ...]]
 
 
 class Page(msgspec.Struct, frozen=True):
-    """
-    One page of a run query, newest run first, with the cursor of the next page.
-
-    ``blobs`` are to be fetched (:class:`~airflow_langsmith.api.payloads.Blob`), ``attachments`` may be downloaded
-    (:class:`~airflow_langsmith.api.payloads.LinkedAttachment`).
-    """
+    """A page of a run query, newest run first, with the cursor of the next page."""
 
     runs: list[Run]
     cursor: str | None
     size: int  # bytes of the body
-    blobs: list[Any] = []
-    attachments: list[Any] = []
+    blobs: list[Any] = []  # to be fetched: `payloads.Blob`
+    attachments: list[Any] = []  # that may be downloaded: `payloads.LinkedAttachment`
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One piece of feedback as LangSmith lists it; ``score``, ``value`` and ``correction`` keep their own types.
-
-    ``start_time`` and ``is_root`` are those of the run it is about.
-    """
+    """A piece of feedback as LangSmith lists it, with ``start_time`` and ``is_root`` of its run."""
 
     id: str
     key: str

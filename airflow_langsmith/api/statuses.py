@@ -1,12 +1,4 @@
-"""
-Which error an HTTP status is, whether a retry may cure it, and what to do.
-
-::
-
-    302    RedirectError          only you can    Set the connection's host to LangSmith's API itself ...
-    407    ApiError               only you can    Write them into the worker's HTTPS_PROXY ...
-    423    ServerError            a retry may     A retry may help.
-"""
+"""Which error an HTTP status is: 302 a ``RedirectError``, 407 an ``ApiError``, 423 a ``ServerError``."""
 
 from __future__ import annotations
 

@@ -169,10 +169,8 @@ class Deadline:
     """
     When an answer has to be whole: some seconds after its request, and later by a second for each 32 KB of it.
 
-    A timeout of each read would begin anew with every byte, and an answer that drips would never end::
-
-        Deadline(120)    1 KB in two minutes       too late
-                         50 MB in ten minutes      in time
+    With 120 s, 1 KB in two minutes is too late, and 50 MB in ten minutes is in time. A timeout of each read would begin
+    anew with every byte, and an answer that drips would never end.
     """
 
     def __init__(self, seconds: float) -> None:

@@ -64,7 +64,6 @@ class V1(Dialect):
         return f"v1 {wide}{'search' if 'search(' in ''.join(query.run_filter.expressions.values()) else 'query'}"
 
     def body(self, query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
-        """Write the request for a page: always the whole query, with the cursor beside it."""
         page: dict[str, Any] = {
             "select": self.selects(query.wire_fields),
             "order": "desc",
@@ -74,25 +73,21 @@ class V1(Dialect):
         return _conditions(query) | page | ({} if cursor is None else {"cursor": cursor})
 
     def read_page(self, content: bytes, project: Project, fields: tuple[str, ...], purpose: str) -> Page:
-        """Read a page."""
         answer = decode(_PAGE, content, purpose, levels=3)
         return _page(answer.runs, project, fields, (answer.cursors or {}).get("next"), len(content))
 
     def run_request(self, run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:  # noqa: ARG002
-        """Write the request for one run; v1 finds it without the project, and sends all fields."""
         params = {"session_id": project.id if project else None}
         path, purpose = f"/api/v1/runs/{run_id}", f"run {run_id}"
         return Request("GET", path, tier="v1 single", params=params, purpose=purpose, max_bytes=MAX_RUN_BYTES)
 
     def read_run(self, content: bytes, project: Project | None, fields: tuple[str, ...], purpose: str) -> Page:
-        """Read one run."""
         run = decode(_ONE, content, purpose)
         for name in SPENT_FIELDS - set(fields):
             setattr(run, name, None)  # v1 sends all fields, selected or not
         return _page([run], project or Project(id=run.session_id, name=""), fields)
 
     def read_shared(self, share_token: str, run_id: str | None, backoff: Backoff) -> Flow[Page]:
-        """Read the run of a public link, with its payloads."""
         request = self.shared_request("GET", share_token, f"/run/{run_id}" if run_id else "/run")
         try:
             read = partial(self.read_run, project=None, fields=FIELDS, purpose=request.purpose)

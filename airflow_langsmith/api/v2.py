@@ -47,11 +47,9 @@ class V2(Dialect):
     }
 
     def tier(self, query: RunQuery) -> str:  # noqa: ARG002
-        """Return the budget of a query, which is the same for all."""
         return "v2 query"
 
     def body(self, query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
-        """Write the request for a page: always the whole query, with the cursor beside it."""
         run_filter = query.run_filter
         body: dict[str, Any] = {
             "project_ids": [query.project.id],
@@ -73,12 +71,10 @@ class V2(Dialect):
         return {name: value for name, value in body.items() if value is not None}
 
     def read_page(self, content: bytes, project: Project, fields: tuple[str, ...], purpose: str) -> Page:
-        """Read a page."""
         answer = decode(_PAGE, content, purpose, levels=3)
         return _page(answer.items, project, fields, answer.next_cursor, len(content))
 
     def run_request(self, run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:
-        """Write the request for one run, which v2 finds by its project."""
         if project is None:
             raise ConfigurationError(
                 f"API v2 finds a run by its project, and none is given for run {run_id}. Name the project, or give "
@@ -89,7 +85,6 @@ class V2(Dialect):
         return Request("GET", path, tier="v2 single", params=params, purpose=purpose, max_bytes=MAX_RUN_BYTES)
 
     def read_run(self, content: bytes, project: Project | None, fields: tuple[str, ...], purpose: str) -> Page:
-        """Read one run."""
         return _page([decode(_ONE, content, purpose)], project or Project(id="", name=""), fields)
 
     def read_shared(self, share_token: str, run_id: str | None, backoff: Backoff) -> Flow[Page]:
