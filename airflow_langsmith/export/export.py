@@ -2,34 +2,162 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import time
+from collections.abc import Mapping
 from contextlib import closing
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, Literal, get_args
 
 from airflow_langsmith import __version__
 from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.projects import BASE_RETENTION, EXTENDED_RETENTION, known_retention
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.errors import ConfigurationError, EmptyWindowError, SchemaChangeError
+from airflow_langsmith.errors import ConfigurationError, EmptyWindowError, LangSmithError, SchemaChangeError
 from airflow_langsmith.export.attachments import Attachments
 from airflow_langsmith.export.checkpoints import CheckpointPolicy, Checkpoints, TaskAttempt
 from airflow_langsmith.export.cursor_limit import ParallelReadPolicy
-from airflow_langsmith.export.destination import path_at
-from airflow_langsmith.export.expired import warn_if_expired
-from airflow_langsmith.export.exported import Exported
-from airflow_langsmith.export.identity import Identity
+from airflow_langsmith.export.destination import StoragePath, path_at
+from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.layout import MANIFEST, partition
-from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.export.parts import Parts
 from airflow_langsmith.export.progress import Observer, Progress
-from airflow_langsmith.export.publication import Publication
+from airflow_langsmith.export.publication import Identity, Publication
 from airflow_langsmith.export.read import RowReader
 from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.export.row_transforms import RowTransforms, TransformedRows, transform_rows
 from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.manifest import Manifest, ManifestColumn, read_manifest
+from airflow_langsmith.messages import suggest
+from airflow_langsmith.transform.empty_columns import EmptyColumn
 from airflow_langsmith.transform.redact import Redaction
 from airflow_langsmith.views import View
+from airflow_langsmith.windows import TimeWindow
+
+OnEmpty = Literal["write", "skip", "fail"]
+SchemaChanges = Literal["evolve", "fail"]
+MAX_ROWS_PER_FILE = 100_000  # of 5 KB each, that is a file of about 70 MB
+MAX_BYTES_PER_FILE = 512 * 1024**2  # of values; what Iceberg writes, and no file is over what engines like to read
+_MIN_FILE_BYTES = 1024**2  # less is most likely meant as megabytes, and would make a file of every few rows
+_A_DAY = TimeWindow(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """
+    Where and how an export lands.
+
+    ``schema_manifest`` is a manifest to compare the columns with, instead of the one that is replaced.
+    """
+
+    destination: str | StoragePath
+    format: Format
+    partition: str = "auto"
+    max_rows_per_file: int = MAX_ROWS_PER_FILE
+    max_bytes_per_file: int = MAX_BYTES_PER_FILE
+    on_empty: OnEmpty = "write"
+    schema_changes: SchemaChanges = "evolve"
+    schema_manifest: str | StoragePath | Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name, known in (("on_empty", OnEmpty), ("schema_changes", SchemaChanges)):
+            value = getattr(self, name)
+            if value not in get_args(known):
+                raise ConfigurationError(f"{name} is {value!r}. {suggest(value, get_args(known))}")
+        if self.max_rows_per_file < 1:
+            raise ConfigurationError(f"max_rows_per_file is {self.max_rows_per_file}; it is 1 or more.")
+        if self.max_bytes_per_file < _MIN_FILE_BYTES:
+            raise ConfigurationError(
+                f"max_bytes_per_file is {self.max_bytes_per_file} bytes; it is {_MIN_FILE_BYTES} (1 MiB) or more. "
+                f"The default is {MAX_BYTES_PER_FILE} (512 MiB)."
+            )
+        partition("view", "project", _A_DAY, self.partition)  # a pattern that no window can fill in
+
+
+_MAX_NAME_BYTES = 256  # of JSON; the longest key that S3 takes and all the rest of a summary leave more than this
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """
+    The result of an export: its manifest, where that lies, what it replaced, and what it took.
+
+    If ``is_skipped``, the window was empty and nothing was written: ``manifest`` is what would lie at ``uri``.
+    ``previous`` is the manifest that was there before, written at ``previous_at`` if the store says so.
+    Of its ``seconds`` it waited ``waited_seconds`` for the rate limit or before another request.
+    ``empty_columns`` are the flat columns that are null in all rows, ``unmet_paths`` the paths of ``redact`` that no
+    row has.
+    """
+
+    uri: str
+    manifest: Manifest
+    progress: Progress
+    is_skipped: bool = False
+    previous: Manifest | None = field(compare=False)
+    previous_at: datetime | None = field(compare=False)
+    requests: int = field(compare=False)
+    seconds: float = field(compare=False)
+    waited_seconds: float = field(compare=False)
+    empty_columns: tuple[EmptyColumn, ...] = ()
+    unmet_paths: tuple[str, ...] = ()
+
+    def summary(self) -> dict[str, Any]:
+        """Return the numbers of the export for XCom: under 2 KB, however long the project's name is."""
+        manifest, project = self.manifest, self.manifest.project
+        while len(json.dumps(project)) > _MAX_NAME_BYTES:
+            project = f"{project.removesuffix('…')[:-1]}…"
+        return {
+            "manifest": self.uri,
+            "view": manifest.view,
+            "project": project,
+            "project_id": manifest.project_id,
+            "window_start": manifest.window_start.isoformat(),
+            "window_end": manifest.window_end.isoformat(),
+            "rows": manifest.rows,
+            "files": len(manifest.files),
+            "bytes": manifest.bytes,
+            "pending": manifest.pending,
+            "misfits": manifest.misfits,
+            "missing_payloads": manifest.missing_payloads,
+            "schema_changes": len(manifest.schema_changes),
+            "requests": self.requests,
+            "seconds": round(self.seconds, 3),
+            "waited_seconds": round(self.waited_seconds, 3),
+        }
+
+
+log = logging.getLogger(__name__)
+
+
+def warn_if_expired(client: LangSmithClient, query: RunQuery, *, is_empty: bool) -> None:
+    """
+    Warn if traces of a window may be deleted already.
+
+    LangSmith is asked how long it keeps traces only if the export is empty, the window is over 14 days old and the
+    project does not say so itself.
+    """
+    age = datetime.now(UTC) - query.start
+    which = query.run_filter
+    if age <= BASE_RETENTION or which.run_ids is not None or which.trace_id is not None:  # named runs exist
+        return
+    retention = known_retention(query.project)
+    if retention is None and age <= EXTENDED_RETENTION:
+        if not is_empty:
+            return
+        try:
+            retention = client.retention(query.project)
+        except LangSmithError as error:
+            log.debug("How long traces are kept is not known: %s", error.cause)
+            return
+    retention = retention or EXTENDED_RETENTION
+    if age > retention:
+        log.warning(
+            "The window began %s days ago; traces of this project are kept for %s days", age.days, retention.days
+        )
+        log.warning("LangSmith deletes older traces, so rows may be missing, and no rows may mean deleted ones")
 
 
 class Export:

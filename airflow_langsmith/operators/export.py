@@ -21,15 +21,15 @@ from airflow_langsmith.connections import connection_of
 from airflow_langsmith.export.checkpoints import CheckpointPolicy, TaskAttempt
 from airflow_langsmith.export.destination import check_uri
 from airflow_langsmith.export.encoders import Format, format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.layout import partition_by_ids
-from airflow_langsmith.export.options import (
+from airflow_langsmith.export.export import (
     MAX_BYTES_PER_FILE,
     MAX_ROWS_PER_FILE,
+    Export,
     OnEmpty,
     OutputOptions,
     SchemaChanges,
 )
+from airflow_langsmith.export.layout import partition_by_ids
 from airflow_langsmith.export.progress import Observer
 from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.hooks import LangSmithHook

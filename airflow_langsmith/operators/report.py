@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from airflow_langsmith.api.query import ALL_TIME
-from airflow_langsmith.export.exported import Exported
+from airflow_langsmith.export.export import Exported
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.manifest import Manifest
 from airflow_langsmith.messages import MAX_LINE, shorten

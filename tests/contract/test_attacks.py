@@ -11,7 +11,7 @@ import pytest
 
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.errors import DestinationConflictError, LangSmithError
-from airflow_langsmith.export.exported import Exported
+from airflow_langsmith.export.export import Exported
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.wording import says

@@ -17,7 +17,7 @@ from airflow_langsmith.api.pagination import PagePolicy
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.seen_runs import MAX_PAGES_WITHOUT_NEW_RUNS
 from airflow_langsmith.errors import CursorLoopError, LangSmithError
-from airflow_langsmith.export.exported import Exported
+from airflow_langsmith.export.export import Exported
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.settings import Edges
 from tests.queries import run_query

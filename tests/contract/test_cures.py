@@ -21,7 +21,7 @@ from airflow_langsmith.errors import (
     TransportError,
     UnsupportedError,
 )
-from airflow_langsmith.export.exported import Exported
+from airflow_langsmith.export.export import Exported
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.wording import says, words
 

@@ -13,8 +13,7 @@ import pytest
 
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.options import OutputOptions
+from airflow_langsmith.export.export import Export, OutputOptions
 from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.testing import LangSmithStandIn

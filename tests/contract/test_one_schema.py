@@ -12,7 +12,7 @@ import pytest
 
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.export.arrow import schema_of
-from airflow_langsmith.export.exported import Exported
+from airflow_langsmith.export.export import Exported
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.sample import PROJECT
 from airflow_langsmith.views import VIEWS, view_of

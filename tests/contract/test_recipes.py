@@ -14,8 +14,7 @@ from langsmith.schemas import Run
 
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.options import OutputOptions
+from airflow_langsmith.export.export import Export, OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn, sample_feedback, sample_runs
 from airflow_langsmith.testing.sample import PROJECT
 from airflow_langsmith.views import view_of

@@ -19,8 +19,7 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.export.checkpoints import TaskAttempt
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.options import OutputOptions
+from airflow_langsmith.export.export import Export, OutputOptions
 from airflow_langsmith.export.progress import Observer, Progress
 from airflow_langsmith.views import view_of
 from tests.queries import run_query

@@ -27,10 +27,8 @@ from airflow_langsmith.errors import LangSmithError, ServerError
 from airflow_langsmith.export.checkpoints import Checkpoint, CheckpointPolicy, Checkpoints, TaskAttempt
 from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.exported import Exported
+from airflow_langsmith.export.export import Export, Exported, OutputOptions
 from airflow_langsmith.export.layout import CHECKPOINT
-from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.export.progress import Observer, Progress
 from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.export.row_transforms import RowTransforms

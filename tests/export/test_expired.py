@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.export.exported import Exported
+from airflow_langsmith.export.export import Exported
 from airflow_langsmith.testing import LangSmithStandIn
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)

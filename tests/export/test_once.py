@@ -16,9 +16,7 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.errors import ServerError
 from airflow_langsmith.export.checkpoints import CheckpointPolicy, TaskAttempt
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.exported import Exported
-from airflow_langsmith.export.options import OutputOptions
+from airflow_langsmith.export.export import Export, Exported, OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import VIEWS, view_of
 from tests.queries import run_query

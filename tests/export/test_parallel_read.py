@@ -22,9 +22,7 @@ from airflow_langsmith.api.records import Page
 from airflow_langsmith.errors import ConfigurationError, InvalidQueryError
 from airflow_langsmith.export.cursor_limit import CursorLimit, ParallelReadPolicy
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.exported import Exported
-from airflow_langsmith.export.options import OutputOptions
+from airflow_langsmith.export.export import Export, Exported, OutputOptions
 from airflow_langsmith.export.parallel_read import ParallelRead
 from airflow_langsmith.export.progress import Observer, Progress
 from airflow_langsmith.export.row_file import RowCodec

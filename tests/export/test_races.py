@@ -19,13 +19,10 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.errors import ConcurrentExportError, DestinationConflictError, StorageError
 from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.exported import Exported
-from airflow_langsmith.export.identity import Identity
+from airflow_langsmith.export.export import Export, Exported, OutputOptions
 from airflow_langsmith.export.layout import MANIFEST
-from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.export.parts import Part
-from airflow_langsmith.export.publication import Publication
+from airflow_langsmith.export.publication import Identity, Publication
 from airflow_langsmith.export.storage import Store
 from airflow_langsmith.manifest import Manifest, read_manifest
 from airflow_langsmith.testing import LangSmithStandIn

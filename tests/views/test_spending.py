@@ -18,8 +18,7 @@ from airflow_langsmith.api.records import Project, Run
 from airflow_langsmith.api.v1 import V1
 from airflow_langsmith.api.v2 import V2
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.options import OutputOptions
+from airflow_langsmith.export.export import Export, OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
 from airflow_langsmith.views.spending import AMOUNTS, COSTS, TOKENS, Spending
