@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Literal, get_args
 
 from airflow_langsmith import __version__
@@ -23,6 +22,7 @@ from airflow_langsmith.export.cursor_limit import ParallelReadPolicy
 from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.layout import MANIFEST, partition
+from airflow_langsmith.export.parallel_read import ReadJob
 from airflow_langsmith.export.parts import Parts
 from airflow_langsmith.export.progress import Observer, Progress
 from airflow_langsmith.export.publication import Identity, Publication
@@ -33,7 +33,6 @@ from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.manifest import Manifest, ManifestColumn, read_manifest
 from airflow_langsmith.messages import suggest
 from airflow_langsmith.transform.empty_columns import EmptyColumn
-from airflow_langsmith.transform.redact import Redaction
 from airflow_langsmith.views import View
 from airflow_langsmith.windows import TimeWindow
 
@@ -215,22 +214,26 @@ class Export:
 
         :raises LangSmithError: if a page or a file fails.
         """
-        client = self._client
+        with working_directory() as directory:
+            policy = self._read_policy
+            return self._run(ReadJob(self._client, self._query, self._view, policy, self._progress, directory))
+
+    def _run(self, job: ReadJob) -> Exported:
+        client, output = self._client, self._output
         began, requests_before, waited_before = time.monotonic(), client.requests, client.waited_seconds
-        with (
-            working_directory() as directory,
-            Publication(self._path) as publication,
-            self._checkpoints(directory) as checkpoints,
-        ):
+        with Publication(self._path) as publication, self._checkpoints(job) as checkpoints:
             self._identity.refuse_another(publication.previous, self._path)
             publication.probe()
-            schema = self._output.schema_manifest
+            schema = output.schema_manifest
             previous = read_manifest(schema) if schema else publication.previous
             redaction = self._transforms.redaction(self._view)
+            attachments = Attachments(publication, job.directory, flag=self._query.payloads == "flag")
+            download = attachments.download if self._view.downloads_attachments else None
+            limits = output.max_rows_per_file, output.max_bytes_per_file
             with (
-                closing(self._reader(publication, redaction, checkpoints, directory).rows()) as rows,
-                transform_rows(rows, self._view, self._transforms, directory) as transformed,
-                closing(self._parts(transformed.view, directory)) as parts,
+                closing(RowReader(job, redaction.apply, download, checkpoints).rows()) as rows,
+                transform_rows(rows, self._view, self._transforms, job.directory) as transformed,
+                closing(Parts(output.format, transformed.view, job.directory, *limits)) as parts,
             ):
                 for batch in transformed.batches:
                     for part in parts.add(batch):
@@ -251,12 +254,12 @@ class Export:
             requests=client.requests - requests_before,
             seconds=time.monotonic() - began,
             waited_seconds=client.waited_seconds - waited_before,
-            empty_columns=transformed.empty_columns,
+            empty_columns=() if self._transforms.flatten == "*" else transformed.flattening.empty(),
             unmet_paths=redaction.unmatched(manifest.rows),
         )
 
-    def _checkpoints(self, directory: Path) -> Checkpoints:
-        compression = self._output.format.checkpoint_compression
+    def _checkpoints(self, job: ReadJob) -> Checkpoints:
+        codec = RowCodec(self._view, compresses=self._output.format.needs_pyarrow)
         digest = self._identity.digest(
             self._client.settings.api_url,
             self._attempt and self._attempt.task_key,
@@ -264,38 +267,9 @@ class Export:
             self._query.payloads,
             self._transforms.redact,
             self._transforms.redact_key,
-            compression,
+            self._output.format.needs_pyarrow,
         )
-        return Checkpoints(
-            self._path,
-            self._client,
-            self._attempt,
-            digest,
-            RowCodec(self._view),
-            compression,
-            directory,
-            self._checkpoint_policy,
-        )
-
-    def _reader(
-        self, publication: Publication, redaction: Redaction, checkpoints: Checkpoints, directory: Path
-    ) -> RowReader:
-        attachments = Attachments(publication, directory, flag=self._query.payloads == "flag")
-        return RowReader(
-            self._client,
-            self._query,
-            self._view,
-            redact=redaction.apply,
-            download=attachments.download if self._view.downloads_attachments else None,
-            progress=self._progress,
-            directory=directory,
-            checkpoints=checkpoints,
-            policy=self._read_policy,
-        )
-
-    def _parts(self, view: View, directory: Path) -> Parts:
-        output = self._output
-        return Parts(output.format, view, directory, output.max_rows_per_file, output.max_bytes_per_file)
+        return Checkpoints(job, self._path, self._attempt, digest, codec, self._checkpoint_policy)
 
     def _is_skipped(self) -> bool:
         """Return whether nothing is to be written, once all rows are read."""
@@ -327,8 +301,8 @@ class Export:
             rows=sum(file.rows for file in publication.files),
             bytes=sum(file.bytes for file in publication.files),
             pending=self._progress.pending,
-            misfits=rows.misfits,
-            nulls=rows.nulls,
+            misfits=rows.flattening.misfits,
+            nulls=dict(rows.flattening.nulls),
             missing_payloads=self._progress.missing,
             attachments=tuple(sorted(publication.attachments.values(), key=lambda attachment: attachment.name)),
             min_start_time=self._progress.first,

@@ -5,12 +5,11 @@ Rows of a view on the local disk: those of a checkpoint, and those that wait for
 
     length crc32 batch | length crc32 batch | ... | ff ff ff ff ff ff ff ff    (the end, of a finished file only)
 
-A batch holds up to 100 rows column by column, as MessagePack. A copy that is to be uploaded is compressed as a whole.
+A batch holds up to 100 rows column by column, as MessagePack, which is compressed if it is to be uploaded.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +21,7 @@ from zlib import crc32
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.export.encoders import compressed
+from airflow_langsmith.export.encoders import load_arrow
 from airflow_langsmith.export.parts import value_bytes
 from airflow_langsmith.views import ColumnType, Rows, View
 
@@ -50,29 +49,33 @@ class Batch:
 
 
 class RowCodec:
-    """Encodes batches of rows of a view, and decodes them."""
+    """Encodes batches of rows of a view, and decodes them. ``compresses`` says whether by lz4, which needs pyarrow."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, *, compresses: bool = False) -> None:
         self._view, self._types = view, [column.type for column in view.columns]
+        self._compresses = compresses
         columns = GenericAlias(tuple, tuple(GenericAlias(list, (_TYPES[type_],)) for type_ in self._types))
         batch = GenericAlias(tuple, (columns, list[str] | None, list[bool] | None, list[datetime], bool))
-        self._encode = msgspec.msgpack.Encoder().encode
-        self._decode = msgspec.msgpack.Decoder(batch).decode
+        self._pack = msgspec.msgpack.Encoder().encode
+        self._unpack = msgspec.msgpack.Decoder(batch).decode
 
     def encode(self, rows: Rows, starts: Sequence[datetime]) -> bytes:
         """Return a batch as bytes."""
         columns, other = self._mapped("json", bytes, rows.columns), (rows.keys, rows.pending, starts)
         try:
-            return self._encode((columns, *other, False))
+            content = self._pack((columns, *other, False))
         except UnicodeEncodeError:
             value_bytes(self._view, rows)  # it names the column
             raise
         except OverflowError:  # JSON has integers of any length, MessagePack of up to 64 bits
-            return self._encode((self._mapped("integer", str, columns), *other, True))
+            content = self._pack((self._mapped("integer", str, columns), *other, True))
+        return load_arrow().compressed_batch(content) if self._compresses else content
 
     def decode(self, content: bytes) -> Batch:
         """Return the batch that was encoded."""
-        columns, keys, pending, starts, has_long_integers = self._decode(content)
+        if self._compresses:
+            content = load_arrow().decompressed_batch(content)
+        columns, keys, pending, starts, has_long_integers = self._unpack(content)
         if has_long_integers:
             columns = self._mapped("integer", int, columns)
         columns = self._mapped("json", Raw, columns)
@@ -117,14 +120,9 @@ class RowFile:
             self.clear()
         return self._codec.decode(content)
 
-    def finished_copy(self, compression: str) -> Path:
-        """Mark the end, by which a reader knows that the file is whole; return a copy, by ``lz4`` or ``none``."""
+    def finish(self) -> None:
+        """Mark the end, by which a reader knows that the file is whole."""
         self._write(_END)
-        self._file.seek(0)
-        copy = self.path.with_suffix(".copy")
-        with compressed(copy, compression) as target:
-            shutil.copyfileobj(self._file, target)
-        return copy
 
     def clear(self) -> None:
         """Drop all batches."""

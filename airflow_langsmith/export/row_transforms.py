@@ -10,7 +10,6 @@ from typing import Any, Literal
 
 from airflow_langsmith.export.row_file import RowCodec, RowFile
 from airflow_langsmith.transform.discovery import Discovery
-from airflow_langsmith.transform.empty_columns import EmptyColumn
 from airflow_langsmith.transform.flatten import Flattening
 from airflow_langsmith.transform.redact import Redaction
 from airflow_langsmith.views import Rows, View
@@ -52,23 +51,7 @@ class TransformedRows:
 
     view: View
     batches: Iterator[Rows]
-    flattening: Flattening | None
-    has_named_paths: bool
-
-    @property
-    def misfits(self) -> int:
-        """How many values did not fit the type of their path."""
-        return self.flattening.misfits if self.flattening else 0
-
-    @property
-    def nulls(self) -> dict[str, int]:
-        """How many values are null, by flat column."""
-        return dict(self.flattening.nulls) if self.flattening else {}
-
-    @property
-    def empty_columns(self) -> tuple[EmptyColumn, ...]:
-        """The flat columns of named paths that are null in all rows."""
-        return self.flattening.empty() if self.flattening and self.has_named_paths else ()
+    flattening: Flattening
 
 
 @contextmanager
@@ -76,7 +59,7 @@ def transform_rows(
     batches: Iterator[Rows], view: View, transforms: RowTransforms, directory: Path
 ) -> Iterator[TransformedRows]:
     """Flatten rows that are redacted. To discover paths takes all rows first: they wait on the local disk."""
-    flattening, paths = None, transforms.flatten
+    paths = transforms.flatten
     with ExitStack() as stack:
         if paths == "*":
             discovery, file = Discovery(view.columns), RowFile(directory / "discovery", RowCodec(view))
@@ -85,11 +68,11 @@ def transform_rows(
                 discovery.add(batch)
                 file.append(batch)
             paths, batches = discovery.paths(), (file.take().rows for _ in range(file.waiting))
+        flattening = Flattening(view.columns, paths)
         if paths:
-            flattening = Flattening(view.columns, paths)
             view, batches = replace(view, columns=flattening.columns), map(flattening.apply, batches)
         if transforms.hidden:
             places = [place for place, column in enumerate(view.columns) if column.name not in transforms.hidden]
             view = replace(view, columns=tuple(view.columns[place] for place in places))
             batches = (Rows([batch.columns[place] for place in places], batch.count) for batch in batches)
-        yield TransformedRows(view, batches, flattening, transforms.flatten != "*")
+        yield TransformedRows(view, batches, flattening)

@@ -25,10 +25,12 @@ from airflow_langsmith.api.pagination import Pagination
 from airflow_langsmith.api.records import Page
 from airflow_langsmith.errors import LangSmithError, ServerError
 from airflow_langsmith.export.checkpoints import Checkpoint, CheckpointPolicy, Checkpoints, TaskAttempt
+from airflow_langsmith.export.cursor_limit import ParallelReadPolicy
 from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export, Exported, OutputOptions
 from airflow_langsmith.export.layout import CHECKPOINT
+from airflow_langsmith.export.parallel_read import ReadJob
 from airflow_langsmith.export.progress import Observer, Progress
 from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.export.row_transforms import RowTransforms
@@ -283,7 +285,8 @@ def test_a_short_export_encodes_no_rows(client: LangSmithClient, tmp_path: Path,
     times = [
         query.end - timedelta(days=1) / pages / cut_off.PAGE * (run + 1) for run in range(pages * cut_off.PAGE - 1)
     ]
-    with Checkpoints(partition, client, FIRST, 16 * "0", codec, "none", tmp_path) as checkpoints:
+    job = ReadJob(client, query, view, ParallelReadPolicy(), Progress(), tmp_path)
+    with Checkpoints(job, partition, FIRST, 16 * "0", codec) as checkpoints:
         checkpoints.split(query)
         make = checkpoints.recorded(lambda _, __, page: iter([view.rows(page.runs)]))
         pagination = Pagination(query, client.negotiator)
@@ -331,16 +334,13 @@ def test_what_is_broken_is_read_anew(
     assert done.progress.runs == RUNS
 
 
-def test_what_is_gone_is_read_anew(tmp_path: Path) -> None:
+def test_what_is_gone_is_read_anew(client: LangSmithClient, tmp_path: Path) -> None:
     """A checkpoint that somebody removed since it was listed counts as broken."""
-    gone = Checkpoint(
-        path_at(f"file://{tmp_path}/gone"),
-        cut_off.START,
-        cut_off.START + timedelta(1),
-        RowCodec(view_of("runs")),
-        "none",
-    )
-    assert gone.rows(Progress()) is None
+    view, partition = view_of("runs"), path_at(f"file://{tmp_path}")
+    query = cut_off.query(client, view.fields)
+    job = ReadJob(client, query, view, ParallelReadPolicy(), Progress(), tmp_path)
+    with Checkpoints(job, partition, FIRST, 16 * "0", RowCodec(view)) as checkpoints:
+        assert checkpoints.rows(Checkpoint("gone", query.start, query.end)) is None
 
 
 class Stubborn(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -424,7 +424,8 @@ def test_runs_out_of_order_are_not_kept(client: LangSmithClient, tmp_path: Path)
         cut_off.START + timedelta(minutes=minute) for minute in [*range(1000, 850, -1), 1001, *range(850, 800, -1)]
     ]
     seen, partition = [], path_at(f"file://{tmp_path}")
-    with Checkpoints(partition, client, FIRST, 16 * "0", RowCodec(view), "none", tmp_path) as checkpoints:
+    job = ReadJob(client, query, view, ParallelReadPolicy(), Progress(), tmp_path)
+    with Checkpoints(job, partition, FIRST, 16 * "0", RowCodec(view)) as checkpoints:
         checkpoints.split(query)
         make = checkpoints.recorded(lambda _, __, page: iter([view.rows(page.runs)]))
         while not walk.done:

@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -23,7 +24,7 @@ from airflow_langsmith.errors import ConfigurationError, InvalidQueryError
 from airflow_langsmith.export.cursor_limit import CursorLimit, ParallelReadPolicy
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export, Exported, OutputOptions
-from airflow_langsmith.export.parallel_read import ParallelRead
+from airflow_langsmith.export.parallel_read import ParallelRead, ReadJob
 from airflow_langsmith.export.progress import Observer, Progress
 from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.testing import LangSmithStandIn
@@ -259,8 +260,7 @@ def test_rows_that_wait_take_a_bounded_part_of_the_disk(
     slow(langsmith, 4)
     client, view, sizes = client_of(langsmith), view_of("runs"), [0]
     query = run_query(project=client.project("shop"), start=START, end=START + DAY, page_size=PAGE, is_root=True)
-    codec = RowCodec(view)
-    page_bytes = len(codec.encode(view.rows(next(iter(client.pages(query))).runs), ()))
+    page_bytes = len(RowCodec(view).encode(view.rows(next(iter(client.pages(query))).runs), ()))
     policy = ParallelReadPolicy(max_cursors=2, max_bytes_on_disk=3 * page_bytes)
 
     def make(_: LangSmithClient, __: Pagination, page: Page) -> Iterator[Rows]:
@@ -270,9 +270,8 @@ def test_rows_that_wait_take_a_bounded_part_of_the_disk(
         return sum(path.stat().st_size for path in tmp_path.iterdir())
 
     rows = 0
-    with ParallelRead(
-        client, client.pagination(query), make, lambda *_: None, lambda: None, codec, tmp_path, policy
-    ) as batches:
+    job = ReadJob(client, query, view, policy, Progress(), tmp_path)
+    with closing(ParallelRead(job, query, make, 1.0).rows()) as batches:
         for batch in batches:
             rows += batch.count
             requests, quiet = 0, 0
