@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import logging
 import time
-from collections.abc import Mapping
-from contextlib import closing
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from hashlib import sha256
 from typing import Any, Literal, get_args
 
 from airflow_langsmith import __version__
@@ -24,7 +25,7 @@ from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.layout import MANIFEST, partition
 from airflow_langsmith.export.parallel_read import ReadJob
 from airflow_langsmith.export.parts import Parts
-from airflow_langsmith.export.progress import Observer, Progress
+from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.publication import Identity, Publication
 from airflow_langsmith.export.read import RowReader
 from airflow_langsmith.export.row_file import RowCodec
@@ -36,11 +37,14 @@ from airflow_langsmith.transform.empty_columns import EmptyColumn
 from airflow_langsmith.views import View
 from airflow_langsmith.windows import TimeWindow
 
+log = logging.getLogger(__name__)
+
 OnEmpty = Literal["write", "skip", "fail"]
 SchemaChanges = Literal["evolve", "fail"]
 MAX_ROWS_PER_FILE = 100_000  # of 5 KB each, that is a file of about 70 MB
 MAX_BYTES_PER_FILE = 512 * 1024**2  # of values; what Iceberg writes, and no file is over what engines like to read
 _MIN_FILE_BYTES = 1024**2  # less is most likely meant as megabytes, and would make a file of every few rows
+_MAX_NAME_BYTES = 256  # of JSON; the longest key that S3 takes and all the rest of a summary leave more than this
 _A_DAY = TimeWindow(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
 
 
@@ -74,9 +78,6 @@ class OutputOptions:
                 f"The default is {MAX_BYTES_PER_FILE} (512 MiB)."
             )
         partition("view", "project", _A_DAY, self.partition)  # a pattern that no window can fill in
-
-
-_MAX_NAME_BYTES = 256  # of JSON; the longest key that S3 takes and all the rest of a summary leave more than this
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,49 +129,18 @@ class Exported:
         }
 
 
-log = logging.getLogger(__name__)
-
-
-def warn_if_expired(client: LangSmithClient, query: RunQuery, *, is_empty: bool) -> None:
-    """
-    Warn if traces of a window may be deleted already.
-
-    LangSmith is asked how long it keeps traces only if the export is empty, the window is over 14 days old and the
-    project does not say so itself.
-    """
-    age = datetime.now(UTC) - query.start
-    which = query.run_filter
-    if age <= BASE_RETENTION or which.run_ids is not None or which.trace_id is not None:  # named runs exist
-        return
-    retention = known_retention(query.project)
-    if retention is None and age <= EXTENDED_RETENTION:
-        if not is_empty:
-            return
-        try:
-            retention = client.retention(query.project)
-        except LangSmithError as error:
-            log.debug("How long traces are kept is not known: %s", error.cause)
-            return
-    retention = retention or EXTENDED_RETENTION
-    if age > retention:
-        log.warning(
-            "The window began %s days ago; traces of this project are kept for %s days", age.days, retention.days
-        )
-        log.warning("LangSmith deletes older traces, so rows may be missing, and no rows may mean deleted ones")
-
-
 class Export:
     """
-    One export of what a query finds, as rows of a view.
+    One export of the runs of a query, as rows of a view.
 
     Pages of runs become rows, which are redacted, left out if they came before, transformed, cut into parts and
-    uploaded; then the manifest is replaced, which publishes them. What fails on the way leaves the previous export as
-    it was.
+    uploaded; then the manifest is replaced, which publishes them. An error on the way leaves the previous export as it
+    was.
 
-    :param transforms: What becomes of the rows.
-    :param observer: Called after pages, and before the manifest is replaced.
-    :param concurrency: How many cursors read at a time at most; by default as many as the budget has use for.
-    :param attempt: Whose attempt it is. It goes on from the checkpoints of an earlier one, and writes its own.
+    :param on_page: Called after pages, in the thread that runs the export.
+    :param before_publication: Called last before the manifest is replaced; what it raises prevents that.
+    :param concurrency: The maximum number of cursors that read in parallel; by default as many as the budget allows.
+    :param attempt: The attempt of the task: it continues from the checkpoints of an earlier one, and writes its own.
     :raises ConfigurationError: for arguments that do not go together.
     """
 
@@ -182,14 +152,13 @@ class Export:
         output: OutputOptions,
         transforms: RowTransforms | None = None,
         *,
-        observer: Observer | None = None,
+        on_page: Callable[[Progress], None] = lambda _: None,
+        before_publication: Callable[[], None] = lambda: None,
         concurrency: int | None = None,
         attempt: TaskAttempt | None = None,
         checkpoint_policy: CheckpointPolicy | None = None,
         read_policy: ParallelReadPolicy | None = None,
     ) -> None:
-        if concurrency is not None and concurrency < 1:
-            raise ConfigurationError(f"concurrency is {concurrency}; it is 1 or more, or left out.")
         self._client, self._view, self._output = client, view, output
         self._query = view.narrow(query)
         self._transforms = transforms or RowTransforms()
@@ -197,7 +166,8 @@ class Export:
         self._checkpoint_policy, self._read_policy = checkpoint_policy, read_policy or ParallelReadPolicy()
         if max_cursors := 1 if view.downloads_attachments else concurrency:  # to download takes longer than to read
             self._read_policy = replace(self._read_policy, max_cursors=max_cursors)
-        self._progress = Progress(observer=observer or Observer())
+        self._progress = Progress(on_page=on_page)
+        self._before_publication = before_publication
         self._identity = Identity(
             view=view.name,
             project=query.project.name,
@@ -243,7 +213,7 @@ class Export:
                     publication.upload(part)
             manifest = self._manifest(publication, transformed, None if is_skipped else previous)
             if not is_skipped:
-                publication.commit(manifest, self._progress.observer.before_publication)
+                publication.commit(manifest, self._before_publication)
         return Exported(
             uri=str(self._path / MANIFEST),
             manifest=manifest,
@@ -260,27 +230,41 @@ class Export:
 
     def _checkpoints(self, job: ReadJob) -> Checkpoints:
         codec = RowCodec(self._view, compresses=self._output.format.needs_pyarrow)
-        digest = self._identity.digest(
-            self._client.settings.api_url,
-            self._attempt and self._attempt.task_key,
+        identity, transforms = self._identity, self._transforms
+        details = [  # all that makes rows differ
+            __version__,
+            *(identity.view, identity.project_id, identity.window.arguments(), identity.query),
+            *(self._client.settings.api_url, self._attempt and self._attempt.task_key),
             [column.name for column in self._view.columns],
-            self._query.payloads,
-            self._transforms.redact,
-            self._transforms.redact_key,
-            self._output.format.needs_pyarrow,
-        )
+            *(self._query.payloads, transforms.redact, transforms.redact_key, codec.compresses),
+        ]
+        digest = sha256(json.dumps(details, default=str).encode()).hexdigest()[:16]
         return Checkpoints(job, self._path, self._attempt, digest, codec, self._checkpoint_policy)
 
     def _is_skipped(self) -> bool:
         """Return whether nothing is to be written, once all rows are read."""
         is_empty = self._progress.runs == 0
-        warn_if_expired(self._client, self._query, is_empty=is_empty)
+        self._warn_if_expired(is_empty=is_empty)
         if is_empty and self._output.on_empty == "fail":
             raise EmptyWindowError(
                 f"There are no runs in {self._query.about}, and on_empty='fail'. A retry helps if they come late; else "
                 "look at the query, or at the project's retention (base traces are gone after 14 days)."
             )
         return is_empty and self._output.on_empty == "skip"
+
+    def _warn_if_expired(self, *, is_empty: bool) -> None:
+        """Warn if LangSmith may have deleted traces of the window: an empty export looks like a success."""
+        project, which, age = self._query.project, self._query.run_filter, datetime.now(UTC) - self._query.start
+        if age <= BASE_RETENTION or which.run_ids is not None or which.trace_id is not None:  # named runs exist
+            return
+        retention = known_retention(project)
+        if retention is None and is_empty and age <= EXTENDED_RETENTION:
+            with suppress(LangSmithError):  # what is not known is no reason to warn
+                retention = self._client.retention(project)
+        if age > (retention := retention or EXTENDED_RETENTION):
+            days = age.days, retention.days
+            log.warning("The window began %s days ago; traces of this project are kept for %s days", *days)
+            log.warning("LangSmith deletes older traces, so rows may be missing, and no rows may mean deleted ones")
 
     def _manifest(self, publication: Publication, rows: TransformedRows, previous: Manifest | None) -> Manifest:
         columns = tuple(ManifestColumn(name=column.name, type=column.type) for column in rows.view.columns)

@@ -100,7 +100,7 @@ class ParallelRead:
                     has_new_page, self._has_new_page = self._has_new_page, False
                     rows = self._take()
                 if has_new_page:
-                    self._job.progress.notify()
+                    self._job.progress.on_page(self._job.progress)
                 if rows is not None:
                     yield rows
         finally:

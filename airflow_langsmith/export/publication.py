@@ -19,16 +19,13 @@ begins with the new one. Four rules protect the objects of one export from the c
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Self
 
 import msgspec
 
-from airflow_langsmith import __version__
 from airflow_langsmith.errors import (
     BrokenManifestError,
     ConcurrentExportError,
@@ -48,7 +45,7 @@ from airflow_langsmith.windows import TimeWindow
 @dataclass(frozen=True, kw_only=True)
 class Identity:
     """
-    View, project, window and query of an export: what it may replace, and which checkpoints it may use.
+    What a re-run of an export has in common with it, and no other export.
 
     ``project`` is the name, for messages only. ``query`` holds the arguments that narrow it, ``{"is_root": True}``.
     """
@@ -62,18 +59,9 @@ class Identity:
     @classmethod
     def of(cls, manifest: Manifest) -> Self:
         """Read the identity of a published export."""
-        return cls(
-            view=manifest.view,
-            project=manifest.project,
-            project_id=manifest.project_id,
-            window=TimeWindow(manifest.window_start, manifest.window_end),
-            query=manifest.query,
-        )
-
-    def digest(self, *details: Any) -> str:
-        """Return a digest of it, of this version of the package, and of what else makes its rows differ."""
-        content = [__version__, self.view, self.project_id, self.window.arguments(), self.query, *details]
-        return sha256(json.dumps(content, default=str).encode()).hexdigest()[:16]
+        window = TimeWindow(manifest.window_start, manifest.window_end)
+        project, project_id = manifest.project, manifest.project_id
+        return cls(view=manifest.view, project=project, project_id=project_id, window=window, query=manifest.query)
 
     def refuse_another(self, previous: Manifest | None, path: StoragePath) -> None:
         """
@@ -85,26 +73,21 @@ class Identity:
             return
         other = self.of(previous)
         fields = (("view", "view"), ("project", "project_id"), ("window", "window"), ("query", "query"))
-        differences = [name for name, field in fields if getattr(other, field) != getattr(self, field)]
-        if not differences:
-            return
-        names = [repr(other.project), repr(self.project)]
-        if "project" in differences and other.project == self.project:  # deleted and made anew
-            names = [f"{names[0]} ({other.project_id})", f"{names[1]} ({self.project_id})"]
-        raise DestinationConflictError(
-            f"The destination holds an export of another {' and '.join(differences)}. To go on would lose it. Use "
-            "another destination, let partition= tell windows apart, or remove the export there.\n"
-            f"There: {_described(other, names[0])}.\n"
-            f"This export: {_described(self, names[1])}.\n"
-            f"Place: {path}"
-        )
+        if differences := [name for name, field in fields if getattr(other, field) != getattr(self, field)]:
+            is_renewed = "project" in differences and other.project == self.project  # deleted and made anew
+            raise DestinationConflictError(
+                f"The destination holds an export of another {' and '.join(differences)}. To go on would lose it. Use "
+                "another destination, let partition= tell windows apart, or remove the export there.\n"
+                f"There: {other._described(with_id=is_renewed)}.\n"  # noqa: SLF001  # of the same class
+                f"This export: {self._described(with_id=is_renewed)}.\n"
+                f"Place: {path}"
+            )
 
-
-def _described(identity: Identity, project: str) -> str:
-    window = identity.window
-    start, end = (format_time(bound).replace(".000000", "") for bound in (window.start, window.end))
-    query = shorten(", ".join(f"{name}={value}" for name, value in identity.query.items()), 300) or "not narrowed"
-    return f"{identity.view} of {project}, [{start}, {end}), {query}"
+    def _described(self, *, with_id: bool) -> str:
+        start, end = (format_time(bound).replace(".000000", "") for bound in (self.window.start, self.window.end))
+        query = shorten(", ".join(f"{name}={value}" for name, value in self.query.items()), 300) or "not narrowed"
+        project = f"{self.project!r} ({self.project_id})" if with_id else repr(self.project)
+        return f"{self.view} of {project}, [{start}, {end}), {query}"
 
 
 class Publication:
@@ -132,7 +115,7 @@ class Publication:
         if self._is_committed:
             return
         try:
-            for names in _batched([*(file.name for file in self.files), *(a.name for a in self.attachments.values())]):
+            for names in _batched([each.name for each in (*self.files, *self.attachments.values())]):
                 published = self._decoded(self._store.read(MANIFEST))
                 listed = published.sizes if published else {}  # the same rows have the same name in another export
                 self._store.delete(name for name in names if name not in listed)
@@ -142,11 +125,7 @@ class Publication:
             error.add_note(f"What was uploaded until then is still there; the next export removes it. {failure}")
 
     def probe(self) -> None:
-        """
-        Write and delete an object, to learn whether that is allowed before much is read for nothing.
-
-        :raises StorageAccessError: naming the right that is missing.
-        """
+        """Write and delete an object, because a right that is missing should fail the export before much is read."""
         name = probe_name()
         self._store.write(b"", name)
         self._store.delete([name])

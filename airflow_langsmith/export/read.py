@@ -45,7 +45,7 @@ class RowReader:
         for listing in view.listings(query, client.negotiator):
             rows = client.drive(listing)
             progress.add(rows.times or [], 0.0)
-            progress.notify()
+            progress.on_page(progress)
             yield self.redact(rows)
         queries = client.drive(view.queries(query, client.negotiator))
         parts: list[tuple[RunQuery, Checkpoint | None]] = [(part, None) for part in queries]
@@ -59,7 +59,7 @@ class RowReader:
             recorded = self.checkpoints.rows(checkpoint) if checkpoint else None
             yield from self._once(recorded or ParallelRead(self.job, part, make_and_record, share).rows())
             progress.share = done + share
-            progress.notify()
+            progress.on_page(progress)
         progress.share = 1.0
         if progress.repeated and query in queries:
             for missed in self._queries_of_missed_runs():

@@ -53,7 +53,7 @@ class RowCodec:
 
     def __init__(self, view: View, *, compresses: bool = False) -> None:
         self._view, self._types = view, [column.type for column in view.columns]
-        self._compresses = compresses
+        self.compresses = compresses
         columns = GenericAlias(tuple, tuple(GenericAlias(list, (_TYPES[type_],)) for type_ in self._types))
         batch = GenericAlias(tuple, (columns, list[str] | None, list[bool] | None, list[datetime], bool))
         self._pack = msgspec.msgpack.Encoder().encode
@@ -69,11 +69,11 @@ class RowCodec:
             raise
         except OverflowError:  # JSON has integers of any length, MessagePack of up to 64 bits
             content = self._pack((self._mapped("integer", str, columns), *other, True))
-        return load_arrow().compressed_batch(content) if self._compresses else content
+        return load_arrow().compressed_batch(content) if self.compresses else content
 
     def decode(self, content: bytes) -> Batch:
         """Return the batch that was encoded."""
-        if self._compresses:
+        if self.compresses:
             content = load_arrow().decompressed_batch(content)
         columns, keys, pending, starts, has_long_integers = self._unpack(content)
         if has_long_integers:

@@ -11,13 +11,9 @@ once more, in its own terms; the fsspec client that holds them already can do al
 
 from __future__ import annotations
 
-import fcntl
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 _REFUSED = (400, 404, 409, 412, 501)  # HTTP statuses of a condition that does not hold, or that a server does not know
@@ -50,35 +46,26 @@ def snapshot(fs: Any, path: str) -> Snapshot | None:
     return Snapshot(content, tag and str(tag), at and (at.astimezone(UTC) if at.tzinfo else at.replace(tzinfo=UTC)))
 
 
-def file_snapshot(path: Path) -> Snapshot | None:
-    """Read a file; None if there is none."""
-    try:
-        with path.open("rb") as file:
-            status, content = os.fstat(file.fileno()), file.read()
-    except FileNotFoundError:
-        return None
-    return Snapshot(content, f"{status.st_ino}-{status.st_mtime_ns}", datetime.fromtimestamp(status.st_mtime, UTC))
-
-
 def swap(fs: Any, path: str, content: bytes, expected: Snapshot | None) -> bool:
     """
     Write an object of a store in place of the expected one, or of none.
 
     :return: Whether it was written. If not, another writer was quicker, or is writing now.
     """
-    if snapshot(fs, path) != expected:
-        return False
-    try:
-        _write_if(fs, path, content, expected)
-    except Exception as error:
-        status = _status(error)
-        if status not in _REFUSED:
-            raise
-        fs.invalidate_cache()
-        if status == _CONFLICT or snapshot(fs, path) != expected:
+    with fs.locked(path) if "file" in fs.protocol else nullcontext():
+        if snapshot(fs, path) != expected:
             return False
-        fs.pipe_file(path, content)  # it is still the expected one: the store knows no conditions
-    return True
+        try:
+            _write_if(fs, path, content, expected)
+        except Exception as error:
+            status = _status(error)
+            if status not in _REFUSED:
+                raise
+            fs.invalidate_cache()
+            if status == _CONFLICT or snapshot(fs, path) != expected:
+                return False
+            fs.pipe_file(path, content)  # it is still the expected one: the store knows no conditions
+        return True
 
 
 def _write_if(fs: Any, path: str, content: bytes, expected: Snapshot | None) -> None:
@@ -112,15 +99,3 @@ def _status(error: Exception) -> int | None:
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode") if isinstance(answer, dict) else None
     status = status or getattr(error, "status_code", None) or getattr(error, "code", None)
     return int(status) if status is not None and str(status).isdecimal() else None
-
-
-@contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Lock a directory against others that lock it, as far as its file system knows locks; no file is left."""
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        with suppress(OSError):
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)

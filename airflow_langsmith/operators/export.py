@@ -30,7 +30,6 @@ from airflow_langsmith.export.export import (
     SchemaChanges,
 )
 from airflow_langsmith.export.layout import partition_by_ids
-from airflow_langsmith.export.progress import Observer
 from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.messages import MAX_LINE, format_message, shorten
@@ -263,7 +262,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 view,
                 output,
                 transforms,
-                observer=Observer(ProgressReporter(self.log), self.kill_switch.last_call),
+                on_page=ProgressReporter(self.log),
+                before_publication=self.kill_switch.last_call,
                 concurrency=1 if ids_partition else self.read("concurrency"),  # most of all time is empty
                 attempt=self._attempt(context),
                 checkpoint_policy=self.checkpoint_policy,

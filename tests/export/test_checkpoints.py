@@ -31,7 +31,7 @@ from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export, Exported, OutputOptions
 from airflow_langsmith.export.layout import CHECKPOINT
 from airflow_langsmith.export.parallel_read import ReadJob
-from airflow_langsmith.export.progress import Observer, Progress
+from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.export.storage import Store
@@ -408,7 +408,7 @@ def test_progress_goes_on_too(shop: LangSmithStandIn, client: LangSmithClient, t
     def tell(progress: Progress) -> None:
         told.append((progress.share, progress.pages))
 
-    Export(client, cut_off.query(client, chosen.fields), chosen, target, observer=Observer(tell), attempt=LAST).run()
+    Export(client, cut_off.query(client, chosen.fields), chosen, target, on_page=tell, attempt=LAST).run()
     assert told == sorted(told)
     assert told[0][0] > 0.5
     assert told[0][1] == 0

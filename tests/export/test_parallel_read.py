@@ -25,7 +25,7 @@ from airflow_langsmith.export.cursor_limit import CursorLimit, ParallelReadPolic
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export, Exported, OutputOptions
 from airflow_langsmith.export.parallel_read import ParallelRead, ReadJob
-from airflow_langsmith.export.progress import Observer, Progress
+from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import Rows, view_of
@@ -129,7 +129,7 @@ def test_a_share_costs_one_request_at_most(
         assert threading.current_thread() is threading.main_thread()
         seen.append((progress.runs, progress.share))
 
-    done = exported(client_of(langsmith), tmp_path, observer=Observer(look))
+    done = exported(client_of(langsmith), tmp_path, on_page=look)
     shares = len(windows(langsmith)) - 1
     assert shares > 0
     assert len(langsmith.requests_to("/runs/query")) <= math.ceil(595 / PAGE) + shares
@@ -170,7 +170,7 @@ def test_the_next_page_comes_while_rows_are_written(
             time.sleep(0.01)
         asked.append((pages, len(langsmith.requests_to("/runs/query"))))
 
-    exported(client_of(langsmith), tmp_path, concurrency=1, observer=Observer(write_slowly))
+    exported(client_of(langsmith), tmp_path, concurrency=1, on_page=write_slowly)
     assert asked[0][0] == 1
     assert all(requests > pages for pages, requests in asked if pages < 5)
 
