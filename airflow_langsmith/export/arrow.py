@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
-from itertools import chain, repeat
+from itertools import chain, pairwise, repeat
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,6 @@ class ParquetEncoder:
 
     def __init__(self, path: Path, view: View, compression: str, level: Callable[[Column], int] | None) -> None:
         self._schema = schema_of(view)
-        self._names = [column.name for column in view.columns]
         self._columns = [_COLUMNS[column.type]() for column in view.columns]
         columns = zip(self._columns, view.columns, strict=True)
         self._texts = [texts for texts, column in columns if isinstance(texts, _Texts) and not column.repeats]
@@ -101,7 +100,7 @@ class ParquetEncoder:
     def _add(self) -> None:
         """Add the waiting rows to the columns, and write the row groups that this fills."""
         for place, column in enumerate(self._columns):
-            with _naming(self._names[place]):
+            with _naming(self._schema.names[place]):
                 column.add(list(chain.from_iterable(rows.columns[place] for rows in self._waiting)))
         count = sum(rows.count for rows in self._waiting)
         self._waiting = []
@@ -126,18 +125,14 @@ class ParquetEncoder:
 
     def _flush(self, ends: list[int]) -> None:
         """Write the row groups that end after these rows, and drop the rows."""
-        self._write(ends)
+        # One array a column, because pyarrow ends data pages where chunks end, and those would be LangSmith's pages.
+        table = pa.Table.from_arrays([column.array() for column in self._columns], schema=self._schema)
+        for start, end in pairwise([0, *ends]):
+            self._writer.write_table(table.slice(start, end - start), row_group_size=end - start)
+        del table  # no array may be left when rows are dropped
         for column in self._columns:
             column.drop(ends[-1])
         self._rows -= ends[-1]
-
-    def _write(self, ends: list[int]) -> None:
-        # One array a column, because pyarrow ends data pages where chunks end, and those would be LangSmith's pages.
-        table = pa.Table.from_arrays([column.array() for column in self._columns], schema=self._schema)
-        start = 0
-        for end in ends:
-            self._writer.write_table(table.slice(start, end - start), row_group_size=end - start)
-            start = end
 
 
 @contextmanager
@@ -153,7 +148,6 @@ def _naming(column: str) -> Iterator[None]:
 
 
 def _leaf(column: Column) -> str:
-    """Return Parquet's name for the values of a column."""
     return f"{column.name}.list.element" if column.type == "strings" else column.name
 
 
@@ -174,11 +168,9 @@ class _Column:
             self._present += bytes([value is not None for value in values])
 
     def array(self) -> pa.Array:
-        """Return an array that shares the buffers."""
         return self._array(len(self._present), _bits(self._present) if 0 in self._present else None)
 
     def drop(self, rows: int) -> None:
-        """Drop the first rows; no array may be left."""
         del self._present[:rows]
 
     def _put(self, values: list[Any]) -> None:
@@ -190,8 +182,6 @@ class _Column:
 
 
 class _Fixed(_Column):
-    """Values that all take as many bytes."""
-
     def __init__(self, type_: pa.DataType, width: int, pack: Callable[[list[Any]], Any], blank: Any) -> None:
         super().__init__(blank)
         self._type, self._width, self._pack = type_, width, pack
@@ -210,8 +200,6 @@ class _Fixed(_Column):
 
 
 class _Texts(_Column):
-    """Texts, and JSON."""
-
     def __init__(self, encode: Callable[[list[Any]], tuple[bytes, Iterable[Any]]], blank: Any) -> None:
         super().__init__(blank)
         self._encode = encode
@@ -220,7 +208,6 @@ class _Texts(_Column):
 
     @property
     def size(self) -> int:
-        """The bytes of all texts."""
         return self._content.tell()
 
     def lengths(self, start: int) -> memoryview:
@@ -247,8 +234,6 @@ class _Texts(_Column):
 
 
 class _Lists(_Column):
-    """Lists of texts."""
-
     def __init__(self) -> None:
         super().__init__(())
         self._lengths = bytearray()

@@ -145,21 +145,12 @@ def _iso(moment: datetime) -> str:
 def _compressed(path: Path, compression: str) -> BinaryIO:
     if compression == "zstd":
         return load_arrow().zstd_file(path)  # type: ignore[no-any-return]  # pyarrow has no types
-    if compression == "gzip":
-        return _Gzip(path)  # type: ignore[return-value]  # typeshed
-    return path.open("wb", buffering=_BUFFER_BYTES)
-
-
-class _Gzip(gzip.GzipFile):
-    """A gzip file without time and name in its header: the same rows have to give the same bytes."""
-
-    def __init__(self, path: Path) -> None:
-        self._inner = path.open("wb")
-        super().__init__("", "wb", _GZIP_LEVEL, self._inner, mtime=0)
-
-    def close(self) -> None:
-        with self._inner:
-            super().close()
+    if compression == "none":
+        return path.open("wb", buffering=_BUFFER_BYTES)
+    inner = path.open("wb")
+    file = gzip.GzipFile("", "wb", _GZIP_LEVEL, inner, mtime=0)  # no name, no time: the same rows give the same bytes
+    file.myfileobj = inner  # type: ignore[assignment]  # which it closes with itself
+    return file  # type: ignore[return-value]  # typeshed
 
 
 def load_arrow() -> Any:

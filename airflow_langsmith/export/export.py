@@ -17,7 +17,6 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.projects import BASE_RETENTION, EXTENDED_RETENTION, known_retention
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.errors import ConfigurationError, EmptyWindowError, LangSmithError, SchemaChangeError
-from airflow_langsmith.export.attachments import Attachments
 from airflow_langsmith.export.checkpoints import CheckpointPolicy, Checkpoints, TaskAttempt
 from airflow_langsmith.export.cursor_limit import ParallelReadPolicy
 from airflow_langsmith.export.destination import StoragePath, path_at
@@ -197,11 +196,9 @@ class Export:
             schema = output.schema_manifest
             previous = read_manifest(schema) if schema else publication.previous
             redaction = self._transforms.redaction(self._view)
-            attachments = Attachments(publication, job.directory, flag=self._query.payloads == "flag")
-            download = attachments.download if self._view.downloads_attachments else None
             limits = output.max_rows_per_file, output.max_bytes_per_file
             with (
-                closing(RowReader(job, redaction.apply, download, checkpoints).rows()) as rows,
+                closing(RowReader(job, redaction.apply, publication, checkpoints).rows()) as rows,
                 transform_rows(rows, self._view, self._transforms, job.directory) as transformed,
                 closing(Parts(output.format, transformed.view, job.directory, *limits)) as parts,
             ):

@@ -39,11 +39,8 @@ class Parts:
     """
 
     def __init__(self, format_: Format, view: View, directory: Path, max_rows: int, max_bytes: int) -> None:
-        self._format = format_
-        self._view = view
-        self._directory = directory
-        self._max_rows = max_rows
-        self._max_bytes = max_bytes
+        self._format, self._view, self._directory = format_, view, directory
+        self._max_rows, self._max_bytes = max_rows, max_bytes
         self._encoder: Encoder | None = None
         self._rows = self._bytes = self._number = 0
 

@@ -115,7 +115,7 @@ class Publication:
         if self._is_committed:
             return
         try:
-            for names in _batched([each.name for each in (*self.files, *self.attachments.values())]):
+            for names in _batched([*(file.name for file in self.files), *(a.name for a in self.attachments.values())]):
                 published = self._decoded(self._store.read(MANIFEST))
                 listed = published.sizes if published else {}  # the same rows have the same name in another export
                 self._store.delete(name for name in names if name not in listed)

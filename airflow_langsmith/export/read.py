@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterator
@@ -9,14 +10,21 @@ from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import islice
+from pathlib import Path
+from typing import BinaryIO
 
+from airflow_langsmith.api.attachments import download_attachments
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.ids import IdSet
+from airflow_langsmith.api.media_types import extension
 from airflow_langsmith.api.pagination import Pagination
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.records import Page
+from airflow_langsmith.api.records import Attachment, Page
 from airflow_langsmith.export.checkpoints import Checkpoint, Checkpoints
+from airflow_langsmith.export.layout import attachment_name
 from airflow_langsmith.export.parallel_read import MakeRows, ParallelRead, ReadJob
+from airflow_langsmith.export.publication import Publication
+from airflow_langsmith.manifest import ManifestAttachment
 from airflow_langsmith.views import Rows
 from airflow_langsmith.views.reading import MAX_RUN_IDS, queries_of_runs
 
@@ -24,17 +32,45 @@ log = logging.getLogger(__name__)
 
 
 @dataclass
+class _Attachments:
+    """Downloads what the runs of a page had attached, a few files at a time, and publishes each at once."""
+
+    job: ReadJob
+    publication: Publication
+    names: dict[str, str] = field(default_factory=dict)  # by digest: the first type of a content decides its extension
+
+    def download(self, client: LangSmithClient, page: Page) -> None:
+        """Download and publish the attachments of a page, and write into its runs where each lies."""
+        backoff, flag = client.negotiator.backoff, self.job.query.payloads == "flag"
+        client.drive(download_attachments(page.attachments, self._open, self._publish, backoff, flag=flag))
+
+    def _path(self, number: int) -> Path:
+        return self.job.directory / f"attachment-{number}"
+
+    def _open(self, number: int) -> BinaryIO:
+        return self._path(number).open("wb")
+
+    def _publish(self, number: int, attachment: Attachment) -> None:
+        local = self._path(number)
+        size = local.stat().st_size
+        with local.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        name = self.names.setdefault(sha256, attachment_name(sha256, extension(attachment.type)))
+        attachment.file = self.publication.attach(local, ManifestAttachment(name=name, bytes=size, sha256=sha256))
+
+
+@dataclass
 class RowReader:
     """
     Reads the rows of a view, in their order, redacted before a disk or another thread has them.
 
-    :param download: Downloads the attachments of a page of runs.
+    :param publication: Takes the attachments, if the view downloads them.
     :param checkpoints: Those of earlier attempts, and of this one for the next.
     """
 
     job: ReadJob
     redact: Callable[[Rows], Rows]
-    download: Callable[[LangSmithClient, Page], None] | None
+    publication: Publication
     checkpoints: Checkpoints
     _keys: IdSet = field(default_factory=IdSet, init=False)  # of the rows so far
     _keys_lock: threading.Lock = field(default_factory=threading.Lock, init=False)
@@ -66,11 +102,12 @@ class RowReader:
                 yield from self._once(ParallelRead(self.job, missed, make, 0.0).rows())
 
     def _make(self) -> MakeRows:
-        read_page = self.job.view.reader(self.job.query, self.job.client.negotiator, self._is_exported)
+        view, attachments = self.job.view, _Attachments(self.job, self.publication)
+        read_page = view.reader(self.job.query, self.job.client.negotiator, self._is_exported)
 
         def make(client: LangSmithClient, pages: Pagination, page: Page) -> Iterator[Rows]:
-            if self.download:
-                self.download(client, page)
+            if view.downloads_attachments:
+                attachments.download(client, page)
             for flow in read_page(pages, page):
                 yield self.redact(client.drive(flow))
 
