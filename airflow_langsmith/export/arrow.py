@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
@@ -100,8 +99,13 @@ class ParquetEncoder:
     def _add(self) -> None:
         """Add the waiting rows to the columns, and write the row groups that this fills."""
         for place, column in enumerate(self._columns):
-            with _naming(self._schema.names[place]):
+            try:
                 column.add(list(chain.from_iterable(rows.columns[place] for rows in self._waiting)))
+            except (OverflowError, struct.error) as error:  # JSON has numbers of any length, for a count of tokens too
+                raise PayloadError(
+                    f"Column {self._schema.names[place]!r} has a value that is more than the 64 bits that Parquet can "
+                    "hold. Leave the column out of columns, or land jsonl or csv, which write it as it is."
+                ) from error
         count = sum(rows.count for rows in self._waiting)
         self._waiting = []
         before, self._rows = self._rows, self._rows + count
@@ -133,18 +137,6 @@ class ParquetEncoder:
         for column in self._columns:
             column.drop(ends[-1])
         self._rows -= ends[-1]
-
-
-@contextmanager
-def _naming(column: str) -> Iterator[None]:
-    """Name a column with a number that does not fit: JSON has numbers of any length, for a count of tokens too."""
-    try:
-        yield
-    except (OverflowError, struct.error) as error:
-        raise PayloadError(
-            f"Column {column!r} has a value that is more than the 64 bits that Parquet can hold. "
-            "Leave the column out of columns, or land jsonl or csv, which write it as it is."
-        ) from error
 
 
 def _leaf(column: Column) -> str:

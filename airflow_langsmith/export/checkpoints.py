@@ -17,7 +17,7 @@ import logging
 import threading
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from io import BytesIO
 from itertools import count
@@ -30,11 +30,12 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Page, Run
 from airflow_langsmith.errors import LangSmithError, StorageError
 from airflow_langsmith.export.destination import StoragePath
-from airflow_langsmith.export.layout import checkpoint_bounds, checkpoint_name
+from airflow_langsmith.export.layout import checkpoint_name, checkpoint_window
 from airflow_langsmith.export.parallel_read import MakeRows, ReadJob
 from airflow_langsmith.export.row_file import RowCodec, RowFile, read_batches
 from airflow_langsmith.export.storage import Store
 from airflow_langsmith.views import Rows
+from airflow_langsmith.windows import TimeWindow
 
 log = logging.getLogger(__name__)
 
@@ -71,16 +72,10 @@ class TaskAttempt:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """An object with the rows of the runs that started in ``[start, end)``."""
+    """An object with the rows of the runs that started in a window."""
 
     name: str
-    start: datetime
-    end: datetime
-
-    @property
-    def length(self) -> timedelta:
-        """The elapsed time from start to end."""
-        return self.end - self.start
+    window: TimeWindow
 
 
 class Checkpoints:
@@ -122,9 +117,9 @@ class Checkpoints:
         if self._attempt is None:
             return self
         mark = self._mark
-        spans = ((name, checkpoint_bounds(name, mark)) for name in self._store.sizes())
-        earlier = [Checkpoint(name, *span) for name, span in spans if span]
-        self._earlier = sorted(earlier, key=lambda each: (each.end, each.length), reverse=True)
+        windows = ((name, checkpoint_window(name, mark)) for name in self._store.sizes())
+        earlier = [Checkpoint(name, window) for name, window in windows if window]
+        self._earlier = sorted(earlier, key=lambda each: (each.window.end, each.window.length), reverse=True)
         if earlier:
             self._client.negotiator.confirm()  # another API version would mix two kinds of sums
             self._is_long = True
@@ -153,10 +148,11 @@ class Checkpoints:
         parts: list[tuple[RunQuery, Checkpoint | None]] = []
         end = query.end
         for checkpoint in self._earlier:
-            if checkpoint.end <= end:  # two attempts at the same time may both have written some of the window
-                parts += [(query.within(checkpoint.end, end), None)] if checkpoint.end < end else []
-                parts += [(query.within(checkpoint.start, checkpoint.end), checkpoint)]
-                end = checkpoint.start
+            window = checkpoint.window
+            if window.end <= end:  # two attempts at the same time may both have written some of the window
+                parts += [(query.within(window.end, end), None)] if window.end < end else []
+                parts += [(replace(query, window=window), checkpoint)]
+                end = window.start
         parts += [(query.within(query.start, end), None)] if query.start < end else []
         if self._earlier:
             percent = self._percent([checkpoint for _, checkpoint in parts if checkpoint])
@@ -229,10 +225,11 @@ class Checkpoints:
 
     def _upload(self, checkpoint: _OpenCheckpoint, since: datetime) -> None:
         checkpoint.file.finish()
-        name = checkpoint_name(self._mark, since, checkpoint.end)
+        window = TimeWindow(since, checkpoint.end)
+        name = checkpoint_name(self._mark, window)
         with self._uploading:
             if self._is_writing:
-                self._written.append(Checkpoint(name, since, checkpoint.end))
+                self._written.append(Checkpoint(name, window))
                 self._store.put(checkpoint.file.path, name)
 
     def _is_long_export(self, length: timedelta, runs: list[Run]) -> bool:
@@ -258,7 +255,7 @@ class Checkpoints:
         )
 
     def _percent(self, checkpoints: list[Checkpoint]) -> float:
-        return 100 * sum((each.length for each in checkpoints), timedelta(0)) / self._job.query.window.length
+        return 100 * sum((each.window.length for each in checkpoints), timedelta(0)) / self._job.query.window.length
 
     @property
     def _mark(self) -> str:

@@ -16,7 +16,7 @@ import msgspec
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.extras import pip_install
 from airflow_langsmith.messages import suggest
-from airflow_langsmith.views import Column, Rows, View
+from airflow_langsmith.views import Column, ColumnType, Rows, View
 
 _GZIP_LEVEL = 1  # three times as fast as zlib's default 6, for files a fifth larger
 _BUFFER_BYTES = 1024 * 1024  # small writes are what makes encoders slow
@@ -109,7 +109,7 @@ class _Csv:
     def __init__(self, file: BinaryIO, view: View) -> None:
         self._file = io.TextIOWrapper(io.BufferedWriter(file, _BUFFER_BYTES), encoding="utf-8", newline="")
         self._write = csv.writer(self._file)
-        self._print = [_printer(column) for column in view.columns]
+        self._print = [_PRINTERS.get(column.type, _unchanged) for column in view.columns]
         self._write.writerow(column.name for column in view.columns)
 
     def write(self, rows: Rows) -> None:
@@ -123,23 +123,21 @@ class _Csv:
         self._file.close()
 
 
-def _printer(column: Column) -> Callable[[Any], Any]:
-    match column.type:
-        case "json":
-            return lambda raw: bytes(raw).decode()
-        case "strings":
-            return lambda values: msgspec.json.encode(values).decode()
-        case "boolean":
-            return lambda value: "true" if value else "false"
-        case "timestamp":
-            return _iso
-        case _:
-            return lambda value: value
-
-
 def _iso(moment: datetime) -> str:
     """Print UTC at one length, so that times sort as text."""
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
+
+
+def _unchanged(value: Any) -> Any:
+    return value
+
+
+_PRINTERS: dict[ColumnType, Callable[[Any], Any]] = {
+    "json": lambda raw: bytes(raw).decode(),
+    "strings": lambda values: msgspec.json.encode(values).decode(),
+    "boolean": lambda value: "true" if value else "false",
+    "timestamp": _iso,
+}
 
 
 def _compressed(path: Path, compression: str) -> BinaryIO:

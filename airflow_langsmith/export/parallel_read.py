@@ -187,8 +187,8 @@ class ParallelRead:
             self._start(older, self._cursors.index(cursor) + 1, pagination.pages_left)
             share_read = 1 - sum(other.remaining / self._window for other in self._cursors)
             pending = [run.end_time for run in page.runs].count(None)
-            starts = [run.start_time for run in page.runs]
-            self._job.progress.add(starts, self._share_before + self._share * share_read, pending)
+            self._job.progress.share = self._share_before + self._share * share_read
+            self._job.progress.count([run.start_time for run in page.runs], pending, pages=1)
             self._has_new_page = True
             self._changed.notify_all()
 

@@ -29,14 +29,9 @@ class Progress:
     repeated: int = 0
     on_page: Callable[[Progress], None] = field(default=lambda _: None, compare=False, repr=False)
 
-    def add(self, starts: Sequence[datetime], share: float, pending: int = 0) -> None:
-        """Count a page: the times of its records in the window, and how many of its runs had not ended."""
-        self.pages += 1
-        self.share = share
-        self.count(starts, pending)
-
-    def count(self, starts: Sequence[datetime], pending: int) -> None:
-        """Count records of a page or of a checkpoint."""
+    def count(self, starts: Sequence[datetime], pending: int = 0, *, pages: int = 0) -> None:
+        """Count records, of a page or of a checkpoint: their times in the window, and how many runs had not ended."""
+        self.pages += pages
         self.runs += len(starts)
         self.pending += pending
         self.first = min([*starts, self.first] if self.first else starts, default=None)

@@ -80,7 +80,7 @@ class RowReader:
         client, query, view, progress = self.job.client, self.job.query, self.job.view, self.job.progress
         for listing in view.listings(query, client.negotiator):
             rows = client.drive(listing)
-            progress.add(rows.times or [], 0.0)
+            progress.count(rows.times or [], pages=1)
             progress.on_page(progress)
             yield self.redact(rows)
         queries = client.drive(view.queries(query, client.negotiator))

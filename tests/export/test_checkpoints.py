@@ -340,7 +340,7 @@ def test_what_is_gone_is_read_anew(client: LangSmithClient, tmp_path: Path) -> N
     query = cut_off.query(client, view.fields)
     job = ReadJob(client, query, view, ParallelReadPolicy(), Progress(), tmp_path)
     with Checkpoints(job, partition, FIRST, 16 * "0", RowCodec(view)) as checkpoints:
-        assert checkpoints.rows(Checkpoint("gone", query.start, query.end)) is None
+        assert checkpoints.rows(Checkpoint("gone", query.window)) is None
 
 
 class Stubborn(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
