@@ -1,28 +1,38 @@
 """
 LangSmith for Apache Airflow: runs, traces and feedback in your lake every morning, complete and exactly once.
 
-Data walk one way through the house: an Airflow connection, a hook, a client, pages of run records, a view's rows,
-encoded parts, a manifest::
+Data flows in one direction: connection, hook, client, pages, rows, parts, manifest. The public modules::
+
+    operators       LangSmithExportOperator, LangSmithListRunsOperator, LangSmithReadRunOperator
+    sensors         LangSmithFeedbackSensor, LangSmithSettledSensor
+    triggers        LangSmithFeedbackEventTrigger, for asset watchers
+    hooks           LangSmithHook: queries from Python
+    windows         TimeWindow [start, end) in UTC, split, trailing                  pure, on pendulum
+    filters         LangSmith's filter language as functions                         pure
+    manifest        what an export consists of, for its readers
+    errors          all errors, by what cures them                                   pure
+    testing         LangSmithStandIn, a LangSmith server for tests
+
+What they are made of::
 
     provider_info   what Airflow discovers
-    hooks           an Airflow connection -> a client
-    operators       what DAGs are made of
-    sensors         what DAGs wait for; triggers, where they wait on a triggerer
-    links           buttons that lead from a task to LangSmith's UI
-    arguments       what templates make of arguments, read back
-    exceptions      errors as Airflow acts on them
-    windows         windows of time, [start, end) in UTC                              pure, on pendulum
-    airflow_sdk     Airflow's names, from wherever the installed release keeps them
-    extras          which extra a store needs, and how to install it                  pure
-    api             LangSmith's HTTP API, both versions, as pages of run records      no Airflow, no files
-    views           from runs to rows, and the column contract                        pure
-    export          from rows to published files
-    waiting         conditions on feedback, and looking at LangSmith until they hold
-    testing         LangSmithStandIn, a LangSmith server in a box
+    links           links on a task's page to LangSmith's UI
+    airflow_sdk     Airflow's names, for each supported release
+    airflow_errors  errors as Airflow acts on them, and advice on arguments
+    connections     Airflow's connections
+    arguments       readers of arguments, which templates make text of               pure
+    templates       rendering that leaves text as text                               pure
+    messages        short lines for Airflow's log view                               pure
+    masking         removes secrets from messages                                    pure
+    extras          which extra a store needs, and how to install it                 pure
+    api             LangSmith's HTTP API, v1 and v2, as pages of runs                no Airflow, no files
+    views           kinds of rows: columns, options, and how rows are read           pure
+    transform       redaction and flattening of rows                                 pure
+    export          rows to files, files to the destination, and the manifest
+    waiting         conditions on feedback, and the checks of sensors and triggers   no Airflow
 
-The surface, where Airflow is known, is ``hooks``, ``operators``, ``sensors``, ``triggers``, ``links`` and
-``exceptions``; nothing below imports them. The one place below that knows Airflow is ``export.destination``, because
-Airflow's connections make a URI a place.
+Lower rooms know neither Airflow nor an operator's arguments. The one exception is ``export.destination``, because
+Airflow's connections make a URI a place. ``tests/contract/test_layering.py`` tests who imports whom.
 """
 
 __version__ = "0.1.0"

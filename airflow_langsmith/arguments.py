@@ -50,7 +50,7 @@ def optional(read: Reader) -> Reader:
     return lambda value, name: None if text(value, name) is None else read(value, name)
 
 
-def text(value: object, name: str, empty: str = "not given") -> str | None:
+def text(value: object, name: str, empty: str = "the default") -> str | None:
     """Read text, or what prints as text, as filters do. Blank text is None."""
     if value is None or not str(value).strip():
         return None
@@ -106,7 +106,7 @@ def whole_number(value: int | str, name: str, minimum: int | None = None) -> int
     return number
 
 
-def names(value: str | Iterable[str] | None, name: str, empty: str = "not given") -> tuple[str, ...] | None:
+def names(value: str | Iterable[str] | None, name: str, empty: str = "the default") -> tuple[str, ...] | None:
     """
     Read a list of texts: a list, what a template prints of one, or texts with commas between them.
 
@@ -195,7 +195,7 @@ def literal(written: str) -> Any:
     return None
 
 
-def refusal(name: str, value: object, expected: str, empty: str = "not given") -> ConfigurationError:
+def refusal(name: str, value: object, expected: str, empty: str = "the default") -> ConfigurationError:
     """Return the error for an argument that cannot be read."""
     expected += f", or empty for {empty}" if empty else ""
     return ConfigurationError(

@@ -45,7 +45,8 @@ Every error takes positional arguments only, so that it pickles. None carries a 
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from enum import Enum, auto
+from typing import Any, ClassVar, Self
 
 from airflow_langsmith.masking import mask_secrets
 from airflow_langsmith.messages import format_message
@@ -88,15 +89,31 @@ __all__ = [
 NO_RETRY = "A retry will not help."
 
 
+class Problem(Enum):
+    """A problem that arguments can solve. ``airflow_errors`` has the advice for operators."""
+
+    PAYLOAD_MISSING = auto()
+    ATTACHMENT_MISSING = auto()
+    WINDOW_EMPTY = auto()
+    COLUMNS_CHANGED = auto()
+    PARTITION_TAKEN = auto()
+    LOCAL_DISK_FULL = auto()
+    HASH_KEY_MISSING = auto()
+    TOO_MANY_PATHS = auto()
+
+
 class LangSmithError(Exception):
     """
     Root of the tree.
 
-    ``where`` is the connection; the client sets it. ``str`` formats the message for Airflow's log view: what happened
-    and what to do, then where, then that a retry will not help, if that is so.
+    ``where`` is the connection; the client sets it. ``advice_on_arguments`` is set by operators, by ``problem``.
+    ``str`` formats the message for Airflow's log view: what happened and what to do, then where, then that a retry will
+    not help, if that is so.
     """
 
     retriable: ClassVar[bool] = False
+    problem: Problem | None = None
+    advice_on_arguments: str = ""
     where: str = ""
 
     def __init__(self, *args: Any) -> None:
@@ -112,8 +129,13 @@ class LangSmithError(Exception):
         """What happened, in one sentence, for a log line."""
         return self.message.partition(". ")[0]
 
+    def of(self, problem: Problem) -> Self:
+        """Return the error, with its problem."""
+        self.problem = problem
+        return self
+
     def __str__(self) -> str:
-        return format_message(self.message, self.where, "" if self.retriable else NO_RETRY)
+        return format_message(self.message, self.advice_on_arguments, self.where, "" if self.retriable else NO_RETRY)
 
 
 class ConfigurationError(LangSmithError, ValueError):
@@ -328,15 +350,21 @@ class ConcurrentExportError(ExportError):
 
 
 class EmptyWindowError(ExportError):
-    """The window holds no rows, and ``on_empty="fail"``."""
+    """The window has no rows, and an empty export is refused."""
+
+    problem = Problem.WINDOW_EMPTY
 
 
 class DestinationConflictError(ConfigurationError):
     """The partition holds the export of another window; to go on would lose it."""
 
+    problem = Problem.PARTITION_TAKEN
+
 
 class SchemaChangeError(ConfigurationError):
-    """The columns differ from those published before, and ``schema_changes="fail"``."""
+    """The columns differ from those published before, and changes are refused."""
+
+    problem = Problem.COLUMNS_CHANGED
 
 
 class ManifestError(ConfigurationError):

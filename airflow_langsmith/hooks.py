@@ -87,11 +87,7 @@ class LangSmithHook(BaseHook):
     def get_ui_field_behaviour(cls) -> dict[str, Any]:
         """Return the connection form for Airflow 3.0 and 3.1. Later releases read the provider's metadata."""
         behaviour = CONNECTION_TYPE["ui-field-behaviour"]
-        return {
-            "hidden_fields": behaviour["hidden-fields"],
-            "relabeling": behaviour["relabeling"],
-            "placeholders": behaviour["placeholders"],
-        }
+        return {name.replace("-", "_"): value for name, value in behaviour.items()}
 
     @cached_property
     def settings(self) -> Settings:

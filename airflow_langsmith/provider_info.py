@@ -1,4 +1,4 @@
-"""What Airflow discovers: the connection type with its form, and where the classes are."""
+"""What Airflow discovers: the connection type with its form, and the modules of the classes."""
 
 from __future__ import annotations
 
@@ -77,15 +77,10 @@ def get_provider_info() -> dict[str, Any]:
                 "tags": ["service"],
             }
         ],
-        "hooks": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_langsmith.hooks"]}],
-        "operators": [
-            {
-                "integration-name": _INTEGRATION,
-                "python-modules": ["airflow_langsmith.operators.export", "airflow_langsmith.operators.runs"],
-            }
-        ],
-        "sensors": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_langsmith.sensors"]}],
-        "triggers": [{"integration-name": _INTEGRATION, "python-modules": ["airflow_langsmith.triggers"]}],
+        **{
+            part: [{"integration-name": _INTEGRATION, "python-modules": [f"airflow_langsmith.{part}"]}]
+            for part in ("hooks", "operators", "sensors", "triggers")
+        },
         "extra-links": ["airflow_langsmith.links.LangSmithProjectLink", "airflow_langsmith.links.LangSmithRunLink"],
         "connection-types": [CONNECTION_TYPE],
     }

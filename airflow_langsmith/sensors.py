@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import Any, ClassVar
 
 from airflow_langsmith import arguments
 from airflow_langsmith.airflow_errors import FailWhenError, LangSmithException, airflow_errors
@@ -37,9 +37,6 @@ from airflow_langsmith.waiting.verdict import Outcome
 from airflow_langsmith.waiting.watch import CLOCK, Clock, LogThrottle, Watch
 from airflow_langsmith.windows import TimeWindow, duration, seconds
 
-if TYPE_CHECKING:
-    from airflow_langsmith.triggers import LangSmithTrigger
-
 __all__ = ["LangSmithFeedbackSensor", "LangSmithSettledSensor"]
 
 _NEVER = datetime.max.replace(tzinfo=UTC)  # a sensor waits for a window to close; an operator fails
@@ -65,6 +62,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
     :param deferrable: Wait on the triggerer; by default as ``[operators] default_deferrable``.
     """
 
+    watch_type: ClassVar[type[Watch]]  # its fields are arguments of the sensor
     _clock: ClassVar[Clock] = CLOCK
 
     def __init__(
@@ -80,14 +78,6 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         self._negotiator: VersionNegotiator | None = None
         self._throttle = LogThrottle()
         self._times_out_at = self._deadline = _NEVER
-
-    @abstractmethod
-    def watch(self, selection: Selection) -> Watch:
-        """Return the watch of these runs."""
-
-    @abstractmethod
-    def trigger(self, **how: Any) -> LangSmithTrigger:
-        """Return the trigger that continues to look."""
 
     def execute(self, context: Context) -> Any:
         """Look until the condition is true."""
@@ -198,11 +188,13 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
 
     def _begin(self, context: Context) -> Watch:
         """Return the watch, with the state of the last look if that was in another process."""
-        watch = self.watch(self._selection(context))
+        names = {field.name for field in fields(self.watch_type)} & self.readers.keys()
+        options = {name: self.read(name) for name in names}
+        watch = self.watch_type(selection=self._selection(context), clock=self._clock, **options)
         store = context.get("task_state_store") if self.reschedule else None
         state: Any = store.get(_STATE_KEY) if store is not None else None
-        arguments_ = {name: value for name, value in watch.serialize().items() if value is not None}
-        if state and arguments_.items() <= state.items():  # else the DAG has changed
+        written = {name: value for name, value in watch.serialize().items() if value is not None}
+        if state and written.items() <= state.items():  # else the DAG has changed
             if state.get("try_number") == _try_number(context):  # each try has its own log
                 self._throttle = LogThrottle.deserialize(state["log"])
             return watch.deserialize(watch.selection, state, self._clock)
@@ -230,7 +222,10 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
             )
 
     def _defer(self, watch: Watch) -> None:
-        trigger = self.trigger(
+        from airflow_langsmith.triggers import LangSmithTrigger  # noqa: PLC0415  # DAGs parse without it
+
+        kind = next(kind for kind in LangSmithTrigger.__subclasses__() if kind.watch_type is self.watch_type)
+        trigger = kind(
             langsmith_conn_id=self.read("langsmith_conn_id") or LangSmithHook.default_conn_name,
             selection=watch.selection.serialize(),
             watched=watch.serialize(),
@@ -318,6 +313,7 @@ class LangSmithFeedbackSensor(LangSmithSensor):
         "min_runs": partial(arguments.whole_number, minimum=0),
     }
     template_fields: Sequence[str] = tuple(readers)
+    watch_type = FeedbackWatch
 
     def __init__(self, *, condition: str, fail_when: str | None = None, min_runs: int | str = 1, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -325,22 +321,6 @@ class LangSmithFeedbackSensor(LangSmithSensor):
         self.fail_when = fail_when
         self.min_runs = min_runs
         self.check_arguments()
-
-    def watch(self, selection: Selection) -> Watch:
-        """Return the watch of these runs."""
-        return FeedbackWatch(
-            selection=selection,
-            condition=self.read("condition"),
-            fail_when=self.read("fail_when"),
-            min_runs=self.read("min_runs"),
-            clock=self._clock,
-        )
-
-    def trigger(self, **how: Any) -> LangSmithTrigger:
-        """Return the trigger that continues to look."""
-        from airflow_langsmith.triggers import LangSmithFeedbackTrigger  # noqa: PLC0415  # DAGs parse without it
-
-        return LangSmithFeedbackTrigger(**how)
 
 
 class LangSmithSettledSensor(LangSmithSensor):
@@ -373,6 +353,7 @@ class LangSmithSettledSensor(LangSmithSensor):
         "pending_timeout": arguments.optional(_read_seconds),
     }
     template_fields: Sequence[str] = tuple(readers)
+    watch_type = SettledWatch
 
     def __init__(
         self, *, quiet_for: str | timedelta = "10m", pending_timeout: str | timedelta | None = "1d", **kwargs: Any
@@ -381,18 +362,3 @@ class LangSmithSettledSensor(LangSmithSensor):
         self.quiet_for = quiet_for
         self.pending_timeout = pending_timeout
         self.check_arguments()
-
-    def watch(self, selection: Selection) -> Watch:
-        """Return the watch of these runs."""
-        return SettledWatch(
-            selection=selection,
-            quiet_for=self.read("quiet_for"),
-            pending_timeout=self.read("pending_timeout"),
-            clock=self._clock,
-        )
-
-    def trigger(self, **how: Any) -> LangSmithTrigger:
-        """Return the trigger that continues to look."""
-        from airflow_langsmith.triggers import LangSmithSettledTrigger  # noqa: PLC0415  # DAGs parse without it
-
-        return LangSmithSettledTrigger(**how)

@@ -7,6 +7,7 @@ run twice at the same time, because it changes nothing.
 
 from __future__ import annotations
 
+import inspect
 import json
 from asyncio import timeout
 from collections.abc import AsyncIterator, Mapping
@@ -103,17 +104,7 @@ class LangSmithTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
-        names = (
-            "langsmith_conn_id",
-            "selection",
-            "watched",
-            "deadline",
-            "poke_interval",
-            "exponential_backoff",
-            "max_wait",
-            "max_failures",
-        )
-        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+        return _class_path(self), {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until there is an event."""
@@ -237,7 +228,7 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
         """Return the class path and the arguments, as plain JSON."""
         names = ("project", "condition", "window", "min_runs", "poke_interval", "langsmith_conn_id")
         state = {name: getattr(self, name) for name in names}
-        return f"{type(self).__module__}.{type(self).__qualname__}", state | self.run_filter.serialize()
+        return _class_path(self), state | self.run_filter.serialize()
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look, and fire each time the condition becomes true."""
@@ -289,6 +280,10 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
         return f"langsmith_{sha256(what.encode()).hexdigest()[:16]}"
 
 
+def _class_path(trigger: BaseTrigger) -> str:
+    return f"{type(trigger).__module__}.{type(trigger).__qualname__}"
+
+
 def _refuse_templates(values: Mapping[str, Any]) -> None:
     for name, value in values.items():
         if not arguments.is_literal(value) or (isinstance(value, Filter) and value.has_template):
@@ -299,8 +294,10 @@ def _refuse_templates(values: Mapping[str, Any]) -> None:
 
 
 def _whole_seconds(length: str | timedelta, name: str) -> str:
-    """Return a length of time as text: ``21600s``."""
+    """Return a length of time as text: ``21600s``. Text stays as it is."""
     exact = duration(length, name)
+    if isinstance(length, str):
+        return length
     if exact % _SECOND:
         raise ConfigurationError(f"{name} is {length}. Write whole seconds.")
     return f"{exact // _SECOND}s"

@@ -11,12 +11,10 @@ from airflow_langsmith.api.flow import Backoff, Flow, Response
 from airflow_langsmith.api.media_types import guess_type, type_and_size
 from airflow_langsmith.api.payloads import Blob, fetch_blobs
 from airflow_langsmith.api.records import Attachment, Run
-from airflow_langsmith.errors import TransportError
+from airflow_langsmith.errors import Problem, TransportError
 
 # LangSmith documents no limit; eight files of this size still fit on the disk of a small worker.
 MAX_ATTACHMENT_BYTES = 256 * 1024 * 1024
-
-_ADVICE = "Or go on without it by payloads='flag', or only list the attachments by attachments='list'."
 
 
 @dataclass(frozen=True)
@@ -82,7 +80,7 @@ def download_attachments(
             type=each.attachment.type,
             max_bytes=MAX_ATTACHMENT_BYTES,
             open_file=partial(open_file, number),
-            advice=_ADVICE,
+            problem=Problem.ATTACHMENT_MISSING,
         )
 
     yield from fetch_blobs([blob(number, each) for number, each in enumerate(linked)], backoff, flag=flag)

@@ -21,6 +21,7 @@ from airflow_langsmith.errors import (
     LargePayloadError,
     MissingPayloadError,
     PayloadError,
+    Problem,
     TransportError,
 )
 from airflow_langsmith.messages import MAX_LINE, shorten
@@ -44,8 +45,8 @@ class Blob:
 
     ``name`` is how ``missing_payloads`` names it. ``url`` is its link, a secret that is in no message; empty if there
     is none. ``accept`` puts an answer where it belongs. ``type`` is the media type that LangSmith says it has, if any.
-    At most ``max_bytes`` are taken, into the file that ``open_file`` opens, if given. ``advice`` says how to go on
-    without it.
+    At most ``max_bytes`` are taken, into the file that ``open_file`` opens, if given. ``problem`` is that it cannot be
+    fetched.
     """
 
     run: Run
@@ -55,10 +56,7 @@ class Blob:
     type: str | None = None
     max_bytes: int = MAX_PAYLOAD_BYTES
     open_file: Callable[[], BinaryIO] | None = None
-    advice: str = (
-        "Or go on without it by payloads='flag', leave the column out, or set 'api_version' to 'v2' in the "
-        "connection's extra, which sends payloads whole."
-    )
+    problem: Problem = Problem.PAYLOAD_MISSING
 
     @property
     def label(self) -> str:
@@ -140,7 +138,7 @@ def fetch_blobs(blobs: Sequence[Blob], backoff: Backoff, *, flag: bool = False) 
 
 def _fail_or_flag(blob: Blob, error: LangSmithError, flag: bool) -> str:
     if not flag:
-        raise type(error)(f"{error.message} {blob.advice}") from None
+        raise error.of(blob.problem) from None
     blob.run.missing_payloads.append(blob.name)
     return error.cause
 

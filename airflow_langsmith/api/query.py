@@ -1,4 +1,4 @@
-"""What is asked of LangSmith: the runs of one project, in one window, through one filter."""
+"""A query: the runs of one project, in one window, that pass one filter."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MARGIN = timedelta(seconds=1)
 # Before any trace. An unbounded query says so, because v2 takes a missing bound for "the last day".
 BEGINNING = datetime(1970, 1, 2, tzinfo=UTC)
 
-# The bounds of bounds: far from any trace, and from the ends of the calendar, because bounds are moved.
+# Limits of bounds: far from any trace, and from the ends of the calendar, because margins are added to bounds.
 EARLIEST, LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(8999, 12, 31, tzinfo=UTC)
 
 ALL_TIME = TimeWindow(BEGINNING, LATEST, "all time")
@@ -42,7 +42,7 @@ class RunQuery:
     The runs of ``project`` that started in ``window`` and pass ``run_filter``, with ``fields`` of :class:`Run` filled.
 
     ``page_size`` is runs a page, None for the largest page of the API version. ``payloads`` says what becomes of a
-    payload that blob storage does not have: it fails the query, or is flagged in its run.
+    payload that blob storage does not have: it fails the query, or the run is flagged.
 
     :raises ConfigurationError: for a field that no run has.
     """
@@ -117,7 +117,7 @@ def check_fields(names: Iterable[str]) -> None:
 
 def bounded(moment: datetime, name: str) -> datetime:
     """
-    Bring a bound into the years that can be asked for.
+    Return a bound within the years that a query can have.
 
     >>> bounded(datetime.max.replace(tzinfo=UTC), "end").year
     8999

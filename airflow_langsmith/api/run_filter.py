@@ -1,4 +1,4 @@
-"""Which runs of a project are meant, beside the window that they started in."""
+"""Which runs of a project and a window a query is about."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from airflow_langsmith.messages import suggest
 
 RUN_TYPES = ("tool", "chain", "llm", "retriever", "embedding", "prompt", "parser")
 
-# The arguments of operators, sensors, triggers and the hook, and how each is read. A template makes text of them.
+# The arguments of operators, sensors, triggers and the hook, with their readers.
 ARGUMENTS: Mapping[str, Callable[[Any, str], Any]] = {
     "run_type": arguments.text,
     "is_root": arguments.flag,
@@ -49,21 +49,27 @@ class RunFilterArguments(TypedDict, total=False):
 @dataclass(frozen=True, kw_only=True)
 class RunFilter:
     """
-    Which runs are meant. Each field narrows; None does not.
+    Which runs a query is about. Each field narrows it; None does not.
 
     ::
 
         RunFilter(run_type="llm", filter='has(tags, "prod")')
 
-    ``run_type`` is ``chain``, ``llm``, ``tool``, ``retriever``, ``embedding``, ``prompt`` or ``parser``. ``is_root`` is
-    True for runs that began a trace, False for all others; ``error`` is True for runs that failed. ``filter`` is an
-    expression of LangSmith's filter language about the run itself, ``trace_filter`` about the root of its trace,
-    ``tree_filter`` about any run of its trace. ``trace_id`` means the runs of one trace, ``run_ids`` these runs (no
-    ids: no runs), ``reference_example_id`` the runs on one dataset example.
+    :param run_type: ``chain``, ``llm``, ``tool``, ``retriever``, ``embedding``, ``prompt`` or ``parser``.
+    :param is_root: True: only runs that began a trace. False: only others.
+    :param error: True: only runs that failed. False: only others.
+    :param filter: An expression of LangSmith's filter language, or of :mod:`airflow_langsmith.filters`, about the run.
+    :param trace_filter: An expression about the root of the run's trace.
+    :param tree_filter: An expression about any run of its trace.
+    :param trace_id: Only the runs of this trace.
+    :param run_ids: Only these runs; no ids are no runs.
+    :param reference_example_id: Only runs on this dataset example.
 
-    LangSmith cannot narrow by the rest, so :meth:`select_rows` does: ``subtree_of`` means a run and all runs below it,
-    ``sample`` a share of the traces, ``with_feedback`` only runs that have feedback.
+    LangSmith cannot narrow by the next three, so :meth:`select_rows` does.
 
+    :param subtree_of: Only this run and all runs below it.
+    :param sample: Only a share of the traces.
+    :param with_feedback: True: only runs that have feedback.
     :raises ConfigurationError: for a run type that LangSmith does not have, and for a filter that is no expression.
     """
 
@@ -122,7 +128,7 @@ class RunFilter:
 
     def with_normal_ids(self) -> Self:
         """
-        Return the same filter with its ids written in one way, whatever the order and the capitals of the user's.
+        Return the same filter with its ids in lower case and in order, so that equal ids name one partition.
 
         :raises ConfigurationError: for a trace id that is no UUID.
         """

@@ -85,8 +85,8 @@ class V2(Dialect):
         """Write the request for one run, which v2 finds by its project."""
         if project is None:
             raise ConfigurationError(
-                f"API v2 finds a run by its project, and none is given for run {run_id}. Give "
-                "project=, or the run's link in LangSmith, which names it."
+                f"API v2 finds a run by its project, and none is given for run {run_id}. Name the project, or give "
+                "the run's link in LangSmith, which names it."
             )
         params = {"project_id": project.id, "selects": self.selects(fields)}
         path, about = f"/api/v2/runs/{run_id}", f"run {run_id}"

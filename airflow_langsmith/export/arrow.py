@@ -104,7 +104,7 @@ class ParquetEncoder:
             except (OverflowError, struct.error) as error:  # JSON has numbers of any length, for a count of tokens too
                 raise PayloadError(
                     f"Column {self._schema.names[place]!r} has a value that is more than the 64 bits that Parquet can "
-                    "hold. Leave the column out of columns, or land jsonl or csv, which write it as it is."
+                    "hold. Leave the column out, or write JSONL or CSV, which take it as it is."
                 ) from error
         count = sum(rows.count for rows in self._waiting)
         self._waiting = []

@@ -158,6 +158,6 @@ def load_arrow() -> Any:
     except ImportError as error:
         raise ConfigurationError(
             f"Parquet files and zstd compression need pyarrow. Install it: {pip_install('parquet')}. "
-            "Or use format='jsonl' with gzip, which needs nothing."
+            "Or write JSONL with gzip, which needs nothing."
         ) from error
     return arrow

@@ -244,8 +244,8 @@ class Export:
         self._warn_if_expired(is_empty=is_empty)
         if is_empty and self._output.on_empty == "fail":
             raise EmptyWindowError(
-                f"There are no runs in {self._query.about}, and on_empty='fail'. A retry helps if they come late; else "
-                "look at the query, or at the project's retention (base traces are gone after 14 days)."
+                f"There are no runs in {self._query.about}. A retry helps if they come late; else look at the query, "
+                "or at the project's retention (base traces are gone after 14 days)."
             )
         return is_empty and self._output.on_empty == "skip"
 
@@ -301,9 +301,8 @@ class Export:
             *(f"{name} {before[name]} -> {now[name]}" for name in now if before.get(name, now[name]) != now[name]),
         )
         if changes and self._output.schema_changes == "fail":
-            other = "of schema_manifest" if self._output.schema_manifest else "published before"
+            other = "of the other manifest" if self._output.schema_manifest else "published before"
             raise SchemaChangeError(
-                f"The columns differ from those {other} ({'; '.join(changes)}), and schema_changes='fail'. What was "
-                "published stands. Use schema_changes='evolve', or correct columns and flatten."
+                f"The columns differ from those {other} ({'; '.join(changes)}). What was published stands."
             )
         return changes

@@ -162,9 +162,9 @@ def _formatted(pattern: str, window: TimeWindow) -> str:
         path = _Pattern().format(pattern, start=window.start, end=window.end).removesuffix("/")
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise ConfigurationError(
-            f"partition={pattern!r} cannot be filled in ({error!r}); it is 'auto' or a format string over start "
+            f"The partition {pattern!r} cannot be filled in ({error!r}); it is 'auto' or a format string over start "
             "and end, like 'dt={start:%Y-%m-%d}'."
         ) from error
     if not path or any(step in ("", ".", "..") for step in path.split("/")):
-        raise ConfigurationError(f"partition={pattern!r} gives {path!r}, which is no path below the destination.")
+        raise ConfigurationError(f"The partition {pattern!r} gives {path!r}, which is no path below the destination.")
     return path

@@ -77,7 +77,7 @@ class Identity:
             is_renewed = "project" in differences and other.project == self.project  # deleted and made anew
             raise DestinationConflictError(
                 f"The destination holds an export of another {' and '.join(differences)}. To go on would lose it. Use "
-                "another destination, let partition= tell windows apart, or remove the export there.\n"
+                "another destination, or remove the export there.\n"
                 f"There: {other._described(with_id=is_renewed)}.\n"  # noqa: SLF001  # of the same class
                 f"This export: {self._described(with_id=is_renewed)}.\n"
                 f"Place: {path}"

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from airflow_langsmith.errors import StorageError
+from airflow_langsmith.errors import Problem, StorageError
 
 log = logging.getLogger(__name__)
 
@@ -51,8 +51,8 @@ def working_directory() -> Iterator[Path]:
         raise StorageError(
             f"Could not work in the local {parent}: {error}. The export published before stands. A retry may help; if "
             "it does not, give the worker more room there, set TMPDIR to a larger disk, or let the task's user write "
-            "there. Less room is needed with concurrency=1, a lower max_bytes_per_file, or named paths in flatten."
-        ) from error
+            "there."
+        ).of(Problem.LOCAL_DISK_FULL) from error
 
 
 def _lock(directory: Path) -> int:

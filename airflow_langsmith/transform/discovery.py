@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from msgspec import Raw
 
-from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.errors import ConfigurationError, Problem
 from airflow_langsmith.transform.coerce import MisfitError, cast
 from airflow_langsmith.transform.lazy_json import NULL, feedback_score, first_byte, is_whole, open_layer
 from airflow_langsmith.transform.paths import SHORT_NAMES, is_short_name, spell
@@ -69,10 +69,9 @@ class Discovery:
                 self._end(below, _types_of(raw))
         if max(len(self._types), len(self._objects)) > self._limit:
             raise ConfigurationError(
-                f"flatten='*' finds more than {self._limit} keys, too many for a table; some are probably data, such "
-                "as ids. Name the paths you want, flatten=['inputs.customer.id', ...], or leave "
-                "out with columns= the JSON that has so many keys."
-            )
+                f"Path '*' finds more than {self._limit} keys, too many for a table; some are probably data, such as "
+                "ids. Name the paths instead, or leave out the JSON column that has so many keys."
+            ).of(Problem.TOO_MANY_PATHS)
 
     def _end(self, steps: _Steps, types: _Types | None) -> None:
         before = self._types.get(steps)

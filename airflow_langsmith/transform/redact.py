@@ -141,7 +141,7 @@ class _Rule:
             steps = None if steps is None else (ANY,)
         elif not action.drops and column.type not in ("json", "string"):
             raise ConfigurationError(
-                f"Column {self.target!r} of redact= is {column.type}, and holds no text; it can only be dropped."
+                f"Column {self.target!r} of redact is {column.type}, and holds no text; it can only be dropped."
             )
         return replace(self, action=action, steps=steps)
 
@@ -196,9 +196,7 @@ def _targets(rules: Mapping[str, Any] | Iterable[Any]) -> Iterator[tuple[str, An
         elif isinstance(rule, Mapping):
             yield from [(EVERYWHERE, rule)] if rule.keys() & _BARE else rule.items()
         else:
-            raise ConfigurationError(
-                f"{rule!r} is no rule of redact=; a rule is {{'inputs.user': 'drop'}} or the like."
-            )
+            raise ConfigurationError(f"{rule!r} is no rule of redact; a rule is {{'inputs.user': 'drop'}} or the like.")
 
 
 def _rules(target: str, columns: Sequence[Column]) -> Iterator[_Rule]:
@@ -210,7 +208,7 @@ def _rules(target: str, columns: Sequence[Column]) -> Iterator[_Rule]:
         return
     path = parse(target)
     if path.type:
-        raise ConfigurationError(f"Target {target!r} of redact= has a type; a path without one is meant.")
+        raise ConfigurationError(f"Target {target!r} of redact has a type; a path without one is meant.")
     names = {column.name for column in columns}
     name = path.column if path.column in names else SHORT_NAMES.get(path.column, path.column)
     by_source = list(_rules_by_source(target, path, name, columns))
@@ -260,8 +258,8 @@ def _in_order(rules: list[_Rule], column: Column) -> list[_Rule]:
     for rule in rules:
         if rule.by == "more" and rule.action.calls:
             raise ConfigurationError(
-                f"Rule {rule.target!r} of redact= calls a function, and column {column.name!r} is made of a part of "
+                f"Rule {rule.target!r} of redact calls a function, and column {column.name!r} is made of a part of "
                 f"what it takes. Say what becomes of the column by a rule of its own: {{{column.name!r}: 'drop'}}, "
-                "'hash', 'keep' or a function; or leave it out of columns."
+                "'hash', 'keep' or a function; or leave the column out."
             )
     return sorted(rules, key=lambda rule: (rule.action.order, rule.steps is None))

@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.errors import ConfigurationError, Problem
 from airflow_langsmith.messages import did_you_mean
 from airflow_langsmith.transform.json_tree import DROPPED, read_tree, to_python
 from airflow_langsmith.transform.lazy_json import first_byte
@@ -68,9 +68,8 @@ def actions(spec: Any, key: str | None, *, texts_only: bool) -> list[Action]:  #
             return [DROP]
         case "hash":
             if not key:
-                raise ConfigurationError(
-                    "Rule 'hash' needs a key, or anybody could hash guesses and compare: let redact_conn_id name a "
-                    "connection whose password is one."
+                raise ConfigurationError("Rule 'hash' needs a key, or anybody could hash guesses and compare.").of(
+                    Problem.HASH_KEY_MISSING
                 )
             return [Action(Order.WHOLE, _hash_with(key.encode()))]
         case {"truncate": int(length), **rest} if not rest and length >= 0 and not isinstance(length, bool):
@@ -85,7 +84,7 @@ def actions(spec: Any, key: str | None, *, texts_only: bool) -> list[Action]:  #
         case [*specs] if specs:
             return [action for each in specs for action in actions(each, key, texts_only=texts_only)]
     raise ConfigurationError(
-        f"{spec!r} is nothing that redact= can do. {did_you_mean(spec, ('drop', 'hash', 'keep'))} It can do 'drop', "
+        f"{spec!r} is nothing that redact can do. {did_you_mean(spec, ('drop', 'hash', 'keep'))} It can do 'drop', "
         "'hash', {'truncate': 200}, {'pattern': 'email', 'with': '[email]'}, {'patterns': ['email', 'card']}, "
         "{'call': 'package.module.function'}, lists of these, and 'keep' for a whole column."
     )

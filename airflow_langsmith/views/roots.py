@@ -94,9 +94,8 @@ def assemble(
 def of_root(name: str, meaning: str = "") -> Column:
     """Return a column of the view ``runs``, for the root of a trace."""
     column = next(column for column in RUNS if column.name == name)
-    of = column.of
-    of_record = f"root.{of or name}" if isinstance(of, str) else lambda record: of(record.root)
-    return replace(column, meaning=meaning or column.meaning, of=of_record, default=True)
+    of = column.expression.replace("record.", "record.root.")
+    return replace(column, meaning=meaning or column.meaning, of=of, default=True)
 
 
 # What every view of traces says of the root first.

@@ -7,10 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.records import Run
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.messages import suggest
-from airflow_langsmith.views.columns import IDS, MODEL, THREAD, Column, ColumnType, json_of
+from airflow_langsmith.views.columns import IDS, MODEL, THREAD, Column, ColumnType
 from airflow_langsmith.views.view import Option, View
 
 AttachmentMode = Literal["list", "download"]
@@ -22,14 +21,8 @@ def _run(name: str, type_: ColumnType, meaning: str, of: str = "", **options: An
     return Column(name, type_, meaning, of, ((of or name).partition(".")[0],), **options)
 
 
-def _latency_seconds(run: Run) -> float | None:
-    return (run.end_time - run.start_time).total_seconds() if run.end_time else None
-
-
-def _attachments(run: Run) -> Any:
-    return json_of(run.attachments or None)
-
-
+_LATENCY_SECONDS = "(record.end_time - record.start_time).total_seconds() if record.end_time else None"
+_ATTACHMENTS = "json_of(record.attachments) if record.attachments else None"
 _THREAD_MEANING = "The conversation, from metadata session_id, thread_id or conversation_id: a text or a number."
 _TOKENS_MEANING = "Tokens read. On v1 a parent counts its children's too, on v2 only its own."
 _DOTTED_ORDER_MEANING = (
@@ -51,10 +44,10 @@ COLUMNS = (
     _run("name", "string", "What it calls itself.", repeats=True),
     _run("run_type", "string", "chain, llm, tool, retriever, embedding, prompt or parser.", repeats=True),
     _run("status", "string", "success, error or pending (not ended when it was read).", repeats=True),
-    Column("is_root", "boolean", "Whether it began its trace.", fields=("parent_run_id",)),
+    Column("is_root", "boolean", "Whether it began its trace.", "parent_run_id is None", ("parent_run_id",)),
     _run("start_time", "timestamp", "When it started; decides its window."),
     _run("end_time", "timestamp", "When it ended; null while pending."),
-    Column("latency_seconds", "number", "From start to end.", _latency_seconds, ("start_time", "end_time")),
+    Column("latency_seconds", "number", "From start to end.", _LATENCY_SECONDS, ("start_time", "end_time")),
     _run("first_token_time", "timestamp", "When the first token of a streamed answer came."),
     _run("error", "string", "The error's text, with its traceback."),
     _run("tags", "strings", "Its tags.", repeats=True),
@@ -71,7 +64,7 @@ COLUMNS = (
     _run("outputs", "json", "What it gave; null if it failed or has not ended."),
     _run("metadata", "json", "Its metadata.", sources=("extra.metadata",)),
     _run("feedback_stats", "json", _STATS_MEANING),
-    Column("attachments", "json", _ATTACHMENTS_MEANING, _attachments, ("attachments",)),
+    Column("attachments", "json", _ATTACHMENTS_MEANING, _ATTACHMENTS, ("attachments",)),
     _run("in_dataset", "boolean", "Whether it was added to a dataset.", default=False),
     _run("extra", "json", "All of extra: metadata, runtime, invocation parameters.", default=False),
     _run("events", "json", "Its events, such as new tokens.", default=False),

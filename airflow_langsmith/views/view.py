@@ -134,7 +134,7 @@ class View:
                 f"It has {', '.join(columns)}."
             )
         if not names or len(set(names)) < len(names):
-            raise ConfigurationError(f"columns has to name columns of view {self.name!r}, each once: {names}.")
+            raise ConfigurationError(f"Name columns of view {self.name!r}, each once: {names}.")
         return replace(self, columns=tuple(columns[name] for name in names), **options)
 
     def rows(self, records: Sequence[Any]) -> Rows:

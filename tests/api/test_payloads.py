@@ -131,7 +131,7 @@ def test_what_cannot_be_had_fails_or_is_flagged(
     fault, error = TROUBLE[trouble]
     client = client_of(langsmith, "v1", max_retries=1)
     langsmith.misbehave(path="/outputs", times=None, **fault)
-    with pytest.raises(error, match=says(r"of run .*payloads='flag'")) as caught:
+    with pytest.raises(error, match=says("of run ")) as caught:
         list(client.runs(query(client)))
     assert type(caught.value) is error
     runs = list(client.runs(query(client, payloads="flag")))

@@ -30,3 +30,11 @@ def test_the_wheel_holds_the_package_and_nothing_else(tmp_path: Path) -> None:
     page = str(metadata.get_payload())
     assert "`[start, end)` in UTC" in page
     assert all(target.startswith("https://") for target in re.findall(r"\]\(([^)]+)\)", page))
+
+
+def test_the_map_has_each_room() -> None:
+    """The docstring of the package names each module and folder in it, and nothing else."""
+    folder = Path(airflow_langsmith.__file__).parent
+    rooms = {path.stem for path in folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    listed = re.findall(r"^    (\w+)  ", str(airflow_langsmith.__doc__), re.MULTILINE)
+    assert sorted(listed) == sorted(rooms - {"__init__"})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 import runpy
 import tomllib
@@ -25,6 +26,7 @@ from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledS
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.sample import PROJECT
 from airflow_langsmith.transform.flatten import Flattening
+from airflow_langsmith.triggers import LangSmithFeedbackEventTrigger
 from airflow_langsmith.views import view_of
 from tests.documentation import PAGES, ROOT
 from tests.queries import run_query
@@ -122,6 +124,8 @@ def arguments() -> Iterator[Any]:
             fields = set(kind.template_fields)
             own = fields - SHARED if fields >= SHARED else fields - {"langsmith_conn_id"}
             yield pytest.param(page, (f"## {name}",), own, id=name)
+    fields = set(inspect.signature(LangSmithFeedbackEventTrigger).parameters) - {"run_filter"}
+    yield pytest.param("docs/reference/sensors.md", ("## LangSmithFeedbackEventTrigger",), fields, id="event trigger")
     methods = {name for name, value in vars(LangSmithHook).items() if callable(value) and not name.startswith("_")}
     methods -= {"get_connection_form_widgets", "get_ui_field_behaviour"}  # for Airflow
     yield pytest.param("docs/reference/hook.md", ("# Hook",), methods, id="hook")

@@ -242,9 +242,7 @@ def test_a_number_too_large_is_told_or_kept(make_run: MakeRun, tmp_path: Path, t
     view = view_of("runs", ["name", "prompt_tokens"])
     rows = view.rows([make_run(prompt_tokens=1), make_run(prompt_tokens=tokens)])
     encoder = format_of("parquet").open(tmp_path / "part", view)
-    with pytest.raises(
-        PayloadError, match=says(r"Column 'prompt_tokens' .* leave the column out of columns, or land jsonl")
-    ):
+    with pytest.raises(PayloadError, match=says(r"Column 'prompt_tokens' .* leave the column out, or write JSONL")):
         encoder.write(rows)
     for name in ("jsonl", "csv"):
         encoder = format_of(name, "none").open(tmp_path / name, view)

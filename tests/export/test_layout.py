@@ -154,7 +154,7 @@ def test_a_pattern_replaces_the_stretch(pattern: str, stretch: str) -> None:
 )
 def test_a_pattern_that_leads_elsewhere_is_refused(pattern: str) -> None:
     """A pattern neither leaves the project's directory nor looks into anything but the window's two ends."""
-    with pytest.raises(ConfigurationError, match="partition="):
+    with pytest.raises(ConfigurationError, match="The partition "):
         partition("runs", "shop", DAY, pattern)
 
 

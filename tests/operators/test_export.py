@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -19,7 +18,6 @@ from airflow_langsmith.airflow_sdk import (
     AirflowException,
     AirflowFailException,
     AirflowSkipException,
-    BaseOperator,
 )
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.messages import MAX_LINE
@@ -72,14 +70,6 @@ def test_what_it_returns(shop: LangSmithStandIn, tmp_path: Path, read_rows: Read
     assert 0 <= result["waited_seconds"] < result["seconds"] < 60
     assert len(read_rows(result["manifest"])) == 40
     assert len(json.dumps(result)) < 2048
-
-
-def test_every_argument_of_the_user_is_templated() -> None:
-    """Whatever a user may pass is a template field, and nothing else is."""
-    ours = [kind for kind in LangSmithExportOperator.mro() if kind.__module__.startswith("airflow_langsmith")]
-    own = {name for kind in ours for name in inspect.signature(kind).parameters} - {"kwargs"}
-    assert set(LangSmithExportOperator.template_fields) == own
-    assert not own & set(inspect.signature(BaseOperator.__init__).parameters)
 
 
 def test_a_dag_s_default_arguments_are_taken(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:

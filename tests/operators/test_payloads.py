@@ -148,7 +148,9 @@ def test_the_log_tells_of_it(shop: LangSmithStandIn, tmp_path: Path, task_log: T
 def test_without_it_the_task_fails(shop: LangSmithStandIn, tmp_path: Path) -> None:
     """By default a payload that cannot be had fails the task: for Airflow to retry, if that may help."""
     shop.misbehave("status", status=404, path="/inputs")
-    with pytest.raises(AirflowException, match=says("payloads='flag'")) as caught:
+    with pytest.raises(
+        AirflowException, match=says("payloads='flag', leave the column out, or set 'api_version'")
+    ) as caught:
         export(tmp_path)
     assert not isinstance(caught.value, AirflowFailException)
     shop.misbehave("status", status=200, path="/inputs", body=b'"' + b"x" * MAX_PAYLOAD_BYTES + b'"')

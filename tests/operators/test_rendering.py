@@ -246,6 +246,8 @@ def test_no_operator_is_left_out() -> None:
         own = [base for base in kind.__mro__ if base.__module__.startswith("airflow_langsmith")]
         named = {name for base in own for name in inspect.signature(base).parameters}
         assert set(kind.template_fields) == named - {"kwargs", "deferrable", "poke_interval"}
+        assert not set(kind.template_fields) & set(inspect.signature(BaseOperator.__init__).parameters)
+        assert set(kind.readers) == set(kind.template_fields)
 
 
 def test_blank_bounds_leave_the_window_to_the_run() -> None:

@@ -28,14 +28,14 @@ RUN = "0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b"
 # What a DAG may write -> what is stored of it.
 GIVEN: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"window": timedelta(hours=6)}, {"window": "21600s"}),
-    ({"window": "6h"}, {"window": "21600s"}),
+    ({"window": "6h"}, {"window": "6h"}),
     ({"window": pendulum.duration(days=1)}, {"window": "86400s"}),
     ({"min_runs": "10"}, {"min_runs": 10}),
     ({"poke_interval": timedelta(minutes=1)}, {"poke_interval": 60.0}),
     ({"poke_interval": pendulum.duration(minutes=2)}, {"poke_interval": 120.0}),
     ({"poke_interval": "5m"}, {"poke_interval": 300.0}),
     ({"poke_interval": 1}, {"poke_interval": 1.0}),
-    ({}, {"window": "86400s", "min_runs": 1, "poke_interval": 300.0, "langsmith_conn_id": "langsmith_default"}),
+    ({}, {"window": "1d", "min_runs": 1, "poke_interval": 300.0, "langsmith_conn_id": "langsmith_default"}),
     ({"is_root": "true", "error": "", "run_type": None}, {"is_root": True}),
     ({"run_ids": f"{RUN}, {RUN}"}, {"run_ids": [RUN, RUN]}),
     (

@@ -109,7 +109,7 @@ def test_too_many_keys_are_refused_with_what_to_do() -> None:
     """At the limit all is well; one more, over however many rows, names the two ways out."""
     rows = rows_of(*({f"key{number}": 1} for number in range(500)))
     assert len(discovered(rows)) == 500
-    with pytest.raises(ConfigurationError, match=says(r"more than 500 keys.*flatten=\[.*columns=")):
+    with pytest.raises(ConfigurationError, match=says("more than 500 keys.*leave out the JSON column")):
         discovered(rows, rows_of({"one more": 1}))
     with pytest.raises(ConfigurationError, match=says("more than 2 keys")):
         discovered(rows_of({"a": 1, "b": {"c": 1, "d": 1}}), limit=2)

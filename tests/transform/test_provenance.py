@@ -194,7 +194,7 @@ def test_a_rule_may_name_what_no_column_is() -> None:
 @pytest.mark.parametrize(
     ("rules", "why"),
     [
-        ({"metadata": {"call": "builtins.str"}}, r"'metadata' of redact= calls .*'thread_id' is made of a part"),
+        ({"metadata": {"call": "builtins.str"}}, r"'metadata' of redact calls .*'thread_id' is made of a part"),
         ({"inputs.a": "keep"}, "'keep', which is for a whole column"),
         ({"*": "keep"}, "'keep', which is for a whole column"),
         ({"metadatas": "drop"}, "no column"),

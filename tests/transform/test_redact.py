@@ -293,12 +293,12 @@ def test_json_that_cannot_be_read_fails_rather_than_passes(payload: bytes) -> No
         ({"inputs..a": "drop"}, "no path"),
         ({"total_tokens": "hash"}, "only be dropped"),
         ({"total_tokens": {"pattern": "card"}}, "only be dropped"),
-        ({"error": "delete"}, "nothing that redact= can do"),
-        ({"error": {}}, "nothing that redact= can do"),
-        ({"error": []}, "nothing that redact= can do"),
-        ({"error": {"truncate": -1}}, "nothing that redact= can do"),
-        ({"error": {"truncate": True}}, "nothing that redact= can do"),
-        ({"error": {"truncate": 3, "with": "..."}}, "nothing that redact= can do"),
+        ({"error": "delete"}, "nothing that redact can do"),
+        ({"error": {}}, "nothing that redact can do"),
+        ({"error": []}, "nothing that redact can do"),
+        ({"error": {"truncate": -1}}, "nothing that redact can do"),
+        ({"error": {"truncate": True}}, "nothing that redact can do"),
+        ({"error": {"truncate": 3, "with": "..."}}, "nothing that redact can do"),
         ({"error": {"pattern": "email", "with": 3}}, "has to be a text"),
         ({"error": {"pattern": "emial"}}, "no pattern 'emial'"),
         ({"error": {"pattern": "("}}, "no regular expression"),
@@ -317,7 +317,7 @@ def test_a_rule_that_cannot_be_meant_is_refused(rules: Any, why: str) -> None:
 @pytest.mark.parametrize("key", [None, ""])
 def test_a_hash_needs_a_key(key: str | None) -> None:
     """Without one, anybody with a list of names could find out who is who."""
-    with pytest.raises(ConfigurationError, match=says(r"needs a key, .* redact_conn_id")):
+    with pytest.raises(ConfigurationError, match=says("needs a key, or anybody could hash guesses")):
         Redaction(COLUMNS, {"name": "hash"}, key)
 
 
