@@ -174,9 +174,9 @@ class Checkpoints:
         return self._counted(content)
 
     def _counted(self, content: bytes) -> Generator[Rows]:
-        for batch in map(self._codec.decode, read_batches(BytesIO(content))):
-            self._job.progress.count(batch.starts, sum(batch.rows.pending or ()))
-            yield batch.rows
+        for rows in map(self._codec.decode, read_batches(BytesIO(content))):
+            self._job.progress.count(rows.times or [], sum(rows.pending or ()))
+            yield rows
 
     def recorded(self, make: MakeRows) -> MakeRows:
         """Return a ``make`` that also writes its rows, one for each run, to checkpoints if there are many pages."""
@@ -275,7 +275,7 @@ class _OpenCheckpoint:
         self.pages_before, self.began = self.pages, time.monotonic()
 
     def add(self, runs: list[Run], rows: Rows) -> None:
-        self.file.append(rows, [run.start_time for run in runs])
+        self.file.append(replace(rows, times=[run.start_time for run in runs]))
         if runs:
             self._oldest = runs[-1].start_time
 

@@ -125,7 +125,7 @@ class ParallelRead:
         """Take the next rows, if any are ready; drop the first cursor if it has ended and all its rows are taken."""
         first = self._cursors[0]
         if first.backlog.waiting:
-            rows: Rows | None = first.backlog.take().rows
+            rows: Rows | None = first.backlog.take()
         else:
             rows, first.next = first.next, None
             if rows is None and first.ended:

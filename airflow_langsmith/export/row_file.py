@@ -11,7 +11,7 @@ A batch holds up to 100 rows column by column, as MessagePack, which is compress
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import GenericAlias
@@ -40,14 +40,6 @@ _TYPES: dict[ColumnType, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Rows, and the moments that their runs started at."""
-
-    rows: Rows
-    starts: list[datetime]
-
-
 class RowCodec:
     """Encodes batches of rows of a view, and decodes them. ``compresses`` says whether by lz4, which needs pyarrow."""
 
@@ -55,13 +47,13 @@ class RowCodec:
         self._view, self._types = view, [column.type for column in view.columns]
         self.compresses = compresses
         columns = GenericAlias(tuple, tuple(GenericAlias(list, (_TYPES[type_],)) for type_ in self._types))
-        batch = GenericAlias(tuple, (columns, list[str] | None, list[bool] | None, list[datetime], bool))
+        batch = GenericAlias(tuple, (columns, list[str] | None, list[bool] | None, list[datetime] | None, bool))
         self._pack = msgspec.msgpack.Encoder().encode
         self._unpack = msgspec.msgpack.Decoder(batch).decode
 
-    def encode(self, rows: Rows, starts: Sequence[datetime]) -> bytes:
+    def encode(self, rows: Rows) -> bytes:
         """Return a batch as bytes."""
-        columns, other = self._mapped("json", bytes, rows.columns), (rows.keys, rows.pending, starts)
+        columns, other = self._mapped("json", bytes, rows.columns), (rows.keys, rows.pending, rows.times)
         try:
             content = self._pack((columns, *other, False))
         except UnicodeEncodeError:
@@ -71,15 +63,15 @@ class RowCodec:
             content = self._pack((self._mapped("integer", str, columns), *other, True))
         return load_arrow().compressed_batch(content) if self.compresses else content
 
-    def decode(self, content: bytes) -> Batch:
+    def decode(self, content: bytes) -> Rows:
         """Return the batch that was encoded."""
         if self.compresses:
             content = load_arrow().decompressed_batch(content)
-        columns, keys, pending, starts, has_long_integers = self._unpack(content)
+        columns, *other, has_long_integers = self._unpack(content)
         if has_long_integers:
             columns = self._mapped("integer", int, columns)
         columns = self._mapped("json", Raw, columns)
-        return Batch(Rows(columns, len(columns[0]), keys, pending), starts)
+        return Rows(columns, len(columns[0]), *other)
 
     def _mapped(self, type_: ColumnType, convert: Any, columns: Sequence[list[Any]]) -> list[list[Any]]:
         return [
@@ -102,15 +94,16 @@ class RowFile:
         self._codec = codec
         self._file = path.open("w+b", buffering=0)
 
-    def append(self, rows: Rows, starts: Sequence[datetime] = ()) -> None:
-        """Append rows, and the starts of their runs if these count."""
+    def append(self, rows: Rows) -> None:
+        """Append rows."""
         for start in range(0, rows.count, BATCH_ROWS):
             end = min(rows.count, start + BATCH_ROWS)
-            batch = self._codec.encode(rows.part(start, end), starts[start:end])
+            times = rows.times and rows.times[start:end]
+            batch = self._codec.encode(replace(rows.part(start, end), times=times))
             self._write(_head(batch) + batch)
             self.waiting += 1
 
-    def take(self) -> Batch:
+    def take(self) -> Rows:
         """Return the oldest batch that nobody has taken."""
         self._file.seek(self._taken_bytes)
         content = next(read_batches(self._file))

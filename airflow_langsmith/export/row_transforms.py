@@ -67,7 +67,7 @@ def transform_rows(
             for batch in batches:
                 discovery.add(batch)
                 file.append(batch)
-            paths, batches = discovery.paths(), (file.take().rows for _ in range(file.waiting))
+            paths, batches = discovery.paths(), (file.take() for _ in range(file.waiting))
         flattening = Flattening(view.columns, paths)
         if paths:
             view, batches = replace(view, columns=flattening.columns), map(flattening.apply, batches)

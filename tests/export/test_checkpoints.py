@@ -6,7 +6,7 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from threading import Event
@@ -271,10 +271,10 @@ class Counting(RowCodec):
 
     encoded = 0
 
-    def encode(self, rows: Rows, starts: Sequence[datetime]) -> bytes:
+    def encode(self, rows: Rows) -> bytes:
         """Encode rows."""
         self.encoded += rows.count
-        return super().encode(rows, starts)
+        return super().encode(rows)
 
 
 @pytest.mark.parametrize(("pages", "most"), [(MIN_PAGES // 2, 0.25), (MIN_PAGES * 2, 1.0)])

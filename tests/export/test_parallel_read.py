@@ -273,7 +273,7 @@ def test_rows_that_wait_take_a_bounded_part_of_the_disk(
     slow(langsmith, 4)
     client, view, sizes = client_of(langsmith), view_of("runs"), [0]
     query = run_query(project=client.project("shop"), start=START, end=START + DAY, page_size=PAGE, is_root=True)
-    page_bytes = len(RowCodec(view).encode(view.rows(next(iter(client.pages(query))).runs), ()))
+    page_bytes = len(RowCodec(view).encode(view.rows(next(iter(client.pages(query))).runs)))
     policy = ParallelReadPolicy(max_cursors=2, max_bytes_on_disk=3 * page_bytes)
 
     def make(_: LangSmithClient, __: Pagination, page: Page) -> Iterator[Rows]:

@@ -55,16 +55,16 @@ def test_batches_are_taken_in_order_while_others_are_appended(file: RowFile) -> 
     file.append(rows(3))
     file.append(rows(4))
     taken += [file.take() for _ in range(file.waiting)]
-    assert [batch.rows for batch in taken] == [rows(1), rows(2), rows(3), rows(4)]
+    assert taken == [rows(1), rows(2), rows(3), rows(4)]
     assert file.size_bytes == file.path.stat().st_size == 0
     file.append(rows(5))
-    assert file.take().rows == rows(5)
+    assert file.take() == rows(5)
 
 
 def test_a_page_becomes_several_batches(file: RowFile) -> None:
     """What takes memory to be written and read is a batch, however large the page."""
     file.append(rows(*range(250)))
-    taken = [file.take().rows for _ in range(file.waiting)]
+    taken = [file.take() for _ in range(file.waiting)]
     assert [batch.count for batch in taken] == [100, 100, 50]
     assert [value for batch in taken for value in batch.columns[0]] == list(range(250))
 
@@ -81,7 +81,7 @@ def test_a_disk_that_takes_half_of_a_batch_is_full(file: RowFile, little_room: i
     with pytest.raises(OSError, match="File too large"):
         file.append(Rows([[2], ["x" * (little_room + 100)]], 1))
     file.append(rows(3))
-    assert [file.take().rows for _ in range(file.waiting)] == [rows(1), rows(3)]
+    assert [file.take() for _ in range(file.waiting)] == [rows(1), rows(3)]
 
 
 VALUES: dict[ColumnType, st.SearchStrategy[Any]] = {
@@ -106,7 +106,7 @@ def test_rows_come_back_as_they_were(drawn: dict[ColumnType, list[Any]], compres
     codec = RowCodec(view, compresses=compresses)
     with TemporaryDirectory() as directory:
         file = RowFile(Path(directory) / "rows", codec)
-        file.append(Rows(list(columns.values()), count, keys, pending), starts)
+        file.append(Rows(list(columns.values()), count, keys, pending, starts))
         file.finish()
         content = file.path.read_bytes()
         taken = [file.take() for _ in range(file.waiting)]
@@ -114,11 +114,11 @@ def test_rows_come_back_as_they_were(drawn: dict[ColumnType, list[Any]], compres
     batches = [codec.decode(batch) for batch in read_batches(BytesIO(content))]
     assert len(taken) == len(batches) == -(-count // BATCH_ROWS)
     for place, type_ in enumerate(columns):
-        values = [value for batch in batches for value in batch.rows.columns[place]]
+        values = [value for batch in batches for value in batch.columns[place]]
         assert list(map(plain, values)) == list(map(plain, columns[type_]))
-    assert [start for batch in batches for start in batch.starts] == starts
-    assert [id_ for batch in batches for id_ in batch.rows.keys or ()] == keys
-    assert [is_pending for batch in batches for is_pending in batch.rows.pending or ()] == pending
+    assert [start for batch in batches for start in batch.times or ()] == starts
+    assert [id_ for batch in batches for id_ in batch.keys or ()] == keys
+    assert [is_pending for batch in batches for is_pending in batch.pending or ()] == pending
 
 
 def plain(value: Any) -> Any:
