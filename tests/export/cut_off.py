@@ -45,8 +45,8 @@ def main(url: str, key: str, version: Any, view: str, format_: str, where: str, 
     client = LangSmithClient(Settings(api_url=url, api_key=key, api_version=version, requests_per_10s=100_000))
     chosen, target = view_of(view), OutputOptions(destination=UPath(where), format=format_of(format_))
     attempt = TaskAttempt(task, may_retry=True)
-    asked = query(client, chosen.fields)
-    Export(client, asked, chosen, target, on_page=die, concurrency=int(cursors), attempt=attempt).run()
+    day = query(client, chosen.fields)
+    Export(client, day, chosen, target, on_page=die, concurrency=int(cursors), attempt=attempt).run()
 
 
 if __name__ == "__main__":
