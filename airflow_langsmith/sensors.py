@@ -35,7 +35,8 @@ from airflow_langsmith.operators.report import period
 from airflow_langsmith.waiting import FeedbackWatch, Selection, SettledWatch, parse
 from airflow_langsmith.waiting.verdict import Outcome
 from airflow_langsmith.waiting.watch import CLOCK, Clock, LogThrottle, Watch
-from airflow_langsmith.windows import TimeWindow, duration, seconds
+from airflow_langsmith.windows import TimeWindow
+from airflow_langsmith.windows.time_window import duration, seconds
 
 __all__ = ["LangSmithFeedbackSensor", "LangSmithSettledSensor"]
 

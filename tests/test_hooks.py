@@ -7,7 +7,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 from urllib.parse import quote
@@ -25,13 +25,12 @@ from airflow_langsmith.filters import thread
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.messages import MAX_LINE
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import TaskLog
 from tests.versions import AIRFLOW
 from tests.wording import says
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-
-TaskLog = Callable[[], list[tuple[str, str]]]
 
 
 @pytest.fixture(scope="module")

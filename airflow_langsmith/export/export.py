@@ -32,7 +32,6 @@ from airflow_langsmith.export.row_transforms import RowTransforms, TransformedRo
 from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.manifest import Manifest, ManifestColumn, read_manifest
 from airflow_langsmith.messages import suggest
-from airflow_langsmith.transform.empty_columns import EmptyColumn
 from airflow_langsmith.views import View
 from airflow_langsmith.windows import TimeWindow
 
@@ -87,8 +86,8 @@ class Exported:
     If ``is_skipped``, the window was empty and nothing was written: ``manifest`` is what would lie at ``uri``.
     ``previous`` is the manifest that was there before, written at ``previous_at`` if the store says so.
     Of its ``seconds`` it waited ``waited_seconds`` for the rate limit or before another request.
-    ``empty_columns`` are the flat columns that are null in all rows, ``unmet_paths`` the paths of ``redact`` that no
-    row has.
+    ``empty_columns`` are the flat columns that are null in all rows, each with a hint; ``unmet_paths`` the paths of
+    ``redact`` that no row has.
     """
 
     uri: str
@@ -100,7 +99,7 @@ class Exported:
     requests: int = field(compare=False)
     seconds: float = field(compare=False)
     waited_seconds: float = field(compare=False)
-    empty_columns: tuple[EmptyColumn, ...] = ()
+    empty_columns: dict[str, str] = field(default_factory=dict)
     unmet_paths: tuple[str, ...] = ()
 
     def summary(self) -> dict[str, Any]:
@@ -221,7 +220,7 @@ class Export:
             requests=client.requests - requests_before,
             seconds=time.monotonic() - began,
             waited_seconds=client.waited_seconds - waited_before,
-            empty_columns=() if self._transforms.flatten == "*" else transformed.flattening.empty(),
+            empty_columns={} if self._transforms.flatten == "*" else transformed.flattening.empty(),
             unmet_paths=redaction.unmatched(manifest.rows),
         )
 

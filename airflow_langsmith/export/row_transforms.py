@@ -11,6 +11,7 @@ from typing import Any, Literal
 from airflow_langsmith.export.row_file import RowCodec, RowFile
 from airflow_langsmith.transform.discovery import Discovery
 from airflow_langsmith.transform.flatten import Flattening
+from airflow_langsmith.transform.paths import hidden_columns
 from airflow_langsmith.transform.redact import Redaction
 from airflow_langsmith.views import Rows, View
 
@@ -21,14 +22,14 @@ class RowTransforms:
     How rows are transformed.
 
     ``redact`` holds rules (:mod:`airflow_langsmith.transform.redact`) and ``redact_key`` the key of their hashes.
-    ``flatten`` holds paths into JSON columns, or ``*`` for all that occur in the window. ``hidden`` names columns that
-    are read for that and not written.
+    ``flatten`` holds paths into JSON columns, or ``*`` for all that occur in the window. ``columns`` are written beside
+    the flat ones, by default all that a view has.
     """
 
     redact: Any = None
     redact_key: str | None = field(default=None, repr=False)
     flatten: tuple[str, ...] | Literal["*"] = ()
-    hidden: frozenset[str] = frozenset()
+    columns: tuple[str, ...] | None = None
 
     def check(self, view: View) -> None:
         """
@@ -71,8 +72,8 @@ def transform_rows(
         flattening = Flattening(view.columns, paths)
         if paths:
             view, batches = replace(view, columns=flattening.columns), map(flattening.apply, batches)
-        if transforms.hidden:
-            places = [place for place, column in enumerate(view.columns) if column.name not in transforms.hidden]
+        if hidden := hidden_columns(transforms.flatten, transforms.columns):
+            places = [place for place, column in enumerate(view.columns) if column.name not in hidden]
             view = replace(view, columns=tuple(view.columns[place] for place in places))
             batches = (Rows([batch.columns[place] for place in places], batch.count) for batch in batches)
         yield TransformedRows(view, batches, flattening)

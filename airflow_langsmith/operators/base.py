@@ -17,9 +17,9 @@ from airflow_langsmith.arguments import Reader
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithProjectLink
 from airflow_langsmith.operators.killing import KillSwitch
-from airflow_langsmith.operators.window import Align, MissingWindow, resolve
 from airflow_langsmith.templates import render
-from airflow_langsmith.windows import TimeWindow
+from airflow_langsmith.windows import TimeWindow, resolve
+from airflow_langsmith.windows.context import Align, MissingWindow
 
 UI_COLOR = "#e3f0ec"
 

@@ -287,15 +287,10 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         columns = self.read("columns")
         return view_of(
             self.read("view"),
-            columns and (*columns, *self._hidden_columns()),
+            columns and (*columns, *hidden_columns(self.read("flatten"), columns)),
             missing_payloads=self.read("payloads") == "flag",
             **{name: self.read(name) for name in options},
         )
-
-    def _hidden_columns(self) -> tuple[str, ...]:
-        """Return the columns that paths look into, but that are not exported themselves."""
-        columns, paths = self.read("columns"), self.read("flatten")
-        return () if columns is None else hidden_columns([path for path in paths if path != "*"], columns)
 
     def _row_transforms(self, view: View, redact_key: str | None) -> RowTransforms:
         paths = self.read("flatten")
@@ -303,7 +298,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             redact=self.read("redact"),
             redact_key=redact_key,
             flatten="*" if paths == ("*",) else paths,
-            hidden=frozenset(self._hidden_columns()),
+            columns=self.read("columns"),
         )
         transforms.check(view)
         return transforms

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from airflow_langsmith.api.query import ALL_TIME
@@ -85,10 +86,10 @@ def warning_lines(exported: Exported) -> Iterator[str]:
 
 def _empty_lines(exported: Exported) -> Iterator[str]:
     """Name flat columns that are all null, and redacted paths that no row has."""
-    columns, rows = exported.empty_columns[:MAX_EMPTY_COLUMNS], f"{exported.manifest.rows:,}"
-    for column in columns:
-        yield f"{column.name} is null in all {rows} rows\n  {column.hint}"
-    if more := len(exported.empty_columns) - len(columns):
+    rows = f"{exported.manifest.rows:,}"
+    for name, hint in islice(exported.empty_columns.items(), MAX_EMPTY_COLUMNS):
+        yield f"{name} is null in all {rows} rows\n  {hint}"
+    if (more := len(exported.empty_columns) - MAX_EMPTY_COLUMNS) > 0:
         yield f"{more} more flat columns are null in all rows: see nulls in the manifest"
     for path in exported.unmet_paths:
         yield f"redact: no row of {rows} has {path}"

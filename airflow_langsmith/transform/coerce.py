@@ -1,4 +1,4 @@
-"""From the JSON text of one value to the value of a typed column, or to the word that it does not fit."""
+"""Read the JSON text of a value as the type of a column."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ _INT64 = range(-(2**63), 2**63)
 
 
 class MisfitError(ValueError):
-    """A value is not of the type its column has."""
+    """A value does not have the type of its column."""
 
 
 def cast(raw: Raw, type_: ColumnType) -> Any:
     """
-    Read a value as a type; null is None for all of them. Nothing is rounded, and nothing guessed from text but times.
+    Read a value as a type; null is None for all types. Nothing is rounded, and of texts only times are parsed.
 
     >>> cast(Raw(b"3.0"), "integer"), cast(Raw(b'{"a": 1.10}'), "string"), cast(Raw(b"true"), "boolean")
     (3, '{"a": 1.10}', True)

@@ -1,15 +1,15 @@
 """
-What flat columns are called: by their path alone, so that a name means the same on every day.
+The names of flat columns. They depend on the path alone, so that a name means the same on every day.
 
-A plain key is written out; it has lower-case letters, digits and single underscores. Any other key is made readable,
-and a digest of the whole path tells it from its likes::
+Plain keys have lower-case letters, digits and single underscores, and stay as they are. Any other key is made readable,
+and a digest of the path tells it from similar ones::
 
     metadata.user_id              metadata__user_id
     outputs.documents[0].text     outputs__documents__0__text
     metadata.user-id              metadata__user_id___324c2100
     metadata.User_ID              metadata__User_ID___25e62088
 
-No two paths have one name, for readers who tell capitals apart and for those who do not.
+No two paths share a name, even if capitals are not told apart.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ import re
 from collections.abc import Sequence
 from hashlib import sha256
 
-MAX_BYTES = 63  # PostgreSQL cuts names after so many
-_STEP, _MARK = "__", "___"  # three underscores in a row are nowhere but before a digest
+MAX_BYTES = 63  # of a name in PostgreSQL
+_STEP, _MARK = "__", "___"  # three underscores are only before a digest
 _PLAIN = re.compile("[a-z0-9]+(?:_[a-z0-9]+)*")
 _DIGITS = 8
 
@@ -42,7 +42,7 @@ def column_name(column: str, steps: Sequence[str | int]) -> str:
 
 
 def _is_plain(step: str | int) -> bool:
-    """Whether a step stands in a name as it is; a key of digits would look like an index."""
+    """Return whether a step needs no change; a key of digits would look like an index."""
     return isinstance(step, int) or (bool(_PLAIN.fullmatch(step)) and not step.isdecimal())
 
 

@@ -1,4 +1,4 @@
-"""Which paths there are: the keys in the JSON of all rows."""
+"""The paths of all keys in the JSON of rows."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from msgspec import Raw
 from airflow_langsmith.errors import ConfigurationError, Problem
 from airflow_langsmith.transform.coerce import MisfitError, cast
 from airflow_langsmith.transform.lazy_json import NULL, feedback_score, first_byte, is_whole, open_layer
-from airflow_langsmith.transform.paths import SHORT_NAMES, is_short_name, spell
+from airflow_langsmith.transform.paths import SCORES, STATS, spell
 from airflow_langsmith.views.columns import Column, ColumnType, Rows
 
 MAX_DEPTH = 3  # keys below a column; deeper objects stay whole
-MAX_PATHS = 500  # that discovery may add: more columns than people read, fewer than warehouses refuse
+MAX_PATHS = 500  # more columns than people read, fewer than warehouses refuse
 
-# The types that discovery tells apart, the narrowest first, as paths spell them; what has none of them is text.
+# The types that are told apart, the narrowest first, as paths spell them. Any other value is text.
 _SPELLED: dict[ColumnType, str] = {"boolean": "bool", "integer": "int64", "number": "float64", "json": "json"}
 
 _Steps = tuple[str, ...]
@@ -26,15 +26,12 @@ class Discovery:
     """
     Finds the paths of all keys, for ``flatten="*"``: add all rows, then ask for the paths.
 
-    Objects are opened down to ``depth`` keys; lists and deeper objects stay whole. Of feedback there is one path a key,
-    its score. The outcome is the same in whatever order rows come.
+    Objects are opened down to ``depth`` keys; lists and deeper objects stay whole. Each feedback key has one path, its
+    score. The order of rows changes nothing.
     """
 
     def __init__(self, columns: Sequence[Column], depth: int = MAX_DEPTH, limit: int = MAX_PATHS) -> None:
-        self._columns = columns
-        self._short = {full: short for short, full in SHORT_NAMES.items() if is_short_name(short, columns)}
-        self._depth = depth
-        self._limit = limit
+        self._columns, self._depth, self._limit = columns, depth, limit
         self._types: dict[_Steps, _Types | None] = {}  # that all values have in common; None if all were null
         self._objects: set[_Steps] = set()
 
@@ -46,9 +43,10 @@ class Discovery:
         """
         for column, payloads in zip(self._columns, rows.columns, strict=True):
             if column.type == "json":
+                name = SCORES if column.name == STATS else column.name
                 for payload in payloads:
                     if payload is not None:
-                        self._open((self._short.get(column.name, column.name),), payload)
+                        self._open((name,), payload)
 
     def paths(self) -> tuple[str, ...]:
         """Return the paths, sorted; with a type if all values have it in common."""
@@ -60,8 +58,8 @@ class Discovery:
             return
         for key, raw in layer.items():
             below = (*steps, key)
-            if steps[0] in self._short.values():
-                self._end(below, _types_of(feedback_score(raw), whole=False))  # a whole average is so by chance
+            if steps[0] == SCORES:
+                self._end(below, _types_of(feedback_score(raw), may_be_whole=False))  # an average is so by chance
             elif first_byte(raw) == b"{" and len(below) <= self._depth:
                 self._objects.add(below)
                 self._open(below, raw)
@@ -84,7 +82,7 @@ class Discovery:
         return next((f":{spelled}" for type_, spelled in _SPELLED.items() if type_ in types), "")
 
 
-def _types_of(raw: Raw, *, whole: bool = True) -> _Types | None:
+def _types_of(raw: Raw, *, may_be_whole: bool = True) -> _Types | None:
     """Return the types that a value has as it is written: 1.0 is no integer. Null says nothing."""
     if raw == NULL:
         return None
@@ -95,7 +93,7 @@ def _types_of(raw: Raw, *, whole: bool = True) -> _Types | None:
             return frozenset({"boolean"})
         case b'"':
             return frozenset()
-    numbers: list[ColumnType] = ["integer", "number"] if whole and is_whole(raw) else ["number"]
+    numbers: list[ColumnType] = ["integer", "number"] if may_be_whole and is_whole(raw) else ["number"]
     return frozenset(type_ for type_ in numbers if _fits(raw, type_))
 
 

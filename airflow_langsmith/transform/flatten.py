@@ -1,4 +1,4 @@
-"""Values from inside the JSON of a row, each in a column of its own."""
+"""Columns for values inside the JSON of rows."""
 
 from __future__ import annotations
 
@@ -10,24 +10,24 @@ import msgspec
 from msgspec import Raw
 
 from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.messages import MAX_LINE, shorten
 from airflow_langsmith.transform.coerce import MisfitError, cast
 from airflow_langsmith.transform.column_names import column_name
-from airflow_langsmith.transform.empty_columns import EmptyColumn
 from airflow_langsmith.transform.lazy_json import feedback_score, open_layer
-from airflow_langsmith.transform.paths import ANY, Path, Step, is_short_name, matching_keys, parse, place_of, spell
+from airflow_langsmith.transform.paths import ANY, Path, Step, matching_keys, parse, place_of, spell
 from airflow_langsmith.views.columns import Column, ColumnType, Rows
 
 MISFITS = "flatten_misfits"
-MAX_KEYS = 100  # of one place, remembered for the log
+MAX_KEYS = 100  # of one place, for the log
 
 
 class Flattening:
     """
     Adds a column for each path, and keeps what does not fit.
 
-    A path without a type gives text: a text as it is, any other value as its JSON. What is missing is null. With a
-    type, a value of another one is null in its column, stays in ``flatten_misfits`` under its path, and is counted in
-    ``misfits``. ``columns`` are those that come out; ``nulls`` counts the nulls in each of the flat ones.
+    Without a type a column is text: a text as it is, any other value as its JSON. A missing value is null. With a type,
+    a value of another type is null in its column, stays in ``flatten_misfits`` under its path, and is counted in
+    ``misfits``. ``columns`` are all columns of the flattened rows; ``nulls`` counts the nulls of each flat one.
 
     :raises ConfigurationError: for a path that leads to no value of a row.
     """
@@ -40,13 +40,13 @@ class Flattening:
         self.columns = tuple(columns)
         for number, path in enumerate(self._paths):
             place = place_of(path, columns)
-            self._trees.setdefault(place, _Node()).add(path, number, is_score=is_short_name(path.column, columns))
-            name = column_name(path.column, _steps(path))
+            self._trees.setdefault(place, _Node()).add(path, number)
+            name = column_name(path.name, _steps(path))
             self._add_column(name, path.type or "string", f"What is at {path.text}.", columns[place])
             self.nulls[name] = 0
         self._is_typed = any(path.type for path in self._paths)
         if self._is_typed:
-            meaning = "Values that did not fit the type of their path, by path."
+            meaning = "Values that do not have the type of their path, by path."
             self._add_column(MISFITS, "json", meaning, self.columns[-1])
 
     def apply(self, rows: Rows) -> Rows:
@@ -66,18 +66,29 @@ class Flattening:
             added.append([Raw(msgspec.json.encode(row)) if row else None for row in misfits])
         return Rows([*rows.columns, *added], rows.count)
 
-    def empty(self) -> tuple[EmptyColumn, ...]:
-        """Return the flat columns that are null in all rows so far."""
-        named = zip(self.nulls.items(), self._paths, strict=True)
-        return tuple(self._empty(name, path) for (name, nulls), path in named if 0 < nulls == self.rows)
+    def empty(self) -> dict[str, str]:
+        """
+        Return the flat columns that are null in all rows so far, each with a line on what is where its path ends.
 
-    def _empty(self, name: str, path: Path) -> EmptyColumn:
+        Probably the path is misspelt, as this one is::
+
+            {"inputs__question": "keys of inputs seen: messages, turn"}
+        """
+        named = zip(self.nulls.items(), self._paths, strict=True)
+        return {
+            name: shorten(self._hint(path), MAX_LINE - 2) for (name, nulls), path in named if 0 < nulls == self.rows
+        }
+
+    def _hint(self, path: Path) -> str:
         node, steps = self._trees[place_of(path, self.columns)], _steps(path)
         for depth, step in enumerate(steps):
             if not node.below[step].is_in_rows:
-                return EmptyColumn(name, spell(path.column, steps[:depth]), tuple(sorted(node.keys)))
+                place = shorten(spell(path.name, steps[:depth]), MAX_LINE // 2)
+                if node.keys:
+                    return f"keys of {place} seen: {', '.join(sorted(node.keys))}"
+                return f"no row has an object at {place}"
             node = node.below[step]
-        return EmptyColumn(name, spell(path.column, steps), None)
+        return f"{shorten(spell(path.name, steps), MAX_LINE // 2)} has values, but nulls or of another type"
 
     def _cast(self, path: Path, raws: list[Raw | None], misfits: list[dict[str, Raw]]) -> list[Any]:
         values: list[Any] = [None] * len(raws)
@@ -104,16 +115,16 @@ class _Node:
     """A place in a payload that paths lead to or through, so that it is decoded once for all of them."""
 
     ends: list[int] = field(default_factory=list)  # numbers of the paths that end here
-    scores: list[int] = field(default_factory=list)  # of those that end here in the score of the feedback
+    scores: list[int] = field(default_factory=list)  # of those that end in the score of the feedback here
     below: dict[Step, _Node] = field(default_factory=dict)
     is_in_rows: bool = False
     keys: set[str] = field(default_factory=set)
 
-    def add(self, path: Path, number: int, *, is_score: bool) -> None:
+    def add(self, path: Path, number: int) -> None:
         node = self
         for step in path.steps:
             node = node.below.setdefault(step, _Node())
-        (node.scores if is_score and len(path.steps) == 1 else node.ends).append(number)
+        (node.scores if path.is_score else node.ends).append(number)
 
     def find(self, raw: Raw) -> Iterator[tuple[int, Raw]]:
         self.is_in_rows = True
@@ -140,4 +151,4 @@ def _checked(path: Path, columns: Sequence[Column]) -> Path:
 
 
 def _steps(path: Path) -> list[str | int]:
-    return [step for step in path.steps if step is not ANY]  # there is none: such a path is refused
+    return [step for step in path.steps if step is not ANY]  # paths with ANY are refused

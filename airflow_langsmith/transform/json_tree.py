@@ -1,4 +1,4 @@
-"""JSON as a tree that can be changed in place, and whose numbers keep every digit: those with a fraction are Raw."""
+"""JSON as a tree that can be changed in place. Its numbers keep every digit: those with a fraction are Raw."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from msgspec import Raw
 from airflow_langsmith.api.decoding import DECODE_ERRORS
 from airflow_langsmith.transform.paths import ANY, Step, matching_keys
 
-DROPPED: Any = object()  # what a change returns for a value that is to go
+DROPPED: Any = object()  # what a change returns to remove a value
 _TREE = msgspec.json.Decoder(float_hook=Raw)
 
 
@@ -22,11 +22,11 @@ def read_tree(raw: Raw | bytes) -> Any:
     try:
         return _TREE.decode(raw)
     except DECODE_ERRORS:  # bytes that are no UTF-8, or a whole number of thousands of digits
-        return json.loads(bytes(raw).decode("utf-8", "replace"), parse_int=_raw, parse_float=_raw)
+        return json.loads(bytes(raw).decode("utf-8", "replace"), parse_int=Raw, parse_float=Raw)
 
 
 def to_python(tree: Any) -> Any:
-    """Copy a tree as Python's own values; a number that Python has none for becomes its digits as text."""
+    """Copy a tree as Python's own values; a number that Python does not have becomes text."""
     text = msgspec.json.encode(tree)
     try:
         return msgspec.json.decode(text)
@@ -43,7 +43,7 @@ def find_places(top: list[Any], steps: Sequence[Step]) -> list[tuple[Any, Any]]:
 
 
 def set_value(container: Any, key: Any, value: Any) -> None:
-    """Set a value. Dropped, a key of an object is gone, an item of a list is null: the others keep their places."""
+    """Set a value, or remove it. An item of a list becomes null instead, so that the others keep their places."""
     if value is not DROPPED:
         container[key] = value
     elif isinstance(container, dict):
@@ -53,9 +53,9 @@ def set_value(container: Any, key: Any, value: Any) -> None:
 
 
 def change_leaves(top: list[Any], change: Callable[[Any], Any]) -> None:
-    """Change every text, number and other leaf of a tree, and the keys of its objects; however deep it is."""
+    """Change the leaves of a tree (texts, numbers, booleans, nulls), and the keys of its objects."""
     containers: list[Any] = [top]
-    for container in containers:  # which grows on the way
+    for container in containers:  # grows on the way; recursion would end at a depth
         if isinstance(container, dict):
             _change_keys(container, change)
         for key in list(matching_keys(container, ANY)):
@@ -67,26 +67,19 @@ def change_leaves(top: list[Any], change: Callable[[Any], Any]) -> None:
 
 
 def _change_keys(container: dict[str, Any], change: Callable[[Any], Any]) -> None:
-    """Change keys, in their order; two that become alike get a number, so that neither value is lost."""
-    changed = {key: change(key) for key in container}
-    if all(key is new for key, new in changed.items()):
+    """Change keys, in their order. Keys that become equal get a number, so that no value is lost."""
+    items = [(key, change(key), value) for key, value in container.items()]
+    if all(key is new for key, new, _ in items):
         return
-    items = list(container.items())
     container.clear()
     counts: dict[str, int] = {}
-    for key, value in items:
-        new = changed[key]
-        new = msgspec.json.decode(new) if isinstance(new, Raw) else new
-        if isinstance(new, str):
-            name = new
+    for _, changed, value in items:
+        key = name = msgspec.json.decode(changed) if isinstance(changed, Raw) else changed
+        if isinstance(key, str):
             while name in container:
-                counts[new] = counts.get(new, 1) + 1
-                name = f"{new}_{counts[new]}"
+                counts[key] = counts.get(key, 1) + 1
+                name = f"{key}_{counts[key]}"
             container[name] = value
-
-
-def _raw(digits: str) -> Raw:
-    return Raw(digits)
 
 
 def _float(digits: str) -> float | str:

@@ -1,4 +1,4 @@
-"""JSON text opened one layer at a time: what is inside stays the text it came as, to the last digit."""
+"""JSON text opened one layer at a time. What is inside stays text, to the last digit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _CONTAINER: msgspec.json.Decoder[dict[str, Raw] | list[Raw]] = msgspec.json.Deco
 
 
 def open_layer(raw: Raw) -> dict[str, Raw] | list[Raw] | None:
-    """Open an object or a list; return None for what has no inside, or is too deep or broken to have one."""
+    """Open an object or a list; return None for any other value, and for one that is too deep or broken."""
     try:
         return _CONTAINER.decode(raw)
     except (*DECODE_ERRORS, RecursionError):
@@ -25,15 +25,15 @@ def first_byte(raw: Raw) -> bytes:
 
 
 def is_whole(raw: Raw) -> bool:
-    """Whether a number is written as a whole one."""
+    """Return whether a number has neither fraction nor exponent."""
     return not any(mark in bytes(raw) for mark in b".eE")
 
 
 def feedback_score(feedback: Raw) -> Raw:
     """
-    Return of the feedback under a key its average score, else its single label, else null.
+    Return the average score of the feedback under a key, else its only label, else null.
 
-    An average that was NaN is a text by now. It is left out, because it would make a column of numbers one of texts.
+    An average that was NaN is a text. It is null here, because it would make text of a column of numbers.
 
     >>> bytes(feedback_score(Raw(b'{"n":2,"avg":0.5,"values":{}}')))
     b'0.5'

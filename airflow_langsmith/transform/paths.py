@@ -11,11 +11,10 @@ from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.messages import suggest
 from airflow_langsmith.views.columns import Column, ColumnType
 
-# A text is a key of an object; a number, as long as it is not in quotes, an index of a list or a key; None is any (*).
+# A text is a key of an object, a number an index of a list or a key of an object, and None any of them (*).
 Step = str | int | None
 ANY: Final = None
-SHORT_NAMES = {"feedback": "feedback_stats"}  # of columns in a path; a column that has the short name goes first
-_INSIDE = {"metadata": ("extra", "metadata")}  # columns that lie inside others
+SCORES, STATS = "feedback", "feedback_stats"  # feedback.user_score is the score that feedback_stats has of a key
 
 TYPES: dict[str, ColumnType] = {
     **dict.fromkeys(("string", "str"), "string"),
@@ -37,12 +36,22 @@ _PLAIN = re.compile(r"[\w$@/+-]+")
 
 @dataclass(frozen=True)
 class Path:
-    """A column and the steps into its JSON, and the type asked for; ``text`` is the path as written, without type."""
+    """A column and the steps into its JSON, and a type. ``text`` is the path without type, ``name`` its beginning."""
 
     text: str
-    column: str
+    name: str
     steps: tuple[Step, ...]
     type: ColumnType | None = None
+
+    @property
+    def column(self) -> str:
+        """The column that it leads into."""
+        return STATS if self.name == SCORES else self.name
+
+    @property
+    def is_score(self) -> bool:
+        """Whether it stands for the score of a feedback key."""
+        return self.name == SCORES and len(self.steps) == 1
 
 
 def parse(text: str) -> Path:
@@ -57,12 +66,11 @@ def parse(text: str) -> Path:
     :raises ConfigurationError: for what is no path.
     """
     steps: list[Step] = []
-    rest = str(text).strip()
-    end = 0
+    rest, end = str(text).strip(), 0
     while match := _STEP.match(rest, end):
         steps.append(_step(match))
         end = match.end()
-    written, colon, type_ = rest[:end], rest[end : end + 1], rest[end + 1 :].strip()
+    colon, type_ = rest[end : end + 1], rest[end + 1 :].strip()
     if not steps or not isinstance(steps[0], str) or rest[0] == "." or colon not in ("", ":"):
         raise ConfigurationError(
             f"{text!r} is no path at character {end + 1}. A path is a column and keys or indices, such as "
@@ -71,10 +79,10 @@ def parse(text: str) -> Path:
         )
     if colon and type_ not in TYPES:
         raise ConfigurationError(
-            f"Path {text!r} asks for type {type_!r}, which does not exist. {suggest(type_, TYPES)} "
+            f"Path {text!r} has type {type_!r}, which does not exist. {suggest(type_, TYPES)} "
             "If the colon is part of a key, put the key in double quotes."
         )
-    return Path(written, steps[0], tuple(steps[1:]), TYPES[type_] if colon else None)
+    return Path(rest[:end], steps[0], tuple(steps[1:]), TYPES[type_] if colon else None)
 
 
 def _step(match: re.Match[str]) -> Step:
@@ -106,41 +114,34 @@ def _spell_key(key: str) -> str:
     return '"' + re.sub(r'(["\\])', r"\\\1", key) + '"'
 
 
-def is_short_name(name: str, columns: Iterable[Column]) -> bool:
-    """Whether a name in a path is the short one of feedback, below which keys stand for their scores."""
-    return name in SHORT_NAMES and name not in {column.name for column in columns}
-
-
 def place_of(path: Path, columns: Sequence[Column]) -> int:
     """
     Return the place of the column that a path begins with.
 
-    :raises ConfigurationError: for one that is not there, and for steps into one that is not JSON.
+    :raises ConfigurationError: for a column that is not there, and for steps into one that is not JSON.
     """
     names = [column.name for column in columns]
-    name = path.column if path.column in names else SHORT_NAMES.get(path.column, path.column)
-    if name not in names:
+    if path.column not in names:
         raise ConfigurationError(
-            f"Path {path.text!r} begins with {path.column!r}, which is no column here. {suggest(path.column, names)}"
+            f"Path {path.text!r} begins with {path.name!r}, which is no column here. {suggest(path.name, names)}"
         )
-    place = names.index(name)
+    place = names.index(path.column)
     if path.steps and columns[place].type != "json":
         raise ConfigurationError(
-            f"Path {path.text!r} leads into column {name!r}, which is {columns[place].type}; only these are JSON: "
-            f"{', '.join(column.name for column in columns if column.type == 'json')}."
+            f"Path {path.text!r} leads into column {path.column!r}, which is {columns[place].type}; only these are "
+            f"JSON: {', '.join(column.name for column in columns if column.type == 'json')}."
         )
     return place
 
 
 def steps_from_run(path: Path) -> tuple[Step, ...]:
     """
-    Return the steps to what a path is about from a run's own fields: its metadata lies inside its extra.
+    Return the steps of a path from a run's own fields, because its metadata is inside its extra.
 
     >>> steps_from_run(parse("metadata.user")), steps_from_run(parse("inputs.messages[0]"))
     (('extra', 'metadata', 'user'), ('inputs', 'messages', 0))
     """
-    column = SHORT_NAMES.get(path.column, path.column)
-    return (*_INSIDE.get(column, (column,)), *path.steps)
+    return (*(("extra",) if path.column == "metadata" else ()), path.column, *path.steps)
 
 
 def matching_keys(container: Any, step: Step) -> Sequence[Any]:
@@ -160,13 +161,14 @@ def matching_keys(container: Any, step: Step) -> Sequence[Any]:
     return ()
 
 
-def hidden_columns(paths: Iterable[str], names: Sequence[str]) -> tuple[str, ...]:
+def hidden_columns(paths: Iterable[str], names: Sequence[str] | None) -> list[str]:
     """
-    Return the columns that paths look into and that are not among the named: they are read, and not written.
+    Return the columns that paths lead into and that are not named. They are read, and not written.
 
     >>> hidden_columns(["feedback.user_score", "inputs.question"], ["run_id", "inputs"])
-    ('feedback_stats',)
+    ['feedback_stats']
     """
-    columns = [parse(path).column for path in paths]
-    full_names = dict.fromkeys(SHORT_NAMES.get(column, column) for column in columns)
-    return tuple(column for column in full_names if column not in names)
+    if names is None:  # all columns are written
+        return []
+    columns = dict.fromkeys(parse(path).column for path in paths if path != "*")
+    return [column for column in columns if column not in names]

@@ -1,8 +1,8 @@
 """
-Patterns of what is personal or secret in a text.
+Patterns of personal data and secrets in texts.
 
-Those shipped err on the side of finding too much, and each takes time in proportion to the text, whatever is in it:
-every repetition is bounded, possessive, or starts only where a run of its characters starts.
+The shipped ones rather match too much, and each takes time in proportion to the length of any text: every repetition
+is bounded, possessive, or starts only where a run of its characters starts.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from airflow_langsmith.messages import suggest
 @dataclass(frozen=True)
 class Pattern:
     r"""
-    What to look for, and what to write in its place (for your own, ``\1`` works).
+    A regular expression and its replacement, in which ``\1`` works if it is a user's.
 
-    ``accepts`` says whether a match counts; ``hint`` finds quickly that a text has none, as most have not.
+    ``accepts`` returns whether a match counts; ``hint`` shows quickly that a text has no match, as most have none.
     """
 
     regex: re.Pattern[str]
@@ -41,18 +41,18 @@ class Pattern:
                 pieces += [text[done : match.start()], match.expand(self.replacement)]
                 done = at = match.end()
             else:
-                at = match.start() + 1  # another may begin inside it
+                at = match.start() + 1  # another match may begin inside it
         return "".join([*pieces, text[done:]])
 
 
 def pattern(name: str, replacement: str | None = None) -> Pattern:
     """
-    Return a shipped pattern by its name, or one of a regular expression.
+    Return a shipped pattern by its name, or the pattern of a regular expression.
 
     >>> pattern("email").replace("Write to ada@example.com.")
     'Write to [email].'
 
-    :raises ConfigurationError: for what is neither.
+    :raises ConfigurationError: for any other text.
     """
     if name in _SHIPPED:
         shipped = _SHIPPED[name]

@@ -1,7 +1,7 @@
 """
-What must not leave is taken out of rows, before anything is written.
+Redaction of rows, before anything is written.
 
-A rule acts on columns: on the one it names, and on those whose values come from what it names
+A rule acts on the column that it names, and on the columns whose values come from what it names
 (:class:`~airflow_langsmith.views.columns.Column`, ``sources``)::
 
     rule                      acts on
@@ -24,7 +24,7 @@ from msgspec import Raw
 from airflow_langsmith.api.decoding import DECODE_ERRORS
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.transform.json_tree import change_leaves, find_places, read_tree, set_value, to_python
-from airflow_langsmith.transform.paths import ANY, SHORT_NAMES, Path, Step, parse, place_of, steps_from_run
+from airflow_langsmith.transform.paths import ANY, Step, parse, place_of, steps_from_run
 from airflow_langsmith.transform.redaction_actions import DROP, Action, ActionError, Order, actions
 from airflow_langsmith.views.columns import IDS, Column, ColumnType, Rows, SourcesIn
 
@@ -35,15 +35,15 @@ _BARE = frozenset(("pattern", "patterns", "truncate", "call"))  # actions that, 
 
 class Redaction:
     """
-    Applies rules to rows. Rules map a column or a path, or ``"*"`` for every text there is, to what is done to it.
+    Applies rules to rows. A rule maps a column, a path, or ``"*"`` for every text, to its actions.
 
-    ``"*"`` is all text columns that are no ids, and in JSON all texts and keys. Patterns look at numbers, too. However
-    the rules are ordered, ``drop``, ``hash`` and ``call`` go first and see whole values, then patterns, then
-    ``truncate``; and those for a path before those for everything. What a rule does to the whole of a column by its own
-    name stands in place of what rules do for its sources; ``keep`` in place of all. Columns without a rule stay as they
-    came, byte for byte; JSON with one is written anew.
+    ``"*"`` is all text columns that are no ids, and in JSON all texts and keys. Patterns look at numbers too. In any
+    order of rules, ``drop``, ``hash`` and ``call`` come first and see whole values, then patterns, then ``truncate``;
+    and rules for a path before those for everything. A rule for a whole column, by its name, replaces the rules for
+    its sources; ``keep`` replaces all. A column without a rule does not change, byte for byte.
 
-    :param rules: A mapping, or a list of such; in it, names of patterns and actions without a target are for ``"*"``.
+    :param rules: A mapping, or a list of mappings; in a list, names of patterns and actions without a target are for
+        ``"*"``.
     :param key: The key of hashes: with the same key, equal values have equal hashes.
     :raises ConfigurationError: for a column that is not there, and for a rule that cannot be applied.
     """
@@ -56,17 +56,16 @@ class Redaction:
         by_place: defaultdict[int, list[_Rule]] = defaultdict(list)
         exempt: set[int] = set()
         for target, spec in _targets(rules):
-            rules_of_target = list(_rules(target, columns))
             if spec == "keep":
-                exempt.add(_whole_column(target, rules_of_target))
+                exempt.add(_whole_column(target, _rules(target, columns)))
                 continue
-            for rule in rules_of_target:
-                column = columns[rule.place]
+            for place, rule in _rules(target, columns).items():
+                column = columns[place]
                 for action in actions(spec, key, texts_only=rule.steps is None or column.type != "json"):
-                    by_place[rule.place].append(rule.doing(action, column))
-        for place in exempt:
-            by_place.pop(place, None)
-        self._rules = {place: _in_order(rules, columns[place]) for place, rules in by_place.items()}
+                    by_place[place].append(rule.doing(action, column))
+        self._rules = {
+            place: _in_order(rules, columns[place]) for place, rules in by_place.items() if place not in exempt
+        }
 
     def apply(self, rows: Rows) -> Rows:
         """
@@ -82,15 +81,15 @@ class Redaction:
         return replace(rows, columns=redacted)
 
     def unmatched(self, rows: int) -> tuple[str, ...]:
-        """Return the paths that none of so many rows has; nothing, if not all of the rows came this way."""
-        if not 0 < rows <= sum(self._row_counts):  # some are from an earlier attempt, which redacted them
+        """Return the paths that no row has; none if not all of these ``rows`` were redacted here."""
+        if not 0 < rows <= sum(self._row_counts):  # an earlier attempt redacted some
             return ()
         rules = [rule for rules in self._rules.values() for rule in rules if rule.is_path]
         return tuple(sorted({rule.target for rule in rules} - {rule.target for rule in rules if rule.has_matched}))
 
     def _column(self, place: int, values: list[Any], rows: Rows) -> list[Any]:
         rules, column = self._rules[place], self._columns[place]
-        if drops := [rule for rule in rules if rule.action.drops and rule.steps == ()]:
+        if drops := [rule for rule in rules if rule.action is DROP and rule.steps == ()]:
             for rule in drops:
                 rule.has_matched |= values.count(None) < rows.count
             return [None] * rows.count
@@ -104,14 +103,13 @@ class Redaction:
                 problem = f"its JSON cannot be read or written ({type(error).__name__})"
             else:
                 continue
-            raise ConfigurationError(  # outside of the handlers: what they caught may quote the value
+            raise ConfigurationError(  # not in a handler, because the error that it handles may quote the value
                 f"Column {column.name!r} cannot be redacted in {self._row_name(rows, row)}: {problem}. "
                 "Correct the rule, or drop what it cannot handle."
             )
         return redacted
 
     def _row_name(self, rows: Rows, row: int) -> str:
-        """Name a row by its run or trace."""
         for column, values in zip(self._columns, rows.columns, strict=True):
             if column.name in ("run_id", "trace_id") and values[row] is not None:
                 return f"{column.name.removesuffix('_id')} {values[row]}"
@@ -121,13 +119,12 @@ class Redaction:
 @dataclass
 class _Rule:
     """
-    What is done to a column: at ``steps`` into it, or for None to every text in it.
+    An action on a column: at ``steps`` into it, or for None on every text in it.
 
     ``by`` says why: the target is the column's name, one of its sources, more than a source, or everything.
     """
 
     target: str
-    place: int
     steps: tuple[Step, ...] | None
     by: Literal["name", "source", "more", "all"]
     is_path: bool = False
@@ -137,9 +134,9 @@ class _Rule:
     def doing(self, action: Action, column: Column) -> _Rule:
         """Return the rule with an action, if the column's type allows it."""
         steps = self.steps
-        if column.type == "strings" and not action.drops:
+        if column.type == "strings" and action is not DROP:
             steps = None if steps is None else (ANY,)
-        elif not action.drops and column.type not in ("json", "string"):
+        elif action is not DROP and column.type not in ("json", "string"):
             raise ConfigurationError(
                 f"Column {self.target!r} of redact is {column.type}, and holds no text; it can only be dropped."
             )
@@ -189,7 +186,6 @@ def _text(value: Any) -> Any:
 
 
 def _targets(rules: Mapping[str, Any] | Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    """Yield the target and the actions of each rule."""
     for rule in [rules] if isinstance(rules, Mapping | str) else rules:
         if isinstance(rule, str):
             yield EVERYWHERE, {"pattern": rule}
@@ -199,67 +195,55 @@ def _targets(rules: Mapping[str, Any] | Iterable[Any]) -> Iterator[tuple[str, An
             raise ConfigurationError(f"{rule!r} is no rule of redact; a rule is {{'inputs.user': 'drop'}} or the like.")
 
 
-def _rules(target: str, columns: Sequence[Column]) -> Iterator[_Rule]:
-    """Yield a rule for each column it acts on: the column it names, and those whose values come from what it names."""
+def _rules(target: str, columns: Sequence[Column]) -> dict[int, _Rule]:
+    """Return the rules, by place, for the column that a target names and those whose values come from what it names."""
     if target == EVERYWHERE:
-        for place, column in enumerate(columns):
-            if column.type in TEXTS and column.sources != IDS:
-                yield _Rule(target, place, None, "all")
-        return
+        texts = (place for place, column in enumerate(columns) if column.type in TEXTS and column.sources != IDS)
+        return {place: _Rule(target, None, "all") for place in texts}
     path = parse(target)
     if path.type:
         raise ConfigurationError(f"Target {target!r} of redact has a type; a path without one is meant.")
-    names = {column.name for column in columns}
-    name = path.column if path.column in names else SHORT_NAMES.get(path.column, path.column)
-    by_source = list(_rules_by_source(target, path, name, columns))
-    if name in names or not by_source:
-        yield _Rule(target, place_of(path, columns), path.steps, "name", bool(path.steps))
-    yield from by_source
-
-
-def _rules_by_source(target: str, path: Path, name: str, columns: Sequence[Column]) -> Iterator[_Rule]:
-    """Yield the columns of other names that come from what is at a path, from a part of it, or from what is around."""
     named = steps_from_run(path)
+    rules: dict[int, _Rule] = {}
     for place, column in enumerate(columns):
-        for source in () if column.name == name else column.sources or (column.name,):
+        for source in column.sources or (column.name,):
             steps, inside = steps_from_run(parse(source)), _STEPS_TO_SOURCE[column.sources_in]
             rest = named[len(steps) :]
             if all(map(_may_match, named, steps)) and (not rest or inside is None or column.type == "json"):
-                by: Literal["source", "more"] = "source" if len(named) >= len(steps) else "more"
-                yield _Rule(target, place, None if inside is None else (*inside, *rest), by, bool(path.steps))
+                into = None if inside is None else (*inside, *rest)
+                rules[place] = _Rule(target, into, "source" if len(named) >= len(steps) else "more", bool(path.steps))
                 break
+    if not rules or path.column in {column.name for column in columns}:
+        rules[place_of(path, columns)] = _Rule(target, path.steps, "name", bool(path.steps))
+    return rules
 
 
 _STEPS_TO_SOURCE: dict[SourcesIn, tuple[Step, ...] | None] = {"whole": (), "items": (ANY,), "texts": None}
 
 
 def _may_match(a: Step, b: Step) -> bool:
-    """Whether two steps can lead to one place."""
+    """Return whether two steps can lead to one place."""
     return a is ANY or b is ANY or str(a) == str(b)
 
 
-def _whole_column(target: str, rules: list[_Rule]) -> int:
-    """Return the place of the column that a rule keeps."""
-    for rule in rules:
+def _whole_column(target: str, rules: dict[int, _Rule]) -> int:
+    """Return the place of the column that a target names."""
+    for place, rule in rules.items():
         if rule.by == "name" and not rule.is_path:
-            return rule.place
+            return place
     raise ConfigurationError(f"Rule {target!r} says 'keep', which is for a whole column, by its name.")
 
 
 def _in_order(rules: list[_Rule], column: Column) -> list[_Rule]:
-    """
-    Return the rules of a column in the order they go in.
-
-    :raises ConfigurationError: for a function that is made for more than the column has.
-    """
+    """Return the rules of a column in the order in which they are applied."""
     whole = [rule for rule in rules if rule.action.order is Order.WHOLE]
-    if any(rule.by == "name" and not rule.is_path for rule in whole):  # it stands in place of what rules do for sources
+    if any(rule.by == "name" and not rule.is_path for rule in whole):  # it replaces the rules for sources
         rules = [rule for rule in rules if rule not in whole or rule.by in ("name", "all")]
     for rule in rules:
         if rule.by == "more" and rule.action.calls:
             raise ConfigurationError(
                 f"Rule {rule.target!r} of redact calls a function, and column {column.name!r} is made of a part of "
-                f"what it takes. Say what becomes of the column by a rule of its own: {{{column.name!r}: 'drop'}}, "
-                "'hash', 'keep' or a function; or leave the column out."
+                f"what it takes. Give the column a rule of its own: {{{column.name!r}: 'drop'}}, 'hash', 'keep' or a "
+                "function; or leave the column out."
             )
     return sorted(rules, key=lambda rule: (rule.action.order, rule.steps is None))

@@ -1,4 +1,4 @@
-"""What can be done to a value: drop, hash, call; and to the texts in it: pattern, truncate."""
+"""Actions on a value (drop, hash, call), and on the texts in it (pattern, truncate)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from airflow_langsmith.transform.patterns import Pattern, pattern
 
 
 class ActionError(Exception):
-    """An action could not be done. Says why, and never what the value was."""
+    """An action failed. The message never quotes the value."""
 
 
 class Order(IntEnum):
@@ -38,16 +38,11 @@ class Order(IntEnum):
 
 @dataclass(frozen=True)
 class Action:
-    """A change of a value as a whole, or, of the later ones, of each text and number in it."""
+    """A change of a whole value, or after ``WHOLE`` of each text and number in it."""
 
     order: Order
     change: Callable[[Any], Any]
     calls: bool = False  # a function of the user's
-
-    @property
-    def drops(self) -> bool:
-        """Whether it leaves nothing."""
-        return self is DROP
 
 
 DROP = Action(Order.WHOLE, lambda _: DROPPED)
@@ -58,7 +53,7 @@ def actions(spec: Any, key: str | None, *, texts_only: bool) -> list[Action]:  #
     Read the actions of a rule.
 
     :param spec: ``"drop"``, ``"hash"``, ``{"truncate": 200}``, ``{"pattern": "email", "with": "..."}`` (or a regular
-        expression), ``{"patterns": [...]}``, ``{"call": "package.module.function"}``, or a list of such.
+        expression), ``{"patterns": [...]}``, ``{"call": "package.module.function"}``, or a list of these.
     :param key: The key of hashes.
     :param texts_only: Whether a function may return nothing but text.
     :raises ConfigurationError: for anything else.
@@ -75,7 +70,10 @@ def actions(spec: Any, key: str | None, *, texts_only: bool) -> list[Action]:  #
         case {"truncate": int(length), **rest} if not rest and length >= 0 and not isinstance(length, bool):
             return [Action(Order.TRUNCATE, lambda value: value[:length] if isinstance(value, str) else value)]
         case {"pattern": name, **rest} if not rest.keys() - {"with"}:
-            return [Action(Order.PATTERN, _replace(pattern(name, _replacement(rest.get("with")))))]
+            replacement = rest.get("with")
+            if replacement is not None and not isinstance(replacement, str):
+                raise ConfigurationError(f"'with' is {replacement!r}; it has to be a text.")
+            return [Action(Order.PATTERN, _replace(pattern(name, replacement)))]
         case {"patterns": [*names], **rest} if names and not rest.keys() - {"with"}:
             specs = (name if isinstance(name, Mapping) else {"pattern": name} for name in names)
             return [action for each in specs for action in actions({**rest, **each}, key, texts_only=texts_only)]
@@ -84,16 +82,10 @@ def actions(spec: Any, key: str | None, *, texts_only: bool) -> list[Action]:  #
         case [*specs] if specs:
             return [action for each in specs for action in actions(each, key, texts_only=texts_only)]
     raise ConfigurationError(
-        f"{spec!r} is nothing that redact can do. {did_you_mean(spec, ('drop', 'hash', 'keep'))} It can do 'drop', "
+        f"{spec!r} is no action of redact. {did_you_mean(spec, ('drop', 'hash', 'keep'))} Actions are 'drop', "
         "'hash', {'truncate': 200}, {'pattern': 'email', 'with': '[email]'}, {'patterns': ['email', 'card']}, "
         "{'call': 'package.module.function'}, lists of these, and 'keep' for a whole column."
     )
-
-
-def _replacement(value: Any) -> str | None:
-    if value is not None and not isinstance(value, str):
-        raise ConfigurationError(f"'with' is {value!r}; it has to be a text.")
-    return value
 
 
 def _hash_with(key: bytes) -> Callable[[Any], Any]:
@@ -101,19 +93,19 @@ def _hash_with(key: bytes) -> Callable[[Any], Any]:
         if value is None or _is_final(value):
             return value
         text = value.encode() if isinstance(value, str) else msgspec.json.encode(to_python(value), order="sorted")
-        # Raw, so that the rules that follow leave it: a hash with a pattern in it would no longer join.
+        # Raw, so that later rules do not change it: a hash must join, even if a pattern matches it.
         return Raw(f'"{hmac.digest(key, text, "sha256").hex()}"')
 
     return change
 
 
 def _is_final(value: Any) -> bool:
-    """Whether a value is a hash; other Raw values are numbers."""
+    """Return whether a value is a hash; other Raw values are numbers."""
     return isinstance(value, Raw) and first_byte(value) == b'"'
 
 
 def _replace(pattern_: Pattern) -> Callable[[Any], Any]:
-    """Replace in texts, and in the digits of numbers: a card written as a number is a card."""
+    """Return a change of texts, and of numbers, because a card number may be one."""
 
     def change(value: Any) -> Any:
         if isinstance(value, str):
@@ -142,7 +134,7 @@ def _call(name: str, *, texts_only: bool) -> Callable[[Any], Any]:
         else:
             if not texts_only or result is None or isinstance(result, str):
                 return result
-            problem = "gave something other than text, and only text can be there"
-        raise ActionError(f"{name} {problem}")  # outside of the handler: that error may quote the value
+            problem = "returned a value other than text, and only text can be there"
+        raise ActionError(f"{name} {problem}")  # not in the handler, because its error may quote the value
 
     return change

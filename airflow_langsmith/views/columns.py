@@ -32,14 +32,13 @@ class Column:
     """
     One column of a view.
 
-    ``of`` is the attribute of a record that it holds, by default that of its name, an expression of ``record``, or a
-    function of a record, which takes longer.
-    ``fields`` are the fields of a run that this needs. A column that is not ``default`` comes only if a user names it;
-    one that ``repeats`` has few distinct values.
+    ``of`` is the attribute of a record that it holds, by default the one of its name, an expression of ``record``, or a
+    function of a record, which takes longer. ``fields`` are the fields of a run that this needs. A column that is not
+    ``default`` is there only if a user names it; one that ``repeats`` has few distinct values.
 
     ``sources`` are the paths of a run (or piece of feedback) that its values come from, as users write them, by default
-    the column's own name: a rule of ``redact`` for one of these holds for the column. ``sources_in`` says where in the
-    column they are: they are the ``whole`` of it, the ``items`` of its list, or ``texts`` in it, such as keys::
+    the column's own name: a rule of ``redact`` for one of them holds for the column. ``sources_in`` says where in the
+    column they are: the ``whole`` of it, the ``items`` of its list, or ``texts`` in it, such as keys::
 
         thread_id          sources=("metadata.session_id", "metadata.thread_id", ...)
         retriever_inputs   sources=("inputs",), sources_in="items"
@@ -59,7 +58,7 @@ class Column:
     @cached_property
     def read(self) -> Callable[[list[Any]], list[Any]]:
         """The function that returns the column's values for a page of records."""
-        # Compiled, as dataclasses are: an attrgetter or a function takes twice as long, for every value there is.
+        # Compiled, as dataclasses are, because an attrgetter or a function takes twice as long for each value.
         read: Callable[[list[Any]], list[Any]] = eval(  # noqa: S307  # of the names in this package
             f"lambda records: [{self.expression} for record in records]", {"of": self.of, "json_of": json_of}
         )
@@ -77,9 +76,8 @@ class Rows:
     """
     The rows of a batch, column by column in the order of the view's columns.
 
-    ``keys`` identify them, so that a row that comes again is known; ``pending`` says of each whether its run had not
-    ended; ``times`` are the moments by which they belong to the window, if no page of runs tells these. All three are
-    there only while rows are read, whichever columns a user wants.
+    ``keys`` tell rows that come twice, ``pending`` says of each whether its run had not ended, and ``times`` decide
+    its window if the rows are not from a page of runs. They exist only while rows are read.
     """
 
     columns: list[list[Any]]
@@ -105,3 +103,13 @@ class Rows:
 def json_of(value: Any) -> Raw | None:
     """Return the value of a JSON column; None is null."""
     return None if value is None else Raw(msgspec.json.encode(value))
+
+
+MISSING_PAYLOADS = Column(
+    "missing_payloads",
+    "strings",
+    "The fields that could not be read from blob storage and are null; `extra` has the metadata.",
+    lambda record: sorted(record.missing_payloads),
+    sources=("attachments",),
+    sources_in="texts",
+)

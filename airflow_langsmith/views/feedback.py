@@ -15,7 +15,7 @@ from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.views.columns import IDS, THREAD, Column, Rows, json_of
 from airflow_langsmith.views.reading import changed_feedback
 from airflow_langsmith.views.view import LOOKBACK_OPTION, Option, View
-from airflow_langsmith.windows import duration
+from airflow_langsmith.windows.time_window import duration
 
 _MODIFIED_REFUSED = (
     "include_modified is about the view feedback, not {view}. To export rows again whose feedback changed, use "
@@ -25,7 +25,7 @@ _MODIFIED_REFUSED = (
 
 @dataclass(frozen=True)
 class FeedbackView(View):
-    """The view of feedback, ``include_modified``: also of pieces given since ``lookback`` and changed in the window."""
+    """The view of feedback; ``include_modified`` adds pieces created since ``lookback`` and changed in the window."""
 
     include_modified: bool = False
 
@@ -37,13 +37,12 @@ class FeedbackView(View):
 
     @property
     def feedback_lookback(self) -> timedelta | None:
-        """How far before the window a piece may have been given that changed in it; None without these."""
+        """How long before the window a piece may be created that changed in it; None without ``include_modified``."""
         return duration(self.lookback, "lookback") if self.include_modified else None
 
     def narrow(self, query: RunQuery) -> RunQuery:
         """Refuse what LangSmith's list of feedback cannot be narrowed by."""
-        refused = [name for name in query.run_filter.serialize() if name != "run_ids"]
-        if refused:
+        if refused := [name for name in query.run_filter.serialize() if name != "run_ids"]:
             raise ConfigurationError(
                 f"The view feedback cannot be narrowed by {', '.join(refused)}, only by project, window and run_ids. "
                 "Leave these out, and join the feedback to runs or traces where it lands."
@@ -70,7 +69,6 @@ def score_of(piece: Feedback) -> float | None:
 
 
 def _of_source(name: str, meaning: str, *, repeats: bool = False) -> Column:
-    """Return a column that is a field of the source."""
     field = name.removeprefix("source_")
 
     def read(piece: Feedback) -> str | None:
@@ -80,32 +78,31 @@ def _of_source(name: str, meaning: str, *, repeats: bool = False) -> Column:
     return Column(name, "string", meaning, read, repeats=repeats, sources=(f"source.{field}",))
 
 
-_THREAD_MEANING = "The conversation, of feedback that is about one as a whole."
-
 VIEW = FeedbackView(
     "feedback",
     (
-        Column("feedback_id", "string", "Its id; the key of this view.", "id", sources=IDS),
-        Column("key", "string", "What was judged, such as user_score.", repeats=True),
+        Column("feedback_id", "string", "The feedback's id; the key of this view.", "id", sources=IDS),
+        Column("key", "string", "What it measures, such as user_score.", repeats=True),
         Column("score", "number", "The score; 1 and 0 for true and false.", score_of),
         Column("value", "json", "The value: a label, a number, an object.", lambda piece: json_of(piece.value)),
         Column("comment", "string", "The comment."),
-        Column("correction", "json", "What would have been right.", lambda piece: json_of(piece.correction)),
-        _of_source("source_type", "Who judged: api, app, model.", repeats=True),
-        _of_source("source_user_id", "The user who did, if known."),
+        Column("correction", "json", "The correct output.", lambda piece: json_of(piece.correction)),
+        _of_source("source_type", "Where it comes from: api, app or model.", repeats=True),
+        _of_source("source_user_id", "The user who gave it, if known."),
         Column("source", "json", "The source, with its metadata.", lambda piece: json_of(piece.feedback_source)),
         Column("created_at", "timestamp", "When it was created; decides its window."),
         Column("modified_at", "timestamp", "When it was last changed."),
-        Column("run_id", "string", "The run it is about; null for a project's.", sources=IDS),
-        Column("trace_id", "string", "That run's trace.", sources=IDS),
+        Column("run_id", "string", "The run it is about; null if it is about a project.", sources=IDS),
+        Column("trace_id", "string", "The trace of that run.", sources=IDS),
         Column("is_root", "boolean", "Whether that run is a root."),
         Column("run_start_time", "timestamp", "When that run started.", "start_time"),
         Column("project_id", "string", "The project's id.", "session_id", repeats=True, sources=IDS),
-        Column("feedback_group_id", "string", "Feedback given together.", sources=IDS),
-        Column("comparative_experiment_id", "string", "The comparison it was given in.", sources=IDS),
-        Column("feedback_thread_id", "string", _THREAD_MEANING, sources=THREAD),
-        Column("extra", "json", "Whatever else came with it.", lambda piece: json_of(piece.extra)),
+        Column("feedback_group_id", "string", "The group of feedback that it was created with.", sources=IDS),
+        Column("comparative_experiment_id", "string", "The comparison of experiments that it belongs to.", sources=IDS),
+        Column("feedback_thread_id", "string", "The thread, if it is about a whole thread.", sources=THREAD),
+        Column("extra", "json", "All other data of it.", lambda piece: json_of(piece.extra)),
     ),
     key="feedback_id",
+    missing_payloads=None,
     time="created_at",
 )

@@ -13,7 +13,7 @@ from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery, bound
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.run_filter import RunFilter
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.filters import and_, eq, gte, in_, lt
+from airflow_langsmith.filters import Expression, and_, gte, in_, lt
 from airflow_langsmith.views.columns import Column
 from airflow_langsmith.views.reading import each_run
 from airflow_langsmith.views.runs import COLUMNS as RUNS
@@ -42,22 +42,23 @@ class RootView(View):
         """
         Read the runs below the roots of a page.
 
-        They are found through their root's start, so they come whenever they started themselves: after the window's
-        end, or a little before the root, by a clock that was ahead.
+        They are found by the start of their root, so they may start after the window's end, or a little before the
+        root if its clock was ahead.
         """
         if not runs:
             return []
         first, last = min(root.start_time for root in runs), max(root.start_time for root in runs)
         run_filter = query.run_filter
-        narrowed = [filter_ for filter_ in (run_filter.filter, run_filter.trace_filter) if filter_]
+        filters: list[Expression] = [gte("start_time", first), lt("start_time", last + timedelta(microseconds=1))]
+        filters += filter(None, (run_filter.filter, run_filter.trace_filter))
         if run_filter.run_ids is not None:  # few, and far between
-            narrowed.append(str(in_("id", [root.id for root in runs])))
-        around = and_(gte("start_time", first), lt("start_time", last + timedelta(microseconds=1)), *narrowed)
+            filters.append(in_("id", [root.id for root in runs]))
+        trace_filter = str(and_(*filters))
         below = RunQuery(
             project=query.project,
             window=TimeWindow(bounded(first - BEFORE_ROOT, "start"), bounded(last + AFTER_ROOT, "end")),
             run_filter=RunFilter(
-                run_type=self.child_type, trace_filter=str(around), tree_filter=run_filter.tree_filter
+                run_type=self.child_type, trace_filter=trace_filter, tree_filter=run_filter.tree_filter
             ),
             fields=self.child_fields,
             payloads=query.payloads,
@@ -70,11 +71,6 @@ def about_roots(query: RunQuery) -> RunQuery:
     if query.run_filter.is_root is False:
         raise ConfigurationError("is_root=False leaves no traces: a trace is found by its root.")
     return query.narrowed(is_root=True)
-
-
-def with_runs_of_type(query: RunQuery, run_type: str) -> RunQuery:
-    """Narrow a query to traces that have a run of a type."""
-    return query.also(eq("run_type", run_type), "tree_filter")
 
 
 def assemble(
@@ -98,14 +94,13 @@ def of_root(name: str, meaning: str = "") -> Column:
     return replace(column, meaning=meaning or column.meaning, of=of, default=True)
 
 
-# What every view of traces says of the root first.
 ROOT_COLUMNS = (
     of_root("trace_id", "The trace's id, which is its root's; the key of this view."),
     of_root("project_id"),
     of_root("project_name"),
     of_root("thread_id"),
-    of_root("name", "What the root calls itself."),
-    of_root("status", "The root's: success, error or pending (not ended when it was read)."),
+    of_root("name", "The root's name."),
+    of_root("status", "The root's status: success, error or pending (not ended when it was read)."),
     of_root("start_time", "When the root started; decides the window."),
     of_root("end_time", "When the root ended; null while pending."),
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
@@ -23,28 +22,19 @@ def _run(name: str, type_: ColumnType, meaning: str, of: str = "", **options: An
 
 _LATENCY_SECONDS = "(record.end_time - record.start_time).total_seconds() if record.end_time else None"
 _ATTACHMENTS = "json_of(record.attachments) if record.attachments else None"
-_THREAD_MEANING = "The conversation, from metadata session_id, thread_id or conversation_id: a text or a number."
-_TOKENS_MEANING = "Tokens read. On v1 a parent counts its children's too, on v2 only its own."
-_DOTTED_ORDER_MEANING = (
-    "Its place in the trace: start and id of each run above it and of itself. Go by the ids; starts can be spelt "
-    "differently by each run."
-)
-_STATS_MEANING = "Per feedback key the count (v1: of scores alone), mean and labels when it was read; null without."
-_ATTACHMENTS_MEANING = (
-    "The files logged with it: a list of their names, types and sizes, as far as known; null without."
-)
+_STATS_MEANING = "The count (v1: only of scores), mean and labels of each feedback key, when read; null if it has none."
 
 COLUMNS = (
     _run("run_id", "string", "The run's id; the key of this view.", "id", sources=IDS),
-    _run("trace_id", "string", "The trace it belongs to, which is its root's id.", sources=IDS),
-    _run("parent_run_id", "string", "The run it was called from; null for a root.", sources=IDS),
+    _run("trace_id", "string", "The trace's id, which is the id of its root.", sources=IDS),
+    _run("parent_run_id", "string", "The run that called it; null for a root.", sources=IDS),
     _run("project_id", "string", "The project's id (the API says session).", "project.id", repeats=True, sources=IDS),
     _run("project_name", "string", "The project's name.", "project.name", repeats=True),
-    _run("thread_id", "string", _THREAD_MEANING, sources=THREAD),
-    _run("name", "string", "What it calls itself.", repeats=True),
+    _run("thread_id", "string", "The thread: metadata session_id, thread_id or conversation_id.", sources=THREAD),
+    _run("name", "string", "The run's name.", repeats=True),
     _run("run_type", "string", "chain, llm, tool, retriever, embedding, prompt or parser.", repeats=True),
     _run("status", "string", "success, error or pending (not ended when it was read).", repeats=True),
-    Column("is_root", "boolean", "Whether it began its trace.", "parent_run_id is None", ("parent_run_id",)),
+    Column("is_root", "boolean", "Whether it is the root of its trace.", "parent_run_id is None", ("parent_run_id",)),
     _run("start_time", "timestamp", "When it started; decides its window."),
     _run("end_time", "timestamp", "When it ended; null while pending."),
     Column("latency_seconds", "number", "From start to end.", _LATENCY_SECONDS, ("start_time", "end_time")),
@@ -52,19 +42,19 @@ COLUMNS = (
     _run("error", "string", "The error's text, with its traceback."),
     _run("tags", "strings", "Its tags.", repeats=True),
     _run("model", "string", "The model, from metadata ls_model_name.", repeats=True, sources=MODEL),
-    _run("prompt_tokens", "integer", _TOKENS_MEANING),
+    _run("prompt_tokens", "integer", "Tokens read. On v1 a parent counts its children's too, on v2 only its own."),
     _run("completion_tokens", "integer", "Tokens written; parents as above."),
     _run("total_tokens", "integer", "Tokens read and written; parents as above."),
     _run("prompt_cost", "number", "US dollars for the tokens read; parents as above."),
     _run("completion_cost", "number", "US dollars for the tokens written; parents as above."),
     _run("total_cost", "number", "US dollars in all; parents as above."),
-    _run("dotted_order", "string", _DOTTED_ORDER_MEANING, sources=IDS),
+    _run("dotted_order", "string", "The start and id of each run from the root to it; compare only ids.", sources=IDS),
     _run("reference_example_id", "string", "The dataset example it was run on, in an experiment.", sources=IDS),
-    _run("inputs", "json", "What it was given."),
-    _run("outputs", "json", "What it gave; null if it failed or has not ended."),
+    _run("inputs", "json", "Its inputs."),
+    _run("outputs", "json", "Its outputs; null if it failed or has not ended."),
     _run("metadata", "json", "Its metadata.", sources=("extra.metadata",)),
     _run("feedback_stats", "json", _STATS_MEANING),
-    Column("attachments", "json", _ATTACHMENTS_MEANING, _ATTACHMENTS, ("attachments",)),
+    Column("attachments", "json", "Names, types and sizes of its files; null if none.", _ATTACHMENTS, ("attachments",)),
     _run("in_dataset", "boolean", "Whether it was added to a dataset.", default=False),
     _run("extra", "json", "All of extra: metadata, runtime, invocation parameters.", default=False),
     _run("events", "json", "Its events, such as new tokens.", default=False),
@@ -74,12 +64,6 @@ COLUMNS = (
     _run("prompt_cost_details", "json", "US dollars for tokens read, by kind.", default=False),
     _run("completion_cost_details", "json", "US dollars for tokens written, by kind.", default=False),
 )
-
-
-def missing_payloads(meaning: str, of: Callable[[Any], Iterable[str]]) -> Column:
-    """Return the column that names the payloads that could not be read; the names of attachments are among these."""
-    read = lambda record: sorted(of(record))  # noqa: E731
-    return Column("missing_payloads", "strings", meaning, read, sources=("attachments",), sources_in="texts")
 
 
 _DOWNLOAD_REFUSED = (
@@ -96,7 +80,7 @@ def _read_attachments(value: Any, name: str) -> Any:
 
 @dataclass(frozen=True)
 class Runs(View):
-    """The view of runs; their ``attachments`` are listed in the column of that name, or downloaded, too."""
+    """The view of runs; its column ``attachments`` lists their files, which may be downloaded too."""
 
     attachments: AttachmentMode = "list"
 
@@ -117,17 +101,8 @@ class Runs(View):
 
     def narrow(self, query: RunQuery) -> RunQuery:
         """Return the query that is to be read."""
-        query = super().narrow(query)
-        if not self.downloads_attachments:
-            return query
-        return replace(query, page_size=query.page_size or MAX_DOWNLOAD_RUNS)
+        size = query.page_size or (MAX_DOWNLOAD_RUNS if self.downloads_attachments else None)
+        return replace(super().narrow(query), page_size=size)
 
 
-VIEW = Runs(
-    "runs",
-    COLUMNS,
-    missing_payloads=missing_payloads(
-        "The fields that could not be read from blob storage and are null; `extra` has the metadata.",
-        lambda run: run.missing_payloads,
-    ),
-)
+VIEW = Runs("runs", COLUMNS)

@@ -1,8 +1,8 @@
 """
 What a trace spent: the sum over its runs of what each run spent itself.
 
-A run spent what it reports, less what the runs below it report where the API counts them in (v1), and nothing where
-its numbers only repeat those of the runs below it. Both columns show what the API reports; each trace spent 150::
+A run spent what it reports, less what the runs below it report if the API counts them in (v1), and nothing if its
+numbers only repeat those of the runs below it. Both columns show what the API reports; each trace spent 150::
 
     agent              v1: 150   v2:   0
       model            v1: 150   v2: 120      30 of v1's 150 are those of the model below
@@ -16,7 +16,7 @@ its numbers only repeat those of the runs below it. Both columns show what the A
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from operator import attrgetter
 from typing import Any, NamedTuple
 
@@ -121,7 +121,7 @@ def _less(reported: float, counted_in: float) -> float:
 
 
 def _repeats(own: Amounts, below: Amounts) -> bool:
-    """Whether all tokens of a run are those below it, and its dollars, too, where both are known."""
+    """Return whether a run's tokens are those below it, and its dollars too if both are known."""
     pairs = list(zip(own, below, strict=True))
     tokens = [(mine, theirs) for mine, theirs in pairs[: len(TOKENS)] if mine]
     costs = [(mine, theirs) for mine, theirs in pairs[len(TOKENS) :] if mine and theirs]
@@ -142,17 +142,10 @@ _MEANINGS = {
 }
 
 
-def columns(each: str, total: Callable[[Any, str], Any]) -> tuple[Column, ...]:
-    """
-    Return the columns of what records spent.
-
-    :param each: Of which runs they are the sum, in words.
-    :param total: Returns the sum of a record by its name.
-    """
-
-    def column(name: str, meaning: str) -> Column:
-        type_: ColumnType = "integer" if name in TOKENS else "number"
-        meaning = f"{meaning}: the sum of what {each} spent itself."
-        return Column(name, type_, meaning, lambda record: total(record, name))
-
-    return tuple(column(*pair) for pair in _MEANINGS.items())
+def columns(each: str) -> tuple[Column, ...]:
+    """Return the columns of the totals of records, which are the sum of what ``each run`` spent itself."""
+    types: dict[str, ColumnType] = {name: "integer" if name in TOKENS else "number" for name in _MEANINGS}
+    return tuple(
+        Column(name, types[name], f"{meaning}: the sum of what {each} spent itself.", f"total({name!r})")
+        for name, meaning in _MEANINGS.items()
+    )

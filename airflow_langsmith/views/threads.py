@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from itertools import repeat
 from secrets import token_bytes
 from typing import Any
 
@@ -24,7 +23,6 @@ from airflow_langsmith.views.columns import IDS, THREAD, Column, Rows, json_of
 from airflow_langsmith.views.feedback import score_of
 from airflow_langsmith.views.reading import each_run
 from airflow_langsmith.views.roots import about_roots, assemble
-from airflow_langsmith.views.runs import missing_payloads
 from airflow_langsmith.views.traces import VIEW as TRACES
 from airflow_langsmith.views.traces import Trace
 from airflow_langsmith.views.view import PageReader, View
@@ -54,11 +52,12 @@ class Thread:
         self.errored_turns = [root.status for root in roots].count("error")
         self.last_error = next((root.error for root in reversed(roots) if root.error), None)
         self.run_count = sum(turn.run_types.total() for turn in self.turns)
+        self.missing_payloads = set().union(*(turn.missing_payloads for turn in self.turns))
 
-
-def _mean(scores: Sequence[float | None]) -> float | None:
-    known = [score for score in scores if score is not None]
-    return math.fsum(known) / len(known) if known else None
+    def total(self, name: str) -> Any:
+        """Return the tokens or dollars of all turns; dollars are None if no run reports any."""
+        totals = [total for turn in self.turns if (total := turn.total(name)) is not None]
+        return sum(totals) if totals else None
 
 
 @dataclass(frozen=True)
@@ -122,13 +121,6 @@ class Threads(View):
         threads = [Thread(id_, turns[id_], scores.get(id_, {})) for id_ in thread_ids if turns[id_]]
         return replace(self.rows(threads), keys=[key(thread.thread_id) for thread in threads])
 
-    def log_names(self, rows: Rows) -> Iterable[str]:
-        """Return how the log names rows: by the last trace, because a thread's id may be an address."""
-        for column, values in zip(self.columns, rows.columns, strict=True):
-            if column.name == "trace_ids":
-                return [f"with trace {trace_ids[-1]}" for trace_ids in values]
-        return repeat("a row without its id", rows.count)
-
 
 def _scores(roots: Sequence[Run], query: RunQuery, negotiator: VersionNegotiator) -> Flow[dict[str, _Scores]]:
     """
@@ -146,43 +138,37 @@ def _scores(roots: Sequence[Run], query: RunQuery, negotiator: VersionNegotiator
     return scores
 
 
-def _total(thread: Thread, amount: str) -> Any:
-    totals = [total for turn in thread.turns if (total := turn.spending.total(amount)) is not None]
-    return sum(totals) if totals else None
-
-
 def _feedback_stats(thread: Thread) -> Any:
-    stats = {key: {"n": len(scores), "avg": _mean(scores)} for key, scores in sorted(thread.scores.items())}
+    stats = {}
+    for key, scores in sorted(thread.scores.items()):
+        known = [score for score in scores if score is not None]
+        stats[key] = {"n": len(scores), "avg": math.fsum(known) / len(known) if known else None}
     return json_of(stats or None)
 
 
-_STATS_MEANING = "Per key how many pieces of feedback its turns have and the mean of the scores; null without."
+_STATS_MEANING = "How many pieces of feedback its turns have under each key, and the mean score; null if none."
 
 VIEW = Threads(
     "threads",
     (
-        Column("thread_id", "string", "The conversation's id; the key of this view.", sources=THREAD),
+        Column("thread_id", "string", "The thread's id; the key of this view.", sources=THREAD),
         Column("project_id", "string", "The project's id.", "first.project.id", repeats=True, sources=IDS),
         Column("project_name", "string", "The project's name.", "first.project.name", repeats=True),
         Column("turns", "integer", "How many turns (traces) it has so far.", lambda thread: len(thread.turns)),
         Column("start_time", "timestamp", "When its first turn started.", "first.start_time"),
         Column("last_start_time", "timestamp", "When its last turn started.", "last.start_time"),
-        Column("end_time", "timestamp", "When the last turn to end did."),
-        Column("duration_seconds", "number", "From the start of the first turn to there."),
-        Column("first_inputs", "json", "What its first turn was given.", "first.inputs", sources=("inputs",)),
-        Column("last_outputs", "json", "What its last turn gave.", "last.outputs", sources=("outputs",)),
-        Column("status", "string", "The last turn's status.", "last.status", repeats=True),
+        Column("end_time", "timestamp", "When the last of its turns ended."),
+        Column("duration_seconds", "number", "From the start of its first turn to end_time."),
+        Column("first_inputs", "json", "The inputs of its first turn.", "first.inputs", sources=("inputs",)),
+        Column("last_outputs", "json", "The outputs of its last turn.", "last.outputs", sources=("outputs",)),
+        Column("status", "string", "The status of its last turn.", "last.status", repeats=True),
         Column("errored_turns", "integer", "How many turns failed."),
         Column("last_error", "string", "The error of the last turn that failed.", sources=("error",)),
-        Column("run_count", "integer", "How many runs all turns have."),
-        *spending.columns("each run of its turns", _total),
-        Column("trace_ids", "strings", "Its turns, oldest first.", sources=IDS),
+        Column("run_count", "integer", "How many runs its turns have."),
+        *spending.columns("each run of its turns"),
+        Column("trace_ids", "strings", "The ids of its turns, oldest first.", sources=IDS),
         Column("feedback_stats", "json", _STATS_MEANING, _feedback_stats),
     ),
     key="thread_id",
     time="last_start_time",
-    missing_payloads=missing_payloads(
-        "The fields of its turns that could not be read from blob storage and are null; `extra` has the metadata.",
-        lambda thread: set().union(*(turn.missing for turn in thread.turns)),
-    ),
 )

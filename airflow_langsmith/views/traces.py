@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,13 +11,13 @@ from typing import Any
 from airflow_langsmith import arguments
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
+from airflow_langsmith.filters import eq
 from airflow_langsmith.views import spending
 from airflow_langsmith.views.columns import MODEL, Column, json_of
-from airflow_langsmith.views.roots import ROOT_COLUMNS, RootView, of_root, with_runs_of_type
-from airflow_langsmith.views.runs import missing_payloads
+from airflow_langsmith.views.roots import ROOT_COLUMNS, RootView, of_root
 from airflow_langsmith.views.view import Option
 
-_Moment = tuple[datetime, str]  # start and dotted order, which tells runs of one moment apart
+_FirstUses = dict[str, tuple[datetime, str]]  # start and dotted order, which tells runs of one moment apart
 
 
 class Trace:
@@ -34,37 +35,38 @@ class Trace:
         self.tool_calls: Counter[str] = Counter()
         self.tool_errors: Counter[str] = Counter()
         self.first_token_time: datetime | None = None
-        self.missing = set(root.missing_payloads)
-        self.spending = spending.Spending()
-        self._first_uses: tuple[dict[str, _Moment], dict[str, _Moment]] = ({}, {})  # of tools and of models
+        self.missing_payloads = set(root.missing_payloads)
+        self._tools: _FirstUses = {}
+        self._models: _FirstUses = {}
+        self._spending = spending.Spending()
+        self.total = self._spending.total
 
     def add(self, run: Run) -> None:
         """Add a run of the trace, the root too, in any order."""
-        tools, models = self._first_uses
         moment, failed = (run.start_time, run.dotted_order or ""), run.status == "error"
         self.run_types[run.run_type or "unknown"] += 1
         self.error_count += failed
         if run.run_type == "tool":
             name = run.name or ""
-            tools[name] = min(tools.get(name, moment), moment)
+            self._tools[name] = min(self._tools.get(name, moment), moment)
             self.tool_calls[name] += 1
             self.tool_errors[name] += failed
         if model := run.model:
-            models[model] = min(models.get(model, moment), moment)
+            self._models[model] = min(self._models.get(model, moment), moment)
         if run.first_token_time is not None:
             self.first_token_time = min(self.first_token_time or run.first_token_time, run.first_token_time)
-        self.missing.update(run.missing_payloads)
-        self.spending.add(run)
+        self.missing_payloads.update(run.missing_payloads)
+        self._spending.add(run)
 
     @property
     def tools(self) -> list[str]:
         """The names of the tools, in order of first use."""
-        return sorted(self._first_uses[0], key=self._first_uses[0].__getitem__)
+        return sorted(self._tools, key=self._tools.__getitem__)
 
     @property
     def models(self) -> list[str]:
         """The models, in order of first use."""
-        return sorted(self._first_uses[1], key=self._first_uses[1].__getitem__)
+        return sorted(self._models, key=self._models.__getitem__)
 
 
 _TOOLS_REFUSED = "only_with_tools is about the view traces, not {view}. Leave it out, and narrow the query by a filter."
@@ -86,7 +88,7 @@ class Traces(RootView):
     def narrow(self, query: RunQuery) -> RunQuery:
         """Return the query about roots."""
         query = super().narrow(query)
-        return with_runs_of_type(query, "tool") if self.only_with_tools else query
+        return query.also(eq("run_type", "tool"), "tree_filter") if self.only_with_tools else query
 
 
 def _first_token_seconds(trace: Trace) -> float | None:
@@ -94,50 +96,38 @@ def _first_token_seconds(trace: Trace) -> float | None:
     return None if first is None else (first - trace.root.start_time).total_seconds()
 
 
-def _run_types(trace: Trace) -> Any:
-    return json_of(dict(sorted(trace.run_types.items())))
+def _counts(name: str, meaning: str, source: str, order: Callable[[Trace], Iterable[str]]) -> Column:
+    def read(trace: Trace) -> Any:
+        counts = getattr(trace, name)
+        return json_of({key: counts[key] for key in order(trace) if counts[key]})
 
+    return Column(name, "json", meaning, read, sources=(source,), sources_in="texts")
 
-def _tool_calls(trace: Trace) -> Any:
-    return json_of({name: trace.tool_calls[name] for name in trace.tools})
-
-
-def _tool_errors(trace: Trace) -> Any:
-    return json_of({name: trace.tool_errors[name] for name in trace.tools if trace.tool_errors[name]})
-
-
-_FIRST_MEANING = "From the root's start to the first token of any run."
-_TOOLS_MEANING = "The names of the tools called, each once, in order of first use."
-_MODELS_MEANING = "The models used, each once, in order of first use."
-_ERRORS_MEANING = "How often a tool failed, for those that did."
-_IN_TEXTS: Any = {"sources_in": "texts"}
 
 VIEW = Traces(
     "traces",
     (
         *ROOT_COLUMNS,
         of_root("latency_seconds", "From the root's start to its end."),
-        Column("first_token_seconds", "number", _FIRST_MEANING, _first_token_seconds),
+        Column("first_token_seconds", "number", "From the root's start to the first token.", _first_token_seconds),
         of_root("error", "The root's error, with its traceback."),
         of_root("tags", "The root's tags."),
         Column("run_count", "integer", "How many runs it has.", "run_types.total()"),
         Column("error_count", "integer", "How many of them failed."),
-        Column("run_types", "json", "How many runs of each type.", _run_types, sources=("run_type",), **_IN_TEXTS),
-        Column("tools_involved", "strings", _TOOLS_MEANING, "tools", repeats=True, sources=("name",)),
-        Column("tool_calls", "json", "How often each tool was called.", _tool_calls, sources=("name",), **_IN_TEXTS),
-        Column("tool_errors", "json", _ERRORS_MEANING, _tool_errors, sources=("name",), **_IN_TEXTS),
-        Column("models", "strings", _MODELS_MEANING, repeats=True, sources=MODEL),
-        *spending.columns("each run", lambda trace, amount: trace.spending.total(amount)),
+        _counts("run_types", "How many runs of each type.", "run_type", lambda trace: sorted(trace.run_types)),
+        Column(
+            "tools_involved", "strings", "Its tools, in order of first use.", "tools", repeats=True, sources=("name",)
+        ),
+        _counts("tool_calls", "How often each tool was called.", "name", lambda trace: trace.tools),
+        _counts("tool_errors", "How often each tool failed, if it did.", "name", lambda trace: trace.tools),
+        Column("models", "strings", "Its models, in order of first use.", repeats=True, sources=MODEL),
+        *spending.columns("each run"),
         of_root("reference_example_id", "The dataset example it was run on, in an experiment."),
-        of_root("inputs", "What the root was given."),
-        of_root("outputs", "What the root gave; null if it failed or has not ended."),
+        of_root("inputs", "The root's inputs."),
+        of_root("outputs", "The root's outputs; null if it failed or has not ended."),
         of_root("metadata", "The root's metadata."),
-        of_root("feedback_stats", "The root's feedback, as in the view runs; null without."),
-        of_root("attachments", "The files logged with the root: a list of their names and types; null without."),
+        of_root("feedback_stats", "The root's feedback, as in the view runs; null if it has none."),
+        of_root("attachments", "The names and types of the root's files; null if it has none."),
     ),
     key="trace_id",
-    missing_payloads=missing_payloads(
-        "The fields of its runs that could not be read from blob storage and are null; `extra` has the metadata.",
-        lambda trace: trace.missing,
-    ),
 )

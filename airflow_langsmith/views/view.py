@@ -16,9 +16,9 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Page, Run
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.messages import did_you_mean
-from airflow_langsmith.views.columns import Column, Rows
+from airflow_langsmith.views.columns import MISSING_PAYLOADS, Column, Rows
 from airflow_langsmith.views.reading import changed_feedback, queries_of_runs
-from airflow_langsmith.windows import duration
+from airflow_langsmith.windows.time_window import duration
 
 # Makes rows of a page of runs: flows, each for a batch of rows, to be driven one after another.
 PageReader = Callable[[Pagination, Page], Iterator[Flow[Rows]]]
@@ -61,10 +61,10 @@ class View:
 
     ``columns`` are those of its rows, of a registered view all that users can name. ``key`` is the column that
     identifies a row, ``time`` the one that decides its window. ``missing_payloads`` is the column that says which
-    payloads could not be read, for an export that goes on without them.
+    payloads could not be read, for an export that continues without them.
 
-    Its options are fields. With ``refresh`` its rows are those whose feedback changed in the window, as far as they
-    started since ``lookback`` before it.
+    Its options are fields. With ``refresh`` its rows are those whose feedback changed in the window, and that started
+    at most ``lookback`` before it.
 
     :raises ConfigurationError: for options that do not go together.
     """
@@ -73,7 +73,7 @@ class View:
     columns: tuple[Column, ...]
     key: str = "run_id"
     time: str = "start_time"
-    missing_payloads: Column | None = None
+    missing_payloads: Column | None = MISSING_PAYLOADS
     refresh: str | None = None
     lookback: str | timedelta = LOOKBACK
 
@@ -92,7 +92,7 @@ class View:
 
     @property
     def feedback_lookback(self) -> timedelta | None:
-        """How far before the window its records may be whose feedback changed in the window; None without these."""
+        """How long before the window a run may start whose feedback changed in the window; None without ``refresh``."""
         return duration(self.lookback, "lookback") if self.refresh else None
 
     @property
@@ -102,13 +102,13 @@ class View:
 
     @property
     def narrowed_by(self) -> dict[str, Any]:
-        """Those of its options that leave rows out beside the query, for the manifest."""
+        """The options that leave rows out beside the query, for the manifest."""
         lookback = self.feedback_lookback
         return {} if lookback is None else {"feedback_lookback_seconds": lookback.total_seconds()}
 
     @property
     def is_resumable(self) -> bool:
-        """Whether a retry may go on with the rows that an earlier attempt has read."""
+        """Whether a retry may continue with the rows that an earlier attempt has read."""
         return self.row_is_run and not self.refresh and not self.downloads_attachments
 
     @property
@@ -183,8 +183,11 @@ class View:
         return runs
 
     def log_names(self, rows: Rows) -> Iterable[str]:
-        """Return how the log names rows: by the id of a run or a trace."""
+        """Return how the log names rows: by a run or a trace, because the id of a thread may be an address."""
         for column, values in zip(self.columns, rows.columns, strict=True):
-            if column.name in ("run_id", "trace_id"):
-                return map(str, values)
+            match column.name:
+                case "run_id" | "trace_id":
+                    return map(str, values)
+                case "trace_ids":
+                    return [f"with trace {trace_ids[-1]}" for trace_ids in values]
         return repeat("a row without its id", rows.count)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -18,12 +17,11 @@ from airflow_langsmith.api.media_types import extension
 from airflow_langsmith.api.records import Project, Run
 from airflow_langsmith.export.layout import ATTACHMENT, attachment_name
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import ClientOf
 from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
-
-ClientOf = Callable[..., LangSmithClient]
 
 
 def listed(client: LangSmithClient, **query: Any) -> Any:

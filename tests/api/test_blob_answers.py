@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,12 +20,11 @@ from airflow_langsmith.api.attachments import download_attachments
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.errors import LangSmithError
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import ClientOf
 from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 FIELDS = ("id", "inputs", "error", "attachments")
-
-ClientOf = Callable[..., LangSmithClient]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import product
 from typing import Any
@@ -14,6 +14,7 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import FIELDS, RunQuery
 from airflow_langsmith.errors import MissingPayloadError
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import ClientOf
 from tests.queries import run_query
 from tests.wording import says
 
@@ -60,7 +61,6 @@ UNUSABLE: list[Any] = [
     "s3://bucket/key",
 ]
 
-ClientOf = Callable[..., LangSmithClient]
 Case = tuple[dict[str, Any], bool]  # fields of a run, and whether its payload can be had
 
 

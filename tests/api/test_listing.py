@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
@@ -17,11 +16,10 @@ from airflow_langsmith.api.records import Project
 from airflow_langsmith.errors import ListChangedError
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.settings import FeedbackOrder
+from tests.conftest import ClientOf
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 ORDERS = [order for order in get_args(FeedbackOrder) if order != "none"]
-
-ClientOf = Callable[..., LangSmithClient]
 
 
 def give(langsmith: LangSmithStandIn, count: int, same: int = 1) -> list[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
@@ -15,14 +15,13 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.statuses import error_for
 from airflow_langsmith.errors import ApiError, RunNotFoundError, ServerError, UnsupportedError
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import ClientOf
 from tests.queries import run_query
 from tests.wording import says
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 GONE = [404, 405, 410, 501]
 V1 = "/v1/runs/query"
-
-ClientOf = Callable[..., LangSmithClient]
 
 
 @pytest.fixture

@@ -12,7 +12,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.dialect import Dialect
 from airflow_langsmith.api.feedback import FeedbackPagination, feedback_stats_by_run
 from airflow_langsmith.api.flow import Flow, Reply, Request, Response
@@ -25,6 +24,7 @@ from airflow_langsmith.api.v1 import V1
 from airflow_langsmith.errors import LangSmithError, PayloadError
 from airflow_langsmith.messages import MAX_LINE
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import ClientOf
 from tests.queries import run_query
 from tests.wording import says, words
 
@@ -41,8 +41,6 @@ ODD = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.just(SECRET) | st.text(max_size=3), inner),
     max_leaves=4,
 )
-
-ClientOf = Callable[..., LangSmithClient]
 
 
 def page(dialect: Dialect, *runs: dict[str, Any]) -> bytes:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -23,13 +22,12 @@ from airflow_langsmith.errors import (
     TransportError,
 )
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import ClientOf
 from tests.queries import run_query
 from tests.wording import says
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 PAYLOADS = ("inputs", "outputs", "extra", "events", "error", "serialized")
-
-ClientOf = Callable[..., LangSmithClient]
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -14,13 +14,12 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.runs import list_pending
 from airflow_langsmith.errors import ApiError
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import ClientOf
 from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
-
-ClientOf = Callable[..., LangSmithClient]
 
 
 def some(count: int, **fields: Any) -> Iterator[dict[str, Any]]:

@@ -28,7 +28,6 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from airflow_langsmith.api.bodies import MAX_ERROR_BYTES
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.deadlines import MIN_BYTES_PER_SECOND, Deadline
 from airflow_langsmith.api.flow import MAX_ANSWER_BYTES, Answer, Request, Response
 from airflow_langsmith.api.settings import Settings
@@ -41,6 +40,7 @@ from airflow_langsmith.errors import (
     TransportError,
 )
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import ClientOf
 from tests.wording import says, words
 
 CAP = 1_000_000
@@ -269,8 +269,8 @@ def test_the_key_goes_to_the_api_s_own_host_alone(send: Send, langsmith: LangSmi
     for path in ("/info", langsmith.url + "/info"):
         send(path, langsmith.url)
     keys = ["x-api-key" in request.headers for request in langsmith.requests if request.path.endswith("/info")]
-    assert [path for path, headers in storage.asked if "x-api-key" in headers] == []
-    assert storage.asked
+    assert [path for path, headers in storage.requests if "x-api-key" in headers] == []
+    assert storage.requests
     assert keys[-2:] == [True, True]
     assert not any(keys[:-2])
 
@@ -423,9 +423,7 @@ def test_a_proxy_that_asks_for_a_login(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "may be a proxy (HTTPS_PROXY)" in words(error)
 
 
-def test_a_redirect_is_not_followed(
-    langsmith: LangSmithStandIn, storage: Any, client_of: Callable[..., LangSmithClient]
-) -> None:
+def test_a_redirect_is_not_followed(langsmith: LangSmithStandIn, storage: Any, client_of: ClientOf) -> None:
     """Wherever a redirect leads, nobody goes there, so no key does; the error names the server, not the address."""
     for status in (301, 302, 303, 307, 308):
         link = storage.put("/login", b"{}")
@@ -433,4 +431,4 @@ def test_a_redirect_is_not_followed(
         with pytest.raises(RedirectError, match=says("it leads to http://127.0.0.1")) as caught:
             client_of(langsmith).project("shop")
         assert "secret" not in str(caught.value)
-    assert storage.asked == []
+    assert storage.requests == []

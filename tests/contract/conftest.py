@@ -1,4 +1,4 @@
-"""Databases to load what landed into."""
+"""A PostgreSQL database to load exports into."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ import psycopg
 import pytest
 from psycopg.types.string import TextLoader
 
-DEBIAN = Path("/usr/lib/postgresql")  # where pg_ctl lies, a folder for each version, outside of PATH
+DEBIAN = Path("/usr/lib/postgresql")  # pg_ctl is in a folder for each version, which is not in PATH
 
 
 @pytest.fixture(scope="module")
 def postgres_server() -> Iterator[int]:
-    """Run a PostgreSQL of this file's own, and give its port."""
+    """Run a PostgreSQL server for the tests of a file, and return its port."""
     pg_ctl = shutil.which("pg_ctl") or next(map(str, sorted(DEBIAN.glob("*/bin/pg_ctl"), reverse=True)), None)
     if pg_ctl is None:
         missing = "There is no PostgreSQL on this machine: install it (Debian: apt-get install postgresql)."
@@ -41,12 +41,12 @@ def postgres_server() -> Iterator[int]:
         try:
             yield port
         finally:
-            control("stop", "-s", "-m", "fast")  # by the process id that the server left in its directory
+            control("stop", "-s", "-m", "fast")  # by the process id in the directory of the server
 
 
 @pytest.fixture
 def postgres(postgres_server: int) -> Iterator[psycopg.Connection]:
-    """Connect to an empty database, which gives JSON as the text that it holds."""
+    """Connect to an empty database, which returns JSON as its text."""
     address = f"host=127.0.0.1 port={postgres_server} user=postgres"
     with psycopg.connect(f"{address} dbname=postgres", autocommit=True) as server:
         server.execute("drop database if exists loaded")

@@ -1,10 +1,10 @@
-"""Promises 1 and 3: every run of a window, exactly once, whatever the server's edges, pages and API version."""
+"""Each run of a window is exported once, with any bounds, pages and API version of the server."""
 
 from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, get_args
 
@@ -17,13 +17,13 @@ from airflow_langsmith.api.pagination import PagePolicy
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.seen_runs import MAX_PAGES_WITHOUT_NEW_RUNS
 from airflow_langsmith.errors import CursorLoopError, LangSmithError
-from airflow_langsmith.export.export import Exported
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.settings import Edges
+from tests.conftest import ClientOf, ReadRows, RunExport
 from tests.queries import run_query
 from tests.wording import says
 
-# The SDK announces the end of v1, which it still reads in.
+# The SDK warns of each use of v1.
 pytestmark = pytest.mark.filterwarnings("ignore::langsmith._internal._beta_decorator.LangSmithDeprecationWarning")
 
 FIRST = datetime(2026, 3, 1, tzinfo=UTC)
@@ -31,14 +31,12 @@ DAY, MICROSECOND = timedelta(days=1), timedelta(microseconds=1)
 DAYS = [FIRST, FIRST + DAY, FIRST + 2 * DAY]
 HUGE = {"text": 'ü€😀\\"\n' * 14_000}  # about 100 KB
 
-Export = Callable[..., Exported]
 
-
-def awkward_runs() -> Iterator[dict[str, Any]]:
-    """Make runs at every edge of three days, with everything that is easily lost."""
+def difficult_runs() -> Iterator[dict[str, Any]]:
+    """Yield runs at each edge of three days, and all that is easily lost."""
     for day in [*DAYS, FIRST + 3 * DAY]:
-        for moment in (day - MICROSECOND, day, day + MICROSECOND):
-            yield {"start_time": moment, "name": f"edge {moment}", "end_time": moment + timedelta(seconds=1)}
+        for start in (day - MICROSECOND, day, day + MICROSECOND):
+            yield {"start_time": start, "name": f"edge {start}", "end_time": start + timedelta(seconds=1)}
     for day in DAYS:
         for minute in range(230):
             start = day + timedelta(minutes=minute, seconds=1)
@@ -55,49 +53,49 @@ def awkward_runs() -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture(params=zip(get_args(Edges), (True, False, False), strict=True))
-def awkward(request: pytest.FixtureRequest) -> Iterator[LangSmithStandIn]:
-    """A workspace of awkward runs, on a server whose bounds are inclusive, exclusive or one of each."""
+def difficult(request: pytest.FixtureRequest) -> Iterator[LangSmithStandIn]:
+    """A workspace of difficult runs, on a server with each kind of bounds."""
     edges, last_cursor = request.param
     with LangSmithStandIn(edges=edges, last_cursor=last_cursor) as server:
-        for run in awkward_runs():
+        for run in difficult_runs():
             server.add_run(project="shop", **run)
         server.add_run(project="other", start_time=FIRST)
         yield server
 
 
 def whole_day(client: LangSmithClient, page_size: int) -> RunQuery:
-    """Ask for the first day."""
+    """Return the query for the first day."""
     return run_query(project=client.project("shop"), start=FIRST, end=FIRST + DAY, page_size=page_size)
 
 
 def listed(server: LangSmithStandIn) -> dict[str, Any]:
-    """List all runs of the project as the official SDK does."""
+    """List all runs of the project with the SDK."""
     client = Client(api_url=server.url, api_key=server.api_key)
     return {str(run.id): run for run in client.list_runs(project_name="shop")}
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_three_days_are_all_there_is(
-    awkward: LangSmithStandIn,
+def test_three_days_are_complete(
+    difficult: LangSmithStandIn,
     version: str,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Export,
-    read_rows: Callable[[str], list[dict[str, Any]]],
+    client_of: ClientOf,
+    export_runs: RunExport,
+    read_rows: ReadRows,
 ) -> None:
-    """The rows of adjacent windows are the SDK's own listing of the same days, each run once and in its own day."""
-    client = client_of(awkward, version)
+    """The rows of adjacent windows are the runs that the SDK lists, each once, in its own day."""
+    client = client_of(difficult, version)
     rows = []
     for day in DAYS:
         exported = export_runs(client, "shop", day, day + DAY)
         assert exported.manifest.api_version == version
-        found = read_rows(exported.uri)
-        assert all(day <= row["start_time"] < day + DAY for row in found)
-        assert exported.manifest.rows == len(found)
-        assert exported.manifest.pending == sum(row["status"] == "pending" for row in found) == 3
-        rows += found
+        day_rows = read_rows(exported.uri)
+        assert all(day <= row["start_time"] < day + DAY for row in day_rows)
+        assert exported.manifest.rows == len(day_rows)
+        assert exported.manifest.pending == sum(row["status"] == "pending" for row in day_rows) == 3
+        rows += day_rows
     expected = {
         run_id: run
-        for run_id, run in listed(awkward).items()
+        for run_id, run in listed(difficult).items()
         if FIRST <= run.start_time.replace(tzinfo=UTC) < FIRST + 3 * DAY
     }
     assert len(expected) == 3 * (3 + 230 + 120 + 5)
@@ -115,35 +113,35 @@ def test_three_days_are_all_there_is(
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_a_window_of_one_microsecond(
-    awkward: LangSmithStandIn,
+    difficult: LangSmithStandIn,
     version: str,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Export,
+    client_of: ClientOf,
+    export_runs: RunExport,
 ) -> None:
-    """The shortest window there is holds the runs of its microsecond and not those of its neighbours."""
-    for moment in (FIRST - MICROSECOND, FIRST, FIRST + MICROSECOND):
-        exported = export_runs(client_of(awkward, version), "shop", moment, moment + MICROSECOND)
+    """The shortest window has the runs of its microsecond, and no others."""
+    for start in (FIRST - MICROSECOND, FIRST, FIRST + MICROSECOND):
+        exported = export_runs(client_of(difficult, version), "shop", start, start + MICROSECOND)
         assert exported.manifest.rows == 1
-        assert exported.manifest.min_start_time == exported.manifest.max_start_time == moment
+        assert exported.manifest.min_start_time == exported.manifest.max_start_time == start
 
 
 @pytest.fixture(params=[True, False], ids=["cursor", "no cursor"])
 def langsmith(request: pytest.FixtureRequest) -> Iterator[LangSmithStandIn]:
-    """A LangSmith whose full last page has a cursor, or has none: nobody knows what LangSmith does."""
+    """A LangSmith whose full last page has a cursor, or none: LangSmith does not document it."""
     with LangSmithStandIn(last_cursor=request.param) as server:
         yield server
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("fault", ["status", "truncate", "reset", "rate_limit"])
-def test_trouble_on_the_way_loses_nothing(
+def test_a_failed_page_is_read_again(
     langsmith: LangSmithStandIn,
     version: str,
     fault: Any,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Export,
+    client_of: ClientOf,
+    export_runs: RunExport,
 ) -> None:
-    """A page that fails and comes on a later try is neither lost nor there twice, and asks no page before it again."""
+    """A page that fails once is exported once, and no earlier page is read again."""
     for minute in range(250):
         langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=minute))
     langsmith.misbehave(fault, after=1)
@@ -154,13 +152,13 @@ def test_trouble_on_the_way_loses_nothing(
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_pages_too_large_for_the_way(
+def test_pages_that_are_too_large_for_a_proxy(
     langsmith: LangSmithStandIn,
     version: str,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Export,
+    client_of: ClientOf,
+    export_runs: RunExport,
 ) -> None:
-    """A proxy that lets through only small pages costs requests, not rows."""
+    """All runs are exported through a proxy that accepts small pages only."""
     for minute in range(100):
         langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=minute))
     langsmith.misbehave("too_large", largest_page=30, times=None)
@@ -171,9 +169,9 @@ def test_pages_too_large_for_the_way(
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize(("runs", "together"), [(0, 1), (1, 1), (40, 1), (40, 8), (40, 40)])
 def test_pages_of_one_run(
-    langsmith: LangSmithStandIn, version: str, runs: int, together: int, client_of: Callable[..., LangSmithClient]
+    langsmith: LangSmithStandIn, version: str, runs: int, together: int, client_of: ClientOf
 ) -> None:
-    """Pages that have to shrink to one run come to an end, whatever runs start together and whatever the last page."""
+    """Pages of one run come to an end, also if runs start together, with either kind of last page."""
     langsmith.add_project("shop")
     for number in range(runs):
         langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=number // together))
@@ -187,15 +185,15 @@ def test_pages_of_one_run(
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("place", [0, 9, 19])
 @pytest.mark.parametrize("together", [1, 20])
-def test_a_run_larger_than_a_page_may_be(
+def test_a_run_larger_than_the_largest_page(
     langsmith: LangSmithStandIn,
     version: str,
     place: int,
     together: int,
-    client_of: Callable[..., LangSmithClient],
+    client_of: ClientOf,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A run that alone is more than the largest page comes, on whatever kind of last page it is."""
+    """A run that is larger than the largest page is read, on any page."""
     monkeypatch.setattr(pagination, "POLICY", PagePolicy(max_body_bytes=100_000))
     for number in range(20):
         text = random.Random(number).randbytes(200_000).hex() if number == place else ""
@@ -209,10 +207,10 @@ def test_a_run_larger_than_a_page_may_be(
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("together", [20, 100, 200])
-def test_a_last_page_full_of_one_moment(
-    langsmith: LangSmithStandIn, version: str, together: int, client_of: Callable[..., LangSmithClient]
+def test_a_last_page_of_one_microsecond(
+    langsmith: LangSmithStandIn, version: str, together: int, client_of: ClientOf
 ) -> None:
-    """A last page that runs of one microsecond fill costs one request more, as any full last page does."""
+    """A full last page costs one more request, also if its runs have the same start."""
     for number in range(200):
         langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=number // together))
     client = client_of(langsmith, version)
@@ -221,15 +219,15 @@ def test_a_last_page_full_of_one_moment(
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("fault", ["empty_page", "old_page"])
-def test_pages_that_bring_nothing_new(
+def test_pages_without_new_runs(
     langsmith: LangSmithStandIn,
     version: str,
     fault: Any,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Export,
-    read_rows: Callable[[str], list[dict[str, Any]]],
+    client_of: ClientOf,
+    export_runs: RunExport,
+    read_rows: ReadRows,
 ) -> None:
-    """Empty pages, and older pages again, cost requests: no row is lost or there twice, in an export or in a read."""
+    """Empty pages and repeated pages lose no row and double none, in an export and in a read."""
     for minute in range(300):
         langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=minute // 3))
     client = client_of(langsmith, version)
@@ -250,26 +248,26 @@ def test_a_circle_of_new_cursors_is_an_error(
     version: str,
     fault: Any,
     runs: int,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Export,
+    client_of: ClientOf,
+    export_runs: RunExport,
 ) -> None:
-    """A server that gives new cursors for ever and nothing new fails the export, after a bounded number of requests."""
+    """New cursors without new runs fail the export after a bounded number of requests."""
     for minute in range(runs):
         langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=minute))
     langsmith.misbehave(fault, times=None)
     with pytest.raises(CursorLoopError, match=says("going on would never end")):
         export_runs(client_of(langsmith, version), "shop", FIRST, FIRST + DAY, query={"page_size": 100})
-    assert len(langsmith.requests_to("/runs/query")) <= 9 * (4 + MAX_PAGES_WITHOUT_NEW_RUNS + 1)  # by 9 cursors at most
+    assert len(langsmith.requests_to("/runs/query")) <= 9 * (4 + MAX_PAGES_WITHOUT_NEW_RUNS + 1)  # of at most 9 cursors
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_a_lost_cursor_loses_nothing(
     langsmith: LangSmithStandIn,
     version: str,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Export,
+    client_of: ClientOf,
+    export_runs: RunExport,
 ) -> None:
-    """A full page without a cursor is not taken for the last one."""
+    """A full page without a cursor is not the last page."""
     for minute in range(250):
         langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=minute // 3))
     langsmith.misbehave("lose_cursor")
@@ -278,13 +276,13 @@ def test_a_lost_cursor_loses_nothing(
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_a_cursor_that_comes_back_is_an_error(
+def test_a_repeated_cursor_is_an_error(
     langsmith: LangSmithStandIn,
     version: str,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Export,
+    client_of: ClientOf,
+    export_runs: RunExport,
 ) -> None:
-    """A server that goes in a circle fails the export, after a bounded number of requests."""
+    """A cursor that repeats itself fails the export after a bounded number of requests."""
     for minute in range(250):
         langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=minute))
     langsmith.misbehave("repeat_cursor", times=None)
@@ -297,12 +295,12 @@ def test_a_cursor_that_comes_back_is_an_error(
 def test_a_page_that_keeps_failing_publishes_nothing(
     langsmith: LangSmithStandIn,
     version: str,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Export,
-    read_rows: Callable[[str], list[dict[str, Any]]],
+    client_of: ClientOf,
+    export_runs: RunExport,
+    read_rows: ReadRows,
     tmp_path: Any,
 ) -> None:
-    """If page 3 cannot be had the export fails, and what was published before stands, to the byte."""
+    """If page 3 fails, the export fails, and the files of the last export stay as they are."""
     for minute in range(350):
         langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=minute))
     client = client_of(langsmith, version, max_retries=0)

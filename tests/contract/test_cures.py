@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.errors import (
     AuthenticationError,
     ConfigurationError,
@@ -21,16 +20,13 @@ from airflow_langsmith.errors import (
     TransportError,
     UnsupportedError,
 )
-from airflow_langsmith.export.export import Exported
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import ClientOf, RunExport
 from tests.wording import says, words
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
-
-ClientOf = Callable[..., LangSmithClient]
-Export = Callable[..., Exported]
 
 
 def refused(error: type[LangSmithError], cure: str, ask: Callable[[], Any]) -> LangSmithError:
@@ -43,7 +39,7 @@ def refused(error: type[LangSmithError], cure: str, ask: Callable[[], Any]) -> L
 
 @BOTH
 def test_an_unknown_project(
-    langsmith: LangSmithStandIn, version: str, client_of: ClientOf, export_runs: Export
+    langsmith: LangSmithStandIn, version: str, client_of: ClientOf, export_runs: RunExport
 ) -> None:
     """A project that is not there is an error, not an empty export: the API itself only says nothing."""
     langsmith.add_run(project="Shop", start_time=START)
@@ -82,7 +78,7 @@ def test_a_missing_workspace(client_of: ClientOf) -> None:
     ],
 )
 def test_a_bad_filter(
-    langsmith: LangSmithStandIn, version: str, query: dict[str, str], client_of: ClientOf, export_runs: Export
+    langsmith: LangSmithStandIn, version: str, query: dict[str, str], client_of: ClientOf, export_runs: RunExport
 ) -> None:
     """A filter that LangSmith refuses is asked once, and the error has LangSmith's own words."""
     langsmith.add_run(project="shop", start_time=START)
@@ -96,7 +92,7 @@ def test_a_bad_filter(
 
 @BOTH
 def test_a_filter_that_is_none(
-    langsmith: LangSmithStandIn, version: str, client_of: ClientOf, export_runs: Export
+    langsmith: LangSmithStandIn, version: str, client_of: ClientOf, export_runs: RunExport
 ) -> None:
     """A filter that is no expression is shown with a mark under the place, and nothing is asked."""
     langsmith.add_run(project="shop", start_time=START)
@@ -110,7 +106,7 @@ def test_a_filter_that_is_none(
     assert not langsmith.requests_to("/runs/query")
 
 
-def test_a_filter_that_only_v2_takes(langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: Export) -> None:
+def test_a_filter_that_only_v2_takes(langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: RunExport) -> None:
     """What v1 cannot filter by is said to be so, by name, before it is asked."""
     langsmith.add_run(project="shop", start_time=START)
     query = {"filter": "gt(total_tokens, 5)"}
@@ -130,7 +126,7 @@ def test_a_filter_that_only_v2_takes(langsmith: LangSmithStandIn, client_of: Cli
     assert "error" in str(error)
 
 
-def test_v1_on_a_server_without_it(client_of: ClientOf, export_runs: Export) -> None:
+def test_v1_on_a_server_without_it(client_of: ClientOf, export_runs: RunExport) -> None:
     """Insisting on v1 where only SmithDB is says so; leaving it to the server works, and so does a wrong guess."""
     with LangSmithStandIn(backend="smithdb") as langsmith:
         langsmith.add_run(project="shop", start_time=START)
@@ -151,7 +147,7 @@ def test_v1_on_a_server_without_it(client_of: ClientOf, export_runs: Export) -> 
     ],
 )
 def test_auto_finds_the_version_a_server_speaks(
-    server: dict[str, Any], spoken: str, client_of: ClientOf, export_runs: Export
+    server: dict[str, Any], spoken: str, client_of: ClientOf, export_runs: RunExport
 ) -> None:
     """With ``auto`` every kind of server is read in a version it answers, decided once and without losing a run."""
     with LangSmithStandIn(**server) as langsmith:
@@ -165,14 +161,14 @@ def test_auto_finds_the_version_a_server_speaks(
         assert len(failed) <= 1
 
 
-def test_a_server_that_hides_its_info(langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: Export) -> None:
+def test_a_server_that_hides_its_info(langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: RunExport) -> None:
     """A server whose info is closed is read all the same."""
     langsmith.add_run(project="shop", start_time=START)
     langsmith.misbehave("status", path="/info", status=404, times=None)
     assert export_runs(client_of(langsmith), "shop", START, START + DAY).manifest.rows == 1
 
 
-def test_a_server_whose_info_fails(langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: Export) -> None:
+def test_a_server_whose_info_fails(langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: RunExport) -> None:
     """A failing info fails the export: a guess would change the API version, and what parents count, for one night."""
     langsmith.add_run(project="shop", start_time=START)
     langsmith.misbehave("status", path="/info", times=1)
@@ -212,7 +208,7 @@ def test_an_answer_that_takes_too_long(langsmith: LangSmithStandIn, client_of: C
 
 
 def test_payloads_in_blob_storage_that_cannot_be_had(
-    langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: Export
+    langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: RunExport
 ) -> None:
     """A payload that v1 keeps elsewhere is never written as null; v2 and other columns are the ways out."""
     run_id = langsmith.add_run(project="shop", start_time=START, inputs={"q": 1}, outputs={"a": 2})
@@ -230,7 +226,7 @@ def test_payloads_in_blob_storage_that_cannot_be_had(
 
 
 def test_what_is_refused_before_any_request(
-    langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: Export
+    langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: RunExport
 ) -> None:
     """Names and bounds that cannot be meant are refused before anything is asked of the server."""
     langsmith.add_run(project="shop", start_time=START)

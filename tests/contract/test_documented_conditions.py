@@ -1,4 +1,4 @@
-"""docs/reference/conditions.md is true: every line of its tables is the result of its example."""
+"""The tables of docs/reference/conditions.md are true for the figures of its example."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "reference" / "conditions.md").read
 
 
 def table(head: str) -> list[tuple[str, str]]:
-    """Read the table under a head."""
+    """Return the rows of a table."""
     lines = PAGE.split(f"| {head} |\n|---|---|\n")[1].partition("\n\n")[0].splitlines()
     rows = [re.fullmatch(r"\| `([^`|]+)` \| `([^`|]+)` \|", line) for line in lines]
     return [(row[1], row[2]) for row in rows if row is not None]
@@ -32,39 +32,39 @@ REFUSALS = table("condition | because")
 @pytest.fixture
 def figures() -> Figures:
     """The figures of the page."""
-    found = eval(EXAMPLE, {"Figures": Figures, "Tally": Tally})
-    assert isinstance(found, Figures)
-    return found
+    figures = eval(EXAMPLE, {"Figures": Figures, "Tally": Tally})
+    assert isinstance(figures, Figures)
+    return figures
 
 
-def test_every_line_is_read() -> None:
-    """No line of the page's examples escapes these tests."""
+def test_all_rows_are_tested() -> None:
+    """These tests read each row of the examples."""
     lines = re.findall(r"^\|", PAGE.partition("## Examples")[2], re.MULTILINE)
-    assert len(VERDICTS) + len(FAILURES) + len(REFUSALS) == len(lines) - 3 * 2  # their heads
+    assert len(VERDICTS) + len(FAILURES) + len(REFUSALS) == len(lines) - 3 * 2  # heads
     assert min(len(VERDICTS), len(REFUSALS)) >= 10
 
 
 @pytest.mark.parametrize(("condition", "line"), VERDICTS)
 def test_verdicts(figures: Figures, condition: str, line: str) -> None:
-    """A condition of the page has the verdict that stands beside it."""
+    """A condition has the verdict in its row."""
     assert judge(parse(condition), None, figures).line == line
 
 
 @pytest.mark.parametrize(("fail_when", "line"), FAILURES)
 def test_failures(figures: Figures, fail_when: str, line: str) -> None:
-    """A ``fail_when`` of the page has the verdict that stands beside it."""
+    """A ``fail_when`` has the verdict in its row."""
     assert judge(parse("count(user_score) > 100"), parse(fail_when), figures).line == line
 
 
 @pytest.mark.parametrize(("condition", "because"), REFUSALS)
 def test_refusals(condition: str, because: str) -> None:
-    """A condition that the page calls refused is refused, for the reason beside it."""
+    """A condition is refused for the reason in its row."""
     with pytest.raises(ConfigurationError, match=says(re.escape(f"cannot be read: {because}"))):
         parse(condition)
 
 
 def test_measures_and_limits() -> None:
-    """The page defines every measure there is, and states the limits."""
+    """The page defines each measure, and states the limits."""
     first_cells = "".join(re.findall(r"^\|([^|]*)\|", PAGE.partition("## Grammar")[0], re.MULTILINE))
     defined = {
         name: tuple(filter(None, arguments.split(", ")))

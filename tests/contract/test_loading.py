@@ -1,4 +1,4 @@
-"""What lands can be loaded, and loading it twice changes nothing twice."""
+"""Exports can be loaded into databases, and a second load changes nothing."""
 
 from __future__ import annotations
 
@@ -12,28 +12,27 @@ import psycopg
 import pytest
 
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export, OutputOptions
 from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.sample import PROJECT
 from airflow_langsmith.views import VIEWS, view_of
+from tests.conftest import ClientOf, RunExport
 from tests.documentation import PAGES
 from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 KEYS = {view.name: view.key for view in VIEWS.values()}
-# Where loaders stumble: what COPY, arrays and JSON write in their own ways, and what PostgreSQL does not have.
+# Difficult texts: COPY, arrays and JSON escape them in different ways, and PostgreSQL has no NUL.
 TRAPS = ["a\tb", "\\N", "", "NULL", 'a,"b"', "{}", "\\", "line\r\nline", "naïve 🙂", "\0"]
 
 Rows = list[dict[str, Any]]
-RunExport = Callable[..., dict[str, Any]]
+ExportDay = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture
 def langsmith() -> Iterator[LangSmithStandIn]:
-    """A workspace of agent traces, one of them with texts that loaders stumble over."""
+    """A workspace of traces, one of them with difficult texts."""
     with LangSmithStandIn() as server:
         server.load_sample(start=START, days=2, traces_per_day=30)
         fields: dict[str, Any] = {
@@ -51,48 +50,44 @@ def langsmith() -> Iterator[LangSmithStandIn]:
 
 
 @pytest.fixture
-def client(langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient]) -> LangSmithClient:
-    """Give a client of the workspace."""
+def client(langsmith: LangSmithStandIn, client_of: ClientOf) -> LangSmithClient:
+    """A client of the workspace."""
     return client_of(langsmith)
 
 
 @pytest.fixture
-def exported(client: LangSmithClient, tmp_path: Path) -> RunExport:
-    """Export the first day of a view, and give what its operator would return."""
+def exported(client: LangSmithClient, export_runs: RunExport) -> ExportDay:
+    """Export the first day of a view, and return the result of the operator."""
 
     def run(view: str, columns: list[str] | None = None, flatten: tuple[str, ...] = ()) -> dict[str, Any]:
-        chosen = view_of(view, columns)
-        query = run_query(
-            project=client.project(PROJECT), start=START, end=START + timedelta(days=1), fields=chosen.fields
-        )
-        target = OutputOptions(destination=f"file://{tmp_path}", format=format_of("parquet"), max_rows_per_file=40)
-        done = Export(client, query, chosen, target, RowTransforms(flatten=flatten)).run()
-        return done.summary()
+        window = client, PROJECT, START, START + timedelta(days=1)
+        transforms = RowTransforms(flatten=flatten)
+        return export_runs(*window, view=view_of(view, columns), transforms=transforms, max_rows_per_file=40).summary()
 
     return run
 
 
 @pytest.fixture
-def judge(langsmith: LangSmithStandIn, client: LangSmithClient) -> Callable[[], None]:
-    """Let the runs of the day be judged, which changes the rows of every view."""
+def add_feedback(langsmith: LangSmithStandIn, client: LangSmithClient) -> Callable[[], None]:
+    """Add feedback to each run of the day, which changes the rows of each view."""
 
     def run() -> None:
         day = run_query(project=client.project(PROJECT), start=START, end=START + timedelta(hours=20))
-        for one in list(client.runs(day)):
-            langsmith.add_feedback(one.id, key="audited", score=1, created_at=START + timedelta(hours=21))
+        for audited in list(client.runs(day)):
+            langsmith.add_feedback(audited.id, key="audited", score=1, created_at=START + timedelta(hours=21))
 
     return run
 
 
 def parts(exported: dict[str, Any]) -> list[str]:
-    """List the parts of an export."""
+    """Return the paths of the parts of an export."""
     folder = Path(exported["manifest"].removeprefix("file://")).parent
     return [str(folder / file.name) for file in read_manifest(exported).files]
 
 
-def landed(exported: dict[str, Any]) -> Rows:
-    """Read the rows of an export by their key."""
-    import pyarrow.parquet as pq  # noqa: PLC0415  # where it is needed
+def exported_rows(exported: dict[str, Any]) -> Rows:
+    """Return the rows of an export, sorted by their key."""
+    import pyarrow.parquet as pq  # noqa: PLC0415  # not every test needs it
 
     return by_key(
         (row for part in parts(exported) for row in pq.read_table(part, partitioning=None).to_pylist()),
@@ -101,37 +96,38 @@ def landed(exported: dict[str, Any]) -> Rows:
 
 
 def by_key(rows: Iterable[dict[str, Any]], view: str) -> Rows:
-    """Order rows by the key of their view."""
+    """Sort rows by the key of their view."""
     return sorted(rows, key=lambda row: str(row[KEYS[view]]))
 
 
 def test_every_view_has_a_key() -> None:
-    """These keys are those of all views, and the page names them."""
-    assert {key for key in KEYS.values() if f"`{key}`" not in PAGES["docs/how-to/load-duckdb.md"].text} == set()
+    """Each view has a key, and the page names it."""
+    page = PAGES["docs/how-to/load-duckdb.md"].text
+    assert [key for key in KEYS.values() if f"`{key}`" not in page] == []
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_second_load_into_duckdb_changes_nothing_twice(
-    view: str, exported: RunExport, judge: Callable[[], None]
+def test_a_second_load_into_duckdb_changes_nothing(
+    view: str, exported: ExportDay, add_feedback: Callable[[], None]
 ) -> None:
-    """The page's statements leave in DuckDB the rows that landed, each once: again, and after a refresh."""
-    (written,) = PAGES["docs/how-to/load-duckdb.md"].snippets("sql")
-    statements = written.text.replace("runs", view).replace("run_id", KEYS[view]).split(";")[:-1]
+    """The statements of the page load each exported row once, also the second time, and after a refresh."""
+    (snippet,) = PAGES["docs/how-to/load-duckdb.md"].snippets("sql")
+    statements = snippet.text.replace("runs", view).replace("run_id", KEYS[view]).split(";")[:-1]
     database = duckdb.connect()
 
     def load(exported: dict[str, Any]) -> Rows:
         for statement in statements:
             database.execute(statement.strip(), {"parts": parts(exported)})
-        found = database.execute(f"from {view}")
-        names = [column[0] for column in found.description]
-        return by_key((dict(zip(names, row, strict=True)) for row in found.fetchall()), view)
+        result = database.execute(f"from {view}")
+        names = [column[0] for column in result.description]
+        return by_key((dict(zip(names, row, strict=True)) for row in result.fetchall()), view)
 
-    first = landed(exported(view))
+    first = exported_rows(exported(view))
     assert first
     assert load(exported(view)) == first
     assert load(exported(view)) == first
-    judge()
-    refreshed = landed(exported(view))
+    add_feedback()
+    refreshed = exported_rows(exported(view))
     assert refreshed != first
     assert load(exported(view)) == refreshed
 
@@ -141,7 +137,7 @@ Load = Callable[[dict[str, Any]], Rows]
 
 @pytest.fixture
 def load(postgres: psycopg.Connection) -> Load:
-    """Load an export into PostgreSQL as the page shows, and give all rows of its table by their key."""
+    """Load an export into PostgreSQL with the function of the page, and return all rows of its table."""
     (snippet,) = PAGES["docs/how-to/load-postgresql.md"].snippets("python")
     names: dict[str, Any] = {}
     exec(snippet.text, names)
@@ -156,7 +152,7 @@ def load(postgres: psycopg.Connection) -> Load:
 
 
 def without_nul(rows: Rows) -> Rows:
-    """Take out of rows the NUL that PostgreSQL has not."""
+    """Return rows without NUL, which PostgreSQL does not have."""
 
     def storable(value: Any) -> Any:
         if isinstance(value, list):
@@ -167,43 +163,43 @@ def without_nul(rows: Rows) -> Rows:
 
 
 @pytest.mark.parametrize("view", VIEWS)
-def test_a_second_load_into_postgresql_changes_nothing_twice(
-    view: str, exported: RunExport, load: Load, judge: Callable[[], None]
+def test_a_second_load_into_postgresql_changes_nothing(
+    view: str, exported: ExportDay, load: Load, add_feedback: Callable[[], None]
 ) -> None:
-    """The page's function leaves in PostgreSQL the rows that landed, each once: again, and after a refresh."""
-    first = without_nul(landed(exported(view)))
+    """The function of the page loads each exported row once, also the second time, and after a refresh."""
+    first = without_nul(exported_rows(exported(view)))
     assert first
     assert load(exported(view)) == first
     assert load(exported(view)) == first
-    judge()
-    refreshed = without_nul(landed(exported(view)))
+    add_feedback()
+    refreshed = without_nul(exported_rows(exported(view)))
     assert refreshed != first
     assert load(exported(view)) == refreshed
 
 
-def test_a_new_column_comes_into_postgresql(exported: RunExport, load: Load) -> None:
-    """A column that an export has for the first time is added to the table, for the rows that are there too."""
+def test_a_new_column_is_added_to_postgresql(exported: ExportDay, load: Load) -> None:
+    """A column that an earlier load did not have is added to the table, also for the rows of that load."""
     load(exported("runs", ["run_id", "name"]))
     whole = exported("runs")
-    assert load(whole) == without_nul(landed(whole))
+    assert load(whole) == without_nul(exported_rows(whole))
 
 
-def test_long_names_are_told_apart_in_postgresql(exported: RunExport, load: Load) -> None:
-    """Flat columns of long keys that begin alike stay columns of their own: names fit into PostgreSQL's 63 bytes."""
+def test_long_names_stay_different_in_postgresql(exported: ExportDay, load: Load) -> None:
+    """Flat columns of long keys with the same start stay different within PostgreSQL's 63 bytes."""
     long = "metadata." + "x" * 63
     whole = exported("runs", ["run_id", "metadata"], (f"{long}a", f"{long}b"))
     rows = load(whole)
-    assert rows == without_nul(landed(whole))
+    assert rows == without_nul(exported_rows(whole))
     assert {len(row) for row in rows} == {4}
 
 
 def test_loads_into_postgresql_may_share_a_transaction(
-    exported: RunExport, load: Load, postgres: psycopg.Connection
+    exported: ExportDay, load: Load, postgres: psycopg.Connection
 ) -> None:
-    """Several loads are kept, or taken back, together."""
+    """Several loads are committed, or rolled back, together."""
     with postgres.transaction(force_rollback=True):
         traces = exported("traces")
         assert load(exported("runs"))
-        assert load(traces) == load(traces) == without_nul(landed(traces))
+        assert load(traces) == load(traces) == without_nul(exported_rows(traces))
     tables = postgres.execute("select 1 from pg_tables where tablename in ('runs', 'traces', 'landed')")
     assert tables.fetchall() == []

@@ -1,27 +1,25 @@
-"""Promise 5: the columns of a view are the same, whichever API version served them."""
+"""The columns of a view are the same with both API versions."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.export.arrow import schema_of
-from airflow_langsmith.export.export import Exported
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.sample import PROJECT
 from airflow_langsmith.views import VIEWS, view_of
+from tests.conftest import ClientOf, ReadRows, RunExport
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 ALL = [column.name for column in VIEWS["runs"].columns]
 
-# What the sample leaves empty.
+# Fields that are empty in the sample.
 EVERYTHING: dict[str, Any] = {
     "reference_example_id": "0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b",
     "attachments": {"photo.png": ("image/png", b"png")},
@@ -40,9 +38,9 @@ EVERYTHING: dict[str, Any] = {
     },
 }
 
-# v1 counts a parent's children into it, v2 does not; documented in the columns' meaning.
+# v1 includes the usage of children, v2 does not; the page about columns says so.
 ROLLED_UP = {name for name in ALL if name.endswith(("tokens", "_cost", "_details"))} | {"first_token_time"}
-# What each version keeps under extra, and the object that ran, are their own; they come only when asked for.
+# These differ by version, and are not among the default columns.
 OWN = {"extra", "serialized", "in_dataset"}
 
 
@@ -56,27 +54,27 @@ def langsmith() -> Any:
 
 
 def comparable(row: dict[str, Any], *, leaf: bool) -> dict[str, Any]:
-    """Take from a row what both versions have to say alike; JSON as values. Each has feedback figures of its own."""
-    found = {
-        name: json.loads(value) if value is not None and VIEW_TYPES[name] == "json" else value
+    """Return what both versions must have in common, with JSON as values."""
+    values = {
+        name: json.loads(value) if value is not None and TYPES[name] == "json" else value
         for name, value in row.items()
         if name not in OWN and (leaf or name not in ROLLED_UP)
     }
-    stats = found["feedback_stats"] or {}
-    alike = {key: {name: one[name] for name in ("avg", "values", "comments")} for key, one in stats.items()}
-    return {**found, "feedback_stats": alike}
+    stats = values["feedback_stats"] or {}
+    common = {key: {name: of_key[name] for name in ("avg", "values", "comments")} for key, of_key in stats.items()}
+    return {**values, "feedback_stats": common}
 
 
-VIEW_TYPES = {column.name: column.type for column in VIEWS["runs"].columns}
+TYPES = {column.name: column.type for column in VIEWS["runs"].columns}
 
 
 def test_both_versions_give_the_same_rows(
     langsmith: LangSmithStandIn,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Callable[..., Exported],
-    read_rows: Callable[[str], list[dict[str, Any]]],
+    client_of: ClientOf,
+    export_runs: RunExport,
+    read_rows: ReadRows,
 ) -> None:
-    """The same workspace gives the same rows over v1 and v2, the sums of parents apart."""
+    """v1 and v2 give the same rows, except for the usage of parents."""
     by_version = {
         version: {
             row["run_id"]: row
@@ -97,17 +95,17 @@ def test_both_versions_give_the_same_rows(
     leaves = [row for run_id, row in by_version["v1"].items() if run_id not in parents]
     assert any(row["total_tokens"] for row in leaves)
     for column in set(ALL) - OWN:
-        assert any(row[column] is not None for row in by_version["v1"].values()), f"the sample never fills {column}"
+        assert any(row[column] is not None for row in by_version["v1"].values()), f"{column} is null in all rows"
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_every_part_has_the_contract_s_types(
+def test_each_part_has_the_types_of_its_view(
     langsmith: LangSmithStandIn,
     version: str,
-    client_of: Callable[..., LangSmithClient],
-    export_runs: Callable[..., Exported],
+    client_of: ClientOf,
+    export_runs: RunExport,
 ) -> None:
-    """Names, types and order of the columns are the contract's, in full parts and in empty ones."""
+    """Names, types and order of the columns are those of the view, also in an empty part."""
     client = client_of(langsmith, version)
     full = export_runs(client, PROJECT, START, START + DAY, max_rows_per_file=50)
     empty = export_runs(client, PROJECT, START - DAY, START)
@@ -122,10 +120,10 @@ def test_every_part_has_the_contract_s_types(
             assert pq.read_schema(directory + file.name).equals(schema_of(view_of("runs")))
 
 
-def test_both_versions_are_asked_for_what_the_columns_need(
-    langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient], export_runs: Callable[..., Exported]
+def test_a_query_selects_the_fields_of_its_columns(
+    langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: RunExport
 ) -> None:
-    """A query names its fields and its bounds, and no more than the columns need, on both versions."""
+    """A query selects only the fields of its columns, within its bounds, with both versions."""
     for version in ("v1", "v2"):
         export_runs(client_of(langsmith, version), PROJECT, START, START + DAY, columns=["run_id", "status"])
     v1, v2 = (langsmith.requests_to(f"/{version}/runs/query")[0].body for version in ("v1", "v2"))

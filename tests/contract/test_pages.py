@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 
 from airflow_langsmith import operators
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.settings import EXTRA_FIELDS
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export, OutputOptions
@@ -28,6 +27,7 @@ from airflow_langsmith.testing.sample import PROJECT
 from airflow_langsmith.transform.flatten import Flattening
 from airflow_langsmith.triggers import LangSmithFeedbackEventTrigger
 from airflow_langsmith.views import view_of
+from tests.conftest import ClientOf
 from tests.documentation import PAGES, ROOT
 from tests.queries import run_query
 
@@ -151,7 +151,7 @@ def test_the_commands_exist() -> None:
 
 
 def test_the_paths_find_something_in_the_sample(
-    langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient], tmp_path: Path
+    langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path
 ) -> None:
     """Each path that a page flattens or redacts exists in the sample data, and columns have the documented names."""
     langsmith.load_sample(start=START, days=1, traces_per_day=30)
@@ -175,7 +175,7 @@ def test_the_paths_find_something_in_the_sample(
     ):
         target = OutputOptions(destination=f"file://{tmp_path}/{number}", format=format_of("jsonl"))
         done = Export(client, query, chosen, target, shape).run()
-        assert (done.empty_columns, done.unmet_paths) == ((), ())
+        assert (done.empty_columns, done.unmet_paths) == ({}, ())
     named = Flattening(chosen.columns, table).columns[len(chosen.columns) :]
     assert [column.name for column in named] == list(table.values())
 

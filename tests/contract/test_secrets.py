@@ -1,8 +1,8 @@
 """
-What is planted anywhere comes out nowhere: not in logs, errors, notes, XCom, rendered arguments or files.
+Secrets stay out of logs, errors, notes, XCom, rendered arguments and files.
 
-A key, a public link's token, presigned links and payloads are planted wherever a server, a run or an argument can carry
-them, in answers of every kind; logging is at DEBUG.
+The tests plant a key, the token of a public link, presigned links and payloads in each place of a server, a run and an
+argument, and log at DEBUG.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from structlog.testing import capture_logs
 from airflow_langsmith.airflow_sdk import AirflowException
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.settings import Settings
-from airflow_langsmith.errors import LangSmithError
+from airflow_langsmith.errors import ConfigurationError, LangSmithError
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.masking import mask_secrets, mask_values
 from airflow_langsmith.operators import LangSmithExportOperator, LangSmithReadRunOperator
@@ -72,8 +72,8 @@ def run() -> Run:
     return run
 
 
-class Heard:
-    """All that is told while something runs: by every logger at DEBUG, and by what it raises."""
+class Output:
+    """The text that an action writes: by each logger at DEBUG, and in its error."""
 
     def __init__(self, caplog: pytest.LogCaptureFixture) -> None:
         self._caplog = caplog
@@ -82,8 +82,8 @@ class Heard:
             caplog.set_level(logging.DEBUG, logger=name)
         self.text = ""
 
-    def listen(self, action: Callable[[], Any]) -> Any:
-        """Run something, and keep what it tells; returns its result or the error."""
+    def of(self, action: Callable[[], Any]) -> Any:
+        """Run an action, store its text, and return its result or its error."""
         result: Any
         self._caplog.clear()
         with capture_logs() as entries:
@@ -94,37 +94,37 @@ class Heard:
         logged = [f"{record.getMessage()} {record.args} {record.exc_text}" for record in self._caplog.records]
         self.text = "\n".join([*logged, *map(repr, entries)])
         if isinstance(result, Exception):
-            self.text += "".join(list(traceback.TracebackException.from_exception(result).format()) + told(result))
+            self.text += "".join(list(traceback.TracebackException.from_exception(result).format()) + texts_of(result))
         return result
 
 
-def told(error: BaseException) -> list[str]:
-    """List all that an error holds, with its causes and contexts, also those that no traceback shows."""
+def texts_of(error: BaseException) -> list[str]:
+    """Return the texts of an error, its causes and contexts, also those that no traceback shows."""
     texts: list[str] = []
-    seen: BaseException | None = error
-    while seen is not None:
-        texts += [str(seen), repr(seen), repr(seen.args), repr(vars(seen)), repr(getattr(seen, "__notes__", ""))]
-        if isinstance(seen, LangSmithError):
-            texts.append(repr(pickle.dumps(seen)))
-        seen = seen.__cause__ or seen.__context__
+    cause: BaseException | None = error
+    while cause is not None:
+        texts += [str(cause), repr(cause), repr(cause.args), repr(vars(cause)), repr(getattr(cause, "__notes__", ""))]
+        if isinstance(cause, LangSmithError):
+            texts.append(repr(pickle.dumps(cause)))
+        cause = cause.__cause__ or cause.__context__
     return texts
 
 
 @pytest.fixture
-def heard(caplog: pytest.LogCaptureFixture) -> Heard:
-    """What is told."""
-    return Heard(caplog)
+def output(caplog: pytest.LogCaptureFixture) -> Output:
+    """The text that an action writes."""
+    return Output(caplog)
 
 
 def find_shop() -> None:
-    """Ask for a project by the default connection."""
+    """Read a project with the default connection."""
     with LangSmithHook() as hook:
         hook.project_id("shop")
 
 
 @pytest.fixture
 def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[LangSmithStandIn]:
-    """A server with a key that is looked for, and a project."""
+    """A server with the planted key, and a project."""
     with LangSmithStandIn(api_key=KEY) as server:
         server.add_project("shop")
         monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", server.connection(max_retries=0, api_version="v2"))
@@ -132,7 +132,7 @@ def shop(monkeypatch: pytest.MonkeyPatch) -> Iterator[LangSmithStandIn]:
 
 
 def changed(**fields: Any) -> bytes:
-    """Write a page with one run, with some fields changed."""
+    """Return a page of a run, and of the run with changed fields."""
     return json.dumps({"items": [ONE_RUN, ONE_RUN | fields], "next_cursor": None}).encode()
 
 
@@ -140,7 +140,7 @@ PAGES: dict[str, bytes] = {
     "a payload in place of JSON": EMAIL.encode(),
     "a page of HTML": f"<html><title>{EMAIL}</title>{KEY}".encode(),
     "cut short": changed()[:-20],
-    "bytes that are none": b'{"items": [{"inputs": "' + EMAIL.encode() + b"\xff\x00",
+    "bytes that are not UTF-8": b'{"items": [{"inputs": "' + EMAIL.encode() + b"\xff\x00",
     **{
         f"{name} is {kind}": changed(**{name: value})
         for name in ("start_time", "end_time", "tags", "error", "total_tokens", "total_cost", "metadata")
@@ -155,24 +155,24 @@ PAGES: dict[str, bytes] = {
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_a_page_is_quoted_nowhere(shop: LangSmithStandIn, tmp_path: Path, run: Run, heard: Heard, page: str) -> None:
-    """Whatever is wrong with a page, neither the log nor any error in the chain has a word of it."""
+def test_a_page_is_quoted_nowhere(shop: LangSmithStandIn, tmp_path: Path, run: Run, output: Output, page: str) -> None:
+    """No log and no error in the chain quotes a page, valid or not."""
     shop.misbehave("status", status=200, body=PAGES[page], times=None)
     operator = LangSmithExportOperator(
         task_id="export", project="shop", destination=f"file://{tmp_path}", redact={"*": "drop"}, payloads="flag"
     )
-    heard.listen(lambda: run(operator))
-    assert "/runs/query" in heard.text
+    output.of(lambda: run(operator))
+    assert "/runs/query" in output.text
     for secret in (PAYLOAD, SIGNED, TOKEN, KEY):
-        assert secret not in heard.text
+        assert secret not in output.text
 
 
 @pytest.mark.parametrize("status", [400, 403, 404, 422, 429, 503])
 @pytest.mark.parametrize("place", ["json", "text", "html", "header", "list"])
-def test_what_a_server_echoes_is_masked(
-    shop: LangSmithStandIn, tmp_path: Path, run: Run, heard: Heard, status: int, place: str
+def test_an_echo_of_the_server_is_masked(
+    shop: LangSmithStandIn, tmp_path: Path, run: Run, output: Output, status: int, place: str
 ) -> None:
-    """A key, a public link and its token stay out of everything, however and where a server writes them."""
+    """A key, a public link and its token are masked in each form and place in which a server writes them."""
     echo = f"key {KEY}, {KEY.upper()}, at /public/{TOKEN}/r, {TOKEN.upper()} {TOKEN.replace('-', '')} at a?{SIGNED}"
     data = f"row {EMAIL}"
     bodies: dict[str, Any] = {
@@ -185,30 +185,30 @@ def test_what_a_server_echoes_is_masked(
     headers = {"X-Echo": echo, "Location": f"https://x/{TOKEN}?{SIGNED}", "Sunset": echo} if place == "header" else {}
     for path in ("/runs/query", f"/public/{TOKEN}/run", f"/public/{TOKEN}/runs/query"):
         shop.misbehave("status", path=path, status=status, body=bodies[place], headers=headers, times=None)
-    where = f"file://{tmp_path}"
+    destination = f"file://{tmp_path}"
     for operator in (
-        LangSmithExportOperator(task_id="export", project="shop", destination=where),
+        LangSmithExportOperator(task_id="export", project="shop", destination=destination),
         LangSmithReadRunOperator(task_id="read", run_id=f"https://smith.langchain.com/public/{TOKEN}/r"),
     ):
-        assert isinstance(heard.listen(partial(run, operator)), Exception)
-        said = heard.text.lower()
+        assert isinstance(output.of(partial(run, operator)), Exception)
+        text = output.text.lower()
         if isinstance(operator, LangSmithReadRunOperator):
-            assert TOKEN not in said
-            assert TOKEN.replace("-", "") not in said
+            assert TOKEN not in text
+            assert TOKEN.replace("-", "") not in text
         for secret in (KEY, PAYLOAD, f"/public/{TOKEN}"):
-            assert secret.lower() not in said, (operator, secret)
+            assert secret.lower() not in text, (operator, secret)
 
 
 @pytest.mark.parametrize("status", [500, 502, 503])
-def test_a_server_in_trouble_is_not_quoted(
-    shop: LangSmithStandIn, tmp_path: Path, run: Run, heard: Heard, status: int
+def test_an_internal_error_of_the_server_is_not_quoted(
+    shop: LangSmithStandIn, tmp_path: Path, run: Run, output: Output, status: int
 ) -> None:
-    """What a server says of an error of its own may be data, and is told nowhere."""
+    """The message of a 5xx may contain data, and is not in any text."""
     for body in ({"detail": f"cannot sort {EMAIL}"}, f"cannot sort {EMAIL}"):
         shop.misbehave("status", status=status, body=body)
         operator = LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{tmp_path}")
-        assert isinstance(heard.listen(partial(run, operator)), AirflowException)
-        assert PAYLOAD not in heard.text
+        assert isinstance(output.of(partial(run, operator)), AirflowException)
+        assert PAYLOAD not in output.text
 
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -233,8 +233,10 @@ WORDS = EMAIL.encode()
     ],
     ids=lambda answer: answer[:40].decode(),
 )
-def test_what_is_no_answer_at_all_is_not_quoted(heard: Heard, monkeypatch: pytest.MonkeyPatch, answer: bytes) -> None:
-    """Where HTTP itself is broken, and bytes of another answer come in its place, no error and no log has them."""
+def test_an_answer_in_invalid_http_is_not_quoted(
+    output: Output, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    """No error and no log has the bytes of an answer that is not valid HTTP."""
 
     class Broken(BaseRequestHandler):
         def handle(self) -> None:
@@ -245,25 +247,27 @@ def test_what_is_no_answer_at_all_is_not_quoted(heard: Heard, monkeypatch: pytes
         Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
         connection = {"conn_type": "langsmith", "host": f"http://127.0.0.1:{server.server_address[1]}", "password": KEY}
         monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", json.dumps(connection | {"extra": {"max_retries": 0}}))
-        assert isinstance(heard.listen(find_shop), LangSmithError)
+        assert isinstance(output.of(find_shop), LangSmithError)
         server.shutdown()
-    assert PAYLOAD not in heard.text
+    assert PAYLOAD not in output.text
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
 @pytest.mark.parametrize("view", sorted(VIEWS))
-@pytest.mark.parametrize("rule", ["drop", {"patterns": ["email"]}])
-def test_what_is_redacted_is_in_no_byte_and_no_word(
+@pytest.mark.parametrize(
+    "rules", [None, {"*": "drop"}, {"*": {"patterns": ["email"]}}], ids=["none", "drop", "pattern"]
+)
+def test_redacted_data_is_in_no_file_and_no_text(
     shop: LangSmithStandIn,
     tmp_path: Path,
     run: Run,
-    heard: Heard,
+    output: Output,
     monkeypatch: pytest.MonkeyPatch,
     view: str,
     version: str,
-    rule: Any,
+    rules: Any,
 ) -> None:
-    """Of every field that LangSmith lets a user write, nothing is in files, logs, XCom or the manifest."""
+    """The data of each field of a user is in the files without redaction only, and never in logs and results."""
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", shop.connection(max_retries=0, api_version=version))
     text = {"inputs": {EMAIL: EMAIL}, "outputs": {"a": [EMAIL]}, "error": EMAIL, "tags": [EMAIL], "name": EMAIL}
     metadata = {"session_id": EMAIL, "ls_model_name": EMAIL, EMAIL: EMAIL}
@@ -271,8 +275,8 @@ def test_what_is_redacted_is_in_no_byte_and_no_word(
     root = shop.add_run(project="shop", start_time=START, end_time=START, **text, **more)
     for run_type in ("tool", "retriever"):
         shop.add_run(project="shop", start_time=START, parent_run_id=root, run_type=run_type, **text, **more)
-    piece = {"value": EMAIL, "comment": EMAIL, "correction": {EMAIL: EMAIL}, "extra": {"x": EMAIL}}
-    shop.add_feedback(root, key=EMAIL, score=1, created_at=START.isoformat(), **piece)
+    feedback = {"value": EMAIL, "comment": EMAIL, "correction": {EMAIL: EMAIL}, "extra": {"x": EMAIL}}
+    shop.add_feedback(root, key=EMAIL, score=1, created_at=START.isoformat(), **feedback)
     names = [column.name for column in VIEWS[view].columns]
     operator = LangSmithExportOperator(
         task_id="export",
@@ -280,21 +284,21 @@ def test_what_is_redacted_is_in_no_byte_and_no_word(
         destination=f"file://{tmp_path}",
         view=view,
         columns=names,
-        redact={"*": rule},
+        redact=rules,
         format="jsonl",
         compression="none",
         flatten="*",
     )
-    result = heard.listen(lambda: run(operator))
+    result = output.of(lambda: run(operator))
     assert result["rows"] >= 1
-    landed = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
-    for places in (heard.text, landed.decode(), repr(result)):
-        assert PAYLOAD not in places
+    files = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    assert (PAYLOAD.encode() in files) is (rules is None)
+    assert PAYLOAD not in output.text + repr(result)
 
 
 @pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow 3.0 masks no rendered arguments")
-def test_a_public_link_is_masked_among_the_rendered_arguments(heard: Heard) -> None:
-    """Airflow shows the arguments of a task, and masks what it is told to, for mapped tasks and templates alike."""
+def test_a_public_link_is_masked_among_the_rendered_arguments(output: Output) -> None:
+    """The token of a public link is masked in the arguments that Airflow shows, literal or rendered."""
     sdk = pytest.importorskip("airflow.sdk.execution_time.task_runner")
     link = f"https://smith.langchain.com/public/{TOKEN}/r"
     literal = LangSmithReadRunOperator(task_id="literal", run_id=link)
@@ -307,52 +311,53 @@ def test_a_public_link_is_masked_among_the_rendered_arguments(heard: Heard) -> N
 
 
 @pytest.mark.parametrize("mark", ["\x00", "\n", "\x7f", "\u200b", "é", " ", "\u2028"])
-def test_a_key_that_cannot_be_sent_is_refused_first(
-    shop: LangSmithStandIn, heard: Heard, monkeypatch: pytest.MonkeyPatch, mark: str
+def test_a_key_that_cannot_be_sent_is_refused(
+    shop: LangSmithStandIn, output: Output, monkeypatch: pytest.MonkeyPatch, mark: str
 ) -> None:
-    """A key that is not printable is refused before anything is sent, and the refusal does not quote it."""
+    """A key that is not printable is refused before a request is sent, and the error does not quote it."""
     key = f"planted{mark}key"
     connection = {"conn_type": "langsmith", "host": shop.url, "password": key}
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", json.dumps(connection))
-    assert isinstance(heard.listen(find_shop), LangSmithError)
-    assert "API key" in heard.text
-    assert "planted" not in heard.text
+    assert isinstance(output.of(find_shop), LangSmithError)
+    assert "API key" in output.text
+    assert "planted" not in output.text
     assert not shop.requests
 
 
-def test_a_key_that_reaches_the_wire_is_not_quoted(shop: LangSmithStandIn, heard: Heard) -> None:
-    """Also where nobody looked at the key before, the protocol's refusal of it is told without it."""
+def test_a_key_that_httpx_refuses_is_not_quoted(shop: LangSmithStandIn, output: Output) -> None:
+    """The error about a key that httpx cannot send does not quote it."""
     with LangSmithClient(Settings(api_url=shop.url, api_key="planted\x00key", max_retries=0)) as client:
-        assert isinstance(heard.listen(lambda: client.project("shop")), LangSmithError)
-    assert "planted" not in heard.text
+        assert isinstance(output.of(lambda: client.project("shop")), LangSmithError)
+    assert "planted" not in output.text
 
 
-@pytest.mark.parametrize("where", ["host", "workspace_id", "api_version", "timeout", "ui_host", "verify"])
+@pytest.mark.parametrize("field", ["host", "workspace_id", "api_version", "timeout", "ui_host", "verify"])
 def test_a_key_in_a_wrong_field_is_not_quoted(
-    shop: LangSmithStandIn, heard: Heard, monkeypatch: pytest.MonkeyPatch, where: str
+    shop: LangSmithStandIn, output: Output, monkeypatch: pytest.MonkeyPatch, field: str
 ) -> None:
-    """A key that somebody put into another field of the connection is not told by the error about that field."""
+    """The error about another field of the connection does not quote a key in it."""
     connection: dict[str, Any] = {"conn_type": "langsmith", "host": shop.url, "password": "k", "extra": {"timeout": 1}}
-    if where == "host":
+    if field == "host":
         connection["host"] = KEY
     else:
-        connection["extra"] = {where: KEY, "max_retries": 0}
+        connection["extra"] = {field: f"{KEY} {KEY}" if field == "ui_host" else KEY, "max_retries": 0}
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", json.dumps(connection))
-    heard.listen(find_shop)
-    assert KEY not in heard.text
+    assert isinstance(output.of(find_shop), ConfigurationError)
+    assert field in output.text
+    assert KEY not in output.text
 
 
 @pytest.mark.parametrize("sensor", [LangSmithFeedbackSensor, LangSmithSettledSensor])
-def test_a_sensor_tells_no_feedback(shop: LangSmithStandIn, run: Run, heard: Heard, sensor: Any) -> None:
-    """Verdicts and events have counts and figures, and no comment, value or payload."""
-    started = shop.add_run(project="shop", start_time=START, inputs={"q": EMAIL}, error=EMAIL)
+def test_a_sensor_quotes_no_feedback(shop: LangSmithStandIn, run: Run, output: Output, sensor: Any) -> None:
+    """The log and the error of a sensor have counts and figures, and no comment, value or payload."""
+    run_id = shop.add_run(project="shop", start_time=START, inputs={"q": EMAIL}, error=EMAIL)
     for value in (EMAIL, {"a": EMAIL}, "good"):
-        shop.add_feedback(started, key="tone", value=value, comment=EMAIL, correction={"x": EMAIL})
-    asked = {"condition": "share(tone, 'bad') > 0.5"} if sensor is LangSmithFeedbackSensor else {"quiet_for": "1d"}
-    looking = sensor(task_id="look", project="shop", timeout=0.0, mode="poke", poke_interval=0.01, **asked)
-    assert isinstance(heard.listen(lambda: run(looking)), Exception)
-    assert "tone" in heard.text or "pending" in heard.text
-    assert PAYLOAD not in heard.text
+        shop.add_feedback(run_id, key="tone", value=value, comment=EMAIL, correction={"x": EMAIL})
+    arguments = {"condition": "share(tone, 'bad') > 0.5"} if sensor is LangSmithFeedbackSensor else {"quiet_for": "1d"}
+    operator = sensor(task_id="wait", project="shop", timeout=0.0, mode="poke", poke_interval=0.01, **arguments)
+    assert isinstance(output.of(lambda: run(operator)), Exception)
+    assert "tone" in output.text or "pending" in output.text
+    assert PAYLOAD not in output.text
 
 
 SECRET = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=6, max_size=40)
@@ -360,15 +365,15 @@ SECRET = st.text(st.characters(min_codepoint=33, max_codepoint=126), min_size=6,
 
 @given(SECRET, st.text(max_size=10), st.text(max_size=10), st.sampled_from(["as it is", "JSON", "upper", "twice"]))
 @settings(suppress_health_check=[HealthCheck.filter_too_much])
-def test_no_secret_stays_in_what_a_server_says(secret: str, before: str, after: str, way: str) -> None:
-    """Whatever a key looks like and whatever is around it, it is masked in the ways that servers write texts."""
-    said = {
+def test_each_form_of_a_secret_is_masked(secret: str, before: str, after: str, way: str) -> None:
+    """Any key is masked in any text, in the forms in which servers write it."""
+    text = {
         "as it is": f"{before}{secret}{after}",
         "JSON": json.dumps({"detail": f"{before}{secret}{after}"}),
         "upper": f"{before}{secret.upper()}{after}",
         "twice": f"{secret}{before}{secret}",
     }[way]
-    clean = mask_values(said.encode(), secret).decode()
+    clean = mask_values(text.encode(), secret).decode()
     assert secret.lower() not in clean.lower().replace("***", "\n")
     assert mask_values(b"nothing to hide", base64.b64encode(secret.encode()).decode() + "!") == b"nothing to hide"
 
@@ -384,8 +389,8 @@ def test_no_secret_stays_in_what_a_server_says(secret: str, before: str, after: 
         ('eq(name, "what?") at s3://lake@bucket/key', 'eq(name, "what?") at s3://lake@bucket/key'),
     ],
 )
-def test_what_looks_like_a_secret_is_masked_in_every_error(text: str, shown: str) -> None:
-    """Keys, links and credentials are masked by their look, in the message, the arguments and what is pickled."""
+def test_errors_mask_what_looks_like_a_secret(text: str, shown: str) -> None:
+    """An error masks keys, links and credentials in its message, its arguments and its pickle."""
     error = LangSmithError(text)
     assert mask_secrets(text) == error.message == error.args[0] == shown
     assert pickle.loads(pickle.dumps(error)).message == shown

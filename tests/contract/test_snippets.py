@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 import shlex
 import tomllib
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,13 @@ import pytest
 from airflow.sdk import DAG
 from packaging.requirements import Requirement
 
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export, OutputOptions
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
+from tests.conftest import ClientOf
 from tests.documentation import PAGES, ROOT, Page
 from tests.queries import run_query
 
@@ -38,7 +37,7 @@ def pages_with(language: str) -> list[Any]:
 
 
 @pytest.fixture
-def lake(langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient], tmp_path: Path) -> Path:
+def lake(langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path) -> Path:
     """Return the lake of the pages, with a day of runs of the project shop."""
     for number in range(3):
         langsmith.add_run(project="shop", name=f"turn {number}", start_time=DAY + timedelta(hours=number))

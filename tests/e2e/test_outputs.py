@@ -1,4 +1,4 @@
-"""What an export returns, as a DAG on real Airflow takes it, and what mapped tasks are called there."""
+"""The results of exports and the names of mapped tasks, in a DAG on real Airflow."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ START = datetime(2026, 3, 1, 12, tzinfo=UTC)
 DAG = Path(__file__).parent / "tested" / "outputs.py"
 
 
-pytestmark = pytest.mark.skipif(AIRFLOW < (3, 1), reason="dag.test() of Airflow 3.0 hands over no mapped outputs")
+pytestmark = pytest.mark.skipif(AIRFLOW < (3, 1), reason="dag.test() of Airflow 3.0 passes no mapped outputs")
 
 
 @pytest.fixture(scope="module")
-def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    """Run the DAG by ``dag.test()``, and give what it tells."""
+def result(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """Run the DAG with ``dag.test()``, and return what it prints."""
     home = tmp_path_factory.mktemp("airflow")
     with LangSmithStandIn() as langsmith:
         for project in ("shop", "{{ bar }}"):
@@ -39,34 +39,34 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
         migrate = [sys.executable, "-m", "airflow", "db", "migrate"]
         subprocess.run(migrate, env=environment, check=True, capture_output=True)
         done = subprocess.run([sys.executable, str(DAG)], env=environment, capture_output=True, text=True, check=False)
-    lines = [line.removeprefix("TOLD ") for line in done.stdout.splitlines() if line.startswith("TOLD ")]
+    lines = [line.removeprefix("RESULT ") for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     assert lines, done.stdout[-5000:] + done.stderr[-5000:]
-    found: dict[str, Any] = json.loads(lines[0])
-    return found
+    result: dict[str, Any] = json.loads(lines[0])
+    return result
 
 
-def test_a_key_of_what_an_export_returns(told: dict[str, Any]) -> None:
-    """``output["manifest"]`` is the manifest's URI, and ``output`` all that the export returned."""
-    both = told["both"]
+def test_a_value_of_the_result_of_an_export(result: dict[str, Any]) -> None:
+    """``output["manifest"]`` is the URI of the manifest, and ``output`` is the whole result."""
+    both = result["both"]
     assert both["manifest"] == both["whole"]["manifest"]
     assert both["manifest"].endswith("/runs/project=shop/date=2026-03-01/_manifest.json")
     assert both["whole"]["rows"] == 1
-    assert len(told["manifests"]) == 2  # of three mapped ones, of which one failed
+    assert len(result["manifests"]) == 2  # of three mapped exports, one of which failed
 
 
-def test_mapped_tasks_are_named_by_project_and_window(told: dict[str, Any]) -> None:
-    """A mapped export is called by its project and window, also one that fails; the user's own name stays."""
-    names, states = told["names"], told["states"]
+def test_mapped_tasks_are_named_by_project_and_window(result: dict[str, Any]) -> None:
+    """A mapped export is named by its project and window, also if it fails; the name of a user stays."""
+    names, states = result["names"], result["states"]
     assert [names[f"mapped {index}"] for index in range(3)] == [
         "shop, 2026-03-01 to 2026-03-02 UTC",
         "{{ bar }}, 2026-03-01 to 2026-03-02 UTC",
         "missing, 2026-03-01 to 2026-03-02 UTC",
     ]
     assert [states[f"mapped {index}"] for index in range(3)] == ["success", "success", "failed"]
-    assert names["theirs 0"] == "mine: shop"
-    assert names["one -1"] in (None, "-1")
+    assert names["user_named 0"] == "mine: shop"
+    assert names["single -1"] in (None, "-1")
 
 
-def test_mapped_reads_are_named_by_run(told: dict[str, Any]) -> None:
-    """A mapped read is called by the name and the id of its run."""
-    assert told["names"]["read 0"].startswith("answer (")
+def test_mapped_reads_are_named_by_run(result: dict[str, Any]) -> None:
+    """A mapped read is named by the name and the id of its run."""
+    assert result["names"]["read 0"].startswith("answer (")

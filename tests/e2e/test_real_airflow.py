@@ -1,4 +1,4 @@
-"""A DAG on real Airflow, through its own command line, database and logs."""
+"""DAGs on real Airflow, with its command line, database and logs."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ DAY = timedelta(days=1)
 KEY = "lsv2_pt_this_key_must_be_seen_nowhere"
 
 
-# In a process of its own, for its own home: Airflow's model knows the table by the name that it has today.
+# In its own process, because of its home; the name of the table differs by version, so this uses Airflow's model.
 _READ_XCOMS = """
 import json, sys
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
 from sqlalchemy import select
 task, key = sys.argv[1:]
-asked = select(XComModel.value).where(XComModel.task_id == task, XComModel.key == key).order_by(XComModel.map_index)
+query = select(XComModel.value).where(XComModel.task_id == task, XComModel.key == key).order_by(XComModel.map_index)
 with create_session() as session:
-    for value in session.scalars(asked):
+    for value in session.scalars(query):
         try:
-            value = json.loads(value)  # Airflow 3.0 has it as JSON within JSON
+            value = json.loads(value)  # Airflow 3.0 stores JSON in JSON
         except (TypeError, ValueError):
             pass
         print("XCOM" + json.dumps(value))
@@ -44,7 +44,7 @@ with create_session() as session:
 
 
 class Airflow:
-    """An Airflow of its own: a home, a database, and the command line."""
+    """An Airflow with its own home and database, used by its command line."""
 
     def __init__(self, home: Path) -> None:
         self.home = home
@@ -52,14 +52,14 @@ class Airflow:
             "AIRFLOW_HOME": str(home),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{home}/airflow.db?timeout=60",
             "AIRFLOW__CORE__UNIT_TEST_MODE": "False",
-            # All that we and what we use can say; Airflow's own debug lines print the secrets it is told to mask.
+            # Our logs and those of our dependencies; at DEBUG, Airflow logs the secrets that it masks.
             "AIRFLOW__LOGGING__NAMESPACE_LEVELS": "airflow_langsmith=DEBUG httpx=DEBUG httpcore=DEBUG s3fs=DEBUG",
         }
         self.output = ""
         self.run("db", "migrate")
 
     def run(self, *command: str, **environment: str) -> int:
-        """Run a command; keep what it prints."""
+        """Run a command, and add its output to ``output``."""
         done = subprocess.run(
             [sys.executable, "-m", "airflow", *command],
             env=self.environment | environment,
@@ -72,12 +72,12 @@ class Airflow:
 
     def test_dag(self, dag: str, day: datetime, conf: dict[str, str], **environment: str) -> int:
         """Run an example DAG for the day that ends at ``day``."""
-        if AIRFLOW < (3, 1):  # whose command looks the DAG up in the database
+        if AIRFLOW < (3, 1):  # its command reads the DAG from the database
             self.run("dags", "reserialize", **environment)
         return self.run("dags", "test", dag, day.isoformat(), "--conf", json.dumps(conf), **environment)
 
     def xcoms(self, task: str, key: str = "return_value") -> list[Any]:
-        """Read the values of a task that the database keeps."""
+        """Return the values of a task in the database."""
         command = [sys.executable, "-c", _READ_XCOMS, task, key]
         read = subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True)
         return [json.loads(line.removeprefix("XCOM")) for line in read.stdout.splitlines() if line.startswith("XCOM")]
@@ -85,13 +85,13 @@ class Airflow:
 
 @pytest.fixture(scope="module")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Airflow:
-    """A fresh Airflow."""
+    """An empty Airflow."""
     return Airflow(tmp_path_factory.mktemp("airflow"))
 
 
 @pytest.fixture(scope="module")
 def langsmith() -> Iterator[LangSmithStandIn]:
-    """A workspace of three days of agent traces."""
+    """A workspace with three days of traces."""
     with LangSmithStandIn(api_key=KEY) as server:
         server.load_sample(start=START, days=3)
         yield server
@@ -99,7 +99,7 @@ def langsmith() -> Iterator[LangSmithStandIn]:
 
 @pytest.fixture(scope="module")
 def lake() -> Iterator[dict[str, str]]:
-    """An S3 server, as the Airflow connection it needs, with an id of its own: Airflow keeps file systems by it."""
+    """An S3 server, as its Airflow connection. Its id is unique, because Airflow caches file systems by id."""
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
@@ -109,16 +109,16 @@ def lake() -> Iterator[dict[str, str]]:
     server.stop()
 
 
-def test_a_day_lands_on_s3_and_the_key_is_nowhere(
+def test_a_day_is_exported_to_s3_without_the_key(
     airflow: Airflow,
     langsmith: LangSmithStandIn,
     lake: dict[str, str],
     monkeypatch: pytest.MonkeyPatch,
     tmp_path: Path,
 ) -> None:
-    """A DAG run on real Airflow lands its day on S3; runs that fail tell why; no place keeps the key."""
+    """A DAG run exports its day to S3, a failed run says why, and no file or log has the key."""
     monkeypatch.setenv("AIRFLOW_CONN_BAY", lake["AIRFLOW_CONN_BAY"])
-    from airflow.sdk import ObjectStoragePath  # noqa: PLC0415  # seconds, here alone
+    from airflow.sdk import ObjectStoragePath  # noqa: PLC0415  # takes seconds, and only this test needs it
 
     ObjectStoragePath("s3://bay@bay").fs.mkdir("bay")
     connected = {"AIRFLOW_CONN_LANGSMITH_DEFAULT": langsmith.connection(max_retries=0), **lake}
@@ -143,35 +143,36 @@ def test_a_day_lands_on_s3_and_the_key_is_nowhere(
 
     objects = ObjectStoragePath("s3://bay@bay").fs.find("bay")
     assert objects
-    landed = b"".join(ObjectStoragePath("s3://bay@bay").fs.cat_file(name) for name in objects)
-    kept = [path for path in airflow.home.rglob("*") if path.is_file()]
-    assert any(path.name == "airflow.db" for path in kept)
-    # Airflow 3.0 writes what it is to mask for debugging, itself.
+    content = b"".join(ObjectStoragePath("s3://bay@bay").fs.cat_file(name) for name in objects)
+    files = [path for path in airflow.home.rglob("*") if path.is_file()]
+    assert any(path.name == "airflow.db" for path in files)
+    # Airflow 3.0 itself logs what it masks.
     output = [line for line in airflow.output.splitlines() if AIRFLOW >= (3, 1) or "MaskSecret(" not in line]
     assert KEY not in "\n".join(output)
-    assert KEY.encode() not in landed
-    assert not [path for path in kept if KEY.encode() in path.read_bytes()]
+    assert KEY.encode() not in content
+    assert not [path for path in files if KEY.encode() in path.read_bytes()]
 
 
 def test_runs_are_listed_and_read_one_by_one(airflow: Airflow, langsmith: LangSmithStandIn) -> None:
-    """A DAG that maps over the failed runs of a day reads each of their traces, on real Airflow."""
+    """A DAG that maps over the failed runs of a day reads each of their traces."""
     for number in range(3):
         at = START + timedelta(hours=number)
         root = langsmith.add_run(project="mapped", name="agent", start_time=at, end_time=at, error="tool failed")
         langsmith.add_run(project="mapped", name="pay", start_time=at, end_time=at, error="no", parent_run_id=root)
     langsmith.add_run(project="mapped", name="healthcheck", start_time=START, end_time=START, error="expected")
     connected = {"AIRFLOW_CONN_LANGSMITH_DEFAULT": langsmith.connection(max_retries=0)}
-    done = airflow.test_dag("langsmith_failed_runs", START + DAY, {"project": "mapped"}, **connected)
-    assert done == 0, airflow.output
+    exit_code = airflow.test_dag("langsmith_failed_runs", START + DAY, {"project": "mapped"}, **connected)
+    assert exit_code == 0, airflow.output
     (listed,) = airflow.xcoms("list_failures")
     read = airflow.xcoms("read_trace")
     assert [trace["run_id"] for trace in read] == [run["run_id"] for run in listed]
     assert airflow.xcoms("culprits") == [{"pay": 3}]
-    assert all("/r/" in link for link in airflow.xcoms("read_trace", "_link_LangSmithRunLink"))
+    links = airflow.xcoms("read_trace", "_link_LangSmithRunLink")
+    assert ["/r/" in link for link in links] == [True] * 3
 
 
-def test_a_task_returns_what_the_hook_reads(airflow: Airflow, langsmith: LangSmithStandIn) -> None:
-    """What the hook returns goes through XCom on real Airflow, made plain, to a task that looks into it."""
+def test_results_of_the_hook_pass_through_xcom(airflow: Airflow, langsmith: LangSmithStandIn) -> None:
+    """``hook.plain`` makes results that a task can return and another task can read."""
     run = langsmith.add_run(project="returned", start_time=START, inputs={"question": "why?"})
     langsmith.add_feedback(run, key="score", score=0.5)
     environment = {
@@ -183,14 +184,14 @@ def test_a_task_returns_what_the_hook_reads(airflow: Airflow, langsmith: LangSmi
 
 
 def tutorial(lake: Path) -> list[str]:
-    """Return the Python of the tutorial, with a lake of the test's own: a DAG, and what reads from the lake."""
+    """Return the Python of the tutorial with another lake: a DAG, and the readers of the lake."""
     return [snippet.text.replace("/tmp/lake", str(lake)) for snippet in PAGES["docs/tutorial.md"].snippets("python")]
 
 
-def test_the_tutorial_leads_to_an_answer(
+def test_the_tutorial_works(
     airflow: Airflow, langsmith: LangSmithStandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """Who follows the tutorial, step by step on real Airflow, sees the day's runs."""
+    """The steps of the tutorial export the runs of the day, and its readers print them."""
     langsmith.add_run(project="shop", name="the day's run", start_time="2026-11-01T12:00:00Z")
     dag, *readers = tutorial(tmp_path / "lake")
     (tmp_path / "dags").mkdir()
@@ -206,8 +207,8 @@ def test_the_tutorial_leads_to_an_answer(
     assert "the day's run" in capsys.readouterr().out
 
 
-def test_a_dag_is_tested_as_the_page_says(airflow: Airflow, tmp_path: Path) -> None:
-    """The test that the page on testing shows passes, for the tutorial's DAG."""
+def test_the_page_about_tests_works(airflow: Airflow, tmp_path: Path) -> None:
+    """The test on the page about tests passes for the DAG of the tutorial."""
     (snippet,) = PAGES["docs/how-to/test-your-dags.md"].snippets("python")
     (tmp_path / "my_dags.py").write_text(tutorial(tmp_path / "lake")[0])
     environment = {"AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path)}
@@ -227,8 +228,8 @@ def test_a_dag_is_tested_as_the_page_says(airflow: Airflow, tmp_path: Path) -> N
 
 @pytest.mark.skipif(AIRFLOW < (3, 3), reason="Airflow before 3.3 tests a saved connection without its password")
 def test_a_saved_connection_can_be_tested(airflow: Airflow, langsmith: LangSmithStandIn) -> None:
-    """The API behind the form's button tests a connection that was saved as the form saves it, with port 0."""
-    script = Path(__file__).parent / "press_the_button.py"
+    """The API of the form tests a connection that the form has saved, with port 0."""
+    script = Path(__file__).parent / "connection_form.py"
     done = subprocess.run(
         [sys.executable, str(script), langsmith.url, langsmith.api_key],
         env=airflow.environment | {"AIRFLOW__CORE__TEST_CONNECTION": "Enabled"},

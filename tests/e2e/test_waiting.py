@@ -1,4 +1,4 @@
-"""A real Airflow, its API server, scheduler, DAG processor and triggerer, with our wheel installed."""
+"""Sensors and long exports on real Airflow, with all its processes and our wheel."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ WAITING = ("survives", "alarmed", "overdue", "stopped", "locked_out", "wrong_key
 LONG = ("killed", "cleared", "marked")
 PAGES = 80  # of v1
 RUNS = 100 * PAGES - 50
-OVER = {"success", "failed", "skipped", "upstream_failed"}
+ENDED = {"success", "failed", "skipped", "upstream_failed"}
 
 
 def install(home: Path) -> str:
-    """Build the wheel and install it into an environment that sees the packages around it, but not this checkout."""
+    """Install our wheel into an environment with the packages of this one, but without this checkout."""
     build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(home)]
     subprocess.run(build, cwd=ROOT, check=True, capture_output=True)
     (wheel,) = home.glob("*.whl")
@@ -52,13 +52,13 @@ def install(home: Path) -> str:
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "--no-deps", "--no-index", str(wheel)]
     subprocess.run(pip, check=True, capture_output=True)
     (packages,) = (home / "venv").glob("lib/python*/site-packages")
-    # Listed so, the .pth files in there do not count: an editable install stays outside.
+    # Python does not read .pth files in a listed directory, so an editable install has no effect.
     (packages / "around.pth").write_text(sysconfig.get_path("purelib"))
     return python
 
 
 class Airflow:
-    """An Airflow of its own: a home, a database, the processes, and the REST API."""
+    """An Airflow with its own home, database and processes, used by its REST API."""
 
     def __init__(self, home: Path, **connections: str) -> None:
         self.home = home
@@ -99,122 +99,123 @@ class Airflow:
         self.api = httpx.Client(base_url=url, timeout=60)
 
     def start(self, component: str, *options: str) -> None:
-        """Start a component; what it prints is kept in the home."""
+        """Start a component, which writes its output into the home."""
         with (self.home / f"{component}.log").open("ab") as output:
             self.processes[component] = subprocess.Popen(
                 [self.python, "-m", "airflow", component, *options],
-                cwd=self.home,  # Python looks there too
+                cwd=self.home,  # Python imports from there, too
                 env=self.environment,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
 
     def kill(self, component: str) -> None:
-        """Kill a component with its children, as when its machine goes down."""
+        """Kill a component with its children, as if its machine went down."""
         process = self.processes.pop(component)
         with suppress(psutil.NoSuchProcess):
-            for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
+            parent = psutil.Process(process.pid)
+            for member in [parent, *parent.children(recursive=True)]:
                 with suppress(psutil.NoSuchProcess):
-                    one.kill()
+                    member.kill()
         process.wait()
 
     def kill_task(self, server: LangSmithStandIn) -> None:
-        """Kill the worker that reads from a server, as for want of memory."""
+        """Kill the worker that reads from a server, as if it had no memory left."""
         port = int(server.url.rpartition(":")[2])
-        reading = [
+        workers = [
             process
             for process in psutil.Process(self.processes["scheduler"].pid).children(recursive=True)
             if any(connection.raddr and connection.raddr.port == port for connection in process.net_connections())
         ]
-        assert reading
-        for process in reading:
+        assert workers
+        for process in workers:
             process.kill()
 
     def mark_failed(self, dag: str, task: str) -> None:
-        """Mark a task of the run that the test is about as failed, as a user does."""
+        """Mark a task of the run ``tested`` as failed."""
         path = f"/api/v2/dags/{dag}/dagRuns/tested/taskInstances/{task}"
         self.api.patch(path, json={"new_state": "failed"}).raise_for_status()
 
     def clear(self, dag: str, task: str) -> None:
-        """Clear a task of the run that the test is about."""
+        """Clear a task of the run ``tested``."""
         body = {"dry_run": False, "dag_run_id": "tested", "task_ids": [task], "only_failed": False}
         self.api.post(f"/api/v2/dags/{dag}/clearTaskInstances", json=body).raise_for_status()
 
     def boot(self) -> None:
-        """Make the database and start everything, the API server first: tasks fail where it does not answer yet."""
+        """Create the database and start all components, the API server first, because tasks need it."""
         migrate = [self.python, "-m", "airflow", "db", "migrate"]
         subprocess.run(migrate, cwd=self.home, env=self.environment, check=True, capture_output=True)
         with closing(sqlite3.connect(self.home / "airflow.db")) as database:
-            database.execute("pragma journal_mode=wal")  # four processes write to it
+            database.execute("pragma journal_mode=wal")  # because four processes write to it
         self.start("api-server")
         self.start("dag-processor")
         self.until(self._is_up)
         self.start("scheduler", "--skip-serve-logs")
         self.start("triggerer", "--skip-serve-logs")
         self.api.headers["Authorization"] = f"Bearer {self.api.get('/auth/token').json()['access_token']}"
-        wanted = {REVIEWED, "watched", "mapped", *WAITING, *LONG}
-        self.until(lambda: wanted <= {dag["dag_id"] for dag in self.get("/dags")["dags"]})
+        dags = {REVIEWED, "watched", "mapped", *WAITING, *LONG}
+        self.until(lambda: dags <= {dag["dag_id"] for dag in self.get("/dags")["dags"]})
 
     def _is_up(self) -> bool:
         with suppress(httpx.TransportError):
             return self.api.get("/api/v2/monitor/health").is_success
         return False
 
-    def until(self, holds: Callable[[], Any], seconds: float = 180) -> Any:
-        """Ask again and again until it holds; give what it was."""
-        deadline = time.monotonic() + seconds
-        while not (found := holds()):
+    def until(self, condition: Callable[[], Any], timeout_seconds: float = 180) -> Any:
+        """Wait until a condition is true, and return its value."""
+        deadline = time.monotonic() + timeout_seconds
+        while not (value := condition()):
             ended = [name for name, process in self.processes.items() if process.poll() is not None]
             if ended or time.monotonic() > deadline:
-                said = "\n\n".join(self.printed(component)[-3000:] for component in self.processes)
-                pytest.fail(f"It does not come to hold; ended by themselves: {ended}\n\n{said}")
+                logs = "\n\n".join(self.printed(component)[-3000:] for component in self.processes)
+                pytest.fail(f"The condition does not become true. Processes that ended: {ended}\n\n{logs}")
             time.sleep(0.3)
-        return found
+        return value
 
     def printed(self, component: str) -> str:
-        """Read what a component printed."""
+        """Return the output of a component."""
         return (self.home / f"{component}.log").read_text()
 
     def get(self, path: str) -> Any:
-        """Ask the REST API."""
+        """Read from the REST API."""
         return self.api.get(f"/api/v2{path}").raise_for_status().json()
 
     def trigger(self, dag: str, logical_date: datetime | None, **conf: str) -> None:
-        """Start the DAG run that the test is about."""
+        """Start the DAG run ``tested``."""
         body = {"dag_run_id": "tested", "logical_date": logical_date and logical_date.isoformat(), "conf": conf}
         self.api.post(f"/api/v2/dags/{dag}/dagRuns", json=body).raise_for_status()
 
     def task(self, dag: str, task: str, run: str = "tested") -> Any:
-        """Read how a task stands."""
+        """Return the task instance."""
         return self.get(f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}")
 
     def xcom(self, dag: str, task: str, run: str = "tested") -> Any:
-        """Read what a task returned."""
+        """Return the result of a task."""
         return self.get(f"/dags/{dag}/dagRuns/{run}/taskInstances/{task}/xcomEntries/return_value?stringify=false")[
             "value"
         ]
 
     def deferred(self, dag: str, task: str = "wait") -> None:
-        """Wait until the triggerer looks for a task and the scheduler knows: to it, an event before is a failure."""
+        """Wait until a task is deferred, and the scheduler knows it: an earlier event would fail the task."""
         key = re.escape(f"TaskInstanceKey(dag_id='{dag}', task_id='{task}', run_id='tested'")
-        heard = re.compile(f"state success for task instance .*{key}")
-        self.until(lambda: "waiting:" in self.log(dag, task, ".trigger.*") and heard.search(self.printed("scheduler")))
+        known = re.compile(f"state success for task instance .*{key}")
+        self.until(lambda: "waiting:" in self.log(dag, task, ".trigger.*") and known.search(self.printed("scheduler")))
         assert self.task(dag, task)["state"] == "deferred"
 
     def ended(self, dag: str, task: str = "wait", run: str = "tested") -> Any:
-        """Wait until a task is over, and read how it ended."""
-        self.until(lambda: self.task(dag, task, run)["state"] in OVER)
+        """Wait until a task has ended, and return its task instance."""
+        self.until(lambda: self.task(dag, task, run)["state"] in ENDED)
         return self.task(dag, task, run)
 
     def log(self, dag: str, task: str = "wait", part: str = "") -> str:
-        """Read the logs of a task: what its worker wrote, or the part of its triggers."""
+        """Return the log of a task: that of its worker, or another part."""
         folder = self.home / "logs" / f"dag_id={dag}" / "run_id=tested" / f"task_id={task}"
         return "".join(file.read_text() for file in sorted(folder.glob(f"attempt=?.log{part}")))
 
 
 @pytest.fixture(scope="module")
 def langsmith() -> Iterator[LangSmithStandIn]:
-    """A day of an agent's traces, nobody's review, and a project with two runs of now for each DAG that waits."""
+    """A day of traces without feedback, and a project with two recent runs for each DAG that waits."""
     with LangSmithStandIn(api_key=KEY) as server:
         server.load_sample(start=START, days=1, project="shop")
         for project in (*WAITING, "watched"):
@@ -224,7 +225,7 @@ def langsmith() -> Iterator[LangSmithStandIn]:
 
 @pytest.fixture(scope="module")
 def changing() -> Iterator[LangSmithStandIn]:
-    """A LangSmith whose key will be changed."""
+    """A LangSmith whose key changes."""
     with LangSmithStandIn(api_key=KEY) as server:
         add_two_runs(server, "locked_out")
         yield server
@@ -232,7 +233,7 @@ def changing() -> Iterator[LangSmithStandIn]:
 
 @pytest.fixture(scope="module")
 def long() -> Iterator[LangSmithStandIn]:
-    """Days of many pages, that come slowly."""
+    """A LangSmith with days of many slow pages."""
     with LangSmithStandIn(api_key=KEY) as server:
         for project in LONG:
             for number in range(RUNS):
@@ -243,23 +244,23 @@ def long() -> Iterator[LangSmithStandIn]:
 
 
 def add_two_runs(server: LangSmithStandIn, project: str) -> None:
-    """Put in two runs that ended a moment ago."""
+    """Add two runs that have just ended."""
     at = datetime.now(UTC) - timedelta(minutes=1)
     for _ in range(2):
         server.add_run(project=project, start_time=at, end_time=at)
 
 
-def review(server: LangSmithStandIn, project: str, score: int) -> int:
-    """Judge every run of a project that nobody has, with the official SDK; tell how many."""
+def add_scores(server: LangSmithStandIn, project: str, score: int) -> int:
+    """Add a score to each root run without feedback, with the SDK, and return their number."""
     client = Client(api_url=server.url, api_key=server.api_key)
     session = client.read_project(project_name=project).id
-    with catch_warnings(action="ignore"):  # the SDK's own, of what it will drop
+    with catch_warnings(action="ignore"):  # deprecations of the SDK
         runs = list(client.list_runs(project_id=session, is_root=True))
-    unjudged = [run for run in runs if not run.feedback_stats]
-    for run in unjudged:
+    without_score = [run for run in runs if not run.feedback_stats]
+    for run in without_score:
         client.create_feedback(run.id, key="user_score", score=score, trace_id=run.id, session_id=session)
     client.flush()
-    return len(unjudged)
+    return len(without_score)
 
 
 @pytest.fixture(scope="module")
@@ -269,9 +270,9 @@ def airflow(
     long: LangSmithStandIn,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Airflow]:
-    """An Airflow on which all these DAGs have been started, so that they wait side by side."""
+    """An Airflow on which the DAGs that wait have been started."""
     home = tmp_path_factory.mktemp("airflow")
-    running = Airflow(
+    airflow = Airflow(
         home,
         langsmith_default=langsmith.connection(max_retries=0),
         changing=changing.connection(max_retries=0),
@@ -279,20 +280,20 @@ def airflow(
         wrong=json.dumps(json.loads(langsmith.connection(max_retries=0)) | {"password": f"{KEY}_wrong"}),
     )
     try:
-        running.boot()
+        airflow.boot()
         lake = {"destination": f"file://{home}/lake", "database": f"{home}/lake.duckdb"}
-        running.trigger(REVIEWED, START + DAY, project="shop", quiet_for="1s", **lake)
+        airflow.trigger(REVIEWED, START + DAY, project="shop", quiet_for="1s", **lake)
         for dag in WAITING:
-            running.trigger(dag, None)
-        yield running
+            airflow.trigger(dag, None)
+        yield airflow
     finally:
-        for component in list(running.processes):
-            running.kill(component)
-        running.api.close()
+        for component in list(airflow.processes):
+            airflow.kill(component)
+        airflow.api.close()
 
 
 def test_a_wrong_key_fails_at_once(airflow: Airflow) -> None:
-    """A key that is wrong from the start fails the task before it defers; no retry is tried, ``soft_fail`` or not."""
+    """A wrong key fails the task before it defers, without a retry, also with ``soft_fail``."""
     ended = airflow.ended("wrong_key")
     assert (ended["state"], ended["try_number"]) == ("failed", 1)
     assert "Check the connection" in airflow.log("wrong_key")
@@ -300,7 +301,7 @@ def test_a_wrong_key_fails_at_once(airflow: Airflow) -> None:
 
 
 def test_a_key_that_becomes_wrong_fails_from_the_trigger(airflow: Airflow, changing: LangSmithStandIn) -> None:
-    """A key that is changed while a sensor is deferred fails the task at once; no retry is tried, nothing skips it."""
+    """A key that becomes wrong during a deferral fails the task, without a retry, also with ``soft_fail``."""
     airflow.deferred("locked_out")
     changing.misbehave("status", status=401, body={"detail": "Invalid token"}, times=None)
     ended = airflow.ended("locked_out")
@@ -308,24 +309,24 @@ def test_a_key_that_becomes_wrong_fails_from_the_trigger(airflow: Airflow, chang
     assert "Check the connection" in airflow.log("locked_out")
 
 
-def test_an_alarm_fails_at_once(airflow: Airflow, langsmith: LangSmithStandIn) -> None:
-    """A ``fail_when`` that becomes true while the sensor is deferred fails the task; no retry is tried."""
+def test_fail_when_fails_at_once(airflow: Airflow, langsmith: LangSmithStandIn) -> None:
+    """A ``fail_when`` that becomes true during a deferral fails the task, without a retry."""
     airflow.deferred("alarmed")
-    review(langsmith, "alarmed", score=0)
+    add_scores(langsmith, "alarmed", score=0)
     ended = airflow.ended("alarmed")
     assert (ended["state"], ended["try_number"]) == ("failed", 1)
     assert "failed: fail_when: share(user_score, 0) 1 (> 0.4 yes)" in airflow.log("alarmed")
 
 
-def test_a_timeout_skips_what_fails_softly(airflow: Airflow) -> None:
-    """With ``soft_fail`` a timeout on the triggerer skips the task, and its own log has the last figures."""
+def test_a_timeout_with_soft_fail_skips(airflow: Airflow) -> None:
+    """With ``soft_fail`` a timeout of the trigger skips the task, and its log has the last figures."""
     assert airflow.ended("overdue")["state"] == "skipped"
     _, _, resumed = airflow.log("overdue").partition("Pausing task as DEFERRED")
     assert "waiting: coverage(user_score) 0 (needs >= 1: 2 more of 2 runs)" in resumed
 
 
 def test_an_execution_timeout_is_retried(airflow: Airflow) -> None:
-    """``execution_timeout`` ends a deferral, and Airflow tries the task again until its retries are used up."""
+    """``execution_timeout`` ends a deferral, and Airflow retries the task."""
     ended = airflow.ended("stopped")
     assert (ended["state"], ended["try_number"]) == ("failed", 2)
     assert "AirflowTaskTimeout" in airflow.log("stopped")
@@ -335,7 +336,7 @@ def test_an_execution_timeout_is_retried(airflow: Airflow) -> None:
 
 @pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow 3.0 names a mapped task when it has succeeded")
 def test_mapped_tasks_have_names_and_links_while_they_wait(airflow: Airflow, langsmith: LangSmithStandIn) -> None:
-    """A mapped sensor that is deferred is named by its project and window, and leads to LangSmith."""
+    """A mapped sensor has its project and window as its name during a deferral, and a link to LangSmith."""
     airflow.trigger("mapped", datetime(2026, 3, 2, tzinfo=UTC))
     path = "/dags/mapped/dagRuns/tested/taskInstances/wait/listMapped"
 
@@ -355,52 +356,52 @@ def test_mapped_tasks_have_names_and_links_while_they_wait(airflow: Airflow, lan
 
 
 def test_feedback_schedules_a_dag_once(airflow: Airflow, langsmith: LangSmithStandIn) -> None:
-    """A watched asset runs its DAG when the condition becomes true; tasks use the wheel that was installed."""
-    review(langsmith, "watched", score=1)
+    """A watched asset runs its DAG when the condition becomes true; the task uses the installed wheel."""
+    add_scores(langsmith, "watched", score=1)
     runs = airflow.until(lambda: airflow.get("/dags/watched/dagRuns")["dag_runs"])
     run = runs[0]["dag_run_id"]
     airflow.ended("watched", "installed", run)
-    told = airflow.xcom("watched", "installed", run)
-    assert told["figures"] == {"count(user_score)": 2}
-    assert Path(told["package"]).is_relative_to(airflow.home / "venv")
+    result = airflow.xcom("watched", "installed", run)
+    assert result["figures"] == {"count(user_score)": 2}
+    assert Path(result["package"]).is_relative_to(airflow.home / "venv")
 
 
-def test_a_killed_triggerer_is_followed_by_the_next(airflow: Airflow, langsmith: LangSmithStandIn) -> None:
-    """What a killed triggerer waited for the next one waits for, and a watcher that has fired does not fire again."""
+def test_a_new_triggerer_continues_after_a_killed_one(airflow: Airflow, langsmith: LangSmithStandIn) -> None:
+    """A new triggerer continues to wait, and a watcher that has fired does not fire again."""
 
-    def looks() -> int:
-        asked = langsmith.project_id("watched")
-        return sum("feedback_key" in str(request.body) and asked in str(request.body) for request in langsmith.requests)
+    def watcher_checks() -> int:
+        bodies = [str(request.body) for request in langsmith.requests]
+        return sum("feedback_key" in body and langsmith.project_id("watched") in body for body in bodies)
 
     airflow.deferred("survives")
     (fired,) = airflow.get("/dags/watched/dagRuns")["dag_runs"]
     airflow.kill("triggerer")
-    looked = looks()
-    review(langsmith, "survives", score=1)
+    checks_before = watcher_checks()
+    add_scores(langsmith, "survives", score=1)
     airflow.start("triggerer", "--skip-serve-logs")
     ended = airflow.ended("survives")
     assert (ended["state"], ended["try_number"]) == ("success", 1)
     assert airflow.xcom("survives", "wait")["figures"] == {"coverage(user_score)": 1.0}
-    airflow.until(lambda: looks() > looked + 2)
+    airflow.until(lambda: watcher_checks() > checks_before + 2)
     if AIRFLOW < (3, 3):
-        return  # triggers keep nothing there, so a watcher fires again
+        return  # triggers have no memory there, so a watcher fires again
     assert [run["dag_run_id"] for run in airflow.get("/dags/watched/dagRuns")["dag_runs"]] == [fired["dag_run_id"]]
 
 
-def test_an_export_follows_the_last_review(airflow: Airflow, langsmith: LangSmithStandIn) -> None:
-    """The example DAG waits for a day to settle and for people, then lands its traces and loads them."""
+def test_an_export_follows_the_last_score(airflow: Airflow, langsmith: LangSmithStandIn) -> None:
+    """The example DAG waits until a day is settled and scored, then exports its traces and loads them."""
     airflow.deferred(REVIEWED, "reviewed")
-    assert review(langsmith, "shop", score=1) > 0
+    assert add_scores(langsmith, "shop", score=1) > 0
     assert airflow.ended(REVIEWED, "load")["state"] == "success"
     assert "met: coverage(user_score) 1 (>= 0.9 ok)" in airflow.log(REVIEWED, "reviewed")
-    (place,) = (airflow.home / "lake").rglob("_manifest.json")
-    manifest = read_manifest(f"file://{place}")
+    (manifest_path,) = (airflow.home / "lake").rglob("_manifest.json")
+    manifest = read_manifest(f"file://{manifest_path}")
     assert (manifest.rows, airflow.xcom(REVIEWED, "load")) == (20, 20)
-    assert all((place.parent / file.name).stat().st_size == file.bytes for file in manifest.files)
+    assert all((manifest_path.parent / file.name).stat().st_size == file.bytes for file in manifest.files)
 
 
 def kill_at(airflow: Airflow, long: LangSmithStandIn, dag: str, page: int) -> None:
-    """Start a long export and kill it at a page; see that there is something for a retry to go on from."""
+    """Start a long export and kill it at a page, when it has checkpoints."""
     long.requests.clear()
     airflow.trigger(dag, None)
     airflow.until(lambda: len(long.requests_to("/runs/query")) >= page)
@@ -409,8 +410,8 @@ def kill_at(airflow: Airflow, long: LangSmithStandIn, dag: str, page: int) -> No
 
 
 @pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow 3.0 fails a task whose worker is killed, and never retries it")
-def test_a_killed_export_is_gone_on_with(airflow: Airflow, long: LangSmithStandIn) -> None:
-    """The retry of an export whose worker was killed asks for what is missing alone, and lands all of it."""
+def test_a_retry_continues_a_killed_export(airflow: Airflow, long: LangSmithStandIn) -> None:
+    """The retry of an export whose worker was killed reads the missing pages only, and exports all runs."""
     kill_at(airflow, long, "killed", page=PAGES * 4 // 5)
     ended = airflow.ended("killed", "export")
     assert (ended["state"], ended["try_number"]) == ("success", 2)
@@ -420,8 +421,8 @@ def test_a_killed_export_is_gone_on_with(airflow: Airflow, long: LangSmithStandI
 
 
 @pytest.mark.skipif(AIRFLOW < (3, 1), reason="Airflow 3.0 fails a task whose worker is killed, and never retries it")
-def test_a_cleared_export_begins_anew(airflow: Airflow, long: LangSmithStandIn) -> None:
-    """Whoever clears a task wants the whole answer of today: nothing that an earlier try kept is used."""
+def test_a_cleared_export_starts_again(airflow: Airflow, long: LangSmithStandIn) -> None:
+    """A cleared task reads the whole window, without the checkpoints of an earlier try."""
     kill_at(airflow, long, "cleared", page=PAGES * 4 // 5)
     airflow.until(lambda: airflow.task("cleared", "export")["state"] == "up_for_retry")
     long.requests.clear()
@@ -431,12 +432,12 @@ def test_a_cleared_export_begins_anew(airflow: Airflow, long: LangSmithStandIn) 
     assert not list((airflow.home / "lake" / "runs" / "project=cleared").rglob("_checkpoint-*"))
 
 
-@pytest.mark.skipif(AIRFLOW < (3, 0, 6), reason="Airflow 3.0.0 ends a task without telling it")
+@pytest.mark.skipif(AIRFLOW < (3, 0, 6), reason="Airflow 3.0.0 ends a task without a signal")
 def test_an_export_marked_failed_ends(airflow: Airflow, long: LangSmithStandIn) -> None:
-    """Marked failed, an export stops asking, publishes nothing, leaves nothing behind, and says what a clear does."""
+    """An export that is marked failed stops, leaves no file, and says what a clear does."""
     long.requests.clear()
     long.behave()
-    long.misbehave("delay", after=PAGES * 3 // 5, seconds=10, times=None)  # so that it runs when it is killed
+    long.misbehave("delay", after=PAGES * 3 // 5, seconds=10, times=None)  # so that it still runs when it is killed
     long.misbehave("delay", seconds=0.05, times=None)
     airflow.trigger("marked", None)
     airflow.until(lambda: len(long.requests_to("/runs/query")) >= PAGES * 3 // 5)
@@ -446,25 +447,25 @@ def test_an_export_marked_failed_ends(airflow: Airflow, long: LangSmithStandIn) 
     assert list((airflow.home / "tmp").glob("langsmith-export-*"))
     airflow.mark_failed("marked", "export")
     airflow.until(lambda: "Task killed!" in airflow.log("marked", "export"))
-    asked = len(long.requests_to("/runs/query"))
-    assert asked < PAGES
-    told = airflow.log("marked", "export")
-    assert "Airflow killed this task before it was done. It published nothing." in told
-    assert "No checkpoint stays: a retry or a clear reads the whole window." in told
+    requests = len(long.requests_to("/runs/query"))
+    assert requests < PAGES
+    log = airflow.log("marked", "export")
+    assert "Airflow killed this task before it was done. It published nothing." in log
+    assert "No checkpoint stays: a retry or a clear reads the whole window." in log
     assert not [path for path in (airflow.home / "lake" / "runs" / "project=marked").rglob("*") if path.is_file()]
     assert not list((airflow.home / "tmp").glob("langsmith-export-*"))
     ended = airflow.task("marked", "export")
     assert (ended["state"], ended["try_number"]) == ("failed", 1)
-    assert len(long.requests_to("/runs/query")) == asked
+    assert len(long.requests_to("/runs/query")) == requests
     long.behave()
     airflow.clear("marked", "export")
     assert airflow.ended("marked", "export")["state"] == "success"
     assert airflow.xcom("marked", "export")["rows"] == RUNS
-    assert PAGES <= len(long.requests_to("/runs/query")) - asked <= 1.05 * PAGES
+    assert PAGES <= len(long.requests_to("/runs/query")) - requests <= 1.05 * PAGES
 
 
-def test_no_key_is_kept_anywhere(airflow: Airflow) -> None:
-    """Neither the database nor a log, an XCom or a file has the key, after all that has gone wrong."""
-    kept = [path for path in airflow.home.rglob("*") if path.is_file() and "venv" not in path.parts]
-    assert {"airflow.db", "triggerer.log", "_manifest.json", "attempt=1.log"} <= {path.name for path in kept}
-    assert not [path for path in kept if KEY.encode() in path.read_bytes()]
+def test_no_file_has_the_key(airflow: Airflow) -> None:
+    """After all these failures, the key is not in the database, a log, an XCom or a file."""
+    files = [path for path in airflow.home.rglob("*") if path.is_file() and "venv" not in path.parts]
+    assert {"airflow.db", "triggerer.log", "_manifest.json", "attempt=1.log"} <= {path.name for path in files}
+    assert not [path for path in files if KEY.encode() in path.read_bytes()]

@@ -6,7 +6,6 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from threading import Event
@@ -37,14 +36,13 @@ from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.export.storage import Store
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import Rows, view_of
+from tests.conftest import ClientOf, ReadRows
 from tests.wording import words
 
 CUT_OFF = str(Path(__file__).with_name("cut_off.py"))
 cut_off = SimpleNamespace(**runpy.run_path(CUT_OFF))
 PAGES = 60
 RUNS = PAGES * cut_off.PAGE - 1
-ClientOf = Callable[..., LangSmithClient]
-ReadRows = Callable[[str], list[dict[str, Any]]]
 PLAIN = RowTransforms()
 MIN_PAGES = CheckpointPolicy().min_pages
 

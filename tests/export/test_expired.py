@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.export.export import Exported
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import ClientOf, RunExport
 
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 DAY = timedelta(days=1)
-
-ClientOf = Callable[..., LangSmithClient]
-Export = Callable[..., Exported]
 
 
 @pytest.fixture
@@ -47,7 +43,7 @@ def warned() -> Iterator[list[str]]:
 )
 def test_an_empty_export_of_an_expired_window_says_so(
     client_of: ClientOf,
-    export_runs: Export,
+    export_runs: RunExport,
     warned: list[str],
     project: dict[str, Any],
     workspace_days: int | None,
@@ -69,7 +65,7 @@ def test_an_empty_export_of_an_expired_window_says_so(
 
 
 def test_an_export_with_rows_asks_nothing(
-    langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: Export, warned: list[str]
+    langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: RunExport, warned: list[str]
 ) -> None:
     """If there are rows, nothing is asked; but a project that says that it keeps traces for 14 days is warned about."""
     start = TODAY - 30 * DAY
@@ -84,7 +80,7 @@ def test_an_export_with_rows_asks_nothing(
 
 @pytest.mark.parametrize("status", [403, 404, 500])
 def test_a_server_that_does_not_say(
-    langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: Export, warned: list[str], status: int
+    langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: RunExport, warned: list[str], status: int
 ) -> None:
     """Where retention cannot be asked for, the export is as before."""
     langsmith.add_project("shop")

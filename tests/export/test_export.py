@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export, OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
+from tests.conftest import ClientOf
 from tests.queries import run_query
 
 START, DAY = datetime(2026, 3, 1, tzinfo=UTC), timedelta(days=1)
@@ -21,7 +21,7 @@ ExportOf = Callable[..., Export]
 
 
 @pytest.fixture
-def export_of(langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient], tmp_path: Path) -> ExportOf:
+def export_of(langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path) -> ExportOf:
     """Make exports of a day; only the first one has a run."""
     langsmith.add_run(project="shop", start_time=START, end_time=START)
 

@@ -19,6 +19,7 @@ from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export, Exported, OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import VIEWS, view_of
+from tests.conftest import ClientOf
 from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -26,7 +27,6 @@ DAY, MINUTE = timedelta(days=1), timedelta(minutes=1)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
 KEYS = {view.name: view.key for view in VIEWS.values()}
 
-ClientOf = Callable[..., LangSmithClient]
 ReadRows = Callable[..., list[dict[str, Any]]]
 
 

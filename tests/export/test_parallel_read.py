@@ -30,13 +30,13 @@ from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import Rows, view_of
+from tests.conftest import ClientOf
 from tests.queries import run_query
 
 simulation = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "simulation.py")))
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 PAGE = 20  # runs
-ClientOf = Callable[..., LangSmithClient]
 Moments = Callable[[int], timedelta]
 
 

@@ -15,7 +15,6 @@ from uuid import uuid4
 import pytest
 from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.errors import ConcurrentExportError, DestinationConflictError, StorageError
 from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.encoders import format_of
@@ -27,6 +26,7 @@ from airflow_langsmith.export.storage import Store
 from airflow_langsmith.manifest import Manifest, read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
+from tests.conftest import ClientOf
 from tests.export.turns import Place, Task
 from tests.queries import run_query
 
@@ -221,7 +221,7 @@ def test_a_store_that_ignores_conditions_never_ends_broken_and_green(lake: str, 
 )
 def test_tasks_that_share_a_partition_by_mistake(
     langsmith: LangSmithStandIn,
-    client_of: Callable[..., LangSmithClient],
+    client_of: ClientOf,
     tmp_path: Path,
     other: dict[str, Any],
     difference: str,

@@ -18,7 +18,6 @@ from structlog.testing import capture_logs
 
 from airflow_langsmith.airflow_sdk import AirflowException, AirflowFailException
 from airflow_langsmith.api.attachments import MAX_ATTACHMENT_BYTES
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn
@@ -29,7 +28,6 @@ DAY = timedelta(days=1)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
 PNG, LONG = b"\x89PNG\r\n--\x00", bytes(range(256)) * 20_000
 
-ClientOf = Callable[..., LangSmithClient]
 Land = Callable[..., dict[str, Any]]
 
 
@@ -254,8 +252,8 @@ def test_files_on_another_host(langsmith: LangSmithStandIn, storage: Any, land: 
     assert row["missing_payloads"] == ["attachments.endless"]
     assert storage.hung_up.acquire(timeout=10)
     assert storage.sent < MAX_ATTACHMENT_BYTES * 1.2
-    assert sorted(path for path, _ in storage.asked) == ["/endless", "/fine"]
-    assert not [headers for _, headers in storage.asked if "x-api-key" in headers]
+    assert sorted(path for path, _ in storage.requests) == ["/endless", "/fine"]
+    assert not [headers for _, headers in storage.requests if "x-api-key" in headers]
     langsmith.misbehave("status", status=200, body=page(endless=endless))
     with pytest.raises(AirflowFailException, match=says(r"attachment of run r.* is over 256 MB")):
         land(version, attachments="download")
@@ -317,7 +315,7 @@ def test_runs_outside_of_the_window_bring_no_files(langsmith: LangSmithStandIn, 
     langsmith.misbehave("status", status=200, body={"items": runs, "next_cursor": "more"})
     langsmith.misbehave("status", status=200, body={"items": runs})
     assert len(rows(land(attachments="download"))) == 1
-    assert [path for path, _ in storage.asked] == ["/inside"]
+    assert [path for path, _ in storage.requests] == ["/inside"]
 
 
 @BOTH

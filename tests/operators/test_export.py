@@ -23,13 +23,12 @@ from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.messages import MAX_LINE
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import ReadRows, TaskLog
 from tests.wording import says
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 
-ReadRows = Callable[[str], list[dict[str, Any]]]
-TaskLog = Callable[[], list[tuple[str, str]]]
 Run = Callable[..., Any]
 
 

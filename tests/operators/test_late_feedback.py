@@ -15,13 +15,13 @@ from airflow_langsmith.airflow_sdk import AirflowFailException
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import ReadRows
 from tests.wording import says
 
 START = datetime(2026, 3, 10, tzinfo=UTC)
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
 
-ReadRows = Callable[[Any], list[dict[str, Any]]]
 Land = Callable[..., dict[str, Any]]
 
 

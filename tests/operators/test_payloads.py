@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,12 @@ from airflow_langsmith.api.payloads import MAX_PAYLOAD_BYTES
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import ReadRows, TaskLog
 from tests.defects import DOCUMENTS
 from tests.wording import says
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
-
-ReadRows = Callable[[str], list[dict[str, Any]]]
-TaskLog = Callable[[], list[tuple[str, str]]]
 
 
 @pytest.fixture

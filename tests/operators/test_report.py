@@ -24,6 +24,7 @@ from airflow_langsmith.operators import (
 )
 from airflow_langsmith.operators.report import ProgressReporter, closing_lines
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import TaskLog
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -43,7 +44,7 @@ def shop(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> LangSm
 
 
 @pytest.fixture
-def lines(run: Run, task_log: Callable[[], list[tuple[str, str]]]) -> Callable[[Any], list[str]]:
+def lines(run: Run, task_log: TaskLog) -> Callable[[Any], list[str]]:
     """Run an operator, and give the lines of its log."""
 
     def lines(operator: Any) -> list[str]:

@@ -25,7 +25,6 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
 
-ReadRows = Callable[[str], list[dict[str, Any]]]
 Run = Callable[..., Any]
 
 

@@ -14,14 +14,13 @@ from airflow_langsmith.airflow_sdk import AirflowFailException
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import ReadRows, TaskLog
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 EMAIL, CARD, KEY = "grace.hopper@example.com", "4111 1111 1111 1111", "sk-proj-abcdefghijklmnopqrstuvwxyz0123456789"
 
-ReadRows = Callable[[Any], list[dict[str, Any]]]
 Export = Callable[..., dict[str, Any]]
-TaskLog = Callable[[], list[tuple[str, str]]]
 Warned = Callable[[], list[str]]
 
 

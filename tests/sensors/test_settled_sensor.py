@@ -14,11 +14,11 @@ from airflow_langsmith.airflow_sdk import (
     AirflowFailException,
     AirflowSensorTimeout,
 )
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.sensors import LangSmithSettledSensor
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.waiting import Selection, SettledWatch
 from airflow_langsmith.windows import TimeWindow
+from tests.conftest import ClientOf
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, HOUR, MINUTE = timedelta(days=1), timedelta(hours=1), timedelta(minutes=1)
@@ -52,9 +52,7 @@ def test_a_window_at_rest(
 
 
 @BOTH
-def test_one_look_after_the_other(
-    langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient], clock: Any, version: str
-) -> None:
+def test_one_look_after_the_other(langsmith: LangSmithStandIn, client_of: ClientOf, clock: Any, version: str) -> None:
     """Runs that are pending or come late are waited for; those that hang for too long are given up, and named."""
     client = client_of(langsmith, version)
     selection = Selection(project="shop", window=TimeWindow(START, START + DAY), closes=START + DAY + HOUR)
@@ -91,9 +89,7 @@ def test_one_look_after_the_other(
 
 
 @BOTH
-def test_what_a_look_costs(
-    langsmith: LangSmithStandIn, client_of: Callable[..., LangSmithClient], version: str
-) -> None:
+def test_what_a_look_costs(langsmith: LangSmithStandIn, client_of: ClientOf, version: str) -> None:
     """A look at any number of runs takes three requests, and one more at first to find the project."""
     plain = {"name": "answer", "run_type": "chain", "project_name": "shop", "start_time": START, "end_time": START}
     langsmith.load({"id": str(UUID(int=number + 1)), **plain} for number in range(3000))

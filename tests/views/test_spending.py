@@ -7,30 +7,24 @@ import math
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import UUID
 
 import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.records import Project, Run
 from airflow_langsmith.api.v1 import V1
 from airflow_langsmith.api.v2 import V2
-from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export, OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
-from airflow_langsmith.views import view_of
 from airflow_langsmith.views.spending import AMOUNTS, COSTS, TOKENS, Spending
-from tests.queries import run_query
+from tests.conftest import ExportRows
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
 
 Amounts = dict[str, Any]
-ClientOf = Callable[..., LangSmithClient]
-ReadRows = Callable[[str], list[dict[str, Any]]]
 
 
 def usage(tokens: int, dollars: float | None = None) -> dict[str, Any]:
@@ -100,26 +94,14 @@ def log(langsmith: LangSmithStandIn, tree: Tree, parent: str | None = None, dept
     return run
 
 
-def rows(client: LangSmithClient, view: str, read_rows: ReadRows, directory: Any) -> list[dict[str, Any]]:
-    """Export the first day as a view, and read it back."""
-    chosen = view_of(view)
-    query = run_query(project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields)
-    target = OutputOptions(destination=f"file://{directory}/{uuid4()}", format=format_of("parquet"))
-    exported = Export(client, query, chosen, target).run()
-    return read_rows(exported.uri)
-
-
 @BOTH
 @pytest.mark.parametrize("shape", SHAPES)
-def test_each_shape(
-    langsmith: LangSmithStandIn, client_of: ClientOf, read_rows: ReadRows, tmp_path: Any, version: str, shape: str
-) -> None:
+def test_each_shape(langsmith: LangSmithStandIn, export_rows: ExportRows, version: str, shape: str) -> None:
     """Whatever is below a run that spent, its tokens and dollars are in its trace and its thread, and once."""
     tree, tokens, dollars = SHAPES[shape]
     log(langsmith, tree)
-    client = client_of(langsmith, version)
     for view in ("traces", "threads"):
-        (row,) = rows(client, view, read_rows, tmp_path)
+        (row,) = export_rows(langsmith, version, view)
         assert row["total_tokens"] == tokens
         assert row["prompt_tokens"] + row["completion_tokens"] == tokens
         assert row["total_cost"] == (None if dollars is None else pytest.approx(dollars))
@@ -260,16 +242,13 @@ def test_runs_that_are_below_each_other() -> None:
 
 
 @BOTH
-def test_a_conversation_of_many_shapes(
-    langsmith: LangSmithStandIn, client_of: ClientOf, read_rows: ReadRows, tmp_path: Any, version: str
-) -> None:
+def test_a_conversation_of_many_shapes(langsmith: LangSmithStandIn, export_rows: ExportRows, version: str) -> None:
     """Every shape in one conversation: the thread spent what its traces spent, and the traces what their runs did."""
     expected = {log(langsmith, tree): (tokens, dollars) for tree, tokens, dollars in SHAPES.values()}
-    client = client_of(langsmith, version)
-    totals = {row["trace_id"]: row for row in rows(client, "traces", read_rows, tmp_path)}
+    totals = {row["trace_id"]: row for row in export_rows(langsmith, version, "traces")}
     assert {trace: row["total_tokens"] for trace, row in totals.items()} == {
         trace: tokens for trace, (tokens, _) in expected.items()
     }
-    (thread,) = rows(client, "threads", read_rows, tmp_path)
+    (thread,) = export_rows(langsmith, version, "threads")
     assert thread["total_tokens"] == sum(tokens for tokens, _ in expected.values())
     assert thread["total_cost"] == pytest.approx(sum(dollars or 0 for _, dollars in expected.values()))

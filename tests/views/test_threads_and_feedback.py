@@ -3,44 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export, OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
-from airflow_langsmith.views import view_of
-from tests.queries import run_query
+from tests.conftest import ExportRows
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
-
-Land = Callable[..., list[dict[str, Any]]]
-
-
-@pytest.fixture
-def land(
-    client_of: Callable[..., LangSmithClient], read_rows: Callable[[str], list[dict[str, Any]]], tmp_path: Any
-) -> Land:
-    """Export a day as a view, and read it back."""
-
-    def run(langsmith: LangSmithStandIn, version: str, view: str, start: datetime = START, **query: Any) -> Any:
-        client, chosen = client_of(langsmith, version), view_of(view)
-        window_query = run_query(
-            project=client.project("shop"), start=start, end=start + DAY, fields=chosen.fields, **query
-        )
-        target = OutputOptions(destination=f"file://{tmp_path}/{uuid4()}", format=format_of("parquet"))
-        exported = Export(client, window_query, chosen, target).run()
-        return read_rows(exported.uri)
-
-    return run
 
 
 def turn(langsmith: LangSmithStandIn, at: datetime, key: str, thread: Any, **fields: Any) -> str:
@@ -65,7 +39,7 @@ def turn(langsmith: LangSmithStandIn, at: datetime, key: str, thread: Any, **fie
 
 
 @BOTH
-def test_a_conversation_over_days(langsmith: LangSmithStandIn, version: str, land: Land) -> None:
+def test_a_conversation_over_days(langsmith: LangSmithStandIn, version: str, export_rows: ExportRows) -> None:
     """A thread with a turn in the window is there with all its turns up to the window's end, under any of its keys."""
     before = turn(langsmith, START - 3 * DAY, "thread_id", "t1")
     inside = turn(langsmith, START + HOUR, "session_id", "t1", error="gave up", outputs=None)
@@ -77,7 +51,7 @@ def test_a_conversation_over_days(langsmith: LangSmithStandIn, version: str, lan
     langsmith.add_feedback(before, key="user_score", score=1)
     langsmith.add_feedback(before, key="user_score", score=0)
     langsmith.add_feedback(again, key="user_score", score=1)
-    rows = {row["thread_id"]: row for row in land(langsmith, version, "threads")}
+    rows = {row["thread_id"]: row for row in export_rows(langsmith, version, "threads")}
     assert rows.keys() == {"t1", "7"}
     row = rows["t1"]
     assert row["trace_ids"] == [before, inside, again]
@@ -88,23 +62,23 @@ def test_a_conversation_over_days(langsmith: LangSmithStandIn, version: str, lan
     assert json.loads(row["last_outputs"]) == {"said": (START + 2 * HOUR).isoformat()}
     assert (row["run_count"], row["total_tokens"], row["prompt_tokens"], row["total_cost"]) == (6, 30, 21, 1.5)
     assert json.loads(row["feedback_stats"]) == {"user_score": {"n": 3, "avg": pytest.approx(2 / 3)}}
-    later = {row["thread_id"]: row for row in land(langsmith, version, "threads", START + DAY)}
+    later = {row["thread_id"]: row for row in export_rows(langsmith, version, "threads", START + DAY)}
     assert later["t1"]["trace_ids"] == [before, inside, again, after]
 
 
 @BOTH
-def test_many_conversations_come_once(langsmith: LangSmithStandIn, version: str, land: Land) -> None:
+def test_many_conversations_come_once(langsmith: LangSmithStandIn, version: str, export_rows: ExportRows) -> None:
     """Threads whose turns lie on several pages are one row each."""
     for number in range(330):
         turn(langsmith, START + number * SECOND, "thread_id", f"t{number % 110}")
-    rows = land(langsmith, version, "threads")
+    rows = export_rows(langsmith, version, "threads")
     assert sorted(row["thread_id"] for row in rows) == sorted(f"t{number}" for number in range(110))
     assert {row["turns"] for row in rows} == {3}
     assert {row["total_tokens"] for row in rows} == {30}
 
 
 @BOTH
-def test_a_conversation_counts_every_piece(langsmith: LangSmithStandIn, version: str, land: Land) -> None:
+def test_a_conversation_counts_every_piece(langsmith: LangSmithStandIn, version: str, export_rows: ExportRows) -> None:
     """Labels, objects, remarks, and pieces with a score and a label are counted; the mean is that of the scores."""
     first, second = (turn(langsmith, START + hour * HOUR, "thread_id", "t") for hour in (0, 1))
     pieces: list[tuple[str, dict[str, Any]]] = [
@@ -117,7 +91,7 @@ def test_a_conversation_counts_every_piece(langsmith: LangSmithStandIn, version:
     ]
     for run, fields in pieces:
         langsmith.add_feedback(run, **fields)
-    (row,) = land(langsmith, version, "threads")
+    (row,) = export_rows(langsmith, version, "threads")
     assert json.loads(row["feedback_stats"]) == {
         "category": {"n": 4, "avg": 0.5},
         "a label": {"n": 1, "avg": None},
@@ -127,21 +101,18 @@ def test_a_conversation_counts_every_piece(langsmith: LangSmithStandIn, version:
 
 @BOTH
 def test_conversations_without_their_feedback(
-    langsmith: LangSmithStandIn, version: str, client_of: Callable[..., LangSmithClient], tmp_path: Any
+    langsmith: LangSmithStandIn, version: str, export_rows: ExportRows
 ) -> None:
     """Where the column is not wanted, or no turn has feedback, nothing is asked about it."""
     quiet = turn(langsmith, START, "thread_id", "t")
-    client = client_of(langsmith, version)
     for columns in (None, ["thread_id"]):
-        view = view_of("threads", columns)
-        query = run_query(project=client.project("shop"), start=START, end=START + DAY, fields=view.fields)
-        Export(client, query, view, OutputOptions(destination=f"file://{tmp_path}", format=format_of("jsonl"))).run()
+        assert len(export_rows(langsmith, version, "threads", columns=columns)) == 1
         langsmith.add_feedback(quiet, score=1)
     assert langsmith.requests_to("/feedback") == []
 
 
 @BOTH
-def test_feedback_by_when_it_was_given(langsmith: LangSmithStandIn, version: str, land: Land) -> None:
+def test_feedback_by_when_it_was_given(langsmith: LangSmithStandIn, version: str, export_rows: ExportRows) -> None:
     """Feedback of every kind has a row in the window it was given in, whenever its run was."""
     root = langsmith.add_run(project="shop", start_time=START - 30 * DAY)
     child = langsmith.add_run(project="shop", start_time=START, parent_run_id=root)
@@ -154,7 +125,7 @@ def test_feedback_by_when_it_was_given(langsmith: LangSmithStandIn, version: str
     ids = [langsmith.add_feedback(child, **piece) for piece in pieces]
     langsmith.add_feedback(child, key="late", score=1, created_at=START + DAY)
     langsmith.add_feedback(child, key="early", score=1, created_at=START - timedelta(microseconds=1))
-    rows = {row["feedback_id"]: row for row in land(langsmith, version, "feedback")}
+    rows = {row["feedback_id"]: row for row in export_rows(langsmith, version, "feedback")}
     assert rows.keys() == set(ids)
     score, liked, verdict, rubric = (rows[piece] for piece in ids)
     assert (score["score"], score["comment"], score["created_at"]) == (0.5, "größe 😀", START)
@@ -167,15 +138,15 @@ def test_feedback_by_when_it_was_given(langsmith: LangSmithStandIn, version: str
 
 
 @BOTH
-def test_much_feedback_comes_once(langsmith: LangSmithStandIn, version: str, land: Land) -> None:
+def test_much_feedback_comes_once(langsmith: LangSmithStandIn, version: str, export_rows: ExportRows) -> None:
     """Feedback over many pages is there once, and nothing but the window, the project and runs narrows it."""
     run = langsmith.add_run(project="shop", start_time=START)
     other = langsmith.add_run(project="other", start_time=START)
     ids = {langsmith.add_feedback(run, key="k", score=n, created_at=START + n * SECOND) for n in range(350)}
     langsmith.add_feedback(other, key="k", score=1, created_at=START)
-    assert {row["feedback_id"] for row in land(langsmith, version, "feedback")} == ids
-    assert len(land(langsmith, version, "feedback", run_ids=(run,))) == 350
-    assert land(langsmith, version, "feedback", run_ids=(other,)) == []
-    assert land(langsmith, version, "feedback", run_ids=()) == []
+    assert {row["feedback_id"] for row in export_rows(langsmith, version, "feedback")} == ids
+    assert len(export_rows(langsmith, version, "feedback", query={"run_ids": (run,)})) == 350
+    assert export_rows(langsmith, version, "feedback", query={"run_ids": (other,)}) == []
+    assert export_rows(langsmith, version, "feedback", query={"run_ids": ()}) == []
     with pytest.raises(ConfigurationError, match="cannot be narrowed by is_root, filter"):
-        land(langsmith, version, "feedback", filter='eq(name, "x")', is_root=True)
+        export_rows(langsmith, version, "feedback", query={"filter": 'eq(name, "x")', "is_root": True})

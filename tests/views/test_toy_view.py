@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,7 +12,6 @@ from urllib.parse import urlsplit
 import pytest
 
 from airflow_langsmith import arguments
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.errors import ConfigurationError
@@ -21,6 +19,7 @@ from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export, OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import VIEWS, Column, Option, View, view_of
+from tests.conftest import ClientOf, ReadRows
 from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -57,8 +56,8 @@ FAILURES = Failures(
 @pytest.mark.parametrize("version", ["v1", "v2"])
 def test_a_view_of_ones_own_is_exported(
     langsmith: LangSmithStandIn,
-    client_of: Callable[..., LangSmithClient],
-    read_rows: Callable[[str], list[dict[str, Any]]],
+    client_of: ClientOf,
+    read_rows: ReadRows,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     version: str,

@@ -3,48 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import uuid4
 
 import pytest
 
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.sampling import Sample
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export, OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
-from airflow_langsmith.views import view_of
-from tests.queries import run_query
+from tests.conftest import ExportRows
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
 
-ClientOf = Callable[..., LangSmithClient]
-Land = Callable[..., list[dict[str, Any]]]
-
-
-@pytest.fixture
-def land(client_of: ClientOf, read_rows: Callable[[str], list[dict[str, Any]]], tmp_path: Any) -> Land:
-    """Export the first day as a view, and read it back."""
-
-    def run(langsmith: LangSmithStandIn, version: str, view: str, query: Any = None, **options: Any) -> Any:
-        client, chosen = client_of(langsmith, version), view_of(view, **options)
-        query_of_view = run_query(
-            project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields, **(query or {})
-        )
-        target = OutputOptions(destination=f"file://{tmp_path}/{uuid4()}", format=format_of("parquet"))
-        exported = Export(client, query_of_view, chosen, target).run()
-        return read_rows(exported.uri)
-
-    return run
-
 
 @BOTH
-def test_a_trace_belongs_to_the_day_its_root_starts_in(langsmith: LangSmithStandIn, version: str, land: Land) -> None:
+def test_a_trace_belongs_to_the_day_its_root_starts_in(
+    langsmith: LangSmithStandIn, version: str, export_rows: ExportRows
+) -> None:
     """Children that start the next day, or a little before their root, are in; traces of other days are not."""
     late = langsmith.add_run(project="shop", name="late", start_time=START + DAY - SECOND)
     for second in (-30, 5, 90_000):
@@ -57,7 +34,7 @@ def test_a_trace_belongs_to_the_day_its_root_starts_in(langsmith: LangSmithStand
     before = langsmith.add_run(project="shop", name="before", start_time=START - SECOND)
     langsmith.add_run(project="shop", run_type="tool", start_time=START + SECOND, parent_run_id=before)
     langsmith.add_run(project="shop", name="after", start_time=START + DAY)
-    rows = {row["name"]: row for row in land(langsmith, version, "traces")}
+    rows = {row["name"]: row for row in export_rows(langsmith, version, "traces")}
     assert rows.keys() == {"late", "early"}
     assert rows["late"]["tools_involved"] == ["-30", "5", "90000"]
     assert rows["late"]["run_count"] == 4
@@ -65,7 +42,7 @@ def test_a_trace_belongs_to_the_day_its_root_starts_in(langsmith: LangSmithStand
 
 
 @BOTH
-def test_tools_models_and_errors(langsmith: LangSmithStandIn, version: str, land: Land) -> None:
+def test_tools_models_and_errors(langsmith: LangSmithStandIn, version: str, export_rows: ExportRows) -> None:
     """Tools come once, in order of first use, with their calls and errors; so do models; all runs are counted."""
     root = langsmith.add_run(project="shop", start_time=START, end_time=START + 9 * SECOND, error="gave up")
     calls = [("b", None), ("a", "no"), ("b", "no"), ("c", None), ("a", "no")]
@@ -84,7 +61,7 @@ def test_tools_models_and_errors(langsmith: LangSmithStandIn, version: str, land
             extra={"metadata": {"ls_model_name": model}},
             outputs={"usage_metadata": {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5, "total_cost": 0.5}},
         )
-    (row,) = land(langsmith, version, "traces")
+    (row,) = export_rows(langsmith, version, "traces")
     assert row["tools_involved"] == ["b", "a", "c"]
     assert json.loads(row["tool_calls"]) == {"b": 2, "a": 2, "c": 1}
     assert json.loads(row["tool_errors"]) == {"b": 1, "a": 2}
@@ -96,22 +73,22 @@ def test_tools_models_and_errors(langsmith: LangSmithStandIn, version: str, land
 
 
 @BOTH
-def test_only_traces_with_tools(langsmith: LangSmithStandIn, version: str, land: Land) -> None:
+def test_only_traces_with_tools(langsmith: LangSmithStandIn, version: str, export_rows: ExportRows) -> None:
     """Traces without tools are there unless only those with tools are asked for, and with other filters."""
     plain = langsmith.add_run(project="shop", name="plain", start_time=START)
     busy = langsmith.add_run(project="shop", name="busy", start_time=START)
     for parent, kind in ((plain, "llm"), (busy, "tool")):
         langsmith.add_run(project="shop", name="inner", run_type=kind, start_time=START, parent_run_id=parent)
-    assert {row["name"] for row in land(langsmith, version, "traces")} == {"plain", "busy"}
-    assert [row["name"] for row in land(langsmith, version, "traces", only_with_tools=True)] == ["busy"]
+    assert {row["name"] for row in export_rows(langsmith, version, "traces")} == {"plain", "busy"}
+    assert [row["name"] for row in export_rows(langsmith, version, "traces", only_with_tools=True)] == ["busy"]
     both = {"tree_filter": 'eq(name, "inner")', "filter": 'eq(name, "busy")'}
-    assert len(land(langsmith, version, "traces", both, only_with_tools=True)) == 1
+    assert len(export_rows(langsmith, version, "traces", query=both, only_with_tools=True)) == 1
     with pytest.raises(ConfigurationError, match="leaves no traces"):
-        land(langsmith, version, "traces", {"is_root": False})
+        export_rows(langsmith, version, "traces", query={"is_root": False})
 
 
 @BOTH
-def test_odd_outputs_are_kept_as_they_are(langsmith: LangSmithStandIn, version: str, land: Land) -> None:
+def test_odd_outputs_are_kept_as_they_are(langsmith: LangSmithStandIn, version: str, export_rows: ExportRows) -> None:
     """Outputs that are null, no lists, texts or without the expected key are kept, beside each other, in call order."""
     root = langsmith.add_run(project="shop", name="root", start_time=START, outputs=None)
     outputs: list[Any] = [None, {"documents": "one text"}, {"documents": None}, {}, {"documents": [{"text": "é"}]}]
@@ -126,7 +103,7 @@ def test_odd_outputs_are_kept_as_they_are(langsmith: LangSmithStandIn, version: 
             outputs=output,
         )
     langsmith.add_feedback(root, key="note", value="fine")
-    (row,) = land(langsmith, version, "retrievals")
+    (row,) = export_rows(langsmith, version, "retrievals")
     assert row["outputs"] is None
     assert json.loads(row["retriever_outputs"]) == outputs
     assert json.loads(row["retriever_inputs"]) == [{"query": second} for second in range(5)]
@@ -134,22 +111,24 @@ def test_odd_outputs_are_kept_as_they_are(langsmith: LangSmithStandIn, version: 
 
 
 @BOTH
-def test_feedback_of_the_last_trace_is_not_lost(langsmith: LangSmithStandIn, version: str, land: Land) -> None:
+def test_feedback_of_the_last_trace_is_not_lost(
+    langsmith: LangSmithStandIn, version: str, export_rows: ExportRows
+) -> None:
     """Feedback is there for every trace, the first and the last of every page, and chosen by any key or one."""
     for minute in range(250):
         root = langsmith.add_run(project="shop", start_time=START + timedelta(minutes=minute))
         langsmith.add_run(project="shop", run_type="retriever", start_time=START, parent_run_id=root)
         langsmith.add_feedback(root, key="user_score" if minute % 2 else "note", score=minute % 3)
     langsmith.add_run(project="shop", run_type="retriever", start_time=START)
-    any_ = land(langsmith, version, "retrievals")
+    any_ = export_rows(langsmith, version, "retrievals")
     assert len(any_) == 250
     assert all(json.loads(row["feedback_stats"]) for row in any_)
-    assert len(land(langsmith, version, "retrievals", with_feedback="user_score")) == 125
-    assert len(land(langsmith, version, "retrievals", with_feedback=False)) == 251
+    assert len(export_rows(langsmith, version, "retrievals", with_feedback="user_score")) == 125
+    assert len(export_rows(langsmith, version, "retrievals", with_feedback=False)) == 251
 
 
 @BOTH
-def test_roots_pending_and_missing(langsmith: LangSmithStandIn, version: str, land: Land) -> None:
+def test_roots_pending_and_missing(langsmith: LangSmithStandIn, version: str, export_rows: ExportRows) -> None:
     """A trace whose root has not ended is there as it is; one whose root has not arrived has no window yet."""
     pending = langsmith.add_run(project="shop", name="pending", start_time=START)
     langsmith.add_run(
@@ -170,13 +149,13 @@ def test_roots_pending_and_missing(langsmith: LangSmithStandIn, version: str, la
             }
         ]
     )
-    (row,) = land(langsmith, version, "traces")
+    (row,) = export_rows(langsmith, version, "traces")
     assert (row["name"], row["status"], row["end_time"], row["latency_seconds"]) == ("pending", "pending", None, None)
     assert row["tools_involved"] == ["t"]
 
 
 @BOTH
-def test_a_sample_has_whole_traces(langsmith: LangSmithStandIn, version: str, land: Land) -> None:
+def test_a_sample_has_whole_traces(langsmith: LangSmithStandIn, version: str, export_rows: ExportRows) -> None:
     """A sample is the same traces in every view, each as a whole; a larger one holds the smaller one."""
     for minute in range(300):
         root = langsmith.add_run(project="shop", start_time=START + timedelta(minutes=minute))
@@ -186,11 +165,11 @@ def test_a_sample_has_whole_traces(langsmith: LangSmithStandIn, version: str, la
     chosen: dict[float, set[str]] = {}
     for rate in (0.1, 0.5):
         sample = {"sample": Sample(rate)}
-        runs = land(langsmith, version, "runs", sample, columns=["run_id", "trace_id"])
+        runs = export_rows(langsmith, version, "runs", query=sample, columns=["run_id", "trace_id"])
         chosen[rate] = {row["trace_id"] for row in runs}
         assert len(runs) == 3 * len(chosen[rate])
-        assert {row["trace_id"] for row in land(langsmith, version, "traces", sample)} == chosen[rate]
-        retrievals = land(langsmith, version, "retrievals", sample, with_feedback=False)
+        assert {row["trace_id"] for row in export_rows(langsmith, version, "traces", query=sample)} == chosen[rate]
+        retrievals = export_rows(langsmith, version, "retrievals", query=sample, with_feedback=False)
         assert {row["trace_id"] for row in retrievals} == chosen[rate]
         assert all(len(row["retriever_run_ids"]) == 2 for row in retrievals)
     assert chosen[0.1] < chosen[0.5]

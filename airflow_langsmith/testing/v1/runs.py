@@ -15,7 +15,7 @@ from airflow_langsmith.testing.http_messages import Request, Response, json_resp
 from airflow_langsmith.testing.pages import Page, decode_cursor, fill_page
 from airflow_langsmith.testing.records import RUN_TYPES, Run, Trace
 from airflow_langsmith.testing.refusals import Refusal
-from airflow_langsmith.testing.timeline import Bounds, Key, Timeline, merge_timelines
+from airflow_langsmith.testing.timeline import Bounds, Timeline, merge_timelines
 from airflow_langsmith.testing.v1.rows import DEFAULT_SELECT, SELECTABLE, V1Rows
 
 __all__ = [
@@ -135,9 +135,9 @@ def full_row(context: Context, run: Run) -> dict[str, Any]:
 
 
 def matching_runs(
-    context: Context, body: Mapping[str, Any], *, newest_first: bool = True, after: Key | None = None
+    context: Context, body: Mapping[str, Any], *, newest_first: bool = True, cursor: str | None = None
 ) -> Iterator[Run]:
-    """Yield the runs of a query that come after a key."""
+    """Yield the runs of a query that come after a cursor."""
     if all(not body.get(scope) for scope in _SCOPES):
         scopes = "'session', 'id', 'parent_run', 'trace' or 'reference_example'"
         raise Refusal(400, f"At least one of {scopes} must be specified")
@@ -155,6 +155,7 @@ def matching_runs(
         timelines = [Timeline.of(run.key for run in trace.runs.values())]
     else:  # LangSmith reads the first project only
         timelines = context.workspace.timelines(body.get("session", [])[:1] or None, filters.root_starts)
+    after = None if cursor is None else decode_cursor(cursor)
     keys = merge_timelines(timelines, bounds, newest_first=newest_first, after=after)
     candidates = (runs[run_id] for _, run_id in keys)
     return (run for run in candidates if all(condition(run) for condition in conditions))
@@ -162,8 +163,8 @@ def matching_runs(
 
 def _page(context: Context, body: Mapping[str, Any]) -> Page:
     is_trace = "trace" in body and not body.get("id")  # a whole trace is one page
-    after = decode_cursor(body["cursor"]) if "cursor" in body and not is_trace else None
-    runs = matching_runs(context, body, newest_first=body.get("order", "desc") == "desc", after=after)
+    cursor = None if is_trace else body.get("cursor")
+    runs = matching_runs(context, body, newest_first=body.get("order", "desc") == "desc", cursor=cursor)
     limit = None if is_trace else body.get("limit", _MAX_PAGE_RUNS)
     return fill_page(runs, limit, last_cursor=context.settings.last_cursor)
 

@@ -1,4 +1,4 @@
-"""DAGs that export a long day of the project of their own name; a retry comes at once, or not for a day."""
+"""DAGs that export a long day of the project of the same name, with a retry at once or after a day."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A task that returns what the hook reads, and one that gets it."""
+"""A task that returns what the hook reads, and a task that uses it."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ with DAG(dag_id="returning", schedule=None):
             }
 
     @task
-    def use(found: dict[str, Any]) -> list[Any]:
-        """Look into them."""
-        (run,), (piece,), (project,) = found["runs"], found["feedback"], found["projects"]
-        return [run["inputs"]["question"], run["start_time"], piece["score"], project["name"]]
+    def use(result: dict[str, Any]) -> list[Any]:
+        """Return values of them."""
+        (run,), (feedback,), (project,) = result["runs"], result["feedback"], result["projects"]
+        return [run["inputs"]["question"], run["start_time"], feedback["score"], project["name"]]
 
     use(read())  # type: ignore[arg-type]  # Airflow passes what it returns

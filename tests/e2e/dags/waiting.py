@@ -1,4 +1,4 @@
-"""DAGs that wait for feedback on the project of their own name, each to another end."""
+"""DAGs that wait for feedback on the project of the same name, each with another end."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ ENDS: dict[str, dict[str, Any]] = {
     "wrong_key": {"langsmith_conn_id": "wrong", "soft_fail": True},
 }
 
-for name, how in ENDS.items():
+for name, arguments in ENDS.items():
     with DAG(dag_id=name, schedule=None):
-        LangSmithFeedbackSensor(task_id="wait", project=name, **(WAITING | how))
+        LangSmithFeedbackSensor(task_id="wait", project=name, **(WAITING | arguments))
 
 with DAG(dag_id="mapped", schedule=None):
     LangSmithFeedbackSensor.partial(task_id="wait", **WAITING).expand(project=["survives", "overdue"])
 
-people = LangSmithFeedbackEventTrigger(project="watched", condition="count(user_score) >= 2", poke_interval=0.5)
+trigger = LangSmithFeedbackEventTrigger(project="watched", condition="count(user_score) >= 2", poke_interval=0.5)
 
-with DAG(dag_id="watched", schedule=[Asset("judged", watchers=[AssetWatcher(name="people", trigger=people)])]):
+with DAG(dag_id="watched", schedule=[Asset("judged", watchers=[AssetWatcher(name="people", trigger=trigger)])]):
 
     @task
     def installed(triggering_asset_events: Any = None) -> dict[str, Any]:
-        """Tell where the package is, and what the watcher has seen."""
-        import airflow_langsmith  # noqa: PLC0415  # the worker's
+        """Return the place of the package, and the figures of the event."""
+        import airflow_langsmith  # noqa: PLC0415  # that of the worker
 
         ((event,),) = triggering_asset_events.values()
         return {"package": airflow_langsmith.__file__, "figures": event.extra["payload"]["figures"]}

@@ -1,4 +1,4 @@
-"""A DAG about what exports return and how mapped ones are called; run as a script it tests itself, and tells."""
+"""A DAG of exports and mapped exports. As a script it runs itself, and prints names, states and results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from airflow.sdk import DAG, task
 from airflow_langsmith.operators import LangSmithExportOperator, LangSmithListRunsOperator, LangSmithReadRunOperator
 
 with DAG("outputs", schedule=None) as dag:
-    where: Any = {
+    window: Any = {
         "destination": f"file://{os.environ['AIRFLOW_HOME']}/lake",
         "start_time": "2026-03-01T00:00:00Z",
         "end_time": "2026-03-02T00:00:00Z",
@@ -21,16 +21,16 @@ with DAG("outputs", schedule=None) as dag:
 
     @task
     def projects() -> list[str]:
-        """Name projects, one of which looks like a template, and one of which is not there."""
+        """Return projects: one looks like a template, and one does not exist."""
         return ["shop", "{{ bar }}", "missing"]
 
-    one: Any = LangSmithExportOperator(task_id="one", project="shop", **where)
-    mapped: Any = LangSmithExportOperator.partial(task_id="mapped", view="traces", **where).expand(project=projects())
-    theirs = LangSmithExportOperator.partial(
-        task_id="theirs", view="threads", map_index_template="mine: {{ task.project }}", **where
+    single: Any = LangSmithExportOperator(task_id="single", project="shop", **window)
+    mapped: Any = LangSmithExportOperator.partial(task_id="mapped", view="traces", **window).expand(project=projects())
+    user_named = LangSmithExportOperator.partial(
+        task_id="user_named", view="threads", map_index_template="mine: {{ task.project }}", **window
     ).expand(project=["shop"])
     listed = LangSmithListRunsOperator(
-        task_id="listed", project="shop", start_time=where["start_time"], end_time=where["end_time"]
+        task_id="listed", project="shop", start_time=window["start_time"], end_time=window["end_time"]
     )
     read = LangSmithReadRunOperator.partial(task_id="read", project="shop").expand(
         run_id=listed.output.map(lambda run: run["run_id"])
@@ -38,23 +38,23 @@ with DAG("outputs", schedule=None) as dag:
 
     @task
     def both(manifest: str, whole: dict[str, Any]) -> dict[str, Any]:
-        """Take one value of what an export returned, and all of them."""
+        """Return a value of the result of an export, and the whole result."""
         return {"manifest": manifest, "whole": whole}
 
     @task(trigger_rule="all_done")
-    def manifests(of: Any) -> list[str]:
-        """Take one value of what each mapped export returned."""
-        return list(of)
+    def manifests(uris: Any) -> list[str]:
+        """Return a value of the result of each mapped export."""
+        return list(uris)
 
-    both(one.output["manifest"], one.output)
+    both(single.output["manifest"], single.output)
     manifests(mapped.output["manifest"])
 
 if __name__ == "__main__":
     run = dag.test(logical_date=datetime(2026, 3, 2, tzinfo=UTC))
     instances = run.get_task_instances()
-    told = {
+    result = {
         "names": {f"{ti.task_id} {ti.map_index}": ti.rendered_map_index for ti in instances},
         "states": {f"{ti.task_id} {ti.map_index}": ti.state for ti in instances},
         **{ti.task_id: ti.xcom_pull(task_ids=ti.task_id) for ti in instances if ti.task_id in ("both", "manifests")},
     }
-    sys.stdout.write(f"TOLD {json.dumps(told)}\n")
+    sys.stdout.write(f"RESULT {json.dumps(result)}\n")

@@ -12,8 +12,7 @@ import pendulum
 import pytest
 
 from airflow_langsmith.errors import WindowError, WindowNotClosedError
-from airflow_langsmith.operators.window import resolve
-from airflow_langsmith.windows import TimeWindow, split, trailing
+from airflow_langsmith.windows import TimeWindow, resolve, split, trailing
 from tests.wording import says, words
 
 NOW = datetime(2026, 11, 22, 10, 2, 34, tzinfo=UTC)

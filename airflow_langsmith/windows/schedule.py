@@ -1,4 +1,4 @@
-"""What a DAG's timetable says of its DAG runs, and whether DST would leave gaps between their windows."""
+"""The timetable of a DAG, and whether DST leaves gaps between the windows of its DAG runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any, Self
 import pendulum
 
 from airflow_langsmith.errors import WindowError
-from airflow_langsmith.windows import DAY, Calendar, Timezone
+from airflow_langsmith.windows.time_window import DAY, Calendar, Timezone
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Schedule:
 
         Schedule("CronTriggerTimetable", "0 2 * * *", Calendar(Timezone("Europe/Berlin"), local_hours=True))
 
-    ``calendar`` is None if its DAG runs do not come by time. It has local hours if they come at times of day, so that
-    there is an hour more or less between two of them when DST ends or begins. DAG runs of every hour, and of a
-    timedelta, come as time elapses. ``has_fixed_interval`` says that all data intervals have one length, whatever DST
-    does.
+    ``calendar`` is None if its DAG runs do not depend on time. It has local hours if they start at times of day, so
+    that there is an hour more or less between two of them when DST ends or begins. DAG runs of every hour, and of a
+    timedelta, start as time elapses. ``has_fixed_interval`` says that all data intervals have one length, also when
+    DST begins or ends.
     """
 
     name: str = "unknown"
@@ -69,7 +69,7 @@ class Schedule:
         """
         Refuse each DAG run of the schedule if its windows are not adjacent when DST begins or ends.
 
-        :param length: How long a window is, if the run ``has_interval`` of no length.
+        :param length: The length of a window, unless the run ``has_interval``.
         :param days: The calendar of the days that windows are aligned to.
         """
         if self.calendar is None or not self.calendar.local_hours:
@@ -133,8 +133,8 @@ def _dst_days(timezone: Timezone, year: int) -> list[date]:
 
 def _shifts_by_half_an_hour(timezone: Timezone) -> bool:
     """Return whether DST does, as on Lord Howe Island."""
-    weeks = [datetime.now(timezone) + n * timedelta(weeks=1) for n in range(53)]
-    return len({week.astimezone(UTC).minute for week in weeks}) > 1
+    now = datetime.now(timezone)  # once, because a minute may begin between two calls
+    return len({(now + n * timedelta(weeks=1)).astimezone(UTC).minute for n in range(53)}) > 1
 
 
 def _is_lost(local: datetime, timezone: Timezone) -> bool:

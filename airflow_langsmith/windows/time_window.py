@@ -1,8 +1,4 @@
-"""
-Windows of time, lists of them, and how their bounds and lengths are read.
-
-Which window a task has, :mod:`airflow_langsmith.operators.window` reads from Airflow's run.
-"""
+"""A window of time, and how its bounds, its length and its time zone are read."""
 
 from __future__ import annotations
 
@@ -10,14 +6,11 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, time, timedelta
-from itertools import count, pairwise, takewhile
 from typing import Any, Literal
 
 import pendulum
 
 from airflow_langsmith.errors import WindowError
-
-__all__ = ["TimeWindow", "resolve", "split", "trailing"]
 
 Timezone = pendulum.Timezone | pendulum.FixedTimezone
 
@@ -27,7 +20,7 @@ _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks
 _LENGTH = re.compile(r"(\d+)\s*([smhdw])")
 _MAX_LENGTH = timedelta(days=36_525)  # no window before year 1
 _YEARS = range(1900, 9000)
-_NO_VALUE = ("", "None", "none", "null")  # what Jinja makes of a value that is not there
+_NO_VALUE = ("", "None", "none", "null")  # a template makes one of a missing value
 
 
 @dataclass(frozen=True)
@@ -35,8 +28,8 @@ class Calendar:
     """
     A time zone, and how lengths are added in it.
 
-    Days are local: one in which DST begins or ends has 23 or 25 hours. Hours are elapsed time, unless ``local_hours``:
-    then six hours from 00:00 to 06:00 are five or seven in such a night.
+    Days are local: if DST begins or ends, a day has 23 or 25 hours. Hours are elapsed time, unless ``local_hours``:
+    then the six hours from 00:00 to 06:00 take five or seven in such a night.
     """
 
     timezone: Timezone = pendulum.UTC
@@ -50,7 +43,7 @@ class Calendar:
         """
         Return the moment of a local time, as Airflow's timetables do.
 
-        If DST repeats it, that is the second one. If DST skips it, it comes as much later.
+        If DST repeats it, that is the second one. If DST skips it, it is later by the length of the gap.
         """
         return to_utc(self.timezone.convert(local.replace(fold=1)))
 
@@ -72,7 +65,7 @@ class TimeWindow:
     """
     A window ``[start, end)`` in UTC: a run that starts at ``start`` is in it, one that starts at ``end`` is not.
 
-    ``source`` and ``calendar`` say where it came from and how its length was counted. They are no part of its identity.
+    ``source`` says where it comes from, ``calendar`` how its length counts. They are no part of its identity.
     """
 
     start: datetime
@@ -102,77 +95,14 @@ class TimeWindow:
 
     @staticmethod
     def of(window: TimeWindow | Mapping[str, Any]) -> TimeWindow:
-        """Return a window from itself, from its :meth:`arguments`, or from a task's context."""
+        """Return a window from itself, or from its :meth:`arguments`."""
         if isinstance(window, TimeWindow):
             return window
-        if {"start_time", "end_time"} & window.keys():
-            bounds: Any = window
-            return TimeWindow(bounds.get("start_time"), bounds.get("end_time"))
-        return resolve(window)
+        bounds: Any = window
+        return TimeWindow(bounds.get("start_time"), bounds.get("end_time"))
 
     def __str__(self) -> str:
         return f"[{self.start.isoformat()}, {self.end.isoformat()})"
-
-
-def resolve(context: Mapping[str, Any], **arguments: Any) -> TimeWindow:
-    """Return the window of a task. The arguments are those of operators: ``window="1d"``, ``align="day"``."""
-    from airflow_langsmith.operators.window import resolve as resolve_window  # noqa: PLC0415  # needs Airflow
-
-    return resolve_window(context, **arguments)
-
-
-def split(
-    window: TimeWindow | Mapping[str, Any], every: str | timedelta, window_timezone: str | None = None
-) -> list[dict[str, str]]:
-    """
-    Return the windows of length ``every`` that a window consists of, as arguments for ``expand_kwargs``.
-
-    The last one may be shorter. Whole days are days of ``window_timezone``, with 23 or 25 hours if DST begins or ends.
-    Airflow maps over at most ``[core] max_map_length`` (1024) of them.
-
-    :param window: A window, its arguments, or the task's context.
-    :param window_timezone: By default that of the schedule, if the context or :func:`resolve` knows it, or UTC.
-    """
-    whole, step = TimeWindow.of(window), duration(every, "every")
-    days = _calendar(whole, window_timezone)
-    calendar = Calendar() if step % DAY else days
-    # Each is counted from the start, because a midnight that DST skips must not shift the next.
-    starts = takewhile(lambda start: start < whole.end, (calendar.add(whole.start, n * step) for n in count(1)))
-    return [TimeWindow(start, end).arguments() for start, end in pairwise([whole.start, *starts, whole.end])]
-
-
-def trailing(
-    window: TimeWindow | Mapping[str, Any], days: int, window_timezone: str | None = None
-) -> list[dict[str, str]]:
-    """
-    Return the windows of the last ``days`` days up to this one, oldest first, as arguments for ``expand_kwargs``.
-
-    They are adjacent and as long as this one, in local days if it is whole local days. So each is the same partition
-    as when it was new, and exporting it again picks up what came late.
-
-    :param window: A window, its arguments, or the task's context.
-    :param window_timezone: By default that of the schedule, if the context or :func:`resolve` knows it, or UTC.
-    """
-    last = TimeWindow.of(window)
-    calendar = _calendar(last, window_timezone)
-    if days < 1:
-        raise WindowError(f"trailing goes back a whole number of days, 1 or more, not {days}.")
-    length = calendar.local(last.end) - calendar.local(last.start)
-    if length <= timedelta(0) or (length % DAY and not calendar.local_hours):
-        length = last.length
-    if DAY % length and length % DAY:
-        raise WindowError(
-            f"Windows of {length} do not fill days of {calendar.timezone}, so earlier ones cannot be told from this "
-            "one. Use windows of whole days, or that divide a day."
-        )
-    return [
-        TimeWindow(calendar.add(last.start, -n * length), calendar.add(last.end, -n * length)).arguments()
-        for n in reversed(range(max(1, DAY * days // length)))
-    ]
-
-
-def _calendar(window: TimeWindow, window_timezone: str | None) -> Calendar:
-    return window.calendar if window_timezone is None else Calendar(read_timezone(window_timezone))
 
 
 def duration(length: str | timedelta, name: str, *, may_be_zero: bool = False) -> timedelta:
@@ -195,9 +125,7 @@ def duration(length: str | timedelta, name: str, *, may_be_zero: bool = False) -
             "minutes)."
         )
     if isinstance(length, pendulum.Duration):
-        if not isinstance(length, pendulum.Interval) and (
-            length.years or length.months
-        ):  # those of an interval are exact
+        if (length.years or length.months) and not isinstance(length, pendulum.Interval):  # those are exact
             raise WindowError(
                 f"{name} is {length!r}; months and years differ in length. Write days, or use "
                 "schedule=CronDataIntervalTimetable('@monthly', timezone='UTC'), whose data intervals are months."
@@ -227,11 +155,11 @@ def seconds(length: float | str | timedelta, name: str) -> float:
 
 
 def _read_bound(value: str | datetime | None, name: str) -> datetime:
-    """Return a bound in UTC, from a datetime or from the text that a template makes of one."""
+    """Return a bound in UTC, from a datetime or from its text."""
     if value is None or (isinstance(value, str) and value.strip() in _NO_VALUE):
         raise WindowError(
-            f"{name} is {value!r}: start_time and end_time come both or not at all. If a template gave nothing, this "
-            "run has no such value (manual and asset-triggered runs have no data interval)."
+            f"{name} is {value!r}: start_time and end_time come both or not at all. If it is a template, this DAG run "
+            "has no such value (manual and asset-triggered runs have no data interval)."
         )
     if isinstance(value, str):
         try:
@@ -243,12 +171,12 @@ def _read_bound(value: str | datetime | None, name: str) -> datetime:
     if value.tzinfo is None:
         raise WindowError(f"{name} is {value.isoformat()} and has no time zone. Write one: {value.isoformat()}+00:00.")
     if value.year not in _YEARS:
-        raise WindowError(f"{name} is {value.isoformat()}; no trace is from such a year. Write one nearer to now.")
+        raise WindowError(f"{name} is {value.isoformat()}; no trace is from such a year. Write a year near to now.")
     return to_utc(value)
 
 
 def read_timezone(name: str) -> Timezone:
-    """Return the time zone of an argument ``window_timezone``."""
+    """Return the time zone of an IANA name."""
     try:
         if isinstance(name, str):
             return pendulum.timezone(name)

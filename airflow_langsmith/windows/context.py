@@ -1,8 +1,8 @@
 """
-The window of a task, from its arguments or from Airflow's DAG run, never guessed.
+The window of a task, from its arguments or from its DAG run, never guessed.
 
-In Airflow 3 a plain cron schedule gives a data interval of zero length, a manual or asset-triggered run gives none, and
-a partitioned one gives only a partition date. If a run gives no window, the error names the remedy that fits.
+In Airflow 3 a DAG run of a plain cron schedule has a data interval of zero length, a manual or asset-triggered one has
+none, and a partitioned one has only a partition date. If there is no window, the error names the fix for this DAG run.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any, Literal, get_args
 
 from airflow_langsmith.errors import WindowError, WindowNotClosedError
 from airflow_langsmith.messages import suggest
-from airflow_langsmith.operators.schedule import Schedule
-from airflow_langsmith.windows import Calendar, TimeWindow, duration, read_timezone
+from airflow_langsmith.windows.schedule import Schedule
+from airflow_langsmith.windows.time_window import Calendar, TimeWindow, duration, read_timezone
 
 Align = Literal["hour", "day"]
 MissingWindow = Literal["fail", "run_after"]
@@ -61,7 +61,8 @@ def resolve(
     if start_time is not None or end_time is not None:
         result = TimeWindow.of({"start_time": start_time, "end_time": end_time})
     else:
-        if scheduled_at := _scheduled_at(context):
+        scheduled_at = context.get("partition_date") or context.get("data_interval_end")
+        if scheduled_at and _run_type(context) in ("scheduled", "backfill"):
             aligned = days if align == "day" else None
             schedule.check_dst(scheduled_at, length, has_interval=_has_interval(context), days=aligned)
         result = _window_of_run(context, length, missing_window, calendar)
@@ -101,20 +102,13 @@ def _window_of_run(
     raise WindowError(_no_window(context, length, missing_window))
 
 
-def _scheduled_at(context: Mapping[str, Any]) -> datetime | None:
-    """Return the moment for which a schedule made the DAG run."""
-    if _run_type(context) not in ("scheduled", "backfill"):
-        return None
-    return context.get("partition_date") or context.get("data_interval_end")
-
-
 def _has_interval(context: Mapping[str, Any]) -> bool:
     start, end = context.get("data_interval_start"), context.get("data_interval_end")
     return start is not None and end is not None and start < end
 
 
 def _no_window(context: Mapping[str, Any], length: timedelta | None, missing_window: MissingWindow) -> str:
-    """Return what the DAG run lacks and how to fix it, the nearest remedy first."""
+    """Return what the DAG run lacks and how to fix it, the best fix first."""
     run_type, schedule = _run_type(context), Schedule.of(context.get("dag"))
     window = "" if length is not None else "window='1d'"
     if context.get("partition_date") is not None:

@@ -14,7 +14,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_langsmith.errors import WindowError, WindowNotClosedError
-from airflow_langsmith.windows import TimeWindow, duration, resolve, split, trailing
+from airflow_langsmith.windows import TimeWindow, resolve, split, trailing
+from airflow_langsmith.windows.time_window import duration
 from tests.wording import says
 
 DAY = timedelta(days=1)

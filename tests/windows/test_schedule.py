@@ -17,8 +17,7 @@ from airflow.timetables.interval import CronDataIntervalTimetable, DeltaDataInte
 from airflow.timetables.trigger import CronTriggerTimetable, DeltaTriggerTimetable, MultipleCronTriggerTimetable
 
 from airflow_langsmith.errors import WindowError
-from airflow_langsmith.operators.window import resolve
-from airflow_langsmith.windows import TimeWindow, split, trailing
+from airflow_langsmith.windows import TimeWindow, resolve, split, trailing
 from tests.wording import words
 
 DAY, HOUR = timedelta(days=1), timedelta(hours=1)
