@@ -112,7 +112,7 @@ class Pagination:
     @property
     def description(self) -> str:
         """The query and its position, for errors."""
-        return f"{self.query.about}, after {self.runs} runs"
+        return f"{self.query.description}, after {self.runs} runs"
 
     @property
     def tier(self) -> str:

@@ -100,7 +100,7 @@ class V1(Dialect):
     def count_request(self, query: RunQuery) -> Request:
         """Write the request for the number of runs. Servers of both versions have the address."""
         body = {**_conditions(query), "select": ["run_count"]}
-        return Request("POST", "/api/v1/runs/stats", tier="run stats", json=body, purpose=query.about)
+        return Request("POST", "/api/v1/runs/stats", tier="run stats", json=body, purpose=query.description)
 
 
 def _conditions(query: RunQuery) -> dict[str, Any]:

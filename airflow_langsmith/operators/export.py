@@ -20,16 +20,15 @@ from airflow_langsmith.connections import connection_of
 from airflow_langsmith.export.checkpoints import CheckpointPolicy, TaskAttempt
 from airflow_langsmith.export.destination import check_uri
 from airflow_langsmith.export.encoders import Format, format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.layout import partition_by_ids
-from airflow_langsmith.export.options import (
+from airflow_langsmith.export.export import (
     MAX_BYTES_PER_FILE,
     MAX_ROWS_PER_FILE,
+    Export,
     OnEmpty,
     OutputOptions,
     SchemaChanges,
 )
-from airflow_langsmith.export.progress import Observer
+from airflow_langsmith.export.layout import partition_by_ids
 from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.messages import MAX_LINE, format_message, shorten
@@ -252,14 +251,15 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 view,
                 output,
                 transforms,
-                observer=Observer(ProgressReporter(self.log), self.kill_switch.last_call),
+                on_page=ProgressReporter(self.log),
+                before_publication=self.kill_switch.last_call,
                 concurrency=1 if ids_partition else self.read("concurrency"),  # most of all time is empty
                 attempt=self._attempt(context),
                 checkpoint_policy=self.checkpoint_policy,
             ).run()
         if exported.is_skipped:
             raise AirflowSkipException(
-                format_message(f"No runs in {query.about}. Nothing was written (on_empty='skip').")
+                format_message(f"No runs in {query.description}. Nothing was written (on_empty='skip').")
             )
         for line in closing_lines(exported):
             self.log.info(line)

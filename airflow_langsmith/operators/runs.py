@@ -88,10 +88,10 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
             )
             self.show_link(context, project_url(hook.settings, query.project, query))
             advice = "narrow the query, select less, or land them with LangSmithExportOperator"
-            rows = _rows(view, islice(client.runs(query), limit + 1), f"the runs of {query.about}", advice).rows
+            rows = _rows(view, islice(client.runs(query), limit + 1), f"the runs of {query.description}", advice).rows
             if len(rows) > limit:
                 raise ConfigurationError(
-                    f"There are more than {limit} runs in {query.about}. Raise limit, or {advice}."
+                    f"There are more than {limit} runs in {query.description}. Raise limit, or {advice}."
                 )
         self.log.info("%s of project %r", number(len(rows), "run"), query.project.name)
         if names := [str(row["name"]) for row in rows[:_MAX_LOG_NAMES] if row.get("name")]:
