@@ -184,9 +184,7 @@ def read_json(request: Request, decoder: msgspec.json.Decoder[T], backoff: Backo
 class Pages(Protocol[T]):
     """Items that are read page by page: runs, feedback, projects."""
 
-    @property
-    def done(self) -> bool:
-        """Whether there is no further page."""
+    done: bool
 
     def next_page(self) -> Flow[list[T]]:
         """Read the next page."""

@@ -43,14 +43,10 @@ _BELOW_ROOT = re.compile(r"/(?:api/v\d+(?:/.*)?|api/?|o/.*|public/.*)$")
 
 def address_from_fields(host: str | None, port: int | None, schema: str | None) -> str:
     """
-    Return the address in the fields of a connection, which come from its URI or from a form.
-
-    The schema is a path, or a scheme as in other connections of Airflow. Port 0 is no port.
+    Return the address in the fields of a connection. The schema is a path, or a scheme as in other connections.
 
     >>> address_from_fields("http://127.0.0.1", 1984, "api/v1"), address_from_fields("ls.example.com", 0, "https")
     ('http://127.0.0.1:1984/api/v1', 'https://ls.example.com')
-    >>> address_from_fields("::1", 1984, "http")
-    'http://[::1]:1984'
     """
     spelling = (host or "").strip().strip("'\"")
     path = (schema or "").strip()

@@ -23,12 +23,7 @@ def printable_type(written: str) -> str:
 
 
 def type_and_size(written: str | None) -> tuple[str | None, int | None]:
-    """
-    Return the type of a file and its size in bytes, which LangSmith's SDK writes behind the type.
-
-    >>> type_and_size("image/png; length=1234"), type_and_size("image/png")
-    (('image/png', 1234), ('image/png', None))
-    """
+    """Return the type and the bytes of a file from a type as LangSmith's SDK writes it: ``image/png; length=1234``."""
     length = _LENGTH.search(written or "")
     if written is None or length is None:
         return written or None, None

@@ -117,7 +117,7 @@ class Pagination:
     @property
     def tier(self) -> str:
         """The budget of its requests."""
-        return self._current_dialect().tier(self._query)
+        return self._current_dialect().tier(self._subqueries[0].query)
 
     @property
     def remaining(self) -> timedelta:
@@ -194,15 +194,11 @@ class Pagination:
             "POST",
             f"/api/{dialect.name}/runs/query",
             tier=self.tier,
-            json=dialect.body(self._query, self._page_size, self._cursor),
+            json=dialect.body(self._subqueries[0].query, self._page_size, self._cursor),
             purpose=self.description,
             pages_left=self.pages_left,
             max_bytes=POLICY.max_body_bytes if self._page_size > 1 else MAX_RUN_BYTES,
         )
-
-    @property
-    def _query(self) -> RunQuery:
-        return self._subqueries[0].query
 
     def _accept(self, page: Page) -> Page:
         new = self._seen_runs.add_new(page.runs)
@@ -291,15 +287,12 @@ class DistinctRuns:
     """The runs of a query, page by page, each once, even if LangSmith moves its start meanwhile."""
 
     def __init__(self, query: RunQuery, negotiator: VersionNegotiator) -> None:
+        self.done = False
         self._pagination = Pagination(query, negotiator)
         self._ids = IdSet()
-
-    @property
-    def done(self) -> bool:
-        """Whether all pages were read."""
-        return self._pagination.done
 
     def next_page(self) -> Flow[list[Run]]:
         """Read the next page, and return its runs that are on no page before."""
         page = yield from self._pagination.next_page()
+        self.done = self._pagination.done
         return self._ids.add_new(page.runs)

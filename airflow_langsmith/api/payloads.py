@@ -247,7 +247,7 @@ def _whole_response(blob: Blob, reply: Reply) -> Response:
 
 
 def _is_whole(response: Response) -> bool:
-    """Return whether the body is whole, as far as headers show; a compressed one is never empty."""
+    """Return whether the headers show that the body is whole; a compressed body is never empty."""
     headers = response.headers
     is_compressed = headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
     has_length = bool(_LENGTH_HEADERS & headers.keys())
