@@ -12,12 +12,14 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.messages import shorten
 
 # Returns the value of what a user wrote for an argument, whose name is for errors.
+T = TypeVar("T")
+
 Reader = Callable[[Any, str], Any]
 
 # What reading JSON, or a value as Python prints it, raises; some texts are nested too deeply.
@@ -65,6 +67,11 @@ def required(value: object, name: str) -> str:
     if written is None:
         raise ConfigurationError(f"{name} is empty. Give it a value, or correct its template.")
     return written
+
+
+def or_default(value: T, default: T) -> T:
+    """Return an argument, or its default if it is blank text."""
+    return default if isinstance(value, str) and not value.strip() else value
 
 
 def moment(value: object, name: str) -> datetime | None:

@@ -168,6 +168,10 @@ class LangSmithSettledTrigger(LangSmithTrigger):
     watch_type = SettledWatch
 
 
+# The defaults of an event trigger.
+WINDOW, MIN_RUNS, POKE_INTERVAL_SECONDS = "1d", 1, 300.0
+
+
 class LangSmithFeedbackEventTrigger(BaseEventTrigger):
     """
     Fires an asset event when feedback begins to meet a condition, for an ``AssetWatcher``.
@@ -203,9 +207,9 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
         *,
         project: str,
         condition: str,
-        window: str | timedelta = "1d",
-        min_runs: int | str = 1,
-        poke_interval: float | str | timedelta = 300.0,
+        window: str | timedelta = WINDOW,
+        min_runs: int | str = MIN_RUNS,
+        poke_interval: float | str | timedelta = POKE_INTERVAL_SECONDS,
         langsmith_conn_id: str = LangSmithHook.default_conn_name,
         **run_filter: Unpack[RunFilterArguments],
     ) -> None:
@@ -217,10 +221,10 @@ class LangSmithFeedbackEventTrigger(BaseEventTrigger):
             _refuse_templates({**texts, **self.run_filter.serialize(), **filters})
             self.project = arguments.required(project, "project")
             self.condition = str(parse(arguments.required(condition, "condition")))
-            self.window = _whole_seconds(window, "window")
-            self.min_runs = arguments.whole_number(min_runs, "min_runs", minimum=0)
-            self.poke_interval = seconds(poke_interval, "poke_interval")
-            self.langsmith_conn_id = arguments.required(langsmith_conn_id, "langsmith_conn_id")
+            self.window = _whole_seconds(arguments.or_default(window, WINDOW), "window")
+            self.min_runs = arguments.whole_number(arguments.or_default(min_runs, MIN_RUNS), "min_runs", minimum=0)
+            self.poke_interval = seconds(arguments.or_default(poke_interval, POKE_INTERVAL_SECONDS), "poke_interval")
+            self.langsmith_conn_id = arguments.or_default(langsmith_conn_id, LangSmithHook.default_conn_name)
             self._selection()
         except ConfigurationError as error:
             raise TriggerError(*error.args) from None

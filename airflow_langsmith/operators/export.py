@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
 _PARQUET = format_of("parquet")
+_FORMAT: dict[str, Reader] = {"format": arguments.required, "compression": arguments.text}  # right or wrong together
 
 
 def _any_query(**parts: Any) -> RunQuery:
@@ -153,8 +154,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         **LangSmithRunsOperator.readers,
         "destination": _read_destination,
         "view": arguments.as_is,
-        "format": arguments.required,
-        "compression": arguments.text,
+        **_FORMAT,
         "columns": arguments.names,
         **dict.fromkeys(options(), arguments.as_is),  # a view reads its own options
         "sample": Sample.parse,
@@ -168,7 +168,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     }
     # In the order of Airflow's UI: first what differs between exports.
     template_fields: Sequence[str] = tuple(
-        dict.fromkeys(("project", "filter", "destination", "view", "flatten", "redact", "columns", "format", *readers))
+        dict.fromkeys(["project", "filter", "destination", "view", "flatten", "redact", "columns", *_FORMAT, *readers])
     )
     checkpoint_policy: ClassVar = CheckpointPolicy()
 

@@ -171,7 +171,7 @@ def test_columns_compared_with_those_of_another_export(langsmith: LangSmithStand
     langsmith.add_run(project="shop", start_time=START + DAY, inputs={"a": 1, "b": 2})
     model = land(flatten="*")
     for given in (model["manifest"], model, str(model), json.dumps(model)):
-        with pytest.raises(AirflowFailException, match=says(r"of schema_manifest \(\+ inputs__b integer")):
+        with pytest.raises(AirflowFailException, match=says(r"of the other manifest \(\+ inputs__b integer")):
             land(start=START + DAY, flatten="*", schema_changes="fail", schema_manifest=given)
     evolved = land(start=START + DAY, flatten="*", schema_manifest=model)
     assert read_manifest(evolved).schema_changes == ("+ inputs__b integer",)

@@ -36,6 +36,10 @@ GIVEN: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"poke_interval": "5m"}, {"poke_interval": 300.0}),
     ({"poke_interval": 1}, {"poke_interval": 1.0}),
     ({}, {"window": "1d", "min_runs": 1, "poke_interval": 300.0, "langsmith_conn_id": "langsmith_default"}),
+    (
+        dict.fromkeys(("window", "min_runs", "poke_interval", "langsmith_conn_id"), " "),
+        {"window": "1d", "min_runs": 1, "poke_interval": 300.0, "langsmith_conn_id": "langsmith_default"},
+    ),
     ({"is_root": "true", "error": "", "run_type": None}, {"is_root": True}),
     ({"run_ids": f"{RUN}, {RUN}"}, {"run_ids": [RUN, RUN]}),
     (
@@ -50,7 +54,6 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"condition": "coverage(x) > 1"}, "never"),
     ({"condition": None}, "condition is empty"),
     ({"condition": "{{ var.value.condition }}"}, "Airflow renders templates for tasks"),
-    *(({name: " "}, name) for name in ("window", "min_runs", "poke_interval", "langsmith_conn_id")),
     ({"window": "a while"}, "window"),
     ({"window": None}, "window is None"),
     ({"window": timedelta(0)}, "window"),
