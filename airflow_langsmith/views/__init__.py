@@ -25,6 +25,11 @@ def options() -> dict[str, Option]:
     return {option.name: option for view in VIEWS.values() for option in view.options}
 
 
+def option_defaults() -> dict[str, Any]:
+    """Return the default of each option."""
+    return {option.name: getattr(view, option.name) for view in VIEWS.values() for option in view.options}
+
+
 def view_of(
     name: str, columns: Iterable[str] | None = None, *, missing_payloads: bool = False, **arguments: Any
 ) -> View:
@@ -48,4 +53,4 @@ def view_of(
     return view.choose(columns, missing_payloads=missing_payloads, **values)
 
 
-__all__ = ["VIEWS", "Column", "ColumnType", "Option", "Rows", "View", "options", "view_of"]
+__all__ = ["VIEWS", "Column", "ColumnType", "Option", "Rows", "View", "option_defaults", "options", "view_of"]
