@@ -167,10 +167,8 @@ class _Column:
 
     def _put(self, values: list[Any]) -> None:
         """Append all values to the buffers; if one is None, raise and append none."""
-        raise NotImplementedError
 
-    def _array(self, rows: int, present: pa.Buffer | None) -> pa.Array:
-        raise NotImplementedError
+    def _array(self, rows: int, present: pa.Buffer | None) -> pa.Array: ...
 
 
 class _Fixed(_Column):

@@ -211,7 +211,8 @@ class Checkpoints:
         checkpoint.pages += 1
         self._pages += 1
         finished = sum(run.start_time >= since for run in runs)  # others may have some beside them on the next page
-        is_finished = checkpoint.is_finished(since)
+        # Whether it holds all runs, and no others, that started in [since, end).
+        is_finished = since < checkpoint.end and since <= checkpoint.oldest
         if is_finished and not self._is_long_export(checkpoint.end - since, runs):
             checkpoint.begin(since)
         else:
@@ -271,14 +272,10 @@ class _OpenCheckpoint:
 
     def begin(self, end: datetime) -> None:
         self.file.clear()
-        self.end = self._oldest = end
+        self.end = self.oldest = end
         self.pages_before, self.began = self.pages, time.monotonic()
 
     def add(self, runs: list[Run], rows: Rows) -> None:
         self.file.append(replace(rows, times=[run.start_time for run in runs]))
         if runs:
-            self._oldest = runs[-1].start_time
-
-    def is_finished(self, since: datetime) -> bool:
-        """Return whether it holds all runs, and no others, that started in ``[since, end)``."""
-        return since < self.end and since <= self._oldest
+            self.oldest = runs[-1].start_time

@@ -109,7 +109,7 @@ class _Csv:
     def __init__(self, file: BinaryIO, view: View) -> None:
         self._file = io.TextIOWrapper(io.BufferedWriter(file, _BUFFER_BYTES), encoding="utf-8", newline="")
         self._write = csv.writer(self._file)
-        self._print = [_PRINTERS.get(column.type, _unchanged) for column in view.columns]
+        self._print = [_PRINTERS.get(column.type, str) for column in view.columns]
         self._write.writerow(column.name for column in view.columns)
 
     def write(self, rows: Rows) -> None:
@@ -128,11 +128,7 @@ def _iso(moment: datetime) -> str:
     return moment.replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"
 
 
-def _unchanged(value: Any) -> Any:
-    return value
-
-
-_PRINTERS: dict[ColumnType, Callable[[Any], Any]] = {
+_PRINTERS: dict[ColumnType, Callable[[Any], str]] = {
     "json": lambda raw: bytes(raw).decode(),
     "strings": lambda values: msgspec.json.encode(values).decode(),
     "boolean": lambda value: "true" if value else "false",

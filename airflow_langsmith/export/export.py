@@ -28,10 +28,11 @@ from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.publication import Identity, Publication
 from airflow_langsmith.export.read import RowReader
 from airflow_langsmith.export.row_file import RowCodec
-from airflow_langsmith.export.row_transforms import RowTransforms, TransformedRows, transform_rows
+from airflow_langsmith.export.row_transforms import RowTransforms, transform_rows
 from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.manifest import Manifest, ManifestColumn, read_manifest
 from airflow_langsmith.messages import suggest
+from airflow_langsmith.transform.flatten import Flattening
 from airflow_langsmith.views import View
 from airflow_langsmith.windows import TimeWindow
 
@@ -198,16 +199,16 @@ class Export:
             limits = output.max_rows_per_file, output.max_bytes_per_file
             with (
                 closing(RowReader(job, redaction.apply, publication, checkpoints).rows()) as rows,
-                transform_rows(rows, self._view, self._transforms, job.directory) as transformed,
-                closing(Parts(output.format, transformed.view, job.directory, *limits)) as parts,
+                transform_rows(rows, self._view, self._transforms, job.directory) as (batches, view, flattening),
+                closing(Parts(output.format, view, job.directory, *limits)) as parts,
             ):
-                for batch in transformed.batches:
+                for batch in batches:
                     for part in parts.add(batch):
                         publication.upload(part)
                 is_skipped = self._is_skipped()
                 for part in () if is_skipped else parts.finish():
                     publication.upload(part)
-            manifest = self._manifest(publication, transformed, None if is_skipped else previous)
+            manifest = self._manifest(publication, view, flattening, None if is_skipped else previous)
             if not is_skipped:
                 publication.commit(manifest, self._before_publication)
         return Exported(
@@ -220,7 +221,7 @@ class Export:
             requests=client.requests - requests_before,
             seconds=time.monotonic() - began,
             waited_seconds=client.waited_seconds - waited_before,
-            empty_columns={} if self._transforms.flatten == "*" else transformed.flattening.empty(),
+            empty_columns={} if self._transforms.flatten == "*" else flattening.empty(),
             unmet_paths=redaction.unmatched(manifest.rows),
         )
 
@@ -262,8 +263,10 @@ class Export:
             log.warning("The window began %s days ago; traces of this project are kept for %s days", *days)
             log.warning("LangSmith deletes older traces, so rows may be missing, and no rows may mean deleted ones")
 
-    def _manifest(self, publication: Publication, rows: TransformedRows, previous: Manifest | None) -> Manifest:
-        columns = tuple(ManifestColumn(name=column.name, type=column.type) for column in rows.view.columns)
+    def _manifest(
+        self, publication: Publication, view: View, flattening: Flattening, previous: Manifest | None
+    ) -> Manifest:
+        columns = tuple(ManifestColumn(name=column.name, type=column.type) for column in view.columns)
         return Manifest(
             package_version=__version__,
             view=self._view.name,
@@ -281,8 +284,8 @@ class Export:
             rows=sum(file.rows for file in publication.files),
             bytes=sum(file.bytes for file in publication.files),
             pending=self._progress.pending,
-            misfits=rows.flattening.misfits,
-            nulls=dict(rows.flattening.nulls),
+            misfits=flattening.misfits,
+            nulls=flattening.nulls,
             missing_payloads=self._progress.missing,
             attachments=tuple(sorted(publication.attachments.values(), key=lambda attachment: attachment.name)),
             min_start_time=self._progress.first,

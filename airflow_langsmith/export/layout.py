@@ -19,7 +19,6 @@ from hashlib import sha256
 from itertools import accumulate
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
 
 from airflow_langsmith.api.run_filter import RunFilter
 from airflow_langsmith.errors import ConfigurationError
@@ -111,16 +110,6 @@ def names_by_digest(name: str, sha256: str) -> Iterator[str]:
     prefix, _, end = name.rpartition("-")
     digits, _, extension = end.partition(".")
     return (f"{prefix}-{sha256[:length]}.{extension}" for length in range(len(digits), len(sha256) + 1, 8))
-
-
-def probe_name() -> str:
-    """Name an object that is written and deleted, to see whether that is allowed."""
-    return f"_probe-{uuid4().hex}"
-
-
-def temporary_name(name: str) -> str:
-    """Name a file on a local disk until it is finished."""
-    return f"{name}.{uuid4().hex}.tmp"
 
 
 def checkpoint_name(mark: str, window: TimeWindow) -> str:

@@ -23,6 +23,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+from uuid import uuid4
 
 import msgspec
 
@@ -33,7 +34,7 @@ from airflow_langsmith.errors import (
     LangSmithError,
 )
 from airflow_langsmith.export.destination import StoragePath
-from airflow_langsmith.export.layout import MANIFEST, is_of_an_export, names_by_digest, probe_name
+from airflow_langsmith.export.layout import MANIFEST, is_of_an_export, names_by_digest
 from airflow_langsmith.export.parts import Part
 from airflow_langsmith.export.storage import MAX_PARALLEL_DELETES, Store
 from airflow_langsmith.filters import format_time
@@ -126,7 +127,7 @@ class Publication:
 
     def probe(self) -> None:
         """Write and delete an object, because a right that is missing should fail the export before much is read."""
-        name = probe_name()
+        name = f"_probe-{uuid4().hex}"
         self._store.write(b"", name)
         self._store.delete([name])
 

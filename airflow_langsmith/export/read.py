@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 from airflow_langsmith.api.attachments import download_attachments
 from airflow_langsmith.api.client import LangSmithClient
@@ -42,13 +41,13 @@ class _Attachments:
     def download(self, client: LangSmithClient, page: Page) -> None:
         """Download and publish the attachments of a page, and write into its runs where each lies."""
         backoff, flag = client.negotiator.backoff, self.job.query.payloads == "flag"
-        client.drive(download_attachments(page.attachments, self._open, self._publish, backoff, flag=flag))
+        flow = download_attachments(
+            page.attachments, lambda number: self._path(number).open("wb"), self._publish, backoff, flag=flag
+        )
+        client.drive(flow)
 
     def _path(self, number: int) -> Path:
         return self.job.directory / f"attachment-{number}"
-
-    def _open(self, number: int) -> BinaryIO:
-        return self._path(number).open("wb")
 
     def _publish(self, number: int, attachment: Attachment) -> None:
         local = self._path(number)

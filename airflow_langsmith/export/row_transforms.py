@@ -46,20 +46,15 @@ class RowTransforms:
         return Redaction(view.columns, self.redact or (), self.redact_key)
 
 
-@dataclass(frozen=True)
-class TransformedRows:
-    """Batches of rows, with the columns that they have once they are flattened, and what flattening found so far."""
-
-    view: View
-    batches: Iterator[Rows]
-    flattening: Flattening
-
-
 @contextmanager
 def transform_rows(
     batches: Iterator[Rows], view: View, transforms: RowTransforms, directory: Path
-) -> Iterator[TransformedRows]:
-    """Flatten rows that are redacted. To discover paths takes all rows first: they wait on the local disk."""
+) -> Iterator[tuple[Iterator[Rows], View, Flattening]]:
+    """
+    Flatten rows that are redacted; yield them, the view with their columns, and the flattening, which counts.
+
+    To discover paths takes all rows first: they wait on the local disk.
+    """
     paths = transforms.flatten
     with ExitStack() as stack:
         if paths == "*":
@@ -76,4 +71,4 @@ def transform_rows(
             places = [place for place, column in enumerate(view.columns) if column.name not in hidden]
             view = replace(view, columns=tuple(view.columns[place] for place in places))
             batches = (Rows([batch.columns[place] for place in places], batch.count) for batch in batches)
-        yield TransformedRows(view, batches, flattening)
+        yield batches, view, flattening

@@ -19,10 +19,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
+from uuid import uuid4
 
 from airflow_langsmith.errors import StorageAccessError, StorageError
 from airflow_langsmith.export.destination import MAX_CAUSE, StoragePath, connection_id
-from airflow_langsmith.export.layout import temporary_name
 from airflow_langsmith.export.uploads import upload
 from airflow_langsmith.messages import shorten
 
@@ -36,7 +36,6 @@ _S3_RIGHTS: dict[Right, str] = {
     "delete": "s3:DeleteObject",
 }
 _PASSING = ("ExpiredToken", "RequestTimeTooSkewed")  # S3 refuses these, and takes the credentials of a retry
-
 _REFUSED = (400, 404, 409, 412, 501)  # HTTP statuses of a condition that does not hold, or that a server does not know
 _CONFLICT = 409  # S3: another write of the object is under way
 
@@ -191,7 +190,7 @@ class _LocalFiles:
     def _replacing(self, path: str) -> Iterator[Path]:
         target = Path(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        temporary = target.with_name(temporary_name(target.name))
+        temporary = target.with_name(f"{target.name}.{uuid4().hex}.tmp")
         try:
             yield temporary
             temporary.replace(target)
