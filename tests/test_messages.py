@@ -56,8 +56,8 @@ def test_a_mark_is_under_its_character_and_in_sight(text: str, data: st.DataObje
     assert len(mark) <= MAX_LINE + 1
     if place < len(text):
         assert shown[len(mark) - 1] == text[place]
-    kept = format_message(f"It is none.\n{mark_position(text, place)}\nWrite another.").splitlines()
-    assert kept[1:3] == [shown, mark]
+    lines = format_message(f"It is none.\n{mark_position(text, place)}\nWrite another.").splitlines()
+    assert lines[1:3] == [shown, mark]
 
 
 @pytest.mark.parametrize(

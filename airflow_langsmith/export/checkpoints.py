@@ -24,8 +24,7 @@ from itertools import count
 from typing import Self
 
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.last_page import MICROSECOND
-from airflow_langsmith.api.pagination import Pagination
+from airflow_langsmith.api.pagination import MICROSECOND, Pagination
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Page, Run
 from airflow_langsmith.errors import LangSmithError, StorageError

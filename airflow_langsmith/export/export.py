@@ -244,8 +244,8 @@ class Export:
         self._warn_if_expired(is_empty=is_empty)
         if is_empty and self._output.on_empty == "fail":
             raise EmptyWindowError(
-                f"There are no runs in {self._query.about}. A retry helps if they come late; else look at the query, "
-                "or at the project's retention (base traces are gone after 14 days)."
+                f"There are no runs in {self._query.description}. A retry helps if they come late; else look at the "
+                "query, or at the project's retention (base traces are gone after 14 days)."
             )
         return is_empty and self._output.on_empty == "skip"
 

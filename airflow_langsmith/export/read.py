@@ -12,11 +12,11 @@ from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
-from airflow_langsmith.api.attachments import download_attachments
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.ids import IdSet
 from airflow_langsmith.api.media_types import extension
 from airflow_langsmith.api.pagination import Pagination
+from airflow_langsmith.api.payloads import download_attachments
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Attachment, Page
 from airflow_langsmith.export.checkpoints import Checkpoint, Checkpoints

@@ -259,7 +259,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             ).run()
         if exported.is_skipped:
             raise AirflowSkipException(
-                format_message(f"No runs in {query.about}. Nothing was written (on_empty='skip').")
+                format_message(f"No runs in {query.description}. Nothing was written (on_empty='skip').")
             )
         for line in closing_lines(exported):
             self.log.info(line)

@@ -31,7 +31,7 @@ from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import Rows, view_of
 from tests.conftest import ClientOf
-from tests.queries import run_query
+from tests.queries import read_pages, run_query
 
 simulation = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "simulation.py")))
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -265,7 +265,7 @@ def test_rows_that_wait_take_a_bounded_part_of_the_disk(
     slow(langsmith, 4)
     client, view, sizes = client_of(langsmith), view_of("runs"), [0]
     query = run_query(project=client.project("shop"), start=START, end=START + DAY, page_size=PAGE, is_root=True)
-    page_bytes = len(RowCodec(view).encode(view.rows(next(iter(client.pages(query))).runs)))
+    page_bytes = len(RowCodec(view).encode(view.rows(next(iter(read_pages(client, query))).runs)))
     policy = ParallelReadPolicy(max_cursors=2, max_bytes_on_disk=3 * page_bytes)
 
     def make(_: LangSmithClient, __: Pagination, page: Page) -> Iterator[Rows]:
