@@ -146,7 +146,7 @@ class ApiError(LangSmithError):
     """
     LangSmith, or something in front of it, answered with an error.
 
-    ``detail`` is the server's own message about a refusal (500 characters at most), ``about`` the purpose of the
+    ``detail`` is the server's own message about a refusal (500 characters at most), ``purpose`` that of the
     request: project, window, position. ``retry_after`` is in seconds.
     """
 
@@ -160,28 +160,28 @@ class ApiError(LangSmithError):
     method: str
     path: str
     detail: str
-    about: str
+    purpose: str
     retry_after: float | None
 
     def __init__(
-        self, status: int, method: str, path: str, detail: str, about: str = "", retry_after: float | None = None
+        self, status: int, method: str, path: str, detail: str, purpose: str = "", retry_after: float | None = None
     ) -> None:
-        super().__init__(status, method, path, detail, about, retry_after)
+        super().__init__(status, method, path, detail, purpose, retry_after)
         # As they were masked above.
-        self.status, self.method, self.path, self.detail, self.about, self.retry_after = self.args
+        self.status, self.method, self.path, self.detail, self.purpose, self.retry_after = self.args
         self.is_deprecated = False  # whether the answer says that this address will be removed
         self.specific_advice = ""  # in place of the kind's own
 
     @property
     def message(self) -> str:
         """What happened, in the server's words, what to do, and the request."""
-        about = f" [{self.about}]" if self.about else ""
+        purpose = f" [{self.purpose}]" if self.purpose else ""
         detail = self.detail.rstrip(". ")
         reason = self.hint or (f"{detail}." if detail else "")
         problem = f"{self.summary}: {reason}" if reason else f"{self.summary}."
         quoted = f": {detail}." if self.hint and detail else "."
         advice = self.specific_advice or self.advice
-        return f"{problem} {advice}\nStatus {self.status} to {self.method} {self.path}{about}{quoted}"
+        return f"{problem} {advice}\nStatus {self.status} to {self.method} {self.path}{purpose}{quoted}"
 
     @property
     def cause(self) -> str:

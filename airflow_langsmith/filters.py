@@ -6,10 +6,9 @@ read as anything else than a value::
 
     and_(eq("run_type", "llm"), metadata("user_id", "{{ params.user }}"), gt("latency", timedelta(seconds=5)))
 
-As an operator's argument a filter may hold templates in its values: they are rendered first and escaped then. Plain
-strings stand for expressions wherever a filter does; templates in those are rendered as they are, with no escaping.
-
-A filter is the text of its expression. So Airflow stores it as it is in a serialised DAG and in an XCom.
+As an operator's argument a filter may have templates in its values: they are rendered, then escaped. A string may
+replace any filter; templates in it are rendered without escaping. A filter is the text of its expression, so Airflow
+stores it as it is in a serialised DAG and in an XCom.
 """
 
 from __future__ import annotations
@@ -55,15 +54,7 @@ Value = str | int | float | bool | datetime | timedelta | None
 THREAD_KEYS = ("session_id", "thread_id", "conversation_id")
 
 
-class _Any:
-    """Stands for any value."""
-
-    def __repr__(self) -> str:
-        return "ANY"
-
-
-ANY: Any = _Any()
-
+ANY: Any = object()  # any value
 
 # The beginning of a Jinja template. Jinja ignores the same brace in JSON's own spelling, so a value that is text stays
 # text in any field that Airflow renders.
@@ -71,11 +62,7 @@ _OPENING = re.compile(r"\{(?=[{%#])")
 
 
 class Filter(str):
-    """
-    An expression: a function of LangSmith's language and its arguments.
-
-    Filters compare by their text, and join with ``&`` and ``|``.
-    """
+    """An expression: a function of LangSmith's language and its arguments. Filters join with ``&`` and ``|``."""
 
     __slots__ = ("arguments", "function")
 
@@ -113,10 +100,9 @@ Expression = Filter | str
 
 @dataclass(frozen=True)
 class _Word:
-    """A bare word of the language (an attribute), or an expression given as a string."""
+    """An attribute, or an expression written as a string: printed as it is."""
 
     text: str
-    templated: bool = False
 
 
 def _print_call(function: str, arguments: tuple[Any, ...], rendered: Callable[[str], str]) -> str:
@@ -131,7 +117,7 @@ def _print(argument: Any, rendered: Callable[[str], str]) -> str:
         case Filter():
             return _print_call(argument.function, argument.arguments, rendered)
         case _Word():
-            return rendered(argument.text) if argument.templated else argument.text
+            return rendered(argument.text)
         case tuple():
             return f"[{', '.join(_print(item, rendered) for item in argument)}]"
         case str():
@@ -181,7 +167,7 @@ def lte(attribute: str, value: Value) -> Filter:
 
 
 def has(attribute: str, value: Value) -> Filter:
-    """Holds a value: ``has("tags", "prod")``."""
+    """Has a value: ``has("tags", "prod")``."""
     return _compare("has", attribute, value)
 
 
@@ -198,7 +184,7 @@ def in_(attribute: str, values: Iterable[Value]) -> Filter:
 
 
 def like(attribute: str, pattern: str) -> Filter:
-    """Fits a pattern with ``%`` for any text and ``_`` for any character."""
+    """Matches a pattern with ``%`` for any text and ``_`` for any character."""
     return _compare("like", attribute, pattern)
 
 
@@ -214,7 +200,7 @@ def search(text: str) -> Filter:
 
 def and_(*filters: Expression) -> Filter:
     """
-    All of them; conditions on a key and a value beside each other speak of one pair.
+    All of them; conditions on a key and on a value, next to each other, mean one pair.
 
     >>> str(and_('has(tags, "a")', eq("is_root", True)))
     'and(has(tags, "a"), eq(is_root, true))'
@@ -223,12 +209,7 @@ def and_(*filters: Expression) -> Filter:
 
 
 def add_condition(condition: Filter, filter_: str | None) -> str:
-    """
-    Return a filter with a condition added, or the condition alone.
-
-    >>> add_condition(eq("is_root", True), None), add_condition(eq("is_root", True), 'has(tags, "a")')
-    ('eq(is_root, true)', 'and(eq(is_root, true), has(tags, "a"))')
-    """
+    """Return a filter with a condition added, or the condition alone."""
     return str(and_(condition, filter_) if filter_ else condition)
 
 
@@ -251,7 +232,7 @@ class Pairs:
     family: str
 
     def __call__(self, key: str, value: Value = ANY) -> Filter:
-        """The key is there, with this value if one is given."""
+        """The key is there, with this value, or with any."""
         has_key = eq(f"{self.family}_key", key)
         return has_key if value is ANY else and_(has_key, eq(f"{self.family}_value", value))
 
@@ -296,7 +277,7 @@ def feedback(
 
 
 def tag(name: str) -> Filter:
-    """Bears a tag."""
+    """Has a tag."""
     return has("tags", name)
 
 
@@ -306,21 +287,12 @@ def thread(thread_id: str) -> Filter:
 
 
 def failed() -> Filter:
-    """
-    Ended in an error.
-
-    By status: LangSmith refuses ``neq(error, null)``, which its older documentation shows.
-    """
+    """Ended in an error, by its status: LangSmith refuses ``neq(error, null)``, which its older documentation shows."""
     return eq("status", "error")
 
 
 def format_time(moment: datetime) -> str:
-    """
-    Format a moment as both API versions read it alike: UTC, microseconds, Z.
-
-    >>> format_time(datetime(2025, 3, 1, tzinfo=UTC))
-    '2025-03-01T00:00:00.000000Z'
-    """
+    """Format a moment for both API versions: ``2025-03-01T00:00:00.000000Z``."""
     return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
 
 
@@ -331,7 +303,7 @@ def _compare(function: str, attribute: str, value: Value) -> Filter:
 def _join(function: str, filters: tuple[Expression, ...]) -> Filter:
     if not filters:
         raise ConfigurationError(f"{function}_() needs at least one filter.")
-    return Filter(function, tuple(f if isinstance(f, Filter) else _Word(f, templated=True) for f in filters))
+    return Filter(function, tuple(f if isinstance(f, Filter) else _Word(f) for f in filters))
 
 
 def _attribute(name: str) -> _Word:

@@ -15,10 +15,9 @@ import msgspec
 from airflow_langsmith import arguments
 from airflow_langsmith.airflow_sdk import BaseHook, mask_secret
 from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
-from airflow_langsmith.api.dotted_order import tree_order
 from airflow_langsmith.api.hosts import address_from_fields
 from airflow_langsmith.api.query import BEGINNING, FIELDS, RunQuery, bounded
-from airflow_langsmith.api.records import Feedback, Project, Run
+from airflow_langsmith.api.records import Feedback, Project, Run, tree_order
 from airflow_langsmith.api.run_filter import RunFilter, RunFilterArguments
 from airflow_langsmith.api.settings import EXTRA_FIELDS as EXTRAS
 from airflow_langsmith.api.settings import Settings

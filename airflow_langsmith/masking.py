@@ -31,12 +31,7 @@ _SECRETS = (
 
 
 def mask_secrets(text: str) -> str:
-    """
-    Mask what looks like a secret: keys of LangSmith, public links, passwords and parameters of addresses.
-
-    >>> mask_secrets("no run at https://smith.langchain.com/public/0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b/r")
-    'no run at https://smith.langchain.com/public/***/r'
-    """
+    """Mask what looks like a secret: keys of LangSmith, public links, passwords and parameters of addresses."""
     for pattern, mask in _SECRETS:
         text = pattern.sub(mask, text)
     return text
@@ -62,17 +57,8 @@ def mask_values(content: bytes, *secrets: str) -> bytes:
 
 
 def server_message(status: int, body: bytes) -> str:
-    """
-    Return the server's message about a refusal.
-
-    A refusal (4xx) is about the request, which is the user's own. Any other answer may contain data, so it is left out.
-
-    >>> server_message(400, b'{"detail": "limit is too large"}')
-    'limit is too large'
-    >>> server_message(500, b'{"detail": "cannot sort row ..."}')
-    ''
-    """
-    if not 400 <= status < 500:  # noqa: PLR2004
+    """Return the server's message about a refusal, such as ``limit is too large``."""
+    if not 400 <= status < 500:  # noqa: PLR2004  # any other answer may contain data
         return ""
     document = parse_json(body)
     if document is None:
@@ -89,12 +75,7 @@ def parse_json(body: bytes) -> Any:
 
 
 def describe_body(body: bytes) -> str:
-    """
-    Describe a body without quoting it.
-
-    >>> describe_body(b"<html>"), describe_body(b""), describe_body(b'{"runs": [')
-    ('it is a page of HTML or XML', 'it is empty', 'it has 10 bytes')
-    """
+    """Describe a body without quoting it."""
     if not body.strip():
         return "it is empty"
     return "it is a page of HTML or XML" if body.lstrip()[:1] == b"<" else f"it has {len(body):,} bytes"

@@ -57,12 +57,7 @@ def format_message(*texts: str) -> str:
 
 
 def shorten(text: str, max_characters: int) -> str:
-    """
-    Return the text, or its beginning if it is longer, without characters that are not printable.
-
-    >>> shorten("connection refused by the host", 12)
-    'connection…'
-    """
+    """Return the text, or its beginning and ``…`` if it is longer, without characters that are not printable."""
     line = " ".join("".join(character if character.isprintable() else " " for character in text).split())
     return line if len(line) <= max_characters else line[: max_characters - 1].rstrip() + "…"
 
@@ -80,12 +75,7 @@ def mark_position(text: str, position: int) -> str:
 
 
 def did_you_mean(name: object, known: Iterable[str]) -> str:
-    """
-    Return the question that names the closest of the known names, or nothing if none is close.
-
-    >>> did_you_mean("Shop_Assistant", ["billing", "shop-assistant"])
-    "Did you mean 'shop-assistant'?"
-    """
+    """Return the question that names the closest of the known names, or nothing if none is close."""
     names = list(known)
     plain = _plain(str(name))
     by_plain = {_plain(name): name for name in reversed(names)}

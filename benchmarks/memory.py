@@ -90,8 +90,7 @@ def export(url: str, name: str, format_: str, count: str) -> None:
     from airflow_langsmith.api.settings import Settings  # noqa: PLC0415
     from airflow_langsmith.export import arrow  # noqa: PLC0415
     from airflow_langsmith.export.encoders import format_of  # noqa: PLC0415
-    from airflow_langsmith.export.export import Export  # noqa: PLC0415
-    from airflow_langsmith.export.options import OutputOptions  # noqa: PLC0415
+    from airflow_langsmith.export.export import Export, OutputOptions  # noqa: PLC0415
     from airflow_langsmith.views import view_of  # noqa: PLC0415
     from benchmarks.paths import memory_mb  # noqa: PLC0415
     from tests.queries import run_query  # noqa: PLC0415

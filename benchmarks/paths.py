@@ -30,8 +30,7 @@ def ours(version: Any, format_: str, compression: str | None = None) -> Way:
     from airflow_langsmith.api.settings import Settings  # noqa: PLC0415  # each way its own imports
     from airflow_langsmith.export.destination import path_at  # noqa: PLC0415
     from airflow_langsmith.export.encoders import format_of  # noqa: PLC0415
-    from airflow_langsmith.export.export import Export  # noqa: PLC0415
-    from airflow_langsmith.export.options import OutputOptions  # noqa: PLC0415
+    from airflow_langsmith.export.export import Export, OutputOptions  # noqa: PLC0415
     from airflow_langsmith.views import view_of  # noqa: PLC0415
     from tests.queries import run_query  # noqa: PLC0415
 

@@ -44,9 +44,7 @@ from structlog.testing import capture_logs  # noqa: E402
 from airflow_langsmith.api.client import LangSmithClient  # noqa: E402
 from airflow_langsmith.api.settings import Settings  # noqa: E402
 from airflow_langsmith.export.encoders import format_of  # noqa: E402
-from airflow_langsmith.export.export import Export  # noqa: E402
-from airflow_langsmith.export.exported import Exported  # noqa: E402
-from airflow_langsmith.export.options import OutputOptions  # noqa: E402
+from airflow_langsmith.export.export import Export, Exported, OutputOptions  # noqa: E402
 from airflow_langsmith.export.row_transforms import RowTransforms  # noqa: E402
 from airflow_langsmith.manifest import read_manifest  # noqa: E402
 from airflow_langsmith.testing import LangSmithStandIn  # noqa: E402

@@ -26,7 +26,6 @@ from airflow_langsmith.api.flow import (
     RateLimited,
     Reply,
     Request,
-    RequestBatch,
     Response,
     Step,
 )
@@ -35,11 +34,10 @@ from airflow_langsmith.api.pagination import DistinctRuns, Pagination
 from airflow_langsmith.api.projects import find_project, list_projects, read_retention
 from airflow_langsmith.api.query import FIELDS, RunQuery
 from airflow_langsmith.api.rate_limit import QueuedRequest, RateLimiter, rate_limiter_for
-from airflow_langsmith.api.records import Feedback, Page, Project, Run
+from airflow_langsmith.api.records import Feedback, Project, Run
 from airflow_langsmith.api.runs import count_runs, read_run, read_shared
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.api.transport import AsyncTransport, Transport
-from airflow_langsmith.api.wait_clock import WaitClock
 from airflow_langsmith.errors import LangSmithError
 from airflow_langsmith.messages import MAX_LINE, shorten
 
@@ -52,8 +50,6 @@ _WARNED: set[tuple[str, str]] = set()  # of the removal of an address; sensors m
 
 @dataclass(frozen=True)
 class _End(Generic[T]):
-    """The end of a flow."""
-
     result: T
 
 
@@ -65,8 +61,42 @@ def _advance(flow: Flow[T], reply: Reply) -> Step | _End[T]:
         return _End(end.value)
 
 
+class WaitClock:
+    """
+    Measures what waits cost the whole: ten threads that wait for the same second have waited one second.
+
+    It runs while at least one thread waits, for the rate limit or before a retry.
+    """
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self._thread = threading.local()
+        self._waiting = 0
+        self._since = 0.0
+        self._lock = threading.Lock()
+
+    @property
+    def thread_seconds(self) -> float:
+        """How long this thread has waited."""
+        return float(getattr(self._thread, "seconds", 0.0))
+
+    def __enter__(self) -> None:
+        self._thread.since = time.monotonic()
+        with self._lock:
+            if self._waiting == 0:
+                self._since = time.monotonic()
+            self._waiting += 1
+
+    def __exit__(self, *_: object) -> None:
+        self._thread.seconds = self.thread_seconds + time.monotonic() - self._thread.since
+        with self._lock:
+            self._waiting -= 1
+            if self._waiting == 0:
+                self.seconds += time.monotonic() - self._since
+
+
 class _Client:
-    """What both clients have: the settings, the API version, the count of requests, the projects that were found."""
+    """What both clients have: the settings, the API version, the count of requests, a cache of projects."""
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
@@ -113,26 +143,24 @@ class _Client:
 
     def _record(self, answer: Answer, request: Request, queued: QueuedRequest) -> Answer:
         self._tiers.append(request.tier)
-        if isinstance(answer, Response):
-            refused = answer.status == HTTPStatus.TOO_MANY_REQUESTS
-            self._limiter(request.tier).record_answer(queued, time.monotonic(), refused=refused)
-            key = (self.settings.api_url, request.tier)
-            if answer.is_deprecated and key not in _WARNED:
-                _WARNED.add(key)
-                self._warn_of_removal(request, answer)
+        if not isinstance(answer, Response):
+            return answer
+        refused = answer.status == HTTPStatus.TOO_MANY_REQUESTS
+        self._limiter(request.tier).record_answer(queued, time.monotonic(), refused=refused)
+        key = (self.settings.api_url, request.tier)
+        if answer.is_deprecated and key not in _WARNED:
+            _WARNED.add(key)
+            sunset = re.match(r"[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4}", answer.headers.get("sunset", ""))
+            log.warning("LangSmith removes %s on %s", request.name, sunset[0] if sunset else "a later day")
+            log.warning(self.negotiator.removal_advice)
         return answer
-
-    def _warn_of_removal(self, request: Request, answer: Response) -> None:
-        sunset = re.match(r"[A-Z][a-z]{2}, \d{1,2} [A-Z][a-z]{2} \d{4}", answer.headers.get("sunset", ""))
-        log.warning("LangSmith removes %s on %s", request.name, sunset[0] if sunset else "a later day")
-        log.warning(self.negotiator.removal_advice)
 
     @contextmanager
     def _errors_name_the_connection(self) -> Iterator[None]:
         try:
             yield
         except LangSmithError as error:
-            error.where = self.settings.about
+            error.where = self.settings.description
             raise
 
 
@@ -188,12 +216,6 @@ class LangSmithClient(_Client):
         """Prepare to read a query page by page: ``client.drive(pagination.next_page())`` until ``pagination.done``."""
         return Pagination(query, self.negotiator)
 
-    def pages(self, query: RunQuery) -> Iterator[Page]:
-        """Read a query page by page, newest run first."""
-        pagination = self.pagination(query)
-        while not pagination.done:
-            yield self.drive(pagination.next_page())
-
     def runs(self, query: RunQuery) -> Iterator[Run]:
         """Read a query run by run, each once."""
         return self._items(DistinctRuns(query, self.negotiator))
@@ -238,22 +260,17 @@ class LangSmithClient(_Client):
     def _reply(self, step: Step) -> Reply:
         if isinstance(step, Request):
             return self._send(step)
-        if isinstance(step, RequestBatch):
-            with ThreadPoolExecutor(len(step.requests)) as threads, self._interrupting_threads():
-                return list(threads.map(self._send, step.requests))
+        if isinstance(step, list):
+            with ThreadPoolExecutor(len(step)) as threads:
+                try:
+                    return list(threads.map(self._send, step))
+                except BaseException:  # this thread is interrupted, and waits for the others
+                    self._stop.set()
+                    self.interrupt()
+                    raise
         with self._waits:
             self._sleep(self._seconds_of(step))
         return None
-
-    @contextmanager
-    def _interrupting_threads(self) -> Iterator[None]:
-        """Break the requests of other threads if this one is interrupted, because it waits for them."""
-        try:
-            yield
-        except BaseException:
-            self._stop.set()
-            self.interrupt()
-            raise
 
     def _send(self, request: Request) -> Answer:
         limiter = self._limiter(request.tier)
@@ -307,14 +324,14 @@ class AsyncLangSmithClient(_Client):
     async def _reply(self, step: Step) -> Reply:
         if isinstance(step, Request):
             return await self._send(step)
-        if isinstance(step, RequestBatch):
-            return list(await asyncio.gather(*map(self._send, step.requests)))
+        if isinstance(step, list):
+            return list(await asyncio.gather(*map(self._send, step)))
         await asyncio.sleep(self._seconds_of(step))
         return None
 
     async def _send(self, request: Request) -> Answer:
         limiter = self._limiter(request.tier)
-        async with self._transport.turn():
+        async with self._transport.turns:
             with limiter.enqueue(self._owner, request.pages_left) as queued:
                 while seconds := limiter.seconds_to_wait(queued, time.monotonic()):  # noqa: ASYNC110  # others are threads
                     await asyncio.sleep(seconds)

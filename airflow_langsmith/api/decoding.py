@@ -1,4 +1,4 @@
-"""Decode what LangSmith sends: JSON that is almost JSON, times and numbers that are text."""
+"""Decode what LangSmith sends: JSON with defects, times and numbers that are text."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NULL = Raw(b"null")
 _PLACE = re.compile(r"`\$(?:\.(\w+))?\[(\d+)\]")  # `$.runs[3].start_time`, or `$[3].id` of a plain list
 
 
-def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str, *, levels: int = 1) -> T:
+def decode(decoder: msgspec.json.Decoder[T], body: bytes, purpose: str, *, levels: int = 1) -> T:
     """
     Decode JSON that LangSmith sent: a page, one run, a list, a payload from blob storage.
 
@@ -44,7 +44,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str, *, levels:
             return decoder.decode(_on_one_line(text))
         except (msgspec.DecodeError, RecursionError) as failure:
             error: Exception = failure
-    problem = f"({error}) [{about}]; {describe_body(body)}"  # msgspec names the place, and quotes no value
+    problem = f"({error}) [{purpose}]; {describe_body(body)}"  # msgspec names the place, and quotes no value
     if isinstance(error, msgspec.ValidationError):
         raise PayloadError(
             f"LangSmith's answer is not of the shape its API documents{_record(text, error)} {problem}. "
@@ -57,11 +57,7 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes, about: str, *, levels:
 
 
 def parse_field(parse: Callable[[str], T], text: str, name: str, record: str) -> T:
-    """
-    Parse a field of a record that came as text.
-
-    :raises PayloadError: naming the field and the record, without the text, which may be a secret.
-    """
+    """Parse a field that came as text; an error names the field and the record, but not the text, a possible secret."""
     with suppress(ValueError, OverflowError):
         return parse(text)
     kind = "number" if name.endswith("_cost") else "time"
@@ -72,12 +68,7 @@ def parse_field(parse: Callable[[str], T], text: str, name: str, record: str) ->
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """
-    Parse a time of either version: v1 writes UTC without a zone, v2 with one. Below the microsecond it is cut off.
-
-    >>> parse_time("2024-04-29T00:49:12.090000")
-    datetime.datetime(2024, 4, 29, 0, 49, 12, 90000, tzinfo=datetime.timezone.utc)
-    """
+    """Parse a time of either version: v1 writes UTC without a zone, v2 with one. Digits below microseconds are cut."""
     if not text:
         return None
     try:
@@ -96,19 +87,19 @@ def parse_float(digits: str) -> float | str:
 
 def payload_reader(type_: type[T]) -> Callable[[list[Raw | None]], list[T | None]]:
     """Return a reader of many payloads at once; if one has another shape, each is read alone, and that one is None."""
-    many: Any = msgspec.json.Decoder(list[type_ | None])  # type: ignore[valid-type]  # it is one
-    one: Any = msgspec.json.Decoder(type_ | None)
+    decoder: Any = msgspec.json.Decoder(list[type_ | None])  # type: ignore[valid-type]  # it is one
+    single: Any = msgspec.json.Decoder(type_ | None)
 
     def read_alone(payload: Raw) -> T | None:
         try:
-            return cast("T | None", one.decode(payload))
+            return cast("T | None", single.decode(payload))
         except msgspec.ValidationError:
             return None
 
     def read(payloads: list[Raw | None]) -> list[T | None]:
         texts = [NULL if payload is None else payload for payload in payloads]
         try:
-            return cast("list[T | None]", many.decode(b"[%b]" % b",".join(texts)))
+            return cast("list[T | None]", decoder.decode(b"[%b]" % b",".join(texts)))
         except msgspec.ValidationError:
             return list(map(read_alone, texts))
 
@@ -120,7 +111,7 @@ class _Record(msgspec.Struct):
 
 
 def _record(body: bytes, error: Exception) -> str:
-    """Name the record of a list that has another shape: msgspec knows its place, and people need its id."""
+    """Return the id of the record that has another shape: msgspec knows only its place in the list."""
     place = _PLACE.search(str(error))
     if place is None:
         return ""

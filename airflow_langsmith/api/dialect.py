@@ -1,4 +1,4 @@
-"""What an API version has to offer. Every difference between the versions is in their classes, ``V1`` and ``V2``."""
+"""What a version of the API has. Every difference between the versions is in their classes, ``V1`` and ``V2``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from typing import Any, ClassVar
 
-from airflow_langsmith.api.flow import Backoff, Flow, Request
+from airflow_langsmith.api.flow import MAX_RUN_BYTES, Backoff, Flow, Request
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Page, Project
 
@@ -20,7 +20,6 @@ class Dialect(ABC):
     """
 
     name: ClassVar[str]
-    path: ClassVar[str]  # of run queries
     max_page_size: ClassVar[int]  # runs
     unfilterable: ClassVar[frozenset[str]]  # attributes
     select: ClassVar[Mapping[str, tuple[str, ...]]]
@@ -35,7 +34,7 @@ class Dialect(ABC):
         """Write the request for a page: always the whole query, with the cursor beside it."""
 
     @abstractmethod
-    def read_page(self, content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:
+    def read_page(self, content: bytes, project: Project, fields: tuple[str, ...], purpose: str) -> Page:
         """Read a page."""
 
     @abstractmethod
@@ -43,7 +42,7 @@ class Dialect(ABC):
         """Write the request for one run."""
 
     @abstractmethod
-    def read_run(self, content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
+    def read_run(self, content: bytes, project: Project | None, fields: tuple[str, ...], purpose: str) -> Page:
         """Read one run, as a page of its own; without a project the run's has no name."""
 
     @abstractmethod
@@ -57,6 +56,19 @@ class Dialect(ABC):
     @abstractmethod
     def count_request(self, query: RunQuery) -> Request | None:
         """Write the request for the number of runs, which answers ``{"run_count": 7}``; None if there is none."""
+
+    def shared_request(self, method: str, share_token: str, path: str, json: dict[str, Any] | None = None) -> Request:
+        """Write a request about a public link, which needs no key and is a secret."""
+        return Request(
+            method,
+            f"/api/{self.name}/public/{share_token}{path}",
+            json=json,
+            purpose="a run by its public link",
+            needs_key=False,
+            display_path=f"/api/{self.name}/public/...{path}",
+            secret=share_token,
+            max_bytes=MAX_RUN_BYTES,
+        )
 
     def selects(self, fields: Iterable[str]) -> list[str]:
         """Return what to select for some fields."""

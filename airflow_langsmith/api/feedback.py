@@ -1,4 +1,4 @@
-"""Feedback: its pieces, and how much of it each run has."""
+"""Pieces of feedback, and the feedback stats of runs."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class FeedbackPagination:
         created: tuple[datetime | None, datetime | None] = (None, None),
     ) -> None:
         self._backoff = backoff
-        self._after, self._before = after, before = created
+        self._created = after, before = created
         latest = datetime.now(UTC) + CLOCK_DRIFT if before is None else bounded(before, "created_before") + MARGIN
         self._params = {
             "session": project.id if project else None,
@@ -75,14 +75,14 @@ class FeedbackPagination:
 
     def _read_page(self, offset: int) -> Flow[list[_WireFeedback]]:
         params = {**self._params, "run": self._groups[0], "offset": offset}
-        about = f"feedback from {offset}"
-        request = Request("GET", "/api/v1/feedback", params=params, about=about, max_bytes=MAX_RUN_BYTES)
+        purpose = f"feedback from {offset}"
+        request = Request("GET", "/api/v1/feedback", params=params, purpose=purpose, max_bytes=MAX_RUN_BYTES)
         return (yield from read_json(request, _FEEDBACK, self._backoff, levels=2))
 
     def _is_in_bounds(self, created_at: datetime | None) -> bool:
-        after, before = self._after, self._before
+        after, before = self._created
         if created_at is None:
-            return after is None and before is None
+            return after is before is None
         return (after is None or after <= created_at) and (before is None or created_at < before)
 
 
@@ -94,8 +94,8 @@ class FeedbackStats(msgspec.Struct):
 
         {"user_score": {"n": 2, "avg": 0.5, "values": {}}, "verdict": {"n": 0, "avg": null, "values": {"good": 1}}}
 
-    v1 counts the pieces with a score alone, so ``n`` becomes the number of labels if that is larger. Pieces with
-    neither a score nor a label, whose value is an object, are in no number there.
+    v1 counts only the pieces with a score, so ``n`` becomes the number of labels if that is larger. Neither counts a
+    piece whose value is an object.
     """
 
     n: int | None = 0
@@ -129,7 +129,7 @@ def feedback_stats_by_run(
 def list_feedback(
     query: RunQuery, run_ids: Iterable[str], keys: Iterable[str], negotiator: VersionNegotiator
 ) -> Flow[list[Feedback]]:
-    """List the feedback of some runs under some keys, piece by piece, for 50 runs a request."""
+    """List the feedback of these runs under these keys."""
     pages = FeedbackPagination(negotiator.backoff, project=query.project, run_ids=sorted(run_ids), keys=sorted(keys))
     return (yield from read_all(pages))
 

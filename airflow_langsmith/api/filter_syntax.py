@@ -2,7 +2,7 @@
 Check before sending whether a filter is an expression of LangSmith's filter language.
 
 The grammar is as wide as LangSmith's may be: calls, bare words, numbers, strings in either quote with any escapes,
-lists. What it refuses, no version of LangSmith can read; whether a name exists, the server decides.
+lists. No version of LangSmith can read what it refuses. The server checks whether a name exists.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ _TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL,
 )
-_DEEPEST = 100
+_MAX_DEPTH = 100
+_CLOSING = {"(": ")", "[": "]"}
+_BEFORE_VALUE = ("(", "[", ",")
 
 # The attributes in LangSmith's documentation: for suggestions, not to refuse others.
 ATTRIBUTES = (
@@ -38,13 +40,9 @@ Token = tuple[str, str, int]  # kind (a mark is its own), text, position
 
 
 def check(filter_: str, name: str = "filter") -> None:
-    """
-    Refuse what cannot be a filter.
-
-    :raises ConfigurationError: with a mark under the position.
-    """
+    """Refuse a text that is no filter, with a mark under the position."""
     try:
-        _Reader(filter_).read()
+        _read(filter_)
     except _Misplaced as error:
         problem, position = error.args
         raise ConfigurationError(
@@ -80,7 +78,7 @@ def hint(filters: Iterable[str], detail: str) -> str:
 
 
 class _Misplaced(Exception):  # noqa: N818  # becomes a ConfigurationError above
-    """The problem and its position."""
+    pass
 
 
 def _tokens(text: str) -> Iterator[Token]:
@@ -96,52 +94,27 @@ def _tokens(text: str) -> Iterator[Token]:
     yield "end", "", end
 
 
-class _Reader:
-    def __init__(self, text: str) -> None:
-        self._depth = 0
-        self._tokens = _tokens(text)
-        self._kind, self._text, self._position = next(self._tokens)
+def _read(text: str) -> None:
+    closing: list[str] = []  # what closes each open bracket
+    before = ""  # the kind of the token before
+    for kind, token, position in _tokens(text):
+        if (kind == "(" and before == "name") or (kind == "[" and before in _BEFORE_VALUE):
+            closing.append(_CLOSING[kind])
+        elif closing and kind == closing[-1] and before != ",":
+            closing.pop()
+        elif problem := _problem(before, kind, token, closing[-1:]):
+            raise _Misplaced(problem, position)
+        if len(closing) > _MAX_DEPTH:
+            raise _Misplaced(f"nested deeper than {_MAX_DEPTH} brackets", position)
+        before = kind
 
-    def read(self) -> None:
-        if self._kind != "name":
-            raise _Misplaced("it begins with no comparison such as eq(...)", self._position)
-        self._next()
-        self._expect("(", "a '(' is missing")
-        self._items(")")
-        if self._kind != "end":
-            raise _Misplaced(f"{self._text!r} after its end", self._position)
 
-    def _items(self, closing: str) -> None:
-        """Read the items after an opening bracket."""
-        self._depth += 1
-        if self._depth > _DEEPEST:
-            raise _Misplaced(f"nested deeper than {_DEEPEST} brackets", self._position)
-        while self._kind != closing:
-            self._item()
-            if self._kind == closing:
-                break
-            self._expect(",", f"a ',' or {closing!r} is missing")
-            if self._kind == closing:
-                raise _Misplaced("a value is missing", self._position)
-        self._depth -= 1
-        self._next()
-
-    def _item(self) -> None:
-        kind = self._kind
-        if kind not in ("string", "number", "name", "["):
-            raise _Misplaced("a value is missing", self._position)
-        self._next()
-        if kind == "[":
-            self._items("]")
-        elif kind == "name" and self._kind == "(":
-            self._next()
-            self._items(")")
-
-    def _expect(self, kind: str, problem: str) -> None:
-        if self._kind != kind:
-            raise _Misplaced(problem, self._position)
-        self._next()
-
-    def _next(self) -> None:
-        if self._kind != "end":
-            self._kind, self._text, self._position = next(self._tokens)
+def _problem(before: str, kind: str, token: str, closing: list[str]) -> str:
+    """Return why a token may not follow another one; empty if it may."""
+    if not before:
+        return "" if kind == "name" else "it begins with no comparison such as eq(...)"
+    if not closing:
+        return "a '(' is missing" if before == "name" else f"{token!r} after its end" if token else ""
+    if before in _BEFORE_VALUE:
+        return "" if kind in ("string", "number", "name") else "a value is missing"
+    return "" if kind == "," else f"a ',' or {closing[0]!r} is missing"

@@ -46,9 +46,9 @@ _MAYBE_TOO_LARGE = (499, 502, 504, 524)  # what a gateway answers if a page took
 @dataclass(frozen=True)
 class Request:
     """
-    One request.
+    A request to LangSmith or to blob storage.
 
-    ``tier`` is the budget it counts against, ``about`` its purpose in words. Parameters that are None or an empty list
+    ``tier`` is the budget it counts against, ``purpose`` is for errors. Parameters that are None or an empty list
     are not sent. ``display_path`` stands for a path that is a secret, or has ``secret`` in it; ``secret`` is masked if
     a server echoes it. After ``max_bytes`` of a body, decompressed, reading stops. ``open_file`` opens the binary file
     that takes the body of a success in place of memory; it is empty if the body is not whole. ``pages_left`` is about
@@ -60,7 +60,7 @@ class Request:
     tier: str = "other"
     params: dict[str, Any] = field(default_factory=dict, repr=False)
     json: dict[str, Any] | None = field(default=None, repr=False)
-    about: str = ""
+    purpose: str = ""
     needs_key: bool = True
     display_path: str = ""
     secret: str = field(default="", repr=False)
@@ -76,7 +76,7 @@ class Request:
     @property
     def description(self) -> str:
         """The request in errors, with its purpose."""
-        return f"{self.name} [{self.about}]" if self.about else self.name
+        return f"{self.name} [{self.purpose}]" if self.purpose else self.name
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,7 @@ class Response:
 
 @dataclass(frozen=True)
 class Pause:
-    """Seconds to wait, and the reason."""
+    """A wait before the next request."""
 
     seconds: float
     reason: str
@@ -114,14 +114,7 @@ class RateLimited(Pause):
     tier: str
 
 
-@dataclass(frozen=True)
-class RequestBatch:
-    """Several requests to send at the same time; their answers come as a list, in this order."""
-
-    requests: tuple[Request, ...]
-
-
-Step = Request | Pause | RequestBatch
+Step = Request | Pause | list[Request]  # a list is sent at the same time; its answers come in its order
 Answer = Response | LangSmithError
 Reply = Answer | list[Answer] | None
 Flow = Generator[Step, Reply, T]
@@ -129,16 +122,12 @@ Flow = Generator[Step, Reply, T]
 
 @dataclass(frozen=True)
 class Backoff:
-    """
-    How long to wait before a retry: as long as the server asks, else twice as long each time, with jitter.
-
-    A server may ask for two minutes at most: LangSmith's windows are 10 and 60 seconds.
-    """
+    """How long to wait before a retry: as long as the server requests, else twice as long each time, with jitter."""
 
     retries: int
     base_seconds: float = 0.5
     max_seconds: float = 30.0
-    max_requested_seconds: float = 120.0
+    max_requested_seconds: float = 120.0  # LangSmith's windows are 10 and 60 seconds
 
     def seconds(self, failures: int, requested_seconds: float | None) -> float:
         """Return the seconds to wait after this many failures."""
@@ -157,18 +146,21 @@ def with_retries(
     """
     Send a request until there is an answer, or an error that a retry does not cure.
 
-    ``request`` makes the request anew each time, ``read`` turns the body into the result, ``shrink`` makes the next
-    request smaller and returns whether it could.
+    ``request`` makes each request, ``read`` turns the body into the result, ``shrink`` makes the next request smaller
+    and returns whether it could.
     """
     failures = 0
     while True:
         sent = request()
         reply = yield sent
         try:
-            return _read(sent, read, _success_body(sent, reply))
+            return _read(sent, read, _body(sent, reply))
         except LangSmithError as error:
             too_large = isinstance(error, PageTooLargeError | LargePayloadError)
-            if (too_large or _maybe_too_large(error)) and shrink() and too_large:
+            maybe_too_large = isinstance(error, ReadTimeoutError) or (
+                isinstance(error, ServerError) and error.status in _MAYBE_TOO_LARGE
+            )
+            if (too_large or maybe_too_large) and shrink() and too_large:
                 continue
             if not error.retriable or too_large or failures >= backoff.retries:
                 raise
@@ -186,15 +178,13 @@ def send(request: Request, read: Callable[[bytes], T], backoff: Backoff) -> Flow
 
 def read_json(request: Request, decoder: msgspec.json.Decoder[T], backoff: Backoff, *, levels: int = 1) -> Flow[T]:
     """Send a request and decode its answer; ``levels`` as :func:`decode` takes them."""
-    return (yield from send(request, lambda body: decode(decoder, body, request.about, levels=levels), backoff))
+    return (yield from send(request, lambda body: decode(decoder, body, request.purpose, levels=levels), backoff))
 
 
 class Pages(Protocol[T]):
     """Items that are read page by page: runs, feedback, projects."""
 
-    @property
-    def done(self) -> bool:
-        """Whether there is no further page."""
+    done: bool
 
     def next_page(self) -> Flow[list[T]]:
         """Read the next page."""
@@ -221,7 +211,7 @@ def _read(request: Request, read: Callable[[bytes], T], body: bytes) -> T:
     )
 
 
-def _success_body(request: Request, reply: Reply) -> bytes:
+def _body(request: Request, reply: Reply) -> bytes:
     if isinstance(reply, LangSmithError):
         raise reply
     if not isinstance(reply, Response):
@@ -229,12 +219,6 @@ def _success_body(request: Request, reply: Reply) -> bytes:
     if 200 <= reply.status < 300:  # noqa: PLR2004
         return reply.body
     path = request.display_path or request.path
-    error = error_for(reply.status, request.method, path, reply.body, request.about, reply.headers)
+    error = error_for(reply.status, request.method, path, reply.body, request.purpose, reply.headers)
     error.is_deprecated = reply.is_deprecated
     raise error
-
-
-def _maybe_too_large(error: LangSmithError) -> bool:
-    if isinstance(error, ServerError):
-        return error.status in _MAYBE_TOO_LARGE
-    return isinstance(error, ReadTimeoutError)

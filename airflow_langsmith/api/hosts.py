@@ -43,14 +43,10 @@ _BELOW_ROOT = re.compile(r"/(?:api/v\d+(?:/.*)?|api/?|o/.*|public/.*)$")
 
 def address_from_fields(host: str | None, port: int | None, schema: str | None) -> str:
     """
-    Return the address in the fields of a connection, which come from its URI or from a form.
-
-    The schema is a path, or a scheme as in other connections of Airflow. Port 0 is no port.
+    Return the address in the fields of a connection. The schema is a path, or a scheme as in other connections.
 
     >>> address_from_fields("http://127.0.0.1", 1984, "api/v1"), address_from_fields("ls.example.com", 0, "https")
     ('http://127.0.0.1:1984/api/v1', 'https://ls.example.com')
-    >>> address_from_fields("::1", 1984, "http")
-    'http://[::1]:1984'
     """
     spelling = (host or "").strip().strip("'\"")
     path = (schema or "").strip()
@@ -69,14 +65,9 @@ def address_from_fields(host: str | None, port: int | None, schema: str | None) 
 
 def api_root(host: str | None) -> str:
     """
-    Return the root that ``/api/v1`` and ``/api/v2`` follow, of any spelling of a LangSmith address.
+    Return the root before ``/api/v1`` and ``/api/v2``, from any spelling of a LangSmith address.
 
-    >>> api_root("eu")
-    'https://eu.api.smith.langchain.com'
-    >>> api_root("https://langsmith.example.com/api/v1/")
-    'https://langsmith.example.com'
-
-    :raises ConfigurationError: for what is no address, or none to send a key to.
+    :raises ConfigurationError: for a text that is no address, or not a safe one for a key.
     """
     spelling = (host or "").strip().strip("'\"")
     if not spelling:
@@ -89,7 +80,7 @@ def api_root(host: str | None) -> str:
             f"The connection's host {spelling!r} is no region of LangSmith. {suggestion} Regions are "
             f"{', '.join(REGIONS)}. A server of your own is written as a URL, like https://{spelling}."
         )
-    url = _split(with_scheme(spelling))
+    url = _split(_with_scheme(spelling))
     if url is None:
         raise _not_an_address(spelling)
     name = str(url.hostname)
@@ -112,15 +103,8 @@ def api_root(host: str | None) -> str:
 
 
 def ui_root(ui_host: str) -> str:
-    """
-    Return the address of a UI, for links.
-
-    >>> ui_root("langsmith.example.com/ui/")
-    'https://langsmith.example.com/ui'
-
-    :raises ConfigurationError: for what is no address.
-    """
-    address = with_scheme(ui_host)
+    """Return the address of a UI, for links."""
+    address = _with_scheme(ui_host)
     url = _split(address)
     if url is None:
         raise ConfigurationError(
@@ -132,7 +116,7 @@ def ui_root(ui_host: str) -> str:
 
 
 def _refuse_plain_http(url: SplitResult, field: str) -> None:
-    """Refuse http:// to LangSmith's own clouds, because everybody on the way could read the key."""
+    """Refuse http:// to LangSmith's own clouds, because it would send the key unencrypted."""
     name = str(url.hostname).rstrip(".")
     if url.scheme == "http" and _CLOUD.fullmatch(name):
         raise ConfigurationError(
@@ -141,30 +125,19 @@ def _refuse_plain_http(url: SplitResult, field: str) -> None:
 
 
 def is_langsmith_cloud(api_url: str) -> bool:
-    """
-    Return whether an API root is one of LangSmith's own clouds, by a private link or not.
-
-    >>> is_langsmith_cloud("https://us-central1.p.api.smith.langchain.com"), is_langsmith_cloud("https://langsmith.example.com")
-    (True, False)
-    """
+    """Return whether an API root is one of LangSmith's own clouds, also by a private link."""
     return bool(_CLOUD_API.fullmatch(urlsplit(api_url).hostname or ""))
 
 
 def ui_root_of(api_url: str) -> str:
-    """
-    Return the root of the UI; a server of your own has it on the same host.
-
-    >>> ui_root_of("https://europe-west4.p.api.smith.langchain.com")
-    'https://eu.smith.langchain.com'
-    """
+    """Return the address of the UI of an API; a self-hosted server has both on the same host."""
     if not is_langsmith_cloud(api_url):
         return api_url
     link = str(urlsplit(api_url).hostname).partition("-")[0]
     return _API_TO_UI.get(api_url) or _UI_OF_PRIVATE.get(link, REGIONS["us"][1])
 
 
-def with_scheme(host: str) -> str:
-    """Return an address with its scheme, which may be left out."""
+def _with_scheme(host: str) -> str:
     if "://" in host:
         return host
     scheme = "http" if host.lower().startswith(_LOOPBACK) else "https"
@@ -187,8 +160,7 @@ def _split(address: str) -> SplitResult | None:
 
 
 def _printable(spelling: str) -> str:
-    """Return an address for an error: without credentials, and no longer than a line."""
-    return repr(spelling.rpartition("@")[2][:60])
+    return repr(spelling.rpartition("@")[2][:60])  # without credentials
 
 
 def _not_an_address(spelling: str) -> ConfigurationError:

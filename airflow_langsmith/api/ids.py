@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import marshal
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from tempfile import SpooledTemporaryFile
 from typing import Protocol, TypeVar
 
@@ -14,11 +14,10 @@ _CACHE_KB = 256  # of memory; SQLite writes the rest to a temporary file without
 
 
 class HasId(Protocol):
-    """Anything with an id: a run, a piece of feedback, a project."""
+    """A run, a piece of feedback, a project."""
 
     @property
-    def id(self) -> str:
-        """Its id."""
+    def id(self) -> str: ...  # noqa: D102
 
 
 R = TypeVar("R", bound=HasId)
@@ -49,11 +48,7 @@ class IdSet:
         weakref.finalize(self, self._table.close)
 
     def add(self, ids: Sequence[str]) -> Sequence[int]:
-        """
-        Add ids, and return the places of those that are new; of an id that is there twice, the first place.
-
-        :raises LocalDiskError: if the local disk takes no more.
-        """
+        """Add ids, and return the places of the new ones, each once; a full local disk is a ``LocalDiskError``."""
         first, self._count = self._count, self._count + len(ids)
         before = self._table.total_changes
         try:
@@ -96,11 +91,7 @@ class IdLog:
         weakref.finalize(self, self._file.close)
 
     def add(self, ids: list[str]) -> None:
-        """
-        Add ids.
-
-        :raises LocalDiskError: if the local disk takes no more.
-        """
+        """Add ids; a full local disk is a ``LocalDiskError``."""
         try:
             if self._ids is None:
                 self._file.write(marshal.dumps(ids))
@@ -110,22 +101,17 @@ class IdLog:
             raise _disk_error(error) from error
 
     def known(self, ids: Sequence[str]) -> set[str]:
-        """Return those of some ids that were added."""
+        """Return the ids that were added before."""
         if not ids:
             return set()
         if self._ids is None:
-            all_ids = IdSet()
-            for page in self._pages():
-                all_ids.add(page)
+            all_ids, end = IdSet(), self._file.tell()
+            self._file.seek(0)
+            while self._file.tell() < end:
+                all_ids.add(marshal.load(self._file))  # noqa: S302  # our own
+            self._file.close()
             self._ids = all_ids
         return {id_ for id_ in ids if id_ in self._ids}
-
-    def _pages(self) -> Iterator[list[str]]:
-        end = self._file.tell()
-        self._file.seek(0)
-        while self._file.tell() < end:
-            yield marshal.load(self._file)  # noqa: S302  # our own
-        self._file.close()
 
 
 def _disk_error(error: Exception) -> LocalDiskError:

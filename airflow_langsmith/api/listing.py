@@ -1,4 +1,4 @@
-"""Lists that LangSmith pages by number, read whole though their items come and go meanwhile."""
+"""Lists that LangSmith pages by offset, read whole though items come and go meanwhile."""
 
 from __future__ import annotations
 
@@ -16,28 +16,26 @@ class Listing(Generic[R]):
     """
     All items of a list, each once.
 
-    If an item goes away between two pages, those behind it move up, and the next page begins too far down. So each page
+    If an item is removed between two pages, the items behind it move up, and the next page misses one. So each page
     begins with the last item of the page before. If it does not, the list has changed, and is read from its beginning
-    again, until a whole pass saw no change::
+    again, until a whole pass sees no change::
 
         offset  0: a b c d        offset 3: e f      (b is gone: the page had to begin with d)
         offset  0: a c d e        offset 3: e f      (a whole pass; f is new)
 
     Pages of one item cannot overlap: then a pass counts if it saw the same as the one before. A pass that saw a change
-    ends with a page of nothing new, because a server may ignore offsets.
-
-    The list may have any order that does not change by itself. A page that is shorter than an earlier one is the last:
-    a server, or a proxy, may send smaller pages than the limit, but of one size.
+    ends with a page of nothing new, because a server may ignore offsets. A page that is shorter than an earlier one is
+    the last: a server, or a proxy, may send smaller pages than the limit, but of one size.
 
     :param read_page: Reads the page that begins at an offset.
-    :param about: What the list contains, for errors.
+    :param content: The kind of the items, for errors.
     """
 
-    def __init__(self, read_page: Callable[[int], Flow[list[R]]], about: str, full_page: int = 0) -> None:
+    def __init__(self, read_page: Callable[[int], Flow[list[R]]], content: str, full_page: int = 0) -> None:
         self.done = False
         self.full_page = full_page  # items on the largest page so far
         self._read_page = read_page
-        self._about = about
+        self._content = content
         self._ids = IdSet()
         self._passes = 0
         self._pass_hash = 0
@@ -76,7 +74,7 @@ class Listing(Generic[R]):
         self.done = not self._has_changed and (self._overlaps or self._pass_hash == self._previous_hash)
         if not self.done and self._passes == MAX_PASSES:
             raise ListChangedError(
-                f"LangSmith's list of {self._about} changed each of the {MAX_PASSES} times that it was read. "
+                f"LangSmith's list of {self._content} changed each of the {MAX_PASSES} times that it was read. "
                 "Try again later, or ask for less: a shorter window, fewer runs."
             )
         if not self.done:

@@ -1,4 +1,4 @@
-"""Media types: what a name or a server says of a file, and whether what came can be that."""
+"""Media types of files: by their names, by what a server says, and by what came."""
 
 from __future__ import annotations
 
@@ -12,34 +12,18 @@ _NO_TEXT = ("image", "audio", "video", "font")
 _LENGTH = re.compile(r"\s*;\s*length=([0-9]{1,15})\s*(?=;|$)", re.IGNORECASE)
 
 
-def media_type(written: str | None) -> str:
-    """
-    Return a type without its parameters.
-
-    >>> media_type("Text/Plain; charset=utf-8")
-    'text/plain'
-    """
+def _without_parameters(written: str | None) -> str:
     return (written or "").partition(";")[0].strip().lower()
 
 
 def printable_type(written: str) -> str:
-    """
-    Return a type as an error may show it: its name, and nothing else that a server can write there.
-
-    >>> printable_type("text/html; charset=utf-8"), printable_type("<script>")
-    ('text/html', '')
-    """
+    """Return a type as an error may show it: its name, and nothing else that a server can write there."""
     name = re.match(r"[a-z]{1,20}/[a-z0-9.+-]{1,60}(?=\s*(?:;|$))", written, re.IGNORECASE)
     return name[0].lower() if name else ""
 
 
 def type_and_size(written: str | None) -> tuple[str | None, int | None]:
-    """
-    Return the type of a file and its size in bytes, which LangSmith's SDK writes behind the type.
-
-    >>> type_and_size("image/png; length=1234"), type_and_size("image/png")
-    (('image/png', 1234), ('image/png', None))
-    """
+    """Return the type and the bytes of a file from a type as LangSmith's SDK writes it: ``image/png; length=1234``."""
     length = _LENGTH.search(written or "")
     if written is None or length is None:
         return written or None, None
@@ -50,7 +34,7 @@ def is_server_message(received: str, expected: str | None, *, own_host: bool) ->
     """
     Return whether a server's own message came in place of a file, by the types of both.
 
-    If there is no such file, servers and proxies may answer with a page or a message, and status 200. A type that is
+    If a file does not exist, servers and proxies may answer with a page or a message, and status 200. A type that is
     only more general, such as ``application/octet-stream``, is no sign of that.
 
     :param own_host: Whether LangSmith's own host answered, whose user interface is a page at every address.
@@ -60,7 +44,7 @@ def is_server_message(received: str, expected: str | None, *, own_host: bool) ->
     >>> is_server_message("application/octet-stream", "image/jpeg", own_host=True)
     False
     """
-    received_type, expected_type = media_type(received), media_type(expected)
+    received_type, expected_type = _without_parameters(received), _without_parameters(expected)
     if received_type in _HTML:
         return expected_type not in _HTML if expected_type else own_host
     is_message = received_type.startswith("text/") or received_type in _OTHER_MESSAGES
@@ -68,13 +52,8 @@ def is_server_message(received: str, expected: str | None, *, own_host: bool) ->
 
 
 def extension(type_: str | None) -> str:
-    """
-    Return the ending that files of a type have.
-
-    >>> extension("image/png"), extension("text/plain; charset=utf-8"), extension(None)
-    ('png', 'txt', 'bin')
-    """
-    return (_types().guess_extension(media_type(type_), strict=False) or ".bin").removeprefix(".")
+    """Return the ending that files of a type have: ``png``, ``txt``, or ``bin`` for an unknown type."""
+    return (_types().guess_extension(_without_parameters(type_), strict=False) or ".bin").removeprefix(".")
 
 
 def guess_type(name: str) -> str | None:

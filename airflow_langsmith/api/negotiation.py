@@ -1,10 +1,10 @@
-"""Which of the API versions a server is asked in."""
+"""Which version of the API to use with a server."""
 
 from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
@@ -39,11 +39,11 @@ _INFO = msgspec.json.Decoder(Info)
 
 class VersionNegotiator:
     """
-    Decides once, by the connection's ``api_version`` or by what the server says of itself.
+    Chooses the version once, by the connection's ``api_version`` or by what the server says of itself.
 
     With ``auto`` the choice may be wrong, because proxies and old servers say little. Then the first query decides: if
-    its address is gone, the other version is asked. A version that is being removed is slowed, limited and failed
-    before; so for it an answer of 5xx or 429 that outlasts all retries means gone as well. After the first page the
+    its address is gone, the other version gets the query. LangSmith slows, limits and fails a version before it removes
+    it; so for such a version an answer of 5xx or 429 after all retries means gone as well. After the first page the
     version stays: parents have other sums in the other one.
     """
 
@@ -54,24 +54,19 @@ class VersionNegotiator:
         self._dialect = DIALECTS.get(settings.api_version)
         self._is_confirmed = self._dialect is not None
 
-    @property
-    def dialects(self) -> Iterable[Dialect]:
-        """All versions, the one that sends most first."""
-        return DIALECTS.values()
-
     def choose(self) -> Flow[Dialect]:
         """Return the version to use."""
         if self._dialect is None:
             has_v2 = self.settings.is_saas or _has_v2((yield from self._read_info()))
             preferred = "v2" if has_v2 else "v1"
-            self._dialect = DIALECTS.get(preferred) or next(iter(self.dialects))
+            self._dialect = DIALECTS.get(preferred) or next(iter(DIALECTS.values()))
             log.info("LangSmith at %s: using API %s", self.settings.api_url, self._dialect.name)
         return self._dialect
 
     def ask(
         self, attempt: Callable[[Dialect], Flow[T]], dialect: Dialect | None = None, *, may_fall_back: bool = True
     ) -> Flow[T]:
-        """Make an attempt in a version, by default the chosen one; and in the other one if this one may be gone."""
+        """Make an attempt in a version, by default the chosen one, then in the other one if this one may be gone."""
         dialect = dialect or (yield from self.choose())
         try:
             return (yield from attempt(dialect))
@@ -99,38 +94,37 @@ class VersionNegotiator:
 
     def count_request(self, query: RunQuery) -> Request | None:
         """Return the request for the number of runs, in whichever version has one."""
-        requests = (dialect.count_request(query) for dialect in self.dialects)
+        requests = (dialect.count_request(query) for dialect in DIALECTS.values())
         return next(filter(None, requests), None) if self.can_count else None
 
     @property
     def removal_advice(self) -> str:
         """What to do if LangSmith removes an address."""
-        if self._is_set_to_ending_version:
+        if self._is_set_to_ending_version():
             return f"Set api_version to auto or v2 in {self.settings.connection_name}"
         return "There is nothing to do: this package changes to what takes its place"
 
-    @property
     def _is_set_to_ending_version(self) -> bool:
         dialect = DIALECTS.get(self.settings.api_version)
         return dialect is not None and dialect.is_being_removed
 
     def _other(self, dialect: Dialect, error: LangSmithError) -> Dialect | None:
-        """Return the version to ask instead, if this error may mean that this one is gone."""
+        """Return the version to try instead, if this error may mean that this one is gone."""
         is_failing = dialect.is_being_removed and isinstance(error, _FAILING)
         if self._is_confirmed or not (is_failing or isinstance(error, ADDRESS_GONE)):
             return None
-        return next((other for other in self.dialects if other is not dialect), None)
+        return next((other for other in DIALECTS.values() if other is not dialect), None)
 
     def _add_advice(self, error: LangSmithError) -> None:
         """Add advice to an error that may come from the removal of the version that the connection is set to."""
-        if not self._is_set_to_ending_version or not isinstance(error, ApiError):
+        if not self._is_set_to_ending_version():
             return
-        if isinstance(error, ADDRESS_GONE) or (error.is_deprecated and isinstance(error, _FAILING)):
+        if isinstance(error, ADDRESS_GONE) or (isinstance(error, _FAILING) and error.is_deprecated):
             version, connection = self.settings.api_version, self.settings.connection_name
             error.specific_advice = f"LangSmith removes API {version}: set api_version to auto or v2 in {connection}."
 
     def _read_info(self) -> Flow[Info]:
-        request = Request("GET", "/api/v1/info", about="which version is this server?", needs_key=False)
+        request = Request("GET", "/api/v1/info", purpose="which version is this server?", needs_key=False)
         try:
             return (yield from read_json(request, _INFO, self.backoff))
         except (ApiError, PayloadError) as error:
@@ -149,11 +143,6 @@ def _has_v2(info: Info) -> bool:
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """
-    Parse a server's version for comparison; one that is no number is older than all.
-
-    >>> _release("0.16.3") >= (0, 16)
-    True
-    """
+    """Parse a server's version for comparison; one that is no number is older than all."""
     numbers = re.match(r"v*([0-9]{1,9})(?:\.([0-9]{1,9}))?(?:\.|$)", version)
     return tuple(int(number) for number in numbers.groups() if number) if numbers else (0,)

@@ -1,23 +1,24 @@
-"""From a query to all its pages: cursor by cursor, no run twice, none outside the window, never in a circle."""
+"""Read all pages of a query: no run twice, none outside the window, no endless loop."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from functools import cached_property
 from itertools import pairwise
 
 from airflow_langsmith.api import filter_syntax
 from airflow_langsmith.api.dialect import Dialect
 from airflow_langsmith.api.flow import MAX_RUN_BYTES, Flow, Request, with_retries
 from airflow_langsmith.api.ids import IdSet
-from airflow_langsmith.api.last_page import MICROSECOND, Subquery
 from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.payloads import fetch_blobs
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Page, Run
 from airflow_langsmith.api.seen_runs import MAX_PAGES_WITHOUT_NEW_RUNS, SeenRuns
 from airflow_langsmith.errors import ConfigurationError, CursorLoopError, InvalidQueryError
-from airflow_langsmith.filters import format_time
+from airflow_langsmith.filters import and_, format_time, neq
 
 
 @dataclass(frozen=True)
@@ -30,15 +31,55 @@ class PagePolicy:
 
 
 POLICY = PagePolicy()
+MICROSECOND = timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class Subquery:
+    """The runs of ``whole`` that started in ``[start, end)``, except some that were read."""
+
+    whole: RunQuery
+    start: datetime
+    end: datetime
+    excluded_ids: frozenset[str] = frozenset()
+
+    @cached_property
+    def query(self) -> RunQuery:
+        """The query to send."""
+        query = self.whole.within(self.start, self.end)
+        return query.also(and_(*(neq("id", id_) for id_ in sorted(self.excluded_ids)))) if self.excluded_ids else query
+
+    def after_full_page(self, runs: Sequence[Run], seen: SeenRuns) -> list[Subquery]:
+        """
+        Return subqueries for what a full page may have left out, newest first; this one if there is no other way.
+
+        Sorted runs go on from the last start. If the runs of one moment fill a page, they are excluded by their ids.
+        Runs in no order are read in two halves of the page, until pages are not full::
+
+            9 8 7 5 5       [.., 5]
+            5 5 5 5 5       [.., 5] without these five
+            7 3 9 1 5       [5, ..) and [.., 5)
+        """
+        starts = sorted(run.start_time for run in runs if self.start <= run.start_time < self.end)
+        if not starts:
+            return [self]
+        if seen.is_sorted:
+            ids = seen.ids_at_lowest_start
+            excluded = frozenset(ids) if len(ids) >= len(runs) else frozenset[str]()
+            return [Subquery(self.whole, self.start, starts[0] + MICROSECOND, excluded)]
+        middle = max(starts[len(starts) // 2], self.start + MICROSECOND)
+        if middle < self.end:
+            return [replace(self, start=middle), replace(self, end=middle)]
+        return [replace(self, excluded_ids=self.excluded_ids.union(run.id for run in runs))]
 
 
 class Pagination:
     """
     All pages of one query, newest run first.
 
-    Every request repeats the whole query. A run that the server repeats comes once, one outside ``[start, end)`` does
-    not come. A cursor that comes twice is an error, and so are too many pages in a row that bring nothing new. A run
-    whose start LangSmith changes meanwhile may come again, at its new start: only the reader of all parts can see that
+    Every request repeats the whole query. A run that the server repeats comes once, a run outside ``[start, end)`` does
+    not come. A cursor that comes twice is an error, and so are too many pages in a row without new runs. A run whose
+    start LangSmith changes meanwhile may come again, at its new start: only the reader of all parts can see that
     (:class:`DistinctRuns`). What is left can be split into further paginations, at any time between two pages.
     """
 
@@ -55,7 +96,6 @@ class Pagination:
         self._initial_page_size = page_size or query.page_size
         self._most_runs = 0  # on a page so far: the server may send no larger ones
         self._good_pages = 0
-        # What every request repeats, whoever reads a part of it; behind it, what comes next.
         self._subqueries = [Subquery(query, query.start, query.end)]
         self._page_span = MICROSECOND  # how much of the window the last page covered
 
@@ -70,14 +110,14 @@ class Pagination:
         return self._accept(page)
 
     @property
-    def about(self) -> str:
+    def description(self) -> str:
         """The query and its position, for errors."""
-        return f"{self.query.about}, after {self.runs} runs"
+        return f"{self.query.description}, after {self.runs} runs"
 
     @property
     def tier(self) -> str:
         """The budget of its requests."""
-        return self._current_dialect().tier(self._query)
+        return self._current_dialect().tier(self._subqueries[0].query)
 
     @property
     def remaining(self) -> timedelta:
@@ -87,7 +127,7 @@ class Pagination:
 
     @property
     def pages_left(self) -> float:
-        """How many pages that may be, if runs are as close together as on the last page."""
+        """How many pages that is, if runs are as close together as on the last page."""
         return self.remaining / self._page_span if self._seen_runs.is_sorted else 0.0
 
     @property
@@ -118,7 +158,7 @@ class Pagination:
             self._use(dialect)
 
         def read(body: bytes) -> Page:
-            return dialect.read_page(body, self.query.project, self.query.wire_fields, self.about)
+            return dialect.read_page(body, self.query.project, self.query.wire_fields, self.description)
 
         try:
             return (yield from with_retries(self._request, read, self._negotiator.backoff, self._shrink))
@@ -152,17 +192,13 @@ class Pagination:
         dialect = self._current_dialect()
         return Request(
             "POST",
-            dialect.path,
+            f"/api/{dialect.name}/runs/query",
             tier=self.tier,
-            json=dialect.body(self._query, self._page_size, self._cursor),
-            about=self.about,
+            json=dialect.body(self._subqueries[0].query, self._page_size, self._cursor),
+            purpose=self.description,
             pages_left=self.pages_left,
             max_bytes=POLICY.max_body_bytes if self._page_size > 1 else MAX_RUN_BYTES,
         )
-
-    @property
-    def _query(self) -> RunQuery:
-        return self._subqueries[0].query
 
     def _accept(self, page: Page) -> Page:
         new = self._seen_runs.add_new(page.runs)
@@ -204,11 +240,7 @@ class Pagination:
         self._cursor = cursor
 
     def _continue_after_full_page(self, page: Page) -> None:
-        """
-        Send one more request: a full page without a cursor is the last one by chance, or its cursor got lost.
-
-        Nothing else in the answer shows which, so a window that just fills its pages takes one request more.
-        """
+        """Send one more request: a full page without a cursor is the last one by chance, or its cursor got lost."""
         this, *later = self._subqueries
         next_ = this.after_full_page(page.runs, self._seen_runs)
         if next_ == [this]:
@@ -227,7 +259,7 @@ class Pagination:
 
     def _loop(self, problem: str) -> CursorLoopError:
         return CursorLoopError(
-            f"{problem} [{self.about}]; going on would never end. "
+            f"{problem} [{self.description}]; going on would never end. "
             "A retry may help; if it does not, tell LangSmith's support."
         )
 
@@ -255,15 +287,12 @@ class DistinctRuns:
     """The runs of a query, page by page, each once, even if LangSmith moves its start meanwhile."""
 
     def __init__(self, query: RunQuery, negotiator: VersionNegotiator) -> None:
+        self.done = False
         self._pagination = Pagination(query, negotiator)
         self._ids = IdSet()
-
-    @property
-    def done(self) -> bool:
-        """Whether all pages were read."""
-        return self._pagination.done
 
     def next_page(self) -> Flow[list[Run]]:
         """Read the next page, and return its runs that are on no page before."""
         page = yield from self._pagination.next_page()
+        self.done = self._pagination.done
         return self._ids.add_new(page.runs)

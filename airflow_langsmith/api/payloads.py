@@ -1,19 +1,24 @@
-"""Payloads in blob storage: fetched a few at a time. One that is missing fails the export or is flagged, never lost."""
+"""
+Payloads and attachments in blob storage, fetched a few at a time.
+
+One that is missing fails the export or is flagged, and is never lost.
+"""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import BinaryIO
 
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.api.decoding import decode
-from airflow_langsmith.api.flow import Backoff, Flow, Pause, Reply, Request, RequestBatch, Response
+from airflow_langsmith.api.decoding import NULL, decode
+from airflow_langsmith.api.flow import Backoff, Flow, Pause, Reply, Request, Response
 from airflow_langsmith.api.media_types import is_server_message, printable_type
-from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.records import Attachment, Run
 from airflow_langsmith.api.settings import is_relative
 from airflow_langsmith.api.statuses import error_for
 from airflow_langsmith.errors import (
@@ -30,6 +35,8 @@ log = logging.getLogger(__name__)
 
 MAX_CONCURRENT_REQUESTS = 8  # storage has no budget, and more requests than these only wait for the network
 MAX_PAYLOAD_BYTES = 64 * 1024 * 1024  # each is held in memory; LangSmith itself takes payloads of up to 20 MB
+# LangSmith documents no limit; eight files of this size still fit on the disk of a small worker.
+MAX_ATTACHMENT_BYTES = 256 * 1024 * 1024
 
 _OK = 200  # 206 is a part, 203 what a proxy made of it, and the other successes have no content
 # Without one of these headers the end of the connection is the end of the body, which may have been cut.
@@ -64,38 +71,84 @@ class Blob:
         return f"{'attachment' if '.' in self.name else self.name} of run {self.run.id}"
 
 
-def json_blob(run: Run, name: str, url: str, put: Callable[[Raw], None]) -> Blob:
-    """Return the blob of a payload that is JSON."""
-
-    def accept(response: Response) -> None:
-        try:
-            payload = decode(_JSON, response.body, name, levels=0)
-        except TransportError:
-            raise PayloadError(f"The {name} of run {run.id} in blob storage is no JSON.") from None
-        put(payload)
-
-    return Blob(run, name, url, accept, type="application/json")
-
-
-def text_blob(run: Run, name: str, url: str, put: Callable[[str], None]) -> Blob:
+def payload_blob(run: Run, name: str, url: str, derive: Callable[[Run, str], None]) -> Blob:
     r"""
-    Return the blob of a payload that is text, such as an error.
+    Return the blob of a payload, which is JSON, or of an error, which is text.
 
-    The SDKs send it as a JSON string, which is decoded. Anything else is the text itself::
+    The SDKs send text as a JSON string, which is decoded. Anything else is the text itself::
 
         "boom\nat line 1"    boom, at line 1 on the next line
         {"code": 7}          {"code": 7}
         boom                 boom
+
+    :param derive: Fills what is made of the payload once it has come.
     """
 
-    def accept(response: Response) -> None:
+    def text(body: bytes) -> str:
         try:
-            text = decode(_JSON_STRING, response.body, name, levels=0)
+            return decode(_JSON_STRING, body, name, levels=0)
         except (TransportError, PayloadError):
-            text = response.body.decode("utf-8", "replace")
-        put(text)
+            return body.decode("utf-8", "replace")
+
+    def payload(body: bytes) -> Raw | None:
+        try:
+            raw = decode(_JSON, body, name, levels=0)
+        except TransportError:
+            raise PayloadError(f"The {name} of run {run.id} in blob storage is no JSON.") from None
+        return None if raw == NULL else raw
+
+    def accept(response: Response) -> None:
+        setattr(run, name, (text if name == "error" else payload)(response.body))
+        derive(run, name)
 
     return Blob(run, name, url, accept, type="application/json")
+
+
+@dataclass(frozen=True)
+class LinkedAttachment:
+    """An attachment, its run, and its link, which is a secret."""
+
+    run: Run
+    attachment: Attachment
+    url: str = field(repr=False)
+
+
+def download_attachments(
+    linked: Sequence[LinkedAttachment],
+    open_file: Callable[[int], BinaryIO],
+    receive: Callable[[int, Attachment], None],
+    backoff: Backoff,
+    *,
+    flag: bool = False,
+) -> Flow[None]:
+    """
+    Download attachments, a few at a time.
+
+    ``open_file`` opens the file for the attachment with this number, ``receive`` gets the number once the file is
+    whole. One that is missing fails all, or with ``flag`` is flagged as :func:`fetch_blobs` does.
+    """
+
+    def blob(number: int, run: Run, attachment: Attachment, url: str) -> Blob:
+        def accept(response: Response) -> None:
+            if attachment.size not in (None, response.body_bytes):
+                raise TransportError(f"An attachment has {attachment.size} bytes, and {response.body_bytes} came.")
+            attachment.size = response.body_bytes
+            attachment.type = attachment.type or response.headers.get("content-type") or None
+            receive(number, attachment)
+
+        return Blob(
+            run,
+            f"attachments.{attachment.name}",
+            url,
+            accept,
+            type=attachment.type,
+            max_bytes=MAX_ATTACHMENT_BYTES,
+            open_file=partial(open_file, number),
+            problem=Problem.ATTACHMENT_MISSING,
+        )
+
+    blobs = [blob(number, each.run, each.attachment, each.url) for number, each in enumerate(linked)]
+    yield from fetch_blobs(blobs, backoff, flag=flag)
 
 
 def fetch_blobs(blobs: Sequence[Blob], backoff: Backoff, *, flag: bool = False) -> Flow[None]:
@@ -106,19 +159,18 @@ def fetch_blobs(blobs: Sequence[Blob], backoff: Backoff, *, flag: bool = False) 
     blobs together, and from zero again once all of a batch came: so a storage that is down for long costs its retries
     once, and not for each blob.
 
-    :raises MissingPayloadError: for one that is not where its link leads, and for something else in its place.
-    :raises PayloadError: for one that is too large, or no JSON.
-    :raises TransportError: for one that did not come after all retries.
+    :raises PayloadError: for a blob that is missing, too large, or no JSON.
+    :raises TransportError: for a blob that did not come after all retries.
     """
-    without_link = [blob for blob in blobs if not blob.url]
     missing = [
         _fail_or_flag(blob, MissingPayloadError(f"There is no link to the {blob.label}."), flag)
-        for blob in without_link
+        for blob in blobs
+        if not blob.url
     ]
     waiting, failures = [blob for blob in blobs if blob.url], 0
     while waiting:
         batch, rest = waiting[:MAX_CONCURRENT_REQUESTS], waiting[MAX_CONCURRENT_REQUESTS:]
-        replies = yield RequestBatch(tuple(map(_request, batch)))
+        replies = yield list(map(_request, batch))
         results = map(_accept, batch, replies if isinstance(replies, list) else [])
         failed = [(blob, error) for blob, error in zip(batch, results, strict=True) if error]
         may_retry = failures < backoff.retries
@@ -148,7 +200,7 @@ def _request(blob: Blob) -> Request:
         "GET",
         blob.url,
         tier="storage",
-        about=blob.label,
+        purpose=blob.label,
         display_path="blob storage",
         max_bytes=blob.max_bytes,
         open_file=blob.open_file,
@@ -167,16 +219,11 @@ def _accept(blob: Blob, reply: Reply) -> PayloadError | TransportError | None:
 
 
 def _whole_response(blob: Blob, reply: Reply) -> Response:
-    """
-    Return the answer if it is whole.
-
-    :raises TransportError: if a retry may help.
-    :raises PayloadError: if none can.
-    """
-    if isinstance(reply, TransportError):
-        raise TransportError(f"The {blob.label} did not come from blob storage. {reply.message}")
+    """Return the answer if it is whole; a TransportError says that a retry may help, a PayloadError that none can."""
     if isinstance(reply, LargePayloadError):
         raise reply
+    if isinstance(reply, TransportError):
+        raise TransportError(f"The {blob.label} did not come from blob storage. {reply.message}")
     if isinstance(reply, LangSmithError):
         raise MissingPayloadError(f"The link to the {blob.label} leads nowhere. {reply.message}")
     if not isinstance(reply, Response):
@@ -200,7 +247,7 @@ def _whole_response(blob: Blob, reply: Reply) -> Response:
 
 
 def _is_whole(response: Response) -> bool:
-    """Return whether the body is whole, as far as headers show; a compressed one is never empty."""
+    """Return whether the headers show that the body is whole; a compressed body is never empty."""
     headers = response.headers
     is_compressed = headers.get("content-encoding", "identity").strip().lower() not in ("", "identity")
     has_length = bool(_LENGTH_HEADERS & headers.keys())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -34,10 +35,14 @@ def find_project(name_or_id: str, backoff: Backoff) -> Flow[Project]:
     """
     Find a project by its exact name, or by its id.
 
-    :raises ConfigurationError: if there is none: LangSmith answers that with an empty list.
+    :raises ConfigurationError: if there is no such project.
     """
-    for key in ("id", "name") if _is_uuid(name_or_id) else ("name",):
-        projects = yield from _page({key: name_or_id, "limit": 1}, f"project {name_or_id!r}", backoff)
+    keys = ["name"]
+    with suppress(ValueError):
+        UUID(name_or_id)
+        keys.insert(0, "id")
+    for key in keys:
+        projects = yield from _read_page({key: name_or_id, "limit": 1}, f"project {name_or_id!r}", backoff)
         if projects:
             return projects[0]
     names = yield from _similar_names(backoff)
@@ -54,7 +59,7 @@ def list_projects(name_contains: str | None, backoff: Backoff) -> Listing[Projec
 
     def read_page(offset: int) -> Flow[list[Project]]:
         params = {"name_contains": name_contains, "offset": offset, "limit": MAX_PAGE}
-        return (yield from _page(params, f"projects from {offset}", backoff))
+        return (yield from _read_page(params, f"projects from {offset}", backoff))
 
     return Listing(read_page, "projects")
 
@@ -71,7 +76,7 @@ def read_retention(project: Project, backoff: Backoff) -> Flow[timedelta]:
     known = known_retention(project)
     if known is not None:
         return known
-    request = Request("GET", "/api/v1/ttl-settings", about="how long traces are kept")
+    request = Request("GET", "/api/v1/ttl-settings", purpose="how long traces are kept")
     try:
         settings = yield from read_json(request, _RETENTION_SETTINGS, backoff)
     except (ApiError, PayloadError):  # old servers do not say, and some keys may not ask
@@ -85,25 +90,16 @@ def _similar_names(backoff: Backoff) -> Flow[list[str]]:
     """Read names of projects to suggest from; none if that fails as well."""
     params = {"limit": MAX_PAGE, "reference_free": "true"}
     try:
-        projects = yield from _page(params, "names of projects", replace(backoff, retries=0))
+        projects = yield from _read_page(params, "names of projects", replace(backoff, retries=0))
     except LangSmithError:
         return []
     return [project.name for project in projects]
 
 
-def _page(params: dict[str, Any], about: str, backoff: Backoff) -> Flow[list[Project]]:
-    request = Request("GET", "/api/v1/sessions", params={**params, "include_stats": "false"}, about=about)
+def _read_page(params: dict[str, Any], purpose: str, backoff: Backoff) -> Flow[list[Project]]:
+    request = Request("GET", "/api/v1/sessions", params={**params, "include_stats": "false"}, purpose=purpose)
     return (yield from read_json(request, _PROJECTS, backoff))
 
 
 def _days(number: int) -> timedelta:
-    """Return a length of time; LangSmith may send any number, and no calendar has more than a century of runs."""
-    return timedelta(days=min(max(number, 0), 36_500))
-
-
-def _is_uuid(text: str) -> bool:
-    try:
-        UUID(text)
-    except ValueError:
-        return False
-    return True
+    return timedelta(days=min(max(number, 0), 36_500))  # LangSmith may send any number

@@ -94,7 +94,7 @@ class RunQuery:
         return tuple(sorted({*self.fields, "id", "start_time", *self.run_filter.select_fields}))
 
     @cached_property
-    def about(self) -> str:
+    def description(self) -> str:
         """The query in logs and errors."""
         return f"project {self.project.name!r}, window [{format_time(self.start)}, {format_time(self.end)})"
 

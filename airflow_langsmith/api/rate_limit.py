@@ -2,9 +2,8 @@
 The rate limiter: a sliding log of our own requests, one in a process for each (host, key, tier).
 
 The budgets are LangSmith's documented ones, in requests per ten seconds. The log covers a quarter of a second more,
-because requests and answers drift on the way; so no kind of window that the server keeps is exceeded. If the server
-answers 429 all the same, others share the budget, or it is smaller. Then the limiter lowers its cap, and raises it
-again step by step.
+because requests and answers drift on the way. If the server answers 429 all the same, others share the budget, or it is
+smaller. Then the limiter lowers its cap, and raises it again step by step.
 """
 
 from __future__ import annotations
@@ -48,7 +47,7 @@ class RateLimitPolicy:
 
 @dataclass(eq=False)
 class QueuedRequest:
-    """A request in the queue: whose it is, how much its cursor has to read, and when it was sent."""
+    """A request in the queue: its owner, how much its cursor has to read, and when it was sent."""
 
     owner: int
     pages_left: float = 0.0
@@ -59,9 +58,9 @@ class RateLimiter:
     """
     Lets ``cap`` requests through in any period; shared by threads, and fair to the owners of the requests.
 
-    A request stands in the queue and asks when to send. No time is promised in advance, so whatever happens while it
-    waits, for example a 429, counts for it as well. The cap is ``budget`` at most. The requests of one owner go in
-    bursts; those of several are spaced, because an owner that waits for each answer would find each burst over.
+    No time is promised to a request in the queue, so a 429 that comes while it waits counts for it as well. The
+    requests of one owner go in bursts; those of several are spaced, because an owner that waits for each answer would
+    come too late for each burst.
     """
 
     def __init__(self, budget: int, policy: RateLimitPolicy = RateLimitPolicy()) -> None:  # frozen
@@ -127,7 +126,7 @@ class RateLimiter:
             self._paused_until = max(self._paused_until, now + seconds)
 
     def _earliest(self, request: QueuedRequest, now: float) -> float:
-        """Return when a request may be sent if nothing else happens: after the pause, with room in the log, in turn."""
+        """Return when a request may be sent: after the pause, with room in the log, in turn."""
         if not self._log:
             return self._paused_until
         period_seconds, turn = self._policy.period_seconds, 1 + self._ahead_of(request)
@@ -139,11 +138,7 @@ class RateLimiter:
         return max(self._paused_until, room_at, spaced_at)
 
     def _ahead_of(self, request: QueuedRequest) -> int:
-        """
-        Return how many go first: the owner with the fewest requests in the log is next, then the order of arrival.
-
-        Of one owner's requests, the cursor with most to read goes first: so its cursors end together.
-        """
+        """Return how many go first: owners with fewer requests in the log; of one owner, cursors with more to read."""
         turns, order = self._sent_by_owner.copy(), {}
         for number, queued in enumerate(sorted(self._queue, key=lambda each: -each.pages_left)):
             order[queued] = turns[queued.owner], number

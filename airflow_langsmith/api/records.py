@@ -7,37 +7,26 @@ digit of every number.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, ClassVar
 
 import msgspec
 from msgspec import UNSET, Raw, UnsetType
 
-from airflow_langsmith.api import dotted_order
-
 
 class Project(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    A project; the API calls it a session.
-
-    ``trace_tier`` is ``shortlived`` or ``longlived``, and ``longlived_ttl_days`` how many days the latter is, if the
-    project says.
-    """
+    """A project; the API calls it a session."""
 
     id: str
     name: str
     tenant_id: str | None = None
-    trace_tier: str | None = None
+    trace_tier: str | None = None  # shortlived or longlived
     longlived_ttl_days: int | None = None
 
 
 class Attachment(msgspec.Struct, kw_only=True):
-    """
-    A file that was logged with a run: its name and, if known, its media type.
-
-    ``size`` in bytes and ``file``, its path in an export, are known after the download. Its link is a secret, and not
-    here.
-    """
+    """A file of a run. ``size`` in bytes and ``file``, its path in an export, are known after the download."""
 
     name: str
     type: str | None
@@ -47,7 +36,7 @@ class Attachment(msgspec.Struct, kw_only=True):
 
 class Run(msgspec.Struct, kw_only=True):
     """
-    One run (span).
+    A run (span).
 
     Times are UTC, costs US dollars, enumerations lower case. A field that was not selected is None, as is a field
     without a value; payload fields are raw JSON. ``missing_payloads`` names the payloads that blob storage does not
@@ -101,33 +90,50 @@ class Run(msgspec.Struct, kw_only=True):
     @property
     def ancestor_ids(self) -> list[str]:
         """The ids of the runs above this one, from the root down, as far as its dotted order and parent show."""
-        above = dotted_order.ids(self.dotted_order)[:-1] if self.dotted_order else []
+        above = [segment[-_ID:] for segment in (self.dotted_order or "").split(".")[:-1]]
         if self.parent_run_id and self.parent_run_id not in above[-1:]:
             above.append(self.parent_run_id)
         return above
 
 
-class Page(msgspec.Struct, frozen=True):
-    """
-    One page of a run query, newest run first, with the cursor of the next page.
+_ID = 36  # characters at the end of each segment of a dotted order, behind a start
 
-    ``blobs`` are to be fetched (:class:`~airflow_langsmith.api.payloads.Blob`), ``attachments`` may be downloaded
-    (:class:`~airflow_langsmith.api.attachments.LinkedAttachment`).
+
+def tree_order(dotted_orders: Iterable[str]) -> Callable[[str], tuple[str, ...]]:
     """
+    Return the key that sorts these dotted orders as a tree: a run before the runs that it called, and these by start.
+
+    Two runs can spell the start of one ancestor differently, by a rounded or corrected clock, so only the ids tell
+    which run is meant. A run's own segment replaces the spellings in the runs below it. Of an ancestor that is not
+    among them, one spelling stands for all.
+    """
+    spelling: dict[str, str] = {}
+    own: dict[str, str] = {}
+    for order in dotted_orders:
+        *above, last = order.split(".")
+        own[last[-_ID:]] = last
+        for segment in above:
+            spelling.setdefault(segment[-_ID:], segment)
+    spelling |= own
+
+    def key(order: str) -> tuple[str, ...]:
+        return tuple(spelling.get(segment[-_ID:], segment) for segment in order.split("."))
+
+    return key
+
+
+class Page(msgspec.Struct, frozen=True):
+    """A page of a run query, newest run first, with the cursor of the next page."""
 
     runs: list[Run]
     cursor: str | None
     size: int  # bytes of the body
-    blobs: list[Any] = []
-    attachments: list[Any] = []
+    blobs: list[Any] = []  # to be fetched: `payloads.Blob`
+    attachments: list[Any] = []  # that may be downloaded: `payloads.LinkedAttachment`
 
 
 class Feedback(msgspec.Struct, frozen=True, kw_only=True):
-    """
-    One piece of feedback as LangSmith lists it; ``score``, ``value`` and ``correction`` keep their own types.
-
-    ``start_time`` and ``is_root`` are those of the run it is about.
-    """
+    """A piece of feedback as LangSmith lists it, with ``start_time`` and ``is_root`` of its run."""
 
     id: str
     key: str

@@ -1,4 +1,4 @@
-"""Runs: read one, by its id or by its public link; count those of a query; list those that have not ended."""
+"""Read a run by its id or its public link, count the runs of a query, list the runs that have not ended."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 
 from airflow_langsmith.api.dialect import Dialect
 from airflow_langsmith.api.flow import Flow, read_all, read_json, send
-from airflow_langsmith.api.negotiation import VersionNegotiator
+from airflow_langsmith.api.negotiation import DIALECTS, VersionNegotiator
 from airflow_langsmith.api.pagination import DistinctRuns
 from airflow_langsmith.api.payloads import fetch_blobs
 from airflow_langsmith.api.projects import find_project
@@ -43,9 +43,9 @@ _COUNT = msgspec.json.Decoder(_Count)
 
 def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], negotiator: VersionNegotiator) -> Flow[Run]:
     """
-    Read one run.
+    Read a run.
 
-    :raises RunNotFoundError: if there is none with this id.
+    :raises RunNotFoundError: if no run has this id.
     :raises ConfigurationError: if this is no id, or the version needs the project.
     """
     try:
@@ -59,7 +59,7 @@ def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], nego
         request = dialect.run_request(run_id, project, fields)
         try:
             page = yield from send(
-                request, lambda content: dialect.read_run(content, project, fields, request.about), negotiator.backoff
+                request, lambda content: dialect.read_run(content, project, fields, request.purpose), negotiator.backoff
             )
         except NotFoundError as error:
             raise RunNotFoundError(*error.args) from error
@@ -74,14 +74,14 @@ def read_run(run_id: str, project: Project | None, fields: tuple[str, ...], nego
 
 def read_shared(share_token: str, run_id: str | None, negotiator: VersionNegotiator) -> Flow[Run]:
     """
-    Read the run of a public link, or another one of its trace.
+    Read the run of a public link, or another run of its trace.
 
-    The first version that has the address answers. v1 needs no key and sends all of the run. v2 leaves out the
-    payloads, and says which project the run is in: if the key can see that, the run is read with the key. Otherwise
-    ``missing_payloads`` names what is missing. A run read without the key has a project without a name.
+    The first version that has the address answers. v1 needs no key and sends the whole run. v2 leaves out the payloads,
+    but names the project: if the key can see that, the run is read with the key. Otherwise ``missing_payloads`` names
+    what is missing. A run read without the key has a project without a name.
     """
     failure: ApiError | None = None
-    for dialect in negotiator.dialects:
+    for dialect in DIALECTS.values():
         try:
             page = yield from dialect.read_shared(share_token, run_id, negotiator.backoff)
         except (*ADDRESS_GONE, InvalidQueryError, ServerError, RateLimitError) as error:
@@ -97,23 +97,18 @@ def read_shared(share_token: str, run_id: str | None, negotiator: VersionNegotia
 
 def _read_with_key(run: Run, negotiator: VersionNegotiator) -> Flow[Run]:
     """Read a shared run again with the key, if the key can see it."""
-    try:
-        if not run.project.id:
-            raise ConfigurationError("The public link does not say which project its run is in.")  # noqa: TRY301
-        project = yield from find_project(run.project.id, negotiator.backoff)
-        return (yield from read_run(run.id, project, FIELDS, negotiator))
-    except (ConfigurationError, AuthenticationError, NotFoundError) as error:
-        log.warning("A public link gives no inputs and outputs on API v2, and the key cannot see the run")
-        log.info("Reading the run with the key: %s", error.cause)
-        return run
+    if run.project.id:
+        try:
+            project = yield from find_project(run.project.id, negotiator.backoff)
+            return (yield from read_run(run.id, project, FIELDS, negotiator))
+        except (ConfigurationError, AuthenticationError, NotFoundError) as error:
+            log.info("Reading the run with the key: %s", error.cause)
+    log.warning("A public link gives no inputs and outputs on API v2, and the key cannot see the run")
+    return run
 
 
 def count_runs(query: RunQuery, negotiator: VersionNegotiator) -> Flow[int]:
-    """
-    Count runs: by one page of ids and, if there are more, by one request for their number.
-
-    If the server cannot count, or fails to, all pages of ids are counted.
-    """
+    """Count runs: by one page of ids, then by one request for their number or, if that fails, by all pages of ids."""
     runs = DistinctRuns(replace(query, fields=("id",)), negotiator)
     total = len((yield from runs.next_page()))
     request = None if runs.done else negotiator.count_request(query)

@@ -26,10 +26,10 @@ DEFAULT_MAX_RETRIES = 6  # with the pauses of `flow.Backoff`: about a minute of 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """
-    One way to one LangSmith workspace.
+    The settings of a connection to a LangSmith workspace.
 
     ``api_url`` is the root before ``/api/v1``. ``timeout`` is in seconds, for a whole answer
-    (:class:`~airflow_langsmith.api.deadlines.Deadline`). ``requests_per_10s`` replaces the documented budget of the run
+    (:class:`~airflow_langsmith.api.transport.Deadline`). ``requests_per_10s`` replaces the documented budget of the run
     queries. ``verify`` is about TLS: true, false, or the path of a CA bundle. ``conn_id`` names the Airflow connection
     in messages.
     """
@@ -46,7 +46,7 @@ class Settings:
     conn_id: str = field(default="", compare=False)
 
     @property
-    def about(self) -> str:
+    def description(self) -> str:
         """The connection and its server, for errors."""
         return f"Connection {self.conn_id}: {self.api_url}." if self.conn_id else f"LangSmith at {self.api_url}."
 

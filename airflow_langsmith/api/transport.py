@@ -10,23 +10,22 @@ import logging
 import os
 import re
 from asyncio import AbstractEventLoop, Semaphore, get_running_loop, timeout_at, to_thread
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import aclosing, asynccontextmanager, closing, contextmanager, suppress
+from collections.abc import Callable, Iterator
+from contextlib import aclosing, closing, contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
 from pathlib import Path
 from socket import SHUT_RDWR, socket
 from threading import Lock
+from time import monotonic
 from typing import Any, TypeVar
 from weakref import WeakKeyDictionary, WeakSet
 
 import httpx
 
 from airflow_langsmith import __version__
-from airflow_langsmith.api.bodies import Body
-from airflow_langsmith.api.deadlines import Deadline
-from airflow_langsmith.api.encodings import ACCEPT_ENCODING, DecompressionError
+from airflow_langsmith.api.bodies import ACCEPT_ENCODING, Body, DecompressionError
 from airflow_langsmith.api.flow import Answer, Request, Response
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.api.statuses import PROXY_LOGIN
@@ -40,6 +39,7 @@ from airflow_langsmith.errors import (
 from airflow_langsmith.masking import mask_values
 
 CONNECT_TIMEOUT_SECONDS = 10.0  # as in the official SDK
+MIN_BYTES_PER_SECOND = 32 * 1024  # an answer that comes more slowly, after `timeout` seconds, is given up
 MAX_CONCURRENT_REQUESTS = 16  # of an event loop to a server; with answers in half a second, v2's budget
 
 
@@ -94,7 +94,7 @@ class Transport:
 
 class AsyncTransport:
     """
-    The same without blocking; a thread does what takes the processor.
+    The same without blocking; threads decompress.
 
     Transports of one event loop with the same settings share connections, because a triggerer has many that wait.
     """
@@ -105,11 +105,10 @@ class AsyncTransport:
         self._http = _open(httpx.AsyncClient, settings)
         self._shared: _SharedConnections | None = None
 
-    @asynccontextmanager
-    async def turn(self) -> AsyncIterator[None]:
-        """Wait for a turn to send: a request takes a millisecond of the loop, so there are few at a time."""
-        async with self._connections.turns:
-            yield
+    @property
+    def turns(self) -> Semaphore:
+        """The turns to send: a request takes a millisecond of the loop, so there are few at a time."""
+        return self._connections.turns
 
     async def send(self, request: Request) -> Answer:
         """Send a request once, in its turn."""
@@ -157,8 +156,6 @@ class AsyncTransport:
 
 @dataclass
 class _SharedConnections:
-    """The connections of an event loop to one server, and how many transports use them."""
-
     http: httpx.AsyncClient
     url: Callable[[str], httpx.URL]
     turns: Semaphore = field(default_factory=lambda: Semaphore(MAX_CONCURRENT_REQUESTS))
@@ -166,6 +163,28 @@ class _SharedConnections:
 
 
 _SHARED: WeakKeyDictionary[AbstractEventLoop, dict[Settings, _SharedConnections]] = WeakKeyDictionary()
+
+
+class Deadline:
+    """
+    When an answer has to be whole: some seconds after its request, and later by a second for each 32 KB of it.
+
+    With 120 s, 1 KB in two minutes is too late, and 50 MB in ten minutes is in time. A timeout of each read would begin
+    anew with every byte, and an answer that drips would never end.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._began = monotonic()
+        self.at = self._began + seconds
+
+    @property
+    def reason(self) -> str:
+        """The reason of the error, once it has passed."""
+        return f"it was not whole after {monotonic() - self._began:.0f} s"
+
+    def extend(self, received_bytes: int) -> None:
+        """Allow more time because bytes came."""
+        self.at += received_bytes / MIN_BYTES_PER_SECOND
 
 
 def _body(request: Request, answer: httpx.Response) -> Body:
@@ -195,9 +214,8 @@ def _set(variable: ContextVar[V], value: V) -> Iterator[None]:
 
 
 def _read_in_time(read: Callable[..., bytes], max_bytes: int, timeout: float | None = None) -> bytes:
-    """Read the next bytes of an answer, before its deadline."""
     deadline = _DEADLINE.get()
-    left = deadline.left
+    left = deadline.at - monotonic()
     if left <= 0:
         raise httpx.ReadTimeout(deadline.reason)
     received = read(max_bytes, left if timeout is None else min(timeout, left))
@@ -229,11 +247,7 @@ C = TypeVar("C", httpx.Client, httpx.AsyncClient)
 
 
 def _open(kind: type[C], settings: Settings, **options: Any) -> C:
-    """
-    Open a client of httpx, which reads the worker's proxy variables.
-
-    :raises ConfigurationError: for a variable, a host or a CA bundle that it does not take.
-    """
+    """Open a client of httpx; it reads the worker's proxy variables."""
     try:
         base_url = httpx.URL(settings.api_url)
     except httpx.InvalidURL as error:
@@ -265,11 +279,7 @@ def _shared_trust(verify: bool | str) -> Any:
         version = file.st_mtime_ns, file.st_size
     except (OSError, ValueError):  # there is no such file, which is an error of `_trust`
         version = None
-    with _TRUST_LOCK:
-        return _trust(verify, path, os.environ.get("SSL_CERT_DIR", ""), version)
-
-
-_TRUST_LOCK = Lock()
+    return _trust(verify, path, os.environ.get("SSL_CERT_DIR", ""), version)
 
 
 @lru_cache(maxsize=16)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from contextlib import suppress
 from dataclasses import dataclass, field
 from urllib.parse import urlencode
 from uuid import UUID
@@ -33,16 +34,11 @@ def parse_run_reference(text: str) -> RunReference:
     """
     Read a run's id, its address in the UI, or a public share link.
 
-    >>> parse_run_reference("0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b").run_id
-    '0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b'
-
     :raises ConfigurationError: for anything else.
     """
     pasted = text.strip()
-    try:
+    with suppress(ValueError):
         return RunReference(str(UUID(pasted)))
-    except ValueError:
-        pass
     if shared := _SHARED.search(pasted):
         return RunReference(shared[2], share_token=shared[1])
     project = _PROJECT.search(pasted)

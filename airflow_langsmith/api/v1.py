@@ -16,12 +16,10 @@ from typing import Any, ClassVar
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.api import blob_links
-from airflow_langsmith.api.attachments import LinkedAttachment
+from airflow_langsmith.api.blob_links import read_links
 from airflow_langsmith.api.decoding import NULL, decode, payload_reader
 from airflow_langsmith.api.dialect import Dialect
 from airflow_langsmith.api.flow import MAX_RUN_BYTES, Backoff, Flow, Request, send
-from airflow_langsmith.api.payloads import Blob
 from airflow_langsmith.api.query import FIELDS, MARGIN, RunQuery
 from airflow_langsmith.api.records import Page, Project, Run
 from airflow_langsmith.api.wire_run import SPENT_FIELDS, WireRun, normalize_runs, read_metadata
@@ -38,7 +36,6 @@ class V1(Dialect):
     """Version 1. It leaves LangSmith's cloud on 31 January 2027, and self-hosted servers with release 0.18."""
 
     name = "v1"
-    path = "/api/v1/runs/query"
     max_page_size = 100
     unfilterable = frozenset({"total_tokens", "execution_order", "error"})  # documented; the status shows errors
     is_being_removed = True
@@ -62,16 +59,11 @@ class V1(Dialect):
     }
 
     def tier(self, query: RunQuery) -> str:
-        """
-        Return the budget of a query.
-
-        The server takes a missing end for now, so the width counts from the start of the window until today.
-        """
+        """Return the budget of a query; without an end in the body, the window counts until now."""
         wide = "wide " if datetime.now(UTC) - query.start > WIDE_WINDOW else ""
         return f"v1 {wide}{'search' if 'search(' in ''.join(query.run_filter.expressions.values()) else 'query'}"
 
     def body(self, query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
-        """Write the request for a page: always the whole query, with the cursor beside it."""
         page: dict[str, Any] = {
             "select": self.selects(query.wire_fields),
             "order": "desc",
@@ -80,40 +72,25 @@ class V1(Dialect):
         }
         return _conditions(query) | page | ({} if cursor is None else {"cursor": cursor})
 
-    def read_page(self, content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:
-        """Read a page."""
-        answer = decode(_PAGE, content, about, levels=3)
-        cursor = (answer.cursors or {}).get("next") or None
-        runs, blobs, attachments = _runs(answer.runs, project, fields)
-        return Page(runs, cursor, len(content), blobs, attachments)
+    def read_page(self, content: bytes, project: Project, fields: tuple[str, ...], purpose: str) -> Page:
+        answer = decode(_PAGE, content, purpose, levels=3)
+        return _page(answer.runs, project, fields, (answer.cursors or {}).get("next"), len(content))
 
     def run_request(self, run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:  # noqa: ARG002
-        """Write the request for one run; v1 finds it without the project, and sends all fields."""
         params = {"session_id": project.id if project else None}
-        path, about = f"/api/v1/runs/{run_id}", f"run {run_id}"
-        return Request("GET", path, tier="v1 single", params=params, about=about, max_bytes=MAX_RUN_BYTES)
+        path, purpose = f"/api/v1/runs/{run_id}", f"run {run_id}"
+        return Request("GET", path, tier="v1 single", params=params, purpose=purpose, max_bytes=MAX_RUN_BYTES)
 
-    def read_run(self, content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
-        """Read one run."""
-        run = decode(_ONE, content, about)
+    def read_run(self, content: bytes, project: Project | None, fields: tuple[str, ...], purpose: str) -> Page:
+        run = decode(_ONE, content, purpose)
         for name in SPENT_FIELDS - set(fields):
             setattr(run, name, None)  # v1 sends all fields, selected or not
-        runs, blobs, attachments = _runs([run], project or Project(id=run.session_id, name=""), fields)
-        return Page(runs, None, len(content), blobs, attachments)
+        return _page([run], project or Project(id=run.session_id, name=""), fields)
 
     def read_shared(self, share_token: str, run_id: str | None, backoff: Backoff) -> Flow[Page]:
-        """Read the run of a public link, with its payloads."""
-        request = Request(
-            "GET",
-            f"/api/v1/public/{share_token}/run" + (f"/{run_id}" if run_id else ""),
-            about="a run by its public link",
-            needs_key=False,
-            display_path="/api/v1/public/.../run",
-            secret=share_token,
-            max_bytes=MAX_RUN_BYTES,
-        )
+        request = self.shared_request("GET", share_token, f"/run/{run_id}" if run_id else "/run")
         try:
-            read = partial(self.read_run, project=None, fields=FIELDS, about=request.about)
+            read = partial(self.read_run, project=None, fields=FIELDS, purpose=request.purpose)
             return (yield from send(request, read, backoff))
         except NotFoundError as error:
             if error.detail.lower() in _NO_ADDRESS or error.detail.startswith("<"):
@@ -123,7 +100,7 @@ class V1(Dialect):
     def count_request(self, query: RunQuery) -> Request:
         """Write the request for the number of runs. Servers of both versions have the address."""
         body = {**_conditions(query), "select": ["run_count"]}
-        return Request("POST", "/api/v1/runs/stats", tier="run stats", json=body, about=query.about)
+        return Request("POST", "/api/v1/runs/stats", tier="run stats", json=body, purpose=query.description)
 
 
 def _conditions(query: RunQuery) -> dict[str, Any]:
@@ -163,25 +140,19 @@ class _Extra(msgspec.Struct, gc=False):
 
 _PAGE = msgspec.json.Decoder(_Page)
 _ONE = msgspec.json.Decoder(_Run)
-_ATTACHMENT_PREFIX = "attachment."
 _read_extras = payload_reader(_Extra)
 _INSIDE_EXTRA = frozenset(("metadata", "thread_id", "model"))
 
 
-def _runs(
-    runs: list[_Run], project: Project, fields: tuple[str, ...]
-) -> tuple[list[Run], list[Blob], list[LinkedAttachment]]:
+def _page(
+    runs: list[_Run], project: Project, fields: tuple[str, ...], cursor: str | None = None, body_bytes: int = 0
+) -> Page:
     """Normalize decoded runs, and list the blobs of their fields."""
     names = {*fields, "extra", "metadata"} if _INSIDE_EXTRA & set(fields) else set(fields)
-    blobs: list[Blob] = []
-    attachments: list[LinkedAttachment] = []
-    for run in filter(blob_links.has_links, runs):
-        of_run, files = blob_links.read_links(run, names, _derive, run.s3_urls, _ATTACHMENT_PREFIX)
-        blobs += of_run
-        attachments += files
+    blobs, attachments = read_links(runs, names, _derive, ("s3_urls", "attachment."))
     if "metadata" in names:
         _set_metadata(runs)
-    return normalize_runs(runs, project, names), blobs, attachments
+    return Page(normalize_runs(runs, project, names), cursor or None, body_bytes, blobs, attachments)
 
 
 def _derive(run: Run, name: str) -> None:

@@ -12,12 +12,10 @@ from typing import Any, ClassVar
 
 import msgspec
 
-from airflow_langsmith.api import blob_links
-from airflow_langsmith.api.attachments import LinkedAttachment
+from airflow_langsmith.api.blob_links import read_links
 from airflow_langsmith.api.decoding import decode
 from airflow_langsmith.api.dialect import Dialect
 from airflow_langsmith.api.flow import MAX_RUN_BYTES, Backoff, Flow, Request, read_json
-from airflow_langsmith.api.payloads import Blob
 from airflow_langsmith.api.query import FIELDS, MARGIN, RunQuery
 from airflow_langsmith.api.records import Page, Project, Run
 from airflow_langsmith.api.wire_run import Payload, WireRun, normalize_runs, read_metadata
@@ -34,7 +32,6 @@ class V2(Dialect):
     """Version 2."""
 
     name = "v2"
-    path = "/api/v2/runs/query"
     max_page_size = 1000
     unfilterable = frozenset()
     is_being_removed = False
@@ -50,11 +47,9 @@ class V2(Dialect):
     }
 
     def tier(self, query: RunQuery) -> str:  # noqa: ARG002
-        """Return the budget of a query, which is the same for all."""
         return "v2 query"
 
     def body(self, query: RunQuery, page_size: int, cursor: str | None) -> dict[str, Any]:
-        """Write the request for a page: always the whole query, with the cursor beside it."""
         run_filter = query.run_filter
         body: dict[str, Any] = {
             "project_ids": [query.project.id],
@@ -75,35 +70,25 @@ class V2(Dialect):
         }
         return {name: value for name, value in body.items() if value is not None}
 
-    def read_page(self, content: bytes, project: Project, fields: tuple[str, ...], about: str) -> Page:
-        """Read a page."""
-        answer = decode(_PAGE, content, about, levels=3)
-        runs, blobs, attachments = _runs(answer.items, project, fields)
-        return Page(runs, answer.next_cursor or None, len(content), blobs, attachments)
+    def read_page(self, content: bytes, project: Project, fields: tuple[str, ...], purpose: str) -> Page:
+        answer = decode(_PAGE, content, purpose, levels=3)
+        return _page(answer.items, project, fields, answer.next_cursor, len(content))
 
     def run_request(self, run_id: str, project: Project | None, fields: tuple[str, ...]) -> Request:
-        """Write the request for one run, which v2 finds by its project."""
         if project is None:
             raise ConfigurationError(
                 f"API v2 finds a run by its project, and none is given for run {run_id}. Name the project, or give "
                 "the run's link in LangSmith, which names it."
             )
         params = {"project_id": project.id, "selects": self.selects(fields)}
-        path, about = f"/api/v2/runs/{run_id}", f"run {run_id}"
-        return Request("GET", path, tier="v2 single", params=params, about=about, max_bytes=MAX_RUN_BYTES)
+        path, purpose = f"/api/v2/runs/{run_id}", f"run {run_id}"
+        return Request("GET", path, tier="v2 single", params=params, purpose=purpose, max_bytes=MAX_RUN_BYTES)
 
-    def read_run(self, content: bytes, project: Project | None, fields: tuple[str, ...], about: str) -> Page:
-        """Read one run."""
-        run = decode(_ONE, content, about)
-        runs, blobs, attachments = _runs([run], project or Project(id="", name=""), fields)
-        return Page(runs, None, len(content), blobs, attachments)
+    def read_run(self, content: bytes, project: Project | None, fields: tuple[str, ...], purpose: str) -> Page:
+        return _page([decode(_ONE, content, purpose)], project or Project(id="", name=""), fields)
 
     def read_shared(self, share_token: str, run_id: str | None, backoff: Backoff) -> Flow[Page]:
-        """
-        Read the run of a public link, without its payloads, from all runs of its trace.
-
-        If no run says that it is the shared one, that is the root.
-        """
+        """Read the run of a public link, without its payloads, from all runs of its trace."""
         first, second = SHARED_PATHS
         try:
             return (yield from self._read_shared_at(first, share_token, run_id, backoff))
@@ -116,28 +101,20 @@ class V2(Dialect):
         """Return None: v2 cannot count."""
 
     def _read_shared_at(self, path: str, share_token: str, run_id: str | None, backoff: Backoff) -> Flow[Page]:
-        request = Request(
-            "POST",
-            f"/api/v2/public/{share_token}{path}",
-            json={"selects": [*(name for name in self.selects(FIELDS) if name not in NOT_SHARED), "SHARE_URL"]},
-            about="a run by its public link",
-            needs_key=False,
-            display_path=f"/api/v2/public/...{path}",
-            secret=share_token,
-            max_bytes=MAX_RUN_BYTES,
-        )
+        selects = [*(name for name in self.selects(FIELDS) if name not in NOT_SHARED), "SHARE_URL"]
+        request = self.shared_request("POST", share_token, path, {"selects": selects})
         runs = (yield from read_json(request, _SHARED, backoff)).items
         if run_id:
             matching = [run for run in runs if run.id == run_id]
         else:
             matching = [run for run in runs if run.share_url and share_token in run.share_url]
-            matching = matching or [run for run in runs if not run.parent_run_ids]
+            matching = matching or [run for run in runs if not run.parent_run_ids]  # the root
         if not matching:
-            raise RunNotFoundError(404, request.method, request.display_path, "", request.about)
+            raise RunNotFoundError(404, request.method, request.display_path, "", request.purpose)
         run = matching[0]
         run.share_url = None  # a secret
         run.missing_payloads = list(MISSING_OF_SHARED)
-        return Page(_runs([run], Project(id=run.project_id, name=""), FIELDS)[0], None, size=0)
+        return _page([run], Project(id=run.project_id, name=""), FIELDS)
 
 
 class _Run(WireRun, kw_only=True, gc=False):
@@ -166,23 +143,19 @@ _ONE = msgspec.json.Decoder(_Run)
 _SHARED = msgspec.json.Decoder(_SharedPage)
 
 
-def _runs(
-    runs: Sequence[_Run], project: Project, fields: tuple[str, ...]
-) -> tuple[list[Run], list[Blob], list[LinkedAttachment]]:
+def _page(
+    runs: Sequence[_Run], project: Project, fields: tuple[str, ...], cursor: str | None = None, body_bytes: int = 0
+) -> Page:
     """Normalize decoded runs, and list their blobs: files, and perhaps payloads one day."""
     names = {*fields, "metadata"}
-    blobs: list[Blob] = []
-    attachments: list[LinkedAttachment] = []
+    blobs, attachments = read_links(runs, names, _derive, ("attachments", ""))
     for run in runs:
         run.run_type = run.run_type and run.run_type.lower()
         run.status = run.status and run.status.lower()
+        run.attachments = run.attachments or None
         if run.parent_run_ids:
             run.parent_run_id = run.parent_run_ids[-1]
-        if run.attachments is not None or blob_links.has_links(run):
-            of_run, files = blob_links.read_links(run, names, _derive, run.attachments)
-            blobs += of_run
-            attachments += files
-    return normalize_runs(runs, project, names), blobs, attachments
+    return Page(normalize_runs(runs, project, names), cursor or None, body_bytes, blobs, attachments)
 
 
 def _derive(run: Run, name: str) -> None:

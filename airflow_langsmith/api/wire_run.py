@@ -77,11 +77,7 @@ class WireRun(Run, kw_only=True, gc=False):
 
 
 def normalize_runs(runs: Sequence[WireRun], project: Project, fields: Collection[str]) -> list[Run]:
-    """
-    Give each run the types of a :class:`Run`, in place.
-
-    Every run of an export passes here, so only the payloads that ``fields`` names are looked at.
-    """
+    """Convert each run to the types of a :class:`Run`, in place; of payloads, only those that ``fields`` names."""
     for run in runs:
         run.project = project
     is_read = False
@@ -186,11 +182,7 @@ def _dollars(cost: str) -> float | None:
 
 
 def _parse_each(runs: Sequence[WireRun]) -> None:
-    """
-    Parse text one field at a time, because one of them cannot be parsed.
-
-    :raises PayloadError: naming that run and field.
-    """
+    """Parse one field at a time, to name the run and the field that cannot be parsed."""
     for run in runs:
         for name in (*_TIMES, *_COSTS):
             if isinstance(text := getattr(run, name), str):

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from io import BytesIO
-from itertools import chain, repeat
+from itertools import chain, pairwise, repeat
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +22,6 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from airflow_langsmith.errors import PayloadError
-from airflow_langsmith.export.encoders import GZIP_LEVEL
 from airflow_langsmith.views import Column, ColumnType, Rows, View
 
 # Rows wait until there are so many or so large ones: to add them to the columns costs by the batch.
@@ -31,11 +29,6 @@ _BATCH_ROWS = 1000
 _BATCH_BYTES = 4 * 1024 * 1024
 ROW_GROUP_BYTES = 8 * 1024 * 1024  # before compression; twice that made files smaller by less than a hundredth
 _ROW_OVERHEAD_BYTES = 128  # of a row beside its texts and payloads: its numbers and times
-# zstd is faster than gzip by five to eight times, and smaller; ids and numbers come out smaller at its first level.
-LEVELS: dict[str, Callable[[Column], int]] = {
-    "zstd": lambda column: 3 if column.type == "json" else 1,
-    "gzip": lambda _: GZIP_LEVEL,
-}
 
 TYPES: dict[ColumnType, pa.DataType] = {
     "string": pa.string(),
@@ -53,22 +46,26 @@ def schema_of(view: View) -> pa.Schema:
     return pa.schema([pa.field(column.name, TYPES[column.type]) for column in view.columns])
 
 
-def compressed(path: Path, compression: str) -> Any:
-    """Open a file that is compressed as it is written: by ``lz4``, or by ``zstd`` at the only level here, its first."""
-    return pa.CompressedOutputStream(pa.OSFile(str(path), "wb"), compression)
+def zstd_file(path: Path) -> Any:
+    """Open a file that is compressed as it is written: by zstd at the only level here, its first."""
+    return pa.CompressedOutputStream(pa.OSFile(str(path), "wb"), "zstd")
 
 
-def decompressed(content: bytes, compression: str) -> Any:
-    """Open what was compressed so."""
-    return pa.CompressedInputStream(pa.BufferReader(content), compression)
+def compressed_batch(content: bytes) -> bytes:
+    """Compress by lz4, because gzip takes six times as long."""
+    return pa.compress(content, "lz4", asbytes=True)  # type: ignore[no-any-return]  # pyarrow has no types
+
+
+def decompressed_batch(content: bytes) -> bytes:
+    """Return what was compressed so."""
+    return pa.CompressedInputStream(pa.BufferReader(content), "lz4").read()  # type: ignore[no-any-return]  # as above
 
 
 class ParquetEncoder:
     """A Parquet file. A row group ends at a row that makes it large enough, whatever pages the rows came in."""
 
-    def __init__(self, path: Path, view: View, compression: str) -> None:
+    def __init__(self, path: Path, view: View, compression: str, level: Callable[[Column], int] | None) -> None:
         self._schema = schema_of(view)
-        self._names = [column.name for column in view.columns]
         self._columns = [_COLUMNS[column.type]() for column in view.columns]
         columns = zip(self._columns, view.columns, strict=True)
         self._texts = [texts for texts, column in columns if isinstance(texts, _Texts) and not column.repeats]
@@ -76,7 +73,6 @@ class ParquetEncoder:
         self._rows = self._size = 0  # of the row group that is being filled
         self._row_bytes = _BATCH_BYTES  # the first rows are added as they come
         repeating = [_leaf(column) for column in view.columns if column.repeats]
-        level = LEVELS.get(compression)
         self._writer = pq.ParquetWriter(
             str(path),
             self._schema,
@@ -103,8 +99,13 @@ class ParquetEncoder:
     def _add(self) -> None:
         """Add the waiting rows to the columns, and write the row groups that this fills."""
         for place, column in enumerate(self._columns):
-            with _naming(self._names[place]):
+            try:
                 column.add(list(chain.from_iterable(rows.columns[place] for rows in self._waiting)))
+            except (OverflowError, struct.error) as error:  # JSON has numbers of any length, for a count of tokens too
+                raise PayloadError(
+                    f"Column {self._schema.names[place]!r} has a value that is more than the 64 bits that Parquet can "
+                    "hold. Leave the column out, or write JSONL or CSV, which take it as it is."
+                ) from error
         count = sum(rows.count for rows in self._waiting)
         self._waiting = []
         before, self._rows = self._rows, self._rows + count
@@ -128,34 +129,17 @@ class ParquetEncoder:
 
     def _flush(self, ends: list[int]) -> None:
         """Write the row groups that end after these rows, and drop the rows."""
-        self._write(ends)
+        # One array a column, because pyarrow ends data pages where chunks end, and those would be LangSmith's pages.
+        table = pa.Table.from_arrays([column.array() for column in self._columns], schema=self._schema)
+        for start, end in pairwise([0, *ends]):
+            self._writer.write_table(table.slice(start, end - start), row_group_size=end - start)
+        del table  # no array may be left when rows are dropped
         for column in self._columns:
             column.drop(ends[-1])
         self._rows -= ends[-1]
 
-    def _write(self, ends: list[int]) -> None:
-        # One array a column, because pyarrow ends data pages where chunks end, and those would be LangSmith's pages.
-        table = pa.Table.from_arrays([column.array() for column in self._columns], schema=self._schema)
-        start = 0
-        for end in ends:
-            self._writer.write_table(table.slice(start, end - start), row_group_size=end - start)
-            start = end
-
-
-@contextmanager
-def _naming(column: str) -> Iterator[None]:
-    """Name a column with a number that does not fit: JSON has numbers of any length, for a count of tokens too."""
-    try:
-        yield
-    except (OverflowError, struct.error) as error:
-        raise PayloadError(
-            f"Column {column!r} has a value that is more than the 64 bits that Parquet can hold. "
-            "Leave the column out, or write JSONL or CSV, which take it as it is."
-        ) from error
-
 
 def _leaf(column: Column) -> str:
-    """Return Parquet's name for the values of a column."""
     return f"{column.name}.list.element" if column.type == "strings" else column.name
 
 
@@ -176,24 +160,18 @@ class _Column:
             self._present += bytes([value is not None for value in values])
 
     def array(self) -> pa.Array:
-        """Return an array that shares the buffers."""
         return self._array(len(self._present), _bits(self._present) if 0 in self._present else None)
 
     def drop(self, rows: int) -> None:
-        """Drop the first rows; no array may be left."""
         del self._present[:rows]
 
     def _put(self, values: list[Any]) -> None:
         """Append all values to the buffers; if one is None, raise and append none."""
-        raise NotImplementedError
 
-    def _array(self, rows: int, present: pa.Buffer | None) -> pa.Array:
-        raise NotImplementedError
+    def _array(self, rows: int, present: pa.Buffer | None) -> pa.Array: ...
 
 
 class _Fixed(_Column):
-    """Values that all take as many bytes."""
-
     def __init__(self, type_: pa.DataType, width: int, pack: Callable[[list[Any]], Any], blank: Any) -> None:
         super().__init__(blank)
         self._type, self._width, self._pack = type_, width, pack
@@ -212,8 +190,6 @@ class _Fixed(_Column):
 
 
 class _Texts(_Column):
-    """Texts, and JSON."""
-
     def __init__(self, encode: Callable[[list[Any]], tuple[bytes, Iterable[Any]]], blank: Any) -> None:
         super().__init__(blank)
         self._encode = encode
@@ -222,7 +198,6 @@ class _Texts(_Column):
 
     @property
     def size(self) -> int:
-        """The bytes of all texts."""
         return self._content.tell()
 
     def lengths(self, start: int) -> memoryview:
@@ -249,8 +224,6 @@ class _Texts(_Column):
 
 
 class _Lists(_Column):
-    """Lists of texts."""
-
     def __init__(self) -> None:
         super().__init__(())
         self._lengths = bytearray()

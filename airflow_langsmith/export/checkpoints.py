@@ -17,26 +17,24 @@ import logging
 import threading
 import time
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from io import BytesIO
 from itertools import count
-from pathlib import Path
 from typing import Self
 
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.last_page import MICROSECOND
-from airflow_langsmith.api.pagination import Pagination
+from airflow_langsmith.api.pagination import MICROSECOND, Pagination
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Page, Run
 from airflow_langsmith.errors import LangSmithError, StorageError
 from airflow_langsmith.export.destination import StoragePath
-from airflow_langsmith.export.encoders import decompressed
-from airflow_langsmith.export.layout import checkpoint_bounds, checkpoint_name
-from airflow_langsmith.export.parallel_read import MakeRows
-from airflow_langsmith.export.progress import Progress
+from airflow_langsmith.export.layout import checkpoint_name, checkpoint_window
+from airflow_langsmith.export.parallel_read import MakeRows, ReadJob
 from airflow_langsmith.export.row_file import RowCodec, RowFile, read_batches
 from airflow_langsmith.export.storage import Store
 from airflow_langsmith.views import Rows
+from airflow_langsmith.windows import TimeWindow
 
 log = logging.getLogger(__name__)
 
@@ -49,13 +47,13 @@ class CheckpointPolicy:
     :param min_pages: Pages of an export that has some; it costs less to read fewer again.
     :param every: How long a cursor reads between two; an export that takes as long has some, however few its pages.
     :param pages_per_page: A cursor that has read so many pages writes one for each page more, at most.
-    :param max_bytes: Bytes of a checkpoint before it is compressed, and a page more: it is read as a whole.
+    :param max_bytes: Bytes of a checkpoint, and a page more: it is read as a whole.
     """
 
     min_pages: int = 20
     every: timedelta = timedelta(seconds=60)
     pages_per_page: int = 32
-    max_bytes: int = 16 * 1024 * 1024
+    max_bytes: int = 8 * 1024 * 1024
 
 
 @dataclass(frozen=True)
@@ -73,36 +71,10 @@ class TaskAttempt:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The rows of the runs that started in ``[start, end)``, as an earlier attempt has read them."""
+    """An object with the rows of the runs that started in a window."""
 
-    path: StoragePath
-    start: datetime
-    end: datetime
-    codec: RowCodec
-    compression: str
-
-    def rows(self, progress: Progress) -> Generator[Rows] | None:
-        """Return the rows, counted as they are read; None if the checkpoint is gone or broken."""
-        content = Store(self.path.parent).read(self.path.name)
-        try:
-            if content is None:
-                raise EOFError("it was removed")  # noqa: TRY301  # as bad as one that is cut short
-            for _ in self._batches(content):  # before the first row is used, because no row can be taken back
-                pass
-        except (EOFError, OSError, ValueError) as error:
-            log.warning("A checkpoint cannot be used, so its rows are read from LangSmith: %s", error)
-            log.warning("It is %s", self.path)
-            return None
-        return self._counted(content, progress)
-
-    def _batches(self, content: bytes) -> Iterator[bytes]:
-        with decompressed(content, self.compression) as file:
-            yield from read_batches(file)
-
-    def _counted(self, content: bytes, progress: Progress) -> Generator[Rows]:
-        for batch in map(self.codec.decode, self._batches(content)):
-            progress.count(batch.starts, sum(batch.rows.pending or ()))
-            yield batch.rows
+    name: str
+    window: TimeWindow
 
 
 class Checkpoints:
@@ -118,26 +90,21 @@ class Checkpoints:
 
     def __init__(
         self,
+        job: ReadJob,
         path: StoragePath,
-        client: LangSmithClient,
         attempt: TaskAttempt | None,
         digest: str,
         codec: RowCodec,
-        compression: str,
-        directory: Path,
         policy: CheckpointPolicy | None = None,
     ) -> None:
+        self._job, self._client = job, job.client
         self._path, self._store = path, Store(path)
-        self._client = client
         self._attempt = attempt
         self._is_writing = self._may_retry = attempt is not None and attempt.may_retry
-        self._digest = digest
-        self._codec, self._compression = codec, compression
-        self._directory = directory
+        self._digest, self._codec = digest, codec
         self._policy = policy or CheckpointPolicy()
         self._earlier: list[Checkpoint] = []
-        self._written: list[str] = []
-        self._written_length = self._window_length = timedelta(0)
+        self._written: list[Checkpoint] = []
         self._open: dict[Pagination, _OpenCheckpoint] = {}
         self._pages = 0
         self._is_long, self._short_length = False, timedelta(0)  # of the window, read before the export proved long
@@ -149,9 +116,9 @@ class Checkpoints:
         if self._attempt is None:
             return self
         mark = self._mark
-        spans = ((name, checkpoint_bounds(name, mark)) for name in self._store.sizes())
-        earlier = [Checkpoint(self._path / name, *span, self._codec, self._compression) for name, span in spans if span]
-        self._earlier = sorted(earlier, key=lambda each: (each.end, each.end - each.start), reverse=True)
+        windows = ((name, checkpoint_window(name, mark)) for name in self._store.sizes())
+        earlier = [Checkpoint(name, window) for name, window in windows if window]
+        self._earlier = sorted(earlier, key=lambda each: (each.window.end, each.window.length), reverse=True)
         if earlier:
             self._client.negotiator.confirm()  # another API version would mix two kinds of sums
             self._is_long = True
@@ -160,13 +127,14 @@ class Checkpoints:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         for checkpoint in self._open.values():
             checkpoint.file.remove()
-        names = [*(each.path.name for each in self._earlier), *self._written]
-        if names and error is not None and self._may_retry and getattr(error, "retriable", True):
-            log.info("Checkpoints of %.0f %% of the window stay: a retry reads the rest, a clear all.", self._percent())
+        checkpoints = [*self._earlier, *self._written]
+        if checkpoints and error is not None and self._may_retry and getattr(error, "retriable", True):
+            percent = self._percent(checkpoints)
+            log.info("Checkpoints of %.0f %% of the window stay: a retry reads the rest, a clear all.", percent)
             return
         try:
-            if names:
-                self._store.delete(self._store.sizes().keys() & names)  # most often they went with the publication
+            if checkpoints:  # most often they went with the publication
+                self._store.delete(self._store.sizes().keys() & {each.name for each in checkpoints})
         except LangSmithError as failure:
             if error is None:
                 raise
@@ -177,18 +145,37 @@ class Checkpoints:
     def split(self, query: RunQuery) -> list[tuple[RunQuery, Checkpoint | None]]:
         """Split the window of a query, newest part first; each part has its checkpoint, or None if there is none."""
         parts: list[tuple[RunQuery, Checkpoint | None]] = []
-        self._window_length = query.window.length
-        end, length = query.end, timedelta(0)
+        end = query.end
         for checkpoint in self._earlier:
-            if checkpoint.end <= end:  # two attempts at the same time may both have written some of the window
-                parts += [(query.within(checkpoint.end, end), None)] if checkpoint.end < end else []
-                parts += [(query.within(checkpoint.start, checkpoint.end), checkpoint)]
-                end, length = checkpoint.start, length + (checkpoint.end - checkpoint.start)
+            window = checkpoint.window
+            if window.end <= end:  # two attempts at the same time may both have written some of the window
+                parts += [(query.within(window.end, end), None)] if window.end < end else []
+                parts += [(replace(query, window=window), checkpoint)]
+                end = window.start
         parts += [(query.within(query.start, end), None)] if query.start < end else []
         if self._earlier:
-            percent = 100 * length / self._window_length
+            percent = self._percent([checkpoint for _, checkpoint in parts if checkpoint])
             log.info("Checkpoints of earlier attempts hold %.0f %% of the window", percent)
         return parts
+
+    def rows(self, checkpoint: Checkpoint) -> Generator[Rows] | None:
+        """Return the rows of a checkpoint, counted as they are read; None if it is gone or broken."""
+        content = self._store.read(checkpoint.name)
+        try:
+            if content is None:
+                raise EOFError("it was removed")  # noqa: TRY301  # as bad as one that is cut short
+            for _ in read_batches(BytesIO(content)):  # before the first row is used, because no row can be taken back
+                pass
+        except EOFError as error:
+            log.warning("A checkpoint cannot be used, so its rows are read from LangSmith: %s", error)
+            log.warning("It is %s", self._path / checkpoint.name)
+            return None
+        return self._counted(content)
+
+    def _counted(self, content: bytes) -> Generator[Rows]:
+        for rows in map(self._codec.decode, read_batches(BytesIO(content))):
+            self._job.progress.count(rows.times or [], sum(rows.pending or ()))
+            yield rows
 
     def recorded(self, make: MakeRows) -> MakeRows:
         """Return a ``make`` that also writes its rows, one for each run, to checkpoints if there are many pages."""
@@ -207,7 +194,7 @@ class Checkpoints:
             log.warning("Runs do not come newest first, so there are no checkpoints: a retry reads all again")
             self._is_writing = False
             with self._uploading:
-                self._store.delete(self._written)  # runs of parts that seemed finished may come yet
+                self._store.delete(each.name for each in self._written)  # runs of parts that seemed finished may come
             return
         try:
             self._add(pagination, since, runs, rows)
@@ -217,13 +204,14 @@ class Checkpoints:
 
     def _add(self, pagination: Pagination, since: datetime, runs: list[Run], rows: Rows) -> None:
         if pagination not in self._open:
-            path = self._directory / f"checkpoint-{next(self._file_numbers)}"
+            path = self._job.directory / f"checkpoint-{next(self._file_numbers)}"
             self._open[pagination] = _OpenCheckpoint(pagination.query.end, RowFile(path, self._codec))
         checkpoint = self._open[pagination]
         checkpoint.pages += 1
         self._pages += 1
         finished = sum(run.start_time >= since for run in runs)  # others may have some beside them on the next page
-        is_finished = checkpoint.is_finished(since)
+        # Whether it holds all runs, and no others, that started in [since, end).
+        is_finished = since < checkpoint.end and since <= checkpoint.oldest
         if is_finished and not self._is_long_export(checkpoint.end - since, runs):
             checkpoint.begin(since)
         else:
@@ -236,21 +224,20 @@ class Checkpoints:
             self._open.pop(pagination).file.remove()
 
     def _upload(self, checkpoint: _OpenCheckpoint, since: datetime) -> None:
-        copy = checkpoint.file.finished_copy(self._compression)
-        name = checkpoint_name(self._mark, since, checkpoint.end)
+        checkpoint.file.finish()
+        window = TimeWindow(since, checkpoint.end)
+        name = checkpoint_name(self._mark, window)
         with self._uploading:
             if self._is_writing:
-                self._written.append(name)
-                self._written_length += checkpoint.end - since
-                self._store.put(copy, name)
-        copy.unlink()
+                self._written.append(Checkpoint(name, window))
+                self._store.put(checkpoint.file.path, name)
 
     def _is_long_export(self, length: timedelta, runs: list[Run]) -> bool:
         """Estimate, by the last page and by the length read so far, how many pages and seconds the export takes."""
         if not self._is_long:
             self._short_length += length
             span = runs[0].start_time - runs[-1].start_time if runs else MICROSECOND
-            pages = self._pages + (self._window_length - self._short_length) / max(span, MICROSECOND)
+            pages = self._pages + (self._job.query.window.length - self._short_length) / max(span, MICROSECOND)
             seconds = (time.monotonic() - self._began) / self._pages * pages
             self._is_long = pages >= self._policy.min_pages or seconds >= self._policy.every.total_seconds()
         return self._is_long
@@ -267,10 +254,8 @@ class Checkpoints:
             or (checkpoint.pages - checkpoint.pages_before) * policy.pages_per_page >= checkpoint.pages
         )
 
-    def _percent(self) -> float:
-        """Return how much of the window is in checkpoints."""
-        earlier = sum((each.end - each.start for each in self._earlier), timedelta(0))
-        return 100 * (earlier + self._written_length) / self._window_length if self._window_length else 0.0
+    def _percent(self, checkpoints: list[Checkpoint]) -> float:
+        return 100 * sum((each.window.length for each in checkpoints), timedelta(0)) / self._job.query.window.length
 
     @property
     def _mark(self) -> str:
@@ -286,14 +271,10 @@ class _OpenCheckpoint:
 
     def begin(self, end: datetime) -> None:
         self.file.clear()
-        self.end = self._oldest = end
+        self.end = self.oldest = end
         self.pages_before, self.began = self.pages, time.monotonic()
 
     def add(self, runs: list[Run], rows: Rows) -> None:
-        self.file.append(rows, [run.start_time for run in runs])
+        self.file.append(replace(rows, times=[run.start_time for run in runs]))
         if runs:
-            self._oldest = runs[-1].start_time
-
-    def is_finished(self, since: datetime) -> bool:
-        """Return whether it holds all runs, and no others, that started in ``[since, end)``."""
-        return since < self.end and since <= self._oldest
+            self.oldest = runs[-1].start_time

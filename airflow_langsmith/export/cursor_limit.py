@@ -51,8 +51,7 @@ class CursorLimit:
         """
         Return how many cursors the budget has use for.
 
-        :param requests: How many have to be under way on average to use the budget up.
-        :param seconds_left: How long one cursor takes for the rest.
+        On average ``requests`` have to be under way to use it up; one cursor takes ``seconds_left`` for the rest.
         """
         policy = self._policy
         if requests <= 1 or seconds_left < policy.min_seconds_to_share:
@@ -61,12 +60,7 @@ class CursorLimit:
         return max(1, min(max_cursors, math.ceil(per_request * requests)))
 
     def shares(self, pages: float, others: list[float], usable: int) -> int:
-        """
-        Return in how many shares a cursor splits its pages, one of them its own: by its part of all that is left.
-
-        :param pages: How many pages it has left.
-        :param others: How many pages each other cursor has left.
-        """
+        """Return in how many shares a cursor splits the pages it has left; ``others`` are those of other cursors."""
         cursors, min_pages = min(usable, self.cursors), self._policy.min_pages_to_share
         if pages < max([min_pages, *others]):
             return 1
@@ -74,15 +68,8 @@ class CursorLimit:
         return max(1, min(share, cursors - len(others), int(2 * pages / min_pages)))
 
     def add_page(self, seconds: float, changes: int, reading: int, usable: int) -> None:
-        """
-        Learn from a page.
-
-        :param seconds: How long it took, without waits for the rate limit.
-        :param changes: The changes when it was requested; a page from before the last change says nothing.
-        :param reading: How many cursors read now.
-        :param usable: How many the budget has use for.
-        """
-        if changes != self.changes:
+        """Learn how many seconds a page took, without waits for the rate limit, while so many cursors read."""
+        if changes != self.changes:  # it was requested before the last change
             return
         self._pages += 1
         self._pause_pages = max(0, self._pause_pages - 1)

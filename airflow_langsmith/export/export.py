@@ -2,48 +2,144 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import time
-from contextlib import closing
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Mapping
+from contextlib import closing, suppress
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Any, Literal, get_args
 
 from airflow_langsmith import __version__
 from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.projects import BASE_RETENTION, EXTENDED_RETENTION, known_retention
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.errors import ConfigurationError, EmptyWindowError, SchemaChangeError
-from airflow_langsmith.export.attachments import Attachments
+from airflow_langsmith.errors import ConfigurationError, EmptyWindowError, LangSmithError, SchemaChangeError
 from airflow_langsmith.export.checkpoints import CheckpointPolicy, Checkpoints, TaskAttempt
 from airflow_langsmith.export.cursor_limit import ParallelReadPolicy
-from airflow_langsmith.export.destination import path_at
-from airflow_langsmith.export.expired import warn_if_expired
-from airflow_langsmith.export.exported import Exported
-from airflow_langsmith.export.identity import Identity
+from airflow_langsmith.export.destination import StoragePath, path_at
+from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.layout import MANIFEST, partition
-from airflow_langsmith.export.options import OutputOptions
+from airflow_langsmith.export.parallel_read import ReadJob
 from airflow_langsmith.export.parts import Parts
-from airflow_langsmith.export.progress import Observer, Progress
-from airflow_langsmith.export.publication import Publication
+from airflow_langsmith.export.progress import Progress
+from airflow_langsmith.export.publication import Identity, Publication
 from airflow_langsmith.export.read import RowReader
 from airflow_langsmith.export.row_file import RowCodec
-from airflow_langsmith.export.row_transforms import RowTransforms, TransformedRows, transform_rows
+from airflow_langsmith.export.row_transforms import RowTransforms, transform_rows
 from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.manifest import Manifest, ManifestColumn, read_manifest
-from airflow_langsmith.transform.redact import Redaction
+from airflow_langsmith.messages import suggest
+from airflow_langsmith.transform.flatten import Flattening
 from airflow_langsmith.views import View
+from airflow_langsmith.windows import TimeWindow
+
+log = logging.getLogger(__name__)
+
+OnEmpty = Literal["write", "skip", "fail"]
+SchemaChanges = Literal["evolve", "fail"]
+MAX_ROWS_PER_FILE = 100_000  # of 5 KB each, that is a file of about 70 MB
+MAX_BYTES_PER_FILE = 512 * 1024**2  # of values; what Iceberg writes, and no file is over what engines like to read
+_MIN_FILE_BYTES = 1024**2  # less is most likely meant as megabytes, and would make a file of every few rows
+_MAX_NAME_BYTES = 256  # of JSON; the longest key that S3 takes and all the rest of a summary leave more than this
+_A_DAY = TimeWindow(datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 2, tzinfo=UTC))
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutputOptions:
+    """
+    Where and how an export lands.
+
+    ``schema_manifest`` is a manifest to compare the columns with, instead of the one that is replaced.
+    """
+
+    destination: str | StoragePath
+    format: Format
+    partition: str = "auto"
+    max_rows_per_file: int = MAX_ROWS_PER_FILE
+    max_bytes_per_file: int = MAX_BYTES_PER_FILE
+    on_empty: OnEmpty = "write"
+    schema_changes: SchemaChanges = "evolve"
+    schema_manifest: str | StoragePath | Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        for name, known in (("on_empty", OnEmpty), ("schema_changes", SchemaChanges)):
+            value = getattr(self, name)
+            if value not in get_args(known):
+                raise ConfigurationError(f"{name} is {value!r}. {suggest(value, get_args(known))}")
+        if self.max_rows_per_file < 1:
+            raise ConfigurationError(f"max_rows_per_file is {self.max_rows_per_file}; it is 1 or more.")
+        if self.max_bytes_per_file < _MIN_FILE_BYTES:
+            raise ConfigurationError(
+                f"max_bytes_per_file is {self.max_bytes_per_file} bytes; it is {_MIN_FILE_BYTES} (1 MiB) or more. "
+                f"The default is {MAX_BYTES_PER_FILE} (512 MiB)."
+            )
+        partition("view", "project", _A_DAY, self.partition)  # a pattern that no window can fill in
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """
+    The result of an export: its manifest, where that lies, what it replaced, and what it took.
+
+    If ``is_skipped``, the window was empty and nothing was written: ``manifest`` is what would lie at ``uri``.
+    ``previous`` is the manifest that was there before, written at ``previous_at`` if the store says so.
+    Of its ``seconds`` it waited ``waited_seconds`` for the rate limit or before another request.
+    ``empty_columns`` are the flat columns that are null in all rows, each with a hint; ``unmet_paths`` the paths of
+    ``redact`` that no row has.
+    """
+
+    uri: str
+    manifest: Manifest
+    progress: Progress
+    is_skipped: bool = False
+    previous: Manifest | None = field(compare=False)
+    previous_at: datetime | None = field(compare=False)
+    requests: int = field(compare=False)
+    seconds: float = field(compare=False)
+    waited_seconds: float = field(compare=False)
+    empty_columns: dict[str, str] = field(default_factory=dict)
+    unmet_paths: tuple[str, ...] = ()
+
+    def summary(self) -> dict[str, Any]:
+        """Return the numbers of the export for XCom: under 2 KB, however long the project's name is."""
+        manifest, project = self.manifest, self.manifest.project
+        while len(json.dumps(project)) > _MAX_NAME_BYTES:
+            project = f"{project.removesuffix('…')[:-1]}…"
+        return {
+            "manifest": self.uri,
+            "view": manifest.view,
+            "project": project,
+            "project_id": manifest.project_id,
+            "window_start": manifest.window_start.isoformat(),
+            "window_end": manifest.window_end.isoformat(),
+            "rows": manifest.rows,
+            "files": len(manifest.files),
+            "bytes": manifest.bytes,
+            "pending": manifest.pending,
+            "misfits": manifest.misfits,
+            "missing_payloads": manifest.missing_payloads,
+            "schema_changes": len(manifest.schema_changes),
+            "requests": self.requests,
+            "seconds": round(self.seconds, 3),
+            "waited_seconds": round(self.waited_seconds, 3),
+        }
 
 
 class Export:
     """
-    One export of what a query finds, as rows of a view.
+    One export of the runs of a query, as rows of a view.
 
     Pages of runs become rows, which are redacted, left out if they came before, transformed, cut into parts and
-    uploaded; then the manifest is replaced, which publishes them. What fails on the way leaves the previous export as
-    it was.
+    uploaded; then the manifest is replaced, which publishes them. An error on the way leaves the previous export as it
+    was.
 
-    :param transforms: What becomes of the rows.
-    :param observer: Called after pages, and before the manifest is replaced.
-    :param concurrency: How many cursors read at a time at most; by default as many as the budget has use for.
-    :param attempt: Whose attempt it is. It goes on from the checkpoints of an earlier one, and writes its own.
+    :param on_page: Called after pages, in the thread that runs the export.
+    :param before_publication: Called last before the manifest is replaced; what it raises prevents that.
+    :param concurrency: The maximum number of cursors that read in parallel; by default as many as the budget allows.
+    :param attempt: The attempt of the task: it continues from the checkpoints of an earlier one, and writes its own.
     :raises ConfigurationError: for arguments that do not go together.
     """
 
@@ -55,14 +151,13 @@ class Export:
         output: OutputOptions,
         transforms: RowTransforms | None = None,
         *,
-        observer: Observer | None = None,
+        on_page: Callable[[Progress], None] = lambda _: None,
+        before_publication: Callable[[], None] = lambda: None,
         concurrency: int | None = None,
         attempt: TaskAttempt | None = None,
         checkpoint_policy: CheckpointPolicy | None = None,
         read_policy: ParallelReadPolicy | None = None,
     ) -> None:
-        if concurrency is not None and concurrency < 1:
-            raise ConfigurationError(f"concurrency is {concurrency}; it is 1 or more, or left out.")
         self._client, self._view, self._output = client, view, output
         self._query = view.narrow(query)
         self._transforms = transforms or RowTransforms()
@@ -70,7 +165,8 @@ class Export:
         self._checkpoint_policy, self._read_policy = checkpoint_policy, read_policy or ParallelReadPolicy()
         if max_cursors := 1 if view.downloads_attachments else concurrency:  # to download takes longer than to read
             self._read_policy = replace(self._read_policy, max_cursors=max_cursors)
-        self._progress = Progress(observer=observer or Observer())
+        self._progress = Progress(on_page=on_page)
+        self._before_publication = before_publication
         self._identity = Identity(
             view=view.name,
             project=query.project.name,
@@ -87,32 +183,34 @@ class Export:
 
         :raises LangSmithError: if a page or a file fails.
         """
-        client = self._client
+        with working_directory() as directory:
+            policy = self._read_policy
+            return self._run(ReadJob(self._client, self._query, self._view, policy, self._progress, directory))
+
+    def _run(self, job: ReadJob) -> Exported:
+        client, output = self._client, self._output
         began, requests_before, waited_before = time.monotonic(), client.requests, client.waited_seconds
-        with (
-            working_directory() as directory,
-            Publication(self._path) as publication,
-            self._checkpoints(directory) as checkpoints,
-        ):
+        with Publication(self._path) as publication, self._checkpoints(job) as checkpoints:
             self._identity.refuse_another(publication.previous, self._path)
             publication.probe()
-            schema = self._output.schema_manifest
+            schema = output.schema_manifest
             previous = read_manifest(schema) if schema else publication.previous
             redaction = self._transforms.redaction(self._view)
+            limits = output.max_rows_per_file, output.max_bytes_per_file
             with (
-                closing(self._reader(publication, redaction, checkpoints, directory).rows()) as rows,
-                transform_rows(rows, self._view, self._transforms, directory) as transformed,
-                closing(self._parts(transformed.view, directory)) as parts,
+                closing(RowReader(job, redaction.apply, publication, checkpoints).rows()) as rows,
+                transform_rows(rows, self._view, self._transforms, job.directory) as (batches, view, flattening),
+                closing(Parts(output.format, view, job.directory, *limits)) as parts,
             ):
-                for batch in transformed.batches:
+                for batch in batches:
                     for part in parts.add(batch):
                         publication.upload(part)
                 is_skipped = self._is_skipped()
                 for part in () if is_skipped else parts.finish():
                     publication.upload(part)
-            manifest = self._manifest(publication, transformed, None if is_skipped else previous)
+            manifest = self._manifest(publication, view, flattening, None if is_skipped else previous)
             if not is_skipped:
-                publication.commit(manifest, self._progress.observer.before_publication)
+                publication.commit(manifest, self._before_publication)
         return Exported(
             uri=str(self._path / MANIFEST),
             manifest=manifest,
@@ -123,65 +221,52 @@ class Export:
             requests=client.requests - requests_before,
             seconds=time.monotonic() - began,
             waited_seconds=client.waited_seconds - waited_before,
-            empty_columns=transformed.empty_columns,
+            empty_columns={} if self._transforms.flatten == "*" else flattening.empty(),
             unmet_paths=redaction.unmatched(manifest.rows),
         )
 
-    def _checkpoints(self, directory: Path) -> Checkpoints:
-        compression = self._output.format.checkpoint_compression
-        digest = self._identity.digest(
-            self._client.settings.api_url,
-            self._attempt and self._attempt.task_key,
+    def _checkpoints(self, job: ReadJob) -> Checkpoints:
+        codec = RowCodec(self._view, compresses=self._output.format.needs_pyarrow)
+        identity, transforms = self._identity, self._transforms
+        details = [  # all that makes rows differ
+            __version__,
+            *(identity.view, identity.project_id, identity.window.arguments(), identity.query),
+            *(self._client.settings.api_url, self._attempt and self._attempt.task_key),
             [column.name for column in self._view.columns],
-            self._query.payloads,
-            self._transforms.redact,
-            self._transforms.redact_key,
-            compression,
-        )
-        return Checkpoints(
-            self._path,
-            self._client,
-            self._attempt,
-            digest,
-            RowCodec(self._view),
-            compression,
-            directory,
-            self._checkpoint_policy,
-        )
-
-    def _reader(
-        self, publication: Publication, redaction: Redaction, checkpoints: Checkpoints, directory: Path
-    ) -> RowReader:
-        attachments = Attachments(publication, directory, flag=self._query.payloads == "flag")
-        return RowReader(
-            self._client,
-            self._query,
-            self._view,
-            redact=redaction.apply,
-            download=attachments.download if self._view.downloads_attachments else None,
-            progress=self._progress,
-            directory=directory,
-            checkpoints=checkpoints,
-            policy=self._read_policy,
-        )
-
-    def _parts(self, view: View, directory: Path) -> Parts:
-        output = self._output
-        return Parts(output.format, view, directory, output.max_rows_per_file, output.max_bytes_per_file)
+            *(self._query.payloads, transforms.redact, transforms.redact_key, codec.compresses),
+        ]
+        digest = sha256(json.dumps(details, default=str).encode()).hexdigest()[:16]
+        return Checkpoints(job, self._path, self._attempt, digest, codec, self._checkpoint_policy)
 
     def _is_skipped(self) -> bool:
         """Return whether nothing is to be written, once all rows are read."""
         is_empty = self._progress.runs == 0
-        warn_if_expired(self._client, self._query, is_empty=is_empty)
+        self._warn_if_expired(is_empty=is_empty)
         if is_empty and self._output.on_empty == "fail":
             raise EmptyWindowError(
-                f"There are no runs in {self._query.about}. A retry helps if they come late; else look at the query, "
-                "or at the project's retention (base traces are gone after 14 days)."
+                f"There are no runs in {self._query.description}. A retry helps if they come late; else look at the "
+                "query, or at the project's retention (base traces are gone after 14 days)."
             )
         return is_empty and self._output.on_empty == "skip"
 
-    def _manifest(self, publication: Publication, rows: TransformedRows, previous: Manifest | None) -> Manifest:
-        columns = tuple(ManifestColumn(name=column.name, type=column.type) for column in rows.view.columns)
+    def _warn_if_expired(self, *, is_empty: bool) -> None:
+        """Warn if LangSmith may have deleted traces of the window: an empty export looks like a success."""
+        project, which, age = self._query.project, self._query.run_filter, datetime.now(UTC) - self._query.start
+        if age <= BASE_RETENTION or which.run_ids is not None or which.trace_id is not None:  # named runs exist
+            return
+        retention = known_retention(project)
+        if retention is None and is_empty and age <= EXTENDED_RETENTION:
+            with suppress(LangSmithError):  # what is not known is no reason to warn
+                retention = self._client.retention(project)
+        if age > (retention := retention or EXTENDED_RETENTION):
+            days = age.days, retention.days
+            log.warning("The window began %s days ago; traces of this project are kept for %s days", *days)
+            log.warning("LangSmith deletes older traces, so rows may be missing, and no rows may mean deleted ones")
+
+    def _manifest(
+        self, publication: Publication, view: View, flattening: Flattening, previous: Manifest | None
+    ) -> Manifest:
+        columns = tuple(ManifestColumn(name=column.name, type=column.type) for column in view.columns)
         return Manifest(
             package_version=__version__,
             view=self._view.name,
@@ -199,8 +284,8 @@ class Export:
             rows=sum(file.rows for file in publication.files),
             bytes=sum(file.bytes for file in publication.files),
             pending=self._progress.pending,
-            misfits=rows.misfits,
-            nulls=rows.nulls,
+            misfits=flattening.misfits,
+            nulls=flattening.nulls,
             missing_payloads=self._progress.missing,
             attachments=tuple(sorted(publication.attachments.values(), key=lambda attachment: attachment.name)),
             min_start_time=self._progress.first,

@@ -1,4 +1,13 @@
-"""Where objects lie: a path for every view, project and window, and a name for every object."""
+"""
+Where objects lie: a path for every view, project and window, and a name for every object.
+
+::
+
+    _manifest.json
+    part-00000-3f9a1c2b.parquet                       its number and its content: the same rows have the same name
+    _attachment-3f9a1c2b00000000.png                  readers of tables pass over names that begin like this
+    _checkpoint-3f9a1c2b00000000-v2-20250301T093000Z--20250301T120000.000001Z
+"""
 
 from __future__ import annotations
 
@@ -10,7 +19,6 @@ from hashlib import sha256
 from itertools import accumulate
 from typing import Any
 from urllib.parse import quote
-from uuid import uuid4
 
 from airflow_langsmith.api.run_filter import RunFilter
 from airflow_langsmith.errors import ConfigurationError
@@ -83,22 +91,12 @@ def _safe(project: str) -> str:
 
 
 def part_name(number: int, sha256: str, extension: str) -> str:
-    """
-    Name a part by its number and its content: the same rows give the same object, other rows one beside it.
-
-    >>> part_name(0, "3f9a1c2b" + 56 * "0", "parquet")
-    'part-00000-3f9a1c2b.parquet'
-    """
+    """Name a part by its number and its content."""
     return f"part-{number:05d}-{sha256[:8]}.{extension}"
 
 
 def attachment_name(sha256: str, extension: str) -> str:
-    """
-    Name an attachment by its content; readers of tables pass over names that begin like this.
-
-    >>> attachment_name("3f9a1c2b" + 56 * "0", "png")
-    '_attachment-3f9a1c2b00000000.png'
-    """
+    """Name an attachment by its content."""
     return f"_attachment-{sha256[:16]}.{extension}"
 
 
@@ -114,32 +112,17 @@ def names_by_digest(name: str, sha256: str) -> Iterator[str]:
     return (f"{prefix}-{sha256[:length]}.{extension}" for length in range(len(digits), len(sha256) + 1, 8))
 
 
-def probe_name() -> str:
-    """Name an object that is written and deleted, to see whether that is allowed."""
-    return f"_probe-{uuid4().hex}"
+def checkpoint_name(mark: str, window: TimeWindow) -> str:
+    """Name a checkpoint by the mark of its export, ``3f9a1c2b00000000-v2``, and by its part of the window."""
+    return f"_checkpoint-{mark}-{_stamps(window)}"
 
 
-def temporary_name(name: str) -> str:
-    """Name a file on a local disk until it is finished."""
-    return f"{name}.{uuid4().hex}.tmp"
-
-
-def checkpoint_name(mark: str, start: datetime, end: datetime) -> str:
-    """
-    Name a checkpoint by the mark of its export and by its part of the window.
-
-    >>> checkpoint_name("3f9a1c2b00000000-v2", datetime(2025, 3, 1, 9, 30), datetime(2025, 3, 1, 12, 0, 0, 1))
-    '_checkpoint-3f9a1c2b00000000-v2-20250301T093000Z--20250301T120000.000001Z'
-    """
-    return f"_checkpoint-{mark}-{_stamp(start)}--{_stamp(end)}"
-
-
-def checkpoint_bounds(name: str, mark: str) -> tuple[datetime, datetime] | None:
+def checkpoint_window(name: str, mark: str) -> TimeWindow | None:
     """Return the part of the window that a checkpoint has; None if the name is not one of this mark."""
     match = CHECKPOINT.fullmatch(name)
     if match is None or match[1] != mark:
         return None
-    return datetime.fromisoformat(match[2]), datetime.fromisoformat(match[3])
+    return TimeWindow(datetime.fromisoformat(match[2]), datetime.fromisoformat(match[3]))
 
 
 def _window_path(window: TimeWindow) -> str:
@@ -148,13 +131,12 @@ def _window_path(window: TimeWindow) -> str:
         return f"date={start:%Y-%m-%d}"
     if start == start.replace(minute=0, second=0, microsecond=0) and window.length == timedelta(hours=1):
         return f"date={start:%Y-%m-%d}/hour={start:%H}"
-    return f"window={_stamp(window.start)}--{_stamp(window.end)}"
+    return f"window={_stamps(window)}"
 
 
-def _stamp(moment: datetime) -> str:
-    moment = moment.astimezone(UTC)
-    fraction = f".{moment.microsecond:06d}" if moment.microsecond else ""
-    return f"{moment:%Y%m%dT%H%M%S}{fraction}Z"
+def _stamps(window: TimeWindow) -> str:
+    bounds = (bound.astimezone(UTC) for bound in (window.start, window.end))
+    return "--".join(f"{bound:%Y%m%dT%H%M%S.%f}".removesuffix(".000000") + "Z" for bound in bounds)
 
 
 class _Pattern(string.Formatter):

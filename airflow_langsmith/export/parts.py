@@ -39,11 +39,8 @@ class Parts:
     """
 
     def __init__(self, format_: Format, view: View, directory: Path, max_rows: int, max_bytes: int) -> None:
-        self._format = format_
-        self._view = view
-        self._directory = directory
-        self._max_rows = max_rows
-        self._max_bytes = max_bytes
+        self._format, self._view, self._directory = format_, view, directory
+        self._max_rows, self._max_bytes = max_rows, max_bytes
         self._encoder: Encoder | None = None
         self._rows = self._bytes = self._number = 0
 
@@ -113,17 +110,13 @@ def value_bytes(view: View, rows: Rows) -> int:
     total = 0
     for column, values in zip(view.columns, rows.columns, strict=True):
         try:
-            total += _SIZES[column.type](values)
+            total += _SIZES[column.type](values) if column.type in _SIZES else NUMBER_BYTES * len(values)
         except UnicodeEncodeError as error:
             raise PayloadError(
                 f"Column {column.name!r} has a text with half an emoji in it, which UTF-8 cannot write. "
                 "Correct the rule of redact that wrote it, or leave the column out."
             ) from error
     return total
-
-
-def _numbers_size(values: list[Any]) -> int:
-    return NUMBER_BYTES * len(values)
 
 
 def _texts_size(texts: Iterable[str | None]) -> int:
@@ -135,8 +128,4 @@ _SIZES: dict[ColumnType, Callable[[list[Any]], int]] = {
     "string": _texts_size,
     "json": lambda values: sum(map(len, filter(None, values))),
     "strings": lambda values: _texts_size(chain.from_iterable(filter(None, values))),
-    "boolean": _numbers_size,
-    "integer": _numbers_size,
-    "number": _numbers_size,
-    "timestamp": _numbers_size,
 }

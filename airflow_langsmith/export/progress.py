@@ -9,19 +9,6 @@ from datetime import datetime
 MAX_MISSING_NAMED = 5  # rows that the log names of those whose payloads are missing
 
 
-@dataclass(frozen=True)
-class Observer:
-    """
-    What an export calls on its way.
-
-    ``on_page`` is called after pages, in the thread that runs the export, ``before_publication`` last before the
-    manifest is replaced: what it raises prevents that.
-    """
-
-    on_page: Callable[[Progress], None] = lambda _: None
-    before_publication: Callable[[], None] = lambda: None
-
-
 @dataclass
 class Progress:
     """
@@ -40,20 +27,11 @@ class Progress:
     missing: int = 0
     missing_from: list[str] = field(default_factory=list)
     repeated: int = 0
-    observer: Observer = field(default=Observer(), compare=False, repr=False)
+    on_page: Callable[[Progress], None] = field(default=lambda _: None, compare=False, repr=False)
 
-    def notify(self) -> None:
-        """Call the observer; from the thread that runs the export."""
-        self.observer.on_page(self)
-
-    def add(self, starts: Sequence[datetime], share: float, pending: int = 0) -> None:
-        """Count a page: the times of its records in the window, and how many of its runs had not ended."""
-        self.pages += 1
-        self.share = share
-        self.count(starts, pending)
-
-    def count(self, starts: Sequence[datetime], pending: int) -> None:
-        """Count records of a page or of a checkpoint."""
+    def count(self, starts: Sequence[datetime], pending: int = 0, *, pages: int = 0) -> None:
+        """Count records, of a page or of a checkpoint: their times in the window, and how many runs had not ended."""
+        self.pages += pages
         self.runs += len(starts)
         self.pending += pending
         self.first = min([*starts, self.first] if self.first else starts, default=None)

@@ -20,18 +20,75 @@ begins with the new one. Four rules protect the objects of one export from the c
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Any, Self
+from uuid import uuid4
 
 import msgspec
 
-from airflow_langsmith.errors import BrokenManifestError, ConcurrentExportError, LangSmithError
+from airflow_langsmith.errors import (
+    BrokenManifestError,
+    ConcurrentExportError,
+    DestinationConflictError,
+    LangSmithError,
+)
 from airflow_langsmith.export.destination import StoragePath
-from airflow_langsmith.export.identity import Identity
-from airflow_langsmith.export.layout import MANIFEST, is_of_an_export, names_by_digest, probe_name
+from airflow_langsmith.export.layout import MANIFEST, is_of_an_export, names_by_digest
 from airflow_langsmith.export.parts import Part
 from airflow_langsmith.export.storage import MAX_PARALLEL_DELETES, Store
+from airflow_langsmith.filters import format_time
 from airflow_langsmith.manifest import Manifest, ManifestAttachment, ManifestFile, decode, encode
+from airflow_langsmith.messages import shorten
+from airflow_langsmith.windows import TimeWindow
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identity:
+    """
+    What a re-run of an export has in common with it, and no other export.
+
+    ``project`` is the name, for messages only. ``query`` holds the arguments that narrow it, ``{"is_root": True}``.
+    """
+
+    view: str
+    project: str
+    project_id: str
+    window: TimeWindow
+    query: dict[str, Any]
+
+    @classmethod
+    def of(cls, manifest: Manifest) -> Self:
+        """Read the identity of a published export."""
+        window = TimeWindow(manifest.window_start, manifest.window_end)
+        project, project_id = manifest.project, manifest.project_id
+        return cls(view=manifest.view, project=project, project_id=project_id, window=window, query=manifest.query)
+
+    def refuse_another(self, previous: Manifest | None, path: StoragePath) -> None:
+        """
+        Fail rather than replace another export.
+
+        :raises DestinationConflictError: naming both.
+        """
+        if previous is None:
+            return
+        other = self.of(previous)
+        fields = (("view", "view"), ("project", "project_id"), ("window", "window"), ("query", "query"))
+        if differences := [name for name, field in fields if getattr(other, field) != getattr(self, field)]:
+            is_renewed = "project" in differences and other.project == self.project  # deleted and made anew
+            raise DestinationConflictError(
+                f"The destination holds an export of another {' and '.join(differences)}. To go on would lose it. Use "
+                "another destination, or remove the export there.\n"
+                f"There: {other._described(with_id=is_renewed)}.\n"  # noqa: SLF001  # of the same class
+                f"This export: {self._described(with_id=is_renewed)}.\n"
+                f"Place: {path}"
+            )
+
+    def _described(self, *, with_id: bool) -> str:
+        start, end = (format_time(bound).replace(".000000", "") for bound in (self.window.start, self.window.end))
+        query = shorten(", ".join(f"{name}={value}" for name, value in self.query.items()), 300) or "not narrowed"
+        project = f"{self.project!r} ({self.project_id})" if with_id else repr(self.project)
+        return f"{self.view} of {project}, [{start}, {end}), {query}"
 
 
 class Publication:
@@ -69,12 +126,8 @@ class Publication:
             error.add_note(f"What was uploaded until then is still there; the next export removes it. {failure}")
 
     def probe(self) -> None:
-        """
-        Write and delete an object, to learn whether that is allowed before much is read for nothing.
-
-        :raises StorageAccessError: naming the right that is missing.
-        """
-        name = probe_name()
+        """Write and delete an object, because a right that is missing should fail the export before much is read."""
+        name = f"_probe-{uuid4().hex}"
         self._store.write(b"", name)
         self._store.delete([name])
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import AbstractContextManager, closing
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import islice
@@ -13,18 +14,48 @@ from pathlib import Path
 
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.ids import IdSet
+from airflow_langsmith.api.media_types import extension
 from airflow_langsmith.api.pagination import Pagination
+from airflow_langsmith.api.payloads import download_attachments
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.records import Page
+from airflow_langsmith.api.records import Attachment, Page
 from airflow_langsmith.export.checkpoints import Checkpoint, Checkpoints
-from airflow_langsmith.export.cursor_limit import ParallelReadPolicy
-from airflow_langsmith.export.parallel_read import MakeRows, ParallelRead
-from airflow_langsmith.export.progress import Progress
-from airflow_langsmith.export.row_file import RowCodec
-from airflow_langsmith.views import Rows, View
+from airflow_langsmith.export.layout import attachment_name
+from airflow_langsmith.export.parallel_read import MakeRows, ParallelRead, ReadJob
+from airflow_langsmith.export.publication import Publication
+from airflow_langsmith.manifest import ManifestAttachment
+from airflow_langsmith.views import Rows
 from airflow_langsmith.views.reading import MAX_RUN_IDS, queries_of_runs
 
 log = logging.getLogger(__name__)
+
+
+@dataclass
+class _Attachments:
+    """Downloads what the runs of a page had attached, a few files at a time, and publishes each at once."""
+
+    job: ReadJob
+    publication: Publication
+    names: dict[str, str] = field(default_factory=dict)  # by digest: the first type of a content decides its extension
+
+    def download(self, client: LangSmithClient, page: Page) -> None:
+        """Download and publish the attachments of a page, and write into its runs where each lies."""
+        backoff, flag = client.negotiator.backoff, self.job.query.payloads == "flag"
+        flow = download_attachments(
+            page.attachments, lambda number: self._path(number).open("wb"), self._publish, backoff, flag=flag
+        )
+        client.drive(flow)
+
+    def _path(self, number: int) -> Path:
+        return self.job.directory / f"attachment-{number}"
+
+    def _publish(self, number: int, attachment: Attachment) -> None:
+        local = self._path(number)
+        size = local.stat().st_size
+        with local.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+        name = self.names.setdefault(sha256, attachment_name(sha256, extension(attachment.type)))
+        attachment.file = self.publication.attach(local, ManifestAttachment(name=name, bytes=size, sha256=sha256))
 
 
 @dataclass
@@ -32,94 +63,72 @@ class RowReader:
     """
     Reads the rows of a view, in their order, redacted before a disk or another thread has them.
 
-    :param download: Downloads the attachments of a page of runs.
+    :param publication: Takes the attachments, if the view downloads them.
     :param checkpoints: Those of earlier attempts, and of this one for the next.
     """
 
-    client: LangSmithClient
-    query: RunQuery
-    view: View
+    job: ReadJob
     redact: Callable[[Rows], Rows]
-    download: Callable[[LangSmithClient, Page], None] | None
-    progress: Progress
-    directory: Path
+    publication: Publication
     checkpoints: Checkpoints
-    policy: ParallelReadPolicy
     _keys: IdSet = field(default_factory=IdSet, init=False)  # of the rows so far
     _keys_lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def rows(self) -> Generator[Rows]:
         """Yield all rows, some at a time."""
-        negotiator = self.client.negotiator
-        for listing in self.view.listings(self.query, negotiator):
-            rows = self.client.drive(listing)
-            self.progress.add(rows.times or [], 0.0)
-            self.progress.notify()
+        client, query, view, progress = self.job.client, self.job.query, self.job.view, self.job.progress
+        for listing in view.listings(query, client.negotiator):
+            rows = client.drive(listing)
+            progress.count(rows.times or [], pages=1)
+            progress.on_page(progress)
             yield self.redact(rows)
-        queries = self.client.drive(self.view.queries(self.query, negotiator))
-        parts: list[tuple[RunQuery, Checkpoint | None]] = [(query, None) for query in queries]
+        queries = client.drive(view.queries(query, client.negotiator))
+        parts: list[tuple[RunQuery, Checkpoint | None]] = [(part, None) for part in queries]
         make = make_and_record = self._make()
-        if self.view.is_resumable:
-            parts = self.checkpoints.split(self.query)
+        if view.is_resumable:
+            parts = self.checkpoints.split(query)
             make_and_record = self.checkpoints.recorded(make)
-        whole = sum((query.end - query.start for query, _ in parts), timedelta(0))
-        for query, checkpoint in parts:
-            done, share = self.progress.share, (query.end - query.start) / whole
-            recorded = checkpoint.rows(self.progress) if checkpoint else None
-            yield from self._once(closing(recorded) if recorded else self._cursors(query, make_and_record, share))
-            self.progress.share = done + share
-            self.progress.notify()
-        self.progress.share = 1.0
-        if self.progress.repeated and self.query in queries:
-            for query in self._queries_of_missed_runs():
-                yield from self._once(self._cursors(query, make, 0.0))
+        whole = sum((part.window.length for part, _ in parts), timedelta(0))
+        for part, checkpoint in parts:
+            done, share = progress.share, part.window.length / whole
+            recorded = self.checkpoints.rows(checkpoint) if checkpoint else None
+            yield from self._once(recorded or ParallelRead(self.job, part, make_and_record, share).rows())
+            progress.share = done + share
+            progress.on_page(progress)
+        progress.share = 1.0
+        if progress.repeated and query in queries:
+            for missed in self._queries_of_missed_runs():
+                yield from self._once(ParallelRead(self.job, missed, make, 0.0).rows())
 
     def _make(self) -> MakeRows:
-        read_page = self.view.reader(self.query, self.client.negotiator, self._is_exported)
+        view, attachments = self.job.view, _Attachments(self.job, self.publication)
+        read_page = view.reader(self.job.query, self.job.client.negotiator, self._is_exported)
 
         def make(client: LangSmithClient, pages: Pagination, page: Page) -> Iterator[Rows]:
-            if self.download:
-                self.download(client, page)
+            if view.downloads_attachments:
+                attachments.download(client, page)
             for flow in read_page(pages, page):
                 yield self.redact(client.drive(flow))
 
         return make
 
-    def _cursors(self, query: RunQuery, make: MakeRows, share: float) -> ParallelRead:
-        done = self.progress.share
-
-        def count(page: Page, share_of_query: float) -> None:
-            pending = [run.end_time for run in page.runs].count(None)
-            self.progress.add([run.start_time for run in page.runs], done + share * share_of_query, pending)
-
-        return ParallelRead(
-            self.client,
-            self.client.pagination(query),
-            make,
-            count,
-            self.progress.notify,
-            RowCodec(self.view),
-            self.directory,
-            self.policy,
-        )
-
-    def _once(self, batches: AbstractContextManager[Iterable[Rows]]) -> Iterator[Rows]:
+    def _once(self, batches: Generator[Rows]) -> Iterator[Rows]:
         """
-        Leave out the rows whose key came before, in whichever part of the window, of this attempt or an earlier one.
+        Leave out the rows whose key came before, in any part of the window, of this attempt or an earlier one.
 
         A run whose start changes while the window is read comes at its old place and at its new one.
         """
-        missing_payloads = self.view.missing_payloads
-        with batches as all_rows:
-            for rows in all_rows:
+        view, progress = self.job.view, self.job.progress
+        with closing(batches):
+            for rows in batches:
                 with self._keys_lock:
                     places = self._keys.add(rows.keys or ())
                 new = rows if rows.keys is None or len(places) == rows.count else rows.at(places)
-                if self.view.row_is_run:
-                    self.progress.leave_out(rows.count - new.count, sum(rows.pending or ()) - sum(new.pending or ()))
-                if missing_payloads in self.view.columns:
-                    names = new.columns[self.view.columns.index(missing_payloads)]
-                    self.progress.add_missing(self.view.log_names(new), names)
+                if view.row_is_run:
+                    progress.leave_out(rows.count - new.count, sum(rows.pending or ()) - sum(new.pending or ()))
+                if view.missing_payloads in view.columns:
+                    names = new.columns[view.columns.index(view.missing_payloads)]
+                    progress.add_missing(view.log_names(new), names)
                 yield new
 
     def _is_exported(self, key: str) -> bool:
@@ -133,9 +142,11 @@ class RowReader:
         If runs come twice, start times change at the moment. Then other runs may have been moved the other way, out of
         what was still to be read.
         """
-        log.warning("%s runs came more than once; the first copy of each is exported", f"{self.progress.repeated:,}")
+        log.warning(
+            "%s runs came more than once; the first copy of each is exported", f"{self.job.progress.repeated:,}"
+        )
         log.warning("Start times seem to change at the moment: looking for runs that were missed")
-        runs = self.client.runs(replace(self.query, fields=("id",), page_size=None))
+        runs = self.job.client.runs(replace(self.job.query, fields=("id",), page_size=None))
         missed = (run.id for run in runs if not self._is_exported(run.id))
         while run_ids := list(islice(missed, MAX_RUN_IDS)):
-            yield from queries_of_runs(self.query, run_ids)
+            yield from queries_of_runs(self.job.query, run_ids)

@@ -5,14 +5,13 @@ Rows of a view on the local disk: those of a checkpoint, and those that wait for
 
     length crc32 batch | length crc32 batch | ... | ff ff ff ff ff ff ff ff    (the end, of a finished file only)
 
-A batch holds up to 100 rows column by column, as MessagePack. A copy that is to be uploaded is compressed as a whole.
+A batch holds up to 100 rows column by column, as MessagePack, which is compressed if it is to be uploaded.
 """
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from types import GenericAlias
@@ -22,7 +21,7 @@ from zlib import crc32
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.export.encoders import compressed
+from airflow_langsmith.export.encoders import load_arrow
 from airflow_langsmith.export.parts import value_bytes
 from airflow_langsmith.views import ColumnType, Rows, View
 
@@ -41,42 +40,38 @@ _TYPES: dict[ColumnType, Any] = {
 }
 
 
-@dataclass(frozen=True)
-class Batch:
-    """Rows, and the moments that their runs started at."""
-
-    rows: Rows
-    starts: list[datetime]
-
-
 class RowCodec:
-    """Encodes batches of rows of a view, and decodes them."""
+    """Encodes batches of rows of a view, and decodes them. ``compresses`` says whether by lz4, which needs pyarrow."""
 
-    def __init__(self, view: View) -> None:
+    def __init__(self, view: View, *, compresses: bool = False) -> None:
         self._view, self._types = view, [column.type for column in view.columns]
+        self.compresses = compresses
         columns = GenericAlias(tuple, tuple(GenericAlias(list, (_TYPES[type_],)) for type_ in self._types))
-        batch = GenericAlias(tuple, (columns, list[str] | None, list[bool] | None, list[datetime], bool))
-        self._encode = msgspec.msgpack.Encoder().encode
-        self._decode = msgspec.msgpack.Decoder(batch).decode
+        batch = GenericAlias(tuple, (columns, list[str] | None, list[bool] | None, list[datetime] | None, bool))
+        self._pack = msgspec.msgpack.Encoder().encode
+        self._unpack = msgspec.msgpack.Decoder(batch).decode
 
-    def encode(self, rows: Rows, starts: Sequence[datetime]) -> bytes:
+    def encode(self, rows: Rows) -> bytes:
         """Return a batch as bytes."""
-        columns, other = self._mapped("json", bytes, rows.columns), (rows.keys, rows.pending, starts)
+        columns, other = self._mapped("json", bytes, rows.columns), (rows.keys, rows.pending, rows.times)
         try:
-            return self._encode((columns, *other, False))
+            content = self._pack((columns, *other, False))
         except UnicodeEncodeError:
             value_bytes(self._view, rows)  # it names the column
             raise
         except OverflowError:  # JSON has integers of any length, MessagePack of up to 64 bits
-            return self._encode((self._mapped("integer", str, columns), *other, True))
+            content = self._pack((self._mapped("integer", str, columns), *other, True))
+        return load_arrow().compressed_batch(content) if self.compresses else content
 
-    def decode(self, content: bytes) -> Batch:
+    def decode(self, content: bytes) -> Rows:
         """Return the batch that was encoded."""
-        columns, keys, pending, starts, has_long_integers = self._decode(content)
+        if self.compresses:
+            content = load_arrow().decompressed_batch(content)
+        columns, *other, has_long_integers = self._unpack(content)
         if has_long_integers:
             columns = self._mapped("integer", int, columns)
         columns = self._mapped("json", Raw, columns)
-        return Batch(Rows(columns, len(columns[0]), keys, pending), starts)
+        return Rows(columns, len(columns[0]), *other)
 
     def _mapped(self, type_: ColumnType, convert: Any, columns: Sequence[list[Any]]) -> list[list[Any]]:
         return [
@@ -99,15 +94,16 @@ class RowFile:
         self._codec = codec
         self._file = path.open("w+b", buffering=0)
 
-    def append(self, rows: Rows, starts: Sequence[datetime] = ()) -> None:
-        """Append rows, and the starts of their runs if these count."""
+    def append(self, rows: Rows) -> None:
+        """Append rows."""
         for start in range(0, rows.count, BATCH_ROWS):
             end = min(rows.count, start + BATCH_ROWS)
-            batch = self._codec.encode(rows.part(start, end), starts[start:end])
+            times = rows.times and rows.times[start:end]
+            batch = self._codec.encode(replace(rows.part(start, end), times=times))
             self._write(_head(batch) + batch)
             self.waiting += 1
 
-    def take(self) -> Batch:
+    def take(self) -> Rows:
         """Return the oldest batch that nobody has taken."""
         self._file.seek(self._taken_bytes)
         content = next(read_batches(self._file))
@@ -117,14 +113,9 @@ class RowFile:
             self.clear()
         return self._codec.decode(content)
 
-    def finished_copy(self, compression: str) -> Path:
-        """Mark the end, by which a reader knows that the file is whole; return a copy, by ``lz4`` or ``none``."""
+    def finish(self) -> None:
+        """Mark the end, by which a reader knows that the file is whole."""
         self._write(_END)
-        self._file.seek(0)
-        copy = self.path.with_suffix(".copy")
-        with compressed(copy, compression) as target:
-            shutil.copyfileobj(self._file, target)
-        return copy
 
     def clear(self) -> None:
         """Drop all batches."""

@@ -46,37 +46,16 @@ class RowTransforms:
         return Redaction(view.columns, self.redact or (), self.redact_key)
 
 
-@dataclass(frozen=True)
-class TransformedRows:
-    """Batches of rows, with the columns that they have once they are flattened, and what flattening found so far."""
-
-    view: View
-    batches: Iterator[Rows]
-    flattening: Flattening | None
-    has_named_paths: bool
-
-    @property
-    def misfits(self) -> int:
-        """How many values did not fit the type of their path."""
-        return self.flattening.misfits if self.flattening else 0
-
-    @property
-    def nulls(self) -> dict[str, int]:
-        """How many values are null, by flat column."""
-        return dict(self.flattening.nulls) if self.flattening else {}
-
-    @property
-    def empty_columns(self) -> dict[str, str]:
-        """The flat columns of named paths that are null in all rows, each with a hint."""
-        return self.flattening.empty() if self.flattening and self.has_named_paths else {}
-
-
 @contextmanager
 def transform_rows(
     batches: Iterator[Rows], view: View, transforms: RowTransforms, directory: Path
-) -> Iterator[TransformedRows]:
-    """Flatten rows that are redacted. To discover paths takes all rows first: they wait on the local disk."""
-    flattening, paths = None, transforms.flatten
+) -> Iterator[tuple[Iterator[Rows], View, Flattening]]:
+    """
+    Flatten rows that are redacted; yield them, the view with their columns, and the flattening, which counts.
+
+    To discover paths takes all rows first: they wait on the local disk.
+    """
+    paths = transforms.flatten
     with ExitStack() as stack:
         if paths == "*":
             discovery, file = Discovery(view.columns), RowFile(directory / "discovery", RowCodec(view))
@@ -84,12 +63,12 @@ def transform_rows(
             for batch in batches:
                 discovery.add(batch)
                 file.append(batch)
-            paths, batches = discovery.paths(), (file.take().rows for _ in range(file.waiting))
+            paths, batches = discovery.paths(), (file.take() for _ in range(file.waiting))
+        flattening = Flattening(view.columns, paths)
         if paths:
-            flattening = Flattening(view.columns, paths)
             view, batches = replace(view, columns=flattening.columns), map(flattening.apply, batches)
         if hidden := hidden_columns(transforms.flatten, transforms.columns):
             places = [place for place, column in enumerate(view.columns) if column.name not in hidden]
             view = replace(view, columns=tuple(view.columns[place] for place in places))
             batches = (Rows([batch.columns[place] for place in places], batch.count) for batch in batches)
-        yield TransformedRows(view, batches, flattening, transforms.flatten != "*")
+        yield batches, view, flattening

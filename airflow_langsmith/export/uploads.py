@@ -46,17 +46,10 @@ class _Upload:
 
     chunk_bytes, parallel_chunks = CHUNK_BYTES, _PARALLEL_CHUNKS
 
-    async def begin(self) -> None:
-        """Ask the store to take a file."""
-
-    async def send(self, number: int, start: int, chunk: bytes) -> None:
-        """Upload the chunk that starts at a byte of the file; chunks count from 0."""
-
-    async def finish(self) -> None:
-        """Make an object of all chunks."""
-
-    async def abort(self) -> None:
-        """Delete the chunks."""
+    async def begin(self) -> None: ...
+    async def send(self, number: int, start: int, chunk: bytes) -> None: ...
+    async def finish(self) -> None: ...
+    async def abort(self) -> None: ...
 
 
 class _S3Upload(_Upload):

@@ -152,17 +152,24 @@ class LangSmithOperator(BaseOperator):
         return "None" if rendered is None and content is not None else rendered
 
 
-def takes_run_filter(init: Init) -> Init:
+def takes(defaults: Mapping[str, Any]) -> Callable[[Init], Init]:
     """
-    Let a constructor take the arguments of a :class:`RunFilter` by keyword.
+    Let a constructor take further arguments by keyword, with these defaults.
 
     Airflow reads from its signature what ``default_args`` and ``partial`` may hold.
     """
-    signature = inspect.signature(init)
-    *parameters, kwargs = signature.parameters.values()
-    narrowing = [inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None) for name in ARGUMENTS]
-    init.__signature__ = signature.replace(parameters=[*parameters, *narrowing, kwargs])  # type: ignore[attr-defined]
-    return init
+
+    def add_to_signature(init: Init) -> Init:
+        signature = inspect.signature(init)
+        *parameters, kwargs = signature.parameters.values()
+        more = [
+            inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
+            for name, default in defaults.items()
+        ]
+        init.__signature__ = signature.replace(parameters=[*parameters, *more, kwargs])  # type: ignore[attr-defined]
+        return init
+
+    return add_to_signature
 
 
 def _read_narrowing(value: Any, name: str) -> Any:
@@ -209,7 +216,7 @@ class LangSmithRunsOperator(LangSmithOperator):
     template_fields: Sequence[str] = tuple(readers)
     operator_extra_links = (LangSmithProjectLink(),)
 
-    @takes_run_filter
+    @takes(dict.fromkeys(ARGUMENTS))
     def __init__(
         self,
         *,

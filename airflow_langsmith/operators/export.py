@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from datetime import timedelta
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -21,25 +20,22 @@ from airflow_langsmith.connections import connection_of
 from airflow_langsmith.export.checkpoints import CheckpointPolicy, TaskAttempt
 from airflow_langsmith.export.destination import check_uri
 from airflow_langsmith.export.encoders import Format, format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.layout import partition_by_ids
-from airflow_langsmith.export.options import (
+from airflow_langsmith.export.export import (
     MAX_BYTES_PER_FILE,
     MAX_ROWS_PER_FILE,
+    Export,
     OnEmpty,
     OutputOptions,
     SchemaChanges,
 )
-from airflow_langsmith.export.progress import Observer
+from airflow_langsmith.export.layout import partition_by_ids
 from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.messages import MAX_LINE, format_message, shorten
-from airflow_langsmith.operators.base import LangSmithRunsOperator
+from airflow_langsmith.operators.base import LangSmithRunsOperator, takes
 from airflow_langsmith.operators.report import ProgressReporter, closing_lines, period, warning_lines
 from airflow_langsmith.transform.paths import hidden_columns
-from airflow_langsmith.views import View, options, view_of
-from airflow_langsmith.views.runs import AttachmentMode
-from airflow_langsmith.views.view import LOOKBACK
+from airflow_langsmith.views import View, option_defaults, options, view_of
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
@@ -172,6 +168,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     )
     checkpoint_policy: ClassVar = CheckpointPolicy()
 
+    @takes(option_defaults())
     def __init__(
         self,
         *,
@@ -180,11 +177,6 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         format: Literal["parquet", "jsonl", "csv"] = "parquet",  # noqa: A002  # the usual word
         compression: str | None = None,
         columns: Iterable[str] | str | None = None,
-        only_with_tools: bool | str = False,
-        with_feedback: bool | str = True,
-        include_modified: bool | str = False,
-        refresh: Literal["feedback"] | None = None,
-        lookback: str | timedelta = LOOKBACK,
         sample: float | str | Mapping[str, Any] | None = None,
         flatten: Iterable[str] | str | None = None,
         redact: Mapping[str, Any] | Iterable[Any] | str | None = None,
@@ -192,7 +184,6 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         schema_changes: SchemaChanges = "evolve",
         schema_manifest: str | Mapping[str, Any] | None = None,
         payloads: MissingPayloadPolicy = "fail",
-        attachments: AttachmentMode = "list",
         max_rows_per_file: int | str = MAX_ROWS_PER_FILE,
         max_bytes_per_file: int | str = MAX_BYTES_PER_FILE,
         on_empty: OnEmpty = "write",
@@ -201,17 +192,15 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         **kwargs: Any,
     ) -> None:
         kwargs.setdefault("multiple_outputs", True)  # output["manifest"] is an XCom then
+        view_options = {name: kwargs.pop(name, default) for name, default in option_defaults().items()}
         super().__init__(**kwargs)
+        for name, value in view_options.items():
+            setattr(self, name, value)
         self.destination = destination
         self.view = view
         self.format = format
         self.compression = compression
         self.columns = columns
-        self.only_with_tools = only_with_tools
-        self.with_feedback = with_feedback
-        self.include_modified = include_modified
-        self.refresh = refresh
-        self.lookback = lookback
         self.sample = sample
         self.flatten = flatten
         self.redact = redact
@@ -219,7 +208,6 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         self.schema_changes = schema_changes
         self.schema_manifest = schema_manifest
         self.payloads = payloads
-        self.attachments = attachments
         self.max_rows_per_file = max_rows_per_file
         self.max_bytes_per_file = max_bytes_per_file
         self.on_empty = on_empty
@@ -263,14 +251,15 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 view,
                 output,
                 transforms,
-                observer=Observer(ProgressReporter(self.log), self.kill_switch.last_call),
+                on_page=ProgressReporter(self.log),
+                before_publication=self.kill_switch.last_call,
                 concurrency=1 if ids_partition else self.read("concurrency"),  # most of all time is empty
                 attempt=self._attempt(context),
                 checkpoint_policy=self.checkpoint_policy,
             ).run()
         if exported.is_skipped:
             raise AirflowSkipException(
-                format_message(f"No runs in {query.about}. Nothing was written (on_empty='skip').")
+                format_message(f"No runs in {query.description}. Nothing was written (on_empty='skip').")
             )
         for line in closing_lines(exported):
             self.log.info(line)

@@ -9,7 +9,7 @@ from itertools import islice
 from typing import Any
 
 from airflow_langsmith.api.query import ALL_TIME
-from airflow_langsmith.export.exported import Exported
+from airflow_langsmith.export.export import Exported
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.manifest import Manifest
 from airflow_langsmith.messages import MAX_LINE, shorten

@@ -14,9 +14,8 @@ import msgspec
 from airflow_langsmith import arguments
 from airflow_langsmith.airflow_errors import airflow_errors
 from airflow_langsmith.airflow_sdk import Context, mask_secret
-from airflow_langsmith.api.dotted_order import tree_order
 from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery
-from airflow_langsmith.api.records import Run
+from airflow_langsmith.api.records import Run, tree_order
 from airflow_langsmith.api.run_filter import RunFilter
 from airflow_langsmith.api.ui_urls import parse_run_reference, project_url, run_url
 from airflow_langsmith.arguments import Reader
@@ -89,10 +88,10 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
             )
             self.show_link(context, project_url(hook.settings, query.project, query))
             advice = "narrow the query, select less, or land them with LangSmithExportOperator"
-            rows = _rows(view, islice(client.runs(query), limit + 1), f"the runs of {query.about}", advice).rows
+            rows = _rows(view, islice(client.runs(query), limit + 1), f"the runs of {query.description}", advice).rows
             if len(rows) > limit:
                 raise ConfigurationError(
-                    f"There are more than {limit} runs in {query.about}. Raise limit, or {advice}."
+                    f"There are more than {limit} runs in {query.description}. Raise limit, or {advice}."
                 )
         self.log.info("%s of project %r", number(len(rows), "run"), query.project.name)
         if names := [str(row["name"]) for row in rows[:_MAX_LOG_NAMES] if row.get("name")]:

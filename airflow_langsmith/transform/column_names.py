@@ -21,7 +21,7 @@ from hashlib import sha256
 
 MAX_BYTES = 63  # of a name in PostgreSQL
 _STEP, _MARK = "__", "___"  # three underscores are only before a digest
-_PLAIN = re.compile("[a-z0-9]+(?:_[a-z0-9]+)*")
+_PLAIN = re.compile(r"(?![0-9]+\Z)[a-z0-9]+(?:_[a-z0-9]+)*")  # a key of digits would look like an index
 _DIGITS = 8
 
 
@@ -33,17 +33,12 @@ def column_name(column: str, steps: Sequence[str | int]) -> str:
     'inputs__customer__id'
     """
     name = _STEP.join(map(str, (column, *steps)))
-    if len(name) <= MAX_BYTES and all(map(_is_plain, (column, *steps))):
+    if len(name) <= MAX_BYTES and all(isinstance(step, int) or _PLAIN.fullmatch(step) for step in (column, *steps)):
         return name
     digest = sha256(json.dumps([column, *steps]).encode()).hexdigest()[:_DIGITS]
     readable = _STEP.join(filter(None, map(_readable, (column, *steps))))
     start = readable.encode()[: MAX_BYTES - len(_MARK) - _DIGITS].decode("utf-8", "ignore").rstrip("_")
     return f"{start}{_MARK}{digest}"
-
-
-def _is_plain(step: str | int) -> bool:
-    """Return whether a step needs no change; a key of digits would look like an index."""
-    return isinstance(step, int) or (bool(_PLAIN.fullmatch(step)) and not step.isdecimal())
 
 
 def _readable(step: str | int) -> str:

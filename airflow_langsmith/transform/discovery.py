@@ -7,8 +7,15 @@ from collections.abc import Sequence
 from msgspec import Raw
 
 from airflow_langsmith.errors import ConfigurationError, Problem
-from airflow_langsmith.transform.coerce import MisfitError, cast
-from airflow_langsmith.transform.lazy_json import NULL, feedback_score, first_byte, is_whole, open_layer
+from airflow_langsmith.transform.lazy_json import (
+    NULL,
+    MisfitError,
+    cast,
+    feedback_score,
+    first_byte,
+    is_whole,
+    open_layer,
+)
 from airflow_langsmith.transform.paths import SCORES, STATS, spell
 from airflow_langsmith.views.columns import Column, ColumnType, Rows
 

@@ -11,9 +11,8 @@ from msgspec import Raw
 
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.messages import MAX_LINE, shorten
-from airflow_langsmith.transform.coerce import MisfitError, cast
 from airflow_langsmith.transform.column_names import column_name
-from airflow_langsmith.transform.lazy_json import feedback_score, open_layer
+from airflow_langsmith.transform.lazy_json import MisfitError, cast, feedback_score, open_layer
 from airflow_langsmith.transform.paths import ANY, Path, Step, matching_keys, parse, place_of, spell
 from airflow_langsmith.views.columns import Column, ColumnType, Rows
 

@@ -56,10 +56,14 @@ class Redaction:
         by_place: defaultdict[int, list[_Rule]] = defaultdict(list)
         exempt: set[int] = set()
         for target, spec in _targets(rules):
+            rules_by_place = _rules(target, columns)
             if spec == "keep":
-                exempt.add(_whole_column(target, _rules(target, columns)))
+                whole = [place for place, rule in rules_by_place.items() if rule.by == "column"]
+                if not whole:
+                    raise ConfigurationError(f"Rule {target!r} says 'keep', which is for a whole column, by its name.")
+                exempt.update(whole)
                 continue
-            for place, rule in _rules(target, columns).items():
+            for place, rule in rules_by_place.items():
                 column = columns[place]
                 for action in actions(spec, key, texts_only=rule.steps is None or column.type != "json"):
                     by_place[place].append(rule.doing(action, column))
@@ -121,12 +125,12 @@ class _Rule:
     """
     An action on a column: at ``steps`` into it, or for None on every text in it.
 
-    ``by`` says why: the target is the column's name, one of its sources, more than a source, or everything.
+    ``by`` says why: the target is the column, a path in it, one of its sources, more than a source, or everything.
     """
 
     target: str
     steps: tuple[Step, ...] | None
-    by: Literal["name", "source", "more", "all"]
+    by: Literal["column", "path", "source", "more", "all"]
     is_path: bool = False
     action: Action = DROP
     has_matched: bool = False
@@ -181,8 +185,7 @@ def _redact(value: Any, rules: list[_Rule], type_: ColumnType) -> Any:
 
 
 def _text(value: Any) -> Any:
-    """Return a hash as text: until now it was JSON."""
-    return to_python(value) if isinstance(value, Raw) else value
+    return to_python(value) if isinstance(value, Raw) else value  # a hash
 
 
 def _targets(rules: Mapping[str, Any] | Iterable[Any]) -> Iterator[tuple[str, Any]]:
@@ -214,7 +217,7 @@ def _rules(target: str, columns: Sequence[Column]) -> dict[int, _Rule]:
                 rules[place] = _Rule(target, into, "source" if len(named) >= len(steps) else "more", bool(path.steps))
                 break
     if not rules or path.column in {column.name for column in columns}:
-        rules[place_of(path, columns)] = _Rule(target, path.steps, "name", bool(path.steps))
+        rules[place_of(path, columns)] = _Rule(target, path.steps, "path" if path.steps else "column", bool(path.steps))
     return rules
 
 
@@ -226,19 +229,11 @@ def _may_match(a: Step, b: Step) -> bool:
     return a is ANY or b is ANY or str(a) == str(b)
 
 
-def _whole_column(target: str, rules: dict[int, _Rule]) -> int:
-    """Return the place of the column that a target names."""
-    for place, rule in rules.items():
-        if rule.by == "name" and not rule.is_path:
-            return place
-    raise ConfigurationError(f"Rule {target!r} says 'keep', which is for a whole column, by its name.")
-
-
 def _in_order(rules: list[_Rule], column: Column) -> list[_Rule]:
     """Return the rules of a column in the order in which they are applied."""
     whole = [rule for rule in rules if rule.action.order is Order.WHOLE]
-    if any(rule.by == "name" and not rule.is_path for rule in whole):  # it replaces the rules for sources
-        rules = [rule for rule in rules if rule not in whole or rule.by in ("name", "all")]
+    if any(rule.by == "column" for rule in whole):  # it replaces the rules for sources
+        rules = [rule for rule in rules if rule not in whole or rule.by not in ("source", "more")]
     for rule in rules:
         if rule.by == "more" and rule.action.calls:
             raise ConfigurationError(

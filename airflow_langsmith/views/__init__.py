@@ -1,5 +1,5 @@
 """
-The kinds of rows: one file a view, with its columns, its options and how its rows are read. Nothing here does I/O.
+The kinds of rows: one file for each view, with its columns, its options and how its rows are read, without I/O.
 
 A new view is one new file, and its ``VIEW`` in the list below.
 """
@@ -25,6 +25,11 @@ def options() -> dict[str, Option]:
     return {option.name: option for view in VIEWS.values() for option in view.options}
 
 
+def option_defaults() -> dict[str, Any]:
+    """Return the default of each option."""
+    return {option.name: getattr(view, option.name) for view in VIEWS.values() for option in view.options}
+
+
 def view_of(
     name: str, columns: Iterable[str] | None = None, *, missing_payloads: bool = False, **arguments: Any
 ) -> View:
@@ -32,13 +37,12 @@ def view_of(
     Return a view with its default columns or the named ones, and with its options as users write them.
 
     :param missing_payloads: Add the column that says which payloads could not be read, if the view has payloads.
-    :raises ConfigurationError: for a view or a column that does not exist, and for what is about another view.
+    :raises ConfigurationError: for a view or a column that does not exist, and for an option of another view.
     """
     view = VIEWS.get(str(name))
     if view is None:
         raise ConfigurationError(f"There is no view {name!r}. {suggest(name, VIEWS)}")
-    known = options() | {option.name: option for option in view.options}
-    values = {}
+    known, values = options(), {}
     for argument, written in arguments.items():
         option = known[argument]
         value = option.read(written, argument)
@@ -49,4 +53,4 @@ def view_of(
     return view.choose(columns, missing_payloads=missing_payloads, **values)
 
 
-__all__ = ["VIEWS", "Column", "ColumnType", "Option", "Rows", "View", "options", "view_of"]
+__all__ = ["VIEWS", "Column", "ColumnType", "Option", "Rows", "View", "option_defaults", "options", "view_of"]

@@ -1,4 +1,4 @@
-"""What a view promises: its columns by name, type and meaning; and the rows that keep the promise."""
+"""The columns of views (name, type and meaning), and batches of rows."""
 
 from __future__ import annotations
 

@@ -9,7 +9,7 @@ from airflow_langsmith import arguments
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.filters import eq, feedback
-from airflow_langsmith.views.columns import IDS, Column, json_of
+from airflow_langsmith.views.columns import IDS, Column
 from airflow_langsmith.views.roots import ROOT_COLUMNS, RootView, of_root
 from airflow_langsmith.views.view import Option
 
@@ -67,25 +67,20 @@ class Retrievals(RootView):
         return query.narrowed(with_feedback=self.with_feedback or None)
 
 
-def _run_ids(record: Retrieval) -> list[str]:
-    return [run.id for run in record.calls]
-
-
-def _names(record: Retrieval) -> list[str]:
-    return [run.name or "" for run in record.calls]
-
-
 def _payloads(name: str) -> Column:
     """Return a column with a list of the inputs or the outputs of the retriever runs."""
     return Column(
         f"retriever_{name}",
         "json",
         f"A list of their {name}, of any type, in the same order.",
-        lambda record: json_of([getattr(run, name) for run in record.calls]),
+        f"json_of([run.{name} for run in record.calls])",
         sources=(name,),
         sources_in="items",
     )
 
+
+_RUN_IDS = "[run.id for run in record.calls]"
+_NAMES = "[run.name or '' for run in record.calls]"
 
 VIEW = Retrievals(
     "retrievals",
@@ -97,9 +92,9 @@ VIEW = Retrievals(
         of_root("metadata", "The root's metadata."),
         of_root("feedback_stats", "The root's feedback, as in the view runs; null if it has none."),
         Column(
-            "retriever_run_ids", "strings", "The ids of the retriever runs, in order of call.", _run_ids, sources=IDS
+            "retriever_run_ids", "strings", "The ids of the retriever runs, in order of call.", _RUN_IDS, sources=IDS
         ),
-        Column("retriever_names", "strings", "Their names, in the same order.", _names, sources=("name",)),
+        Column("retriever_names", "strings", "Their names, in the same order.", _NAMES, sources=("name",)),
         _payloads("inputs"),
         _payloads("outputs"),
     ),

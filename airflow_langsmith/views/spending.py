@@ -92,16 +92,15 @@ class Spending:
 
 
 def _parents_first(below: dict[str, list[str]]) -> list[str]:
-    """Return all runs, each before those below it. A run that is its own ancestor, by broken data, comes once."""
+    """Return all runs, each before those below it; also runs that are their own ancestors, by broken data."""
     has_parent = {run_id for children in below.values() for run_id in children}
     ordered: dict[str, None] = {}
-    for first in (*(run_id for run_id in below if run_id not in has_parent), *below):
-        stack = [first]
-        while stack:
-            run_id = stack.pop()
-            if run_id not in ordered:
-                ordered[run_id] = None
-                stack += below[run_id]
+    stack = [*below, *(run_id for run_id in below if run_id not in has_parent)]
+    while stack:
+        run_id = stack.pop()
+        if run_id not in ordered:
+            ordered[run_id] = None
+            stack += below[run_id]
     return list(ordered)
 
 

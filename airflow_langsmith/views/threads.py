@@ -28,7 +28,7 @@ from airflow_langsmith.views.traces import Trace
 from airflow_langsmith.views.view import PageReader, View
 from airflow_langsmith.windows import TimeWindow
 
-MAX_THREADS = 50  # held at a time, with the payloads of their turns
+MAX_THREADS = 50  # at a time, with the payloads of their turns
 
 _Scores = Mapping[str, Sequence[float | None]]
 
@@ -63,9 +63,10 @@ class Thread:
 @dataclass(frozen=True)
 class Threads(View):
     """
-    The view of threads: whole conversations, up to the end of the window, each where its newest turn in the window is.
+    The view of threads: whole conversations up to the end of the window, each at its newest turn in the window.
 
-    Cursors that read further down do not know yet which threads come above. What they read of these is left out.
+    A cursor that reads earlier turns does not know yet which threads have later ones. The rows that it reads of them
+    are left out.
     """
 
     row_is_run = False
@@ -76,7 +77,7 @@ class Threads(View):
         return about_roots(super().narrow(query)).also(in_("metadata_key", THREAD_KEYS))
 
     def reader(self, query: RunQuery, negotiator: VersionNegotiator, is_exported: Callable[[str], bool]) -> PageReader:
-        """Return what makes rows of the threads that have a turn on a page, and none on a page before."""
+        """Return a reader of the threads that have a turn on a page, and none on a page before."""
         threads_of: defaultdict[Pagination, set[str]] = defaultdict(set)
         secret = token_bytes()
 

@@ -91,11 +91,6 @@ class Traces(RootView):
         return query.also(eq("run_type", "tool"), "tree_filter") if self.only_with_tools else query
 
 
-def _first_token_seconds(trace: Trace) -> float | None:
-    first = trace.first_token_time
-    return None if first is None else (first - trace.root.start_time).total_seconds()
-
-
 def _counts(name: str, meaning: str, source: str, order: Callable[[Trace], Iterable[str]]) -> Column:
     def read(trace: Trace) -> Any:
         counts = getattr(trace, name)
@@ -104,12 +99,16 @@ def _counts(name: str, meaning: str, source: str, order: Callable[[Trace], Itera
     return Column(name, "json", meaning, read, sources=(source,), sources_in="texts")
 
 
+_FIRST_SECONDS = (
+    "(record.first_token_time - record.root.start_time).total_seconds() if record.first_token_time else None"
+)
+
 VIEW = Traces(
     "traces",
     (
         *ROOT_COLUMNS,
         of_root("latency_seconds", "From the root's start to its end."),
-        Column("first_token_seconds", "number", "From the root's start to the first token.", _first_token_seconds),
+        Column("first_token_seconds", "number", "From the root's start to the first token.", _FIRST_SECONDS),
         of_root("error", "The root's error, with its traceback."),
         of_root("tags", "The root's tags."),
         Column("run_count", "integer", "How many runs it has.", "run_types.total()"),

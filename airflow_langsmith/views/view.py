@@ -166,7 +166,7 @@ class View:
 
     def reader(self, query: RunQuery, negotiator: VersionNegotiator, is_exported: Callable[[str], bool]) -> PageReader:  # noqa: ARG002
         """
-        Return what makes rows of the pages of these queries, in the threads of several cursors.
+        Return a reader of the pages of these queries, for the threads of several cursors.
 
         :param query: The whole query, of which cursors read parts.
         :param is_exported: Whether there is a row with a key.

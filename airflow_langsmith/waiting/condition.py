@@ -75,9 +75,13 @@ class Group:
 Condition = Comparison | Group  # its text is canonical: it parses to the same tree
 
 
-def measures(*conditions: Condition) -> tuple[Measure, ...]:
-    """Return the measures of conditions, each once, in order."""
-    by_measure: dict[Measure, None] = {}
+def measures(*conditions: Condition | None) -> tuple[Measure, ...]:
+    """Return the measures of conditions, each once, in order; None has none."""
+    ordered: dict[Measure, None] = {}
     for condition in conditions:
-        by_measure |= dict.fromkeys(measures(*condition.parts) if isinstance(condition, Group) else [condition.measure])
-    return tuple(by_measure)
+        match condition:
+            case Group():
+                ordered |= dict.fromkeys(measures(*condition.parts))
+            case Comparison():
+                ordered[condition.measure] = None
+    return tuple(ordered)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import timedelta
 
 from airflow_langsmith.api.feedback import FeedbackStats, feedback_stats_by_run, list_feedback
 from airflow_langsmith.api.flow import Flow
@@ -38,10 +37,10 @@ class FeedbackWatch(Watch):
 
     def look(self, negotiator: VersionNegotiator) -> Flow[Outcome]:
         """Read the number of runs and their feedback, and judge them."""
-        remaining = self.selection.remaining(self.clock.now())
+        now = self.clock.now()
         condition = parse(self.condition, "condition")
         fail_when = parse(self.fail_when, "fail_when") if self.fail_when else None
-        used = measures(condition, fail_when) if fail_when else measures(condition)
+        used = measures(condition, fail_when)
         keys = list(dict.fromkeys(measure.key for measure in used if measure.key))
         counted_keys = {measure.key for measure in used if measure.name in ("count", "share")}
         query = yield from self.query(negotiator)
@@ -53,11 +52,10 @@ class FeedbackWatch(Watch):
         figures = Figures(total, {key: _tally([piece for piece in pieces if piece.key == key]) for key in keys})
         outcome = judge(condition, fail_when, figures, self.min_runs)
         outcome = replace(outcome, figures={"figures": outcome.figures, **figures.summary()})
-        if outcome.state == "met" and remaining > timedelta(0):
-            closes = self.selection.closes.isoformat()
-            reason = f"waiting: the window closes at {closes}; so far {outcome.reason}"
-            return replace(outcome, state="waiting", reason=reason)
-        return outcome
+        if outcome.state != "met" or now >= self.selection.closes:
+            return outcome
+        reason = f"waiting: the window closes at {self.selection.closes.isoformat()}; so far {outcome.reason}"
+        return replace(outcome, state="waiting", reason=reason)
 
 
 def _is_clear(stats: Mapping[str, FeedbackStats], counted_keys: set[str]) -> bool:

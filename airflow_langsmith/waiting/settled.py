@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import ClassVar
 
 import pendulum
@@ -42,7 +42,7 @@ class SettledWatch(Watch):
         """List the pending runs and count all, once the window is complete."""
         now = self.clock.now()
         query = yield from self.query(negotiator)  # also while the window is open: a wrong project fails at once
-        if self.selection.remaining(now) > timedelta(0):
+        if now < self.selection.closes:
             return Outcome("waiting", f"waiting: the window closes at {self.selection.closes.isoformat()}")
         unfinished = yield from list_pending(query, negotiator)
         count = yield from count_runs(query, negotiator)

@@ -21,7 +21,7 @@ class Outcome:
     """
     The outcome of a look.
 
-    ``reason`` explains ``state`` to people, ``elapsed`` adds what changes with the clock alone, and ``figures`` are the
+    ``reason`` explains ``state`` to people, ``elapsed`` adds what changes only with time, and ``figures`` are the
     measurements as JSON::
 
         Outcome("met", "met: count(stars) 5 (>= 5 ok)", {"count(stars)": 5})
@@ -46,8 +46,7 @@ def judge(condition: Condition, fail_when: Condition | None, figures: Figures, m
     With fewer than ``min_runs`` runs the state is waiting. Otherwise it is failed if ``fail_when`` is true, met if
     ``condition`` is, and waiting if neither is. The figures of the outcome are by measure, None if undefined.
     """
-    conditions = [condition, fail_when] if fail_when else [condition]
-    figure_of = {measure: figures.measure(measure) for measure in measures(*conditions)}
+    figure_of = {measure: figures.measure(measure) for measure in measures(condition, fail_when)}
     by_text = {str(measure): figure for measure, figure in figure_of.items()}
     if figures.total < min_runs:
         return Outcome("waiting", f"waiting: {figures.total} runs (needs min_runs {min_runs})", by_text)

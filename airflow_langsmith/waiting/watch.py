@@ -1,4 +1,4 @@
-"""A watch, and when the outcome of its looks belongs in the log."""
+"""A watch: the runs that it looks at, and when an outcome belongs in the log."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ from typing import Any, ClassVar, Self
 
 from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.negotiation import VersionNegotiator
+from airflow_langsmith.api.projects import find_project
 from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.api.run_filter import EVERY_RUN, RunFilter
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.api.ui_urls import project_url
-from airflow_langsmith.waiting.selection import Selection
 from airflow_langsmith.waiting.verdict import Outcome
+from airflow_langsmith.windows import TimeWindow
 
 LOG_INTERVAL = timedelta(minutes=10)
 _NEVER = datetime.min.replace(tzinfo=UTC)
@@ -38,13 +40,13 @@ CLOCK = Clock()
 
 @dataclass
 class LogThrottle:
-    """Lets a line into the log if its reason changed, and otherwise once in ten minutes."""
+    """Lets a line into the log if its reason changes, and otherwise once in ten minutes."""
 
     reason: str = ""
     logged_at: datetime = _NEVER
 
     def is_due(self, reason: str, now: datetime) -> bool:
-        """Return whether the line belongs in the log now, and count it as logged if so."""
+        """Return whether the line belongs in the log now; if so, it counts as logged."""
         if reason == self.reason and now - self.logged_at < LOG_INTERVAL:
             return False
         self.reason, self.logged_at = reason, now
@@ -60,15 +62,47 @@ class LogThrottle:
         return cls(state["reason"], datetime.fromisoformat(state["logged_at"]))
 
 
+@dataclass(frozen=True, kw_only=True)
+class Selection:
+    """
+    The runs of ``project`` (its name or id) that started in ``window`` and pass ``run_filter``.
+
+    ``closes`` is when the window is complete: its end plus the lag. As JSON it is flat::
+
+        {"project": "shop", "start": "2026-03-01T00:00:00+00:00", "end": "2026-03-02T00:00:00+00:00",
+         "closes": "2026-03-02T01:00:00+00:00", "is_root": True}
+    """
+
+    project: str
+    window: TimeWindow
+    closes: datetime
+    run_filter: RunFilter = EVERY_RUN
+
+    def serialize(self) -> dict[str, Any]:
+        """Return it as JSON."""
+        times = {"start": self.window.start, "end": self.window.end, "closes": self.closes}
+        texts = {name: time.isoformat() for name, time in times.items()}
+        return {"project": self.project, **texts, **self.run_filter.serialize()}
+
+    @classmethod
+    def deserialize(cls, state: Mapping[str, Any]) -> Self:
+        """Return what :meth:`serialize` wrote."""
+        filters = dict(state)
+        project = filters.pop("project")
+        start, end, closes = (datetime.fromisoformat(filters.pop(name)) for name in ("start", "end", "closes"))
+        run_filter = RunFilter.deserialize(filters)
+        return cls(project=project, window=TimeWindow(start, end), closes=closes, run_filter=run_filter)
+
+
 @dataclass(kw_only=True, eq=False)
 class Watch(ABC):
     """
     Looks at the selected runs until the state is ``met`` or ``failed``.
 
-    The fields of a subclass are its arguments, and what the next look has to know of the last one, as JSON.
+    The fields of a subclass are its arguments, and the state that a look leaves to the next one, as JSON.
     """
 
-    has_state: ClassVar[bool] = False  # whether a look has to know of the last one
+    has_state: ClassVar[bool] = False
 
     selection: Selection
     clock: Clock = CLOCK
@@ -80,9 +114,8 @@ class Watch(ABC):
 
     @classmethod
     def deserialize(cls, selection: Selection, state: Mapping[str, Any], clock: Clock = CLOCK) -> Self:
-        """Return the watch that :meth:`serialize` wrote, to go on with it in another process."""
-        known = {name: state[name] for name in cls._names() if name in state}
-        return cls(selection=selection, clock=clock, **known)
+        """Return the watch that :meth:`serialize` wrote, to continue in another process."""
+        return cls(selection=selection, clock=clock, **{name: state[name] for name in cls._names() if name in state})
 
     @classmethod
     def _names(cls) -> list[str]:
@@ -95,7 +128,9 @@ class Watch(ABC):
     def query(self, negotiator: VersionNegotiator) -> Flow[RunQuery]:
         """Return the query. Its project is looked up once."""
         if self._query is None:
-            self._query = yield from self.selection.query(negotiator)
+            selection = self.selection
+            project = yield from find_project(selection.project, negotiator.backoff)
+            self._query = RunQuery(project=project, window=selection.window, run_filter=selection.run_filter)
         return self._query
 
     def result(self, outcome: Outcome, settings: Settings) -> dict[str, Any]:

@@ -115,10 +115,7 @@ def duration(length: str | timedelta, name: str, *, may_be_zero: bool = False) -
     :raises WindowError: if it cannot be read.
     """
     if isinstance(length, str) and (match := _LENGTH.fullmatch(length.strip())):
-        try:
-            length = timedelta(**{_UNITS[match[2]]: int(match[1])})
-        except OverflowError:
-            length = timedelta.max
+        length = timedelta(**{_UNITS[match[2]]: min(int(match[1]), 10**8)})  # more does not fit a timedelta
     if not isinstance(length, timedelta):
         raise WindowError(
             f"{name} is {length!r}; write a timedelta, or a number and a unit: '1w', '1d', '6h', '30m', '10s' (m is "

@@ -72,21 +72,21 @@ class HostileServer:
     def answer(self, request: Request) -> Response:
         """Answer one request."""
         self.requests += 1
-        asked, vices = request.json or {}, self.vices
-        size = asked["limit" if vices.version == "v1" else "page_size"]
+        body, vices = request.json or {}, self.vices
+        size = body["limit" if vices.version == "v1" else "page_size"]
         if vices.passes is not None and size > vices.passes:
             return Response(413, {}, b"{}")
         self._change()
-        start, end = map(datetime.fromisoformat, BOUNDS.findall(asked["filter"])[0])
-        found = self._sorted(start, end, set(WITHOUT.findall(asked["filter"])))
-        before = self._pages.setdefault(asked["filter"], [])
-        page, cursor = self._page(found, size, asked.get("cursor"), before)
+        start, end = map(datetime.fromisoformat, BOUNDS.findall(body["filter"])[0])
+        ids = self._sorted(start, end, set(WITHOUT.findall(body["filter"])))
+        before = self._pages.setdefault(body["filter"], [])
+        page, cursor = self._page(ids, size, body.get("cursor"), before)
         before.append(page)
         self._largest = max(self._largest, len(page))
         return Response(200, {}, self._written(page, cursor))
 
     def _page(
-        self, found: list[str], size: int, cursor: str | None, before: list[list[str]]
+        self, ids: list[str], size: int, cursor: str | None, before: list[list[str]]
     ) -> tuple[list[str], str | None]:
         vices, chance = self.vices, self.chance
         if before and chance.random() < vices.repeats_page:
@@ -95,9 +95,9 @@ class HostileServer:
             return [], self._cursor(*self._cursors.get(cursor or "", ("offset", 0)))
         full = min(size, vices.largest_page or size)
         count = chance.randint(1, full) if chance.random() < vices.serves_less else full
-        place = self._place(found, cursor)
-        page = found[place : place + count]
-        more = place + count < len(found)
+        place = self._place(ids, cursor)
+        page = ids[place : place + count]
+        more = place + count < len(ids)
         if not more and not (vices.last_page_has_cursor and len(page) == full):
             return page, self._cursor("offset", 0) if vices.circle and page else None
         if chance.random() < vices.loses_cursor and self._is_noticed(page, size):
@@ -107,20 +107,20 @@ class HostileServer:
         return page, self._cursor("key", self._key(page[-1]))
 
     def _is_noticed(self, page: list[str], size: int) -> bool:
-        """Tell whether anything in an answer without a cursor shows that there should be one."""
+        """Return whether anything in an answer without a cursor shows that there should be one."""
         starts = [self.runs[id_] for id_ in page]
         looks_sorted = starts == sorted(starts, reverse=True)
         seems_full = len(page) >= min(size, self._largest or size)
         return seems_full and (self.vices.order == "newest" or not looks_sorted)
 
-    def _place(self, found: list[str], cursor: str | None) -> int:
+    def _place(self, ids: list[str], cursor: str | None) -> int:
         if cursor is None:
             return 0
         kind, value = self._cursors[cursor]
         if kind == "offset":
             return int(value)
         behind = lt if self.vices.order == "newest" else gt
-        return next((place for place, id_ in enumerate(found) if behind(self._key(id_), value)), len(found))
+        return next((place for place, id_ in enumerate(ids) if behind(self._key(id_), value)), len(ids))
 
     def _key(self, id_: str) -> Any:
         return (UUID(id_).int % 9973 if self.vices.order == "none" else self.runs[id_]), id_
@@ -132,8 +132,8 @@ class HostileServer:
 
     def _sorted(self, start: datetime, end: datetime, without: set[str]) -> list[str]:
         every = self.vices.ignores_window
-        found = [id_ for id_, at in self.runs.items() if (every or start <= at < end) and id_ not in without]
-        return sorted(found, key=self._key, reverse=self.vices.order == "newest")
+        ids = [id_ for id_, at in self.runs.items() if (every or start <= at < end) and id_ not in without]
+        return sorted(ids, key=self._key, reverse=self.vices.order == "newest")
 
     def _change(self) -> None:
         if len(self.runs) < MOST_RUNS and self.chance.random() < self.vices.new_runs:
@@ -155,11 +155,11 @@ def drawn(seed: int) -> tuple[HostileServer, int]:
     """Draw a server and the page size to ask it with."""
     chance = random.Random(seed)
 
-    def some(value: float, of: int = 4) -> float:
+    def sometimes(value: float, of: int = 4) -> float:
         return value if chance.randrange(of) == 0 else 0.0
 
     cursors = chance.choice(["key", "offset"])
-    page_size, repeats_page = chance.choice([1, 2, 3, 5, 10, 40]), some(0.2)
+    page_size, repeats_page = chance.choice([1, 2, 3, 5, 10, 40]), sometimes(0.2)
     vices = Vices(
         version="v1" if chance.random() < 0.5 else "v2",
         last_page_has_cursor=chance.random() < 0.5,
@@ -168,12 +168,12 @@ def drawn(seed: int) -> tuple[HostileServer, int]:
         largest_page=chance.choice([None, None, None, 1, 3]),
         passes=chance.choice([None, None, None, 1, 2, 7]),
         circle=chance.randrange(8) == 0,
-        loses_cursor=some(chance.choice([0.05, 0.5, 1.0]), 2),
+        loses_cursor=sometimes(chance.choice([0.05, 0.5, 1.0]), 2),
         repeats_page=repeats_page,
-        serves_nothing=some(chance.choice([0.2, 0.9, 1.0])),
-        serves_less=some(0.3),
-        new_runs=some(0.3),
-        moved_runs=some(0.2) if cursors == "key" and not repeats_page else 0.0,
+        serves_nothing=sometimes(chance.choice([0.2, 0.9, 1.0])),
+        serves_less=sometimes(0.3),
+        new_runs=sometimes(0.3),
+        moved_runs=sometimes(0.2) if cursors == "key" and not repeats_page else 0.0,
         ignores_window=chance.randrange(20) == 0,
     )
     count, together = chance.choice([0, 1, page_size, 2 * page_size, chance.randint(1, 120)]), chance.choice([1, 3, 50])
@@ -205,12 +205,12 @@ def check(seed: int) -> str:
     server, page_size = drawn(seed)
     steady = set(server.runs)
     try:
-        found = list(read(server, page_size, 2000 + 100 * MOST_RUNS))
+        ids = list(read(server, page_size, 2000 + 100 * MOST_RUNS))
     except LangSmithError as error:
         if isinstance(error, CursorLoopError | PageTooLargeError):
             return type(error).__name__
         raise
-    assert len(found) == len(set(found)), server.vices
-    missing = steady - server.moved - set(found)
+    assert len(ids) == len(set(ids)), server.vices
+    missing = steady - server.moved - set(ids)
     assert not missing, (server.vices, page_size, len(missing), len(steady))
     return "whole"

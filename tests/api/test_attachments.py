@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_langsmith.api.attachments import Link, list_attachments
+from airflow_langsmith.api.blob_links import list_attachments
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.media_types import extension
 from airflow_langsmith.api.records import Project, Run
 from airflow_langsmith.export.layout import ATTACHMENT, attachment_name
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.conftest import ClientOf
-from tests.queries import run_query
+from tests.queries import read_pages, run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
@@ -26,8 +26,8 @@ BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
 
 def listed(client: LangSmithClient, **query: Any) -> Any:
     """List the attachments of the one run there is, as values."""
-    asked = run_query(project=client.project("shop"), start=START, end=START + timedelta(days=1), **query)
-    (page,) = client.pages(asked)
+    day = run_query(project=client.project("shop"), start=START, end=START + timedelta(days=1), **query)
+    (page,) = read_pages(client, day)
     assert "signed" not in repr(page)
     return msgspec.to_builtins(page.runs[0].attachments)
 
@@ -46,9 +46,9 @@ def test_a_run_lists_its_attachments(langsmith: LangSmithStandIn, version: str, 
         {"name": "z.png", "type": "image/png", "size": None},
     ]
     assert listed(client) == listed(client, fields=("attachments",)) == expected
-    one = client.run(run, client.project("shop"))
-    assert msgspec.to_builtins(one.attachments) == expected
-    assert "signed" not in repr(one)
+    single = client.run(run, client.project("shop"))
+    assert msgspec.to_builtins(single.attachments) == expected
+    assert "signed" not in repr(single)
     assert not [request for request in langsmith.requests if "/storage/" in request.path]
 
 
@@ -77,10 +77,10 @@ def test_an_attachment_without_a_link_is_listed(
 def test_whatever_they_are_called_they_have_names_of_ours(types: dict[str, str | None]) -> None:
     """Any name and any type can be listed, in the order of the names, and give the file a name that we know again."""
     run = Run(id="r", project=Project(id="p", name="shop"), start_time=START, tags=[])
-    list_attachments(run, {name: Link("secret", type_) for name, type_ in types.items()})
-    found = run.attachments or []
-    assert [one.name for one in found] == sorted(types)
-    assert all(ATTACHMENT.fullmatch(attachment_name(64 * "a", extension(one.type))) for one in found)
+    list_attachments(run, {name: {"presigned_url": "secret", "mime_type": type_} for name, type_ in types.items()}, "")
+    files = run.attachments or []
+    assert [file.name for file in files] == sorted(types)
+    assert all(ATTACHMENT.fullmatch(attachment_name(64 * "a", extension(file.type))) for file in files)
     assert not re.search("secret", repr(run)) or "secret" in "".join(types)
 
 

@@ -16,12 +16,12 @@ from typing import Any, BinaryIO
 
 import pytest
 
-from airflow_langsmith.api.attachments import download_attachments
 from airflow_langsmith.api.client import LangSmithClient
+from airflow_langsmith.api.payloads import download_attachments
 from airflow_langsmith.errors import LangSmithError
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.conftest import ClientOf
-from tests.queries import run_query
+from tests.queries import read_pages, run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 FIELDS = ("id", "inputs", "error", "attachments")
@@ -140,10 +140,8 @@ def read(langsmith: LangSmithStandIn, client: LangSmithClient, url: str, count: 
         runs.append({"id": f"run {number}", "start_time": start, **links})
     langsmith.add_project("shop")
     langsmith.misbehave("status", status=200, body={"runs": runs})
-    asked = run_query(
-        project=client.project("shop"), start=START, end=START + timedelta(days=1), fields=FIELDS, **query
-    )
-    return next(client.pages(asked))
+    day = run_query(project=client.project("shop"), start=START, end=START + timedelta(days=1), fields=FIELDS, **query)
+    return next(read_pages(client, day))
 
 
 def landed(client: LangSmithClient, page: Any, directory: Path) -> dict[str, bytes]:
@@ -170,16 +168,16 @@ def check(
     with serving(answers) as url:
         page = read(langsmith, client, url, len(answers), payloads="flag")
         files = landed(client, page, directory)
-    for run, one, body in zip(page.runs, answers, bodies, strict=True):
-        if one.is_whole:
+    for run, reply, body in zip(page.runs, answers, bodies, strict=True):
+        if reply.is_whole:
             text = body.decode("utf-8", "replace")
-            assert run.missing_payloads == [], one
-            assert json.loads(bytes(run.inputs).decode()) == json.loads(text), one
-            assert (run.error, files[run.id]) == (text, body), one
+            assert run.missing_payloads == [], reply
+            assert json.loads(bytes(run.inputs).decode()) == json.loads(text), reply
+            assert (run.error, files[run.id]) == (text, body), reply
         else:
-            assert (run.inputs, run.error, files.get(run.id)) == (None, None, None), one
-            assert sorted(run.missing_payloads) == ["attachments.file", "error", "inputs"], one
-    return sum(one.is_whole for one in answers), sum(not one.is_whole for one in answers)
+            assert (run.inputs, run.error, files.get(run.id)) == (None, None, None), reply
+            assert sorted(run.missing_payloads) == ["attachments.file", "error", "inputs"], reply
+    return sum(reply.is_whole for reply in answers), sum(not reply.is_whole for reply in answers)
 
 
 @pytest.mark.parametrize("name", NAMED)
@@ -188,7 +186,7 @@ def test_only_a_whole_200_counts(langsmith: LangSmithStandIn, client_of: ClientO
     check(langsmith, client_of(langsmith, "v1", max_retries=0), tmp_path, [NAMED[name]], [BODY])
 
 
-@pytest.mark.parametrize("name", [name for name, one in NAMED.items() if not one.is_whole])
+@pytest.mark.parametrize("name", [name for name, reply in NAMED.items() if not reply.is_whole])
 def test_anything_else_fails_by_default(langsmith: LangSmithStandIn, client_of: ClientOf, name: str) -> None:
     """Without ``payloads="flag"`` it is an error of this package, which names the payload and not its address."""
     with serving([NAMED[name]]) as url, pytest.raises(LangSmithError, match="of run run 0") as caught:
@@ -202,9 +200,9 @@ def test_a_part_may_come_whole_the_next_time(langsmith: LangSmithStandIn, client
 
     class Mending(list[Answer]):
         def __getitem__(self, place: Any) -> Any:
-            one = super().__getitem__(place)
+            reply = super().__getitem__(place)
             self[place] = NAMED["whole"]
-            return one
+            return reply
 
     with serving(Mending(answers)) as url:
         page = read(langsmith, client_of(langsmith, "v1", max_retries=1), url, 1)

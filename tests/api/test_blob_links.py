@@ -78,7 +78,7 @@ def cases(name: str) -> Iterator[Case]:
     beside: list[dict[str, Any]] = [{name: stub} for stub in (ERROR_STUBS if name == "error" else STUBS)]
     beside += [{}, {name: WHOLE[name]}]
     for (link, usable), stub in product(
-        [*((one, True) for one in USABLE), *((one, False) for one in UNUSABLE)], beside
+        [*((address, True) for address in USABLE), *((address, False) for address in UNUSABLE)], beside
     ):
         for links in places(name, link):
             yield {**stub, **links}, usable
@@ -104,8 +104,8 @@ def places(name: str, link: Any) -> list[dict[str, Any]]:
 
 def query(client: LangSmithClient, **more: Any) -> RunQuery:
     """Ask for all of the project, by default for all but attachments."""
-    asked: dict[str, Any] = {"fields": tuple(name for name in FIELDS if name != "attachments"), **more}
-    return run_query(project=client.project("shop"), start=START, end=START + timedelta(days=1), **asked)
+    arguments: dict[str, Any] = {"fields": tuple(name for name in FIELDS if name != "attachments"), **more}
+    return run_query(project=client.project("shop"), start=START, end=START + timedelta(days=1), **arguments)
 
 
 def serve(langsmith: LangSmithStandIn, version: str, runs: list[dict[str, Any]], url: str) -> None:
@@ -138,8 +138,8 @@ def test_a_link_of_any_form_is_fetched_or_marked(
     runs = list(client.runs(query(client, payloads="flag")))
     assert len(runs) == len(table) > 250
     for run, (fields, usable) in zip(runs, table, strict=True):
-        found = value(run, name), name in run.missing_payloads
-        assert found == ((WHOLE[name], False) if usable else (None, True)), fields
+        result = value(run, name), name in run.missing_payloads
+        assert result == ((WHOLE[name], False) if usable else (None, True)), fields
         if name == "extra" and version == "v1":
             assert run.thread_id == ("whole" if usable else None), fields
         assert "signed" not in repr(run)

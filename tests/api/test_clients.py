@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import random
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from threading import Barrier
 from typing import Any
 
 import pytest
 
-from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
+from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient, WaitClock
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.errors import LangSmithError
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.conftest import ClientOf
-from tests.queries import run_query
+from tests.queries import read_pages, run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -34,48 +37,48 @@ def langsmith() -> Any:
 
 def settings(server: LangSmithStandIn, version: Any = "auto", **more: Any) -> Settings:
     """Write the settings of a client, with the budget out of the way."""
-    given = {"api_url": server.url, "api_key": server.api_key, "requests_per_10s": 100_000, **more}
-    return Settings(api_version=version, **given)
+    connection = {"api_url": server.url, "api_key": server.api_key, "requests_per_10s": 100_000, **more}
+    return Settings(api_version=version, **connection)
 
 
-async def read_async(given: Settings, **query: Any) -> tuple[list[str], int]:
+async def read_async(connection: Settings, **query: Any) -> tuple[list[str], int]:
     """Read a project without blocking."""
-    async with AsyncLangSmithClient(given) as client:
+    async with AsyncLangSmithClient(connection) as client:
         project = await client.project("shop")
-        asked = run_query(project=project, start=START, end=START + timedelta(days=1), **query)
-        return [run.id async for run in client.runs(asked)], client.requests
+        day = run_query(project=project, start=START, end=START + timedelta(days=1), **query)
+        return [run.id async for run in client.runs(day)], client.requests
 
 
-def read_blocking(given: Settings, **query: Any) -> tuple[list[str], int]:
+def read_blocking(connection: Settings, **query: Any) -> tuple[list[str], int]:
     """Read a project, blocking."""
-    with LangSmithClient(given) as client:
-        asked = run_query(project=client.project("shop"), start=START, end=START + timedelta(days=1), **query)
-        return [run.id for run in client.runs(asked)], client.requests
+    with LangSmithClient(connection) as client:
+        day = run_query(project=client.project("shop"), start=START, end=START + timedelta(days=1), **query)
+        return [run.id for run in client.runs(day)], client.requests
 
 
 @BOTH
 @pytest.mark.parametrize("fault", [None, "status", "reset", "truncate", "too_large"])
 def test_both_read_the_same(langsmith: LangSmithStandIn, version: str, fault: Any) -> None:
     """Blocking or not, the same runs come in the same order with the same requests, through the same trouble."""
-    found = []
-    for read in (read_blocking, lambda given, **query: asyncio.run(read_async(given, **query))):
+    results = []
+    for read in (read_blocking, lambda connection, **query: asyncio.run(read_async(connection, **query))):
         if fault:
             langsmith.misbehave(fault, after=1, largest_page=30 if fault == "too_large" else 0)
-        found.append(read(settings(langsmith, version), page_size=100))
+        results.append(read(settings(langsmith, version), page_size=100))
         assert not langsmith.unspent_faults
-    assert found[0] == found[1]
-    assert len(set(found[0][0])) == 250
+    assert results[0] == results[1]
+    assert len(set(results[0][0])) == 250
 
 
 @BOTH
 def test_both_fail_the_same(langsmith: LangSmithStandIn, version: str) -> None:
     """Blocking or not, what is refused is refused with the same words."""
-    told = []
-    for read in (read_blocking, lambda given, **query: asyncio.run(read_async(given, **query))):
+    messages = []
+    for read in (read_blocking, lambda connection, **query: asyncio.run(read_async(connection, **query))):
         with pytest.raises(LangSmithError) as caught:
             read(settings(langsmith, version), filter="eq(")
-        told.append(str(caught.value))
-    assert told[0] == told[1]
+        messages.append(str(caught.value))
+    assert messages[0] == messages[1]
 
 
 def test_the_async_client_asks_what_it_talks_to(langsmith: LangSmithStandIn) -> None:
@@ -90,12 +93,12 @@ def test_the_async_client_asks_what_it_talks_to(langsmith: LangSmithStandIn) -> 
 
 @BOTH
 def test_a_page_size_of_the_user_s(langsmith: LangSmithStandIn, client_of: ClientOf, version: str) -> None:
-    """Pages are as large as asked for, each repeats the whole question, and none is asked for in vain."""
+    """Pages have the requested size, each request repeats the whole query, and none is superfluous."""
     client = client_of(langsmith, version)
     query = run_query(
         project=client.project("shop"), start=START, end=START + timedelta(days=1), page_size=60, is_root=True
     )
-    assert [len(page.runs) for page in client.pages(query)] == [60, 60, 60, 60, 10]
+    assert [len(page.runs) for page in read_pages(client, query)] == [60, 60, 60, 60, 10]
     bodies = [request.body for request in langsmith.requests_to("/runs/query")]
     questions = [{name: value for name, value in body.items() if name != "cursor"} for body in bodies]
     assert all(question == questions[0] for question in questions)
@@ -107,7 +110,7 @@ def test_the_largest_page_is_the_default(langsmith: LangSmithStandIn, client_of:
     """Unless told otherwise, pages are as large as the version allows."""
     client = client_of(langsmith, version)
     query = run_query(project=client.project("shop"), start=START, end=START + timedelta(days=1))
-    assert sum(len(page.runs) for page in client.pages(query)) == 250
+    assert sum(len(page.runs) for page in read_pages(client, query)) == 250
     assert len(langsmith.requests_to("/runs/query")) == (3 if version == "v1" else 1)
 
 
@@ -120,7 +123,7 @@ def test_pages_that_were_too_large_grow_again(client_of: ClientOf, version: str)
         langsmith.misbehave("too_large", largest_page=50, times=1)
         client = client_of(langsmith, version)
         query = run_query(project=client.project("shop"), start=START, end=START + timedelta(days=1), page_size=100)
-        sizes = [len(page.runs) for page in client.pages(query)]
+        sizes = [len(page.runs) for page in read_pages(client, query)]
         assert sum(sizes) == 1400
         assert sizes[:8] == [50] * 8
         assert sizes[8] == 100
@@ -161,11 +164,41 @@ def test_a_page_that_is_huge_is_not_read_to_its_end(client_of: ClientOf, version
             langsmith.add_run(project="shop", start_time=START + timedelta(seconds=second), inputs={"noise": noise})
         client = client_of(langsmith, version)
         query = run_query(project=client.project("shop"), start=START, end=START + timedelta(days=1))
-        pages = list(client.pages(query))
+        pages = list(read_pages(client, query))
         assert sum(len(page.runs) for page in pages) == 60
         assert max(page.size for page in pages) < 40 * 2**20
-        asked = [
+        sizes = [
             request.body.get("page_size") or request.body["limit"] for request in langsmith.requests_to("/runs/query")
         ]
-        assert asked[0] > asked[1] > 1
+        assert sizes[0] > sizes[1] > 1
         assert client.requests < 14
+
+
+def test_threads_that_wait_together_wait_once() -> None:
+    """Ten threads that wait at the same time have waited as long as the first to begin and the last to end."""
+    clock, all_wait, first_to_last = WaitClock(), Barrier(10), []
+
+    def wait(_: int) -> None:
+        began = time.monotonic()
+        with clock:
+            all_wait.wait(10)
+            all_wait.wait(10)
+        first_to_last.append(time.monotonic() - began)
+
+    with ThreadPoolExecutor(10) as threads:
+        list(threads.map(wait, range(10)))
+    assert clock.seconds > 0
+    assert clock.seconds < sum(first_to_last) / 2 + 1
+
+
+def test_a_client_tells_how_long_it_waited(langsmith: LangSmithStandIn, client_of: Any) -> None:
+    """What the rate limit and the pauses after failures cost is told, and nothing else."""
+    langsmith.add_run(project="shop", start_time=START)
+    client = client_of(langsmith, "v2", max_retries=3)
+    query = run_query(project=client.project("shop"), start=START, end=START + timedelta(1))
+    list(client.runs(query))
+    without = client.waited_seconds
+    langsmith.misbehave("rate_limit", retry_after=1)
+    began = time.monotonic()
+    list(client.runs(query))
+    assert 0.9 < client.waited_seconds - without <= time.monotonic() - began

@@ -247,9 +247,9 @@ def test_another_shape_is_final(body: bytes) -> None:
 )
 def test_times(text: str | None, expected: datetime | None) -> None:
     """A time without a zone is UTC, one with a zone is moved there, and digits below the microsecond are cut off."""
-    found = parse_time(text)
-    assert found == expected
-    assert found is None or found.tzinfo is UTC
+    result = parse_time(text)
+    assert result == expected
+    assert result is None or result.tzinfo is UTC
 
 
 @pytest.mark.parametrize(

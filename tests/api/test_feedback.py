@@ -24,7 +24,7 @@ DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
 
 
-def some(count: int, **fields: Any) -> Iterator[dict[str, Any]]:
+def run_fields(count: int, **fields: Any) -> Iterator[dict[str, Any]]:
     """Make runs, a second apart."""
     for number in range(count):
         plain = {"id": str(UUID(int=number + 1)), "name": "answer", "run_type": "chain", "project_name": "shop"}
@@ -39,24 +39,24 @@ def day(client: LangSmithClient, **narrowed: Any) -> RunQuery:
 @BOTH
 def test_stats_by_run_and_key(langsmith: LangSmithStandIn, client_of: ClientOf, version: str) -> None:
     """Feedback is counted by run and key, and its pieces are there for those runs that have several."""
-    one = langsmith.add_run(project="shop", start_time=START)
+    run_id = langsmith.add_run(project="shop", start_time=START)
     two = langsmith.add_run(project="shop", start_time=START)
     langsmith.add_run(project="shop", start_time=START)
     other = langsmith.add_run(project="other", start_time=START)
-    langsmith.add_feedback(one, key="user_score", score=True)
-    langsmith.add_feedback(one, key="label", value="good")
+    langsmith.add_feedback(run_id, key="user_score", score=True)
+    langsmith.add_feedback(run_id, key="label", value="good")
     langsmith.add_feedback(two, key="user_score", score=0.25)
     langsmith.add_feedback(two, key="user_score", score=0.75)
     langsmith.add_feedback(two, key="note", comment="not asked for")
     langsmith.add_feedback(other, key="user_score", score=1)
     client = client_of(langsmith, version)
     query = day(client)
-    found = client.drive(feedback_stats_by_run(query, ("user_score", "label"), client.negotiator))
-    assert {run: {key: stats.n for key, stats in keys.items()} for run, keys in found.items()} == {
-        one: {"user_score": 1, "label": 1},
+    result = client.drive(feedback_stats_by_run(query, ("user_score", "label"), client.negotiator))
+    assert {run: {key: stats.n for key, stats in keys.items()} for run, keys in result.items()} == {
+        run_id: {"user_score": 1, "label": 1},
         two: {"user_score": 2},
     }
-    assert (found[one]["user_score"].avg, found[one]["label"].values) == (1.0, {"good": 1})
+    assert (result[run_id]["user_score"].avg, result[run_id]["label"].values) == (1.0, {"good": 1})
     pieces = client.drive(list_feedback(query, [two], ["user_score"], client.negotiator))
     assert sorted(piece.score or 0 for piece in pieces) == [0.25, 0.75]
 
@@ -77,8 +77,8 @@ def test_stats_by_run_and_key(langsmith: LangSmithStandIn, client_of: ClientOf, 
 )
 def test_what_stats_show(stats: dict[str, Any], pieces: int, *, tells: bool) -> None:
     """Stats count their labels, too, and tell all of one score or one label, but nothing certain of anything else."""
-    found = msgspec.json.decode(json.dumps(stats), type=FeedbackStats)
-    assert (found.n, found.is_one_piece) == (pieces, tells)
+    result = msgspec.json.decode(json.dumps(stats), type=FeedbackStats)
+    assert (result.n, result.is_one_piece) == (pieces, tells)
 
 
 @pytest.mark.parametrize("many", [120, 51])
@@ -92,6 +92,6 @@ def test_pieces_of_many_runs(langsmith: LangSmithStandIn, client_of: ClientOf, m
     before = client.requests
     project = Project(id=langsmith.project_id("shop"), name="shop")
     query = run_query(project=project, start=START, end=START + DAY)
-    found = client.drive(list_feedback(query, runs, ["user_score"], client.negotiator))
-    assert len({piece.id for piece in found}) == 3 * many
+    result = client.drive(list_feedback(query, runs, ["user_score"], client.negotiator))
+    assert len({piece.id for piece in result}) == 3 * many
     assert client.requests - before <= 2 * -(-many // 50)

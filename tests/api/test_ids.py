@@ -1,4 +1,4 @@
-"""A set of ids: exact, whatever it is given, and small."""
+"""A set of ids: exact for any ids, and small."""
 
 from __future__ import annotations
 
@@ -59,5 +59,5 @@ def test_a_log_knows_what_was_added(batches: list[list[str]], first: int) -> Non
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
 def test_it_takes_little_memory() -> None:
     """300,000 ids, which a set of Python holds in 40 MB, take less than 5, twice."""
-    told = subprocess.run([sys.executable, "-c", MANY], check=True, capture_output=True, text=True, timeout=120)
-    assert float(told.stdout) < 5
+    process = subprocess.run([sys.executable, "-c", MANY], check=True, capture_output=True, text=True, timeout=120)
+    assert float(process.stdout) < 5

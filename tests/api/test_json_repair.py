@@ -8,12 +8,11 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from msgspec import Raw
 
 from airflow_langsmith.api.feedback import FeedbackPagination
 from airflow_langsmith.api.flow import Backoff, Response
 from airflow_langsmith.api.json_repair import MAX_DEPTH, limit_depth
-from airflow_langsmith.api.payloads import json_blob, text_blob
+from airflow_langsmith.api.payloads import payload_blob
 from airflow_langsmith.api.projects import find_project
 from airflow_langsmith.api.query import FIELDS
 from airflow_langsmith.api.records import Feedback, Project, Run
@@ -29,10 +28,14 @@ RUN = b'"id":"r","start_time":"2026-03-01T00:00:00Z"'
 
 def blob(body: bytes) -> bytes | None:
     """Read a payload that comes from blob storage."""
-    found: list[Raw] = []
+    return inputs_of([from_storage("inputs", body)])
+
+
+def from_storage(name: str, body: bytes) -> Run:
+    """Read a payload of a run that comes from blob storage."""
     run = Run(id="r", project=SHOP, start_time=None, tags=[])  # type: ignore[arg-type]  # it does not matter here
-    json_blob(run, "inputs", "link", found.append).accept(Response(200, {}, body))
-    return bytes(found[0])
+    payload_blob(run, name, "link", lambda *_: None).accept(Response(200, {}, body))
+    return run
 
 
 def page_v1(body: bytes) -> bytes | None:
@@ -51,7 +54,7 @@ def single(body: bytes) -> bytes | None:
 
 
 def inputs_of(runs: list[Run]) -> bytes | None:
-    """Give the inputs of the one run there is."""
+    """Return the inputs of the one run there is."""
     (run,) = runs
     return None if run.inputs is None else bytes(run.inputs)
 
@@ -158,19 +161,16 @@ def test_a_long_text_that_is_cut_short_takes_no_time() -> None:
 )
 def test_a_text_is_as_it_was(body: bytes, text: str) -> None:
     """An error in blob storage is a JSON string, or the text itself; never Python's way to print something."""
-    found: list[str] = []
-    run = Run(id="r", project=SHOP, start_time=None, tags=[])  # type: ignore[arg-type]  # it does not matter here
-    text_blob(run, "error", "link", found.append).accept(Response(200, {}, body))
-    assert found == [text]
+    assert from_storage("error", body).error == text
 
 
 def test_feedback_and_projects_come_in_the_same_way() -> None:
     """Lists beside the runs are mended, too; a score that is no number is none."""
     flow = find_project("shop \ufffd", Backoff(0))
     next(flow)
-    with pytest.raises(StopIteration) as found:
+    with pytest.raises(StopIteration) as result:
         flow.send(Response(200, {}, b'\xef\xbb\xbf[{"id":"p","name":"shop \\ud83d"}]\x00'))
-    assert found.value.value.name == "shop \ufffd"
+    assert result.value.value.name == "shop \ufffd"
     pagination = FeedbackPagination(Backoff(0)).next_page()
     next(pagination)
     deep = b"[" * 100_000 + b"]" * 100_000
@@ -183,7 +183,7 @@ def test_feedback_and_projects_come_in_the_same_way() -> None:
 
 
 def test_a_cost_that_is_no_number_is_none() -> None:
-    """A cost of NaN is none, be it written as a number or as text."""
+    """A cost of NaN is none, as a number and as text."""
     body = b'{"runs":[{%b,"total_cost":NaN,"prompt_cost":"NaN","completion_cost":"0.5"}]}' % RUN
     (run,) = V1().read_page(body, SHOP, FIELDS, "here").runs
     assert (run.total_cost, run.prompt_cost, run.completion_cost) == (None, None, 0.5)
@@ -193,9 +193,9 @@ def test_a_cost_that_is_no_number_is_none() -> None:
 @given(DOCUMENTS)
 def test_any_document_comes_alike_by_every_way(body: bytes) -> None:
     """Whatever is wrong with a document, it is the same JSON by every way, and a strict reader takes it."""
-    found = {way: read(body) for way, read in WAYS.items()}
-    texts = {None if text == b"null" else text for text in found.values()}  # null is nothing where payloads are fields
-    assert len(texts) == 1, found
+    result = {way: read(body) for way, read in WAYS.items()}
+    texts = set(result.values())
+    assert len(texts) == 1, result
     for text in texts - {None}:
         assert text is not None
         strictly(text)

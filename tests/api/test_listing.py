@@ -29,9 +29,9 @@ def give(langsmith: LangSmithStandIn, count: int, same: int = 1) -> list[str]:
     return [langsmith.add_feedback(run, score=1, created_at=moment.isoformat()) for moment in moments]
 
 
-def listed(client: LangSmithClient, **asked: Any) -> list[str]:
+def listed(client: LangSmithClient, **arguments: Any) -> list[str]:
     """List the ids of the project's feedback."""
-    return [piece.id for piece in client.feedback(project=client.project("shop"), **asked)]
+    return [piece.id for piece in client.feedback(project=client.project("shop"), **arguments)]
 
 
 def test_a_large_page_of_feedback(client_of: ClientOf, langsmith: LangSmithStandIn) -> None:
@@ -49,9 +49,9 @@ def test_a_piece_that_is_withdrawn_takes_no_other_with_it(client_of: ClientOf, o
         client = client_of(langsmith)
         gone = listed(client)[3]
         langsmith.misbehave("meanwhile", action=lambda: langsmith.withdraw_feedback(gone), path="/feedback", after=1)
-        found = listed(client)
+        result = listed(client)
         assert not langsmith.unspent_faults
-        assert sorted(found) == sorted(pieces)
+        assert sorted(result) == sorted(pieces)
 
 
 def test_pages_of_one_piece(client_of: ClientOf) -> None:
@@ -98,9 +98,9 @@ def test_projects_come_whole_too(client_of: ClientOf, cap: int) -> None:
     with LangSmithStandIn(largest_list=cap) as langsmith:
         projects = {langsmith.add_project(f"project {number:03}") for number in range(230)}
         langsmith.misbehave("meanwhile", action=lambda: langsmith.add_project("new"), path="/sessions", after=1)
-        found = [project.id for project in client_of(langsmith).projects()]
-        assert len(found) == len(set(found))
-        assert projects <= set(found)
+        result = [project.id for project in client_of(langsmith).projects()]
+        assert len(result) == len(set(result))
+        assert projects <= set(result)
 
 
 @pytest.mark.parametrize("seed", range(40))
@@ -133,9 +133,9 @@ def test_whatever_changes_meanwhile(client_of: ClientOf, seed: int) -> None:
                     langsmith.add_feedback(None, session_id=langsmith.project_id("shop"), created_at=moment.isoformat())
 
         langsmith.misbehave("meanwhile", action=change, path="/feedback", times=None)
-        found = listed(client_of(langsmith))
-        assert len(found) == len(set(found))
-        assert alive <= set(found)
+        result = listed(client_of(langsmith))
+        assert len(result) == len(set(result))
+        assert alive <= set(result)
 
 
 def test_a_list_without_an_order_is_an_error(client_of: ClientOf) -> None:

@@ -10,7 +10,7 @@ from uuid import uuid4
 
 import pytest
 
-from airflow_langsmith.api import client, negotiation
+from airflow_langsmith.api import client, negotiation, runs
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.statuses import error_for
 from airflow_langsmith.errors import ApiError, RunNotFoundError, ServerError, UnsupportedError
@@ -34,7 +34,7 @@ def langsmith() -> Iterator[LangSmithStandIn]:
 
 
 @pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
+def warnings(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """What was logged about versions; what was announced before is announced again."""
     monkeypatch.setattr(client, "_WARNED", set())
     lines: list[str] = []
@@ -54,14 +54,14 @@ def read(asking: LangSmithClient) -> int:
 
 @pytest.mark.parametrize("status", [*GONE, 500, 503, 429])
 def test_a_version_that_fails_for_long_is_as_good_as_gone(
-    langsmith: LangSmithStandIn, client_of: ClientOf, told: list[str], status: int
+    langsmith: LangSmithStandIn, client_of: ClientOf, warnings: list[str], status: int
 ) -> None:
     """If v1 is gone, or answers 5xx or 429 to all retries, v2 is asked for all, and the log says why."""
     langsmith.misbehave("status", status=status, path=V1, times=None, headers={"Sunset": "Sun, 31 Jan 2027"})
     asking = client_of(langsmith, max_retries=1)
     assert read(asking) == 250
     assert asking.api_version() == "v2"
-    assert any("Asking API v2 instead" in line and str(status) in line for line in told)
+    assert any("Asking API v2 instead" in line and str(status) in line for line in warnings)
 
 
 @pytest.mark.parametrize("status", [503, 429])
@@ -128,15 +128,15 @@ def test_a_connection_that_insists_on_v1_is_told_what_to_do(
     ],
 )
 def test_a_removal_is_announced_with_what_to_do(
-    langsmith: LangSmithStandIn, client_of: ClientOf, told: list[str], version: str, todo: str
+    langsmith: LangSmithStandIn, client_of: ClientOf, warnings: list[str], version: str, todo: str
 ) -> None:
     """The warning says which address is removed, when, and what is to be done; once."""
     asking = client_of(langsmith, version, conn_id="langsmith_shop")
     read(asking)
-    (line,) = [line for line in told if "removes" in line]
+    (line,) = [line for line in warnings if "removes" in line]
     assert "POST /api/v1/runs/query on Sun, 31 Jan 2027" in line
-    assert told[told.index(line) + 1] == todo
-    assert max(map(len, told)) < 90
+    assert warnings[warnings.index(line) + 1] == todo
+    assert max(map(len, warnings)) < 90
 
 
 def test_a_server_without_v1_is_asked_in_v2(client_of: ClientOf) -> None:
@@ -165,7 +165,9 @@ def test_a_single_run_is_read_in_the_other_version(
 
 def test_without_v1_everything_is_read_in_v2(monkeypatch: pytest.MonkeyPatch, client_of: ClientOf) -> None:
     """If V1 is not registered, runs are read, counted and found in v2, by ``auto`` as well."""
-    monkeypatch.setattr(negotiation, "DIALECTS", {"v2": negotiation.DIALECTS["v2"]})
+    only_v2 = {"v2": negotiation.DIALECTS["v2"]}
+    for module in (negotiation, runs):
+        monkeypatch.setattr(module, "DIALECTS", only_v2)
     with LangSmithStandIn() as langsmith:
         run = langsmith.add_run(project="shop", start_time=START, inputs={"n": 1})
         for second in range(1200):

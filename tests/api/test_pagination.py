@@ -1,4 +1,4 @@
-"""A pagination shared with others: nothing twice, nothing lost, whoever reads what and when."""
+"""A pagination shared with others: nothing twice, nothing lost, in any order of reading."""
 
 from __future__ import annotations
 
@@ -55,20 +55,22 @@ def test_shared_walks_read_what_one_would(seconds: list[int], page_size: int, se
         page_size=page_size,
     )
     moments = {str(UUID(int=place)): time for place, time in enumerate(server.times)}
-    found: list[tuple[Pagination, list[str]]] = [(Pagination(query, VersionNegotiator(Settings(api_version="v2"))), [])]
-    while reading := [place for place, (pagination, _) in enumerate(found) if not pagination.done]:
+    readers: list[tuple[Pagination, list[str]]] = [
+        (Pagination(query, VersionNegotiator(Settings(api_version="v2"))), [])
+    ]
+    while reading := [place for place, (pagination, _) in enumerate(readers) if not pagination.done]:
         place = chance.choice(reading)
-        pagination, ids = found[place]
+        pagination, ids = readers[place]
         ids += next_page(pagination, server)
         parts = chance.randint(1, 3)
         if parts > 1 and pagination.remaining > timedelta(seconds=1):
-            found[place + 1 : place + 1] = [(older, []) for older in pagination.split_off(parts)]
+            readers[place + 1 : place + 1] = [(older, []) for older in pagination.split_off(parts)]
         since = pagination.complete_since
         assert since is not None
         assert pagination.query.start <= since <= pagination.query.end
         assert {id_ for id_, time in moments.items() if since <= time < pagination.query.end} <= set(ids)
     within = [id_ for id_, time in moments.items() if query.start <= time < query.end]
-    assert [run_id for _, ids in found for run_id in ids] == within
+    assert [run_id for _, ids in readers for run_id in ids] == within
 
 
 def test_a_walk_that_is_shared_asks_as_before() -> None:

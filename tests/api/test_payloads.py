@@ -52,8 +52,8 @@ def langsmith() -> Any:
 
 def query(client: LangSmithClient | None = None, project: Any = None, **more: Any) -> RunQuery:
     """Ask for all of the project."""
-    found = client.project("shop") if client else project
-    return run_query(project=found, start=START, end=START + timedelta(days=1), **more)
+    result = client.project("shop") if client else project
+    return run_query(project=result, start=START, end=START + timedelta(days=1), **more)
 
 
 def plain(run: Run) -> dict[str, Any]:
@@ -65,13 +65,13 @@ def plain(run: Run) -> dict[str, Any]:
 def test_they_are_as_if_they_had_been_sent(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
     """Runs whose payloads lie elsewhere are the same records as over v2, which sends them whole."""
     v1, v2 = (client_of(langsmith, version) for version in ("v1", "v2"))
-    found = [plain(run) for run in v1.runs(query(v1))]
-    assert found == [plain(run) for run in v2.runs(query(v2))]
-    assert {run["thread_id"] for run in found} == {f"t{number}" for number in range(30)}
+    result = [plain(run) for run in v1.runs(query(v1))]
+    assert result == [plain(run) for run in v2.runs(query(v2))]
+    assert {run["thread_id"] for run in result} == {f"t{number}" for number in range(30)}
     fetched = [request for request in langsmith.requests if "/storage/" in request.path]
     assert len(fetched) == 10 * len(PAYLOADS)
-    one = v1.run(str(found[0]["id"]))
-    assert plain(one) == found[0]
+    single = v1.run(str(result[0]["id"]))
+    assert plain(single) == result[0]
 
 
 def test_both_clients_fetch_them(langsmith: LangSmithStandIn) -> None:
@@ -80,8 +80,8 @@ def test_both_clients_fetch_them(langsmith: LangSmithStandIn) -> None:
     async def read() -> list[dict[str, Any]]:
         settings = Settings(api_url=langsmith.url, api_key=langsmith.api_key, api_version="v1")
         async with AsyncLangSmithClient(settings) as client:
-            asked = query(project=await client.project("shop"))
-            return [plain(run) async for run in client.runs(asked)]
+            day = query(project=await client.project("shop"))
+            return [plain(run) async for run in client.runs(day)]
 
     assert all(run["inputs"] for run in asyncio.run(read()))
 
@@ -185,10 +185,10 @@ def test_the_key_goes_to_nobody_else(langsmith: LangSmithStandIn, client_of: Cli
             ]
         }
         client = client_of(langsmith, "v1")
-        asked = query(client)
+        day = query(client)
         langsmith.misbehave("status", status=200, body=page)
-        (found,) = client.runs(asked)
-        assert found.inputs is not None
-        assert bytes(found.inputs) == b'{"q":1}'
+        (result,) = client.runs(day)
+        assert result.inputs is not None
+        assert bytes(result.inputs) == b'{"q":1}'
         (request,) = storage.requests
         assert "x-api-key" not in request.headers

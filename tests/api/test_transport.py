@@ -28,10 +28,9 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from airflow_langsmith.api.bodies import MAX_ERROR_BYTES
-from airflow_langsmith.api.deadlines import MIN_BYTES_PER_SECOND, Deadline
 from airflow_langsmith.api.flow import MAX_ANSWER_BYTES, Answer, Request, Response
 from airflow_langsmith.api.settings import Settings
-from airflow_langsmith.api.transport import AsyncTransport, Transport
+from airflow_langsmith.api.transport import MIN_BYTES_PER_SECOND, AsyncTransport, Deadline, Transport
 from airflow_langsmith.errors import (
     ConfigurationError,
     LargePayloadError,
@@ -75,7 +74,7 @@ def send(request: pytest.FixtureRequest) -> Send:
     """Ask one question, of a server that is the API's own host unless told otherwise."""
 
     def ask(
-        url: str, api_url: str = "http://127.0.0.1:1", timeout: float = 120.0, into: Path | None = None, **given: Any
+        url: str, api_url: str = "http://127.0.0.1:1", timeout: float = 120.0, into: Path | None = None, **options: Any
     ) -> Answer:
         settings = Settings(api_url=api_url, api_key="the-key", timeout=timeout)
 
@@ -83,7 +82,7 @@ def send(request: pytest.FixtureRequest) -> Send:
             assert into is not None
             return into.open("wb")
 
-        answer: Answer = request.param(settings, Request("GET", url, open_file=open_file if into else None, **given))
+        answer: Answer = request.param(settings, Request("GET", url, open_file=open_file if into else None, **options))
         return answer
 
     return ask
@@ -98,7 +97,7 @@ def test_a_download_stops_once_it_is_too_large(send: Send, storage: Any, tmp_pat
     """A body over its cap is an error, and what is beyond is never read: the server is hung up on."""
     link = storage.put("/endless", None)
     for into in (None, tmp_path / "file"):
-        error = send(link, display_path="blob storage", about="a thing", max_bytes=CAP, into=into)
+        error = send(link, display_path="blob storage", purpose="a thing", max_bytes=CAP, into=into)
         assert isinstance(error, LargePayloadError)
         assert "GET blob storage [a thing] is over 0.954 MB" in str(error)
         assert not error.retriable
@@ -183,7 +182,7 @@ def test_a_compressed_body_is_whole_or_an_error(
     send: Send, storage: Any, tmp_path: Path, encoding: str, pack: Callable[[bytes], bytes]
 ) -> None:
     """Members and frames may follow one another; a body that is cut, broken or followed by something else fails."""
-    one, other = pack(b"one" * 1000), pack(b"other" * 1000)
+    member, other = pack(b"one" * 1000), pack(b"other" * 1000)
 
     def sent(body: bytes) -> Answer:
         link = storage.put("/body", body, content_encoding=encoding)
@@ -192,13 +191,21 @@ def test_a_compressed_body_is_whole_or_an_error(
         assert isinstance(answers[1], Response) or is_empty(tmp_path / "file")
         return answers[0]
 
-    for body, text in {one: b"one" * 1000, one + other: b"one" * 1000 + b"other" * 1000, b"": b""}.items():
+    for body, text in {member: b"one" * 1000, member + other: b"one" * 1000 + b"other" * 1000, b"": b""}.items():
         whole = sent(body)
         assert isinstance(whole, Response)
         assert whole.body == text
-    broken = bytearray(one)
-    broken[len(one) // 2] ^= 0xFF
-    for body in (one[:-1], one[:5], one + other[:-1], one + b"x", one + b"{}{}{}{}", b"plain {}", bytes(broken)):
+    broken = bytearray(member)
+    broken[len(member) // 2] ^= 0xFF
+    for body in (
+        member[:-1],
+        member[:5],
+        member + other[:-1],
+        member + b"x",
+        member + b"{}{}{}{}",
+        b"plain {}",
+        bytes(broken),
+    ):
         if encoding == "zstd" and body == bytes(broken):
             continue  # its checksum is optional
         error = sent(body)
@@ -217,7 +224,7 @@ def test_an_answer_that_drips_comes_to_an_end(send: Send, langsmith: LangSmithSt
     """An answer is late though some of it comes again and again; `timeout` is for the whole, head and body."""
     langsmith.misbehave("drip", path="/info", seconds=0.05, times=None)
     began = time.monotonic()
-    error = send("/info", langsmith.url, timeout=0.5, about="its version")
+    error = send("/info", langsmith.url, timeout=0.5, purpose="its version")
     assert isinstance(error, ReadTimeoutError)
     assert time.monotonic() - began < 5  # the answer would take a quarter of a minute
     assert "No whole answer from 127.0.0.1: " in str(error)
@@ -228,9 +235,9 @@ def test_an_answer_that_comes_slowly_comes() -> None:
     """An answer may take longer than `timeout` while enough of it comes: large pages pass slow lines."""
     deadline = Deadline(1.0)
     deadline.extend(60 * MIN_BYTES_PER_SECOND)
-    assert 59 < deadline.left <= 61
+    assert 59 < deadline.at - time.monotonic() <= 61
     deadline.extend(1)
-    assert deadline.left < 61.1
+    assert deadline.at - time.monotonic() < 61.1
 
 
 def test_a_file_has_a_whole_body_or_nothing(send: Send, langsmith: LangSmithStandIn, tmp_path: Path) -> None:
@@ -349,7 +356,7 @@ def serving(handler: type[BaseHTTPRequestHandler]) -> Iterator[ThreadingHTTPServ
 
 @pytest.fixture
 def no_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Forget the proxies of whoever runs the tests."""
+    """Remove the proxies of the environment."""
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
 

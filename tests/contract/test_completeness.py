@@ -20,7 +20,7 @@ from airflow_langsmith.errors import CursorLoopError, LangSmithError
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.settings import Edges
 from tests.conftest import ClientOf, ReadRows, RunExport
-from tests.queries import run_query
+from tests.queries import read_pages, run_query
 from tests.wording import says
 
 # The SDK warns of each use of v1.
@@ -177,7 +177,7 @@ def test_pages_of_one_run(
         langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=number // together))
     langsmith.misbehave("too_large", largest_page=1, times=None)
     client = client_of(langsmith, version)
-    pages = list(client.pages(whole_day(client, page_size=10)))
+    pages = list(read_pages(client, whole_day(client, page_size=10)))
     assert [len(page.runs) for page in pages] == [1] * runs + [0] * (len(pages) - runs)
     assert len(pages) <= runs + 1
 
@@ -200,7 +200,7 @@ def test_a_run_larger_than_the_largest_page(
         start = FIRST + timedelta(minutes=number // together)
         langsmith.add_run(project="shop", start_time=start, inputs={"text": text})
     client = client_of(langsmith, version)
-    runs = [run for page in client.pages(whole_day(client, page_size=20)) for run in page.runs]
+    runs = [run for page in read_pages(client, whole_day(client, page_size=20)) for run in page.runs]
     assert len(runs) == len({run.id for run in runs}) == 20
     assert sum(len(bytes(run.inputs or b"")) > 400_000 for run in runs) == 1
 
@@ -214,7 +214,7 @@ def test_a_last_page_of_one_microsecond(
     for number in range(200):
         langsmith.add_run(project="shop", start_time=FIRST + timedelta(minutes=number // together))
     client = client_of(langsmith, version)
-    assert [len(page.runs) for page in client.pages(whole_day(client, page_size=20))] == [20] * 10 + [0]
+    assert [len(page.runs) for page in read_pages(client, whole_day(client, page_size=20))] == [20] * 10 + [0]
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
@@ -234,7 +234,7 @@ def test_pages_without_new_runs(
     query = whole_day(client, page_size=20)
     for times in (1, 3):
         langsmith.misbehave(fault, after=5, times=times)
-        assert sum(len(page.runs) for page in client.pages(query)) == 300
+        assert sum(len(page.runs) for page in read_pages(client, query)) == 300
         assert not langsmith.unspent_faults
     langsmith.misbehave(fault, after=5, times=3)
     exported = export_runs(client, "shop", FIRST, FIRST + DAY, query={"page_size": 20})

@@ -17,8 +17,7 @@ import pytest
 from airflow_langsmith import operators
 from airflow_langsmith.api.settings import EXTRA_FIELDS
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.options import OutputOptions
+from airflow_langsmith.export.export import Export, OutputOptions
 from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.operators.base import LangSmithRunsOperator

@@ -15,8 +15,7 @@ from airflow.sdk import DAG
 from packaging.requirements import Requirement
 
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.options import OutputOptions
+from airflow_langsmith.export.export import Export, OutputOptions
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.testing import LangSmithStandIn

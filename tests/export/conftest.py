@@ -191,7 +191,10 @@ def publish(
                 publication.attach(*make_attachment(text))
             attachments = tuple(publication.attachments.values())
             publication.commit(make_manifest(publication.files, attachments=attachments))
-        names = [*(file.name for file in publication.files), *(one.name for one in publication.attachments.values())]
+        names = [
+            *(file.name for file in publication.files),
+            *(attachment.name for attachment in publication.attachments.values()),
+        ]
         return {name: text.encode() for name, text in zip(names, [*texts, *attached], strict=True)}
 
     return publish

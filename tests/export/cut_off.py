@@ -19,9 +19,8 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.export.checkpoints import TaskAttempt
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.options import OutputOptions
-from airflow_langsmith.export.progress import Observer, Progress
+from airflow_langsmith.export.export import Export, OutputOptions
+from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.views import view_of
 from tests.queries import run_query
 
@@ -46,8 +45,8 @@ def main(url: str, key: str, version: Any, view: str, format_: str, where: str, 
     client = LangSmithClient(Settings(api_url=url, api_key=key, api_version=version, requests_per_10s=100_000))
     chosen, target = view_of(view), OutputOptions(destination=UPath(where), format=format_of(format_))
     attempt = TaskAttempt(task, may_retry=True)
-    asked = query(client, chosen.fields)
-    Export(client, asked, chosen, target, observer=Observer(die), concurrency=int(cursors), attempt=attempt).run()
+    day = query(client, chosen.fields)
+    Export(client, day, chosen, target, on_page=die, concurrency=int(cursors), attempt=attempt).run()
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ import runpy
 import signal
 import subprocess
 import sys
-from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from threading import Event
@@ -25,13 +24,13 @@ from airflow_langsmith.api.pagination import Pagination
 from airflow_langsmith.api.records import Page
 from airflow_langsmith.errors import LangSmithError, ServerError
 from airflow_langsmith.export.checkpoints import Checkpoint, CheckpointPolicy, Checkpoints, TaskAttempt
+from airflow_langsmith.export.cursor_limit import ParallelReadPolicy
 from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.exported import Exported
+from airflow_langsmith.export.export import Export, Exported, OutputOptions
 from airflow_langsmith.export.layout import CHECKPOINT
-from airflow_langsmith.export.options import OutputOptions
-from airflow_langsmith.export.progress import Observer, Progress
+from airflow_langsmith.export.parallel_read import ReadJob
+from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.export.storage import Store
@@ -105,12 +104,12 @@ def cut_off_at(
     shop.requests.clear()
 
 
-def pages_asked(shop: LangSmithStandIn) -> int:
-    """Count the pages that were asked for."""
+def pages_requested(shop: LangSmithStandIn) -> int:
+    """Count the pages that were requested."""
     return len(shop.requests_to("/runs/query"))
 
 
-def kept(where: str | StoragePath, view: str = "runs") -> list[str]:
+def checkpoints_at(where: str | StoragePath, view: str = "runs") -> list[str]:
     """Name the checkpoints of the export below a place, oldest first."""
     partition = path_at(where) / view / "project=shop" / "date=2026-03-01"
     return sorted(name for name in Store(partition).sizes() if CHECKPOINT.fullmatch(name))
@@ -136,17 +135,19 @@ def test_killed_at_four_fifths(
     if cursors > 1:
         shop.misbehave("delay", seconds=0.05, times=None)
     whole = exported(client_of(shop, version), f"file://{tmp_path}/whole", None, view, format_)
-    told = [shop.url, shop.api_key, version, view, format_, f"file://{tmp_path}/cut", FIRST.task_key]
+    arguments = [shop.url, shop.api_key, version, view, format_, f"file://{tmp_path}/cut", FIRST.task_key]
     shop.requests.clear()
-    died = subprocess.run([sys.executable, CUT_OFF, *told, str(PAGES * 4 // 5), str(cursors)], timeout=60, check=False)
+    died = subprocess.run(
+        [sys.executable, CUT_OFF, *arguments, str(PAGES * 4 // 5), str(cursors)], timeout=60, check=False
+    )
     assert died.returncode == -signal.SIGKILL
-    assert kept(f"file://{tmp_path}/cut", view)
+    assert checkpoints_at(f"file://{tmp_path}/cut", view)
     done = exported(client_of(shop, version), f"file://{tmp_path}/cut", LAST, view, format_, cursors=cursors)
     assert done.manifest == whole.manifest
     assert done.progress.runs == RUNS
     a_page = len(shop.requests_to("/runs/query")) / PAGES
     assert len(shop.requests_to("/runs/query")) <= 1.05 * whole.requests + (cursors - 1) * 3 * a_page
-    assert not kept(f"file://{tmp_path}/cut", view)
+    assert not checkpoints_at(f"file://{tmp_path}/cut", view)
 
 
 def test_each_moment_is_of_one_answer(
@@ -155,9 +156,9 @@ def test_each_moment_is_of_one_answer(
     """A run that came later into the part of a checkpoint does not land; one that came anywhere else does, once."""
     where = f"file://{tmp_path}"
     cut_off_at(40, shop, client, where, "parquet")
-    found = CHECKPOINT.fullmatch(kept(where)[0])
-    assert found is not None
-    edge = datetime.fromisoformat(found[2])
+    match = CHECKPOINT.fullmatch(checkpoints_at(where)[0])
+    assert match is not None
+    edge = datetime.fromisoformat(match[2])
     moments = [cut_off.START, edge - timedelta(microseconds=1), edge, cut_off.START + timedelta(hours=9)]
     late = {shop.add_run(project="shop", start_time=moment, end_time=moment): moment for moment in moments}
     done = exported(client, where, LAST, format_="parquet")
@@ -191,12 +192,12 @@ def test_bounds_may_be_in_any_zone(
     """A checkpoint is found by its bounds in any time zone: nothing comes twice."""
     where = f"file://{tmp_path}"
     there = timezone(-timedelta(hours=5))
-    asked = {"start": cut_off.START.astimezone(there), "end": (cut_off.START + timedelta(hours=10)).astimezone(there)}
+    bounds = {"start": cut_off.START.astimezone(there), "end": (cut_off.START + timedelta(hours=10)).astimezone(there)}
     shop.misbehave("status", after=MIN_PAGES, times=None)
     with pytest.raises(ServerError):
-        exported(client, where, FIRST, "runs", "parquet", **asked)
+        exported(client, where, FIRST, "runs", "parquet", **bounds)
     shop.behave()
-    done = exported(client, where, LAST, "runs", "parquet", **asked)
+    done = exported(client, where, LAST, "runs", "parquet", **bounds)
     ids = [row["run_id"] for row in read_rows(done.uri)]
     assert len(ids) == len(set(ids)) == RUNS
 
@@ -208,9 +209,9 @@ def test_cut_off_again_and_again(shop: LangSmithStandIn, client: LangSmithClient
     for pages in (25, 10, 10):
         cut_off_at(pages, shop, client, destination)
     done = exported(client, destination, LAST)
-    assert pages_asked(shop) <= PAGES - 45 + 4
+    assert pages_requested(shop) <= PAGES - 45 + 4
     assert done.manifest == whole.manifest
-    assert not kept(destination)
+    assert not checkpoints_at(destination)
 
 
 CHANGED: dict[str, dict[str, Any]] = {
@@ -230,11 +231,11 @@ def test_nothing_else_goes_on_from_it(
     """An export that differs in anything reads all, and deletes the checkpoints of others."""
     where = f"file://{tmp_path}"
     cut_off_at(40, shop, client, where)
-    assert kept(where)
+    assert checkpoints_at(where)
     done = exported(client, where, **{"attempt": LAST, **changed})
-    assert pages_asked(shop) == PAGES
+    assert pages_requested(shop) == PAGES
     assert done.manifest.rows == RUNS
-    assert not kept(where)
+    assert not checkpoints_at(where)
 
 
 def test_another_api_version_begins_anew(
@@ -243,7 +244,7 @@ def test_another_api_version_begins_anew(
     """The versions differ in what a parent's tokens are, so rows of both never come together."""
     cut_off_at(40, shop, client, f"file://{tmp_path}")
     assert exported(client_of(shop, "v1"), f"file://{tmp_path}", LAST).manifest.rows == RUNS
-    assert pages_asked(shop) == PAGES
+    assert pages_requested(shop) == PAGES
 
 
 @pytest.mark.parametrize(("attempt", "status"), [(LAST, 503), (FIRST, 401)])
@@ -256,13 +257,13 @@ def test_nothing_is_kept_for_nobody(
     shop.misbehave("status", status=status, after=20, times=None)
     with pytest.raises(LangSmithError):
         exported(client, where, attempt)
-    assert not kept(where)
+    assert not checkpoints_at(where)
 
 
 def test_a_short_export_keeps_nothing(shop: LangSmithStandIn, client: LangSmithClient, tmp_path: Path) -> None:
     """An export of a few pages writes no checkpoint: to read them again takes no time."""
     cut_off_at(MIN_PAGES - 1, shop, client, f"file://{tmp_path}")
-    assert not kept(f"file://{tmp_path}")
+    assert not checkpoints_at(f"file://{tmp_path}")
 
 
 class Counting(RowCodec):
@@ -270,10 +271,10 @@ class Counting(RowCodec):
 
     encoded = 0
 
-    def encode(self, rows: Rows, starts: Sequence[datetime]) -> bytes:
+    def encode(self, rows: Rows) -> bytes:
         """Encode rows."""
         self.encoded += rows.count
-        return super().encode(rows, starts)
+        return super().encode(rows)
 
 
 @pytest.mark.parametrize(("pages", "most"), [(MIN_PAGES // 2, 0.25), (MIN_PAGES * 2, 1.0)])
@@ -284,7 +285,8 @@ def test_a_short_export_encodes_no_rows(client: LangSmithClient, tmp_path: Path,
     times = [
         query.end - timedelta(days=1) / pages / cut_off.PAGE * (run + 1) for run in range(pages * cut_off.PAGE - 1)
     ]
-    with Checkpoints(partition, client, FIRST, 16 * "0", codec, "none", tmp_path) as checkpoints:
+    job = ReadJob(client, query, view, ParallelReadPolicy(), Progress(), tmp_path)
+    with Checkpoints(job, partition, FIRST, 16 * "0", codec) as checkpoints:
         checkpoints.split(query)
         make = checkpoints.recorded(lambda _, __, page: iter([view.rows(page.runs)]))
         pagination = Pagination(query, client.negotiator)
@@ -303,7 +305,7 @@ def test_long_is_a_matter_of_time_too(
 ) -> None:
     """An export writes checkpoints after so many pages, seconds or bytes, whichever comes first."""
     cut_off_at(5, shop, client, f"file://{tmp_path}", policy=CheckpointPolicy(**{limit: value}))
-    assert len(kept(f"file://{tmp_path}")) == 5
+    assert len(checkpoints_at(f"file://{tmp_path}")) == 5
 
 
 @pytest.mark.parametrize("left", [0, 10, 200])
@@ -320,28 +322,25 @@ def test_what_is_broken_is_read_anew(
     where = f"file://{tmp_path}"
     whole = exported(client, f"file://{tmp_path}/whole", format_=format_)
     cut_off_at(40, shop, client, where, format_)
-    cut, lost, holed = (next(tmp_path.rglob(name)) for name in kept(where)[3:6])
+    cut, lost, holed = (next(tmp_path.rglob(name)) for name in checkpoints_at(where)[3:6])
     cut.write_bytes(cut.read_bytes()[:left])
     lost.write_bytes(bytes(1000))  # as some file systems have it after their machine died
     content = holed.read_bytes()
     holed.write_bytes(content.replace(b"run", bytes(3)))  # and a text may well be of zeros
     done = exported(client, where, LAST, format_=format_)
     assert caplog.text.count("cannot be used, so its rows are read from LangSmith") == 3
-    assert pages_asked(shop) <= PAGES - 40 + 9
+    assert pages_requested(shop) <= PAGES - 40 + 9
     assert done.manifest == whole.manifest
     assert done.progress.runs == RUNS
 
 
-def test_what_is_gone_is_read_anew(tmp_path: Path) -> None:
+def test_what_is_gone_is_read_anew(client: LangSmithClient, tmp_path: Path) -> None:
     """A checkpoint that somebody removed since it was listed counts as broken."""
-    gone = Checkpoint(
-        path_at(f"file://{tmp_path}/gone"),
-        cut_off.START,
-        cut_off.START + timedelta(1),
-        RowCodec(view_of("runs")),
-        "none",
-    )
-    assert gone.rows(Progress()) is None
+    view, partition = view_of("runs"), path_at(f"file://{tmp_path}")
+    query = cut_off.query(client, view.fields)
+    job = ReadJob(client, query, view, ParallelReadPolicy(), Progress(), tmp_path)
+    with Checkpoints(job, partition, FIRST, 16 * "0", RowCodec(view)) as checkpoints:
+        assert checkpoints.rows(Checkpoint("gone", query.window)) is None
 
 
 class Stubborn(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -365,7 +364,7 @@ def test_an_export_goes_on_where_nothing_can_be_kept(
     attach("memory", "stubborn", fs=Stubborn())
     done = exported(client, "memory://stubborn@lake", FIRST)
     assert done.manifest.rows == RUNS
-    assert pages_asked(shop) == PAGES
+    assert pages_requested(shop) == PAGES
     assert words(caplog.text).count("names that begin like this are not for you") == 1
 
 
@@ -403,17 +402,17 @@ def test_progress_goes_on_too(shop: LangSmithStandIn, client: LangSmithClient, t
     """The rows of a checkpoint count as done as soon as they are read, before LangSmith is asked for more."""
     where = f"file://{tmp_path}"
     cut_off_at(40, shop, client, where)
-    told: list[tuple[float, int]] = []
+    steps: list[tuple[float, int]] = []
     chosen, target = view_of("runs"), OutputOptions(destination=where, format=format_of("jsonl"))
 
     def tell(progress: Progress) -> None:
-        told.append((progress.share, progress.pages))
+        steps.append((progress.share, progress.pages))
 
-    Export(client, cut_off.query(client, chosen.fields), chosen, target, observer=Observer(tell), attempt=LAST).run()
-    assert told == sorted(told)
-    assert told[0][0] > 0.5
-    assert told[0][1] == 0
-    assert told[-1][0] == pytest.approx(1)
+    Export(client, cut_off.query(client, chosen.fields), chosen, target, on_page=tell, attempt=LAST).run()
+    assert steps == sorted(steps)
+    assert steps[0][0] > 0.5
+    assert steps[0][1] == 0
+    assert steps[-1][0] == pytest.approx(1)
 
 
 def test_runs_out_of_order_are_not_kept(client: LangSmithClient, tmp_path: Path) -> None:
@@ -425,7 +424,8 @@ def test_runs_out_of_order_are_not_kept(client: LangSmithClient, tmp_path: Path)
         cut_off.START + timedelta(minutes=minute) for minute in [*range(1000, 850, -1), 1001, *range(850, 800, -1)]
     ]
     seen, partition = [], path_at(f"file://{tmp_path}")
-    with Checkpoints(partition, client, FIRST, 16 * "0", RowCodec(view), "none", tmp_path) as checkpoints:
+    job = ReadJob(client, query, view, ParallelReadPolicy(), Progress(), tmp_path)
+    with Checkpoints(job, partition, FIRST, 16 * "0", RowCodec(view)) as checkpoints:
         checkpoints.split(query)
         make = checkpoints.recorded(lambda _, __, page: iter([view.rows(page.runs)]))
         while not walk.done:
@@ -439,9 +439,9 @@ def answered(flow: Flow[Page], times: list[datetime]) -> Page:
     """Answer a page with the runs of given times, in their order."""
     step = next(flow)
     assert isinstance(step, Request)
-    asked = step.json or {}
-    at = int(asked.get("cursor", 0))
-    to = at + asked["page_size"]
+    arguments = step.json or {}
+    at = int(arguments.get("cursor", 0))
+    to = at + arguments["page_size"]
     items = [{"id": str(UUID(int=place)), "start_time": times[place]} for place in range(at, min(to, len(times)))]
     body = msgspec.json.encode({"items": items, "next_cursor": str(to) if to < len(times) else None})
     with pytest.raises(StopIteration) as end:

@@ -48,11 +48,11 @@ def test_killed_at_any_moment_the_last_good_export_is_whole(
     subprocess.run([sys.executable, str(KILLED), *directories], check=True, timeout=60)
 
     *deaths, finished = sorted((tmp_path / "deaths").iterdir())
-    found = [published(partition) for partition in deaths]
-    changed = found.index(set(after))
-    assert found == [set(before)] * changed + [set(after)] * (len(found) - changed)
+    states = [published(partition) for partition in deaths]
+    changed = states.index(set(after))
+    assert states == [set(before)] * changed + [set(after)] * (len(states) - changed)
     assert changed > 2  # parts were on their way
-    assert len(found) - changed >= 2  # and old ones still there
+    assert len(states) - changed >= 2  # and old ones still there
     assert {path.name for path in finished.iterdir()} == {*after, MANIFEST}
     for partition in deaths:  # what the killed one left lies in the way: names may have more digits of the digest
         parts = publish(place(f"deaths/{partition.name}"), "kept", "new", attached=("kept photo", "new photo"))

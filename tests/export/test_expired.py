@@ -29,7 +29,7 @@ def warned() -> Iterator[list[str]]:
 
 
 @pytest.mark.parametrize(
-    ("project", "workspace_days", "age", "kept", "asked"),
+    ("project", "workspace_days", "age", "retention_days", "requests"),
     [
         ({"trace_tier": "shortlived"}, None, 13, None, 0),
         ({"trace_tier": "shortlived"}, None, 20, 14, 0),
@@ -48,16 +48,18 @@ def test_an_empty_export_of_an_expired_window_says_so(
     project: dict[str, Any],
     workspace_days: int | None,
     age: int,
-    kept: int | None,
-    asked: int,
+    retention_days: int | None,
+    requests: int,
 ) -> None:
     """The window's age is compared with what the project keeps, or its workspace, or the most there is."""
     with LangSmithStandIn(retention_days=workspace_days) as langsmith:
         langsmith.add_project("shop", **project)
         start = TODAY - age * DAY
         export_runs(client_of(langsmith), "shop", start, start + DAY)
-        assert len(langsmith.requests_to("/ttl-settings")) == asked
-    expected = [] if kept is None else [f"{age} days ago; traces of this project are kept for {kept} days"]
+        assert len(langsmith.requests_to("/ttl-settings")) == requests
+    expected = (
+        [] if retention_days is None else [f"{age} days ago; traces of this project are kept for {retention_days} days"]
+    )
     assert [line for line in warned if "kept" in line] == [f"The window began {line}" for line in expected]
     assert all(len(line) < 90 for line in warned)
 

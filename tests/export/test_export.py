@@ -10,9 +10,7 @@ from typing import Any
 import pytest
 
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.options import OutputOptions
-from airflow_langsmith.export.progress import Observer
+from airflow_langsmith.export.export import Export, OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
 from tests.conftest import ClientOf
@@ -27,11 +25,11 @@ def export_of(langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path) 
     """Make exports of a day; only the first one has a run."""
     langsmith.add_run(project="shop", start_time=START, end_time=START)
 
-    def export_of(day: int, columns: list[str], observer: Observer | None = None, **options: Any) -> Export:
+    def export_of(day: int, columns: list[str], hooks: dict[str, Any] | None = None, **options: Any) -> Export:
         client, view, start = client_of(langsmith), view_of("runs", columns), START + day * DAY
         query = run_query(project=client.project("shop"), start=start, end=start + DAY, fields=view.fields)
         output = OutputOptions(destination=f"file://{tmp_path}", format=format_of("jsonl"), **options)
-        return Export(client, query, view, output, observer=observer)
+        return Export(client, query, view, output, **hooks or {})
 
     return export_of
 
@@ -48,15 +46,15 @@ def test_an_empty_window_that_is_skipped_leaves_nothing(export_of: ExportOf, tmp
     assert {path for path in tmp_path.rglob("*") if path.is_file()} == before
 
 
-def test_an_observer_prevents_a_publication(export_of: ExportOf, tmp_path: Path) -> None:
+def test_a_last_call_prevents_a_publication(export_of: ExportOf, tmp_path: Path) -> None:
     """What is raised right before the manifest is replaced leaves the destination as it was."""
 
     def refuse() -> None:
         raise RuntimeError("the task was killed")
 
     pages: list[int] = []
-    observer = Observer(on_page=lambda progress: pages.append(progress.pages), before_publication=refuse)
+    hooks = {"on_page": lambda progress: pages.append(progress.pages), "before_publication": refuse}
     with pytest.raises(RuntimeError, match="killed"):
-        export_of(0, ["run_id"], observer).run()
+        export_of(0, ["run_id"], hooks).run()
     assert pages[-1] == 1
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]

@@ -117,9 +117,9 @@ def instant(moment: datetime | None) -> str | None:
 
 def ask_duckdb(query: str) -> duckdb.DuckDBPyRelation:
     """Ask in UTC."""
-    found = duckdb.sql(f"SET TimeZone = 'UTC'; {query}")
-    assert found is not None
-    return found
+    result = duckdb.sql(f"SET TimeZone = 'UTC'; {query}")
+    assert result is not None
+    return result
 
 
 def content(path: Path) -> bytes:
@@ -145,8 +145,8 @@ def test_parquet_gives_the_rows_back(awkward: list[Run], write: Write, whole_vie
 def test_duckdb_reads_the_same_from_parquet(awkward: list[Run], write: Write, compression: str) -> None:
     """A second reader, with a Parquet library of its own, finds what pyarrow finds."""
     path = write(awkward, "parquet", compression)
-    found = ask_duckdb(f"SELECT * FROM '{path}'").to_arrow_table()
-    assert found.cast(pq.read_schema(path)).to_pylist() == pq.read_table(path).to_pylist()
+    table = ask_duckdb(f"SELECT * FROM '{path}'").to_arrow_table()
+    assert table.cast(pq.read_schema(path)).to_pylist() == pq.read_table(path).to_pylist()
 
 
 @pytest.mark.parametrize("compression", COMPRESSIONS["jsonl"])
@@ -179,9 +179,9 @@ def test_duckdb_reads_json_lines(awkward: list[Run], write: Write) -> None:
 def test_csv_gives_the_rows_back(awkward: list[Run], write: Write, whole_view: View, compression: str) -> None:
     """Every value is one field, whatever quotes, commas and lines it holds; a null and an empty text are empty."""
     text = content(write(awkward, "csv", compression)).decode()
-    found = list(csv.DictReader(io.StringIO(text, newline="")))
+    read = list(csv.DictReader(io.StringIO(text, newline="")))
     types = {column.name: column.type for column in whole_view.columns}
-    for field, row in zip(found, expected(awkward, whole_view), strict=True):
+    for field, row in zip(read, expected(awkward, whole_view), strict=True):
         for name, value in row.items():
             match types[name]:
                 case "timestamp":

@@ -105,14 +105,14 @@ def test_long_names_are_cut_between_characters(start: str, other: str, end: str)
     """A name that was cut can still be decoded, begins like the name, and is that of no other project."""
     name = start * 9 + end
     step = partition("runs", name, DAY).split("/")[1].removeprefix("project=")
-    kept, _, _ = step.rpartition("~")
+    prefix, _, _ = step.rpartition("~")
     assert len(step.encode()) < 255 - len("project=")
     if len(quote(name, safe="")) > 240:
-        assert quote(unquote(kept, errors="strict"), safe="") == kept
-        assert name.startswith(unquote(kept))
-        assert len(kept) > 220
+        assert quote(unquote(prefix, errors="strict"), safe="") == prefix
+        assert name.startswith(unquote(prefix))
+        assert len(prefix) > 220
     others = {name[:-1], name + "a", start + other, unquote(step), step} - {name}
-    assert step not in {partition("runs", one, DAY).split("/")[1].removeprefix("project=") for one in others}
+    assert step not in {partition("runs", name, DAY).split("/")[1].removeprefix("project=") for name in others}
 
 
 @pytest.mark.parametrize(

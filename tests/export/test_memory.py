@@ -72,15 +72,15 @@ def test_more_runs_take_no_more_memory(counts: tuple[int, int], exports: list[tu
     for count in counts:
         with LangSmithStandIn() as langsmith:
             langsmith.load(runpy.run_path(BENCH)["runs"](count))
-            peaks.append([peak_of_export(langsmith.url, *one, count) for one in exports])
+            peaks.append([peak_of_export(langsmith.url, *export, count) for export in exports])
     assert all(many < few + 5 for few, many in zip(*peaks, strict=True))
 
 
 def peak_of_export(url: str, view: str, format_: str, count: int) -> float:
     """Export all runs in a process of its own, and give how many MB that takes at most."""
     command = [sys.executable, BENCH, "export", url, view, format_, str(count)]
-    told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
-    return float(told.split()[-1])
+    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    return float(output.split()[-1])
 
 
 @pytest.mark.parametrize("format_", ["parquet", "jsonl", "csv"])
@@ -90,9 +90,9 @@ def test_pandas_stays_out(format_: str, tmp_path: Path) -> None:
     package.mkdir()
     (package / "__init__.py").write_text("raise RuntimeError('pandas was loaded')\n")
     assert find_spec("numpy"), "without numpy pyarrow does not look for pandas, and this proves nothing"
-    asked = WRITE + 'assert "pandas" not in sys.modules\n'
+    script = WRITE + 'assert "pandas" not in sys.modules\n'
     environment = os.environ | {"PYTHONPATH": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", asked, format_, "2"], check=True, env=environment, timeout=60)
+    subprocess.run([sys.executable, "-c", script, format_, "2"], check=True, env=environment, timeout=60)
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="reads Linux's /proc")
@@ -103,7 +103,7 @@ def test_the_worst_page_takes_a_few_times_its_size() -> None:
     environment = os.environ | {
         "MALLOC_MMAP_THRESHOLD_": "131072"
     }  # what is free goes back at once, and is not counted
-    told = subprocess.run(command, check=True, capture_output=True, timeout=120, env=environment, cwd=ROOT).stdout
-    times = {kind: (peak - 1) / megabytes for kind, (peak, _) in json.loads(told).items()}  # a megabyte for all else
+    output = subprocess.run(command, check=True, capture_output=True, timeout=120, env=environment, cwd=ROOT).stdout
+    times = {kind: (peak - 1) / megabytes for kind, (peak, _) in json.loads(output).items()}  # a megabyte for all else
     assert times.pop("nothing but control characters, gzip") < 7.1  # one byte becomes six
     assert {kind: most for kind, most in times.items() if most > 4.1} == {}

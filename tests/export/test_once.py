@@ -16,9 +16,7 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.errors import ServerError
 from airflow_langsmith.export.checkpoints import CheckpointPolicy, TaskAttempt
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.exported import Exported
-from airflow_langsmith.export.options import OutputOptions
+from airflow_langsmith.export.export import Export, Exported, OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import VIEWS, view_of
 from tests.conftest import ClientOf
@@ -130,9 +128,9 @@ def test_runs_that_move_once_all_land(
     langsmith.misbehave("meanwhile", action=move, after=1, times=4)
     langsmith.misbehave("delay", seconds=0.05, times=8)
     done = exported(client_of(langsmith, chance.choice(["v1", "v2"])), tmp_path, view, page=5, concurrency=1 + seed % 3)
-    found = [row[KEYS[view]] for row in read_rows(done.uri)]
-    assert len(found) == len(set(found)) == done.manifest.rows == done.progress.runs
-    assert done.progress.repeated == 0 or set(found) == set(roots)
+    keys = [row[KEYS[view]] for row in read_rows(done.uri)]
+    assert len(keys) == len(set(keys)) == done.manifest.rows == done.progress.runs
+    assert done.progress.repeated == 0 or set(keys) == set(roots)
 
 
 def test_a_quiet_window_is_not_looked_over_again(
@@ -187,13 +185,13 @@ def test_whatever_moves_no_key_lands_twice(
         langsmith.misbehave("delay", seconds=0.05, times=8)
     client = client_of(langsmith, chance.choice(["v1", "v2"]))
     done = exported(client, tmp_path, view, page=7, concurrency=cursors)
-    found = [row[KEYS[view]] for row in read_rows(done.uri)]
-    assert len(found) == len(set(found)) == done.manifest.rows
+    keys = [row[KEYS[view]] for row in read_rows(done.uri)]
+    assert len(keys) == len(set(keys)) == done.manifest.rows
     names = [f"thread {number}" for number in range(80)] if view == "threads" else roots
     staying = set(pieces) - withdrawn if view == "feedback" else {names[n] for n in range(80) if n not in moving}
-    assert staying <= set(found)
+    assert staying <= set(keys)
     if cursors == 1 and view in ("runs", "traces", "retrievals"):
-        assert {names[number] for number in earlier} <= set(found)
+        assert {names[number] for number in earlier} <= set(keys)
 
 
 @BOTH

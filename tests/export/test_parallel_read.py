@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -20,19 +21,17 @@ import pytest
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.pagination import Pagination
 from airflow_langsmith.api.records import Page
-from airflow_langsmith.errors import ConfigurationError, InvalidQueryError
+from airflow_langsmith.errors import InvalidQueryError
 from airflow_langsmith.export.cursor_limit import CursorLimit, ParallelReadPolicy
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.exported import Exported
-from airflow_langsmith.export.options import OutputOptions
-from airflow_langsmith.export.parallel_read import ParallelRead
-from airflow_langsmith.export.progress import Observer, Progress
+from airflow_langsmith.export.export import Export, Exported, OutputOptions
+from airflow_langsmith.export.parallel_read import ParallelRead, ReadJob
+from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import Rows, view_of
 from tests.conftest import ClientOf
-from tests.queries import run_query
+from tests.queries import read_pages, run_query
 
 simulation = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "benchmarks" / "simulation.py")))
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -77,7 +76,7 @@ def exported(client: LangSmithClient, where: Path, view: str = "runs", format_: 
 
 
 def windows(langsmith: LangSmithStandIn) -> set[str]:
-    """Tell apart the questions about roots: each cursor has one of its own."""
+    """Return the windows that roots were queried for: each cursor has its own."""
     bodies = [request.body or {} for request in langsmith.requests_to("/runs/query")]  # none of a request cut short
     return {body["filter"] for body in bodies if body.get("is_root") and "metadata_value" not in body["filter"]}
 
@@ -101,7 +100,7 @@ def test_the_same_bytes_however_many(
 ) -> None:
     """With 1, 2 and 8 cursors, through slow pages, 429s, 5xx, resets and cut bodies, the files are the same."""
     fill(langsmith, 401)
-    files, asked = [], []
+    files, cursors = [], []
     for number in (1, 2, 8):
         langsmith.misbehave("delay", seconds=0.3, times=3)
         langsmith.misbehave("rate_limit", after=2, retry_after=0.2)
@@ -113,9 +112,9 @@ def test_the_same_bytes_however_many(
         assert not langsmith.unspent_faults
         assert done.manifest.rows == 401
         files.append([file.sha256 for file in done.manifest.files])
-        asked.append(len(windows(langsmith)))
+        cursors.append(len(windows(langsmith)))
     assert files[0] == files[1] == files[2]
-    assert asked[0] == 1 < asked[1] <= asked[2]
+    assert cursors[0] == 1 < cursors[1] <= cursors[2]
 
 
 @pytest.mark.parametrize("moment", [evenly, at_noon])
@@ -131,7 +130,7 @@ def test_a_share_costs_one_request_at_most(
         assert threading.current_thread() is threading.main_thread()
         seen.append((progress.runs, progress.share))
 
-    done = exported(client_of(langsmith), tmp_path, observer=Observer(look))
+    done = exported(client_of(langsmith), tmp_path, on_page=look)
     shares = len(windows(langsmith)) - 1
     assert shares > 0
     assert len(langsmith.requests_to("/runs/query")) <= math.ceil(595 / PAGE) + shares
@@ -163,18 +162,18 @@ def test_the_next_page_comes_while_rows_are_written(
 ) -> None:
     """One cursor asks for the next page before the rows of the last one are in a file."""
     fill(langsmith, 5 * PAGE - 1)
-    asked = []
+    requests_by_page = []
 
     def write_slowly(progress: Progress) -> None:
         """Be busy in the thread that writes, until another page has been asked for."""
         pages, deadline = progress.pages, time.monotonic() + 10
         while pages < 5 and len(langsmith.requests_to("/runs/query")) <= pages and time.monotonic() < deadline:
             time.sleep(0.01)
-        asked.append((pages, len(langsmith.requests_to("/runs/query"))))
+        requests_by_page.append((pages, len(langsmith.requests_to("/runs/query"))))
 
-    exported(client_of(langsmith), tmp_path, concurrency=1, observer=Observer(write_slowly))
-    assert asked[0][0] == 1
-    assert all(requests > pages for pages, requests in asked if pages < 5)
+    exported(client_of(langsmith), tmp_path, concurrency=1, on_page=write_slowly)
+    assert requests_by_page[0][0] == 1
+    assert all(requests > pages for pages, requests in requests_by_page if pages < 5)
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
@@ -183,13 +182,13 @@ def test_threads_are_read_by_several(
 ) -> None:
     """Conversations come in the order of their newest turns, each once, however many cursors come upon them."""
     fill(langsmith, 301)
-    one = exported(client_of(langsmith, version), tmp_path / "one", "threads", concurrency=1)
+    alone = exported(client_of(langsmith, version), tmp_path / "one", "threads", concurrency=1)
     langsmith.requests.clear()
     slow(langsmith, None)
     several = exported(client_of(langsmith, version), tmp_path / "several", "threads", concurrency=3)
     assert len(windows(langsmith)) > 2
-    assert several.manifest == one.manifest
-    assert one.manifest.rows == len({number // 3 if number % 4 else number % 5 for number in range(301)})
+    assert several.manifest == alone.manifest
+    assert alone.manifest.rows == len({number // 3 if number % 4 else number % 5 for number in range(301)})
 
 
 def test_the_first_error_ends_it_all(langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path) -> None:
@@ -249,14 +248,6 @@ def test_a_timeout_ends_it_at_once(
     assert not cursors_alive()
 
 
-@pytest.mark.parametrize("number", [0, -1])
-def test_no_cursor_reads_nothing(langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path, number: int) -> None:
-    """A number of cursors that cannot be meant is refused."""
-    langsmith.add_project("shop")
-    with pytest.raises(ConfigurationError, match="concurrency"):
-        exported(client_of(langsmith), tmp_path, concurrency=number)
-
-
 def test_a_full_disk_holds_cursors_back(langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path) -> None:
     """Where rows that wait may take no more room, their cursors wait, and the export still ends."""
     fill(langsmith, 400)
@@ -274,8 +265,7 @@ def test_rows_that_wait_take_a_bounded_part_of_the_disk(
     slow(langsmith, 4)
     client, view, sizes = client_of(langsmith), view_of("runs"), [0]
     query = run_query(project=client.project("shop"), start=START, end=START + DAY, page_size=PAGE, is_root=True)
-    codec = RowCodec(view)
-    page_bytes = len(codec.encode(view.rows(next(iter(client.pages(query))).runs), ()))
+    page_bytes = len(RowCodec(view).encode(view.rows(next(iter(read_pages(client, query))).runs)))
     policy = ParallelReadPolicy(max_cursors=2, max_bytes_on_disk=3 * page_bytes)
 
     def make(_: LangSmithClient, __: Pagination, page: Page) -> Iterator[Rows]:
@@ -285,9 +275,8 @@ def test_rows_that_wait_take_a_bounded_part_of_the_disk(
         return sum(path.stat().st_size for path in tmp_path.iterdir())
 
     rows = 0
-    with ParallelRead(
-        client, client.pagination(query), make, lambda *_: None, lambda: None, codec, tmp_path, policy
-    ) as batches:
+    job = ReadJob(client, query, view, policy, Progress(), tmp_path)
+    with closing(ParallelRead(job, query, make, 1.0).rows()) as batches:
         for batch in batches:
             rows += batch.count
             requests, quiet = 0, 0
@@ -352,19 +341,19 @@ def read_alone(at_once: float, cursors: int, pages: int = 300) -> tuple[float, A
 @pytest.mark.parametrize("at_once", [1, 2, 3])
 def test_cursors_that_do_not_help_are_given_back(at_once: int) -> None:
     """If a server has no more to give, cursors come down to what helps, and it takes no longer than with one."""
-    one, _ = read_alone(at_once, 1)
+    one_cursor, _ = read_alone(at_once, 1)
     several, world = read_alone(at_once, 9)
     assert world.limit.cursors <= 3 * at_once
-    assert several <= 1.05 * one
-    assert several <= 1.5 * one / at_once
+    assert several <= 1.05 * one_cursor
+    assert several <= 1.5 * one_cursor / at_once
 
 
 def test_cursors_that_help_stay() -> None:
     """If a server is as fast for nine cursors as for one, all of them read to the end."""
-    one, _ = read_alone(math.inf, 1)
+    one_cursor, _ = read_alone(math.inf, 1)
     several, world = read_alone(math.inf, 9)
     assert world.limit.cursors == 9
-    assert several <= one / 7.5
+    assert several <= one_cursor / 7.5
 
 
 def test_cursors_are_tried_again() -> None:

@@ -55,11 +55,11 @@ def written(
         tempfile.TemporaryDirectory() as directory,
         closing(Parts(format_of(*format_), view, Path(directory), max_rows, max_bytes)) as parts,
     ):
-        found: list[tuple[ManifestFile, bytes]] = []
+        parts_written: list[tuple[ManifestFile, bytes]] = []
         for start, end in pairwise([0, *sorted(cuts), len(runs)]):
-            found.extend((part.file, part.path.read_bytes()) for part in parts.add(view.rows(runs[start:end])))
-        found.extend((part.file, part.path.read_bytes()) for part in parts.finish())
-        return found
+            parts_written.extend((part.file, part.path.read_bytes()) for part in parts.add(view.rows(runs[start:end])))
+        parts_written.extend((part.file, part.path.read_bytes()) for part in parts.finish())
+        return parts_written
 
 
 @pytest.mark.parametrize("format_", FORMATS)
@@ -100,9 +100,9 @@ def test_a_part_holds_rows_and_nothing_else(
 )
 def test_parts_are_cut_by_rows(runs: list[Run], whole_view: View, rows: int, max_rows: int, counts: list[int]) -> None:
     """Each part but the last is full; a window without rows still has a part, which holds the schema."""
-    found = written(runs[:rows], whole_view, ("parquet", "zstd"), [rows // 3, rows // 2], max_rows)
-    assert [file.rows for file, _ in found] == counts
-    assert [int(file.name[5:10]) for file, _ in found] == list(range(len(counts)))
+    files = written(runs[:rows], whole_view, ("parquet", "zstd"), [rows // 3, rows // 2], max_rows)
+    assert [file.rows for file, _ in files] == counts
+    assert [int(file.name[5:10]) for file, _ in files] == list(range(len(counts)))
 
 
 ROWS = st.tuples(st.text(max_size=30), st.lists(st.text(max_size=5), max_size=3), st.none() | st.integers(0, 40))
@@ -132,8 +132,8 @@ def test_parts_are_cut_by_the_bytes_of_their_values(
             expected.append([])
         expected[-1].append(size)
     where = [min(cut, len(runs)) for cut in cuts]
-    found = written(runs, view, ("jsonl", "none"), where, max_rows, max_bytes)
-    assert [file.rows for file, _ in found] == list(map(len, expected))
+    files = written(runs, view, ("jsonl", "none"), where, max_rows, max_bytes)
+    assert [file.rows for file, _ in files] == list(map(len, expected))
 
 
 @pytest.mark.parametrize("format_", FORMATS)

@@ -295,7 +295,7 @@ class Forgetful:
     fs: Any
 
     def __getattr__(self, name: str) -> Any:
-        """Give the rest as it is."""
+        """Pass on the rest."""
         return getattr(self.fs, name)
 
     def pipe_file(self, path: str, content: bytes, **conditions: str) -> None:

@@ -1,4 +1,4 @@
-"""Two exports of one partition at the same time: it ends whole, and whoever lost fails."""
+"""Two exports of one partition at the same time: it ends whole, and the export that lost fails."""
 
 from __future__ import annotations
 
@@ -18,13 +18,10 @@ from botocore.exceptions import ClientError  # type: ignore[import-untyped]
 from airflow_langsmith.errors import ConcurrentExportError, DestinationConflictError, StorageError
 from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.exported import Exported
-from airflow_langsmith.export.identity import Identity
+from airflow_langsmith.export.export import Export, Exported, OutputOptions
 from airflow_langsmith.export.layout import MANIFEST
-from airflow_langsmith.export.options import OutputOptions
 from airflow_langsmith.export.parts import Part
-from airflow_langsmith.export.publication import Publication
+from airflow_langsmith.export.publication import Identity, Publication
 from airflow_langsmith.export.storage import Store
 from airflow_langsmith.manifest import Manifest, read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
@@ -56,13 +53,13 @@ def exporting(make_part: Callable[[int, str], Part], make_manifest: Callable[...
 
 def rows(place: StoragePath) -> tuple[str, ...]:
     """Read what a reader by the manifest reads, and see that it is whole."""
-    store, found = Store(place), []
+    store, contents = Store(place), []
     for file in read_manifest(place).files:
         content = store.read(file.name)
         assert content is not None, f"{file.name} is gone"
         assert hashlib.sha256(content).hexdigest() == file.sha256
-        found.append(content.decode())
-    return tuple(found)
+        contents.append(content.decode())
+    return tuple(contents)
 
 
 def assert_no_strays(place: StoragePath) -> None:
@@ -133,13 +130,13 @@ def test_another_query_is_not_replaced(place: StoragePath, exporting: MakeExport
     assert len(refused) > 3
 
 
-@pytest.mark.parametrize(("before", "one", "two"), TRIOS)
+@pytest.mark.parametrize(("before", "first_texts", "second_texts"), TRIOS)
 def test_two_exports_take_turns(
     tmp_path: Path,
     exporting: MakeExport,
     before: tuple[str, ...] | None,
-    one: tuple[str, ...],
-    two: tuple[str, ...],
+    first_texts: tuple[str, ...],
+    second_texts: tuple[str, ...],
 ) -> None:
     """Each of two exports waits before any of its calls, while the other one goes on: the partition ends whole."""
     calls = ALWAYS
@@ -151,13 +148,13 @@ def test_two_exports_take_turns(
         partition = path_at(f"file://{tmp_path}/{first_calls}/{second_calls}")
         if before:
             exporting(*before)(partition)
-        first = Task(partition, exporting(*one))
+        first = Task(partition, exporting(*first_texts))
         first.steps(first_calls)
-        second = Task(partition, exporting(*two))
+        second = Task(partition, exporting(*second_texts))
         second.steps(second_calls)
         first.finish()
         second.finish()
-        published = [texts for task, texts in ((first, one), (second, two)) if task.error is None]
+        published = [texts for task, texts in ((first, first_texts), (second, second_texts)) if task.error is None]
         assert rows(partition) in published
         assert all(isinstance(task.error, ConcurrentExportError | StorageError | None) for task in (first, second))
         calls = max(first.calls, second.calls)
@@ -172,7 +169,7 @@ class Simple:
     status: int | None
 
     def __getattr__(self, name: str) -> Any:
-        """Give the rest as it is."""
+        """Pass on the rest."""
         return getattr(self.fs, name)
 
     def pipe_file(self, path: str, content: bytes, **conditions: str) -> None:

@@ -20,8 +20,7 @@ from airflow_langsmith.errors import ConfigurationError, StorageError
 from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.layout import MANIFEST
 from airflow_langsmith.export.publication import Publication
-from airflow_langsmith.export.storage import Store
-from airflow_langsmith.export.swap import Snapshot
+from airflow_langsmith.export.storage import Snapshot, Store
 from airflow_langsmith.manifest import Manifest, encode, read_manifest
 from tests.export.turns import Place
 from tests.wording import says, words

@@ -35,8 +35,8 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def unfinished(place: Any) -> list[Any]:
     """List the uploads to S3 that are neither complete nor aborted."""
-    found: list[Any] = place.fs.call_s3("list_multipart_uploads", Bucket="traces").get("Uploads", [])
-    return found
+    uploads: list[Any] = place.fs.call_s3("list_multipart_uploads", Bucket="traces").get("Uploads", [])
+    return uploads
 
 
 def test_a_large_file_reaches_s3_whole(lake: str, large: Path) -> None:
@@ -132,7 +132,7 @@ class Azure:
         return container, blob, None
 
     def get_blob_client(self, container: str, blob: str) -> Azure:
-        """Give the blob's own client."""
+        """Return the blob's own client."""
         self.name = f"{container}/{blob}"
         return self
 
@@ -192,6 +192,6 @@ def test_an_upload_takes_memory_for_a_few_chunks(lake: str, large: Path, tmp_pat
     small.write_bytes(b"rows")
     place = f"file://{tmp_path}" if where == "file" else lake
     command = [sys.executable, "-c", PUT, place, str(small), str(large)]
-    told = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
-    took = float(told.split()[-1])
+    output = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120).stdout
+    took = float(output.split()[-1])
     assert took < 2 * 4 * CHUNK_BYTES / 2**20 + 16

@@ -110,14 +110,14 @@ class Watched:
     task: Task
 
     def __getattr__(self, name: str) -> Any:
-        """Give what the client has; its calls wait."""
-        found = getattr(self.fs, name)
+        """Return what the client has; its calls wait."""
+        attribute = getattr(self.fs, name)
         if name not in CALLS:
-            return found
+            return attribute
 
         def call(*args: Any, **kwargs: Any) -> Any:
             with self.task.call():
-                return found(*args, **kwargs)
+                return attribute(*args, **kwargs)
 
         return call
 

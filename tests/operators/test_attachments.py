@@ -17,7 +17,7 @@ from langsmith.schemas import Attachment
 from structlog.testing import capture_logs
 
 from airflow_langsmith.airflow_sdk import AirflowException, AirflowFailException
-from airflow_langsmith.api.attachments import MAX_ATTACHMENT_BYTES
+from airflow_langsmith.api.payloads import MAX_ATTACHMENT_BYTES
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
 from airflow_langsmith.testing import LangSmithStandIn

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_langsmith.export.exported import Exported
+from airflow_langsmith.export.export import Exported
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.manifest import Manifest, ManifestColumn, ManifestFile
 from airflow_langsmith.messages import MAX_LINE

