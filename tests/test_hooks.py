@@ -34,7 +34,7 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
-def nobody() -> Iterator[LangSmithHook]:
+def unreachable_hook() -> Iterator[LangSmithHook]:
     """A hook whose server does not answer."""
     hook = LangSmithHook()
     hook.__dict__["settings"] = Settings(api_url="http://127.0.0.1:1", api_version="v2", api_key="k", max_retries=0)
@@ -413,12 +413,12 @@ NEEDED = {"project": "shop", "run_id": "a", "trace_id": "a", "thread_id": "a", "
 
 @given(data=st.data(), call=st.sampled_from(sorted(CALLS)))
 @settings(max_examples=150)
-def test_no_argument_is_an_error_of_its_own(nobody: LangSmithHook, data: Any, call: str) -> None:
+def test_no_argument_is_an_error_of_its_own(unreachable_hook: LangSmithHook, data: Any, call: str) -> None:
     """Any argument of the hook is accepted, or refused in printable lines that fit."""
     name = data.draw(st.sampled_from(CALLS[call]))
     arguments = {needed: NEEDED[needed] for needed in NEEDED if needed in CALLS[call]} | {name: data.draw(ODD)}
     try:
-        answer = getattr(nobody, call)(**arguments)
+        answer = getattr(unreachable_hook, call)(**arguments)
         list(answer if isinstance(answer, Iterator) else [])
     except LangSmithError as error:
         message = str(error)
@@ -441,10 +441,12 @@ def test_no_argument_is_an_error_of_its_own(nobody: LangSmithHook, data: Any, ca
         ("read_run", {"run_id": str(UUID(int=0)), "project": " ", "select": ["nam"]}, "Did you mean 'name'"),
     ],
 )
-def test_a_wrong_argument_is_named(nobody: LangSmithHook, call: str, arguments: dict[str, Any], message: str) -> None:
+def test_a_wrong_argument_is_named(
+    unreachable_hook: LangSmithHook, call: str, arguments: dict[str, Any], message: str
+) -> None:
     """A wrong argument of the hook is refused by its name."""
     with pytest.raises(ConfigurationError, match=says(message)):
-        list(getattr(nobody, call)(**{"project": "shop", **arguments}))
+        list(getattr(unreachable_hook, call)(**{"project": "shop", **arguments}))
 
 
 def test_a_blank_limit_is_none(langsmith: LangSmithStandIn, connect: Any) -> None:

@@ -30,7 +30,7 @@ BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
 
 
 def refused(error: type[LangSmithError], cure: str, ask: Callable[[], Any]) -> LangSmithError:
-    """Check that a call is refused for good, with this message."""
+    """Check that a call raises this error, with this message."""
     with pytest.raises(error, match=says(cure)) as caught:
         ask()
     assert caught.value.retriable is error.retriable
@@ -194,7 +194,7 @@ def test_a_host_that_is_another_server(langsmith: LangSmithStandIn, client_of: C
 
 
 def test_nobody_answers(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
-    """The error names a host that cannot be reached."""
+    """If the server does not answer, the error says to check the connection's host."""
     client = client_of(langsmith, max_retries=0)
     langsmith.stop()
     refused(TransportError, "check the connection's host", lambda: client.project("shop"))

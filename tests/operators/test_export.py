@@ -305,7 +305,7 @@ def rendered(context: dict[str, Any]) -> str | None:
 
 
 def test_a_destination_that_refuses_costs_no_page(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
-    """A destination that refuses writes fails the task for good, before the first page is read."""
+    """A read-only destination or a missing connection fails the task for good, before the first page is read."""
     with pytest.raises(AirflowFailException, match=says("has not the right to write|is read-only")):
         run(LangSmithExportOperator(task_id="export", project="shop", destination="file:///sys/lake"))
     good: dict[str, Any] = {"project": "shop", "destination": f"file://{tmp_path}"}

@@ -104,7 +104,7 @@ def test_an_argument_that_the_view_refuses_is_an_import_error(view: str, narrowi
 
 @pytest.mark.parametrize(("kind", "good", "wrong"), WRONG, ids=str)
 def test_a_template_beside_a_mistake_is_none_of_its_own(kind: Any, good: dict[str, Any], wrong: dict[str, Any]) -> None:
-    """A check of several arguments is skipped if one of them has a template."""
+    """An argument with a template is not checked when the DAG is parsed."""
     (name,) = wrong
     kind(task_id="task", **{**good, name: f"{{{{ params.{name} }}}}"})
     kind(task_id="task", **{**good, name: [f"{{% if x %}}{wrong[name]}{{% endif %}}"]})

@@ -49,7 +49,7 @@ ODD = (
 
 
 @pytest.fixture(autouse=True)
-def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def unreachable_server(monkeypatch: pytest.MonkeyPatch) -> None:
     """Set a connection to a port at which no server listens."""
     written = {"conn_type": "langsmith", "host": "http://127.0.0.1:1", "password": "k", "extra": {"max_retries": 0}}
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", json.dumps(written))

@@ -90,7 +90,7 @@ def test_one_look_after_the_other(langsmith: LangSmithStandIn, client_of: Client
 
 @BOTH
 def test_what_a_look_costs(langsmith: LangSmithStandIn, client_of: ClientOf, version: str) -> None:
-    """A look takes three requests for any number of runs, and the first one also finds the project."""
+    """A look takes three requests for any number of runs, and the first look one more to find the project."""
     plain = {"name": "answer", "run_type": "chain", "project_name": "shop", "start_time": START, "end_time": START}
     langsmith.load({"id": str(UUID(int=number + 1)), **plain} for number in range(3000))
     client = client_of(langsmith, version)
@@ -125,7 +125,7 @@ def test_rescheduled_looks_remember(langsmith: LangSmithStandIn, connect: Connec
     assert state["count"] == 1
     state["since"] = (datetime.now(UTC) - 2 * HOUR).isoformat()
     with pytest.raises(AirflowRescheduleException):
-        look(quiet_for="3h")  # the stored state is of another condition
+        look(quiet_for="3h")  # the state was stored for quiet_for="1h"
     state["since"], store["langsmith_watch"] = (datetime.now(UTC) - 2 * HOUR).isoformat(), state
     assert look(quiet_for="1h")["quiet_seconds"] >= 7200
     store.clear()
