@@ -82,7 +82,7 @@ def describe_body(body: bytes) -> str:
 
 
 def _sentence(document: Any) -> str:
-    """Return the message in any shape of LangSmith's two API versions; all else may be data."""
+    """Return the message in any shape of LangSmith's two API versions; any other text may be data."""
     if isinstance(document, str):
         return document
     if isinstance(document, list):

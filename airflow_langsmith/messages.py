@@ -98,5 +98,5 @@ def suggest(name: object, known: Iterable[str]) -> str:
 
 
 def _plain(name: str) -> str:
-    """Return a name for comparison: people mix up capitals and the characters between words."""
+    """Return a name for comparison, without capitals, and with one character between words."""
     return re.sub(r"[\s_.-]+", "-", name.strip().lower())

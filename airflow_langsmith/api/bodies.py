@@ -114,7 +114,7 @@ class Body:
             return
         codec = _CODECS.get(self._encoding)
         if codec is None:
-            raise DecompressionError(f"it is not compressed as {ACCEPT_ENCODING}, which was asked for")
+            raise DecompressionError(f"it is not compressed as {ACCEPT_ENCODING}, which the request accepts")
         limit = (min(MAX_PIECE_BYTES, self._max_bytes + 1 - self._size),) if codec.has_limit else ()
         try:
             for start in range(0, len(compressed), codec.slice_bytes):

@@ -86,7 +86,7 @@ def parse_float(digits: str) -> float | str:
 
 
 def payload_reader(type_: type[T]) -> Callable[[list[Raw | None]], list[T | None]]:
-    """Return a reader of many payloads at once; if one has another shape, each is read alone, and that one is None."""
+    """Return a reader of many payloads at once; a payload of another shape becomes None."""
     decoder: Any = msgspec.json.Decoder(list[type_ | None])  # type: ignore[valid-type]  # it is one
     single: Any = msgspec.json.Decoder(type_ | None)
 

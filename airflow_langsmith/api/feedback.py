@@ -109,7 +109,7 @@ class FeedbackStats(msgspec.Struct):
 
     @property
     def is_one_piece(self) -> bool:
-        """Whether this is one piece with a score, or one with a label; all else only the pieces themselves show."""
+        """Whether this is one piece with a score, or one with a label. Only the pieces show more."""
         return self.n == 1 and (self.avg is None) == bool(self.values)
 
 

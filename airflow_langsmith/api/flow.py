@@ -49,7 +49,7 @@ class Request:
     A request to LangSmith or to blob storage.
 
     ``tier`` is the budget it counts against, ``purpose`` is for errors. Parameters that are None or an empty list
-    are not sent. ``display_path`` stands for a path that is a secret, or has ``secret`` in it; ``secret`` is masked if
+    are not sent. Messages have ``display_path`` instead of a path with a secret in it; ``secret`` is masked if
     a server echoes it. After ``max_bytes`` of a body, decompressed, reading stops. ``open_file`` opens the binary file
     that takes the body of a success in place of memory; it is empty if the body is not whole. ``pages_left`` is about
     how many pages there are to read from this one on, if that is known.

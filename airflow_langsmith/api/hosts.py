@@ -1,5 +1,5 @@
 """
-Which server a connection means, however people write it.
+The server of a connection, from any spelling of its address.
 
 ::
 

@@ -84,21 +84,18 @@ def payload_blob(run: Run, name: str, url: str, derive: Callable[[Run, str], Non
     :param derive: Fills what is made of the payload once it has come.
     """
 
-    def text(body: bytes) -> str:
+    def accept(response: Response) -> None:
+        if name == "error":
+            try:
+                run.error = decode(_JSON_STRING, response.body, name, levels=0)
+            except (TransportError, PayloadError):
+                run.error = response.body.decode("utf-8", "replace")
+            return
         try:
-            return decode(_JSON_STRING, body, name, levels=0)
-        except (TransportError, PayloadError):
-            return body.decode("utf-8", "replace")
-
-    def payload(body: bytes) -> Raw | None:
-        try:
-            raw = decode(_JSON, body, name, levels=0)
+            payload = decode(_JSON, response.body, name, levels=0)
         except TransportError:
             raise PayloadError(f"The {name} of run {run.id} in blob storage is no JSON.") from None
-        return None if raw == NULL else raw
-
-    def accept(response: Response) -> None:
-        setattr(run, name, (text if name == "error" else payload)(response.body))
+        setattr(run, name, None if payload == NULL else payload)
         derive(run, name)
 
     return Blob(run, name, url, accept, type="application/json")

@@ -1,4 +1,4 @@
-"""Which runs a pagination has read: which of a page are new, and whether pages still bring any."""
+"""The runs that a pagination has read: which runs of a page are new, and how long no page had new ones."""
 
 from __future__ import annotations
 

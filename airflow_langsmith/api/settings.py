@@ -17,7 +17,7 @@ from airflow_langsmith.messages import shorten
 
 ApiVersion = Literal["auto", "v1", "v2"]
 
-# LangSmith names 60 s for its own SDK and pages with payloads are slow; a page that takes longer is asked for smaller.
+# LangSmith names 60 s for its own SDK and pages with payloads are slow; a page that takes longer is halved.
 DEFAULT_TIMEOUT = 120.0
 MAX_TIMEOUT = 86_400  # seconds; no system waits for any time
 DEFAULT_MAX_RETRIES = 6  # with the pauses of `flow.Backoff`: about a minute of trouble

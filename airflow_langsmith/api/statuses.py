@@ -43,7 +43,13 @@ _BY_STATUS: dict[int, type[ApiError]] = {
 _ADVICE = {
     402: "The workspace's plan or its limit of usage does not allow it. See its billing in LangSmith.",
     407: PROXY_LOGIN,
+    **dict.fromkeys((414, 431), "Let the proxies on the way take URLs and headers of 8 KB."),
+    421: "Check the connection's host: this server does not serve it. A retry may help.",
+    **dict.fromkeys(
+        (426, 497), "The server takes no http:// here. Write https:// in the connection's host."
+    ),  # 497: nginx
     511: "The worker's network asks for a login first. Let the worker through to the connection's host.",
+    **dict.fromkeys(range(520, 531), "A proxy in front of the server cannot reach it. A retry may help."),  # Cloudflare
 }
 
 

@@ -28,7 +28,7 @@ from airflow_langsmith.filters import format_time
 
 WIDE_WINDOW = timedelta(days=7)  # beyond it the budget is smaller
 
-# What a router or a proxy says of an address that it does not have; all else is LangSmith's about a run.
+# The message of a router or a proxy about an unknown address; any other message is LangSmith's, about a run.
 _NO_ADDRESS = ("not found", "404 page not found")
 
 

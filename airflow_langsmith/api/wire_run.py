@@ -209,7 +209,7 @@ def _unwrap(payload: Raw) -> Raw:
 
 
 def _runs_with(values: tuple[Raw, ...], name: str, runs: Sequence[WireRun]) -> list[WireRun]:
-    """Return the runs that have one of the values; most of the time there are none, and that shows at once."""
+    """Return the runs that have one of the values; usually none has, and one search shows that."""
     column = list(map(attrgetter(name), runs))
     if not any(value in column for value in values):
         return []

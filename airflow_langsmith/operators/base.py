@@ -45,7 +45,7 @@ class LangSmithOperator(BaseOperator):
 
     ``readers`` has the templated arguments. A reader returns the value of what a user wrote, or a template printed::
 
-        readers = {"limit": partial(arguments.whole, least=1)}        "1000" -> 1000
+        readers = {"limit": partial(arguments.whole_number, minimum=1)}        "1000" -> 1000
 
     :param langsmith_conn_id: The connection's id. (templated)
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -68,7 +69,7 @@ class Column:
     def expression(self) -> str:
         """The value as an expression of ``record``."""
         value = (self.of or self.name) if isinstance(self.of, str) else "of(record)"
-        return value if "record" in value else f"record.{value}"
+        return value if re.search(r"\brecord\b", value) else f"record.{value}"
 
 
 @dataclass(frozen=True)

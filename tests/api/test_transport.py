@@ -217,7 +217,7 @@ def test_a_packing_that_was_not_asked_for_is_an_error(send: Send, storage: Any) 
     """A body packed in an unknown way never passes for what is in it."""
     error = send(storage.put("/odd", zlib.compress(b"{}"), content_encoding="deflate"))
     assert isinstance(error, TransportError)
-    assert "it is not compressed as zstd, gzip, which was asked for" in " ".join(str(error).split())
+    assert "it is not compressed as zstd, gzip, which the request accepts" in " ".join(str(error).split())
 
 
 def test_an_answer_that_drips_comes_to_an_end(send: Send, langsmith: LangSmithStandIn) -> None:
