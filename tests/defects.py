@@ -20,8 +20,8 @@ def nested(inner: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
     items = st.lists(st.tuples(GAPS, inner, GAPS).map(b"".join), max_size=3)
     pairs = st.lists(st.tuples(TEXTS, GAPS, inner).map(lambda pair: pair[0] + b":" + pair[1] + pair[2]), max_size=3)
     return st.one_of(
-        items.map(lambda found: b"[%b]" % b",".join(found)),
-        pairs.map(lambda found: b"{%b}" % b",".join(found)),
+        items.map(lambda values: b"[%b]" % b",".join(values)),
+        pairs.map(lambda members: b"{%b}" % b",".join(members)),
     )
 
 

@@ -1,4 +1,4 @@
-"""Queries of tests, written in one line."""
+"""Queries for tests, in one line."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _OF_QUERY = ("fields", "page_size", "payloads")
 
 
 def run_query(*, project: Project, start: datetime, end: datetime, **arguments: Any) -> RunQuery:
-    """Make the query of a project and a window; what is no field of a query is one of its filter."""
+    """Return the query of a project and a window; other arguments are fields of its run filter."""
     of_query = {name: arguments.pop(name) for name in _OF_QUERY if name in arguments}
     window = TimeWindow(start, end)
     return RunQuery(project=project, window=window, run_filter=RunFilter(**arguments), **of_query)

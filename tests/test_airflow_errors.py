@@ -1,4 +1,4 @@
-"""Errors as Airflow acts on them, with advice that names arguments which exist."""
+"""Errors as Airflow acts on them, with advice on arguments that exist."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ LOWER_FILES = [
 
 
 def test_each_problem_has_its_advice() -> None:
-    """The table has each problem, and each problem is raised below, or is that of a kind of error."""
+    """The table has each problem, and lower rooms or a class of error use each problem."""
     names = [node.attr for path in (*LOWER_FILES, PACKAGE / "errors.py") for node in problems(path)]
     assert set(ADVICE) == set(Problem)
     assert set(names) == {problem.name for problem in Problem}
@@ -58,7 +58,7 @@ def problems(path: Path) -> list[ast.Attribute]:
 
 @pytest.mark.parametrize("problem", Problem)
 def test_advice_names_arguments_that_exist(problem: Problem) -> None:
-    """Every argument in an advice is one of the export operator."""
+    """Each argument in an advice is an argument of the export operator."""
     words = re.findall(r"\b(\w+)=|'(\w+)'|(\w+_\w+)", ADVICE[problem])
     names = {name for name, *_ in words if name}
     assert names
@@ -83,7 +83,7 @@ def test_an_operator_adds_its_advice(problem: Problem) -> None:
 
 
 def test_a_retriable_error_is_tried_again() -> None:
-    """Airflow tries again after an error that a retry may cure, with its advice too."""
+    """An error that a retry may cure becomes one that Airflow retries, with the advice."""
     with pytest.raises(LangSmithException, match="No answer") as caught, airflow_errors():
         raise TransportError("No answer.")
     assert isinstance(caught.value.__cause__, TransportError)
@@ -93,11 +93,7 @@ def test_a_retriable_error_is_tried_again() -> None:
 
 @pytest.mark.parametrize("path", LOWER_FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_lower_rooms_name_no_argument_of_an_operator(path: Path) -> None:
-    """
-    A message below says what happened. Which argument of an operator helps, the table says.
-
-    The fields of a run filter and the options of a view are below, too, by the same names.
-    """
+    """A message of a lower room names no operator's argument, except fields of run filters and options of views."""
     nodes = list(ast.walk(ast.parse(path.read_text())))
     docstrings = {id(node.value) for node in nodes if isinstance(node, ast.Expr)}
     texts = [node.value for node in nodes if isinstance(node, ast.Constant) and id(node) not in docstrings]

@@ -1,4 +1,4 @@
-"""The error tree: which status is which error, whose words it carries, and what it must never carry."""
+"""The error tree: the error of each status, and its message."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ ROOT = Path(__file__).parents[1]
 
 
 def leaves(kind: type[LangSmithError] = LangSmithError) -> list[type[LangSmithError]]:
-    """Give a class of the tree and all below it."""
+    """Return a class of the tree and all below it."""
     return [kind, *(leaf for child in kind.__subclasses__() for leaf in leaves(child))]
 
 
 def documented(status: int) -> tuple[str, bool, str]:
-    """Find a status in the table for users: its error, whether a retry may help, and the cure."""
+    """Return the error of a status in the docs, whether a retry may help, and the cure."""
     table = (ROOT / "docs/reference/statuses.md").read_text()
     lines = re.findall(r"^\| ([\d, -]+) \| `(\w+)` \| (yes|no) \| (.+) \|$", table, re.MULTILINE)
-    found = []
+    matches = []
     for places, kind, helps, cure in lines:
         for first, _, last in (place.partition("-") for place in places.split(", ")):
             if int(first) <= status <= int(last or first):
-                found.append((int(last or first) - int(first), (kind, helps == "yes", cure)))
-    return min(found)[1]
+                matches.append((int(last or first) - int(first), (kind, helps == "yes", cure)))
+    return min(matches)[1]
 
 
 def test_every_status_has_the_kind_and_the_cure_that_are_documented() -> None:
@@ -77,12 +77,12 @@ def test_every_status_has_the_kind_and_the_cure_that_are_documented() -> None:
     ],
 )
 def test_the_server_is_quoted(body: Any, detail: str) -> None:
-    """The detail is LangSmith's own sentence, wherever its two generations put it."""
+    """The detail is the server's message, in each shape of both API versions."""
     assert error_for(400, "POST", "/x", json.dumps(body).encode()).detail == detail
 
 
 def test_a_refusal_that_is_no_json_is_a_proxy_s() -> None:
-    """LangSmith always answers JSON; a 403 page is a firewall's, and may pass."""
+    """A 403 without JSON is a proxy's, because LangSmith answers JSON, and a retry may help."""
     error = error_for(403, "POST", "/api/v2/runs/query", b"<html>Blocked</html>")
     assert isinstance(error, errors.ProxyError)
     assert error.retriable
@@ -98,7 +98,7 @@ JSON = st.recursive(
 
 @given(status=st.integers(300, 599), body=st.binary() | JSON.map(lambda document: json.dumps(document).encode()))
 def test_no_body_of_an_error_is_an_error_of_its_own(status: int, body: bytes) -> None:
-    """Whatever a server or a proxy answers, it is told in printable text."""
+    """Any answer gives an error with a printable message."""
     assert str(error_for(status, "GET", "/x", body)).replace("\n", "").isprintable()
 
 
@@ -110,11 +110,11 @@ def test_a_message_says_what_where_and_what_to_do() -> None:
     assert "400 to POST /api/v1/runs/query [project 'shop', after 200 runs]" in words(error)
     assert "A retry will not help" in str(error)
     assert len(error.detail) == 500
-    assert len(error_for(502, "GET", "/x", b"<p>" + b"sorry " * 99).detail) < 160  # a page of somebody else
+    assert len(error_for(502, "GET", "/x", b"<p>" + b"sorry " * 99).detail) < 160  # a proxy's page
 
 
 def test_a_redirect_is_explained() -> None:
-    """A redirect means that the host is not the API; the server that it leads to is named, and no more of where."""
+    """The error of a redirect names the target's host, and no other part of its URL."""
     error = error_for(
         302, "GET", "/api/v1/info", b"<p>", headers={"location": "https://me:x@login.example.com/a?token=b"}
     )
@@ -145,7 +145,7 @@ def test_a_redirect_is_explained() -> None:
     ],
 )
 def test_retry_after_in_seconds(header: str | None, seconds: float | None) -> None:
-    """Retry-After is read in seconds; nonsense is as if it were not there."""
+    """Retry-After is read in seconds, and nonsense is ignored."""
     assert parse_retry_after(header) == seconds
 
 
@@ -156,21 +156,21 @@ def test_retry_after_in_seconds(header: str | None, seconds: float | None) -> No
     )
 )
 def test_no_retry_after_is_an_error_of_its_own(header: str) -> None:
-    """Whatever a proxy writes there, it is a time to wait or nothing."""
+    """Any Retry-After is a number of seconds or None."""
     seconds = parse_retry_after(header)
     assert seconds is None or 0 <= seconds < math.inf
     assert 0 <= Backoff(retries=1).seconds(5000, seconds) <= 121
 
 
 def test_retry_after_as_a_date() -> None:
-    """Retry-After may be a date; one that is past means now."""
+    """Retry-After may be a date, and a past date means now."""
     assert 50 < (parse_retry_after(email.utils.formatdate(time.time() + 60, usegmt=True)) or 0) <= 60
     assert parse_retry_after(email.utils.formatdate(time.time() - 60, usegmt=True)) == 0
 
 
 @pytest.mark.parametrize("kind", leaves(), ids=lambda kind: kind.__name__)
 def test_every_error_pickles_and_is_in_the_drawing(kind: type[LangSmithError]) -> None:
-    """Every error survives the way between processes, and stands in the tree's drawing with its cure."""
+    """Each error survives pickle, and is in the drawing of the tree with its cure."""
     error = kind(429, "POST", "/x", "slow", "shop", 1.5) if issubclass(kind, ApiError) else kind("what happened")
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is kind

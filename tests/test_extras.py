@@ -1,4 +1,4 @@
-"""What needs an extra that is not installed says how to install it."""
+"""If an extra is not installed, the error says how to install it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from airflow_langsmith.extras import STORES
 PYPROJECT = tomllib.loads((Path(airflow_langsmith.__file__).parent.parent / "pyproject.toml").read_text())
 EXTRAS = PYPROJECT["project"]["optional-dependencies"]
 
-# In a process of its own, where some packages are as if they were not installed.
+# For a separate process, in which some packages cannot be imported.
 WITHOUT = """
 import sys
 packages, code = sys.argv[1:]
@@ -24,7 +24,7 @@ from airflow_langsmith.errors import ConfigurationError
 try:
     exec(code)
 except ConfigurationError as error:
-    print("TOLD", error)
+    print("ERROR", error)
 """
 OPEN = "from airflow_langsmith.export.destination import path_at; path_at({!r})"
 FORMAT = """
@@ -35,28 +35,32 @@ format_of({!r}, {!r}).open(Path("part"), view_of("runs"))
 """
 
 
-@pytest.mark.parametrize(
-    ("package", "code", "extra"),
-    [
-        ("pyarrow", FORMAT.format("parquet", None), "parquet"),
-        ("pyarrow", FORMAT.format("jsonl", "zstd"), "parquet"),
-        ("pyarrow", FORMAT.format("csv", "zstd"), "parquet"),
-        ("s3fs", OPEN.format("s3://lake/runs"), "s3"),
-        ("airflow.providers.amazon.aws.fs.s3", OPEN.format("s3a://lake/runs"), "s3"),
-        ("gcsfs,airflow.providers.google.cloud.fs.gcs", OPEN.format("gs://lake/runs"), "gcs"),
-        ("adlfs,airflow.providers.microsoft.azure.fs.adls", OPEN.format("abfs://lake/runs"), "azure"),
-        ("adlfs,airflow.providers.microsoft.azure.fs.adls", OPEN.format("abfss://lake/runs"), "azure"),
-    ],
-)
+# The packages that are missing, what needs them, and the extra that installs them.
+MISSING = [
+    ("pyarrow", FORMAT.format("parquet", None), "parquet"),
+    ("pyarrow", FORMAT.format("jsonl", "zstd"), "parquet"),
+    ("pyarrow", FORMAT.format("csv", "zstd"), "parquet"),
+    ("s3fs", OPEN.format("s3://lake/runs"), "s3"),
+    ("airflow.providers.amazon.aws.fs.s3", OPEN.format("s3a://lake/runs"), "s3"),
+    ("gcsfs,airflow.providers.google.cloud.fs.gcs", OPEN.format("gs://lake/runs"), "gcs"),
+    ("adlfs,airflow.providers.microsoft.azure.fs.adls", OPEN.format("abfs://lake/runs"), "azure"),
+    ("adlfs,airflow.providers.microsoft.azure.fs.adls", OPEN.format("abfss://lake/runs"), "azure"),
+]
+
+
+@pytest.mark.parametrize(("package", "code", "extra"), MISSING)
 def test_a_missing_extra_is_named_with_its_command(package: str, code: str, extra: str, tmp_path: Path) -> None:
-    """The error has the command that installs what is missing, on one line, so that it can be copied."""
+    """The error has the command that installs the extra, on one line, so that it can be copied."""
     command = [sys.executable, "-c", WITHOUT, package, code]
     done = subprocess.run(command, cwd=tmp_path, check=True, capture_output=True, text=True)
-    told = done.stdout.partition("TOLD")[2]
-    assert f"pip install 'airflow-provider-langsmith[{extra}]'" in told, done.stdout + done.stderr
+    message = done.stdout.partition("ERROR")[2]
+    assert f"pip install 'airflow-provider-langsmith[{extra}]'" in message, done.stdout + done.stderr
 
 
-def test_every_extra_that_is_named_is_one() -> None:
-    """Each extra that an error can name is in the package's metadata, with a floor for all that it brings."""
-    assert set(STORES.values()) | {"parquet"} <= set(EXTRAS)
-    assert all(">=" in requirement for requirements in EXTRAS.values() for requirement in requirements)
+def test_each_extra_of_an_error_exists() -> None:
+    """The package has each extra that an error may name, and each requirement of an extra has a lowest version."""
+    assert {extra for *_, extra in MISSING} == {"parquet", *STORES.values()}
+    assert {"parquet", *STORES.values()} <= EXTRAS.keys()
+    requirements = [requirement for extra in EXTRAS.values() for requirement in extra]
+    assert len(requirements) >= len(EXTRAS)
+    assert [requirement for requirement in requirements if ">=" not in requirement] == []

@@ -1,4 +1,4 @@
-"""The filter language: what our functions print, LangSmith reads as meant, whatever the values are."""
+"""The filter language: LangSmith reads each printed filter as it is meant, for any value."""
 
 from __future__ import annotations
 
@@ -83,14 +83,14 @@ TEXTS = st.text() | st.sampled_from([HOSTILE, '"', "\\", "\\\\", "'", "\n", "\x0
     ids=str,
 )
 def test_filters_print_as_langsmith_documents(written: Filter, printed: str) -> None:
-    """A filter prints the expression of LangSmith's documentation, which our own check and a strict reader accept."""
+    """A filter prints the documented expression, which our check and a strict reader accept."""
     assert str(written) == printed
     assert parse(printed).operator
     filter_syntax.check(printed)
 
 
 def test_filters_are_plain_values() -> None:
-    """Filters compare by what they say."""
+    """Filters are equal if their texts are."""
     assert metadata("k", "v") == and_(eq("metadata_key", "k"), eq("metadata_value", "v"))
     assert eq("name", "a") != eq("name", "b")
     assert len({tag("a"), tag("a"), tag("b")}) == 2
@@ -98,7 +98,7 @@ def test_filters_are_plain_values() -> None:
 
 @given(TEXTS)
 def test_any_text_comes_through_as_the_value_it_is(text: str) -> None:
-    """Quotes, backslashes, line ends, emoji and expressions in disguise are read back as the very same value."""
+    """Any text, also one that looks like an expression, is read back as the same value."""
     (_, value), same = parse(str(eq("name", text))).arguments, parse(str(in_("name", [text]))).arguments[1]
     assert getattr(value, "value", None) == text
     assert getattr(same, "value", None) == [text]
@@ -106,7 +106,7 @@ def test_any_text_comes_through_as_the_value_it_is(text: str) -> None:
 
 @given(TEXTS)
 def test_a_templated_value_cannot_widen_a_query(text: str) -> None:
-    """A value that comes from a template stays one value, whatever it says."""
+    """Any value from a template stays one value."""
     rendered = and_(eq("run_type", "llm"), metadata("user", "{{ user }}"))(
         {"user": text}, Environment(autoescape=False)
     )
@@ -115,7 +115,7 @@ def test_a_templated_value_cannot_widen_a_query(text: str) -> None:
 
 
 def test_templates_in_an_operator_s_filter() -> None:
-    """Airflow renders the templates in a filter's values before they are escaped, each time anew."""
+    """Airflow renders the templates in a filter's values before they are escaped, in each task instance."""
     with DAG("d", schedule=None):
         task = LangSmithExportOperator(
             task_id="t",
@@ -144,7 +144,7 @@ def test_templates_in_an_operator_s_filter() -> None:
     ],
 )
 def test_what_is_no_filter(wrong: Any) -> None:
-    """Attributes that are no words, times without a zone and values the language has not are refused at once."""
+    """Invalid attributes, times without a zone and values of unsupported types are refused at once."""
     with pytest.raises(ConfigurationError):
         wrong()
 
@@ -166,7 +166,7 @@ def test_what_is_no_filter(wrong: Any) -> None:
     ],
 )
 def test_a_mark_under_the_place(text: str, marked: int) -> None:
-    """A filter that is none is shown with a mark under the place."""
+    """The error of a wrong filter marks the position of the mistake."""
     with pytest.raises(ConfigurationError, match="no expression of LangSmith's filter language") as caught:
         filter_syntax.check(text)
     lines = str(caught.value).split("\n")
@@ -174,7 +174,7 @@ def test_a_mark_under_the_place(text: str, marked: int) -> None:
 
 
 def test_the_mark_is_under_the_line_it_is_about() -> None:
-    """In a filter of several lines the one that is wrong is shown."""
+    """The error shows only the line with the mistake."""
     with pytest.raises(ConfigurationError) as caught:
         filter_syntax.check('and(\n  eq(name, "x")\n  eq(name, "y")\n)')
     assert '\n    eq(name, "y")\n    ^\n' in str(caught.value)
@@ -185,7 +185,7 @@ SOUP = st.lists(st.sampled_from([*"(),[]", "eq", "and", " ", '"x"', "'y'", "1", 
 
 @given(SOUP.map("".join))
 def test_the_check_refuses_nothing_that_can_be_read(text: str) -> None:
-    """What a reader of the language accepts, the check accepts: it is never stricter."""
+    """The check accepts each expression that a reader of the language accepts."""
     try:
         parse(text)
     except FilterSyntaxError:
@@ -194,6 +194,6 @@ def test_the_check_refuses_nothing_that_can_be_read(text: str) -> None:
 
 
 def test_attributes_of_a_filter() -> None:
-    """The attributes that a filter compares are found, in texts they are not looked for."""
+    """The attributes of a filter are those that it compares, not names in its texts."""
     text = 'and(eq(name, "gt(latency, 1)"), or(gt(total_tokens, 5), in(status, ["a"])), search("x"))'
     assert list(filter_syntax.attributes(text)) == ["name", "total_tokens", "status"]

@@ -1,4 +1,4 @@
-"""From an Airflow connection to LangSmith, in every form a connection comes in."""
+"""The hook: Airflow connections in each form, and queries of LangSmith."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ DAY = timedelta(days=1)
 
 
 @pytest.fixture(scope="module")
-def nobody() -> Iterator[LangSmithHook]:
-    """A hook of a server at which nobody answers."""
+def unreachable_hook() -> Iterator[LangSmithHook]:
+    """A hook whose server does not answer."""
     hook = LangSmithHook()
     hook.__dict__["settings"] = Settings(api_url="http://127.0.0.1:1", api_version="v2", api_key="k", max_retries=0)
     with hook:
@@ -68,8 +68,8 @@ def test_json_and_uri_say_the_same(langsmith: LangSmithStandIn, connect: Any) ->
         f"langsmith://:{key}@{quote(langsmith.url, safe='')}?{extra}",
         f"langsmith://:{key}@127.0.0.1:{port}?__extra__={quote(json.dumps(json.loads(written)['extra']))}",
     ]
-    given = connect(f"langsmith://http://:{key}@127.0.0.1:{port}/api?{extra}", "x")
-    spellings.append(given.get_connection("x").get_uri())  # as Airflow itself writes it
+    hook = connect(f"langsmith://http://:{key}@127.0.0.1:{port}/api?{extra}", "x")
+    spellings.append(hook.get_connection("x").get_uri())  # as Airflow itself writes it
     first = connect(written).settings
     assert (first.api_url, first.workspace_id, first.api_version) == (langsmith.url, workspace, "v1")
     assert (first.verify, first.timeout) == (False, 7)
@@ -90,7 +90,7 @@ def test_json_and_uri_say_the_same(langsmith: LangSmithStandIn, connect: Any) ->
     ],
 )
 def test_hosts_in_connections(connect: Any, connection: str, host: str) -> None:
-    """Region names and addresses are understood in any place a connection may keep them."""
+    """A connection's host may be a region or a URL, in any form of the connection."""
     assert connect(connection).settings.api_url == host
 
 
@@ -101,7 +101,7 @@ def test_a_connection_without_a_key(connect: Any) -> None:
 
 
 def test_unknown_extras_are_named(connect: Any, task_log: TaskLog) -> None:
-    """An extra that means nothing is ignored with a warning that names it, and not its value."""
+    """An unknown extra is ignored, with a warning that has its name and not its value."""
     hook = connect('{"conn_type": "langsmith", "password": "k", "extra": {"workspace": "secret-ish", "timeout": 5}}')
     assert hook.settings.timeout == 5
     said = [line for _, line in task_log()]
@@ -109,8 +109,8 @@ def test_unknown_extras_are_named(connect: Any, task_log: TaskLog) -> None:
     assert not any("secret-ish" in line for line in said)
 
 
-def test_the_test_button_tells_what_it_found(langsmith: LangSmithStandIn, connect: Any) -> None:
-    """Testing a connection tells host, workspace, API version and how many projects it sees."""
+def test_the_test_button_describes_the_connection(langsmith: LangSmithStandIn, connect: Any) -> None:
+    """A successful test shows host, workspace, API version and the number of projects."""
     for name in ("a", "b"):
         langsmith.add_project(name)
     worked, message = connect(langsmith.connection()).test_connection()
@@ -131,7 +131,7 @@ def test_the_test_button_tells_what_it_found(langsmith: LangSmithStandIn, connec
 def test_the_test_button_tells_what_is_wrong(
     langsmith: LangSmithStandIn, connect: Any, connection: dict[str, Any], why: str
 ) -> None:
-    """Testing a bad connection fails with the reason, never with a traceback, and never with the key."""
+    """A failed test shows the reason, without a traceback and without the key."""
     worked, message = connect(json.dumps({**json.loads(langsmith.connection()), **connection})).test_connection()
     assert not worked
     assert why in message
@@ -139,7 +139,7 @@ def test_the_test_button_tells_what_is_wrong(
 
 
 def test_query_runs_reads_all_pages_of_all_projects(langsmith: LangSmithStandIn, connect: Any) -> None:
-    """Runs of several projects, by name or id, come newest first, over all pages, up to the limit."""
+    """A query returns runs of several projects, newest first, over all pages, up to the limit."""
     for minute in range(130):
         for project in ("a", "b"):
             langsmith.add_run(project=project, start_time=START + timedelta(minutes=minute), name=f"{project}{minute}")
@@ -154,7 +154,7 @@ def test_query_runs_reads_all_pages_of_all_projects(langsmith: LangSmithStandIn,
 
 
 def test_query_runs_narrows(langsmith: LangSmithStandIn, connect: Any) -> None:
-    """Every argument that narrows a query narrows it, on both versions alike, unless it is blank."""
+    """Each argument narrows a query alike on both API versions, and a blank one does not."""
     root = langsmith.add_run(project="a", start_time=START, name="root", end_time=START + timedelta(seconds=9))
     child = langsmith.add_run(
         project="a", start_time=START, name="tool", run_type="tool", parent_run_id=root, error="no", end_time=START
@@ -183,13 +183,13 @@ def test_query_runs_narrows(langsmith: LangSmithStandIn, connect: Any) -> None:
             for question, expected in questions:
                 if question.get("end_time") == START:
                     question = {**question, "start_time": START - DAY}  # noqa: PLW2901
-                found = hook.query_runs(project="a", select=["id"], **question)
-                assert {run.id for run in found} == expected, (version, question)
+                runs = hook.query_runs(project="a", select=["id"], **question)
+                assert {run.id for run in runs} == expected, (version, question)
 
 
 @pytest.fixture
 def conversation(langsmith: LangSmithStandIn) -> dict[str, str]:
-    """A thread of three turns, under each of the keys; the first one has a tree below it and feedback."""
+    """Add a thread of three turns, one under each key; the first has a tree and feedback."""
     ids = {}
     for number, key in enumerate(("session_id", "thread_id", "conversation_id")):
         ids[key] = langsmith.add_run(
@@ -217,7 +217,7 @@ VERSIONS = pytest.mark.parametrize("version", ["v1", "v2"])
 
 @VERSIONS
 def test_a_trace_by_ids(langsmith: LangSmithStandIn, connect: Any, version: str) -> None:
-    """A trace is in the order of its tree, however a run spells the start of the run above it."""
+    """A trace is in the order of its tree, also if runs disagree on the start of their parent."""
     root, child = (str(UUID(int=number)) for number in (1, 2))
     first, second = "20260301T000000000000Z", "20260301T000001000000Z"
     for run, order in ((root, f"{second}{root}"), (child, f"{first}{root}.{second}{child}")):
@@ -230,7 +230,7 @@ def test_a_trace_by_ids(langsmith: LangSmithStandIn, connect: Any, version: str)
 def test_reads_of_one_run_a_trace_and_a_thread(
     langsmith: LangSmithStandIn, connect: Any, conversation: dict[str, str], version: str
 ) -> None:
-    """A run, the tree of a trace in its order, the turns of a thread in theirs, and the children of a run are read."""
+    """The hook reads a run, the tree of a trace, the turns of a thread and the children of a run, in order."""
     with connect(langsmith.connection(api_version=version, requests_per_10s=1000)) as hook:
         root = conversation["session_id"]
         assert hook.read_run(conversation["b"], "shop").name == "b"
@@ -247,7 +247,7 @@ def test_reads_of_one_run_a_trace_and_a_thread(
 
 @VERSIONS
 def test_a_query_asks_for_the_default_columns(langsmith: LangSmithStandIn, connect: Any, version: str) -> None:
-    """Without ``select`` a query asks for the fields of the default columns of ``runs``, and for no others."""
+    """Without ``select`` a query requests exactly the fields of the default columns of ``runs``."""
     langsmith.add_run(project="shop", start_time=START, inputs={"q": 1}, serialized={"name": "agent"})
     with connect(langsmith.connection(api_version=version)) as hook:
         (run,) = hook.query_runs(project="shop")
@@ -260,19 +260,19 @@ def test_a_query_asks_for_the_default_columns(langsmith: LangSmithStandIn, conne
 
 @VERSIONS
 def test_counts(langsmith: LangSmithStandIn, connect: Any, conversation: dict[str, str], version: str) -> None:
-    """Runs are counted as they are listed, with nothing but ids asked for."""
+    """A count equals the listed runs, and requests only ids."""
     with connect(langsmith.connection(api_version=version, requests_per_10s=1000)) as hook:
         assert hook.count_runs(project="shop") == 7
         assert hook.count_runs(project="shop", is_root=True, filter=thread("t1")) == 3
-        asked = [request.body for request in langsmith.requests_to("/runs/query")]
-        assert {tuple(body.get("select", body.get("selects"))) for body in asked} <= {
+        bodies = [request.body for request in langsmith.requests_to("/runs/query")]
+        assert {tuple(body.get("select", body.get("selects"))) for body in bodies} <= {
             ("id", "start_time"),
             ("ID", "START_TIME"),
         }
 
 
 def test_feedback_and_projects(langsmith: LangSmithStandIn, connect: Any, conversation: dict[str, str]) -> None:
-    """Feedback is listed by project, runs, keys and time of creation; projects by a part of their names."""
+    """Feedback is listed by project, runs, keys and creation time, and projects by part of their name."""
     for number in range(60):
         langsmith.add_feedback(langsmith.add_run(project="many"), key="k", score=number)
     with connect(langsmith.connection()) as hook:
@@ -295,7 +295,7 @@ def test_feedback_and_projects(langsmith: LangSmithStandIn, connect: Any, conver
 def test_bounds_at_the_ends_of_the_calendar(
     langsmith: LangSmithStandIn, connect: Any, conversation: dict[str, str], version: str, hours: int
 ) -> None:
-    """The first and the last moment there is leave nothing out, in whatever zone."""
+    """A window from the first to the last moment of the calendar has all runs, in any time zone."""
     zone = timezone(timedelta(hours=hours))
     first, last = datetime.min.replace(tzinfo=zone), datetime.max.replace(tzinfo=zone)
     with connect(langsmith.connection(api_version=version, requests_per_10s=1000)) as hook:
@@ -309,7 +309,7 @@ def test_bounds_at_the_ends_of_the_calendar(
 
 @VERSIONS
 def test_filters_are_judged(langsmith: LangSmithStandIn, connect: Any, version: str) -> None:
-    """A filter is judged by LangSmith with one small question; what is none is refused with no question at all."""
+    """LangSmith checks a filter by one small query; text that is no filter is refused without a request."""
     langsmith.add_project("shop")
     with connect(langsmith.connection(api_version=version, requests_per_10s=1000)) as hook:
         hook.validate_filter(thread("t1") & 'gt(latency, "5s")', project="shop", tree_filter='eq(name, "x")')
@@ -322,7 +322,7 @@ def test_filters_are_judged(langsmith: LangSmithStandIn, connect: Any, version: 
 
 
 def test_a_closed_hook_opens_again(langsmith: LangSmithStandIn, connect: Any) -> None:
-    """Closing a hook closes its client; using it later makes a new one."""
+    """A closed hook has no client, and makes a new one if it is used again."""
     langsmith.add_run(project="a")
     hook = connect(langsmith.connection())
     first = hook.get_conn()
@@ -335,7 +335,7 @@ def test_a_closed_hook_opens_again(langsmith: LangSmithStandIn, connect: Any) ->
 
 
 def test_a_connection_that_is_not_defined_is_named_at_once(connect: Any) -> None:
-    """A connection that nobody made is for the user to make: the error names it and says how, in triggers too."""
+    """The error of a missing connection names it and says how to add it, also in triggers."""
     hook = LangSmithHook("langsmith_prod")
     with pytest.raises(ConfigurationError) as caught:
         _ = hook.settings
@@ -346,8 +346,8 @@ def test_a_connection_that_is_not_defined_is_named_at_once(connect: Any) -> None
         asyncio.run(hook.aget_conn())
 
 
-def test_all_that_is_wrong_with_a_connection_is_told_at_once(connect: Any) -> None:
-    """Each field that is wrong has its line, so that one correction is enough; the connection is named."""
+def test_one_error_lists_all_that_is_wrong_with_a_connection(connect: Any) -> None:
+    """One error has a line for each wrong field, and the connection's id."""
     hook = connect(
         json.dumps(
             {
@@ -369,7 +369,7 @@ def test_all_that_is_wrong_with_a_connection_is_told_at_once(connect: Any) -> No
 @pytest.mark.skipif(AIRFLOW < (3, 2), reason="before Airflow 3.2 such a connection is as if it were not defined")
 @pytest.mark.parametrize("extra", ["[1]", '"eu"', "{timeout: 5}"])
 def test_an_extra_that_is_no_object(monkeypatch: pytest.MonkeyPatch, extra: str) -> None:
-    """An extra that cannot be read is refused, where Airflow would take it for an empty one."""
+    """An extra that is no JSON object is refused, because Airflow would ignore it."""
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", json.dumps({"password": "key", "extra": extra}))
     with pytest.raises(ConfigurationError, match="extra is no JSON object"):
         _ = LangSmithHook().settings
@@ -377,7 +377,7 @@ def test_an_extra_that_is_no_object(monkeypatch: pytest.MonkeyPatch, extra: str)
 
 @pytest.mark.parametrize("written", ["{nope", "langsmith://me:hunter2@[x", "langsmith://me:hunter2@x:port"])
 def test_a_variable_that_airflow_cannot_read(connect: Any, written: str) -> None:
-    """A connection that is there, and that Airflow cannot read, is named by its variable, not said to be missing."""
+    """The error of an unreadable connection has its variable, and does not call it missing."""
     with pytest.raises(ConfigurationError, match="AIRFLOW_CONN_BROKEN") as caught:
         _ = connect(written, "broken").settings
     assert "percent-encoded" in str(caught.value)
@@ -413,23 +413,23 @@ NEEDED = {"project": "shop", "run_id": "a", "trace_id": "a", "thread_id": "a", "
 
 @given(data=st.data(), call=st.sampled_from(sorted(CALLS)))
 @settings(max_examples=150)
-def test_no_argument_is_an_error_of_its_own(nobody: LangSmithHook, data: Any, call: str) -> None:
-    """Whatever an argument of the hook is, it is taken, or refused by an error of ours whose lines fit."""
+def test_no_argument_is_an_error_of_its_own(unreachable_hook: LangSmithHook, data: Any, call: str) -> None:
+    """Any argument of the hook is accepted, or refused in printable lines that fit."""
     name = data.draw(st.sampled_from(CALLS[call]))
-    given = {needed: NEEDED[needed] for needed in NEEDED if needed in CALLS[call]} | {name: data.draw(ODD)}
+    arguments = {needed: NEEDED[needed] for needed in NEEDED if needed in CALLS[call]} | {name: data.draw(ODD)}
     try:
-        answer = getattr(nobody, call)(**given)
+        answer = getattr(unreachable_hook, call)(**arguments)
         list(answer if isinstance(answer, Iterator) else [])
     except LangSmithError as error:
-        told = str(error)
+        message = str(error)
     else:
-        told = ""
-    assert told.replace("\n", "").isprintable()
-    assert all(len(line) <= MAX_LINE or len(line.split()) == 1 for line in told.splitlines())
+        message = ""
+    assert message.replace("\n", "").isprintable()
+    assert all(len(line) <= MAX_LINE or len(line.split()) == 1 for line in message.splitlines())
 
 
 @pytest.mark.parametrize(
-    ("call", "given", "told"),
+    ("call", "arguments", "message"),
     [
         ("query_runs", {"limit": -1}, "limit is -1; it has to be 0 or more"),
         ("query_runs", {"limit": "ten"}, "limit is 'ten'; it has to be a whole number"),
@@ -441,14 +441,16 @@ def test_no_argument_is_an_error_of_its_own(nobody: LangSmithHook, data: Any, ca
         ("read_run", {"run_id": str(UUID(int=0)), "project": " ", "select": ["nam"]}, "Did you mean 'name'"),
     ],
 )
-def test_a_wrong_argument_is_named(nobody: LangSmithHook, call: str, given: dict[str, Any], told: str) -> None:
-    """An argument of the hook that cannot be meant is refused by its name."""
-    with pytest.raises(ConfigurationError, match=says(told)):
-        list(getattr(nobody, call)(**{"project": "shop", **given}))
+def test_a_wrong_argument_is_named(
+    unreachable_hook: LangSmithHook, call: str, arguments: dict[str, Any], message: str
+) -> None:
+    """A wrong argument of the hook is refused by its name."""
+    with pytest.raises(ConfigurationError, match=says(message)):
+        list(getattr(unreachable_hook, call)(**{"project": "shop", **arguments}))
 
 
 def test_a_blank_limit_is_none(langsmith: LangSmithStandIn, connect: Any) -> None:
-    """A blank limit means all runs, as if it was not given; a text is read as a number."""
+    """A blank limit means all runs, and text is read as a number."""
     for _ in range(3):
         langsmith.add_run(project="shop", start_time=START)
     with connect(langsmith.connection()) as hook:
@@ -458,18 +460,18 @@ def test_a_blank_limit_is_none(langsmith: LangSmithStandIn, connect: Any) -> Non
 
 @pytest.mark.parametrize("conn_id", ["\ud83d", "a\0b", "5", "{{ conn }}"])
 def test_an_odd_connection_id_is_one_that_is_not_defined(conn_id: str) -> None:
-    """Whatever an id of a connection is, there is none of that name."""
+    """An odd connection id is reported as not defined."""
     with pytest.raises(ConfigurationError, match="is not defined"):
         _ = LangSmithHook(conn_id).settings
 
 
 def test_a_blank_connection_id_is_the_default() -> None:
-    """A blank id of a connection is as if it was not given, as for operators."""
+    """A blank connection id means the default one, as for operators."""
     assert LangSmithHook("  ").langsmith_conn_id == LangSmithHook.default_conn_name
 
 
 def test_the_key_is_masked_and_nothing_else_is(langsmith: LangSmithStandIn) -> None:
-    """In a process of its own: Airflow masks the key, and warns of no secret that is too short to be masked."""
+    """Airflow masks the key, and does not warn about secrets that are too short."""
     script = (
         "from airflow_langsmith.hooks import LangSmithHook\n"
         "try:\n    from airflow.sdk._shared.secrets_masker import redact\n"
@@ -526,7 +528,7 @@ def test_the_key_is_masked_and_nothing_else_is(langsmith: LangSmithStandIn) -> N
 def test_a_connection_survives_airflows_own_spellings(
     host: str, port: int | None, schema: str | None, key: str, extra: dict[str, Any]
 ) -> None:
-    """As fields, as Airflow's URI of them and as JSON in the environment, a connection means the same."""
+    """A connection has the same settings as fields, as Airflow's URI and as JSON."""
     connection = Connection(
         conn_id="langsmith_default",
         conn_type="langsmith",
@@ -551,7 +553,7 @@ def test_a_connection_survives_airflows_own_spellings(
 
 
 def test_the_test_button_does_not_wait(langsmith: LangSmithStandIn, connect: Any) -> None:
-    """Testing a connection asks once: a server that is down, or over its limit, is told without a wait."""
+    """A test of a connection sends one request, and reports an outage or a rate limit without a wait."""
     langsmith.misbehave("rate_limit", path="/sessions", retry_after=60, times=None)
     hook = connect(langsmith.connection(max_retries=6))
     worked, message = hook.test_connection()
@@ -564,14 +566,14 @@ def test_the_test_button_does_not_wait(langsmith: LangSmithStandIn, connect: Any
 
 
 def test_what_the_hook_returns_becomes_plain_values(langsmith: LangSmithStandIn, connect: Any) -> None:
-    """Runs, lists and iterators of them, projects and feedback become what JSON holds, payloads included."""
+    """Runs, iterators, projects and feedback become JSON values, with payloads."""
     run = langsmith.add_run(project="shop", start_time=START, inputs={"question": "ü?", "n": [1, 2.5, None]})
     langsmith.add_feedback(run, key="score", score=1)
     with connect(langsmith.connection()) as hook:
-        one = hook.plain(hook.read_run(run, "shop", ["inputs", "start_time"]))
-        assert one["inputs"] == {"question": "ü?", "n": [1, 2.5, None]}
-        assert one["start_time"] == "2026-03-01T00:00:00Z"
-        assert [found["id"] for found in hook.plain(hook.query_runs(project="shop"))] == [run]
+        plain_run = hook.plain(hook.read_run(run, "shop", ["inputs", "start_time"]))
+        assert plain_run["inputs"] == {"question": "ü?", "n": [1, 2.5, None]}
+        assert plain_run["start_time"] == "2026-03-01T00:00:00Z"
+        assert [item["id"] for item in hook.plain(hook.query_runs(project="shop"))] == [run]
         assert hook.plain(hook.read_trace(run, "shop"))[0]["project"]["name"] == "shop"
         assert [piece["score"] for piece in hook.plain(hook.list_feedback(run_ids=[run]))] == [1]
         assert [project["name"] for project in hook.plain(hook.list_projects())] == ["shop"]

@@ -30,12 +30,12 @@ def test_no_line_is_long_and_no_word_is_lost(text: str) -> None:
 
 @given(SENTENCES)
 def test_a_message_within_a_message_stays_as_it_is(text: str) -> None:
-    """What is laid out once is not laid out again."""
+    """A formatted message does not change if it is formatted again."""
     assert format_message(format_message(text)) == format_message(text)
 
 
 def test_each_sentence_has_its_own_line() -> None:
-    """What happened is at the edge, what follows is indented; abbreviations, dots and addresses end no sentence."""
+    """The first sentence is at the edge, the others are indented; abbreviations and URLs end no sentence."""
     text = "No project 'a'. Write e.g. +00:00 or a ... b. See https://example.com/a.b?c=d. Did you? Yes! End"
     assert format_message(text).splitlines() == [
         "No project 'a'.",
@@ -49,7 +49,7 @@ def test_each_sentence_has_its_own_line() -> None:
 
 @given(st.text("abc(,) ", max_size=300).filter(lambda text: "  " not in text), st.data())
 def test_a_mark_is_under_its_character_and_in_sight(text: str, data: st.DataObject) -> None:
-    """Whatever the length of a filter, what is shown of it fits, and the mark is under the place."""
+    """The excerpt of a filter of any length fits, and the mark is under the position."""
     place = data.draw(st.integers(0, len(text)))
     shown, mark = mark_position(text, place).split("\n")
     assert len(shown) <= MAX_LINE
@@ -75,26 +75,26 @@ def test_a_mark_is_under_its_character_and_in_sight(text: str, data: st.DataObje
     ],
 )
 def test_the_closest_name(written: object, known: list[str], meant: str | None) -> None:
-    """Capitals, marks between words and missing letters are seen through; what is far from all names is not guessed."""
+    """The closest name ignores case, separators and missing letters; a distant name has no suggestion."""
     assert did_you_mean(written, known) == (f"Did you mean {meant!r}?" if meant else "")
 
 
 def test_the_list_comes_last() -> None:
-    """All names follow the closest one."""
+    """The list of all names follows the closest one."""
     assert suggest("tracs", ["runs", "traces"]) == "Did you mean 'traces'? It is one of runs, traces."
     assert suggest("zebra", ["runs", "traces"]) == "It is one of runs, traces."
 
 
 @given(st.text(max_size=200), st.integers(2, 100))
 def test_what_is_shortened_is_one_short_line(text: str, room: int) -> None:
-    """A shortened text is within its room, and one line."""
+    """A shortened text is one line of at most the maximum length."""
     line = shorten(text, room)
     assert len(line) <= room
     assert len(line.splitlines()) <= 1
 
 
 def test_only_what_no_retry_cures_says_so_once() -> None:
-    """The sentence about retries is the class's to say: at the end, once."""
+    """A message says at its end, once, that a retry will not help."""
     assert str(ConfigurationError("It is wrong.")) == "It is wrong.\n  A retry will not help."
     assert str(TransportError("It broke.")) == "It broke."
     written = [

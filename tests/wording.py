@@ -1,4 +1,4 @@
-"""Reading messages in tests: they are laid out in lines, and a test is about their words."""
+"""Readers of messages in tests, which ignore line breaks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import re
 
 
 def says(pattern: str) -> re.Pattern[str]:
-    """Make a pattern for ``match`` in which a blank is any white space: line breaks, and capitals, do not matter."""
+    """Return a pattern for ``match`` that ignores line breaks and case."""
     return re.compile(re.sub(r"\\? ", r"\\s+", pattern), re.DOTALL | re.IGNORECASE)
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong for users, and that each message names its cure before much was asked."""
+"""Common mistakes of users: each message names its cure, after few requests."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
 
 
 def refused(error: type[LangSmithError], cure: str, ask: Callable[[], Any]) -> LangSmithError:
-    """Ask for something that is refused, for good, with words that help."""
+    """Check that a call raises this error, with this message."""
     with pytest.raises(error, match=says(cure)) as caught:
         ask()
     assert caught.value.retriable is error.retriable
@@ -41,7 +41,7 @@ def refused(error: type[LangSmithError], cure: str, ask: Callable[[], Any]) -> L
 def test_an_unknown_project(
     langsmith: LangSmithStandIn, version: str, client_of: ClientOf, export_runs: RunExport
 ) -> None:
-    """A project that is not there is an error, not an empty export: the API itself only says nothing."""
+    """A missing project is an error, although the API only answers with an empty list."""
     langsmith.add_run(project="Shop", start_time=START)
     client = client_of(langsmith, version)
     error = refused(ConfigurationError, "matched exactly", lambda: export_runs(client, "shop", START, START + DAY))
@@ -51,7 +51,7 @@ def test_an_unknown_project(
 
 @BOTH
 def test_a_wrong_key(langsmith: LangSmithStandIn, version: str, client_of: ClientOf) -> None:
-    """A wrong key is said to be one, at once."""
+    """A wrong key fails at once, and the message says so."""
     client = client_of(langsmith, version, api_key="lsv2_wrong")
     error = refused(AuthenticationError, "the API key in its password", lambda: client.project("shop"))
     assert "lsv2_wrong" not in str(error)
@@ -59,7 +59,7 @@ def test_a_wrong_key(langsmith: LangSmithStandIn, version: str, client_of: Clien
 
 
 def test_a_missing_workspace(client_of: ClientOf) -> None:
-    """A key for several workspaces without one is told about workspace_id, and works with it."""
+    """A key for several workspaces needs ``workspace_id``, and the message says so."""
     with LangSmithStandIn(require_workspace=True) as langsmith:
         langsmith.add_run(project="shop")
         refused(AuthenticationError, "'workspace_id' in its extra", lambda: client_of(langsmith).project("shop"))
@@ -80,7 +80,7 @@ def test_a_missing_workspace(client_of: ClientOf) -> None:
 def test_a_bad_filter(
     langsmith: LangSmithStandIn, version: str, query: dict[str, str], client_of: ClientOf, export_runs: RunExport
 ) -> None:
-    """A filter that LangSmith refuses is asked once, and the error has LangSmith's own words."""
+    """A filter that LangSmith refuses costs one request, and the error has LangSmith's message."""
     langsmith.add_run(project="shop", start_time=START)
     client = client_of(langsmith, version)
     error = refused(
@@ -94,7 +94,7 @@ def test_a_bad_filter(
 def test_a_filter_that_is_none(
     langsmith: LangSmithStandIn, version: str, client_of: ClientOf, export_runs: RunExport
 ) -> None:
-    """A filter that is no expression is shown with a mark under the place, and nothing is asked."""
+    """A filter that is no expression fails without a request, with a mark at the position."""
     langsmith.add_run(project="shop", start_time=START)
     client = client_of(langsmith, version)
     error = refused(
@@ -107,7 +107,7 @@ def test_a_filter_that_is_none(
 
 
 def test_a_filter_that_only_v2_takes(langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: RunExport) -> None:
-    """What v1 cannot filter by is said to be so, by name, before it is asked."""
+    """An attribute that v1 does not support is refused by name, without a query."""
     langsmith.add_run(project="shop", start_time=START)
     query = {"filter": "gt(total_tokens, 5)"}
     v1, v2 = (client_of(langsmith, version) for version in ("v1", "v2"))
@@ -127,7 +127,7 @@ def test_a_filter_that_only_v2_takes(langsmith: LangSmithStandIn, client_of: Cli
 
 
 def test_v1_on_a_server_without_it(client_of: ClientOf, export_runs: RunExport) -> None:
-    """Insisting on v1 where only SmithDB is says so; leaving it to the server works, and so does a wrong guess."""
+    """``v1`` on a server without it fails with the reason; ``auto`` works, also after a wrong guess."""
     with LangSmithStandIn(backend="smithdb") as langsmith:
         langsmith.add_run(project="shop", start_time=START)
         insisting = client_of(langsmith, "v1")
@@ -149,7 +149,7 @@ def test_v1_on_a_server_without_it(client_of: ClientOf, export_runs: RunExport) 
 def test_auto_finds_the_version_a_server_speaks(
     server: dict[str, Any], spoken: str, client_of: ClientOf, export_runs: RunExport
 ) -> None:
-    """With ``auto`` every kind of server is read in a version it answers, decided once and without losing a run."""
+    """``auto`` reads each kind of server in a version that it supports, and loses no run."""
     with LangSmithStandIn(**server) as langsmith:
         langsmith.add_run(project="shop", start_time=START)
         client = client_of(langsmith)
@@ -162,7 +162,7 @@ def test_auto_finds_the_version_a_server_speaks(
 
 
 def test_a_server_that_hides_its_info(langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: RunExport) -> None:
-    """A server whose info is closed is read all the same."""
+    """A server that refuses its info endpoint is read."""
     langsmith.add_run(project="shop", start_time=START)
     langsmith.misbehave("status", path="/info", status=404, times=None)
     assert export_runs(client_of(langsmith), "shop", START, START + DAY).manifest.rows == 1
@@ -177,14 +177,14 @@ def test_a_server_whose_info_fails(langsmith: LangSmithStandIn, client_of: Clien
 
 
 def test_a_proxy_that_refuses(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
-    """A firewall's page is not taken for LangSmith's word on the key."""
+    """A firewall's 403 page is not reported as a wrong key."""
     langsmith.misbehave("html", status=403, path="/sessions", times=None)
     client = client_of(langsmith, max_retries=0)
     refused(ProxyError, "proxy or firewall", lambda: client.project("shop"))
 
 
 def test_a_host_that_is_another_server(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
-    """A success that is a web page is not taken for data."""
+    """A web page with status 200 is not read as data."""
     langsmith.misbehave("html", status=200, path="/sessions", times=None)
     client = client_of(langsmith, max_retries=0)
     refused(TransportError, "may not be LangSmith's API", lambda: client.project("shop"))
@@ -194,14 +194,14 @@ def test_a_host_that_is_another_server(langsmith: LangSmithStandIn, client_of: C
 
 
 def test_nobody_answers(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
-    """A host that cannot be reached is named as the reason."""
+    """If the server does not answer, the error says to check the connection's host."""
     client = client_of(langsmith, max_retries=0)
     langsmith.stop()
     refused(TransportError, "check the connection's host", lambda: client.project("shop"))
 
 
 def test_an_answer_that_takes_too_long(langsmith: LangSmithStandIn, client_of: ClientOf) -> None:
-    """A slow answer ends with the timeout that the connection sets."""
+    """A slow answer ends after the connection's timeout."""
     langsmith.misbehave("delay", seconds=5, path="/sessions", times=None)
     client = client_of(langsmith, max_retries=0, timeout=0.2)
     refused(TransportError, "timed out", lambda: client.project("shop"))
@@ -210,7 +210,7 @@ def test_an_answer_that_takes_too_long(langsmith: LangSmithStandIn, client_of: C
 def test_payloads_in_blob_storage_that_cannot_be_had(
     langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: RunExport
 ) -> None:
-    """A payload that v1 keeps elsewhere is never written as null; v2 and other columns are the ways out."""
+    """A payload missing in blob storage is never written as null, and the error names the alternatives."""
     run_id = langsmith.add_run(project="shop", start_time=START, inputs={"q": 1}, outputs={"a": 2})
     langsmith.offload(run_id, "inputs", "outputs")
     langsmith.misbehave("status", status=403, path=f"/storage/{run_id}/inputs", times=None)
@@ -228,7 +228,7 @@ def test_payloads_in_blob_storage_that_cannot_be_had(
 def test_what_is_refused_before_any_request(
     langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: RunExport
 ) -> None:
-    """Names and bounds that cannot be meant are refused before anything is asked of the server."""
+    """Invalid names and bounds are refused before any request."""
     langsmith.add_run(project="shop", start_time=START)
     client = client_of(langsmith, "v1")
     project = client.project("shop")

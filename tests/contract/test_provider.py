@@ -1,4 +1,4 @@
-"""What Airflow discovers of the provider, by Airflow's own rules."""
+"""The provider as Airflow discovers it, by Airflow's rules."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ def test_the_provider_info_is_valid() -> None:
         jsonschema.validate(info[part], {**strict["properties"][part], "definitions": strict["definitions"]})
 
 
-def test_the_entry_point_is_found_under_the_package_s_name() -> None:
-    """Airflow refuses a provider whose package-name is not its distribution's."""
-    (found,) = [
+def test_the_entry_point_has_the_name_of_the_package() -> None:
+    """The entry point has the distribution's name, because Airflow refuses any other."""
+    (entry_point,) = [
         point
         for point in metadata.entry_points(group="apache_airflow_provider")
         if point.value.startswith("airflow_langsmith")
     ]
-    assert found.load()()["package-name"] == "airflow-provider-langsmith"
-    assert found.dist is not None
-    assert found.dist.name == "airflow-provider-langsmith"
+    assert entry_point.load()()["package-name"] == "airflow-provider-langsmith"
+    assert entry_point.dist is not None
+    assert entry_point.dist.name == "airflow-provider-langsmith"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    assert project["name"] == found.dist.name
-    assert project["entry-points"]["apache_airflow_provider"]["provider_info"] == found.value
+    assert project["name"] == entry_point.dist.name
+    assert project["entry-points"]["apache_airflow_provider"]["provider_info"] == entry_point.value
 
 
 def test_everything_named_exists() -> None:
@@ -71,7 +71,7 @@ def test_everything_named_exists() -> None:
 
 
 def test_the_form_has_a_field_for_every_setting() -> None:
-    """The connection form offers the extras that are read, and no others."""
+    """The connection form has exactly the extras that are read."""
     assert tuple(CONNECTION_TYPE["conn-fields"]) == settings.EXTRA_FIELDS
 
 
@@ -84,9 +84,9 @@ def test_the_form_has_a_field_for_every_setting() -> None:
     ],
 )
 def test_airflow_lists_it(command: str, shown: str) -> None:
-    """``airflow providers`` knows the provider and its connection type."""
-    asked = [sys.executable, "-m", "airflow", "providers", command, "--output", "plain"]
-    listed = subprocess.run(asked, check=True, capture_output=True, text=True).stdout
+    """``airflow providers`` lists the provider, its connection type and its links."""
+    arguments = [sys.executable, "-m", "airflow", "providers", command, "--output", "plain"]
+    listed = subprocess.run(arguments, check=True, capture_output=True, text=True).stdout
     assert shown in listed
 
 

@@ -66,7 +66,7 @@ def test_the_typed_api_uses_every_name() -> None:
     [getattr(room, name) for room in (operators, sensors) for name in room.__all__] + [LangSmithFeedbackEventTrigger],
 )
 def test_the_typed_api_uses_every_argument(kind: Any) -> None:
-    """It passes each argument that a class declares itself."""
+    """``tests/typing/api.py`` uses each argument that a class declares itself."""
     calls = [node for node in ast.walk(TYPED_API) if isinstance(node, ast.Call)]
     passed = {word.arg for call in calls if getattr(call.func, "id", "") == kind.__name__ for word in call.keywords}
     arguments = set(inspect.signature(kind).parameters) - {"kwargs", "run_filter"}

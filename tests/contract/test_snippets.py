@@ -1,4 +1,4 @@
-"""Each Python snippet of the pages runs, and each command exists."""
+"""Each Python snippet of the docs runs, and each command exists."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users get wrong, as Airflow's log view shows it: no wrapping, about 90 characters of each line in sight."""
+"""Mistakes of users in Airflow's log view, which does not wrap and shows 90 characters of a line."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ IN_SIGHT = 90  # characters
 
 
 class ReadOnly(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
-    """An object store whose rights are to read."""
+    """An object store that is read-only."""
 
     protocol = "memory"
     cachable = False
@@ -50,7 +50,7 @@ class ReadOnly(MemoryFileSystem):  # type: ignore[misc]  # fsspec has no types
 
 @pytest.fixture
 def shop(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> LangSmithStandIn:
-    """A project of one run, a connection to it, one with a wrong key, one with a region that is none."""
+    """A project of one run, a connection to it, one with a wrong key, and one with a wrong region."""
     langsmith.add_run(project="shop-assistant", start_time=START, run_type="llm", inputs={"question": "why?"})
     written = langsmith.connection(max_retries=0)
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", written)
@@ -71,18 +71,18 @@ def run(operator: Any, **more: Any) -> Any:
 
 
 def export(place: Path, **arguments: Any) -> LangSmithExportOperator:
-    """Make an export that works, but for the arguments given."""
-    given = {"project": "shop-assistant", "destination": f"file://{place}", **arguments}
-    return LangSmithExportOperator(task_id="export", **given)
+    """Return an export that works, unless the arguments break it."""
+    options = {"project": "shop-assistant", "destination": f"file://{place}", **arguments}
+    return LangSmithExportOperator(task_id="export", **options)
 
 
 def export_twice(place: Path) -> None:
-    """Export all runs of the day, then one kind of them to the same place."""
+    """Export all runs of the day, then runs of one type to the same partition."""
     run(export(place))
     run(export(place, run_type="llm"))
 
 
-# What the user does, and what is to be read in the first 90 characters: what is wrong, or what to do.
+# A mistake, and words in the first 90 characters: what is wrong, or what to do.
 ERRORS: dict[str, tuple[Callable[[Path], Any], str]] = {
     "wrong key": (lambda place: run(export(place, langsmith_conn_id="wrong_key")), "refused the API key"),
     "wrong region": (lambda place: run(export(place, langsmith_conn_id="wrong_region")), "'europe' is no region"),
@@ -137,7 +137,7 @@ ERRORS: dict[str, tuple[Callable[[Path], Any], str]] = {
 
 @pytest.mark.parametrize("what", ERRORS)
 def test_the_first_line_says_what_is_wrong(shop: LangSmithStandIn, tmp_path: Path, what: str) -> None:
-    """Of each mistake the first 90 characters say what is wrong; no line is longer; what no retry cures shows once."""
+    """The first 90 characters say what is wrong, no line is longer, and a final error is logged once."""
     mistake, words = ERRORS[what]
     with pytest.raises(AirflowException) as caught:
         mistake(tmp_path)
@@ -167,7 +167,7 @@ def test_the_first_line_says_what_is_wrong(shop: LangSmithStandIn, tmp_path: Pat
 def test_a_misspelt_name_is_answered_with_the_one_meant(
     shop: LangSmithStandIn, tmp_path: Path, what: str, meant: str
 ) -> None:
-    """The second line asks for the closest name; a list of all names, where there is one, comes after it."""
+    """The second line asks for the closest name, before any list of all names."""
     mistake, _ = ERRORS[what]
     with pytest.raises(AirflowFailException) as caught:
         mistake(tmp_path)
@@ -178,7 +178,7 @@ def test_a_misspelt_name_is_answered_with_the_one_meant(
 def test_a_filter_field_on_either_version(
     shop: LangSmithStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
 ) -> None:
-    """Whatever words the server has for it, an attribute that does not exist is named, with the one that is meant."""
+    """An unknown attribute is named with the closest one, for either API version."""
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", shop.connection(max_retries=0, api_version=version))
     with pytest.raises(AirflowFailException) as caught:
         run(export(tmp_path, tree_filter='and(eq(name, "x"), gt(latncy, 5))'))
@@ -188,7 +188,7 @@ def test_a_filter_field_on_either_version(
 
 
 def test_a_conflict_tells_both_exports(shop: LangSmithStandIn, tmp_path: Path) -> None:
-    """Two exports for one place are told by their projects' names and their queries, in words."""
+    """The error of two exports for one partition has both projects' names and queries."""
     with pytest.raises(AirflowFailException) as caught:
         export_twice(tmp_path)
     message = " ".join(str(caught.value).split())
@@ -199,7 +199,7 @@ def test_a_conflict_tells_both_exports(shop: LangSmithStandIn, tmp_path: Path) -
 
 
 def test_an_error_names_its_connection(shop: LangSmithStandIn, tmp_path: Path) -> None:
-    """Where it happened is told by the connection's id and host; the key is not told."""
+    """An error has the connection's id and host, and not the key."""
     with pytest.raises(AirflowFailException) as caught:
         run(export(tmp_path, langsmith_conn_id="wrong_key"))
     assert f"  Connection wrong_key: {shop.url}." in str(caught.value).splitlines()
@@ -209,7 +209,7 @@ def test_an_error_names_its_connection(shop: LangSmithStandIn, tmp_path: Path) -
 def test_a_wait_is_one_short_line(
     shop: LangSmithStandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A wait is logged in a line that fits, with its cause; what to do is told once, by the error in the end."""
+    """A wait before a retry is one line with its cause; only the final error has the cure."""
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", shop.connection(max_retries=2))
     shop.misbehave("status", path="/sessions", times=None)
     with pytest.raises(AirflowException):
@@ -228,11 +228,11 @@ def test_a_wait_is_one_short_line(
 
 
 def connection(**fields: Any) -> str:
-    """Write a connection to a server at which nobody answers."""
+    """Return a connection to a port at which no server listens."""
     return json.dumps({"conn_type": "langsmith", "host": "http://127.0.0.1:1", "password": "k", **fields})
 
 
-# What is wrong with the connection or the worker -> the connection, the environment, and words of the error.
+# A mistake in the connection or the worker -> the connection, the environment, and words of the error.
 MISTAKES: dict[str, tuple[str, dict[str, str], str]] = {
     "host": (connection(host="[oops"), {}, "host is no API address: '[oops'"),
     "port": (connection(host="us", port=8443), {}, "Leave the port out"),
@@ -249,7 +249,7 @@ SELECTED["end"] = (START + DAY).isoformat()
 
 
 def event(trigger: BaseTrigger) -> dict[str, Any]:
-    """Let a trigger give its first event."""
+    """Return the first event of a trigger."""
 
     async def first() -> Any:
         return (await anext(aiter(trigger.run()))).payload
@@ -258,7 +258,7 @@ def event(trigger: BaseTrigger) -> dict[str, Any]:
     return payload
 
 
-# Each way to LangSmith, and what becomes of an error there.
+# Each entry point that uses a connection.
 ENTRIES: dict[str, Callable[[Path], Any]] = {
     "export": lambda place: run(LangSmithExportOperator(task_id="t", destination=f"file://{place}", **RUNS)),
     "list": lambda _: run(LangSmithListRunsOperator(task_id="t", **RUNS)),
@@ -276,10 +276,10 @@ ENTRIES: dict[str, Callable[[Path], Any]] = {
 
 @pytest.mark.parametrize("entry", ENTRIES)
 @pytest.mark.parametrize("mistake", MISTAKES)
-def test_a_mistake_is_told_alike_at_every_entry(
+def test_a_mistake_has_the_same_error_at_every_entry(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, mistake: str, entry: str
 ) -> None:
-    """A connection or a worker that is set up wrong is our own error with its cure, wherever LangSmith is asked."""
+    """A wrong setup of connection or worker is the same error with its cure, at each entry point."""
     written, environment, cure = MISTAKES[mistake]
     for name in [name for name in os.environ if name.lower().endswith("_proxy")]:
         monkeypatch.delenv(name)
@@ -292,8 +292,8 @@ def test_a_mistake_is_told_alike_at_every_entry(
     except (AirflowFailException, ConfigurationError) as error:
         outcome = str(error)
         assert isinstance(error, ConfigurationError) is (entry in ("hook", "event trigger"))  # noqa: PT017
-    told = outcome["line"] if entry == "trigger" else outcome[1] if entry == "test button" else outcome
-    assert cure in " ".join(told.split())
-    assert told.splitlines()[-1] == "  A retry will not help."
-    assert all(len(line) <= IN_SIGHT for line in told.splitlines())
-    assert "hunter2" not in told
+    message = outcome["line"] if entry == "trigger" else outcome[1] if entry == "test button" else outcome
+    assert cure in " ".join(message.split())
+    assert message.splitlines()[-1] == "  A retry will not help."
+    assert all(len(line) <= IN_SIGHT for line in message.splitlines())
+    assert "hunter2" not in message

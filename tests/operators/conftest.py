@@ -1,4 +1,4 @@
-"""Operators as a worker runs them."""
+"""Fixtures that run operators as a worker does."""
 
 from __future__ import annotations
 

@@ -2,7 +2,7 @@
 Run an export again and again, each time killed one file system call later, until one gets to its end.
 
 Run as ``killed.py SIGNAL STEP OUT``: OUT holds a lake, and gets a directory for every death, with a lake and a TMPDIR.
-The signal comes as it does to a task: SIGTERM calls ``on_kill``, amid what is going on; SIGKILL calls nobody.
+SIGTERM calls ``on_kill`` in the middle of the work, as for a task. SIGKILL calls nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ START = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 class Killer:
-    """Sends this process a signal before its so many-th file system call below a directory, as long as it is told."""
+    """Sends this process a signal before the n-th file system call below a directory."""
 
     def __init__(self, number: int, sent: signal.Signals, below: Path) -> None:
         self.left, self.active = number, True
@@ -40,7 +40,7 @@ class Killer:
 
 
 def export(lake: Path, number: int, sent: signal.Signals) -> str:
-    """Export the day, as a worker does, and tell how that ended."""
+    """Export the day, as a worker does, and write how it ended."""
     operator = LangSmithExportOperator(
         task_id="export",
         project="shop",

@@ -1,4 +1,4 @@
-"""Files logged with runs, listed and landed by an export."""
+"""Exports list or download the files that are attached to runs."""
 
 from __future__ import annotations
 
@@ -38,9 +38,9 @@ def land(langsmith: LangSmithStandIn, tmp_path: Path, monkeypatch: pytest.Monkey
     def run(version: str = "v2", **arguments: Any) -> dict[str, Any]:
         connection = langsmith.connection(api_version=version, max_retries=1, requests_per_10s=1000)
         monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", connection)
-        given = {"destination": f"file://{tmp_path}", "format": "jsonl", "compression": "none", **arguments}
+        options = {"destination": f"file://{tmp_path}", "format": "jsonl", "compression": "none", **arguments}
         operator = LangSmithExportOperator(
-            task_id="export", project="shop", start_time=START, end_time=START + DAY, **given
+            task_id="export", project="shop", start_time=START, end_time=START + DAY, **options
         )
         return operator.execute({})
 
@@ -49,7 +49,7 @@ def land(langsmith: LangSmithStandIn, tmp_path: Path, monkeypatch: pytest.Monkey
 
 @pytest.fixture
 def logged(langsmith: LangSmithStandIn) -> Iterator[sdk.Client]:
-    """Two runs that the SDK logged with files, one of them with the same content as another."""
+    """Log two runs with files by the SDK; two files have the same content."""
     client = sdk.Client(api_url=langsmith.url, api_key=langsmith.api_key, omit_traced_runtime_info=True)
     for number, files in enumerate(
         (
@@ -85,12 +85,12 @@ def rows(result: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def place_of(result: dict[str, Any]) -> Path:
-    """Find the partition of an export."""
+    """Return the partition of an export."""
     return Path(result["manifest"].removeprefix("file://")).parent
 
 
 def content(place: Path) -> dict[str, bytes]:
-    """Read all there is in a partition."""
+    """Return the content of each object in a partition."""
     return {path.name: path.read_bytes() for path in place.iterdir()}
 
 
@@ -98,7 +98,7 @@ def content(place: Path) -> dict[str, bytes]:
 def test_what_the_sdk_attached_is_listed(
     logged: sdk.Client, langsmith: LangSmithStandIn, land: Land, version: str
 ) -> None:
-    """Every run lists its files by name, for the view of traces too; none is asked for."""
+    """Each run and each trace lists its files by name, without a request for a file."""
     png, pdf, text = ("image/png", "application/pdf", "text/plain") if version == "v1" else (None, None, None)
     expected = [
         [{"name": "copy", "type": png, "size": None}, {"name": "empty", "type": text, "size": None}],
@@ -113,7 +113,7 @@ def test_what_the_sdk_attached_is_listed(
 
 @BOTH
 def test_what_the_sdk_attached_lands_byte_for_byte(logged: sdk.Client, land: Land, version: str) -> None:
-    """Downloaded, a file lies beside the parts as it was logged, once; its row says where, the manifest what it is."""
+    """A downloaded file is beside the parts, once and unchanged; the row and the manifest name it."""
     result = land(version, attachments="download")
     place, manifest = place_of(result), read_manifest(result)
     landed = {
@@ -126,7 +126,7 @@ def test_what_the_sdk_attached_lands_byte_for_byte(logged: sdk.Client, land: Lan
         for row in rows(result)
         for file in row["attachments"]
     }
-    assert {place: found[:3] for place, found in landed.items()} == {
+    assert {key: value[:3] for key, value in landed.items()} == {
         ("1", "photo"): ("image/png", len(PNG), PNG),
         ("1", "long"): ("application/pdf", len(LONG), LONG),
         ("2", "copy"): ("image/png", len(PNG), PNG),
@@ -137,23 +137,25 @@ def test_what_the_sdk_attached_lands_byte_for_byte(logged: sdk.Client, land: Lan
     assert [file.name for file in manifest.attachments] == names
     assert [name.partition(".")[2] for name in names] != ["bin"] * 3
     for file in manifest.attachments:
-        found = (place / file.name).read_bytes()
-        assert (len(found), hashlib.sha256(found).hexdigest()) == (file.bytes, file.sha256)
+        body = (place / file.name).read_bytes()
+        assert (len(body), hashlib.sha256(body).hexdigest()) == (file.bytes, file.sha256)
         assert file.name.startswith(f"_attachment-{file.sha256[:16]}.")
     assert set(content(place)) == {"_manifest.json", *manifest.sizes}
 
 
 def test_both_versions_land_the_same(logged: sdk.Client, land: Land) -> None:
-    """Once downloaded, rows and files of both versions are the same, types too."""
-    found = [content(place_of(land(version, attachments="download", partition=version))) for version in ("v1", "v2")]
-    for objects in found:
+    """After a download, rows, files and types are the same with both API versions."""
+    partitions = [
+        content(place_of(land(version, attachments="download", partition=version))) for version in ("v1", "v2")
+    ]
+    for objects in partitions:
         del objects["_manifest.json"]
-    assert found[0] == found[1]
+    assert partitions[0] == partitions[1]
 
 
 @BOTH
 def test_again_is_the_same(logged: sdk.Client, langsmith: LangSmithStandIn, land: Land, version: str) -> None:
-    """A re-run gives the same objects, and takes along what it no longer lists."""
+    """A re-run gives the same objects, and deletes files that it no longer lists."""
     place = place_of(land(version, attachments="download"))
     before = content(place)
     assert content(place_of(land(version, attachments="download"))) == before
@@ -165,7 +167,7 @@ def test_again_is_the_same(logged: sdk.Client, langsmith: LangSmithStandIn, land
 
 
 def test_identical_content_lands_once_whatever_its_type(langsmith: LangSmithStandIn, land: Land) -> None:
-    """The same bytes as two types are one object."""
+    """Two attachments with the same bytes and different types are one object."""
     files = {"a": ("image/png", b"same"), "b": ("text/plain", b"same")}
     langsmith.add_run(project="shop", start_time=START, attachments=files)
     (row,) = rows(land("v1", attachments="download"))
@@ -177,7 +179,7 @@ def test_identical_content_lands_once_whatever_its_type(langsmith: LangSmithStan
 def test_links_land_nowhere(
     logged: sdk.Client, langsmith: LangSmithStandIn, land: Land, version: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A link is in no object, no log, no result and no error, whether all goes well or not."""
+    """Objects, logs, results and errors contain no link, after a success and after a failure."""
     caplog.set_level(logging.DEBUG)
     caplog.set_level(logging.DEBUG, logger="httpx")
     langsmith.misbehave("status", path="/photo")
@@ -187,12 +189,12 @@ def test_links_land_nowhere(
         flagged = land(version, attachments="download", payloads="flag", partition="flagged")
         with pytest.raises(AirflowException) as caught:
             land(version, attachments="download", partition="failed")
-    told = caplog.text + repr(logs) + repr(result) + repr(flagged) + str(caught.value)
-    told += repr(caught.value.__cause__) + repr(caught.value.__context__)
+    text = caplog.text + repr(logs) + repr(result) + repr(flagged) + str(caught.value)
+    text += repr(caught.value.__cause__) + repr(caught.value.__context__)
     written = b"".join([*content(place_of(result)).values(), *content(place_of(flagged)).values()])
-    assert "Blob storage answered 404" in told
+    assert "Blob storage answered 404" in text
     for secret in ("signed", "/storage/", langsmith.api_key):
-        assert secret not in told
+        assert secret not in text
         assert secret.encode() not in written
 
 
@@ -200,7 +202,7 @@ def test_links_land_nowhere(
 def test_an_attachment_that_cannot_be_had(
     logged: sdk.Client, langsmith: LangSmithStandIn, land: Land, version: str
 ) -> None:
-    """One that is gone fails the task and leaves nothing; flagged, it has no file, a mark, and the others are there."""
+    """A missing file fails the task; with ``payloads="flag"`` it is marked, and the other files land."""
     langsmith.misbehave("status", status=403, path="/photo", times=None)
     with pytest.raises(AirflowException, match=says("attachments='list'")) as caught:
         land(version, attachments="download")
@@ -214,7 +216,7 @@ def test_an_attachment_that_cannot_be_had(
 
 
 def test_a_failure_leaves_no_strays(logged: sdk.Client, langsmith: LangSmithStandIn, land: Land) -> None:
-    """Files that were published before another one failed are taken back, and the export before stands."""
+    """If a download fails, new files are deleted, and the previous export stays."""
     place = place_of(land(attachments="download"))
     before = content(place)
     run = langsmith.add_run(project="shop", start_time=START, attachments={"new": ("text/plain", b"new")})
@@ -231,7 +233,7 @@ def test_a_failure_leaves_no_strays(logged: sdk.Client, langsmith: LangSmithStan
 
 @BOTH
 def test_files_on_another_host(langsmith: LangSmithStandIn, storage: Any, land: Land, version: str) -> None:
-    """A file on another host is asked for without the key, and stopped where it is too large."""
+    """A request to another host has no API key, and a download stops at the size limit."""
     langsmith.add_project("shop")
     fine, endless = storage.put("/fine", b"fine", content_type="text/plain"), storage.put("/endless", None)
 
@@ -265,7 +267,7 @@ def test_files_on_another_host(langsmith: LangSmithStandIn, storage: Any, land: 
 def test_many_files_take_little_of_the_local_disk(
     langsmith: LangSmithStandIn, land: Land, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Eight files at most are on the local disk at once, however many there are."""
+    """The local disk holds at most eight files at a time."""
     for number in range(30):
         langsmith.add_run(
             project="shop", start_time=START, attachments={"x": ("text/plain", b"%d" % number), "y": ("a/b", LONG)}
@@ -294,7 +296,7 @@ def test_many_files_take_little_of_the_local_disk(
 
 
 def test_what_is_refused(langsmith: LangSmithStandIn, land: Land) -> None:
-    """Downloading is for runs with the column that tells whose each file is; anything else is refused at once."""
+    """Attachments are refused for a view or columns that cannot hold them, before any request."""
     langsmith.add_run(project="shop", start_time=START)
     for arguments in ({"view": "traces"}, {"view": "feedback"}, {"columns": ["run_id"]}):
         with pytest.raises(AirflowFailException, match=says("is for the view runs with its column attachments")):
@@ -305,7 +307,7 @@ def test_what_is_refused(langsmith: LangSmithStandIn, land: Land) -> None:
 
 
 def test_runs_outside_of_the_window_bring_no_files(langsmith: LangSmithStandIn, storage: Any, land: Land) -> None:
-    """Files of runs that a server sends beside the window, or twice, are not downloaded for nothing."""
+    """Files of runs outside the window are not downloaded, and files of a repeated run only once."""
     langsmith.add_project("shop")
     times = {"inside": "2026-03-01T00:00:00Z", "outside": "2026-02-28T23:59:59.999999Z"}
     runs = [
@@ -320,7 +322,7 @@ def test_runs_outside_of_the_window_bring_no_files(langsmith: LangSmithStandIn, 
 
 @BOTH
 def test_attachments_of_a_self_hosted_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str) -> None:
-    """Files of a server behind nginx land as they are, and not as the page of its UI."""
+    """Behind nginx the files of a self-hosted server land, not the HTML page of its UI."""
     with LangSmithStandIn(self_hosted=True) as server:
         files = {"photo": ("image/jpeg", PNG), "page": ("text/html", b"<p>ours</p>")}
         server.add_run(project="shop", start_time=START, attachments=files)
@@ -367,7 +369,7 @@ HTML = b"<!doctype html><title>LangSmith</title>"
 def test_what_comes_is_what_was_said(
     langsmith: LangSmithStandIn, storage: Any, land: Land, said: str | None, came: str, lands: bool
 ) -> None:
-    """A file of another type or size than LangSmith says is not the file: it is flagged, and nothing of it lands."""
+    """A download whose type or size differs from LangSmith's record is flagged, and does not land."""
     langsmith.add_project("shop")
     link = {"presigned_url": storage.put("/file", HTML, content_type=came), "mime_type": said}
     run = {"id": "r", "start_time": "2026-03-01T00:00:00Z", "s3_urls": {"attachment.file": link}}
@@ -380,7 +382,7 @@ def test_what_comes_is_what_was_said(
 
 
 def test_a_page_of_langsmith_s_own_host_is_no_file(langsmith: LangSmithStandIn, land: Land) -> None:
-    """HTML from LangSmith's own host is its UI, where nothing says that the file is HTML; the task fails."""
+    """HTML from LangSmith's own host is its UI, unless the file's type is HTML, so the task fails."""
     langsmith.add_project("shop")
     link = {"presigned_url": "/nowhere"}
     run = {"id": "r", "start_time": "2026-03-01T00:00:00Z", "s3_urls": {"attachment.file": link}}

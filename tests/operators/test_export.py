@@ -156,7 +156,7 @@ def test_a_rerun_changes_nothing(shop: LangSmithStandIn, tmp_path: Path, format_
 def test_a_rerun_over_changed_data_replaces(
     shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows, run: Run
 ) -> None:
-    """Exporting a window again after its runs changed leaves what is there now, and no stray of before."""
+    """An export of changed data replaces all objects of the previous export."""
     operator = LangSmithExportOperator(
         task_id="export", project="shop", destination=f"file://{tmp_path}", max_rows_per_file=15
     )
@@ -169,7 +169,7 @@ def test_a_rerun_over_changed_data_replaces(
 
 
 def test_an_empty_window(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
-    """A window without runs is an export with none, a skipped task or a failed one, as asked."""
+    """``on_empty`` decides whether a window without runs is an empty export, a skip or a failure."""
     before = {"data_interval_start": START - DAY, "data_interval_end": START}
     arguments: dict[str, Any] = {"project": "shop", "destination": f"file://{tmp_path}"}
     with pytest.raises(AirflowSkipException, match="No runs in project 'shop'"):
@@ -182,7 +182,7 @@ def test_an_empty_window(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> No
 
 
 def test_what_no_retry_cures_fails_at_once(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
-    """A wrong project, filter, window, argument or key fails without retries; trouble that may pass does not."""
+    """A wrong project, filter, window or argument fails for good; an outage fails for a retry."""
     good: dict[str, Any] = {"project": "shop", "destination": f"file://{tmp_path}"}
     hopeless: list[dict[str, Any]] = [
         {"project": "Shop"},
@@ -214,23 +214,23 @@ def test_what_no_retry_cures_fails_at_once(shop: LangSmithStandIn, tmp_path: Pat
         run(LangSmithExportOperator(task_id="export", lag=timedelta(days=3650), **good))
 
 
-@pytest.mark.parametrize(("given", "rows"), [("user_score", 1), ("True", 2), ("", 2), ("false", 3)])
+@pytest.mark.parametrize(("with_feedback", "rows"), [("user_score", 1), ("True", 2), ("", 2), ("false", 3)])
 def test_feedback_as_a_template_has_it(
-    langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, run: Run, given: str, rows: int
+    langsmith: LangSmithStandIn, connect: Any, tmp_path: Path, run: Run, with_feedback: str, rows: int
 ) -> None:
-    """Traces with a retriever come with feedback of a key, of any, or none; not given, with any."""
-    monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection())
+    """``with_feedback`` may be a key, or true or false as text. Blank text means true."""
+    connect(langsmith)
     for key in ("user_score", "note", ""):
         root = langsmith.add_run(project="shop", start_time=START)
         langsmith.add_run(project="shop", start_time=START, parent_run_id=root, run_type="retriever")
         if key:
             langsmith.add_feedback(root, key=key, score=1)
     where: Any = {"view": "retrievals", "project": "shop", "destination": f"file://{tmp_path}"}
-    assert run(LangSmithExportOperator(task_id="export", **where, with_feedback=given))["rows"] == rows
+    assert run(LangSmithExportOperator(task_id="export", **where, with_feedback=with_feedback))["rows"] == rows
 
 
 def test_a_destination_that_cannot_be_written(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
-    """A destination that does not work fails the task with its name, in a way that a retry may cure."""
+    """A destination that cannot be written fails the task for a retry, with advice on its connection."""
     (tmp_path / "file").write_text("not a directory")
     with pytest.raises(LangSmithException, match="check the destination's connection"):
         run(LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{tmp_path}/file"))
@@ -241,20 +241,20 @@ def test_the_log_tells_where_the_window_is_from(
 ) -> None:
     """The log names the window and its source."""
     run(LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{tmp_path}"))
-    told = [line for _, line in task_log()]
-    assert "Window source: the data interval" in told
-    assert all(len(line) <= MAX_LINE for line in told if "://" not in line)
+    lines = [line for _, line in task_log()]
+    assert "Window source: the data interval" in lines
+    assert all(len(line) <= MAX_LINE for line in lines if "://" not in line)
 
 
 def test_what_differs_between_exports_comes_first() -> None:
-    """Airflow's page of rendered templates begins with the arguments that a reader looks for."""
+    """Airflow's page of rendered templates begins with the arguments that differ between exports."""
     first = LangSmithExportOperator.template_fields[:6]
     assert first == ("project", "filter", "destination", "view", "flatten", "redact")
     assert len(set(LangSmithExportOperator.template_fields)) == len(LangSmithExportOperator.template_fields)
 
 
 def test_the_link_is_there_while_it_runs(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
-    """The link to LangSmith is pushed before the first page is asked for; without a task instance nothing is."""
+    """The link to LangSmith is pushed before the first page, and a failed push does not fail the task."""
     pushed: list[tuple[str, str, int]] = []
 
     def push(key: str, value: str) -> None:
@@ -271,15 +271,15 @@ def test_the_link_is_there_while_it_runs(shop: LangSmithStandIn, tmp_path: Path,
 
 
 def test_a_mapped_task_has_a_name(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
-    """A mapped task is called by project and window, before anything fails; others, and those of a user, are not."""
+    """A mapped task is named by project and window, unless the user named it, also if it fails."""
     operator = LangSmithExportOperator(task_id="export", project="shop", destination=f"file://{tmp_path}")
-    for index, given, shown in (
+    for index, template, shown in (
         (0, None, "shop, 2026-03-01 to 2026-03-02 UTC"),
         (0, "theirs", "theirs"),
         (-1, None, None),
         (None, None, None),
     ):
-        context: Any = {"ti": SimpleNamespace(map_index=index), "map_index_template": given}
+        context: Any = {"ti": SimpleNamespace(map_index=index), "map_index_template": template}
         assert named(run, operator, context) == shown
     context = {"ti": SimpleNamespace(map_index=0), "map_index_template": None}
     nowhere = LangSmithExportOperator(task_id="export", project="{{ x }}" * 50, destination=f"file://{tmp_path}")
@@ -290,7 +290,7 @@ def test_a_mapped_task_has_a_name(shop: LangSmithStandIn, tmp_path: Path, run: R
 
 
 def named(run: Run, operator: Any, context: dict[str, Any]) -> str | None:
-    """Run an operator, and give what Airflow then calls it."""
+    """Run an operator, and return the name that Airflow shows."""
     before = {"data_interval_start": START, "data_interval_end": START + DAY}
     context |= before
     operator.render_template_fields(context)
@@ -305,7 +305,7 @@ def rendered(context: dict[str, Any]) -> str | None:
 
 
 def test_a_destination_that_refuses_costs_no_page(shop: LangSmithStandIn, tmp_path: Path, run: Run) -> None:
-    """Before the first page it is seen that the destination can be written; a refusal is no matter for a retry."""
+    """A read-only destination or a missing connection fails the task for good, before the first page is read."""
     with pytest.raises(AirflowFailException, match=says("has not the right to write|is read-only")):
         run(LangSmithExportOperator(task_id="export", project="shop", destination="file:///sys/lake"))
     good: dict[str, Any] = {"project": "shop", "destination": f"file://{tmp_path}"}

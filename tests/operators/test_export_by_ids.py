@@ -40,7 +40,7 @@ def export(destination: Path, context: Any = MappingProxyType({}), **arguments: 
 
 @BOTH
 def test_a_trace(langsmith: LangSmithStandIn, connect: Any, version: str, tmp_path: Path, read_rows: ReadRows) -> None:
-    """All runs of a trace land in a partition of its own, whatever the DAG run's data interval; again, the same."""
+    """All runs of a trace land in the partition of its id, for any data interval, and again unchanged."""
     connect(langsmith, version)
     root, _ = trace(langsmith, LONG_AGO), trace(langsmith, NOW)
     result = export(tmp_path, A_DAY, trace_id=root)
@@ -53,19 +53,19 @@ def test_a_trace(langsmith: LangSmithStandIn, connect: Any, version: str, tmp_pa
 
 @BOTH
 def test_runs_by_their_ids(langsmith: LangSmithStandIn, connect: Any, version: str, tmp_path: Path) -> None:
-    """Runs lie in a partition that their ids alone decide, in any order; no ids are no runs."""
+    """The ids decide the partition, in any order, and an empty list exports no runs."""
     connect(langsmith, version)
     ids = [trace(langsmith, start) for start in (LONG_AGO, NOW)]
-    one, other = (export(tmp_path, run_ids=order) for order in (ids, list(reversed(ids))))
-    assert one["rows"] == 2
-    assert one["manifest"] == other["manifest"]
-    assert "/runs/project=shop/runs=" in one["manifest"]
+    result, reversed_result = (export(tmp_path, run_ids=order) for order in (ids, list(reversed(ids))))
+    assert result["rows"] == 2
+    assert result["manifest"] == reversed_result["manifest"]
+    assert "/runs/project=shop/runs=" in result["manifest"]
     assert export(tmp_path, run_ids=[])["rows"] == 0
-    assert read_manifest(one).query == {"run_ids": sorted(ids)}
+    assert read_manifest(result).query == {"run_ids": sorted(ids)}
 
 
 def test_with_a_window_they_are_those_of_the_window(langsmith: LangSmithStandIn, connect: Any, tmp_path: Path) -> None:
-    """With a window ids narrow it, and the partition is the window's."""
+    """With a window, ids narrow the query, and the partition is that of the window."""
     connect(langsmith)
     root = trace(langsmith, NOW)
     result = export(tmp_path, A_DAY, trace_id=root, window="1d", start_time=NOW, end_time=NOW + timedelta(days=1))
@@ -74,7 +74,7 @@ def test_with_a_window_they_are_those_of_the_window(langsmith: LangSmithStandIn,
 
 @pytest.mark.parametrize("view", ["traces", "threads"])
 def test_other_views(langsmith: LangSmithStandIn, connect: Any, tmp_path: Path, view: str) -> None:
-    """A trace, and the conversation that it is a turn of, land in the same way."""
+    """``trace_id`` works for other views, such as the thread that has the trace as a turn."""
     connect(langsmith)
     thread = {"extra": {"metadata": {"thread_id": "t"}}}
     root = langsmith.add_run(project="shop", start_time=LONG_AGO, **thread)
@@ -83,14 +83,14 @@ def test_other_views(langsmith: LangSmithStandIn, connect: Any, tmp_path: Path, 
 
 
 def test_a_pattern_goes_before(langsmith: LangSmithStandIn, connect: Any, tmp_path: Path) -> None:
-    """A partition that the user names is taken."""
+    """A ``partition`` of the user goes before the default."""
     connect(langsmith)
     result = export(tmp_path, trace_id=trace(langsmith, NOW), partition="case=7")
     assert result["manifest"].endswith("/runs/project=shop/case=7/_manifest.json")
 
 
 def test_a_trace_id_is_a_uuid(langsmith: LangSmithStandIn, connect: Any, tmp_path: Path) -> None:
-    """An id that is none cannot name a partition."""
+    """A trace id that is no UUID is refused."""
     connect(langsmith)
     langsmith.add_project("shop")
     with pytest.raises(AirflowFailException, match=says("trace_id is '../x'; trace ids are UUIDs")):

@@ -1,4 +1,4 @@
-"""Mistakes in arguments without templates are errors of the DAG's file; templates, mapping and subclasses go on."""
+"""A wrong argument without a template is an import error; templates, mapping and subclasses work."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ WRONG = [
 
 @pytest.mark.parametrize(("kind", "good", "wrong"), WRONG, ids=str)
 def test_a_mistake_is_found_when_the_dag_is_parsed(kind: Any, good: dict[str, Any], wrong: dict[str, Any]) -> None:
-    """An operator with an argument that is wrong in itself cannot be made."""
+    """The constructor refuses a wrong argument."""
     kind(task_id="task", **good)
     with pytest.raises(AirflowFailException):
         kind(task_id="task", **{**good, **wrong})
@@ -93,8 +93,8 @@ def test_a_mistake_is_found_when_the_dag_is_parsed(kind: Any, good: dict[str, An
     ],
     ids=str,
 )
-def test_what_a_view_cannot_be_narrowed_by_is_found_too(view: str, narrowing: dict[str, Any]) -> None:
-    """Arguments that are right by themselves, but not for the view, are mistakes as well."""
+def test_an_argument_that_the_view_refuses_is_an_import_error(view: str, narrowing: dict[str, Any]) -> None:
+    """The constructor refuses an argument that the view does not support."""
     good: dict[str, Any] = {"task_id": "task", "project": "shop", "destination": "s3://lake@traces/langsmith"}
     LangSmithExportOperator(**good, view="runs", **narrowing)
     with pytest.raises(AirflowFailException):
@@ -104,7 +104,7 @@ def test_what_a_view_cannot_be_narrowed_by_is_found_too(view: str, narrowing: di
 
 @pytest.mark.parametrize(("kind", "good", "wrong"), WRONG, ids=str)
 def test_a_template_beside_a_mistake_is_none_of_its_own(kind: Any, good: dict[str, Any], wrong: dict[str, Any]) -> None:
-    """The same mistakes inside of a template, which nobody can read yet, are no errors of the file."""
+    """An argument with a template is not checked when the DAG is parsed."""
     (name,) = wrong
     kind(task_id="task", **{**good, name: f"{{{{ params.{name} }}}}"})
     kind(task_id="task", **{**good, name: [f"{{% if x %}}{wrong[name]}{{% endif %}}"]})
@@ -112,7 +112,7 @@ def test_a_template_beside_a_mistake_is_none_of_its_own(kind: Any, good: dict[st
 
 @given(st.sets(st.sampled_from(sorted(LangSmithExportOperator.template_fields)), min_size=1))
 def test_any_argument_may_be_a_template(names: set[str]) -> None:
-    """Whichever arguments are templates, the others are read as they are, and nothing that is right is refused."""
+    """Any set of correct arguments may be templates."""
     right: dict[str, Any] = {
         "project": "shop",
         "destination": "s3://lake@traces/langsmith",
@@ -132,12 +132,12 @@ def test_any_argument_may_be_a_template(names: set[str]) -> None:
 
 
 def test_what_others_return_is_no_literal() -> None:
-    """What an upstream task returns, and what is mapped over, is read when it is there."""
+    """Values of upstream tasks and of mapping are not read when the DAG is parsed."""
     with DAG("d", schedule=None):
 
         @task
         def views() -> list[str]:
-            """Name views, wrong ones too."""
+            """Return names of views, and a wrong name."""
             return ["runs", "spans"]
 
         exported: Any = LangSmithExportOperator(task_id="one", project="shop", destination="s3://lake@traces")
@@ -150,17 +150,17 @@ def test_what_others_return_is_no_literal() -> None:
 
 
 def test_a_mapped_task_s_mistake_is_the_task_s() -> None:
-    """A mapped task is made on the worker; what is wrong there fails in ``execute``, under the task's own name."""
+    """A worker makes a mapped task, so a wrong argument of it fails in ``execute``."""
     with DAG("d", schedule=None):
         partial = LangSmithExportOperator.partial(task_id="mapped", project="shop", destination="s3://lake@traces")
         mapped: Any = partial.expand(view=["runs", "spans"])
-    one = mapped.unmap({"view": "spans"})
-    assert isinstance(one, LangSmithExportOperator)
-    assert one.view == "spans"
+    operator = mapped.unmap({"view": "spans"})
+    assert isinstance(operator, LangSmithExportOperator)
+    assert operator.view == "spans"
 
 
 class Ours(LangSmithExportOperator):
-    """An operator of a user's own."""
+    """An operator of a user."""
 
     template_fields = (*LangSmithExportOperator.template_fields, "team")
 
@@ -170,14 +170,14 @@ class Ours(LangSmithExportOperator):
 
 
 def test_subclasses_are_checked_too() -> None:
-    """A subclass with arguments of its own works, and its mistakes are found."""
+    """A subclass may have its own arguments, and its wrong arguments are import errors."""
     assert Ours(task_id="task", team="shop", project="shop").view == "traces"
     with pytest.raises(AirflowFailException, match="'orc'"):
         Ours(task_id="task", team="shop", project="shop", format="orc")
 
 
 def test_parsing_asks_nobody() -> None:
-    """Neither connections nor functions of rules are looked up when a DAG is parsed: these are not there."""
+    """Parsing a DAG looks up no connection and no function of a rule."""
     LangSmithExportOperator(
         task_id="task",
         project="shop",

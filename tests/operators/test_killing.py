@@ -1,4 +1,4 @@
-"""Airflow kills a task: it stops asking, publishes nothing any more, and leaves nothing behind."""
+"""A task that Airflow kills sends no more requests, publishes nothing and leaves no files."""
 
 from __future__ import annotations
 
@@ -54,13 +54,13 @@ def export(lake: Path) -> LangSmithExportOperator:
 
 
 def objects(lake: Path) -> dict[str, bytes]:
-    """Read all that is in the partition."""
+    """Return the content of each object in the partition."""
     partition = lake / "runs" / "project=shop" / "date=2026-03-01"
     return {path.name: path.read_bytes() for path in partition.iterdir()}
 
 
 def published(lake: Path) -> set[str]:
-    """Name the parts that a reader finds, each of them whole."""
+    """Return the names of the parts in the manifest, after a check of their digests."""
     manifest = read_manifest(f"file://{lake}/runs/project=shop/date=2026-03-01")
     content = objects(lake)
     assert all(hashlib.sha256(content[file.name]).hexdigest() == file.sha256 for file in manifest.files)
@@ -70,9 +70,9 @@ def published(lake: Path) -> set[str]:
 @pytest.mark.parametrize(("sent", "step"), [("SIGTERM", 1), ("SIGKILL", 9)])
 def test_killed_at_any_moment(shop: LangSmithStandIn, tmp_path: Path, run: Run, sent: str, step: int) -> None:
     """
-    Killed before any of its file system calls, an export has published all or nothing.
+    An export that is killed before any of its file system calls has published all or nothing.
 
-    By SIGTERM it has taken back what it began, on the worker's disk too. After SIGKILL the next export does that.
+    After SIGTERM it has removed its files, also on the worker's disk. After SIGKILL the next export does.
     """
     run(export(tmp_path / "before"))
     before = objects(tmp_path / "before")
@@ -88,10 +88,10 @@ def test_killed_at_any_moment(shop: LangSmithStandIn, tmp_path: Path, run: Run, 
         seen.append(published(death / "lake") == changed)
         if sent == "SIGTERM":
             assert not list((death / "tmp").iterdir())
-            told = (death / "ended").read_text()
-            assert told == "published" if seen[-1] else "killed this task" in told
-            kept = objects(death / "lake").items()
-            assert seen[-1] or {name: content for name, content in kept if not name.startswith("_probe")} == before
+            ending = (death / "ended").read_text()
+            assert ending == "published" if seen[-1] else "killed this task" in ending
+            landed = objects(death / "lake").items()
+            assert seen[-1] or {name: content for name, content in landed if not name.startswith("_probe")} == before
     assert seen == sorted(seen)
     assert seen.count(False) > 2
     if sent == "SIGKILL":
@@ -102,14 +102,14 @@ def test_killed_at_any_moment(shop: LangSmithStandIn, tmp_path: Path, run: Run, 
                 patch.setattr(tempfile, "tempdir", str(death / "tmp"))
                 run(export(death / "lake"))
             assert not list((death / "tmp").iterdir())
-            mended = objects(death / "lake")  # by names with more digits of the digest, where something lay in the way
+            mended = objects(death / "lake")  # names have more digits of the digest if a name was taken
             assert published(death / "lake") == set(mended) - {"_manifest.json"}
             assert {mended[name] for name in published(death / "lake")} == rows
 
 
 @pytest.fixture
 def slow(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> LangSmithStandIn:
-    """A day of forty pages of v1, that come slowly."""
+    """Add a day of forty slow pages of v1."""
     monkeypatch.setattr(LangSmithExportOperator, "checkpoint_policy", CheckpointPolicy(min_pages=1))
     connection = langsmith.connection(max_retries=0, api_version="v1", requests_per_10s=100_000)
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", connection)
@@ -121,7 +121,7 @@ def slow(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> LangSm
 
 
 def killed_after(operator: Any, langsmith: LangSmithStandIn, requests: int, state: str = "failed") -> None:
-    """Kill a task after some requests, as Airflow does by a signal, and see that it ends quickly."""
+    """Kill a task by a signal after some requests, as Airflow does, and check that it ends quickly."""
     states = {"r": {"task": state}}
     ti = SimpleNamespace(dag_id="d", run_id="r", task_id="task", map_index=-1, try_number=1, max_tries=2)
     ti.get_task_states = lambda **_: states
@@ -146,10 +146,10 @@ def killed_after(operator: Any, langsmith: LangSmithStandIn, requests: int, stat
         thread.join()
         signal.signal(signal.SIGUSR1, before)
     assert time.monotonic() - killed_at[0] < 4  # Airflow waits for five seconds
-    asked = len(langsmith.requests)
+    requests_before = len(langsmith.requests)
     assert not [thread for thread in enumerate_threads() if thread.name.startswith("langsmith-cursor")]
-    assert asked == len(langsmith.requests)
-    operator.on_kill()  # once more, as after an execution_timeout: nothing is left to be ended
+    assert requests_before == len(langsmith.requests)
+    operator.on_kill()  # again, as after an execution_timeout
 
 
 WINDOW: dict[str, Any] = {"task_id": "task", "project": "shop", "start_time": START, "end_time": START + timedelta(1)}
@@ -157,14 +157,10 @@ WINDOW: dict[str, Any] = {"task_id": "task", "project": "shop", "start_time": ST
 
 @pytest.mark.parametrize("cursors", [1, 4])
 @pytest.mark.parametrize("state", ["failed", "running"])
-def test_what_was_read_is_kept_for_a_retry_alone(
+def test_checkpoints_stay_for_a_retry_only(
     slow: LangSmithStandIn, tmp_path: Path, caplog: pytest.LogCaptureFixture, state: str, cursors: int
 ) -> None:
-    """
-    A user who marks or clears a task has nothing of it left in the lake; if its worker has to stop, a retry goes on.
-
-    The log says which.
-    """
+    """Checkpoints stay for a retry if the worker stops, not if a user marks or clears the task. The log says so."""
     caplog.set_level("INFO")
     where: Any = {"destination": f"file://{tmp_path}/lake", "concurrency": cursors, "retries": 2}
     killed_after(LangSmithExportOperator(**WINDOW, **where), slow, 12, state)
@@ -181,7 +177,7 @@ def test_what_was_read_is_kept_for_a_retry_alone(
 
 
 def test_every_operator_ends(slow: LangSmithStandIn, tmp_path: Path) -> None:
-    """Lists and reads end as exports do, whatever they are waiting for."""
+    """Each operator ends when Airflow kills it."""
     root = slow.add_run(project="tree", start_time=START, end_time=START)
     for _ in range(2000):
         slow.add_run(project="tree", parent_run_id=root, start_time=START, end_time=START)
@@ -197,7 +193,7 @@ def test_every_operator_ends(slow: LangSmithStandIn, tmp_path: Path) -> None:
 
 
 def test_requests_under_way_together_end(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Payloads that are fetched side by side are let go at once, though each may take a minute."""
+    """A killed task does not wait for payloads that it fetches in parallel."""
     connection = langsmith.connection(max_retries=0, api_version="v1", requests_per_10s=100_000)
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", connection)
     for _ in range(10):
@@ -209,6 +205,6 @@ def test_requests_under_way_together_end(langsmith: LangSmithStandIn, monkeypatc
 
 
 def test_a_task_that_does_not_run_is_not_killed() -> None:
-    """Airflow calls ``on_kill`` after an ``execution_timeout`` too, when nothing is left to be ended."""
+    """``on_kill`` does nothing if the task does not run: Airflow also calls it after ``execution_timeout``."""
     LangSmithExportOperator(**WINDOW, destination="file:///lake").on_kill()
     LangSmithReadRunOperator(task_id="read", run_id="x").on_kill()

@@ -1,4 +1,4 @@
-"""Feedback that comes, or changes, when the window of its run is long over."""
+"""Feedback that is created or modified after the window of its run."""
 
 from __future__ import annotations
 
@@ -41,18 +41,18 @@ def land(langsmith: LangSmithStandIn, tmp_path: Path, monkeypatch: pytest.Monkey
     return export
 
 
-def judged(langsmith: LangSmithStandIn, started: datetime, given: datetime, changed: datetime, **fields: Any) -> str:
-    """Log a run that somebody judged at one moment, and thought better of at another."""
+def judged(langsmith: LangSmithStandIn, started: datetime, created: datetime, modified: datetime, **fields: Any) -> str:
+    """Add a run with feedback that was created at one time and modified at another."""
     run = langsmith.add_run(project="shop", start_time=started, end_time=started + HOUR, inputs={"q": 1}, **fields)
-    langsmith.add_feedback(run, score=1, created_at=given.isoformat(), modified_at=changed.isoformat())
+    langsmith.add_feedback(run, score=1, created_at=created.isoformat(), modified_at=modified.isoformat())
     return run
 
 
 @BOTH
-def test_edited_feedback_comes_when_asked_for(
+def test_edited_feedback_comes_with_include_modified(
     langsmith: LangSmithStandIn, version: str, land: Land, read_rows: ReadRows
 ) -> None:
-    """``include_modified`` brings the pieces changed in ``[start, end)``, whenever in ``lookback`` they were given."""
+    """``include_modified`` adds feedback that was modified in ``[start, end)`` and created within ``lookback``."""
     end = START + DAY
     edited = judged(langsmith, START - 9 * DAY, START - 8 * DAY, START)
     new = judged(langsmith, START - DAY, START + HOUR, end + HOUR)
@@ -72,15 +72,15 @@ def test_edited_feedback_comes_when_asked_for(
 def test_rows_come_again_when_their_feedback_changed(
     langsmith: LangSmithStandIn, version: str, land: Land, read_rows: ReadRows
 ) -> None:
-    """A refresh holds the rows that feedback of the window is about, and no others, with all feedback they have."""
+    """A refresh has exactly the rows whose feedback changed in the window, with all of their feedback."""
     old = judged(langsmith, START - 29 * DAY, START + HOUR, START + HOUR, name="old")
     edited = judged(langsmith, START - 3 * DAY, START - 2 * DAY, START + 2 * HOUR, name="edited")
-    fresh = judged(langsmith, START + HOUR, START + 3 * HOUR, START + 3 * HOUR, name="fresh")
+    new = judged(langsmith, START + HOUR, START + 3 * HOUR, START + 3 * HOUR, name="new")
     judged(langsmith, START - 31 * DAY, START + HOUR, START + HOUR, name="too old")
     judged(langsmith, START - 3 * DAY, START - 2 * DAY, START - DAY, name="not changed")
     langsmith.add_run(project="shop", start_time=START - 3 * DAY, name="no feedback")
     result = land(version, refresh="feedback")
-    assert {row["run_id"] for row in read_rows(result["manifest"])} == {old, edited, fresh}
+    assert {row["run_id"] for row in read_rows(result["manifest"])} == {old, edited, new}
     assert result["manifest"].endswith("/runs_refreshed/project=shop/date=2026-03-10/_manifest.json")
     assert all("user_score" in json.loads(row["feedback_stats"]) for row in read_rows(result["manifest"]))
     named = land(version, refresh="feedback", filter='eq(name, "edited")', partition="named/{start:%d}")
@@ -91,7 +91,7 @@ def test_rows_come_again_when_their_feedback_changed(
 def test_traces_and_threads_come_again_whole(
     langsmith: LangSmithStandIn, version: str, land: Land, read_rows: ReadRows
 ) -> None:
-    """A refreshed trace has all its runs, a refreshed thread all its turns up to the window's end."""
+    """A refreshed trace has all of its runs, a refreshed thread all turns up to the window's end."""
     expected = {}
     for number in range(230):
         started = START - 20 * DAY + number * HOUR
@@ -120,7 +120,7 @@ def test_traces_and_threads_come_again_whole(
 def test_a_refresh_merged_over_the_days_changes_what_changed(
     langsmith: LangSmithStandIn, land: Land, read_rows: ReadRows
 ) -> None:
-    """Days merged with the refreshes that followed are what an export of all days would be now."""
+    """Days merged with later refreshes equal an export of all days now."""
     runs = [langsmith.add_run(project="shop", start_time=START + hour * HOUR, inputs={"q": 1}) for hour in range(48)]
     first, second = land(), land(start=START + DAY)
     for run in runs[::5]:
@@ -136,12 +136,12 @@ def test_a_refresh_merged_over_the_days_changes_what_changed(
                 "when matched then update when not matched then insert",
                 {"parts": parts},
             )
-        found = database.execute("select run_id, feedback_stats is not null from runs").fetchall()
-    assert sorted(found) == sorted((run, number % 5 == 0) for number, run in enumerate(runs))
+        rows = database.execute("select run_id, feedback_stats is not null from runs").fetchall()
+    assert sorted(rows) == sorted((run, number % 5 == 0) for number, run in enumerate(runs))
 
 
 def test_nothing_changed(langsmith: LangSmithStandIn, land: Land, read_rows: ReadRows) -> None:
-    """A window without feedback refreshes nothing, and asks for no run."""
+    """A window without feedback is an empty refresh, without a request for runs."""
     judged(langsmith, START - 3 * DAY, START - 2 * DAY, START - DAY)
     result = land(refresh="feedback")
     assert read_rows(result["manifest"]) == []
@@ -159,20 +159,20 @@ def test_nothing_changed(langsmith: LangSmithStandIn, land: Land, read_rows: Rea
     ],
 )
 def test_what_cannot_be_meant(langsmith: LangSmithStandIn, land: Land, arguments: Any, why: str) -> None:
-    """A wrong word fails the task and names the right one."""
+    """A wrong argument fails the task, and the error has the right one."""
     langsmith.add_run(project="shop", start_time=START)
     with pytest.raises(AirflowFailException, match=says(why)):
         land(**arguments)
 
 
 def test_columns_compared_with_those_of_another_export(langsmith: LangSmithStandIn, land: Land, tmp_path: Path) -> None:
-    """With ``schema_manifest`` every day is held to one day's columns, also the first time it is exported."""
+    """``schema_manifest`` compares the columns with those of another export, also for a new partition."""
     langsmith.add_run(project="shop", start_time=START, inputs={"a": 1})
     langsmith.add_run(project="shop", start_time=START + DAY, inputs={"a": 1, "b": 2})
     model = land(flatten="*")
-    for given in (model["manifest"], model, str(model), json.dumps(model)):
+    for reference in (model["manifest"], model, str(model), json.dumps(model)):
         with pytest.raises(AirflowFailException, match=says(r"of the other manifest \(\+ inputs__b integer")):
-            land(start=START + DAY, flatten="*", schema_changes="fail", schema_manifest=given)
+            land(start=START + DAY, flatten="*", schema_changes="fail", schema_manifest=reference)
     evolved = land(start=START + DAY, flatten="*", schema_manifest=model)
     assert read_manifest(evolved).schema_changes == ("+ inputs__b integer",)
     with pytest.raises(AirflowFailException, match=says("nothing was published there")):

@@ -1,4 +1,4 @@
-"""Empty ``run_ids`` mean no runs: nothing is read, where "not given" would read all."""
+"""Empty ``run_ids`` mean no runs, and None means all runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Run = Callable[..., Any]
 
 @pytest.fixture(params=["v1", "v2"])
 def workspace(request: Any, langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> LangSmithStandIn:
-    """A LangSmith with a run that has feedback, by either API version."""
+    """A LangSmith with a run that has feedback, for each API version."""
     extra = {"api_version": request.param, "requests_per_10s": 100_000}
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(**extra))
     run_id = langsmith.add_run(project="shop", start_time=START, end_time=START + timedelta(seconds=1))
@@ -35,7 +35,7 @@ def workspace(request: Any, langsmith: LangSmithStandIn, monkeypatch: pytest.Mon
 
 @EMPTY
 def test_a_list_of_no_runs_is_empty(workspace: LangSmithStandIn, run: Run, run_ids: Any) -> None:
-    """A list of no runs is empty; ``run_ids=None`` lists all."""
+    """With empty ``run_ids`` the list is empty; with None it has all runs."""
     assert workspace
     operator = LangSmithListRunsOperator(task_id="list", project="shop", run_ids=run_ids)
     assert run(operator, params={"ids": []}) == []
@@ -44,7 +44,7 @@ def test_a_list_of_no_runs_is_empty(workspace: LangSmithStandIn, run: Run, run_i
 
 @EMPTY
 def test_an_export_of_no_runs_is_empty(workspace: LangSmithStandIn, run: Run, run_ids: Any, tmp_path: Path) -> None:
-    """An export of no runs writes an empty partition, again too, and ``on_empty`` holds for it as for any."""
+    """With empty ``run_ids`` an export writes an empty partition, also again, and obeys ``on_empty``."""
     assert workspace
     common: dict[str, Any] = {"project": "shop", "destination": f"file://{tmp_path}", "run_ids": run_ids}
     for _ in range(2):
@@ -59,7 +59,7 @@ def test_an_export_of_no_runs_is_empty(workspace: LangSmithStandIn, run: Run, ru
 
 @pytest.mark.parametrize("view", VIEWS)
 def test_every_view_of_no_runs_is_empty(workspace: LangSmithStandIn, run: Run, view: str, tmp_path: Path) -> None:
-    """No view has rows of no runs."""
+    """With empty ``run_ids`` each view is empty."""
     assert workspace
     operator = LangSmithExportOperator(
         task_id="runs", project="shop", destination=f"file://{tmp_path}", view=view, run_ids=""
@@ -69,7 +69,7 @@ def test_every_view_of_no_runs_is_empty(workspace: LangSmithStandIn, run: Run, v
 
 @EMPTY
 def test_sensors_see_no_runs(workspace: LangSmithStandIn, run: Run, run_ids: Any) -> None:
-    """A sensor of no runs counts none: settled at once, and with too few runs for any feedback."""
+    """With empty ``run_ids`` a window is settled at once, and has too few runs for a condition."""
     assert workspace
     settled = LangSmithSettledSensor(task_id="settled", project="shop", run_ids=run_ids, quiet_for="0s")
     assert run(settled, params={"ids": []})["runs"] == 0
@@ -79,7 +79,7 @@ def test_sensors_see_no_runs(workspace: LangSmithStandIn, run: Run, run_ids: Any
 
 
 def test_the_hook_finds_no_runs(workspace: LangSmithStandIn) -> None:
-    """The hook takes an empty list of ids for no runs, and None for all."""
+    """With empty ``run_ids`` the hook returns no runs, with None all."""
     assert workspace
     with LangSmithHook() as hook:
         assert list(hook.query_runs(project="shop", run_ids=[])) == []

@@ -1,4 +1,4 @@
-"""Arguments of odd types and texts: an operator takes them, or fails by an error that Airflow acts on."""
+"""Arguments of odd types and texts: an operator accepts them, or fails with an error that Airflow acts on."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ ODD = (
 
 
 @pytest.fixture(autouse=True)
-def nobody(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A connection to a server at which nobody answers."""
+def unreachable_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Set a connection to a port at which no server listens."""
     written = {"conn_type": "langsmith", "host": "http://127.0.0.1:1", "password": "k", "extra": {"max_retries": 0}}
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", json.dumps(written))
 
 
 def refusal(kind: Any, name: str, value: Any, *, rendered: bool) -> str:
-    """Run a task with one odd argument, literal or as a template gave it, and return the error that ends it."""
+    """Run a task with one odd argument, literal or rendered, and return its error message."""
     try:
         task = kind(task_id="task", **{**RIGHT[kind], name: "{{ 1 }}" if rendered else value})
         if rendered:
@@ -74,14 +74,14 @@ def refusal(kind: Any, name: str, value: Any, *, rendered: bool) -> str:
 @given(data=st.data(), kind=st.sampled_from(list(RIGHT)), rendered=st.booleans())
 @settings(max_examples=60)
 def test_an_odd_argument_is_taken_or_refused(data: Any, kind: Any, rendered: bool) -> None:
-    """Whatever an argument is, when the DAG is parsed or when it is rendered, the error is one that Airflow acts on."""
-    told = refusal(kind, data.draw(st.sampled_from(kind.template_fields)), data.draw(ODD), rendered=rendered)
-    assert told.replace("\n", "").isprintable()
-    assert all(len(line) <= MAX_LINE or len(line.split()) == 1 for line in told.splitlines())
+    """Any value of an argument is accepted, or refused in printable lines that fit."""
+    message = refusal(kind, data.draw(st.sampled_from(kind.template_fields)), data.draw(ODD), rendered=rendered)
+    assert message.replace("\n", "").isprintable()
+    assert all(len(line) <= MAX_LINE or len(line.split()) == 1 for line in message.splitlines())
 
 
 @pytest.mark.parametrize(
-    ("kind", "name", "value", "told"),
+    ("kind", "name", "value", "message"),
     [
         (LangSmithExportOperator, "format", {1}, "no format '{1}'"),
         (LangSmithExportOperator, "destination", timedelta(1), "'1 day, 0:00:00' is no place"),
@@ -92,17 +92,17 @@ def test_an_odd_argument_is_taken_or_refused(data: Any, kind: Any, rendered: boo
         (LangSmithFeedbackSensor, "min_runs", "-1", "min_runs is -1; it has to be 0 or more"),
     ],
 )
-def test_an_odd_argument_is_named(kind: Any, name: str, value: Any, told: str) -> None:
-    """The error names the argument and shows the beginning of what it is."""
+def test_an_odd_argument_is_named(kind: Any, name: str, value: Any, message: str) -> None:
+    """The error names the argument and shows the beginning of its value."""
     arguments = {**RIGHT[kind], name: value}
     with pytest.raises(AirflowFailException) as caught:
         kind(task_id="task", **arguments)
-    assert told in " ".join(str(caught.value).split())
+    assert message in " ".join(str(caught.value).split())
 
 
 @pytest.mark.parametrize("value", [{"rate": 1}, [1], timedelta(1), "{'rate': 1}"])
 def test_what_names_no_export_is_refused(value: Any) -> None:
-    """An export is named by a manifest's URI or by what an operator returned, and by nothing else."""
+    """Only a manifest's URI and the result of an operator refer to an export."""
     with pytest.raises(ConfigurationError, match=says("schema_manifest is .* it has to be the URI of a manifest")):
         export_reference(value, "schema_manifest")
     with pytest.raises(ConfigurationError, match=says("is no place to write to or read from")):

@@ -1,4 +1,4 @@
-"""Payloads that could not be had, in every view of an export."""
+"""Missing and malformed payloads, in each view of an export."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ DAY = timedelta(days=1)
 
 @pytest.fixture
 def shop(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> LangSmithStandIn:
-    """A trace with a retriever and a thread, and one beside it that has all it needs."""
+    """Add two traces with a retriever and a thread; payloads of the first one are missing."""
     connection = langsmith.connection(api_version="v1", max_retries=0, requests_per_10s=1000)
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", connection)
     for number in range(2):
@@ -86,7 +86,7 @@ FIRST, CHILD = "00000000-0000-4000-8000-000000000000", "00000000-0000-4000-8000-
 def test_each_view_marks_what_is_missing(
     shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows, view: str, gone: str, marks: list[list[str]]
 ) -> None:
-    """A payload that is gone marks the row it would be in, its own run's or its trace's; the manifest counts marks."""
+    """A missing payload is marked in the row of its run or trace, and the manifest counts the marks."""
     shop.misbehave("status", status=404, path=gone, times=None)
     result = export(tmp_path, view, payloads="flag")
     assert [row["missing_payloads"] for row in read_rows(result["manifest"])] == marks
@@ -94,7 +94,7 @@ def test_each_view_marks_what_is_missing(
 
 
 def test_feedback_has_no_payloads(shop: LangSmithStandIn, tmp_path: Path) -> None:
-    """A view without payloads has nothing to mark, and takes the choice all the same."""
+    """The view ``feedback`` accepts ``payloads``, and marks nothing."""
     manifest = read_manifest(export(tmp_path, "feedback", payloads="flag"))
     assert "missing_payloads" not in {column.name for column in manifest.columns}
 
@@ -102,7 +102,7 @@ def test_feedback_has_no_payloads(shop: LangSmithStandIn, tmp_path: Path) -> Non
 def test_a_missing_payload_of_a_retriever_keeps_its_place(
     shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows
 ) -> None:
-    """In a list of what retrievers gave, one that could not be had is null, and the others are where they were."""
+    """A missing payload of a retriever is null in the list, and the others keep their places."""
     shop.add_run(
         project="shop", parent_run_id=FIRST, run_type="retriever", start_time=START + DAY, outputs={"documents": [1]}
     )
@@ -112,7 +112,7 @@ def test_a_missing_payload_of_a_retriever_keeps_its_place(
 
 
 def test_the_column_comes_with_the_choice(shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows) -> None:
-    """Whatever columns are chosen, the marks are there with ``payloads="flag"``, and only then."""
+    """The column ``missing_payloads`` exists with ``payloads="flag"`` only, for any selection of columns."""
 
     def columns(**arguments: Any) -> list[str]:
         return list(read_rows(export(tmp_path, **arguments)["manifest"])[0])
@@ -131,7 +131,7 @@ def test_the_column_comes_with_the_choice(shop: LangSmithStandIn, tmp_path: Path
 
 
 def test_the_log_tells_of_it(shop: LangSmithStandIn, tmp_path: Path, task_log: TaskLog) -> None:
-    """The log warns with how many are missing, and from which of the rows, where their ids are columns."""
+    """The log has the number of missing payloads, and the ids of their rows if these are exported."""
     shop.misbehave("status", status=404, path="/inputs", times=None)
     export(tmp_path, payloads="flag", columns=["run_id", "inputs"])
     warnings = [line for level, line in task_log() if level == "warning"]
@@ -143,7 +143,7 @@ def test_the_log_tells_of_it(shop: LangSmithStandIn, tmp_path: Path, task_log: T
 
 
 def test_without_it_the_task_fails(shop: LangSmithStandIn, tmp_path: Path) -> None:
-    """By default a payload that cannot be had fails the task: for Airflow to retry, if that may help."""
+    """By default a missing payload fails the task, for a retry if that may help."""
     shop.misbehave("status", status=404, path="/inputs")
     with pytest.raises(
         AirflowException, match=says("payloads='flag', leave the column out, or set 'api_version'")
@@ -158,7 +158,7 @@ def test_without_it_the_task_fails(shop: LangSmithStandIn, tmp_path: Path) -> No
         export(tmp_path, payloads="ignore")
 
 
-# Payloads as they are sent, with what Python programs and language models write in place of JSON.
+# Payloads with defects that Python programs and language models write.
 DEFECTS = {
     "half an emoji": b'{"a":"cut \\ud83d"}',
     "NaN": b'{"a":NaN,"b":[Infinity,-Infinity]}',
@@ -174,7 +174,7 @@ DEFECTS = {
 
 
 def page_of(defects: dict[str, bytes], links: dict[str, str]) -> bytes:
-    """Write a page of a run for each defect, with its inputs in it or, given links, elsewhere."""
+    """Return a page with a run for each defect, with inputs in the page or at the links."""
     runs = []
     for number, (name, defect) in enumerate(defects.items()):
         run = f'"id":"{number}","name":"{name}","start_time":"2026-03-01T00:00:{number:02d}Z"'
@@ -189,7 +189,7 @@ def page_of(defects: dict[str, bytes], links: dict[str, str]) -> bytes:
 def test_payloads_land_alike_by_page_and_by_blob_storage(
     langsmith: LangSmithStandIn, storage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, format_: Any
 ) -> None:
-    """What is wrong with a payload is mended, by page and by blob storage alike, and strict readers take what lands."""
+    """A malformed payload is repaired alike from a page and from blob storage, for strict readers."""
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(api_version="v1", max_retries=0))
     langsmith.add_project("shop")
     values = landed(langsmith, storage, tmp_path, DEFECTS, format_)
@@ -208,7 +208,7 @@ def test_payloads_land_alike_by_page_and_by_blob_storage(
 def test_any_payloads_land_alike_by_page_and_by_blob_storage(
     langsmith: LangSmithStandIn, storage: Any, tmp_path: Path, format_: Any, documents: list[bytes]
 ) -> None:
-    """Whatever is wrong with payloads, rows are the same by both ways, and strict readers take every one."""
+    """Any payload gives the same row from a page and from blob storage, and strict readers accept it."""
     with pytest.MonkeyPatch.context() as environment:
         connection = langsmith.connection(api_version="v1", max_retries=0, requests_per_10s=1000)
         environment.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", connection)
@@ -220,19 +220,19 @@ def test_any_payloads_land_alike_by_page_and_by_blob_storage(
 def landed(
     langsmith: LangSmithStandIn, storage: Any, tmp_path: Path, defects: dict[str, bytes], format_: str
 ) -> dict[str, Any]:
-    """Land payloads by a page and by blob storage, and give what they are in both."""
+    """Export payloads from a page and from blob storage, and return their equal values."""
     links = {name: storage.put(f"/{name.replace(' ', '-')}", defect) for name, defect in defects.items()}
-    found: list[list[Any]] = []
+    results: list[list[Any]] = []
     for way, page in (("page", page_of(defects, {})), ("blob", page_of(defects, links))):
         langsmith.misbehave("status", status=200, body=page)
         result = export(tmp_path / way, format=format_, compression="zstd", columns=["run_id", "inputs"])
-        found.append(strict_rows(result, format_))
-    assert found[0] == found[1]
-    return dict(zip(defects, (row["inputs"] for row in reversed(found[0])), strict=True))
+        results.append(strict_rows(result, format_))
+    assert results[0] == results[1]
+    return dict(zip(defects, (row["inputs"] for row in reversed(results[0])), strict=True))
 
 
 def strict_rows(result: dict[str, Any], format_: str) -> list[dict[str, Any]]:
-    """Read rows by Python's strict reader, and see that other readers take the part, too."""
+    """Read rows by Python's strict reader, and check that other readers accept the part."""
     place = Path(result["manifest"].removeprefix("file://")).parent
     (part,) = [place / file.name for file in read_manifest(result).files]
     if format_ == "parquet":
@@ -246,7 +246,7 @@ def strict_rows(result: dict[str, Any], format_: str) -> list[dict[str, Any]]:
 
 
 def strictly(text: str | bytes) -> Any:
-    """Read JSON, and nothing that is only almost JSON."""
+    """Read JSON without NaN, Infinity and other extensions."""
 
     def refuse(constant: str) -> None:
         raise ValueError(constant)
@@ -276,7 +276,7 @@ def test_a_payload_without_a_usable_link_is_never_null_in_silence(
     monkeypatch: pytest.MonkeyPatch,
     links: dict[str, Any],
 ) -> None:
-    """A payload that is said to be elsewhere, and nothing usable says where, fails the task or is marked."""
+    """A payload in blob storage without a usable link fails the task or is marked."""
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(api_version="v1", max_retries=0))
     langsmith.add_project("shop")
     page = {"runs": [{"id": "r", "start_time": "2026-03-01T00:00:00Z", **links}]}
@@ -297,7 +297,7 @@ def test_no_links_mean_no_payloads(
     monkeypatch: pytest.MonkeyPatch,
     links: dict[str, Any],
 ) -> None:
-    """A run whose payloads are not said to be elsewhere has none, and nothing is missing from it."""
+    """A run without payloads and links has no missing payload."""
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(api_version="v1", max_retries=0))
     langsmith.add_project("shop")
     page = {"runs": [{"id": "r", "start_time": "2026-03-01T00:00:00Z", **links}]}
@@ -307,7 +307,7 @@ def test_no_links_mean_no_payloads(
 
 
 def test_an_error_in_blob_storage_is_its_text(shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows) -> None:
-    """An error lands as on a page, whether storage has it as a JSON string or as the text itself."""
+    """An error in blob storage may be a JSON string or plain text, and lands as from a page."""
     for number, error in enumerate(("a\nb", '{"code": 7}')):
         run = shop.add_run(project="shop", start_time=START + timedelta(hours=1, seconds=number), error=error)
         shop.offload(run, "error")
@@ -321,7 +321,7 @@ def test_an_error_in_blob_storage_is_its_text(shop: LangSmithStandIn, tmp_path: 
 def test_links_of_a_self_hosted_server_are_below_its_api(
     tmp_path: Path, read_rows: ReadRows, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A link without a host belongs below ``/api``, whichever way the host is written: at the root is the UI."""
+    """A link without a host is relative to ``/api``, for any spelling of the host, because the root is the UI."""
     with LangSmithStandIn(self_hosted=True) as server:
         run = server.add_run(project="shop", start_time=START, inputs={"q": 1}, error="boom")
         server.offload(run, "inputs", "error")
@@ -338,7 +338,7 @@ def test_links_of_a_self_hosted_server_are_below_its_api(
 def test_a_page_of_html_is_no_payload(
     shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows, payload: str
 ) -> None:
-    """A server's page, answered with status 200 in place of a payload, fails the task or is flagged."""
+    """An HTML page with status 200 instead of a payload fails the task or is marked."""
     run = shop.add_run(project="shop", start_time=START + timedelta(hours=1), **{payload: "x"})
     shop.offload(run, payload)
     shop.misbehave("html", status=200, path=f"{run}/{payload}", times=None)

@@ -1,4 +1,4 @@
-"""Rendering and serialisation: what Airflow makes of an argument is what the user wrote."""
+"""Rendering and serialisation by Airflow keep an argument as the user wrote it."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.filters import parse
 from tests.wording import says
 
-# Texts that Python, and so Jinja's native environment, reads as something else.
+# Texts that Python, and so Jinja's native environment, reads as another type.
 LITERALS = ["True", "1.0", "None", "1.10", "007", "1e5", "0x10", "1_000", "'a'", "(1, 2)", "[]", "{'a': 1}", "...", ""]
 ENDS = ["line\n", "line\r\n", " ", "\t1"]
 TEXTS = (st.text() | st.sampled_from([*LITERALS, *ENDS])).filter(
@@ -61,12 +61,12 @@ def rendered(operator: BaseOperator, native: bool, **params: Any) -> Any:
 
 
 def listing(**arguments: Any) -> LangSmithListRunsOperator:
-    """Make an operator outside of any DAG."""
+    """Return an operator outside of any DAG."""
     return LangSmithListRunsOperator(task_id="list", **{"project": "shop", **arguments})
 
 
 def serialized(dag: DAG) -> dict[str, dict[str, Any]]:
-    """Serialise a DAG as Airflow stores it, and give its tasks by their ids."""
+    """Serialise a DAG as Airflow stores it, and return its tasks by their ids."""
     serializer: Any = getattr(serialized_objects, "DagSerialization", None) or getattr(
         serialized_objects, "SerializedDAG", None
     )
@@ -77,7 +77,7 @@ def serialized(dag: DAG) -> dict[str, dict[str, Any]]:
 @NATIVE
 @pytest.mark.parametrize("value", LITERALS)
 def test_a_filter_value_is_what_the_user_wrote(native: bool, value: str) -> None:
-    """A value stays the text that it is, written out or from a template, also where Airflow renders natively."""
+    """A value stays text, literal or from a template, also with native rendering."""
     for template in (value, "{{ params.value }}"):
         task = rendered(listing(filter=and_(eq("name", template), tag("a"))), native, value=value)
         assert task.filter == f'and(eq(name, {json.dumps(value)}), has(tags, "a"))'
@@ -86,7 +86,7 @@ def test_a_filter_value_is_what_the_user_wrote(native: bool, value: str) -> None
 @settings(deadline=None)  # each makes a DAG
 @given(text=TEXTS, native=st.booleans())
 def test_any_text_renders_to_itself(text: str, native: bool) -> None:
-    """Whatever text an argument or a filter's value is, and whatever text a template gives, stays that text."""
+    """Any text stays the same text, in an argument, in a filter's value and from a template."""
     operator = listing(
         trace_id="{{ params.text }}", filter=eq("name", text), tree_filter=eq("name", "{{ params.text }}")
     )
@@ -99,7 +99,7 @@ def test_any_text_renders_to_itself(text: str, native: bool) -> None:
 
 @pytest.mark.parametrize("value", [{"rate": 0.5, "key": "thread_id"}, ["a", "b"], True, 5, timedelta(hours=6)], ids=str)
 def test_a_template_that_names_an_object_gives_it_natively(value: Any) -> None:
-    """Native rendering gives the objects that templates name, as everywhere in Airflow."""
+    """Native rendering returns the object that a template names, as in any operator."""
     assert rendered(listing(window="{{ params.value }}"), native=True, value=value).window == value
     assert rendered(listing(select=["{{ params.value }}"]), native=True, value=value).select == [value]
     assert rendered(listing(window="{{ macros.timedelta(hours=6) }}"), native=True).window == timedelta(hours=6)
@@ -107,7 +107,7 @@ def test_a_template_that_names_an_object_gives_it_natively(value: Any) -> None:
 
 @NATIVE
 def test_an_undefined_value_fails_the_task(native: bool) -> None:
-    """A template of a value that is not there fails, rather than leave an argument out."""
+    """A template with an undefined value fails the task, instead of leaving the argument out."""
     for arguments in ({"trace_id": "{{ params.missing.more }}"}, {"filter": eq("name", "{{ missing }}")}):
         with pytest.raises(Exception, match=r"undefined|no attribute"):
             rendered(listing(**arguments), native)
@@ -121,10 +121,8 @@ class Upstream:
 
 
 @pytest.mark.parametrize("name", [*ARGUMENTS, "start_time", "window", "select", "limit"])
-def test_nothing_is_not_taken_for_not_given(
-    name: str, langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """An argument that a template or an upstream task gives None for is refused: without it the query is wider."""
+def test_none_does_not_mean_not_set(name: str, langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> None:
+    """None from a template or an upstream task is refused, because the query would be wider."""
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection())
     langsmith.add_project("shop")
     whole_day = {"start_time": "2026-03-01T00:00:00Z", "end_time": "2026-03-02T00:00:00Z"}
@@ -141,23 +139,23 @@ HOSTILE = '")),or(eq(is_root, true),eq(name, "'
 
 @NATIVE
 def test_a_templated_value_cannot_widen_a_query(native: bool) -> None:
-    """A value from a template is escaped after it is rendered, and what it says is never a template itself."""
+    """A value from a template is escaped after rendering, and is never rendered again."""
     for value in (HOSTILE, "{{ params.secret }}"):
         operator = listing(filter=and_(eq("run_type", "llm"), eq("name", "{{ params.name }}")))
-        found = parse(rendered(operator, native, name=value, secret="s3cret").filter)
-        assert [part.operator for part in found.arguments] == ["eq", "eq"]  # type: ignore[union-attr]
-        assert found.arguments[1].arguments[1].value == value  # type: ignore[union-attr]
+        expression = parse(rendered(operator, native, name=value, secret="s3cret").filter)
+        assert [part.operator for part in expression.arguments] == ["eq", "eq"]  # type: ignore[union-attr]
+        assert expression.arguments[1].arguments[1].value == value  # type: ignore[union-attr]
 
 
 def test_a_filter_in_a_field_of_another_operator_is_no_template() -> None:
-    """Where Airflow renders a filter as plain text, its values stay as they are: unescaped they could widen a query."""
+    """A filter in another operator is not rendered, because unescaped values could widen a query."""
     written = str(eq("name", "{{ params.name }}{% if x %}{# y #}"))
     passed = BaseOperator(task_id="other").render_template(written, {"params": {"name": HOSTILE}})
     assert getattr(parse(passed).arguments[1], "value", None) == "{{ params.name }}{% if x %}{# y #}"
 
 
 def test_filters_serialise_as_themselves() -> None:
-    """A serialised DAG holds the text of a filter, of mapped tasks too, so another filter is another version."""
+    """A serialised DAG has the text of each filter, so another filter is another DAG version."""
 
     def stored(name: str) -> dict[str, dict[str, Any]]:
         with DAG("d", schedule=None) as dag:
@@ -178,17 +176,17 @@ def test_filters_serialise_as_themselves() -> None:
 
 
 def test_filters_survive_xcom() -> None:
-    """A filter that a task returns comes to the next one as its text, and is the same filter there."""
+    """A filter that a task returns is the same filter in the next task."""
     returned = {"filter": and_(eq("name", "a"), "has(tags, 'b')"), "many": [tag("c")]}
     stored = XCom.serialize_value(returned, key="k", task_id="t", dag_id="d", run_id="r")
-    found = XCom.deserialize_value(SimpleNamespace(value=stored))
-    assert found == {"filter": "and(eq(name, \"a\"), has(tags, 'b'))", "many": ['has(tags, "c")']}
-    assert rendered(listing(filter=found["filter"]), native=True).filter == returned["filter"]
+    xcom = XCom.deserialize_value(SimpleNamespace(value=stored))
+    assert xcom == {"filter": "and(eq(name, \"a\"), has(tags, 'b'))", "many": ['has(tags, "c")']}
+    assert rendered(listing(filter=xcom["filter"]), native=True).filter == returned["filter"]
 
 
 @NATIVE
 def test_mapped_filters_are_rendered_and_escaped(native: bool) -> None:
-    """The filters of a mapped task are rendered as those of any other."""
+    """Filters of a mapped task are rendered and escaped."""
     with DAG("mapped", schedule=None, render_template_as_native_obj=native, params={"name": HOSTILE}):
         partial = LangSmithListRunsOperator.partial(task_id="list", project="1e5")
         mapped: Any = partial.expand_kwargs([{"filter": eq("name", "{{ params.name }}")}])
@@ -201,7 +199,7 @@ def test_mapped_filters_are_rendered_and_escaped(native: bool) -> None:
 
 
 def test_filters_copy_and_pickle() -> None:
-    """Airflow copies operators, and executors pickle what they hold."""
+    """A filter survives a copy and pickle, because Airflow copies operators."""
     written = and_(eq("name", "{{ params.name }}"), "has(tags, 'b')")
     for copied in (copy.copy(written), copy.deepcopy(written), pickle.loads(pickle.dumps(written))):
         assert (copied, copied.arguments) == (written, written.arguments)
@@ -213,7 +211,7 @@ def test_filters_copy_and_pickle() -> None:
 )
 @pytest.mark.parametrize("blank", ["", "  "])
 def test_blank_text_means_not_set(operator: type[Any], name: str, blank: str) -> None:
-    """Blank text, from a template too, stands for any argument's default; an argument that has none is refused."""
+    """Blank text means the argument's default; an argument without a default is refused."""
     right = {**OPERATORS[operator], name: "{{ params.blank }}"}
     task = rendered(operator(task_id="t", **right), native=False, blank=blank)
     if name in OPERATORS[operator]:
@@ -228,18 +226,18 @@ def test_blank_text_means_not_set(operator: type[Any], name: str, blank: str) ->
 
 @pytest.mark.parametrize("operator", OPERATORS)
 def test_a_blank_argument_without_a_default_is_an_import_error(operator: type[Any]) -> None:
-    """What has no default must not be blank, which shows when the DAG is parsed."""
+    """A blank argument without a default is an import error."""
     for name in OPERATORS[operator]:
         with pytest.raises(AirflowFailException, match=f"^{name} is empty"):
             operator(task_id="t", **{**OPERATORS[operator], name: " "})
 
 
 def test_no_operator_is_left_out() -> None:
-    """The operators above are all there are, and all their arguments are templated but for those of Airflow's own."""
+    """These tests have each operator, and all arguments except Airflow's are templated."""
     from airflow_langsmith import operators, sensors  # noqa: PLC0415
 
-    found = [getattr(room, name) for room in (operators, sensors) for name in dir(room)]
-    ours = {kind for kind in found if isinstance(kind, type) and issubclass(kind, LangSmithOperator)}
+    values = [getattr(room, name) for room in (operators, sensors) for name in dir(room)]
+    ours = {kind for kind in values if isinstance(kind, type) and issubclass(kind, LangSmithOperator)}
     bases = {base for kind in ours for base in kind.__mro__[1:]}
     assert ours - bases == set(OPERATORS)
     for kind in OPERATORS:
@@ -251,7 +249,7 @@ def test_no_operator_is_left_out() -> None:
 
 
 def test_blank_bounds_leave_the_window_to_the_run() -> None:
-    """Blank bounds are as if left out: one DAG serves its schedule and days on demand. One bound alone is refused."""
+    """Blank bounds mean the window of the DAG run. One bound alone is refused."""
     bounds = {"start_time": "{{ params.start or '' }}", "end_time": "{{ params.end or '' }}"}
     by_schedule = rendered(listing(**bounds), native=False, start=None, end=None)
     assert by_schedule.resolve_window(DAY).arguments()["start_time"] == "2026-03-01T00:00:00+00:00"

@@ -1,4 +1,4 @@
-"""What the log tells of an export: short lines, the figures first, and what was replaced."""
+"""The log of an export: short lines, the numbers first, and what was replaced."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def shop(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> LangSm
 
 @pytest.fixture
 def lines(run: Run, task_log: TaskLog) -> Callable[[Any], list[str]]:
-    """Run an operator, and give the lines of its log."""
+    """Run an operator, and return the lines of its log."""
 
     def lines(operator: Any) -> list[str]:
         before = len(task_log())
@@ -61,7 +61,7 @@ def export(lake: Path, **arguments: Any) -> LangSmithExportOperator:
 
 
 def test_three_closing_lines(shop: LangSmithStandIn, tmp_path: Path, lines: Lines) -> None:
-    """The last lines say how many rows of what, what it took, and where the manifest is; nothing was replaced."""
+    """The last lines have the rows, the cost and the manifest, and no replaced export."""
     *_, rows, took, manifest = lines(export(tmp_path))
     assert rows == "Exported 40 rows (20 pending) of shop, 2026-03-01 to 2026-03-02 UTC"
     assert took.startswith("1 part, ")
@@ -70,7 +70,7 @@ def test_three_closing_lines(shop: LangSmithStandIn, tmp_path: Path, lines: Line
 
 
 def test_what_was_replaced(shop: LangSmithStandIn, tmp_path: Path, run: Run, lines: Lines) -> None:
-    """A re-run says which export it replaced, when that was written, and how much changed."""
+    """The log of a re-run has the time of the replaced export, and how much changed."""
     run(export(tmp_path, max_rows_per_file=15))
     at = f"{datetime.now(UTC):%Y-%m-%d }"
     *_, same = lines(export(tmp_path, max_rows_per_file=15))
@@ -82,16 +82,16 @@ def test_what_was_replaced(shop: LangSmithStandIn, tmp_path: Path, run: Run, lin
 
 
 def test_nothing_is_hidden_in_a_group(shop: LangSmithStandIn, tmp_path: Path, lines: Lines) -> None:
-    """Airflow shows groups collapsed: neither progress nor waits nor warnings are in one."""
+    """No line is in a group, because Airflow shows groups collapsed."""
     shop.misbehave("rate_limit", retry_after=0)
     shop.add_run(project="shop", start_time=START, inputs={"n": "many"})
-    told = lines(export(tmp_path, flatten=["inputs.n:int64"]))
-    assert "1 values did not fit the type of their path; the column flatten_misfits keeps them" in told
-    assert not [line for line in told if "group::" in line]
+    logged = lines(export(tmp_path, flatten=["inputs.n:int64"]))
+    assert "1 values did not fit the type of their path; the column flatten_misfits keeps them" in logged
+    assert not [line for line in logged if "group::" in line]
 
 
 def manifest_of(project: str, start: datetime, length: timedelta, rows: int, pending: int, parts: int) -> Manifest:
-    """Make a manifest of these figures."""
+    """Return a manifest with these numbers."""
     files = tuple(
         ManifestFile(name=f"part-{number:05d}-{number:08x}.parquet", rows=1, bytes=rows, sha256="")
         for number in range(parts)
@@ -133,7 +133,7 @@ MANIFESTS = st.builds(
 def test_every_line_is_seen_and_every_summary_is_small(
     manifest: Manifest, previous: Manifest, at: datetime | None, requests: int, seconds: float
 ) -> None:
-    """No line but the manifest's is over what Airflow shows, and no result over 2 KB, however long a name is."""
+    """No line except the manifest's is too long for Airflow, and no result is over 2 KB, for any name."""
     exported = Exported(
         uri="s3://lake@" + "k" * 1024,
         manifest=manifest,
@@ -155,14 +155,14 @@ def test_every_line_is_seen_and_every_summary_is_small(
 
 
 def json_ascii(value: Any) -> str:
-    """Write JSON as Airflow's database may hold it: six bytes for a letter that is not ASCII."""
+    """Write JSON as Airflow's database may store it: six bytes for a letter that is not ASCII."""
     import json  # noqa: PLC0415  # beside msgspec's
 
     return json.dumps(value)
 
 
 def test_a_usual_line_fits() -> None:
-    """An hour of a project with a name of a usual length is told on one line that is seen."""
+    """The line about an hour of a project with a usual name fits."""
     manifest = manifest_of("customer-support-agent-production", START + timedelta(hours=9), DAY / 24, 999_999, 999, 1)
     exported = Exported(
         uri="",
@@ -181,18 +181,18 @@ def test_a_usual_line_fits() -> None:
 
 
 def test_a_list_names_its_first_runs(shop: LangSmithStandIn, lines: Lines) -> None:
-    """A list tells how many runs it has, and the names of the first five."""
+    """The log of a list has the number of runs, and the names of the first five."""
     *_, count, names = lines(LangSmithListRunsOperator(task_id="list", project="shop", is_root=True))
     assert count.startswith("20 runs of project 'shop'")
     assert names == "ask 19, ask 18, ask 17, ask 16, ask 15, ..."
-    told = lines(LangSmithListRunsOperator(task_id="list", project="shop", filter='eq(name, "nobody")'))
-    assert told[-1].startswith("0 runs of project 'shop'")
+    logged = lines(LangSmithListRunsOperator(task_id="list", project="shop", filter='eq(name, "nobody")'))
+    assert logged[-1].startswith("0 runs of project 'shop'")
     unnamed = LangSmithListRunsOperator(task_id="list", project="shop", is_root=True, select="run_id")
     assert lines(unnamed)[-1].startswith("20 runs of")
 
 
 def test_a_read_names_its_run(shop: LangSmithStandIn, lines: Lines) -> None:
-    """A read tells the name and id of its run, how many are below it, and how large it is."""
+    """The log of a read has the run's name and id, the number of runs below it, and the size."""
     root = shop.add_run(project="shop", name="agent", start_time=START, inputs={"q": "x" * 2000})
     for _ in range(3):
         shop.add_run(project="shop", name="tool", start_time=START, parent_run_id=root)
@@ -203,14 +203,14 @@ def test_a_read_names_its_run(shop: LangSmithStandIn, lines: Lines) -> None:
 
 
 def test_progress_every_ten_seconds() -> None:
-    """However many pages come, progress is told about every ten seconds: runs, pages, rate, share of the window."""
+    """Progress is logged every ten seconds for any number of pages: runs, pages, rate, share."""
     clock = iter([0.0, *(second / 4 for second in range(1, 101))])
-    told: list[str] = []
-    log = SimpleNamespace(info=lambda text, *values: told.append(text % values))
+    logged: list[str] = []
+    log = SimpleNamespace(info=lambda text, *values: logged.append(text % values))
     reporter = ProgressReporter(log, lambda: next(clock))
     for page in range(1, 101):
         reporter(Progress(runs=1000 * page, pages=page, share=page / 100))
-    assert told == [
+    assert logged == [
         "40,000 runs in 40 pages, 4000 a second; 40 % of the window is done",
         "80,000 runs in 80 pages, 4000 a second; 80 % of the window is done",
     ]

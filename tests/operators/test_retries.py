@@ -1,4 +1,4 @@
-"""A retry of an export goes on where the try before was cut off, and knows what is a retry."""
+"""A retry of an export continues where the previous attempt ended."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ PAGES = 6  # of v1
 
 @pytest.fixture
 def shop(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> LangSmithStandIn:
-    """A day of some pages, all of them worth to be kept."""
+    """Add a day of some pages, and store a checkpoint after each one."""
     monkeypatch.setattr(LangSmithExportOperator, "checkpoint_policy", CheckpointPolicy(min_pages=1))
     connection = langsmith.connection(max_retries=0, api_version="v1", requests_per_10s=1000)
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", connection)
@@ -45,7 +45,7 @@ FIRST: dict[str, Any] = {
 
 
 def attempt(shop: LangSmithStandIn, where: Path, after: int | None = None, **changed: Any) -> int:
-    """Try to export, with a failure after some pages; count those that were asked for."""
+    """Export, with a failure after some pages, and return the number of requests for pages."""
     facts = {**FIRST, **changed}
     dag_run = SimpleNamespace(start_date=facts.pop("begun"), clear_number=facts.pop("clear_number"))
     operator = LangSmithExportOperator(
@@ -68,11 +68,11 @@ def attempt(shop: LangSmithStandIn, where: Path, after: int | None = None, **cha
 
 
 def test_a_retry_goes_on(shop: LangSmithStandIn, tmp_path: Path) -> None:
-    """Every try asks for what no try before it got."""
+    """Each attempt requests only pages that no earlier attempt read."""
     assert attempt(shop, tmp_path, after=3) == 4
     assert attempt(shop, tmp_path, after=1, try_number=2) == 2
     assert attempt(shop, tmp_path, try_number=3) == PAGES - 4
-    assert attempt(shop, tmp_path, try_number=3) == PAGES  # nothing is left of it
+    assert attempt(shop, tmp_path, try_number=3) == PAGES  # the checkpoints are deleted
 
 
 ANEW: dict[str, dict[str, Any]] = {
@@ -86,19 +86,19 @@ ANEW: dict[str, dict[str, Any]] = {
 
 @pytest.mark.parametrize("changed", ANEW.values(), ids=ANEW)
 def test_what_is_no_retry_begins_anew(shop: LangSmithStandIn, tmp_path: Path, changed: dict[str, Any]) -> None:
-    """Only the next try of the same task instance goes on."""
+    """Only the next attempt of the same task instance continues."""
     attempt(shop, tmp_path, after=3)
     assert attempt(shop, tmp_path, **changed) == PAGES
 
 
 def test_a_task_without_retries_keeps_nothing(shop: LangSmithStandIn, tmp_path: Path) -> None:
-    """Where no try follows, nothing is written for one."""
+    """The last attempt writes no checkpoints."""
     attempt(shop, tmp_path, after=3, max_tries=0)
     assert not list(tmp_path.rglob("_checkpoint-*"))
 
 
 def test_a_context_of_somebody_s_test_will_do(shop: LangSmithStandIn, tmp_path: Path) -> None:
-    """An operator can be executed without a real task instance, as tests of DAGs do."""
+    """An operator accepts mocks of Airflow's context, as in tests of DAGs."""
     operator = LangSmithExportOperator(
         task_id="export",
         project="shop",
@@ -106,5 +106,5 @@ def test_a_context_of_somebody_s_test_will_do(shop: LangSmithStandIn, tmp_path: 
         start_time=START,
         end_time=START + timedelta(1),
     )
-    given: Any = {"ti": MagicMock(), "dag_run": MagicMock()}
-    assert operator.execute(given)["rows"] == 100 * PAGES - 10
+    context: Any = {"ti": MagicMock(), "dag_run": MagicMock()}
+    assert operator.execute(context)["rows"] == 100 * PAGES - 10

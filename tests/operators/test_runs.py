@@ -1,4 +1,4 @@
-"""The operators that answer through XCom: lists of runs, single runs, whole trees."""
+"""The operators that return runs by XCom: lists, single runs and trees."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Run = Callable[..., Any]
 
 def tree(langsmith: LangSmithStandIn) -> dict[str, str]:
     """
-    Log a trace whose order in time is not that of its tree, and give its runs' ids by their names.
+    Add a trace whose order in time is not that of its tree, and return the ids of its runs by name.
 
     ``root`` calls ``b``, which calls ``b1``; and before ``b1`` begins it calls ``c``.
     """
@@ -49,12 +49,12 @@ def tree(langsmith: LangSmithStandIn) -> dict[str, str]:
 
 @BOTH
 def test_a_list_of_small_dicts(langsmith: LangSmithStandIn, connect: Any, version: str, run: Run) -> None:
-    """A window's runs come as small dicts, newest first, in our columns, ready for JSON."""
+    """A list has the runs of a window as small dicts, newest first, and is JSON."""
     connect(langsmith, version)
     ids = tree(langsmith)
     langsmith.add_run(project="shop", start_time=START + DAY)
     listed = run(LangSmithListRunsOperator(task_id="list", project="shop"))
-    assert [one["run_id"] for one in listed] == [ids[name] for name in ("b1", "c", "b", "root")]
+    assert [row["run_id"] for row in listed] == [ids[name] for name in ("b1", "c", "b", "root")]
     assert listed[0] == {
         "run_id": ids["b1"],
         "trace_id": ids["root"],
@@ -69,7 +69,7 @@ def test_a_list_of_small_dicts(langsmith: LangSmithStandIn, connect: Any, versio
 
 
 def test_more_than_the_limit_is_no_list(langsmith: LangSmithStandIn, connect: Any, run: Run) -> None:
-    """More runs than the limit fail the task and point at the export operator, after the pages it took to know."""
+    """More runs than the limit fail the task with the export operator as advice, after the pages needed."""
     connect(langsmith, "v1")
     for minute in range(500):
         langsmith.add_run(project="shop", start_time=START + timedelta(minutes=minute), outputs={"text": "x" * 6000})
@@ -86,27 +86,27 @@ def test_more_than_the_limit_is_no_list(langsmith: LangSmithStandIn, connect: An
 
 @BOTH
 def test_one_run_by_id_or_address(langsmith: LangSmithStandIn, connect: Any, version: str, run: Run) -> None:
-    """A run is read by its id, by its address in the UI, and by the address of a list it was opened in."""
+    """A run is read by its id, its URL in the UI, or the URL of a list with the run open."""
     connect(langsmith, version)
     ids = tree(langsmith)
     project = f"https://smith.langchain.com/o/{langsmith.workspace_id}/projects/p/{langsmith.project_id('shop')}"
-    for given in (
+    for arguments in (
         {"run_id": ids["b"], "project": "shop"},
         {"run_id": f" {ids['b'].upper()} ", "project": langsmith.project_id("shop")},
         {"run_id": f"{project}/r/{ids['b']}?poll=true"},
         {"run_id": f"{project}?timeModel=%7B%7D&peek={ids['b']}&runtab=0"},
     ):
-        operator = LangSmithReadRunOperator(task_id="read", **given)
-        found = run(operator)
-        assert (found["run_id"], found["name"], found["inputs"]) == (ids["b"], "b", {"n": 1})
-        assert found["project_name"] == "shop"
-        assert "child_runs" not in found
+        operator = LangSmithReadRunOperator(task_id="read", **arguments)
+        result = run(operator)
+        assert (result["run_id"], result["name"], result["inputs"]) == (ids["b"], "b", {"n": 1})
+        assert result["project_name"] == "shop"
+        assert "child_runs" not in result
         assert operator.langsmith_url.endswith(f"/projects/p/{langsmith.project_id('shop')}/r/{ids['b']}?poll=true")
 
 
 @BOTH
 def test_a_tree_in_its_order(langsmith: LangSmithStandIn, connect: Any, version: str, run: Run) -> None:
-    """Children come in the order of the tree, each below the run that called it, and only from the run down."""
+    """Children are in the order of the tree, below the run that called them, from this run down."""
     connect(langsmith, version)
     ids = tree(langsmith)
     read = {"task_id": "read", "project": "shop", "load_children": "{{ true }}"}
@@ -119,7 +119,7 @@ def test_a_tree_in_its_order(langsmith: LangSmithStandIn, connect: Any, version:
 
 def other_clocks(langsmith: LangSmithStandIn) -> dict[str, str]:
     """
-    Log the same tree, in which each run spells the starts of the runs above it in a way of its own.
+    Add the same tree, in which runs disagree on the start times of the runs above them.
 
     ``dotted_order`` puts ``root`` an hour later for ``b``, a year earlier for ``b1``, and ``b`` a second later for it.
     """
@@ -145,7 +145,7 @@ def other_clocks(langsmith: LangSmithStandIn) -> dict[str, str]:
 
 @BOTH
 def test_a_tree_by_ids(langsmith: LangSmithStandIn, connect: Any, version: str, run: Run) -> None:
-    """All runs below a run are there and in order, however they spell the starts of those above them."""
+    """A tree has all runs in order, also if they disagree on start times of runs above them."""
     connect(langsmith, version)
     ids = other_clocks(langsmith)
     read: dict[str, Any] = {"task_id": "read", "project": "shop", "load_children": True}
@@ -159,7 +159,7 @@ def test_a_tree_by_ids(langsmith: LangSmithStandIn, connect: Any, version: str, 
 def test_a_run_too_large_for_xcom(
     langsmith: LangSmithStandIn, connect: Any, tmp_path: Path, run: Run, *, children: bool
 ) -> None:
-    """What is too large for XCom fails the task; the error has the argument with which an export lands it."""
+    """A run too large for XCom fails the task, and the error has the export that lands it."""
     connect(langsmith)
     run_id = langsmith.add_run(project="shop", start_time=START, inputs={"text": "x" * 600_000})
     where: dict[str, Any] = {"trace_id": run_id} if children else {"run_ids": [run_id]}
@@ -172,7 +172,7 @@ def test_a_run_too_large_for_xcom(
 
 @BOTH
 def test_a_run_that_is_not_there(langsmith: LangSmithStandIn, connect: Any, version: str, run: Run) -> None:
-    """A run that is not there fails the task at once, or is None where that is fine."""
+    """A missing run fails the task for good, or is None with ``missing_ok``."""
     connect(langsmith, version)
     langsmith.add_project("shop")
     nobody = "0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b"
@@ -182,7 +182,7 @@ def test_a_run_that_is_not_there(langsmith: LangSmithStandIn, connect: Any, vers
 
 
 def test_what_names_no_run(langsmith: LangSmithStandIn, connect: Any, run: Run) -> None:
-    """What names no run is refused with the ways to name one, and v2 says that it needs the project."""
+    """A value that is no run id is refused with the valid forms, and v2 requires the project."""
     connect(langsmith, "v2")
     ids = tree(langsmith)
     with pytest.raises(AirflowFailException, match=says("run_id is empty")):
@@ -196,9 +196,9 @@ def test_what_names_no_run(langsmith: LangSmithStandIn, connect: Any, run: Run) 
     assert run(LangSmithReadRunOperator(task_id="read", run_id=ids["b"]))["project_name"] == "shop"
 
 
-@pytest.mark.filterwarnings("ignore:share_run")  # v1's way, the one that the stand-in has
+@pytest.mark.filterwarnings("ignore:share_run")  # the stand-in shares runs as v1 does
 def test_a_public_link(langsmith: LangSmithStandIn, connect: Any, run: Run) -> None:
-    """A run that the SDK shared is read by its link, without the key, and the token is in no error."""
+    """A share link of the SDK is read without the API key, and no error has its token."""
     connect(langsmith)
     ids = tree(langsmith)
     link = Client(api_url=langsmith.url, api_key=langsmith.api_key).share_run(ids["b"])
@@ -224,7 +224,7 @@ GONE = [("status", 404), ("status", 410), ("status", 501), ("rate_limit", 429)]
 def test_a_public_link_after_the_end_of_v1(
     langsmith: LangSmithStandIn, connect: Any, run: Run, fault: Any, status: int
 ) -> None:
-    """When v1's address of public links is gone, v2 says where the run is, and the key reads it, payloads and all."""
+    """If v1's endpoint of share links is gone, v2 finds the run, and the key reads it with payloads."""
     connect(langsmith)
     ids = tree(langsmith)
     link = Client(api_url=langsmith.url, api_key=langsmith.api_key).share_run(ids["b"])
@@ -233,9 +233,9 @@ def test_a_public_link_after_the_end_of_v1(
     body = {"detail": "Not Found"}
     langsmith.misbehave(fault, status=status, body=body, path=f"/v1/public/{token}/run", times=None)
     langsmith.requests.clear()
-    found = run(LangSmithReadRunOperator(task_id="read", run_id=link))
-    assert found == whole
-    assert found["inputs"]
+    result = run(LangSmithReadRunOperator(task_id="read", run_id=link))
+    assert result == whole
+    assert result["inputs"]
     (request,) = langsmith.requests_to(f"/v2/public/{token}/runs/query")
     assert "x-api-key" not in request.headers
 
@@ -244,7 +244,7 @@ def test_a_public_link_after_the_end_of_v1(
 def test_a_public_link_to_another_workspace_after_the_end_of_v1(
     langsmith: LangSmithStandIn, connect: Any, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """A run that the key cannot see comes as v2 shares it: without payloads, which are named; the log says so."""
+    """A run of another workspace comes without payloads, which it names as missing, and the log says so."""
     connect(langsmith)
     ids = tree(langsmith)
     link = Client(api_url=langsmith.url, api_key=langsmith.api_key).share_run(ids["root"])
@@ -270,7 +270,7 @@ def test_a_public_link_to_another_workspace_after_the_end_of_v1(
 
 
 def test_the_link_to_the_project_is_narrowed(langsmith: LangSmithStandIn, connect: Any, run: Run) -> None:
-    """The button on a task leads to its project, narrowed to its window and filters; before it ran, nowhere."""
+    """The link of a task leads to its project, window and filters, and is empty before it runs."""
     connect(langsmith)
     langsmith.add_run(project="shop", start_time=START)
     operator = LangSmithListRunsOperator(

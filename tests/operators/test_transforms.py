@@ -1,4 +1,4 @@
-"""Rows in shape, all the way to the files: flattened, redacted, guarded."""
+"""Flattened and redacted rows in the files of an export."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Warned = Callable[[], list[str]]
 
 @pytest.fixture
 def shop(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> LangSmithStandIn:
-    """Runs whose payloads differ, with what must not land in them."""
+    """Add runs whose payloads differ, and contain secrets."""
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(requests_per_10s=1000))
     monkeypatch.setenv("AIRFLOW_CONN_SALT", '{"conn_type": "generic", "password": "a secret of ours"}')
     for number in range(250):
@@ -58,7 +58,7 @@ def export(run: Callable[..., Any]) -> Export:
 
 
 def test_paths_become_columns(shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows, export: Export) -> None:
-    """Values inside payloads have columns of their own; what does not fit its type is kept aside and counted."""
+    """Values in payloads become columns; values of another type are stored as misfits and counted."""
     paths = [
         "inputs.user.n:int64",
         "outputs.score:float64",
@@ -89,7 +89,7 @@ def test_paths_become_columns(shop: LangSmithStandIn, tmp_path: Path, read_rows:
 
 
 def test_all_keys_of_a_window(shop: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows, export: Export) -> None:
-    """With ``*`` all keys of the window have columns, the same in every part, though no page has them all."""
+    """``*`` gives each key of the window a column, the same ones in each part."""
     result = export(tmp_path, flatten="*", max_rows_per_file=60)
     manifest = read_manifest(result)
     names = [column.name for column in manifest.columns]
@@ -108,7 +108,7 @@ def test_all_keys_of_a_window(shop: LangSmithStandIn, tmp_path: Path, read_rows:
 def test_what_is_redacted_is_in_no_byte(
     shop: LangSmithStandIn, tmp_path: Path, format_: Any, read_rows: ReadRows, export: Export
 ) -> None:
-    """A planted address, key and card number appear in no file, in payloads, errors, metadata or feedback."""
+    """No file contains a redacted email address, API key or card number."""
     rules = {"inputs.user.email": "hash", "*": {"patterns": ["email", "card", "api_key"]}}
     plain = export(tmp_path / "plain", format=format_, compression="none")
     assert all(secret.encode() in content(plain) for secret in (EMAIL, CARD, KEY))
@@ -131,8 +131,8 @@ def test_what_is_redacted_is_in_no_byte(
     ],
 )
 def test_rules_may_be_a_text(shop: LangSmithStandIn, tmp_path: Path, rules: Any, run: Callable[..., Any]) -> None:
-    """Rules that a template made a text of redact like the rules they are."""
-    given = {"rules": {"*": {"patterns": ["email", "card", "api_key"]}}}
+    """Rules that a template prints as text work like the rules themselves."""
+    params = {"rules": {"*": {"patterns": ["email", "card", "api_key"]}}}
     operator = LangSmithExportOperator(
         task_id="export",
         project="shop",
@@ -141,7 +141,7 @@ def test_rules_may_be_a_text(shop: LangSmithStandIn, tmp_path: Path, rules: Any,
         compression="none",
         redact=rules,
     )
-    landed = content(run(operator, params=given))
+    landed = content(run(operator, params=params))
     assert b"[email]" in landed
     assert not [secret for secret in (EMAIL, CARD, KEY) if secret.encode() in landed]
 
@@ -153,7 +153,7 @@ def content(result: dict[str, Any]) -> bytes:
 
 
 def test_columns_that_change(shop: LangSmithStandIn, tmp_path: Path, export: Export) -> None:
-    """Columns that differ from those published are told in the manifest, or fail the export and leave it as it is."""
+    """Changed columns are in the manifest, or fail the export and leave the published one."""
     export(tmp_path, columns=["run_id", "name"])
     with pytest.raises(AirflowFailException, match="schema_changes='fail'"):
         export(tmp_path, columns=["run_id", "error"], schema_changes="fail")
@@ -187,7 +187,7 @@ def test_columns_that_change(shop: LangSmithStandIn, tmp_path: Path, export: Exp
 def test_shapes_that_cannot_be_meant(
     shop: LangSmithStandIn, tmp_path: Path, arguments: Any, why: str, export: Export
 ) -> None:
-    """A path or rule that cannot be meant fails the task by name, and nothing lands."""
+    """A wrong path or rule fails the task, the error names it, and nothing lands."""
     with pytest.raises(AirflowFailException, match=why):
         export(tmp_path, **arguments)
     assert not [path for path in tmp_path.rglob("*") if path.is_file()]
@@ -195,14 +195,14 @@ def test_shapes_that_cannot_be_meant(
 
 @pytest.fixture
 def warned(task_log: TaskLog) -> Callable[[], list[str]]:
-    """List the warnings of a task's log as they are read."""
+    """Return a function that returns the warnings of a task's log."""
     return lambda: [line for level, line in task_log() if level == "warning"]
 
 
-def test_a_path_that_finds_nothing_is_told(
+def test_a_path_without_values_is_logged(
     shop: LangSmithStandIn, tmp_path: Path, export: Export, warned: Warned
 ) -> None:
-    """A flat column that is null in all rows is warned of, with the keys there are; the manifest counts all nulls."""
+    """A flat column without values is a warning with the existing keys, and the manifest counts nulls."""
     result = export(tmp_path, flatten=["inputs.qestion", "inputs.question", "outputs.score", "inputs.user.mail"])
     assert warned() == [
         "inputs__qestion is null in all 250 rows\n  keys of inputs seen: question, user",
@@ -212,31 +212,31 @@ def test_a_path_that_finds_nothing_is_told(
     assert read_manifest(result).nulls == nulls
 
 
-def test_many_paths_that_find_nothing_take_few_lines(
+def test_many_paths_without_values_take_few_lines(
     shop: LangSmithStandIn, tmp_path: Path, export: Export, warned: Warned
 ) -> None:
-    """The log names ten of them, counts the others, and no line is too long for Airflow's log view."""
+    """The log names ten columns without values, counts the others, and its lines fit."""
     export(tmp_path, flatten=[f"inputs.{'x' * 70}{number}" for number in range(25)])
-    told = warned()
-    assert len(told) == 11
-    assert told[-1] == "15 more flat columns are null in all rows: see nulls in the manifest"
-    assert max(len(line) for warning in told for line in warning.splitlines()) < 90
+    warnings = warned()
+    assert len(warnings) == 11
+    assert warnings[-1] == "15 more flat columns are null in all rows: see nulls in the manifest"
+    assert max(len(line) for warning in warnings for line in warning.splitlines()) < 90
 
 
 @pytest.mark.parametrize("arguments", [{}, {"flatten": "*"}, {"flatten": ["inputs.question"]}])
-def test_paths_that_find_something_are_not_told(
+def test_a_path_with_values_is_not_logged(
     shop: LangSmithStandIn, tmp_path: Path, export: Export, warned: Warned, arguments: Any
 ) -> None:
-    """There is no warning if there is nothing to warn of, and no count without flat columns."""
+    """A column with values is no warning, and without flat columns there are no counts."""
     result = export(tmp_path, **arguments)
     assert warned() == []
     assert bool(read_manifest(result).nulls) == bool(arguments)
 
 
-def test_a_path_to_be_redacted_that_is_nowhere_is_told(
+def test_a_redacted_path_that_no_row_has_is_logged(
     shop: LangSmithStandIn, tmp_path: Path, export: Export, warned: Warned
 ) -> None:
-    """A rule for a path that no row has is warned of, for what it was to hide has another name; others are not."""
+    """A redaction rule for a path that no row has is a warning, because the data may have another name."""
     rules = {"inputs.user.emial": "drop", "inputs.user.email": "drop", "outputs.other": "drop", "error": "drop"}
     export(tmp_path, redact=rules)
     assert warned() == ["redact: no row of 250 has inputs.user.emial"]
@@ -245,7 +245,7 @@ def test_a_path_to_be_redacted_that_is_nowhere_is_told(
 def test_two_days_have_one_meaning_of_a_name(
     langsmith: LangSmithStandIn, tmp_path: Path, read_rows: ReadRows, export: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With ``*`` the column of a key is the same whatever keys the day has beside it."""
+    """With ``*`` the column of a key does not depend on the other keys of the day."""
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(requests_per_10s=1000))
     holds: dict[str, set[str]] = {}
     for day, keys in enumerate((["user_id"], ["user-id"], ["User_ID", "user_id"], ["user-id", "User_ID", "user_id"])):
@@ -273,7 +273,7 @@ def test_two_days_have_one_meaning_of_a_name(
 def test_a_thread_that_is_an_address_lands_in_no_view(
     langsmith: LangSmithStandIn, tmp_path: Path, export: Export, view: str, rules: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What metadata names a thread by is redacted with the metadata in every view, and every thread lands."""
+    """A thread id in metadata is redacted with the metadata in each view, and each thread lands."""
     monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(requests_per_10s=1000))
     monkeypatch.setenv("AIRFLOW_CONN_SALT", '{"conn_type": "generic", "password": "a secret of ours"}')
     for number in range(3):

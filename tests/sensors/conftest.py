@@ -1,4 +1,4 @@
-"""Sensors as a worker and a triggerer run them."""
+"""Fixtures that run sensors as a worker and a triggerer do."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def connect(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     """Put a connection to a stand-in into the environment."""
 
     def put(langsmith: LangSmithStandIn, version: str = "auto", **extra: Any) -> None:
-        given = {"api_version": version, "requests_per_10s": 100_000, "max_retries": 0, **extra}
-        monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(**given))
+        settings = {"api_version": version, "requests_per_10s": 100_000, "max_retries": 0, **extra}
+        monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(**settings))
 
     return put
 
 
 class TaskInstance:
-    """What sensors use of Airflow's task instance: its XComs, and when it was rescheduled first."""
+    """The part of Airflow's task instance that sensors use: XComs, and the time of the first reschedule."""
 
     map_index = -1
     try_number = 1
@@ -55,14 +55,14 @@ class TaskInstance:
 
 
 def context(**more: Any) -> Any:
-    """Make the context of a scheduled run of the first day."""
+    """Return the context of a scheduled run of the first day."""
     dag_run = SimpleNamespace(run_type="scheduled", run_after=START + DAY, conf={})
     bounds = {"data_interval_start": START, "data_interval_end": START + DAY}
     return {**bounds, "dag_run": dag_run, "ti": TaskInstance(), **more}
 
 
 class TurnedClock(Clock):
-    """A clock that stands still until somebody sleeps by it, or turns it."""
+    """A clock that moves only by ``sleep``, or if a test sets it."""
 
     def __init__(self, now: datetime) -> None:
         self.time = now
@@ -79,13 +79,13 @@ class TurnedClock(Clock):
 
 @pytest.fixture
 def clock() -> TurnedClock:
-    """A clock that the test turns, long after the first day."""
+    """A clock that the test moves, long after the first day."""
     return TurnedClock(START + 2 * DAY)
 
 
 @pytest.fixture
 def instance() -> TaskInstance:
-    """A task instance, to look at what a sensor left with it."""
+    """A task instance, to read what a sensor stored."""
     return TaskInstance()
 
 
@@ -94,33 +94,33 @@ def run() -> Callable[..., Any]:
     """
     Render and execute a sensor, as a worker does.
 
-    Where it defers, its trigger is written down, made anew from that in an event loop, and runs until its event, with
-    which the sensor goes on. ``before`` is called when it has deferred, with the trigger.
+    If it defers, its trigger is serialized and rebuilt, runs to its event in an event loop, and the sensor resumes.
+    ``before`` is called with the trigger, before it runs.
     """
 
     def run(sensor: Any, before: Callable[[Any], None] = lambda _: None, **more: Any) -> Any:
-        given = context(**more)
-        sensor.render_template_fields(given)
+        task_context = context(**more)
+        sensor.render_template_fields(task_context)
         try:
-            return sensor.execute(context=given)
+            return sensor.execute(context=task_context)
         except TaskDeferred as deferred:
             path, arguments = deferred.trigger.serialize()
             module, _, name = path.rpartition(".")
             trigger = getattr(import_module(module), name)(**arguments)
             before(trigger)
             event = asyncio.run(first(trigger)).payload
-            return sensor.resume_execution(deferred.method_name, {"event": event}, given)
+            return sensor.resume_execution(deferred.method_name, {"event": event}, task_context)
 
     return run
 
 
 @pytest.fixture
 def context_of() -> Callable[..., Any]:
-    """Make the context of a scheduled run of the first day."""
+    """Return the function that makes contexts."""
     return context
 
 
 async def first(trigger: Any) -> Any:
-    """Run a trigger to its event, which is its only one."""
+    """Run a trigger to its only event."""
     (event,) = [event async for event in trigger.run()]
     return event

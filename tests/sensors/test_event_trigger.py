@@ -1,4 +1,4 @@
-"""The trigger of an asset watcher: what it takes, what it refuses, and how it comes to the triggerer."""
+"""The trigger of an asset watcher: its arguments, and its way to the triggerer."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ SINCE_3_3 = pytest.mark.skipif(AIRFLOW < (3, 3), reason="it reads the serialised
 
 RUN = "0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b"
 
-# What a DAG may write -> what is stored of it.
-GIVEN: list[tuple[dict[str, Any], dict[str, Any]]] = [
+# Arguments in a DAG -> arguments as Airflow stores them.
+SPELLINGS: list[tuple[dict[str, Any], dict[str, Any]]] = [
     ({"window": timedelta(hours=6)}, {"window": "21600s"}),
     ({"window": "6h"}, {"window": "6h"}),
     ({"window": pendulum.duration(days=1)}, {"window": "86400s"}),
@@ -76,37 +76,37 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 
 def trigger(**arguments: Any) -> LangSmithFeedbackEventTrigger:
-    """Make a trigger as a DAG does."""
+    """Return a trigger, as a DAG makes it."""
     return LangSmithFeedbackEventTrigger(**{"project": "shop", "condition": "count(x) >= 1", **arguments})
 
 
-@pytest.mark.parametrize(("given", "stored"), GIVEN, ids=str)
-def test_it_reads_what_sensors_read(given: dict[str, Any], stored: dict[str, Any]) -> None:
-    """Lengths of time, filters and texts become plain JSON, and what narrows the query is what a sensor makes of it."""
-    arguments = trigger(**given).serialize()[1]
+@pytest.mark.parametrize(("options", "stored"), SPELLINGS, ids=str)
+def test_it_reads_what_sensors_read(options: dict[str, Any], stored: dict[str, Any]) -> None:
+    """Arguments become plain JSON, and the run filter equals that of a sensor."""
+    arguments = trigger(**options).serialize()[1]
     assert json.loads(json.dumps(arguments)) == arguments
     assert {name: arguments[name] for name in stored} == stored
-    narrowing = {name: value for name, value in given.items() if name in ARGUMENTS}
+    narrowing = {name: value for name, value in options.items() if name in ARGUMENTS}
     sensor = LangSmithFeedbackSensor(task_id="wait", project="shop", condition="count(x) >= 1", **narrowing)
     assert sensor.run_filter().serialize().items() <= arguments.items()
 
 
 @SINCE_3_3
-@pytest.mark.parametrize(("given", "stored"), GIVEN, ids=str)
-def test_it_comes_to_the_triggerer_as_it_is(given: dict[str, Any], stored: dict[str, Any]) -> None:
-    """From the DAG through Airflow's serialisation and its database a trigger stays itself, and keeps its identity."""
+@pytest.mark.parametrize(("options", "stored"), SPELLINGS, ids=str)
+def test_it_comes_to_the_triggerer_as_it_is(options: dict[str, Any], stored: dict[str, Any]) -> None:
+    """A trigger keeps its arguments and its hash through Airflow's serialisation and database."""
     from airflow.models.trigger import Trigger  # noqa: PLC0415  # earlier releases have them elsewhere
     from airflow.serialization.decoders import smart_decode_trigger_kwargs  # noqa: PLC0415
     from airflow.serialization.encoders import encode_trigger  # noqa: PLC0415
     from airflow.serialization.serialized_objects import DagSerialization  # noqa: PLC0415
     from airflow.triggers.base import BaseEventTrigger  # noqa: PLC0415
 
-    made = trigger(**given)
+    made = trigger(**options)
     with DAG("watched", schedule=[Asset("judged", watchers=[AssetWatcher(name="people", trigger=made)])]) as dag:
         pass
     read: Any = DagSerialization.from_dict(json.loads(json.dumps(DagSerialization.to_dict(dag))))
     ((_, asset),) = read.timetable.asset_condition.iter_assets()
-    ((classpath, written),) = [(one.trigger["classpath"], one.trigger["kwargs"]) for one in asset.watchers]
+    ((classpath, written),) = [(watcher.trigger["classpath"], watcher.trigger["kwargs"]) for watcher in asset.watchers]
     encoded = encode_trigger({"classpath": classpath, "kwargs": written})["kwargs"]
     row = Trigger(classpath=classpath, kwargs=encoded)
     module, _, name = classpath.rpartition(".")
@@ -119,16 +119,16 @@ def test_it_comes_to_the_triggerer_as_it_is(given: dict[str, Any], stored: dict[
     assert BaseEventTrigger.hash(classpath, again) == BaseEventTrigger.hash(classpath, row.kwargs)
 
 
-@pytest.mark.parametrize(("given", "why"), WRONG, ids=str)
-def test_what_is_wrong_is_said_at_once(given: dict[str, Any], why: str) -> None:
-    """A wrong argument is an error when the DAG is parsed, not on the triggerer."""
+@pytest.mark.parametrize(("options", "why"), WRONG, ids=str)
+def test_what_is_wrong_is_said_at_once(options: dict[str, Any], why: str) -> None:
+    """A wrong argument is an error when the DAG is parsed."""
     with pytest.raises(ConfigurationError, match=why):
-        trigger(**given)
+        trigger(**options)
 
 
 @SINCE_3_3
 def test_a_triggerer_goes_on_without_what_is_wrong() -> None:
-    """A stored trigger that this release refuses is dropped, and the triggerer starts the others."""
+    """A stored trigger that this release refuses fails alone, and the triggerer starts the others."""
     from airflow.executors import workloads  # noqa: PLC0415  # earlier releases have them elsewhere
     from airflow.jobs.triggerer_job_runner import TriggerRunner  # noqa: PLC0415
     from airflow.models.trigger import Trigger  # noqa: PLC0415
@@ -153,7 +153,7 @@ def test_a_triggerer_goes_on_without_what_is_wrong() -> None:
 
 
 def test_what_is_wrong_is_an_import_error(tmp_path: Path, parse_dags: Callable[[Path], Any]) -> None:
-    """Airflow lists the DAG of a wrong trigger among its import errors, with the argument's name."""
+    """A wrong argument of a trigger is an import error that names it."""
     (tmp_path / "watched.py").write_text(
         "from airflow.sdk import DAG, Asset, AssetWatcher\n"
         "from airflow_langsmith.triggers import LangSmithFeedbackEventTrigger\n"

@@ -1,4 +1,4 @@
-"""Waiting for people."""
+"""The sensor that waits for feedback."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ Connect = Callable[..., None]
 
 
 def sensor(**arguments: Any) -> LangSmithFeedbackSensor:
-    """Make a sensor that does not wait for long."""
+    """Return a sensor with short pauses."""
     plain = {"task_id": "wait", "project": "shop", "poke_interval": 0.05, "timeout": 20, "deferrable": False}
     return LangSmithFeedbackSensor(**{"condition": "coverage(user_score) >= 0.9", **plain, **arguments})
 
 
 def scored(langsmith: LangSmithStandIn, *scores: float | None, **fields: Any) -> list[str]:
-    """Log runs of the first day, with these scores or none."""
+    """Add runs of the first day, with these scores or without feedback."""
     runs = []
     for score in scores:
         runs.append(langsmith.add_run(project="shop", start_time=START + HOUR, end_time=START + HOUR, **fields))
@@ -52,7 +52,7 @@ def scored(langsmith: LangSmithStandIn, *scores: float | None, **fields: Any) ->
 def test_it_goes_on_with_the_figures(
     langsmith: LangSmithStandIn, connect: Connect, run: Run, version: str, deferrable: bool
 ) -> None:
-    """What was measured comes back, exact, with the window and a link, and is ready for XCom."""
+    """The result has the exact figures, the window and a link, and is JSON."""
     connect(langsmith, version)
     runs = scored(langsmith, 1, 1, 0, 1, None)
     langsmith.add_feedback(runs[0], score=0.5)  # a second opinion
@@ -90,7 +90,7 @@ def test_it_goes_on_with_the_figures(
 def test_it_counts_labels_and_objects(
     langsmith: LangSmithStandIn, connect: Connect, run: Run, version: str, deferrable: bool
 ) -> None:
-    """A label alone is a piece, so is an object, and a piece with both a score and a label is one."""
+    """Feedback with a label, an object, or a score and a label counts as one piece each."""
     connect(langsmith, version)
     runs = scored(langsmith, *[None] * 4)
     for value in ("good", "good", "bad", {"clarity": 3}):
@@ -111,7 +111,7 @@ def test_it_counts_labels_and_objects(
 
 
 def when(langsmith: LangSmithStandIn, requests: int, do: Callable[[], object]) -> threading.Thread:
-    """Do something, once, as soon as so many requests have come for runs."""
+    """Call a function once, after this number of requests for runs."""
 
     def watch() -> None:
         tick = threading.Event()
@@ -134,7 +134,7 @@ def test_it_waits_for_what_people_say_meanwhile(
     version: str,
     deferrable: bool,
 ) -> None:
-    """It goes on once feedback given meanwhile fulfils the condition; until then each look says what is missing."""
+    """It succeeds when new feedback fulfils the condition, and logs until then what is missing."""
     connect(langsmith, version)
     runs = scored(langsmith, 1, None, None)
     official, project = Client(api_url=langsmith.url, api_key=langsmith.api_key), langsmith.project_id("shop")
@@ -148,13 +148,13 @@ def test_it_waits_for_what_people_say_meanwhile(
     for person in people:
         person.join()
     assert result["figures"] == {"coverage(user_score)": 1.0}
-    told = capsys.readouterr().out
-    assert "coverage(user_score) 0.3333 (needs == 1: 2 more of 3 runs)" in told
-    assert "coverage(user_score) 0.6667 (needs == 1: 1 more of 3 runs)" in told
+    output = capsys.readouterr().out
+    assert "coverage(user_score) 0.3333 (needs == 1: 2 more of 3 runs)" in output
+    assert "coverage(user_score) 0.6667 (needs == 1: 1 more of 3 runs)" in output
 
 
 def test_rescheduled_looks_need_no_memory(langsmith: LangSmithStandIn, connect: Connect, run: Run) -> None:
-    """With ``mode="reschedule"`` each look is a process of its own, on any Airflow 3."""
+    """With ``mode="reschedule"`` each look works in a separate process, on any Airflow 3."""
     connect(langsmith)
     runs = scored(langsmith, 1, None)
     with pytest.raises(AirflowRescheduleException):
@@ -195,7 +195,7 @@ def test_it_fails_at_once(langsmith: LangSmithStandIn, connect: Connect, run: Ru
 def test_what_cannot_come_true_fails_at_once(
     langsmith: LangSmithStandIn, connect: Connect, run: Run, arguments: Any, why: str
 ) -> None:
-    """What is no condition, or can never hold, is told before anything is waited for."""
+    """A wrong condition, or one that cannot become true, fails the task before the first look."""
     connect(langsmith)
     scored(langsmith, 1)
     with pytest.raises(AirflowFailException, match=why):
@@ -207,7 +207,7 @@ def test_what_cannot_come_true_fails_at_once(
 def test_a_wrong_condition_is_not_softened(
     langsmith: LangSmithStandIn, connect: Connect, run: Run, deferrable: bool
 ) -> None:
-    """``soft_fail`` and ``never_fail`` skip what did not come true, not what was written wrong."""
+    """``soft_fail`` and ``never_fail`` do not skip a task with a wrong argument."""
     connect(langsmith)
     for soft in ("soft_fail", "never_fail"):
         for wrong in ({"condition": "coverage(x) > 1"}, {"filter": "eq(name"}):
@@ -234,7 +234,7 @@ def test_a_timeout(
 def test_a_failure_that_is_softened(
     langsmith: LangSmithStandIn, connect: Connect, run: Run, deferrable: bool, soft: str
 ) -> None:
-    """With ``soft_fail`` or ``never_fail`` what ``fail_when`` finds skips the task, before and after it deferred."""
+    """With ``soft_fail`` or ``never_fail`` a true ``fail_when`` skips the task, also after a deferral."""
     connect(langsmith)
     runs = scored(langsmith, 1, None)
     person = when(langsmith, 4, lambda: langsmith.add_feedback(runs[1], score=0))
@@ -266,7 +266,7 @@ def test_a_wrong_key(langsmith: LangSmithStandIn, connect: Connect, run: Run, de
 
 
 def test_a_trigger_outlasts_a_bad_moment(langsmith: LangSmithStandIn, connect: Connect, run: Run) -> None:
-    """Five looks in a row may fail by what a retry may cure; the sixth gives up, for a retry of the task."""
+    """Five retriable failures in a row are no failure of the task; the sixth is, for a retry."""
     connect(langsmith)
     runs = scored(langsmith, 1, None)
 
@@ -287,7 +287,7 @@ def test_a_trigger_outlasts_a_bad_moment(langsmith: LangSmithStandIn, connect: C
 
 
 def test_a_worker_fails_for_a_retry(langsmith: LangSmithStandIn, connect: Connect, run: Run) -> None:
-    """In a worker a look that fails fails the task, as Airflow's sensors do; with ``silent_fail`` it looks again."""
+    """In a worker a failed look fails the task, like Airflow's sensors; with ``silent_fail`` it looks again."""
     connect(langsmith)
     scored(langsmith, 1)
     langsmith.misbehave("status", path="/runs/query", status=503)
@@ -299,7 +299,7 @@ def test_a_worker_fails_for_a_retry(langsmith: LangSmithStandIn, connect: Connec
 
 @WAYS
 def test_a_window_that_is_not_over(langsmith: LangSmithStandIn, connect: Connect, run: Run, deferrable: bool) -> None:
-    """Before a window is over a condition is not met yet, but ``fail_when`` stops the DAG."""
+    """Before the window ends, the condition is not met, but ``fail_when`` fails the task."""
     connect(langsmith)
     end = (datetime.now(UTC) + timedelta(seconds=2)).isoformat()
     scored(langsmith, 1, 0)
@@ -312,19 +312,19 @@ def test_a_window_that_is_not_over(langsmith: LangSmithStandIn, connect: Connect
 
 
 @BOTH
-def test_given_runs(langsmith: LangSmithStandIn, connect: Connect, run: Run, version: str) -> None:
-    """With ``run_ids`` these runs are looked at whenever they started, and no window has to be."""
+def test_runs_by_their_ids(langsmith: LangSmithStandIn, connect: Connect, run: Run, version: str) -> None:
+    """With ``run_ids`` it needs no window, and looks at these runs for any start time."""
     connect(langsmith, version)
     runs = scored(langsmith, 1, 0, None)
     outside = langsmith.add_run(project="shop", start_time=START - 9 * DAY)
     langsmith.add_feedback(outside, score=1)
-    given = {"data_interval_start": None, "data_interval_end": None}
-    result = run(sensor(run_ids=[runs[0], outside], condition="coverage(user_score) == 1"), **given)
+    no_interval = {"data_interval_start": None, "data_interval_end": None}
+    result = run(sensor(run_ids=[runs[0], outside], condition="coverage(user_score) == 1"), **no_interval)
     assert (result["total"], result["feedback"]["user_score"]["avg"]) == (2, 1.0)
 
 
 def test_no_runs(langsmith: LangSmithStandIn, connect: Connect, run: Run) -> None:
-    """A window with fewer runs than ``min_runs`` neither goes on nor fails."""
+    """With fewer runs than ``min_runs`` the sensor neither succeeds nor fails."""
     connect(langsmith)
     langsmith.add_run(project="shop", start_time=START - DAY)
     empty = {"condition": "total() < 5", "fail_when": "total() < 3", "timeout": 0.1}
@@ -336,7 +336,7 @@ def test_no_runs(langsmith: LangSmithStandIn, connect: Connect, run: Run) -> Non
 
 @BOTH
 def test_what_a_look_costs(langsmith: LangSmithStandIn, connect: Connect, run: Run, version: str) -> None:
-    """However large the window, a look takes a handful of requests."""
+    """A look takes a few requests for any window."""
     plain = {"name": "answer", "run_type": "chain", "project_name": "shop", "start_time": START + HOUR}
     langsmith.load({"id": str(UUID(int=number + 1)), **plain} for number in range(3000))
     for number in range(1, 91):
@@ -350,5 +350,5 @@ def test_what_a_look_costs(langsmith: LangSmithStandIn, connect: Connect, run: R
     assert {path: paths.count(path) for path in set(paths) if "query" not in path} == {
         "/api/v1/sessions": 1,
         "/api/v1/runs/stats": 1,
-        "/api/v1/feedback": 2,  # 90 pieces, and that there are no more: a proxy may cut pages to 90
+        "/api/v1/feedback": 2,  # 90 pieces, and an empty page, because a proxy may cut pages to 90
     }

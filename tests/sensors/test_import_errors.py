@@ -1,4 +1,4 @@
-"""What is written wrong in a sensor shows when its DAG is parsed."""
+"""A wrong argument of a sensor is an import error of its DAG."""
 
 from __future__ import annotations
 
@@ -42,24 +42,24 @@ HEAD = (
     ],
 )
 def test_it_is_an_import_error(tmp_path: Path, parse_dags: Callable[[Path], Any], sensor: str, why: str) -> None:
-    """Airflow lists a DAG with a wrong literal among its import errors, before anything waits."""
+    """A wrong literal is an import error with its reason."""
     (tmp_path / "waits.py").write_text(HEAD + sensor)
     (error,) = parse_dags(tmp_path).import_errors.values()
     assert why in error
 
 
 def test_an_interval_is_seconds_or_a_length_of_time() -> None:
-    """The pause between two looks is written as a number of seconds, a timedelta or a text with a unit."""
+    """``poke_interval`` is a number of seconds, a timedelta or text with a unit."""
     for number, interval in enumerate((300, 300.0, timedelta(minutes=5), "5m")):
         sensor = LangSmithSettledSensor(task_id=f"wait{number}", project="shop", poke_interval=interval)
         assert sensor.poke_interval == 300.0
 
 
 def test_what_is_not_final_waits_for_its_template() -> None:
-    """Arguments with templates, and those that tasks return, are read when they have a value."""
+    """Templates and values of tasks are not read when the DAG is parsed."""
 
     @task
-    def one() -> str:
+    def condition() -> str:
         return "count(x) > 1"
 
     @task
@@ -71,7 +71,7 @@ def test_what_is_not_final_waits_for_its_template() -> None:
         LangSmithSettledSensor(
             task_id="b", project="shop", quiet_for="{{ n }}m", pending_timeout="{% if a %}1d{% endif %}"
         )
-        LangSmithFeedbackSensor(task_id="c", project="shop", condition=one())  # type: ignore[arg-type]
+        LangSmithFeedbackSensor(task_id="c", project="shop", condition=condition())  # type: ignore[arg-type]
         LangSmithFeedbackSensor.partial(task_id="d", project="shop").expand_kwargs(plan())
         LangSmithFeedbackSensor.partial(task_id="e", project="shop", min_runs="{{ n }}").expand(
             condition=["count(x) > 1"]
@@ -79,7 +79,7 @@ def test_what_is_not_final_waits_for_its_template() -> None:
 
 
 def test_a_subclass_may_decide() -> None:
-    """A subclass may give arguments of its own, or take them away; a wrong one is an error alike."""
+    """A subclass may add or fix arguments, and a wrong one is an import error too."""
 
     class Reviewed(LangSmithFeedbackSensor):
         def __init__(self, *, share: float, **arguments: Any) -> None:
@@ -93,7 +93,7 @@ def test_a_subclass_may_decide() -> None:
 def test_a_rendered_value_is_read_as_before(
     langsmith: LangSmithStandIn, connect: Callable[..., None], run: Callable[..., Any]
 ) -> None:
-    """A template that gives a wrong value fails the task at once."""
+    """A template with a wrong value fails the task for good."""
     connect(langsmith)
     for sensor in (
         LangSmithFeedbackSensor(task_id="a", project="shop", condition="{{ wrong }}"),

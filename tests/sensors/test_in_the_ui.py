@@ -22,7 +22,7 @@ Connect = Callable[..., None]
 
 
 def sensor(**arguments: Any) -> LangSmithFeedbackSensor:
-    """Make a sensor that waits for feedback that nobody gives."""
+    """Return a sensor whose condition never becomes true."""
     plain: Any = {"task_id": "wait", "project": "shop", "condition": "count(user_score) >= 9", "deferrable": True}
     return LangSmithFeedbackSensor(**{**plain, **arguments})
 
@@ -56,7 +56,7 @@ def test_the_link_shows_while_it_waits(
 def test_the_link_stays(
     langsmith: LangSmithStandIn, connect: Connect, context_of: Any, instance: Any, event: Any
 ) -> None:
-    """The link is still there when the task fails after a deferral, for Airflow stores what the operator holds then."""
+    """The link stays if the task fails after a deferral, because Airflow stores the operator's value then."""
     connect(langsmith)
     langsmith.add_run(project="shop", start_time=START, end_time=START)
     with pytest.raises(TaskDeferred):
@@ -81,7 +81,7 @@ def test_the_link_stays(
 def test_a_mapped_task_has_a_name(
     langsmith: LangSmithStandIn, connect: Connect, context_of: Any, instance: Any, arguments: Any, name: str
 ) -> None:
-    """Before it looks, a mapped task is named by project and window, or as its DAG says; so it is after a deferral."""
+    """A mapped task is named by project and window, or by its DAG, before the first look and after a deferral."""
     connect(langsmith)
     instance.map_index = 0
     with DAG("waits", schedule=None) as dag:
@@ -92,14 +92,14 @@ def test_a_mapped_task_has_a_name(
 
 
 def test_a_plain_task_has_none(context_of: Any) -> None:
-    """A task that is not mapped gets no name of a mapped one."""
+    """A task that is not mapped has no name."""
     waiting, context = sensor(), context_of()
     waiting.render_template_fields(context)
     assert "map_index_template" not in context
 
 
 def test_a_mapped_task_of_airflow_has_a_name(context_of: Any, instance: Any) -> None:
-    """Airflow's own expansion of a mapped sensor names it, each value by itself."""
+    """Airflow's expansion of a mapped sensor names each task by its values."""
     instance.map_index = 1
     with DAG("waits", schedule=None) as dag:
         mapped: Any = LangSmithFeedbackSensor.partial(task_id="wait", condition="count(x) > 1").expand(

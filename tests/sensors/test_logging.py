@@ -1,4 +1,4 @@
-"""What a wait leaves in the log: a line when something changed, and one every ten minutes."""
+"""The log of a sensor: a line for each change, and one every ten minutes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_worker_logs_what_changed(
     logged: Any,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    """Sixty looks a minute apart are seven lines, and one more for each change."""
+    """Sixty looks, one a minute, log seven lines, and one more for each change."""
 
     class Sensor(LangSmithFeedbackSensor):
         _clock = clock
@@ -82,7 +82,7 @@ def test_a_worker_logs_what_changed(
 def test_time_that_passes_is_no_news(
     langsmith: LangSmithStandIn, connect: Connect, context_of: Any, clock: Any, logged: Any
 ) -> None:
-    """The seconds for which a window has been quiet grow with each look, and make no line of their own."""
+    """A look after which only the quiet seconds differ logs no line."""
 
     class Sensor(LangSmithSettledSensor):
         _clock = clock
@@ -105,7 +105,7 @@ def test_time_that_passes_is_no_news(
 def test_a_rescheduled_sensor_remembers_its_last_line(
     langsmith: LangSmithStandIn, connect: Connect, run: Any, clock: Any, instance: Any, logged: Any
 ) -> None:
-    """From Airflow 3.3 on, the looks of a try log as those of one process would; a new try has a log of its own."""
+    """From Airflow 3.3 on, rescheduled looks log like one process; a new attempt starts a new log."""
 
     class Sensor(LangSmithFeedbackSensor):
         _clock = clock
@@ -141,7 +141,7 @@ async def until_event(trigger: Any) -> Any:
 def test_a_triggerer_logs_what_changed(
     langsmith: LangSmithStandIn, connect: Connect, context_of: Any, clock: Any, logged: Any
 ) -> None:
-    """On a triggerer an hour of looks, a minute apart, is seven lines, also while LangSmith is down."""
+    """On a triggerer sixty looks, one a minute, log seven lines, also if LangSmith is down."""
     turned = clock
 
     class FeedbackTrigger(LangSmithFeedbackTrigger):
@@ -177,7 +177,7 @@ def test_a_triggerer_logs_what_changed(
 
 
 def test_a_watcher_logs_what_changed(langsmith: LangSmithStandIn, connect: Connect, clock: Any, logged: Any) -> None:
-    """An event trigger that looks every minute for an hour logs seven lines, and one for the change that fires it."""
+    """An event trigger logs seven lines for sixty looks, and one for the change that fires it."""
 
     class HourClock(type(clock)):  # type: ignore[misc]
         async def sleep(self, seconds: float) -> None:

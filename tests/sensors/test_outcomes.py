@@ -1,4 +1,4 @@
-"""How a wait ends, by what happened and by what the task asks for: the same in a worker and on the triggerer."""
+"""How a sensor ends is the same in a worker and on the triggerer."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ MODES: dict[str, dict[str, Any]] = {
 SOFT = ("none", "silent_fail", "soft_fail", "never_fail")
 ALWAYS_FAILS = dict.fromkeys(SOFT, "failed")
 
-# What happens -> arguments, and how the task ends with each of SOFT. "retried" is a failure that Airflow tries again.
+# Event -> arguments, and how the task ends with each of SOFT. "retried" is a failure that Airflow tries again.
 CASES: dict[str, tuple[dict[str, Any], dict[str, str]]] = {
     "the condition holds": ({"condition": "count(user_score) >= 1"}, dict.fromkeys(SOFT, "success")),
     "the key is wrong": ({"langsmith_conn_id": "wrong"}, ALWAYS_FAILS),
@@ -77,7 +77,7 @@ def wrong_key(langsmith: LangSmithStandIn, monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.fixture
 def ended(run: Callable[..., Any], instance: Any) -> Ended:
-    """Run a task to its end, a rescheduled one in many processes, and return the state that Airflow gives it."""
+    """Run a task to its end, also over reschedules, and return its state in Airflow."""
 
     def once(sensor: LangSmithSensor, store: dict[str, Any]) -> None:
         more = {"ti": instance, "task_state_store": store}
@@ -107,7 +107,7 @@ def ended(run: Callable[..., Any], instance: Any) -> Ended:
 
 
 class Store(dict[str, Any]):
-    """What Airflow keeps of a task from one process to the next."""
+    """The state of a task that Airflow stores between processes."""
 
     set = dict.__setitem__
 
@@ -119,7 +119,7 @@ class Store(dict[str, Any]):
 def test_how_a_wait_ends(
     langsmith: LangSmithStandIn, connect: Connect, ended: Ended, mode: str, soft: str, case: str
 ) -> None:
-    """What no retry cures fails, an outage is retried, only time and data are skipped, wherever a sensor waits."""
+    """Errors that no retry cures fail, outages are retried, and only timeouts and ``fail_when`` are skipped."""
     connect(langsmith)
     for score in (None, 1):
         run = langsmith.add_run(project="shop", start_time=START + HOUR, end_time=START + HOUR)
@@ -139,20 +139,20 @@ def test_how_a_wait_ends(
 
 
 def sensor(soft: str = "none", **arguments: Any) -> LangSmithFeedbackSensor:
-    """Make a sensor that looks often."""
+    """Return a sensor that looks often."""
     flag = {} if soft == "none" else {soft: True}
     plain: Any = {"task_id": "wait", "project": "shop", "poke_interval": 0.02, "timeout": 20, "deferrable": False}
     return LangSmithFeedbackSensor(**{**plain, "condition": "count(user_score) >= 9", **flag, **arguments})
 
 
-@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # a timeout strikes in the middle of a request, too
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # or in a finalizer of one
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # a timeout may interrupt a request
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # or its finalizer
 @pytest.mark.parametrize("mode", ["poke", "deferred"])
 @pytest.mark.parametrize("soft", SOFT)
 def test_an_execution_timeout(
     langsmith: LangSmithStandIn, connect: Connect, ended: Ended, mode: str, soft: str
 ) -> None:
-    """``execution_timeout`` ends a wait if it is the earlier deadline, and Airflow tries again; nothing skips that."""
+    """``execution_timeout``, if it is earlier, ends a sensor for a retry, and is never a skip."""
     connect(langsmith)
     langsmith.add_run(project="shop", start_time=START, end_time=START)
     short, long = timedelta(seconds=0.3), timedelta(seconds=20)
@@ -162,21 +162,23 @@ def test_an_execution_timeout(
 
 
 def test_what_an_overdue_task_says(langsmith: LangSmithStandIn, connect: Connect, run: Callable[..., Any]) -> None:
-    """The error of either timeout has its seconds and the last figures, from a worker and from the triggerer."""
+    """The error of a timeout has its seconds and the last figures, in a worker and on the triggerer."""
     connect(langsmith)
     langsmith.add_run(project="shop", start_time=START, end_time=START)
-    told = says(r"^Condition not met within 0 s\. Last check: waiting: count\(user_score\) 0 \(needs >= 9: 9 more\)$")
+    message = says(
+        r"^Condition not met within 0 s\. Last check: waiting: count\(user_score\) 0 \(needs >= 9: 9 more\)$"
+    )
     for mode in ("poke", "deferred"):
-        with pytest.raises(AirflowSensorTimeout, match=told):
+        with pytest.raises(AirflowSensorTimeout, match=message):
             run(sensor(timeout=0.1, **MODES[mode]))
         with pytest.raises(AirflowSkipException, match=says(r"^soft_fail is set\. Condition not met within 0 s\.")):
             run(sensor("soft_fail", timeout=0.1, **MODES[mode]))
-    with pytest.raises(AirflowTaskTimeout, match=told):
+    with pytest.raises(AirflowTaskTimeout, match=message):
         run(sensor(execution_timeout=timedelta(seconds=0.1), **MODES["deferred"]))
 
 
 def test_no_triggerer(instance: Any) -> None:
-    """If no triggerer runs, Airflow itself ends the deferral, and the deadline that came first decides how."""
+    """If no triggerer runs, Airflow ends the deferral, and the earlier deadline decides how."""
     late, crashed = {"error": "Trigger timeout"}, {"error": "Trigger failure"}
 
     def resume(next_kwargs: Any, soft: str = "none", **arguments: Any) -> None:
@@ -201,7 +203,7 @@ def test_no_triggerer(instance: Any) -> None:
 def test_when_a_deferral_ends(
     langsmith: LangSmithStandIn, connect: Connect, instance: Any, context_of: Callable[..., Any]
 ) -> None:
-    """A trigger's deadline counts ``timeout`` from the first look of a rescheduled task, and so does Airflow's own."""
+    """``timeout`` counts from the first look, for the trigger and for Airflow's own deadline."""
     connect(langsmith)
     langsmith.add_run(project="shop", start_time=START, end_time=START)
 

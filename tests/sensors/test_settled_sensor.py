@@ -1,4 +1,4 @@
-"""Waiting for a window to come to rest."""
+"""The sensor that waits until a window is complete."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ Connect = Callable[..., None]
 
 
 def sensor(**arguments: Any) -> LangSmithSettledSensor:
-    """Make a sensor that does not wait for long."""
+    """Return a sensor with short pauses."""
     plain = {"task_id": "wait", "project": "shop", "poke_interval": 0.05, "timeout": 20, "deferrable": False}
     return LangSmithSettledSensor(**{"quiet_for": "1s", **plain, **arguments})
 
@@ -40,7 +40,7 @@ def sensor(**arguments: Any) -> LangSmithSettledSensor:
 def test_a_window_at_rest(
     langsmith: LangSmithStandIn, connect: Connect, run: Run, version: str, deferrable: bool
 ) -> None:
-    """A window is at rest when its runs have ended and no more come; what is beside it is no matter."""
+    """A window is complete if its runs have ended and no more come; runs outside do not count."""
     connect(langsmith, version)
     for number in range(3):
         langsmith.add_run(project="shop", start_time=START + number * HOUR, end_time=START + DAY)
@@ -53,7 +53,7 @@ def test_a_window_at_rest(
 
 @BOTH
 def test_one_look_after_the_other(langsmith: LangSmithStandIn, client_of: ClientOf, clock: Any, version: str) -> None:
-    """Runs that are pending or come late are waited for; those that hang for too long are given up, and named."""
+    """It waits for pending and late runs, and names runs that it gives up after ``pending_timeout``."""
     client = client_of(langsmith, version)
     selection = Selection(project="shop", window=TimeWindow(START, START + DAY), closes=START + DAY + HOUR)
     watch = SettledWatch(selection=selection, quiet_for=600.0, pending_timeout=3 * 86400.0, clock=clock)
@@ -90,7 +90,7 @@ def test_one_look_after_the_other(langsmith: LangSmithStandIn, client_of: Client
 
 @BOTH
 def test_what_a_look_costs(langsmith: LangSmithStandIn, client_of: ClientOf, version: str) -> None:
-    """A look at any number of runs takes three requests, and one more at first to find the project."""
+    """A look takes three requests for any number of runs, and the first look one more to find the project."""
     plain = {"name": "answer", "run_type": "chain", "project_name": "shop", "start_time": START, "end_time": START}
     langsmith.load({"id": str(UUID(int=number + 1)), **plain} for number in range(3000))
     client = client_of(langsmith, version)
@@ -104,33 +104,33 @@ def test_what_a_look_costs(langsmith: LangSmithStandIn, client_of: ClientOf, ver
 
 
 class Store(dict[str, Any]):
-    """What Airflow keeps of a task from one process to the next."""
+    """The state of a task that Airflow stores between processes."""
 
     set = dict.__setitem__
 
 
 def test_rescheduled_looks_remember(langsmith: LangSmithStandIn, connect: Connect, run: Run) -> None:
-    """With ``mode="reschedule"`` each look is a process of its own, and goes on counting where the last one stopped."""
+    """With ``mode="reschedule"`` a look continues with the stored state of the last one."""
     connect(langsmith)
     langsmith.add_run(project="shop", start_time=START, end_time=START)
     store = Store()
-    asked: Any = {"mode": "reschedule", "poke_interval": 0.01}
+    often: Any = {"mode": "reschedule", "poke_interval": 0.01}
 
     def look(**arguments: Any) -> Any:
-        return run(sensor(**asked, **arguments), task_state_store=store)
+        return run(sensor(**often, **arguments), task_state_store=store)
 
     with pytest.raises(AirflowRescheduleException):
         look(quiet_for="1h")
-    (kept,) = store.values()
-    assert kept["count"] == 1
-    kept["since"] = (datetime.now(UTC) - 2 * HOUR).isoformat()
+    (state,) = store.values()
+    assert state["count"] == 1
+    state["since"] = (datetime.now(UTC) - 2 * HOUR).isoformat()
     with pytest.raises(AirflowRescheduleException):
-        look(quiet_for="3h")  # another question than the one that was kept
-    kept["since"], store["langsmith_watch"] = (datetime.now(UTC) - 2 * HOUR).isoformat(), kept
+        look(quiet_for="3h")  # the state was stored for quiet_for="1h"
+    state["since"], store["langsmith_watch"] = (datetime.now(UTC) - 2 * HOUR).isoformat(), state
     assert look(quiet_for="1h")["quiet_seconds"] >= 7200
     store.clear()
     with pytest.raises(AirflowFailException, match="deferrable=True"):
-        run(sensor(**asked))
+        run(sensor(**often))
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_rescheduled_looks_remember(langsmith: LangSmithStandIn, connect: Connec
     ],
 )
 def test_what_cannot_be_meant(langsmith: LangSmithStandIn, connect: Connect, run: Run, arguments: Any) -> None:
-    """A length of time that is none fails by name when the DAG is parsed, or once its template is rendered."""
+    """A wrong length of time is an import error, or fails the task if it comes from a template."""
     connect(langsmith)
     ((name, value),) = arguments.items()
     with pytest.raises(AirflowFailException, match=name):
@@ -156,7 +156,7 @@ def test_what_cannot_be_meant(langsmith: LangSmithStandIn, connect: Connect, run
 
 @WAYS
 def test_a_run_that_hangs(langsmith: LangSmithStandIn, connect: Connect, run: Run, deferrable: bool) -> None:
-    """A pending run keeps a sensor waiting, unless it is older than ``pending_timeout``, a day if not said."""
+    """A sensor waits for a pending run until it is older than ``pending_timeout``, by default a day."""
     connect(langsmith)
     hangs = langsmith.add_run(project="shop", start_time=START)
     with pytest.raises(AirflowSensorTimeout):

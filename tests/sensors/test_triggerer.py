@@ -1,4 +1,4 @@
-"""What hundreds of triggers cost the one event loop that they share: time, files, sockets."""
+"""The cost of hundreds of triggers in one event loop: time, files and sockets."""
 
 from __future__ import annotations
 
@@ -25,38 +25,39 @@ MANY = 60  # triggers
 Connect = Callable[..., None]
 
 
-def trigger(**more: Any) -> LangSmithFeedbackTrigger:
-    """Make a trigger whose only look is at a day of the shop."""
+def trigger(**changes: Any) -> LangSmithFeedbackTrigger:
+    """Return a trigger that looks once, at a day of the project."""
     day = {"start": START.isoformat(), "end": (START + timedelta(days=1)).isoformat()}
-    given: dict[str, Any] = {
+    arguments: dict[str, Any] = {
         "langsmith_conn_id": "langsmith_default",
         "selection": {"project": "shop", **day, "closes": day["end"]},
         "watched": {"condition": "coverage(user_score) >= 0.9", "fail_when": None, "min_runs": 1},
         "deadline": day["end"],
     }
-    return LangSmithFeedbackTrigger(**{**given, **more})
+    return LangSmithFeedbackTrigger(**{**arguments, **changes})
 
 
-async def event_of(one: LangSmithFeedbackTrigger) -> Any:
+async def event_of(trigger: LangSmithFeedbackTrigger) -> Any:
     """Run a trigger to its only event."""
-    (event,) = [event async for event in one.run()]
+    (event,) = [event async for event in trigger.run()]
     return event.payload
 
 
 async def states_of(count: int) -> set[str]:
-    """Run some triggers side by side."""
+    """Run triggers concurrently, and return the states of their events."""
     return {event["state"] for event in await asyncio.gather(*(event_of(trigger()) for _ in range(count)))}
 
 
 def connections(server: LangSmithStandIn) -> int:
-    """Count the connections to a server, by the ends of those who ask."""
+    """Return the number of this process's connections to a server."""
     port = int(server.url.rpartition(":")[2])
-    return sum(bool(one.raddr) and one.raddr.port == port for one in psutil.Process().net_connections("tcp"))
+    sockets = psutil.Process().net_connections("tcp")
+    return sum(bool(socket.raddr) and socket.raddr.port == port for socket in sockets)
 
 
 @pytest.fixture
 def shop(langsmith: LangSmithStandIn) -> LangSmithStandIn:
-    """A project with a run that people like."""
+    """A project with a run that has feedback."""
     langsmith.add_feedback(langsmith.add_run(project="shop", start_time=START, end_time=START), score=1)
     return langsmith
 
@@ -64,7 +65,7 @@ def shop(langsmith: LangSmithStandIn) -> LangSmithStandIn:
 def test_a_ca_bundle_is_read_once(
     shop: LangSmithStandIn, connect: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Many triggers of a connection read its CA bundle once, outside the loop; if the file changes, once more."""
+    """Many triggers read a CA bundle once, in a thread, and again if the file changes."""
     bundle, readers = tmp_path / "ca.pem", list[int]()
     load = ssl.SSLContext.load_verify_locations
 
@@ -85,7 +86,7 @@ def test_a_ca_bundle_is_read_once(
 
 
 def test_triggers_share_a_few_sockets(shop: LangSmithStandIn, connect: Connect) -> None:
-    """However many triggers look at once, they share a few connections, and none is left when they have ended."""
+    """Any number of triggers share a few connections, and close them in the end."""
     connect(shop)
     most = 0
 
@@ -103,7 +104,7 @@ def test_triggers_share_a_few_sockets(shop: LangSmithStandIn, connect: Connect) 
 
 
 async def longest_turn(work: Awaitable[Any]) -> float:
-    """Do some work, and return the most processor time, in seconds, that this loop takes before others have a turn."""
+    """Run some work, and return the longest processor time, in seconds, between two turns of the loop."""
     turns = [0.0]
 
     async def tick() -> None:
@@ -120,21 +121,21 @@ async def longest_turn(work: Awaitable[Any]) -> float:
 
 
 def test_a_large_look_leaves_the_loop_to_others(langsmith: LangSmithStandIn, connect: Connect) -> None:
-    """Thousands of runs are unpacked, decoded and judged in threads: the loop itself has little to do."""
+    """Threads decode and evaluate thousands of runs, so that the event loop stays free."""
     connect(langsmith, "v2")
     for second in range(4000):
         run = langsmith.add_run(project="shop", start_time=START + timedelta(seconds=second), end_time=START)
         langsmith.add_feedback(run, score=1)
 
     async def look() -> float:
-        await event_of(trigger())  # loads what it needs
+        await event_of(trigger())  # the first look imports modules
         return await longest_turn(event_of(trigger()))
 
-    assert asyncio.run(look()) < 0.015  # half of what one judgement takes
+    assert asyncio.run(look()) < 0.015  # half of one evaluation
 
 
 def test_a_trigger_that_is_cancelled_leaves_nothing(shop: LangSmithStandIn, connect: Connect) -> None:
-    """A trigger whose task is cleared in the middle of an answer ends at once, and its connections with it."""
+    """A trigger that is cancelled during an answer ends at once, and closes its connections."""
     connect(shop)
     shop.misbehave("drip", seconds=0.02, times=None)
 
@@ -153,7 +154,7 @@ def test_a_trigger_that_is_cancelled_leaves_nothing(shop: LangSmithStandIn, conn
 
 
 def test_a_look_that_drips_fails(shop: LangSmithStandIn, connect: Connect) -> None:
-    """A look whose answer comes drop by drop fails after the connection's `timeout`, and says so."""
+    """A look whose answer comes too slowly fails after the connection's ``timeout``."""
     connect(shop, timeout=0.3)
     shop.misbehave("drip", seconds=0.05, times=None)
     later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
@@ -163,7 +164,7 @@ def test_a_look_that_drips_fails(shop: LangSmithStandIn, connect: Connect) -> No
 
 
 def test_a_last_look_that_does_not_end(shop: LangSmithStandIn, connect: Connect) -> None:
-    """A look goes on beyond the deadline no longer than an answer may take; then the time is up."""
+    """After the deadline a look takes no longer than the timeout of an answer."""
     connect(shop, timeout=1)
     shop.misbehave("delay", path="", seconds=0.6, times=None)
     event = asyncio.run(event_of(trigger()))
@@ -172,8 +173,8 @@ def test_a_last_look_that_does_not_end(shop: LangSmithStandIn, connect: Connect)
 
 @pytest.mark.parametrize("interval", [0, -1, float("nan"), float("inf"), timedelta(0), "0s", "often"])
 @pytest.mark.parametrize("make", [trigger, LangSmithFeedbackEventTrigger])
-def test_a_trigger_takes_no_interval_that_is_none(make: Callable[..., Any], interval: Any) -> None:
-    """A pause of nothing, or of no number, is refused by name; as a TypeError it stops one trigger, not all."""
+def test_a_trigger_refuses_an_interval_that_is_no_length_of_time(make: Callable[..., Any], interval: Any) -> None:
+    """A wrong ``poke_interval`` is a TypeError, which stops one trigger and not the triggerer."""
     watched = {} if make is trigger else {"project": "shop", "condition": "count(user_score) > 0"}
     with pytest.raises(TypeError, match=r"^poke_interval is "):
         make(poke_interval=interval, **watched)

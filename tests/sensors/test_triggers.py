@@ -1,4 +1,4 @@
-"""What waits on a triggerer."""
+"""The triggers of the sensors and of asset watchers."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ DAY = timedelta(days=1)
 
 Connect = Callable[..., None]
 
-# As triggers were written down by 0.1.0: what waits when Airflow is upgraded has to go on.
+# Triggers as 0.1.0 serialized them: a task that is deferred during an upgrade has to continue.
 WRITTEN: list[tuple[str, dict[str, Any]]] = [
     (
         "airflow_langsmith.triggers.LangSmithFeedbackTrigger",
@@ -88,7 +88,7 @@ WRITTEN: list[tuple[str, dict[str, Any]]] = [
 
 
 def rebuilt(written: tuple[str, dict[str, Any]]) -> Any:
-    """Make a trigger from what is written, as the triggerer does."""
+    """Return a trigger from its serialized form, as the triggerer makes it."""
     try:
         from airflow.sdk.serde import deserialize, serialize  # noqa: PLC0415
     except ImportError:  # before Airflow 3.2
@@ -113,7 +113,7 @@ async def first(trigger: Any) -> Any:
 def test_what_is_written_down_is_read_back(
     langsmith: LangSmithStandIn, connect: Connect, written: tuple[str, dict[str, Any]]
 ) -> None:
-    """A trigger written by the first release, or just now, is the same trigger, runs, and carries no secret."""
+    """A trigger that the first release serialized still runs, and has no secret."""
     connect(langsmith)
     run = langsmith.add_run(project="shop", id="0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b", start_time=START, end_time=START)
     langsmith.add_run(project="shop", start_time=START, end_time=START)
@@ -121,7 +121,8 @@ def test_what_is_written_down_is_read_back(
     trigger = rebuilt(written)
     assert trigger.serialize() == written
     assert langsmith.api_key not in repr(trigger)
-    events = [asyncio.run(first(one)) for one in (trigger, rebuilt(trigger.serialize()))]
+    triggers = trigger, rebuilt(trigger.serialize())
+    events = [asyncio.run(first(trigger)) for trigger in triggers]
     results = [event.get("result", event) for event in events]
     assert [(event.get("state", "met"), result["project"]) for event, result in zip(events, results, strict=True)] == [
         ("met", "shop")
@@ -136,18 +137,18 @@ def test_two_triggerers_at_once(langsmith: LangSmithStandIn, connect: Connect) -
     run = langsmith.add_run(project="shop", start_time=START, end_time=START)
     langsmith.add_feedback(run, score=1)
     selection = {**WRITTEN[1][1]["selection"]}
-    asked: Any = {**WRITTEN[0][1], "selection": selection, "poke_interval": 0.05}
+    arguments: Any = {**WRITTEN[0][1], "selection": selection, "poke_interval": 0.05}
 
     async def both() -> list[Any]:
-        return await asyncio.gather(*(first(LangSmithFeedbackTrigger(**asked)) for _ in range(2)))
+        return await asyncio.gather(*(first(LangSmithFeedbackTrigger(**arguments)) for _ in range(2)))
 
-    one, other = asyncio.run(both())
-    assert one == other
-    assert one["state"] == "met"
+    first_event, second_event = asyncio.run(both())
+    assert first_event == second_event
+    assert first_event["state"] == "met"
 
 
 def test_a_deadline_that_has_passed(langsmith: LangSmithStandIn, connect: Connect) -> None:
-    """A trigger whose triggerer was away beyond the deadline looks once more, then says that the time is up."""
+    """A trigger that starts after its deadline looks once, and reports the timeout."""
     connect(langsmith)
     langsmith.add_run(project="shop", start_time=START, end_time=START)
     selection = {**WRITTEN[1][1]["selection"]}
@@ -158,19 +159,19 @@ def test_a_deadline_that_has_passed(langsmith: LangSmithStandIn, connect: Connec
 
 
 def test_a_pause_comes_first(langsmith: LangSmithStandIn, connect: Connect) -> None:
-    """A trigger does not look before ``poke_interval`` is over: its sensor just has, and the scheduler hears of it."""
+    """A trigger begins with a pause of ``poke_interval``, because its sensor has just looked."""
     connect(langsmith)
     run = langsmith.add_run(project="shop", start_time=START, end_time=START)
     langsmith.add_feedback(run, score=1)
     later = (datetime.now(UTC) + DAY).isoformat()
-    asked: Any = {**WRITTEN[0][1], "selection": WRITTEN[1][1]["selection"], "deadline": later, "poke_interval": 0.5}
+    arguments: Any = {**WRITTEN[0][1], "selection": WRITTEN[1][1]["selection"], "deadline": later, "poke_interval": 0.5}
     began = time.monotonic()
-    assert asyncio.run(first(LangSmithFeedbackTrigger(**asked)))["state"] == "met"
+    assert asyncio.run(first(LangSmithFeedbackTrigger(**arguments)))["state"] == "met"
     assert time.monotonic() - began >= 0.5
 
 
 def test_many_triggers_share_the_budget(client_of: Any, connect: Connect) -> None:
-    """Sensors mapped over projects wait in one event loop, none above the budget, none for ever."""
+    """Triggers in one event loop share the rate limit, and each one ends."""
     with LangSmithStandIn(rate_limits={"/runs/query": (10, 10.0)}, retry_after=True) as langsmith:
         connect(langsmith, "v2", requests_per_10s=10)
         for number in range(4):
@@ -191,35 +192,35 @@ def test_many_triggers_share_the_budget(client_of: Any, connect: Connect) -> Non
 
 
 class Store:
-    """What Airflow keeps with an asset."""
+    """The state that Airflow stores with an asset."""
 
     def __init__(self) -> None:
-        self.kept: dict[str, Any] = {}
+        self.values: dict[str, Any] = {}
 
     async def aget(self, key: str, default: Any = None) -> Any:
-        """Give what is kept."""
-        return self.kept.get(key, default)
+        """Return a value."""
+        return self.values.get(key, default)
 
     async def aset(self, key: str, value: Any) -> None:
-        """Keep it."""
-        self.kept[key] = value
+        """Store a value."""
+        self.values[key] = value
 
 
 def test_an_asset_event_at_each_edge(langsmith: LangSmithStandIn, connect: Connect) -> None:
-    """An event fires when a condition becomes true, not while it is, and again after it was false in between."""
+    """An event fires when a condition becomes true, and again only after it was false."""
     connect(langsmith)
     now = datetime.now(UTC)
     runs = [langsmith.add_run(project="shop", start_time=now, end_time=now) for _ in range(2)]
-    asked: Any = {"project": "shop", "condition": "share(user_score, 0) > 0.4", "window": "1h", "poke_interval": 0.05}
+    options: Any = {"project": "shop", "condition": "share(user_score, 0) > 0.4", "window": "1h", "poke_interval": 0.05}
     store, official = Store(), Client(api_url=langsmith.url, api_key=langsmith.api_key)
 
     def trigger() -> Any:
-        made = LangSmithFeedbackEventTrigger(**asked)
+        made = LangSmithFeedbackEventTrigger(**options)
         made.asset_state_store = store  # type: ignore[assignment]  # as the triggerer does
         return made
 
     async def looks(count: int) -> None:
-        """Wait until there have been so many more looks."""
+        """Wait for this number of further looks."""
         there = len(langsmith.requests_to("/runs/query"))
         while len(langsmith.requests_to("/runs/query")) < there + 2 * count + 1:  # noqa: ASYNC110  # the server is in another thread
             await asyncio.sleep(0.01)
@@ -252,13 +253,13 @@ def test_an_asset_event_at_each_edge(langsmith: LangSmithStandIn, connect: Conne
     assert first == 1.0
     assert 0.4 < second <= 0.75  # a look may come before all three are there
     assert langsmith.project_id("shop") in events[0]["url"]
-    assert asyncio.run(fired(trigger(), looks(3))) == []  # restarted: it has fired for this
+    assert asyncio.run(fired(trigger(), looks(3))) == []  # after a restart the stored state says that it has fired
     langsmith.misbehave("status", path="/runs/query", status=503, times=2)
-    assert asyncio.run(fired(LangSmithFeedbackEventTrigger(**asked), looks(4)))  # without a memory it fires again
+    assert asyncio.run(fired(LangSmithFeedbackEventTrigger(**options), looks(4)))  # without stored state it fires again
 
 
 def test_a_watcher_belongs_to_an_asset(langsmith: LangSmithStandIn) -> None:
-    """Airflow takes the trigger for one that watches an asset; a wrong condition is told where it is written."""
+    """Airflow accepts the trigger in an AssetWatcher, and a wrong argument is an error at once."""
     trigger = LangSmithFeedbackEventTrigger(project="shop", condition="count(user_score) >= 10")
     asset = Asset("judged", watchers=[AssetWatcher(name="people", trigger=trigger)])
     assert asset.watchers[0].trigger is trigger

@@ -182,7 +182,9 @@ def test_usage_and_first_token_are_those_of_the_log(client: sdk.Client) -> None:
     )  # fmt: skip
     client.flush()
     details = ["id", "prompt_tokens", "completion_tokens", "total_tokens", "total_cost", "prompt_token_details"]
-    for run in client.list_runs(project_name="shop", select=[*details, "first_token_time"]):
+    listed = list(client.list_runs(project_name="shop", select=[*details, "first_token_time"]))
+    assert len(listed) == 2
+    for run in listed:
         assert (run.prompt_tokens, run.completion_tokens, run.total_tokens) == (7, 3, 10)
         assert (float(run.total_cost or 0), run.prompt_token_details) == (0.75, {"cache_read": 4})
         assert run.first_token_time == first.replace(tzinfo=None)
@@ -193,8 +195,11 @@ def test_usage_and_first_token_are_those_of_the_log(client: sdk.Client) -> None:
     assert (own[str(model)].total_tokens, own[str(model)].total_cost) == (10, 0.75)
     assert own[str(model)].prompt_token_details == PromptTokenDetails(raw={"cache_read": 4})
     assert own[str(model)].first_token_time == first
-    for run in api.runs.query_v2(project_ids=[project], selects=selects, include_subtree_usage=True):
-        assert (run.total_tokens, run.total_cost, run.first_token_time) == (10, 0.75, first)
+    totals = [
+        (run.total_tokens, run.total_cost, run.first_token_time)
+        for run in api.runs.query_v2(project_ids=[project], selects=selects, include_subtree_usage=True)
+    ]
+    assert totals == [(10, 0.75, first)] * 2
 
 
 def test_attachments_are_read_back(client: sdk.Client) -> None:

@@ -1,4 +1,4 @@
-"""The figures of a watch are those of its feedback, counted piece by piece."""
+"""The figures of a condition equal a count of single pieces of feedback."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ MEASURES = [
 
 @pytest.fixture(scope="module")
 def langsmith() -> Iterator[LangSmithStandIn]:
-    """A LangSmith for all examples, which have a project each."""
+    """A LangSmith for all examples, each with its own project."""
     with LangSmithStandIn() as server:
         yield server
 
@@ -88,7 +88,7 @@ def measured(measure: str, runs: list[list[dict[str, Any]]]) -> float | None:
 def test_figures_are_those_of_the_pieces(
     langsmith: LangSmithStandIn, runs: list[list[dict[str, Any]]], texts: list[str]
 ) -> None:
-    """Whatever people said, with scores, labels, objects or NaN, v1 and v2 give the figures of its pieces."""
+    """v1 and v2 give exact figures of any feedback: scores, labels, objects or NaN."""
     project = str(uuid4())
     for pieces in runs:
         run = langsmith.add_run(project=project, start_time=START, end_time=START)
@@ -106,8 +106,8 @@ def test_figures_are_those_of_the_pieces(
 
 
 @pytest.mark.parametrize("version", ["v1", "v2"])
-def test_each_look_sees_what_was_given_changed_or_taken_back(langsmith: LangSmithStandIn, version: str) -> None:
-    """A look reads all feedback as it is now, however long ago it was given."""
+def test_each_look_sees_new_changed_and_deleted_feedback(langsmith: LangSmithStandIn, version: str) -> None:
+    """A look reads all feedback as it is now."""
     project = str(uuid4())
     runs = [langsmith.add_run(project=project, start_time=START, end_time=START) for _ in range(2)]
     first = langsmith.add_feedback(runs[0], score=1, created_at=START.isoformat(), modified_at=START.isoformat())

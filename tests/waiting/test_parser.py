@@ -1,4 +1,4 @@
-"""A condition is parsed, and its text parses to the same condition, or it is refused with a mark under the place."""
+"""A condition is parsed and prints as a text that parses to it, or is refused with a mark at the position."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ IN_TIME = settings(deadline=timedelta(seconds=2))  # most take less than a thous
     ],
 )
 def test_a_condition_has_one_text(written: str, canonical: str) -> None:
-    """Space, brackets, quotes, case and ``not`` may vary; the canonical text does not, and parses to the same tree."""
+    """Conditions that differ in spaces, brackets, quotes or case have one text, which parses to the same tree."""
     condition = parse(written)
     assert str(condition) == canonical
     assert parse(canonical) == condition
@@ -57,7 +57,7 @@ def test_a_condition_has_one_text(written: str, canonical: str) -> None:
 
 
 def test_a_condition_travels() -> None:
-    """It pickles."""
+    """A condition survives pickle."""
     condition = parse("coverage(a) > 0.5 and avg(b) > 1")
     assert pickle.loads(pickle.dumps(condition)) == condition
 
@@ -161,7 +161,7 @@ def test_a_condition_travels() -> None:
     ],
 )
 def test_a_mistake_is_marked(text: str, marks: str, what: str) -> None:
-    """The refusal names the argument and what is wrong, marks the place, and shows what conditions look like."""
+    """The error names the argument and the mistake, marks its position, and shows an example."""
     with pytest.raises(ConfigurationError) as caught:
         parse(text, "fail_when")
     said = str(caught.value)
@@ -174,14 +174,14 @@ def test_a_mistake_is_marked(text: str, marks: str, what: str) -> None:
 
 
 def test_a_mistake_is_marked_on_its_line() -> None:
-    """Of a condition over several lines only the line of the mistake is shown."""
+    """The error shows only the line with the mistake."""
     with pytest.raises(ConfigurationError, match=r"did you mean\s+'count'(?s:.*)\n  or \(cuont\(x\) > 1\n      \^\n"):
         parse("avg(x) > 1\nor (cuont(x) > 1\nor min(x) > 1)")
 
 
 @pytest.mark.parametrize("control", ["\n", "\r", "\t", "\x00", "\x1b", "\x85", "\u2028"])
 def test_a_text_is_of_one_line(control: str) -> None:
-    """No key and no label brings a line break or another control character into a log, escaped or not."""
+    """A key or label with a control character, escaped or not, is refused, to keep it out of logs."""
     for quote, inside in product("'\"", (control, "\\" + control)):
         with pytest.raises(ConfigurationError, match="not closed on its line"):
             parse(f"avg({quote}a{inside}b{quote}) > 1")
@@ -191,7 +191,7 @@ def test_a_text_is_of_one_line(control: str) -> None:
     "measure", ["count(x)", "runs(x)", "total()", "coverage(x)", "share(x, 1)", "avg(x)", "min(x)", "max(x)"]
 )
 def test_constant_comparisons_are_refused(measure: str) -> None:
-    """A comparison that all figures fulfil, or none, is refused, also under ``not``; every other one is accepted."""
+    """A comparison is refused if and only if all figures fulfil it, or none."""
     lies = {
         "<": lambda figure, bound: figure < bound,
         "<=": lambda figure, bound: figure <= bound,
@@ -246,7 +246,7 @@ WORDS = st.sampled_from(
 @example(" " * MAX_CHARACTERS)
 @example("\ud800")
 def test_nothing_but_a_refusal_comes_of_any_text(text: str) -> None:
-    """Any text is parsed or refused, without delay and without any other error."""
+    """Any text is parsed or refused in a short time, without another error."""
     try:
         condition = parse(text)
     except ConfigurationError:
@@ -255,7 +255,7 @@ def test_nothing_but_a_refusal_comes_of_any_text(text: str) -> None:
 
 
 def test_depth_and_length_have_limits() -> None:
-    """A condition at the limits is read; one beyond them is refused."""
+    """A condition at the limits of depth and length is parsed; one beyond them is refused."""
     assert str(parse("(" * MAX_DEPTH + "avg(x) > 1" + ")" * MAX_DEPTH)) == "avg(x) > 1"
     with pytest.raises(ConfigurationError, match=rf"nested deeper than {MAX_DEPTH} brackets\n  …\(+avg.*…\n +\^\n"):
         parse("(" * (MAX_DEPTH + 1) + "avg(x) > 1" + ")" * (MAX_DEPTH + 1))
@@ -269,5 +269,5 @@ def test_depth_and_length_have_limits() -> None:
 
 
 def test_side_by_side_brackets_are_not_deep() -> None:
-    """Brackets that are closed do not count as depth."""
+    """Closed brackets do not count as depth."""
     assert len(measures(parse(" or ".join(f"(avg(x{n}) > 1)" for n in range(MAX_DEPTH * 2))))) == MAX_DEPTH * 2

@@ -1,4 +1,4 @@
-"""A verdict is that of a slow evaluation by single pieces of feedback and truth tables."""
+"""A verdict equals a slow evaluation by single pieces of feedback and truth tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from airflow_langsmith.waiting.condition import measures
 
 @dataclass(frozen=True)
 class Piece:
-    """One piece of feedback, as people give it."""
+    """One piece of feedback."""
 
     key: str
     score: float | None = None
@@ -53,13 +53,13 @@ def counted(runs: list[Run]) -> Figures:
     return Figures(len(runs), {key: tally(key) for key in {piece.key for piece in pieces}})
 
 
-# Conditions of the test's own: ("and", left, right), ("or", left, right), ("not", part), (measure, operator, bound).
+# Conditions of this test: ("and", left, right), ("or", left, right), ("not", part), (measure, operator, bound).
 Tree = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
 class Figure:
-    """A measure and what is in its brackets."""
+    """A measure and its arguments."""
 
     name: str
     key: str = ""
@@ -70,7 +70,7 @@ class Figure:
         return f"{self.name}({', '.join(arguments[: {'total': 0, 'share': 2}.get(self.name, 1)])})"
 
     def by_hand(self, runs: list[Run]) -> Fraction | None:
-        """Compute it the long way."""
+        """Compute the measure from single pieces."""
         mine = [piece for run in runs for piece in run if piece.key == self.key]
         scores = [Fraction(str(float(piece.score))) for piece in mine if piece.score is not None]
         having = [run for run in runs if self.key in [piece.key for piece in run]]
@@ -158,7 +158,7 @@ def leaves(tree: Tree) -> Iterator[Figure]:
 
 @given(TREES, st.none() | TREES, RUNS)
 def test_a_verdict_is_what_it_is_by_hand(tree: Tree, danger: Tree | None, runs: list[Run]) -> None:
-    """It fails if ``fail_when`` is true, else is met if the condition is true, else waits, with the right figures."""
+    """The state is failed if ``fail_when`` is true, else met if the condition is true, else waiting."""
     fail_when = None if danger is None else parse(written(danger))
     verdict = judge(parse(written(tree)), fail_when, counted(runs), min_runs=0)
     if danger is not None and evaluated(danger, runs) == T:
@@ -176,7 +176,7 @@ def test_a_verdict_is_what_it_is_by_hand(tree: Tree, danger: Tree | None, runs: 
 
 @given(TREES)
 def test_a_canonical_text_reads_back(tree: Tree) -> None:
-    """What a condition prints is read as the same condition, and prints the same."""
+    """The text of a condition parses to the same condition."""
     condition = parse(written(tree))
     assert parse(str(condition)) == condition
     assert str(parse(str(condition))) == str(condition)
@@ -193,7 +193,7 @@ def test_a_canonical_text_reads_back(tree: Tree) -> None:
     st.data(),
 )
 def test_as_many_more_as_it_says(name: str, operator: str, part: Fraction, total: int, data: st.DataObject) -> None:
-    """With as many more as are said to be needed the condition is met, with fewer it is not."""
+    """The condition is met with as many more pieces as the line says, and not with fewer."""
     bound = round(float(part), 4) or 0.1 if name == "coverage" else int(part * total) or 1
     if (operator, bound) == (">", 1) and name == "coverage":
         operator = ">="
@@ -215,7 +215,7 @@ def test_as_many_more_as_it_says(name: str, operator: str, part: Fraction, total
 
 @pytest.mark.parametrize("comparison", ["count(x) < 5", "count(x) != 5", "coverage(x) <= 0.5", "coverage(x) != 1"])
 def test_more_is_no_cure_for_too_much(comparison: str) -> None:
-    """Where a figure is too large, or just not to be what it is, no number of missing ones is made up."""
+    """If a figure is too large, or has to differ from a value, the line has no missing number."""
     verdict = judge(parse(comparison), None, Figures(5, {"x": Tally(5, 5)}))
     measure, _, need = comparison.partition(" ")
     assert verdict.line == f"waiting: {measure} {5 if 'count' in measure else 1} (needs {need})"
@@ -223,7 +223,7 @@ def test_more_is_no_cure_for_too_much(comparison: str) -> None:
 
 @given(st.fractions(-2, 2, max_denominator=10**7), st.decimals(-2, 2, places=3), st.sampled_from(ORDERS))
 def test_a_figure_never_belies_its_bound(score: Fraction, bound: Any, operator: str) -> None:
-    """The figure in the line, rounded for people, still lies on the side of its bound that was judged."""
+    """A rounded figure is on the same side of its bound as the exact one."""
     verdict = judge(parse(f"avg(x) {operator} {bound}"), None, Figures(1, {"x": Tally(1, 1, {float(score): 1})}))
     shown = re.match(r"\w+: avg\(x\) (\S+) \(", verdict.line)
     assert shown is not None
@@ -244,7 +244,7 @@ def test_failing_goes_first(fail_when: str | None, state: Literal["met", "failed
 
 
 def test_the_line_tells_all() -> None:
-    """It has every figure beside its bound, and how much is missing."""
+    """The line has each figure with its bound, and how much is missing."""
     condition = parse("coverage(user_score) >= 0.9 and avg(user_score) >= 0.8")
     verdict = judge(condition, parse("share(user_score, 0) > 0.33"), SHOP)
     missing = "coverage(user_score) 0.84 (needs >= 0.9: 3 more of 50 runs)"
@@ -259,7 +259,7 @@ def test_the_line_tells_all() -> None:
 
 @pytest.mark.parametrize("fail_when", [None, "count(x) == 0"])
 def test_too_few_runs_decide_nothing(fail_when: str | None) -> None:
-    """With fewer runs than asked for nothing is met or failed, though it would be with as many."""
+    """With fewer runs than ``min_runs`` the state is waiting."""
     condition, danger = parse("total() < 10"), parse(fail_when) if fail_when else None
     verdict = judge(condition, danger, Figures(0))
     assert (verdict.state, verdict.line) == ("waiting", "waiting: 0 runs (needs min_runs 1)")
@@ -272,7 +272,7 @@ def test_too_few_runs_decide_nothing(fail_when: str | None) -> None:
 
 @pytest.mark.parametrize("measure", ["coverage(x)", "avg(x)", "min(x)", "max(x)", "share(x, 1)", "share(x, 'a')"])
 def test_undefined_is_neither_true_nor_false(measure: str) -> None:
-    """A comparison with an undefined figure does not hold, nor does its negation, and neither makes a task fail."""
+    """A comparison with an undefined figure is not true, and neither is its negation."""
     for text in (f"{measure} > 0.5", f"not {measure} > 0.5"):
         verdict = judge(parse(text), parse(text), Figures(0), min_runs=0)
         assert verdict.state == "waiting"
@@ -280,7 +280,7 @@ def test_undefined_is_neither_true_nor_false(measure: str) -> None:
 
 
 def test_rounded_averages_are_equal() -> None:
-    """A number off by less than a billionth is equal for every comparison; one off by more for none."""
+    """Numbers that differ by less than a billionth are equal in each comparison; others are not."""
     for score, same in ((0.7999999999999999, True), (0.80000000001, True), (0.79999999, False), (0.80000001, False)):
         figures = Figures(1, {"x": Tally(1, 1, {score: 1})})
         holds = {operator: judge(parse(f"avg(x) {operator} 0.8"), None, figures).state == "met" for operator in ORDERS}
@@ -293,7 +293,7 @@ def test_rounded_averages_are_equal() -> None:
 
 
 def test_tenths_add_up() -> None:
-    """Sums of tenths equal the tenth that they are on paper."""
+    """A sum of tenths equals its decimal value."""
     for scores, average in (
         ({0.1: 1, 0.2: 1}, 0.15),
         ({0.1: 1, 0.2: 1, -0.3: 1}, 0),
@@ -317,7 +317,7 @@ THOUSANDTHS = st.integers(-1_000_000, 1_000_000)
 def test_an_average_compares_as_exact_fractions_do(
     thousandths: dict[int, int], bound: int | None, step: int, operator: str
 ) -> None:
-    """An average compares with a number, or its own nearest thousandth, as exact fractions do, within the tolerance."""
+    """An average compares like exact fractions, within the tolerance."""
     exact = Fraction(sum(score * pieces for score, pieces in thousandths.items()), sum(thousandths.values()) * 1000)
     right = Fraction(round(exact * 1000) + step if bound is None else bound, 1000)
     difference, tolerance = abs(exact - right), max(abs(exact), abs(right)) / 10**9
@@ -333,14 +333,14 @@ def test_an_average_compares_as_exact_fractions_do(
 @example({1.7e308: 1000})
 @example({1e308: 1, -1e308: 1, 3e-320: 1})
 def test_an_average_of_any_scores_is_a_number(scores: dict[float, int]) -> None:
-    """The largest and the smallest doubles have an average, too, and it is as exact as doubles are."""
+    """The average of any doubles is a number, and as exact as doubles are."""
     exact = sum(Fraction(score) * pieces for score, pieces in scores.items()) / sum(scores.values())
     largest = max(map(abs, scores))
     assert Tally(scores=scores).average == pytest.approx(float(exact), rel=1e-12, abs=largest * 1e-12 + 1e-280)
 
 
 def test_scores_need_not_be_written_alike() -> None:
-    """A score that a sum of doubles missed by a hair is the score it was meant to be; one beside it is not."""
+    """A score with the rounding error of a sum equals the exact score."""
     figures = Figures(4, {"x": Tally(4, 4, {0.1 + 0.2: 1, 0.3: 1, 0.300001: 1, 1e-9: 1})})
     assert judge(parse("share(x, 0.3) == 0.5 and share(x, 0) == 0"), None, figures).state == "met"
 
@@ -353,7 +353,7 @@ def test_zero_has_no_sign() -> None:
 
 
 def test_a_summary_is_small_and_plain() -> None:
-    """It has six figures of every key and the total, as JSON keeps them."""
+    """The summary has six figures of each key, and the total, as JSON."""
     summary = SHOP.summary()
     assert summary == {
         "total": 50,

@@ -27,7 +27,7 @@ def at(text: str) -> datetime:
 def run(
     interval: tuple[str, str] | None = None, run_after: str = "22T10:02", run_type: str = "scheduled", **more: Any
 ) -> dict[str, Any]:
-    """Make a task context as Airflow gives it: keys that a run has nothing for are not there."""
+    """Return a task context as in Airflow: keys without a value are missing."""
     context = {"dag_run": SimpleNamespace(run_type=run_type, run_after=at(run_after)), **more}
     context.setdefault("partition_date", None)
     context.setdefault("partition_key", None)
@@ -42,7 +42,7 @@ def bounds(window: TimeWindow) -> tuple[datetime, datetime]:
     return window.start, window.end
 
 
-# What each schedule gives a scheduled run, and the window without and with ``window="1d"``.
+# The data interval of a scheduled run, and the window without and with ``window="1d"``.
 SCHEDULED = {
     "cron string": (("22T02:00", "22T02:00"), None, ("21T02:00", "22T02:00")),
     "@daily, @hourly, timedelta, @once": (("22T00:00", "22T00:00"), None, ("21T00:00", "22T00:00")),
@@ -54,7 +54,7 @@ SCHEDULED = {
     "@continuous": (("20T00:00", "22T09:00"), ("20T00:00", "22T09:00"), ("20T00:00", "22T09:00")),
 }
 
-# What a manual run gives, by how it was made.
+# The data interval of a manual run, by how it was made.
 MANUAL = {
     "logical date, cron string": (("03T09:17", "03T09:17"), None, ("02T09:17", "03T09:17")),
     "logical date, CronDataInterval": (("02T00:00", "03T00:00"), ("02T00:00", "03T00:00"), ("02T00:00", "03T00:00")),
@@ -69,7 +69,7 @@ MANUAL = {
     "command line, CronDataInterval": (("21T00:00", "22T00:00"), ("21T00:00", "22T00:00"), ("21T00:00", "22T00:00")),
 }
 
-# What `airflow backfill create` gives.
+# The data interval of a run of `airflow backfill create`.
 BACKFILL = {
     "CronDataInterval": (("05T00:00", "06T00:00"), ("05T00:00", "06T00:00"), ("05T00:00", "06T00:00")),
     "cron string": (("05T02:00", "05T02:00"), None, ("04T02:00", "05T02:00")),
@@ -88,7 +88,7 @@ BACKFILL = {
 def test_every_interval_airflow_gives(
     run_type: str, interval: tuple[str, str], alone: tuple[str, str] | None, with_window: tuple[str, str]
 ) -> None:
-    """A real interval is the window; one of zero length needs ``window`` and without it fails, never guesses."""
+    """A data interval is the window; one of zero length needs ``window``, or fails."""
     context = run(interval, run_type=run_type)
     assert bounds(resolve(context, window="1d", now=NOW)) == tuple(map(at, with_window))
     if alone is None:
@@ -111,7 +111,7 @@ def test_every_interval_airflow_gives(
     ],
 )
 def test_runs_without_any_time(context: dict[str, Any]) -> None:
-    """A run without interval and partition date has no window, unless the DAG says to take ``run_after``."""
+    """A run without interval and partition date has no window, unless ``missing_window`` is ``run_after``."""
     with pytest.raises(WindowError, match="missing_window='run_after'"):
         resolve(context, window="1d", now=NOW)
     with pytest.raises(WindowError, match="window='1d'"):
@@ -129,7 +129,7 @@ def test_a_partitioned_run() -> None:
 
 
 def test_explicit_times_win() -> None:
-    """Explicit times win over everything the run says, however they are spelled."""
+    """Explicit bounds go before all times of the run, in each spelling."""
     context = run(("21T00:00", "22T00:00"), partition_date=at("20T00:00"))
     spellings: list[tuple[str | datetime, str | datetime]] = [
         (at("01T00:00"), at("02T00:00")),
@@ -162,7 +162,7 @@ def test_explicit_times_win() -> None:
     ],
 )
 def test_bounds_that_cannot_be_meant(start: Any, end: Any, why: str) -> None:
-    """A missing, unreadable, zoneless or reversed bound fails, though the run has a window of its own."""
+    """A missing, unreadable, zoneless or reversed bound fails, also if the run has a window."""
     with pytest.raises(WindowError, match=says(why)):
         resolve(run(("21T00:00", "22T00:00")), start_time=start, end_time=end, now=NOW)
 
@@ -193,7 +193,7 @@ def test_bounds_that_cannot_be_meant(start: Any, end: Any, why: str) -> None:
     ],
 )
 def test_arguments_that_cannot_be_meant(arguments: dict[str, Any], why: str) -> None:
-    """A window argument that is not understood fails by name."""
+    """A wrong window argument fails, and the error names it."""
     with pytest.raises(WindowError, match=says(why)):
         resolve(run(("21T00:00", "22T00:00")), now=NOW, **arguments)
 
@@ -221,7 +221,7 @@ def test_lengths_of_windows(length: Any, start: str) -> None:
 
 
 def test_lists_of_windows_take_the_task_s_context() -> None:
-    """What a task knows of its run is enough, and where that says nothing of a window it fails as a task does."""
+    """Lists of windows accept the task's context, and fail like a task if it has no window."""
     context = run(("21T00:00", "22T00:00"))
     whole = TimeWindow(at("21T00:00"), at("22T00:00"))
     assert trailing(context, days=2) == trailing(whole, days=2)
@@ -232,7 +232,7 @@ def test_lists_of_windows_take_the_task_s_context() -> None:
         split(run(run_type="manual"), every="1h")
 
 
-# The run, what its DAG says, and the remedy that is named first.
+# The run, the arguments in its DAG, and the first fix in the error.
 REMEDIES = [
     (run(("22T00:00", "22T00:00")), "@daily", {}, "schedule=CronDataIntervalTimetable('"),
     (run(run_type="manual"), "data intervals", {}, "give the run a logical date in the trigger form, or window='1d'"),
@@ -248,7 +248,7 @@ REMEDIES = [
 def test_the_remedy_fits_the_run(
     context: dict[str, Any], schedule: Any, arguments: Any, remedy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The first remedy is one that this run lacks, not what its DAG has already."""
+    """The first fix in the error is one that the DAG does not have yet."""
     from airflow.sdk import DAG  # noqa: PLC0415  # slow to import
     from airflow.timetables.interval import CronDataIntervalTimetable  # noqa: PLC0415
 
@@ -265,7 +265,7 @@ def test_the_remedy_fits_the_run(
 
 
 def test_align_makes_a_late_manual_run_the_same_partition() -> None:
-    """A manual run in the middle of a day, aligned, has the window of the scheduled one."""
+    """An aligned manual run has the window of the scheduled run of the day."""
     manual = run(("22T10:02", "22T10:02"), run_type="manual")
     assert bounds(resolve(manual, window="1d", align="day", now=NOW)) == (at("21T00:00"), at("22T00:00"))
     assert bounds(resolve(manual, window="1h", align="hour", now=NOW)) == (at("22T09:00"), at("22T10:00"))
@@ -322,7 +322,7 @@ def test_local_days_are_adjacent_when_dst_begins_or_ends(change: Any, align: Any
 
 
 def test_a_window_still_open_fails_in_a_way_that_a_retry_cures() -> None:
-    """A window that has not closed, or not long enough ago, is no window yet; a later try finds it."""
+    """A window that has not closed ``lag`` ago fails for a retry, and is found later."""
     context = run(("21T00:00", "22T00:00"))
     for lag, moment in [(None, at("21T23:59")), ("30m", at("22T00:29")), (timedelta(hours=2), at("22T01:59"))]:
         with pytest.raises(WindowNotClosedError, match=says("set retries and retry_delay")) as caught:
@@ -334,7 +334,7 @@ def test_a_window_still_open_fails_in_a_way_that_a_retry_cures() -> None:
 
 
 def test_real_timetables_give_the_intervals_above() -> None:
-    """The rows above are what Airflow's own timetables say, not what somebody remembers of them."""
+    """The data intervals in these tests are those of Airflow's timetables."""
     from airflow.timetables.base import Timetable  # noqa: PLC0415  # slow to import
     from airflow.timetables.interval import CronDataIntervalTimetable  # noqa: PLC0415
     from airflow.timetables.trigger import CronTriggerTimetable  # noqa: PLC0415

@@ -28,7 +28,7 @@ ZONES = ["Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "Africa/Cai
 WITHOUT_MIDNIGHTS = [zone for zone in ZONES if zone not in ("Africa/Cairo", "America/Havana")]
 WHOLE_HOURS = [zone for zone in ZONES if zone != "Australia/Lord_Howe"]
 
-# What a DAG says, and the window its tasks ask for. A text or a timedelta is Airflow's own choice of a timetable.
+# A schedule, and the window of its tasks. For a text or a timedelta Airflow chooses the timetable.
 SCHEDULES: dict[str, tuple[Any, str | None]] = {
     "@daily": ("@daily", "1d"),
     "@hourly": ("@hourly", "1h"),
@@ -55,7 +55,7 @@ SCHEDULES: dict[str, tuple[Any, str | None]] = {
 
 @pytest.fixture(autouse=True)
 def airflow_s_default(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let a cron string mean what it means in production; Airflow's tests have it as it was in Airflow 2."""
+    """Read cron strings as in production, because Airflow's test mode reads them as Airflow 2 did."""
     monkeypatch.setenv("AIRFLOW__SCHEDULER__CREATE_CRON_DATA_INTERVALS", "False")
 
 
@@ -69,7 +69,7 @@ def core(schedule: Any, zone: Any) -> Timetable:
 
 
 def dag_of(schedule: Any, zone: Any) -> DAG:
-    """Make the DAG as a user writes it: in a time zone, by its start."""
+    """Return the DAG as a user writes it: its start has the time zone."""
     start = pendulum.datetime(2025, 1, 1, tz=zone)
     return DAG("d", schedule=schedule(zone) if callable(schedule) else schedule, start_date=start)
 
@@ -84,7 +84,7 @@ def dst_days(zone: Any) -> list[datetime]:
 
 
 def runs(schedule: Any, zone: Any, start: datetime, end: datetime) -> Iterator[dict[str, Any]]:
-    """Make the contexts of the scheduled runs between two moments, as Airflow's own timetables have them."""
+    """Yield the contexts of the scheduled runs between two moments, by Airflow's timetables."""
     timetable, dag = core(schedule, zone), dag_of(schedule, zone)
     restriction, last = TimeRestriction(pendulum.instance(start), None, catchup=True), cast("DataInterval | None", None)
     while (info := timetable.next_dagrun_info(last_automated_data_interval=last, restriction=restriction)) is not None:
@@ -161,7 +161,8 @@ def test_a_schedule_without_gaps_is_accepted(name: str, zone: str, align: Any) -
             align=align,
             window_timezone=zone,
         )
-        assert all(isinstance(result, TimeWindow) for result in results)
+        assert len(results) > 3
+        assert [result for result in results if isinstance(result, WindowError)] == []
 
 
 @pytest.mark.parametrize(
@@ -196,6 +197,7 @@ def test_days_of_another_zone(schedule: Any, zone: str, days: str, *, safe: bool
             window_timezone=days,
         )
     ]
+    assert len(results) >= 8
     if safe:
         lengths = {result.length for result in results if isinstance(result, TimeWindow)}
         assert all(isinstance(result, TimeWindow) for result in results)
@@ -208,7 +210,7 @@ def test_days_of_another_zone(schedule: Any, zone: str, days: str, *, safe: bool
 
 
 def test_days_of_berlin() -> None:
-    """A day of Berlin at midnight is 25 hours long in autumn; at two in the morning it is refused on any day."""
+    """In Berlin a daily window at midnight has 25 hours in autumn; at 02:00 it is refused on any day."""
     berlin = pendulum.timezone("Europe/Berlin")
     autumn = datetime(2026, 10, 24, tzinfo=UTC), datetime(2026, 10, 27, tzinfo=UTC)
     lengths = [
@@ -238,7 +240,7 @@ def test_trailing_windows_are_those_of_their_runs(name: str, zone: str) -> None:
 
 
 def test_a_schedule_beside_assets() -> None:
-    """Runs by time of a DAG that assets trigger too go by the clock of its timetable."""
+    """Scheduled runs of a DAG that assets trigger too have windows by the clock of its timetable."""
     berlin = pendulum.timezone("Europe/Berlin")
     timetable = CronTriggerTimetable("@daily", timezone=berlin)
     mixed = AssetOrTimeSchedule(timetable=timetable, assets=cast("Any", [Asset("lake")]))
