@@ -47,7 +47,7 @@ def words(file: Path) -> Iterator[tuple[int, str]]:
     text = file.read_text()
     yield from ((text.count("\n", 0, match.start()) + 1, match[0]) for match in PHRASES.finditer(text))
     for node in ast.walk(ast.parse(text)) if file.suffix == ".py" else ():
-        name = name_of(node).strip("_").replace("given_up", "")  # LangSmith's runs, which is no value that was given
+        name = name_of(node).strip("_").replace("given_up", "")  # of runs that are given up
         if name in WHOLE_NAMES or (NAMES & set(name.split("_")) and not name.startswith("test_")):
             yield getattr(node, "lineno", 0), name
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
