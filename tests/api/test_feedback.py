@@ -3,37 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
 from typing import Any
-from uuid import UUID
 
 import msgspec
 import pytest
 
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.feedback import FeedbackStats, feedback_stats_by_run, list_feedback
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Project
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.conftest import ClientOf
-from tests.queries import run_query
+from tests.queries import DAY, START, day, run_query
 
-START = datetime(2026, 3, 1, tzinfo=UTC)
-DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
-
-
-def run_fields(count: int, **fields: Any) -> Iterator[dict[str, Any]]:
-    """Make runs, a second apart."""
-    for number in range(count):
-        plain = {"id": str(UUID(int=number + 1)), "name": "answer", "run_type": "chain", "project_name": "shop"}
-        yield {**plain, "start_time": START + number * SECOND, **fields}
-
-
-def day(client: LangSmithClient, **narrowed: Any) -> RunQuery:
-    """Ask for the day's runs."""
-    return run_query(project=client.project("shop"), start=START, end=START + DAY, **narrowed)
 
 
 @BOTH

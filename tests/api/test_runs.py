@@ -2,36 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
-from uuid import UUID
 
 import pytest
 
-from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.runs import list_pending
 from airflow_langsmith.errors import ApiError
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.conftest import ClientOf
-from tests.queries import run_query
+from tests.queries import DAY, START, day, run_fields
 
-START = datetime(2026, 3, 1, tzinfo=UTC)
-DAY, SECOND = timedelta(days=1), timedelta(seconds=1)
 BOTH = pytest.mark.parametrize("version", ["v1", "v2"])
-
-
-def run_fields(count: int, **fields: Any) -> Iterator[dict[str, Any]]:
-    """Make runs, a second apart."""
-    for number in range(count):
-        plain = {"id": str(UUID(int=number + 1)), "name": "answer", "run_type": "chain", "project_name": "shop"}
-        yield {**plain, "start_time": START + number * SECOND, **fields}
-
-
-def day(client: LangSmithClient, **narrowed: Any) -> RunQuery:
-    """Ask for the day's runs."""
-    return run_query(project=client.project("shop"), start=START, end=START + DAY, **narrowed)
 
 
 @BOTH
