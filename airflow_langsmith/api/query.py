@@ -115,6 +115,11 @@ def check_fields(names: Iterable[str]) -> None:
         raise ConfigurationError(f"A run has no field {unknown[0]!r}. {suggest(unknown[0], FIELDS)}")
 
 
+def window_below(first: datetime, last: datetime) -> TimeWindow:
+    """Return the window of the runs below those, roots as a rule, that start from ``first`` to ``last``."""
+    return TimeWindow(bounded(first - BEFORE_ROOT, "start"), bounded(last + AFTER_ROOT, "end"))
+
+
 def bounded(moment: datetime, name: str) -> datetime:
     """
     Return a bound within the years that a query can have.

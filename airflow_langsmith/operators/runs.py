@@ -14,7 +14,7 @@ import msgspec
 from airflow_langsmith import arguments
 from airflow_langsmith.airflow_errors import airflow_errors
 from airflow_langsmith.airflow_sdk import Context, mask_secret
-from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery
+from airflow_langsmith.api.query import RunQuery, window_below
 from airflow_langsmith.api.records import Run, tree_order
 from airflow_langsmith.api.run_filter import RunFilter
 from airflow_langsmith.api.ui_urls import parse_run_reference, project_url, run_url
@@ -26,7 +26,6 @@ from airflow_langsmith.messages import MAX_LINE, shorten
 from airflow_langsmith.operators.base import LangSmithOperator, LangSmithRunsOperator
 from airflow_langsmith.operators.report import number, period, size
 from airflow_langsmith.views import View, view_of
-from airflow_langsmith.windows import TimeWindow
 
 # Of JSON. XComs are in Airflow's database, and every task that reads one loads it whole.
 MAX_XCOM_BYTES = 512 * 1024
@@ -211,7 +210,7 @@ def _run_name(text: str) -> str:
 def _subtree_of(run: Run, fields: tuple[str, ...]) -> RunQuery:
     return RunQuery(
         project=run.project,
-        window=TimeWindow(run.start_time - BEFORE_ROOT, run.start_time + AFTER_ROOT),
+        window=window_below(run.start_time, run.start_time),
         run_filter=RunFilter(trace_id=run.trace_id, subtree_of=run.id),
         fields=(*fields, "dotted_order"),
     )

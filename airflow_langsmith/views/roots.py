@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.negotiation import VersionNegotiator
-from airflow_langsmith.api.query import AFTER_ROOT, BEFORE_ROOT, RunQuery, bounded
+from airflow_langsmith.api.query import RunQuery, window_below
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.run_filter import RunFilter
 from airflow_langsmith.errors import ConfigurationError
@@ -18,7 +18,6 @@ from airflow_langsmith.views.columns import Column
 from airflow_langsmith.views.reading import each_run
 from airflow_langsmith.views.runs import COLUMNS as RUNS
 from airflow_langsmith.views.view import View
-from airflow_langsmith.windows import TimeWindow
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,7 @@ class RootView(View):
         trace_filter = str(and_(*filters))
         below = RunQuery(
             project=query.project,
-            window=TimeWindow(bounded(first - BEFORE_ROOT, "start"), bounded(last + AFTER_ROOT, "end")),
+            window=window_below(first, last),
             run_filter=RunFilter(
                 run_type=self.child_type, trace_filter=trace_filter, tree_filter=run_filter.tree_filter
             ),
