@@ -47,5 +47,5 @@ $(READY): pyproject.toml
 	@$(PYTHON) -m venv .venv
 	@# uv resolves Airflow's hundreds of packages in seconds, where pip takes minutes
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[parquet,s3,testing]' --group dev
+	@$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python --editable '.[parquet,s3,iceberg,delta,duckdb,postgres,testing]' --group dev
 	@touch $(READY)

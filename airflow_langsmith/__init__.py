@@ -1,9 +1,9 @@
 """
 LangSmith for Apache Airflow: runs, traces and feedback in your lake every morning, complete and exactly once.
 
-Data flows in one direction: connection, hook, client, pages, rows, parts, manifest. The public modules::
+Data flows in one direction: connection, hook, client, pages, rows, parts, manifest, table. The public modules::
 
-    operators       LangSmithExportOperator, LangSmithListRunsOperator, LangSmithReadRunOperator
+    operators       LangSmithExportOperator, LangSmithLoadOperator, LangSmithListRunsOperator, LangSmithReadRunOperator
     sensors         LangSmithFeedbackSensor, LangSmithSettledSensor
     triggers        LangSmithFeedbackEventTrigger, for asset watchers
     hooks           LangSmithHook: queries from Python
@@ -29,10 +29,12 @@ What they are made of::
     views           kinds of rows: columns, options, and how rows are read           pure
     transform       redaction and flattening of rows                                 pure
     export          rows to files, files to the destination, and the manifest
+    tables          from manifests to a table: Iceberg, Delta, DuckDB, PostgreSQL
     waiting         conditions on feedback, and the checks of sensors and triggers   no Airflow
 
-Lower rooms know neither Airflow nor an operator's arguments. The one exception is ``export.destination``, because
-Airflow's connections make a URI a place. ``tests/contract/test_layering.py`` tests who imports whom.
+Lower rooms know neither Airflow nor an operator's arguments. The exceptions are ``export.destination`` and
+``tables.connections``, because Airflow's connections make a URI a place. ``tests/contract/test_layering.py`` tests who
+imports whom.
 """
 
 __version__ = "0.1.0"

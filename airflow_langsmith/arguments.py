@@ -192,6 +192,24 @@ def export_reference(value: str | Mapping[str, Any] | None, name: str) -> str | 
     return reference or None
 
 
+def export_references(value: Any, name: str) -> list[str | Mapping[str, Any]]:
+    """
+    Read references to exports: one, or a list of them, as a mapped export returns it or a template prints it.
+
+    >>> export_references("[{'manifest': 's3://lake/_manifest.json'}]", "exported")
+    [{'manifest': 's3://lake/_manifest.json'}]
+    """
+    values = (literal(value) if isinstance(value, str) and value.strip().startswith(("[", "(")) else None) or value
+    is_list = isinstance(values, Iterable) and not isinstance(values, str | Mapping)
+    references = [export_reference(each, name) for each in (values if is_list else [values])]
+    if not references or not all(references):
+        raise ConfigurationError(
+            f"{name} is {shorten(repr(value), 200)}, which is no export. Give it what an export returned, "
+            "export.output, or the URI of a manifest."
+        )
+    return references  # type: ignore[return-value]  # none is None
+
+
 def literal(written: str) -> Any:
     """Return the value of a text that is JSON, or that Python prints; None for any other text."""
     for read in (json.loads, ast.literal_eval):

@@ -9,6 +9,7 @@ All errors, by what cures them.
     │   ├── StorageAccessError            the destination refuses its user           only you can
     │   ├── DestinationConflictError      the partition holds another export         only you can
     │   ├── SchemaChangeError             the columns differ from those before       only you can
+    │   ├── TableError                    the table cannot take the rows             only you can
     │   └── ManifestError                 there is none that this version can read   only you can
     │       └── BrokenManifestError       the file there is no manifest              only you can
     ├── ApiError                          LangSmith answered, but not with data      only you can
@@ -31,10 +32,13 @@ All errors, by what cures them.
     │   ├── MissingPayloadError           a payload is not where its link leads      a retry may
     │   └── LargePayloadError             a body over the size limit                 only you can
     ├── WindowNotClosedError              the window ends too late to be complete    a retry may
-    └── ExportError                       between rows and published files           a retry may
-        ├── StorageError                  the destination, or the worker's disk      a retry may
-        ├── ConcurrentExportError         another export of the same partition       a retry may
-        └── EmptyWindowError              no rows, and some are expected             a retry may
+    ├── ExportError                       between rows and published files           a retry may
+    │   ├── StorageError                  the destination, or the worker's disk      a retry may
+    │   ├── ConcurrentExportError         another export of the same partition       a retry may
+    │   └── EmptyWindowError              no rows, and some are expected             a retry may
+    └── LoadError                         between files and a table                  a retry may
+        ├── ConcurrentLoadError           another load of the same rows              a retry may
+        └── PartMissingError              a file that the manifest lists is gone     a retry may
 
 ``StorageAccessError`` is a ``StorageError``, too. ``api.statuses`` has the kind of every HTTP status. ``retriable``
 alone decides: the retry loop reads it, and so do the operators when Airflow may retry.
@@ -56,6 +60,7 @@ __all__ = [
     "AuthenticationError",
     "BrokenManifestError",
     "ConcurrentExportError",
+    "ConcurrentLoadError",
     "ConfigurationError",
     "CursorLoopError",
     "DestinationConflictError",
@@ -65,11 +70,13 @@ __all__ = [
     "LangSmithError",
     "LargePayloadError",
     "ListChangedError",
+    "LoadError",
     "LocalDiskError",
     "ManifestError",
     "MissingPayloadError",
     "NotFoundError",
     "PageTooLargeError",
+    "PartMissingError",
     "PayloadError",
     "ProxyError",
     "RateLimitError",
@@ -80,6 +87,7 @@ __all__ = [
     "ServerError",
     "StorageAccessError",
     "StorageError",
+    "TableError",
     "TransportError",
     "UnsupportedError",
     "WindowError",
@@ -146,8 +154,7 @@ class ApiError(LangSmithError):
     """
     LangSmith, or something in front of it, answered with an error.
 
-    ``detail`` is the server's own message about a refusal (500 characters at most), ``purpose`` that of the
-    request: project, window, position. ``retry_after`` is in seconds.
+    ``detail`` is the server's own message (500 characters at most), ``purpose`` the request's, ``retry_after`` seconds.
     """
 
     summary: ClassVar[str] = "The request was refused"
@@ -355,6 +362,24 @@ class EmptyWindowError(ExportError):
     problem = Problem.WINDOW_EMPTY
 
 
+class LoadError(LangSmithError):
+    """Something went wrong on the way to the table, which has its old rows."""
+
+    retriable: ClassVar[bool] = True
+
+
+class ConcurrentLoadError(LoadError):
+    """Another load changed the same rows of the table at the same time."""
+
+
+class PartMissingError(LoadError):
+    """A part that the manifest lists is gone; a retry reads the manifest again."""
+
+
+class TableError(ConfigurationError):
+    """The table cannot take the rows: a wrong name, other columns, a missing permission."""
+
+
 class DestinationConflictError(ConfigurationError):
     """The partition holds the export of another window; to go on would lose it."""
 
@@ -373,6 +398,3 @@ class ManifestError(ConfigurationError):
 
 class BrokenManifestError(ManifestError):
     """The file in the manifest's place is no manifest; the next export replaces it."""
-
-
-ADDRESS_GONE = (NotFoundError, UnsupportedError)  # errors of an address that the server does not have, or not any more

@@ -14,10 +14,10 @@ from airflow_langsmith.api.flow import Backoff, Flow, Request, read_json
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Info
 from airflow_langsmith.api.settings import Settings
+from airflow_langsmith.api.statuses import ADDRESS_GONE
 from airflow_langsmith.api.v1 import V1
 from airflow_langsmith.api.v2 import V2
 from airflow_langsmith.errors import (
-    ADDRESS_GONE,
     ApiError,
     LangSmithError,
     PayloadError,

@@ -16,8 +16,8 @@ from airflow_langsmith.api.payloads import fetch_blobs
 from airflow_langsmith.api.projects import find_project
 from airflow_langsmith.api.query import FIELDS, RunQuery, check_fields
 from airflow_langsmith.api.records import Project, Run
+from airflow_langsmith.api.statuses import ADDRESS_GONE
 from airflow_langsmith.errors import (
-    ADDRESS_GONE,
     ApiError,
     AuthenticationError,
     ConfigurationError,

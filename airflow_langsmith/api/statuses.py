@@ -27,6 +27,7 @@ PROXY_LOGIN = (
     "A proxy on the worker's way asks for a user and a password. Write them into the worker's HTTPS_PROXY, as "
     "user:password@ before the proxy's host."
 )
+ADDRESS_GONE = (NotFoundError, UnsupportedError)  # errors of an address that the server does not have, or not any more
 _BY_STATUS: dict[int, type[ApiError]] = {
     **dict.fromkeys((400, 422), InvalidQueryError),
     **dict.fromkeys((401, 403), AuthenticationError),

@@ -18,8 +18,9 @@ from airflow_langsmith.api.dialect import Dialect
 from airflow_langsmith.api.flow import MAX_RUN_BYTES, Backoff, Flow, Request, read_json
 from airflow_langsmith.api.query import FIELDS, MARGIN, RunQuery
 from airflow_langsmith.api.records import Page, Project, Run
+from airflow_langsmith.api.statuses import ADDRESS_GONE
 from airflow_langsmith.api.wire_run import Payload, WireRun, normalize_runs, read_metadata
-from airflow_langsmith.errors import ADDRESS_GONE, ConfigurationError, InvalidQueryError, RunNotFoundError
+from airflow_langsmith.errors import ConfigurationError, InvalidQueryError, RunNotFoundError
 from airflow_langsmith.filters import format_time
 
 # The runs of a public link. The SDK uses the first address, the specification of mid-2026 has the second.

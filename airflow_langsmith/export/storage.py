@@ -12,13 +12,13 @@ import errno
 import fcntl
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal, TypeVar
 from uuid import uuid4
 
 from airflow_langsmith.errors import StorageAccessError, StorageError
@@ -27,6 +27,9 @@ from airflow_langsmith.export.uploads import upload
 from airflow_langsmith.messages import shorten
 
 MAX_PARALLEL_DELETES = 8  # each is a request
+CHUNK_BYTES = 8 * 1024**2  # of an object that is read piece by piece; each is a request
+
+T = TypeVar("T")
 
 Right = Literal["write", "read", "list", "delete"]
 _S3_RIGHTS: dict[Right, str] = {
@@ -82,6 +85,31 @@ class Store:
             return content
         return None
 
+    def read_from(self, name: str, read: Callable[[BinaryIO], T]) -> T | None:
+        """Return what ``read`` makes of an object that is open for reading; None if there is none."""
+        with (
+            self._access("read", f"read {name} from"),
+            suppress(FileNotFoundError),
+            self._fs.open(self._at(name), "rb") as file,
+        ):
+            return read(file)
+        return None
+
+    def chunks(self, name: str, size: int) -> Iterator[bytes]:
+        """
+        Yield an object of a known size in chunks.
+
+        :raises FileNotFoundError: if there is none, or none any more.
+        """
+        fs = self._fs
+        for start in range(0, size, CHUNK_BYTES):
+            chunk = None
+            with self._access("read", f"read {name} from"), suppress(FileNotFoundError):
+                chunk = fs.cat_file(self._at(name), start=start, end=min(start + CHUNK_BYTES, size))
+            if chunk is None:
+                raise FileNotFoundError(name)
+            yield chunk
+
     def snapshot(self, name: str) -> Snapshot | None:
         """Read an object together with what tells it from the next one in its place; None if there is none."""
         with self._access("read", f"read {name} from"):
@@ -135,6 +163,20 @@ class Store:
             ) from error
 
 
+@contextmanager
+def locked_directory(path: str) -> Iterator[None]:
+    """Lock a local file's directory against others that lock it, as far as its file system knows locks."""
+    directory = Path(path).parent
+    directory.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        with suppress(OSError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
 class _LocalFiles:
     """A local disk as an object store, with fsspec's methods, on which a rename replaces a file."""
 
@@ -148,8 +190,13 @@ class _LocalFiles:
         with self._replacing(path) as temporary:
             temporary.write_bytes(content)
 
-    def cat_file(self, path: str) -> bytes:
-        return Path(path).read_bytes()
+    def cat_file(self, path: str, start: int = 0, end: int | None = None) -> bytes:
+        with self.open(path) as file:
+            file.seek(start)
+            return file.read(-1 if end is None else end - start)
+
+    def open(self, path: str, mode: Literal["rb"] = "rb") -> BinaryIO:
+        return Path(path).open(mode)
 
     def info(self, path: str) -> dict[str, Any]:
         """Return what differs when the same content is written again."""
@@ -172,19 +219,6 @@ class _LocalFiles:
 
     def invalidate_cache(self) -> None:
         """Do nothing: no listing is cached."""
-
-    @contextmanager
-    def locked(self, path: str) -> Iterator[None]:
-        """Lock a file's directory against others that lock it, as far as its file system knows locks."""
-        directory = Path(path).parent
-        directory.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(directory, os.O_RDONLY)
-        try:
-            with suppress(OSError):
-                fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
 
     @contextmanager
     def _replacing(self, path: str) -> Iterator[Path]:
@@ -220,7 +254,7 @@ def _swap(fs: Any, path: str, content: bytes, expected: Snapshot | None) -> bool
     object is read right before the write. Between the two another writer may slip in: the caller has to read it again.
     ``obstore`` would need the credentials of each of Airflow's connections once more, in its own terms.
     """
-    with fs.locked(path) if "file" in fs.protocol else nullcontext():
+    with locked_directory(path) if "file" in fs.protocol else nullcontext():
         if _snapshot(fs, path) != expected:
             return False
         try:

@@ -13,6 +13,7 @@ from airflow_langsmith.export.export import Exported
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.manifest import Manifest
 from airflow_langsmith.messages import MAX_LINE, shorten
+from airflow_langsmith.tables.table import Change, Loaded
 from airflow_langsmith.windows import TimeWindow
 
 PROGRESS_INTERVAL_SECONDS = 10.0
@@ -70,6 +71,30 @@ def closing_lines(exported: Exported) -> Iterator[str]:
         yield f"Downloaded {number(len(manifest.attachments), 'attachment')}, {total}, beside the parts"
     if exported.previous is not None:
         yield _replaced(manifest, exported.previous, exported.previous_at)
+
+
+def load_lines(change: Change, loaded: Loaded, uri: str) -> Iterator[str]:
+    """
+    Yield what a load did.
+
+    ::
+
+        Loaded 267 rows of shop-assistant, 2026-03-01 to 2026-03-02 UTC: 260 deleted (replace)
+        Table: iceberg://lake/langsmith.runs, version 4358109269831763232
+    """
+    first, last = change.exports[0].manifest, change.exports[-1].manifest
+    window = period(TimeWindow(first.window_start, last.window_end))
+    what = (
+        shorten(first.project, _MIN_NAME_CHARACTERS * 2)
+        if len(change.exports) == 1
+        else f"{len(change.exports)} exports"
+    )
+    if not loaded.is_changed:
+        yield f"The table is up to date: nothing to load of {what}, {window}"
+    else:
+        rows = f"Loaded {number(loaded.rows_added, 'row')} of {what}, {window}"
+        yield f"{rows}: {loaded.rows_deleted:,} {'deleted' if change.mode == 'replace' else 'updated'} ({change.mode})"
+    yield f"Table: {uri}{f', version {loaded.version}' if loaded.version else ''}"
 
 
 def warning_lines(exported: Exported) -> Iterator[str]:

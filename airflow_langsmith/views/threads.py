@@ -70,6 +70,7 @@ class Threads(View):
     """
 
     row_is_run = False
+    row_grows = True
     reading_fields = ("end_time", "thread_id")
 
     def narrow(self, query: RunQuery) -> RunQuery:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import repeat
@@ -51,6 +51,7 @@ def _read_refresh(value: Any, name: str) -> str | None:
 _REFRESH_REFUSED = (
     "refresh='feedback' is about rows that have feedback. For feedback itself, use include_modified=True."
 )
+_LOOKBACK_SECONDS = "feedback_lookback_seconds"
 LOOKBACK_OPTION = Option("lookback", lambda value, _: value, is_refused=lambda _: False)
 
 
@@ -81,6 +82,7 @@ class View:
     row_is_run: ClassVar[bool] = True  # each row stands for one run of a page: if it comes twice, the run has moved
     reading_fields: ClassVar[tuple[str, ...]] = ("end_time",)  # of runs, beside those of columns: which are pending
     page_size: ClassVar[int | None] = None
+    row_grows: ClassVar[bool] = False  # a later window may have the row of an earlier one again, with more in it
 
     def __post_init__(self) -> None:
         _ = self.feedback_lookback
@@ -104,7 +106,12 @@ class View:
     def narrowed_by(self) -> dict[str, Any]:
         """The options that leave rows out beside the query, for the manifest."""
         lookback = self.feedback_lookback
-        return {} if lookback is None else {"feedback_lookback_seconds": lookback.total_seconds()}
+        return {} if lookback is None else {_LOOKBACK_SECONDS: lookback.total_seconds()}
+
+    @staticmethod
+    def is_of_window(query: Mapping[str, Any]) -> bool:
+        """Return whether the rows of an export with this query in its manifest are of its window by their time."""
+        return _LOOKBACK_SECONDS not in query
 
     @property
     def is_resumable(self) -> bool:

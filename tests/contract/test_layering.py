@@ -39,12 +39,16 @@ MAY_IMPORT = {
     "messages": set(),
     "operators": {
         *("airflow_errors", "airflow_sdk", "api", "arguments", "connections", "errors", "export", "hooks"),
-        *("links", "manifest", "messages", "operators", "templates", "transform", "views", "windows"),
+        *("links", "manifest", "messages", "operators", "tables", "templates", "transform", "views", "windows"),
     },
     "provider_info": {"api.settings"},
     "sensors": {
         *("airflow_errors", "airflow_sdk", "api.negotiation", "api.query", "arguments", "errors", "hooks", "links"),
         *("messages", "operators.base", "operators.report", "triggers", "waiting", "windows"),
+    },
+    "tables": {
+        *("airflow_sdk", "api.query", "connections", "errors", "export.arrow", "export.destination", "export.storage"),
+        *("export.workdir", "extras", "filters", "manifest", "messages", "tables", "views", "windows"),
     },
     "templates": set(),
     "testing": {"testing"},
@@ -66,8 +70,14 @@ PURE = {
 # Outside package -> the modules that may import it.
 OUTSIDE = {
     "httpx": {"api.transport"},
-    "pyarrow": {"export.arrow"},
-    "airflow": {"airflow_sdk", "links", "triggers", "operators.export", "export.destination"},
+    "pyarrow": {
+        *("export.arrow", "tables.data_files", "tables.parts", "tables.postgres", "tables.rewrite", "tables.rows"),
+    },
+    "airflow": {"airflow_sdk", "links", "triggers", "operators.export", "export.destination", "tables.connections"},
+    "adbc_driver_postgresql": {"tables.postgres"},
+    "deltalake": {"tables.delta"},
+    "duckdb": {"tables.duckdb"},
+    "pyiceberg": {"tables.connections", "tables.data_files", "tables.iceberg", "tables.rewrite"},
 }
 
 

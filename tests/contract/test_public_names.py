@@ -19,7 +19,7 @@ TYPED_API = ast.parse((Path(__file__).parents[1] / "typing" / "api.py").read_tex
 
 NAMES = {
     "hooks": "LangSmithHook",
-    "operators": "LangSmithExportOperator LangSmithListRunsOperator LangSmithReadRunOperator",
+    "operators": "LangSmithExportOperator LangSmithListRunsOperator LangSmithLoadOperator LangSmithReadRunOperator",
     "sensors": "LangSmithFeedbackSensor LangSmithSettledSensor",
     "triggers": "LangSmithFeedbackEventTrigger",
     "windows": "TimeWindow resolve split trailing",
@@ -29,11 +29,12 @@ NAMES = {
     ),
     "manifest": "Manifest ManifestAttachment ManifestColumn ManifestFile read_manifest",
     "errors": (
-        "ApiError AuthenticationError BrokenManifestError ConcurrentExportError ConfigurationError CursorLoopError "
-        "DestinationConflictError EmptyWindowError ExportError InvalidQueryError LangSmithError LargePayloadError "
-        "ListChangedError LocalDiskError ManifestError MissingPayloadError NotFoundError PageTooLargeError "
-        "PayloadError ProxyError RateLimitError ReadTimeoutError RedirectError RunNotFoundError SchemaChangeError "
-        "ServerError StorageAccessError StorageError TransportError UnsupportedError WindowError WindowNotClosedError"
+        "ApiError AuthenticationError BrokenManifestError ConcurrentExportError ConcurrentLoadError ConfigurationError "
+        "CursorLoopError DestinationConflictError EmptyWindowError ExportError InvalidQueryError LangSmithError "
+        "LargePayloadError ListChangedError LoadError LocalDiskError ManifestError MissingPayloadError NotFoundError "
+        "PageTooLargeError PartMissingError PayloadError ProxyError RateLimitError ReadTimeoutError RedirectError "
+        "RunNotFoundError SchemaChangeError ServerError StorageAccessError StorageError TableError TransportError "
+        "UnsupportedError WindowError WindowNotClosedError"
     ),
     "testing": "Fault LangSmithStandIn RecordedRequest sample_feedback sample_runs",
 }

@@ -22,7 +22,12 @@ from airflow_langsmith.api.records import Feedback, Project, Run
 from airflow_langsmith.filters import Expression, Filter, Value
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.manifest import Manifest, ManifestAttachment, ManifestColumn, ManifestFile, read_manifest
-from airflow_langsmith.operators import LangSmithExportOperator, LangSmithListRunsOperator, LangSmithReadRunOperator
+from airflow_langsmith.operators import (
+    LangSmithExportOperator,
+    LangSmithListRunsOperator,
+    LangSmithLoadOperator,
+    LangSmithReadRunOperator,
+)
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
 from airflow_langsmith.testing import Fault, LangSmithStandIn, RecordedRequest, sample_feedback, sample_runs
 from airflow_langsmith.triggers import LangSmithFeedbackEventTrigger
@@ -99,6 +104,16 @@ def operators() -> None:
         langsmith_conn_id="langsmith_default",
     )
     assert_type(read.execute({}), dict[str, Any] | None)
+
+    load = LangSmithLoadOperator(
+        task_id="load",
+        exported=["s3://lake/langsmith/runs/project=shop/date=2026-03-01/_manifest.json", {"manifest": "s3://..."}],
+        table="postgres://warehouse/langsmith.runs",
+        mode="replace",
+        schema_changes="fail",
+    )
+    assert_type(load.execute({}), dict[str, Any])
+    LangSmithLoadOperator(task_id="load", exported="{{ params.manifest }}", table="delta:///lake/runs", mode="append")  # type: ignore[arg-type]
 
 
 def sensors() -> None:

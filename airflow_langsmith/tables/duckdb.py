@@ -1,0 +1,121 @@
+"""
+Tables in a DuckDB file.
+
+DuckDB lets one process open a file for writing. Loads into files of one directory wait for each other, so tasks that
+run at the same time all land.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+
+from airflow_langsmith.errors import ConcurrentLoadError, LoadError, TableError
+from airflow_langsmith.export.destination import MAX_CAUSE
+from airflow_langsmith.export.storage import locked_directory
+from airflow_langsmith.messages import shorten
+from airflow_langsmith.tables.sql import SqlSession, quoted
+from airflow_langsmith.tables.table import Session, literal
+from airflow_langsmith.tables.uri import TableUri
+from airflow_langsmith.views import View
+
+_TYPES: Mapping[str, str] = {
+    "string": "VARCHAR",
+    "json": "VARCHAR",  # the text as it is; DuckDB's JSON functions take it
+    "boolean": "BOOLEAN",
+    "integer": "BIGINT",
+    "number": "DOUBLE",
+    "timestamp": "TIMESTAMP WITH TIME ZONE",
+    "strings": "VARCHAR[]",
+}
+
+
+@dataclass(frozen=True)
+class DuckDbTable:
+    """A table of a DuckDB file; the load makes what is missing: directory, file, schema and table."""
+
+    uri: str
+    path: str
+    name: tuple[str, str]
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Open the file, and begin a transaction."""
+        with self._errors(), locked_directory(self.path), closing(duckdb.connect(self.path)) as connection:
+            connection.begin()
+            connection.execute(f"create schema if not exists {quoted(self.name[0])}")
+            yield SqlSession(_Database(connection), self.name)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, duckdb.Error) as error:
+            cause = shorten(f"{error}", MAX_CAUSE)
+            if isinstance(error, duckdb.TransactionException):
+                raise ConcurrentLoadError(
+                    f"Another load changed {self.uri} at the same time. A retry will help."
+                ) from error
+            if isinstance(error, PermissionError) or "ermission denied" in cause:
+                raise TableError(
+                    f"The worker may not write {self.path}: {cause} Let the task's user write there, or use another."
+                ) from error
+            if isinstance(error, duckdb.IOException) and "lock" in cause:
+                raise LoadError(
+                    f"Another process has {self.path} open: {cause} Close it; a retry will help then. DuckDB lets one "
+                    "process write a file."
+                ) from error
+            if isinstance(error, duckdb.IOException | OSError | duckdb.OutOfMemoryException):
+                raise LoadError(f"Could not load into {self.uri}: {cause} A retry may help.") from error
+            raise TableError(f"DuckDB refused the load into {self.uri}: {cause} Use another table or file.") from error
+
+
+class _Database:
+    types = _TYPES
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+
+    def execute(self, statement: str) -> int:
+        row = self._connection.execute(statement).fetchone()
+        return int(row[0]) if row and isinstance(row[0], int) else 0
+
+    def columns(self, name: Sequence[str]) -> dict[str, str]:
+        rows = self._connection.execute(
+            "select column_name, data_type from duckdb_columns() where database_name = current_database() "
+            "and schema_name = $1 and table_name = $2 order by column_index",
+            list(name),
+        )
+        return dict(rows.fetchall())
+
+    def comment(self, name: Sequence[str]) -> str | None:
+        row = self._connection.execute(
+            "select comment from duckdb_tables() where database_name = current_database() "
+            "and schema_name = $1 and table_name = $2",
+            list(name),
+        ).fetchone()
+        return row[0] if row else None
+
+    def insert(self, table: str, columns: Sequence[str], path: Path) -> int:
+        names = ", ".join(map(quoted, columns))
+        self.execute(
+            f"insert into {table} ({names}) "  # noqa: S608  # names are quoted
+            f"select {names} from read_parquet({literal(str(path))}, hive_partitioning = false)"
+        )
+        return 0
+
+    def indexes(self, view: View) -> Sequence[Sequence[str]]:  # noqa: ARG002  # every database's contract
+        return ()
+
+    def commit(self) -> None:
+        self._connection.commit()
+
+
+def table_at(address: TableUri) -> DuckDbTable:
+    """Return the table at an address, by default in the schema ``main``."""
+    *schema, name = address.name
+    return DuckDbTable(address.uri, address.place, (schema[0] if schema else "main", name))
