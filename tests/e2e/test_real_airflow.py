@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from moto.server import ThreadedMotoServer
 
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.sample import PROJECT
 from tests.documentation import PAGES
+from tests.tables.servers import moto_server
 from tests.versions import AIRFLOW
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -100,13 +100,9 @@ def langsmith() -> Iterator[LangSmithStandIn]:
 @pytest.fixture(scope="module")
 def lake() -> Iterator[dict[str, str]]:
     """An S3 server, as its Airflow connection. Its id is unique, because Airflow caches file systems by id."""
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    extra = {"region_name": "us-east-1", "endpoint_url": f"http://{host}:{port}"}
-    connection = {"conn_type": "aws", "login": "access", "password": "secret-of-the-lake", "extra": extra}
-    yield {"AIRFLOW_CONN_BAY": json.dumps(connection)}
-    server.stop()
+    with moto_server() as server:
+        connection = json.loads(server.airflow_connection())
+        yield {"AIRFLOW_CONN_BAY": json.dumps({**connection, "password": "secret-of-the-lake"})}
 
 
 def test_a_day_is_exported_to_s3_without_the_key(

@@ -23,6 +23,7 @@ from airflow_langsmith.export.parts import Part
 from airflow_langsmith.export.publication import Publication
 from airflow_langsmith.manifest import Manifest, ManifestAttachment, ManifestColumn, ManifestFile
 from airflow_langsmith.views import VIEWS, View, view_of
+from tests.tables.servers import moto_server
 
 SHOP = Project(id="7b0f2f6e-0c35-4a4e-9d0a-1f6f0c7c1a11", name="shop")
 START = datetime(2025, 3, 1, tzinfo=UTC)
@@ -55,22 +56,10 @@ def whole_view() -> View:
 @pytest.fixture(scope="session")
 def lake() -> Iterator[str]:
     """An S3 server with a bucket, behind the Airflow connection ``lake``."""
-    from moto.server import ThreadedMotoServer  # noqa: PLC0415  # a second, for S3 tests alone
-
-    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    connection = {
-        "conn_type": "aws",
-        "login": "access-key",
-        "password": "secret-key",
-        "extra": {"region_name": "us-east-1", "endpoint_url": f"http://{host}:{port}"},
-    }
-    with pytest.MonkeyPatch.context() as environment:
-        environment.setenv("AIRFLOW_CONN_LAKE", json.dumps(connection))
-        path_at("s3://lake@traces").fs.mkdir("traces")
+    with moto_server() as server, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("AIRFLOW_CONN_LAKE", server.airflow_connection())
+        server.make_bucket("traces")
         yield "s3://lake@traces"
-    server.stop()
 
 
 @dataclass
