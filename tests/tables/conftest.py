@@ -1,0 +1,193 @@
+"""Fixtures of tables: each kind of table, read back by an engine that did not write it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any, Protocol
+
+import duckdb
+import psycopg
+import pyarrow.parquet as pq
+import pytest
+from psycopg.types.string import TextLoader
+
+from airflow_langsmith.operators import LangSmithLoadOperator
+from tests.tables.servers import postgres_server, sql_catalog
+
+Rows = list[dict[str, Any]]
+LoadInto = Callable[..., dict[str, Any]]
+
+
+class Kind(Protocol):
+    """A kind of table."""
+
+    def uri(self, name: str) -> str:
+        """Return the URI of a table."""
+
+    def rows(self, name: str) -> Rows:
+        """Return the rows of a table."""
+
+
+@dataclass
+class Iceberg:
+    """Tables of a SQL catalog on the local disk; DuckDB reads the files that the newest snapshot lists."""
+
+    directory: Path
+    conn_id: str = "iceberg_tests"
+
+    def uri(self, name: str) -> str:
+        """Return the URI of a table."""
+        return f"iceberg://{self.conn_id}/lake.{name}"
+
+    def table(self, name: str) -> Any:
+        """Return a table, as pyiceberg has it."""
+        from airflow.providers.apache.iceberg.hooks.iceberg import IcebergHook  # noqa: PLC0415  # half a second
+
+        return IcebergHook(self.conn_id).catalog.load_table(f"lake.{name}")
+
+    def rows(self, name: str) -> Rows:
+        """Return the rows of a table."""
+        files = [task.file.file_path.removeprefix("file://") for task in self.table(name).scan().plan_files()]
+        return read_parquet(files, [field.name for field in self.table(name).schema().fields])
+
+
+@dataclass
+class Delta:
+    """Tables on the local disk; DuckDB reads the files that the newest version lists."""
+
+    directory: Path
+
+    def uri(self, name: str) -> str:
+        """Return the URI of a table."""
+        return f"delta://{self.directory}/{name}"
+
+    def rows(self, name: str) -> Rows:
+        """Return the rows of a table."""
+        from deltalake import DeltaTable  # noqa: PLC0415  # not every test needs it
+
+        table = DeltaTable(str(self.directory / name))
+        files = [uri.removeprefix("file://") for uri in table.file_uris()]
+        return read_parquet(files, [field.name for field in table.schema().fields])
+
+
+@dataclass
+class DuckDb:
+    """Tables in a file; Arrow reads what another connection exports."""
+
+    path: Path
+
+    def uri(self, name: str) -> str:
+        """Return the URI of a table."""
+        return f"duckdb://{self.path}?table=lake.{name}"
+
+    def rows(self, name: str) -> Rows:
+        """Return the rows of a table."""
+        part = self.path.with_suffix(".parquet")
+        with duckdb.connect(str(self.path), read_only=True) as connection:
+            connection.execute(f"copy lake.\"{name}\" to '{part}' (format parquet)")
+        return pq.read_table(part).to_pylist()  # type: ignore[no-any-return]  # pyarrow has no types
+
+
+@dataclass
+class Postgres:
+    """Tables of a real server; psycopg reads them, JSON as its text."""
+
+    port: int
+    database: str
+
+    def uri(self, name: str) -> str:
+        """Return the URI of a table."""
+        return f"postgres://postgres_tests/lake.{name}"
+
+    def connect(self) -> psycopg.Connection[Any]:
+        """Connect to the database."""
+        connection = psycopg.connect(f"host=127.0.0.1 port={self.port} user=postgres dbname={self.database}")
+        connection.adapters.register_loader("json", TextLoader)
+        return connection
+
+    def rows(self, name: str) -> Rows:
+        """Return the rows of a table."""
+        with self.connect() as connection, connection.cursor() as cursor:
+            cursor.execute(f'select * from lake."{name}"')  # type: ignore[arg-type]  # a test's own name
+            names = [column.name for column in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+
+def read_parquet(files: list[str], columns: list[str]) -> Rows:
+    """Read Parquet files by DuckDB; columns that none of them has are null."""
+    if not files:
+        return []
+    rows = duckdb.read_parquet(files, union_by_name=True, hive_partitioning=False)
+    nulls = dict.fromkeys(name for name in columns if name not in rows.columns)
+    return [{**nulls, **row} for row in rows.to_arrow_table().to_pylist()]
+
+
+@pytest.fixture(scope="session")
+def postgres_port() -> Iterator[int]:
+    """The port of a PostgreSQL server."""
+    with postgres_server() as port:
+        yield port
+
+
+@pytest.fixture
+def iceberg(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iceberg:
+    """Iceberg tables in an empty catalog."""
+    pytest.importorskip(
+        "sqlalchemy", "2.0.18", reason="pyiceberg's SQL catalog needs SQLAlchemy 2: Airflow 3.1 or newer."
+    )
+    kind = Iceberg(tmp_path / "iceberg")
+    kind.directory.mkdir()
+    connection = sql_catalog(kind.directory, f"file://{kind.directory}/warehouse")
+    monkeypatch.setenv(f"AIRFLOW_CONN_{kind.conn_id.upper()}", connection)
+    return kind
+
+
+@pytest.fixture
+def delta(tmp_path: Path) -> Delta:
+    """Delta tables in an empty directory."""
+    return Delta(tmp_path / "delta")
+
+
+@pytest.fixture
+def duckdb_file(tmp_path: Path) -> DuckDb:
+    """Tables in a DuckDB file that does not exist yet."""
+    return DuckDb(tmp_path / "tables.duckdb")
+
+
+@pytest.fixture
+def postgres(postgres_port: int, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Postgres:
+    """Tables of an empty database."""
+    database = f"test_{abs(hash(request.node.nodeid))}"
+    with psycopg.connect(f"host=127.0.0.1 port={postgres_port} user=postgres", autocommit=True) as server:
+        server.execute(f"drop database if exists {database}")  # type: ignore[arg-type]  # a test's own name
+        server.execute(f"create database {database}")  # type: ignore[arg-type]  # as above
+    connection = {"conn_type": "postgres", "host": "127.0.0.1", "port": postgres_port, "login": "postgres"}
+    monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_TESTS", json.dumps({**connection, "schema": database}))
+    return Postgres(postgres_port, database)
+
+
+KINDS = ("iceberg", "delta", "duckdb_file", "postgres")
+
+
+@pytest.fixture(params=KINDS)
+def kind(request: pytest.FixtureRequest) -> Kind:
+    """Each kind of table."""
+    kind: Kind = request.getfixturevalue(request.param)
+    return kind
+
+
+@pytest.fixture
+def load() -> LoadInto:
+    """Execute the load operator, as a worker does."""
+
+    def load(exported: str | Mapping[str, Any] | list[Any], table: str, **arguments: Any) -> dict[str, Any]:
+        operator = LangSmithLoadOperator(task_id="load", exported=exported, table=table, **arguments)
+        context: Any = {"dag_run": SimpleNamespace(run_type="scheduled")}
+        operator.render_template_fields(context)
+        return operator.execute(context)
+
+    return load
