@@ -71,7 +71,7 @@ class DeltaLakeTable:
             yield
         except (DeltaError, OSError) as error:
             cause = shorten(f"{error}", MAX_CAUSE)
-            if isinstance(error, CommitFailedError):
+            if isinstance(error, CommitFailedError) or "already exists" in cause:  # another load has made it meanwhile
                 raise ConcurrentLoadError(
                     f"Another load changed the same rows of {self.uri} at the same time. A retry will help."
                 ) from error
@@ -112,7 +112,6 @@ class _DeltaSession:
         return DeltaTable.create(
             self._place,
             schema=schema,
-            mode="ignore",  # if another load has made it meanwhile
             storage_options=self._options,
             configuration={_MARK: _table_mark(change.mark)},
             raise_if_key_not_exists=False,

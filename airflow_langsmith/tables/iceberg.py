@@ -93,7 +93,7 @@ class IcebergTable:
     def _errors(self) -> Iterator[None]:
         try:
             yield
-        except (CommitFailedException, ValidationException) as error:
+        except (CommitFailedException, TableAlreadyExistsError, ValidationException) as error:
             raise ConcurrentLoadError(
                 f"Another load changed the same rows of {self.uri} at the same time. A retry will help."
             ) from error
@@ -164,12 +164,7 @@ class _IcebergSession:
             f"{_METRICS}.default": "none",  # parts have statistics of some columns only
             **{f"{_METRICS}.column.{name}": "full" for name in (PROJECT, view.key, *times)},
         }
-        try:
-            return self._catalog.create_table(
-                self._name, schema, partition_spec=PartitionSpec(day), properties=properties
-            )
-        except TableAlreadyExistsError:  # another load has made it meanwhile
-            return self._catalog.load_table(self._name)
+        return self._catalog.create_table(self._name, schema, partition_spec=PartitionSpec(day), properties=properties)
 
     def _commit(self, table: Table, change: Change, rewrite: Rewrite, files: DataFiles) -> None:
         transaction = table.transaction()

@@ -10,7 +10,14 @@ from itertools import combinations
 from typing import Any, Literal, get_args
 
 from airflow_langsmith.api.query import ALL_TIME
-from airflow_langsmith.errors import ConfigurationError, ManifestError, PartMissingError, SchemaChangeError, TableError
+from airflow_langsmith.errors import (
+    ConcurrentLoadError,
+    ConfigurationError,
+    ManifestError,
+    PartMissingError,
+    SchemaChangeError,
+    TableError,
+)
 from airflow_langsmith.export.destination import path_at
 from airflow_langsmith.filters import format_time
 from airflow_langsmith.manifest import Manifest, ManifestColumn, encode, read_manifest
@@ -65,12 +72,13 @@ class Load:
         """
         Load, and return what was to be done and what was done.
 
-        If a part is gone, an export of the window was published meanwhile: the manifests are read again, once.
+        A part is gone if an export replaced it meanwhile, and another load may have changed the same rows: then the
+        manifests and the table are read again, once.
         """
         try:
             return self._run()
-        except PartMissingError as error:
-            log.info("%s The manifest is read again.", error.cause)
+        except (PartMissingError, ConcurrentLoadError) as error:
+            log.info("%s. The load begins again", error.cause)
             return self._run()
 
     def _run(self) -> tuple[Change, Loaded]:
