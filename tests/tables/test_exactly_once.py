@@ -87,18 +87,18 @@ class World:
 
     def end(self, place: int) -> None:
         """End a run."""
-        for run_id in self._some(self._runs, place):
+        for run_id in self._pick(self._runs, place):
             self._langsmith.update_run(run_id, end_time=START + DAYS * 24 * HOUR, outputs={"text": "it's \\ done\n"})
 
     def remove(self, place: int) -> None:
         """Delete a run, as LangSmith does when its time is over."""
-        for run_id in self._some(self._runs, place):
+        for run_id in self._pick(self._runs, place):
             self._langsmith._workspace._remove_run(self._langsmith._workspace.runs[run_id])
             self._runs.remove(run_id)
 
     def judge(self, place: int, hour: int) -> None:
-        """Give feedback on a run."""
-        for run_id in self._some(self._runs, place):
+        """Add feedback on a run."""
+        for run_id in self._pick(self._runs, place):
             self._langsmith.add_feedback(run_id, score=0.5, created_at=START + hour * HOUR)
 
     def load(self, project: str, window: tuple[int, int], flatten: bool) -> None:
@@ -120,7 +120,7 @@ class World:
 
     def again(self, place: int) -> None:
         """Load what some earlier export's place has now."""
-        for table, exported in self._some(self._exports, place):
+        for table, exported in self._pick(self._exports, place):
             self._load_exports(table, [exported])
 
     def finish(self, order: Iterable[int]) -> None:
@@ -165,7 +165,7 @@ class World:
             assert rows_by_key(kind.rows(name)) == rows_by_key([{**dict.fromkeys(columns), **row} for row in rows])
 
     @staticmethod
-    def _some(things: list[Any], place: int) -> list[Any]:
+    def _pick(things: list[Any], place: int) -> list[Any]:
         return [things[place % len(things)]] if things else []
 
 
