@@ -89,6 +89,10 @@ class _DeltaSession:
         self._place, self._options, self._table = place, options, table
         self.state = None if table is None else _state(table)
 
+    def is_loaded(self, change: Change) -> bool:
+        """Return whether this change made the newest version."""
+        return self.state is not None and self.state.has_mark_of(change)
+
     def apply(self, change: Change) -> Loaded:
         """Change the table, in one commit."""
         table = self._table or self._create(change)

@@ -84,6 +84,9 @@ class _Database:
         row = self._connection.execute(statement).fetchone()
         return int(row[0]) if row and isinstance(row[0], int) else 0
 
+    def value(self, query: str) -> int:
+        return self.execute(query)
+
     def columns(self, name: Sequence[str]) -> dict[str, str]:
         rows = self._connection.execute(
             "select column_name, data_type from duckdb_columns() where database_name = current_database() "

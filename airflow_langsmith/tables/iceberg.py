@@ -126,6 +126,10 @@ class _IcebergSession:
         self._catalog, self._name, self._table = catalog, name, table
         self.state = None if table is None else _state(table)
 
+    def is_loaded(self, change: Change) -> bool:
+        """Return whether this change made the newest version."""
+        return self.state is not None and self.state.has_mark_of(change)
+
     def apply(self, change: Change) -> Loaded:
         """Change the table, by one snapshot."""
         table = self._table or self._create(change)

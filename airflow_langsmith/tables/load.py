@@ -88,7 +88,7 @@ class Load:
         with self.table.session() as session:
             state = session.state
             if state is not None:
-                if state.mark and state.mark.digest == change.mark.digest:
+                if session.is_loaded(change):
                     return change, Loaded(version=state.version, is_changed=False)
                 _check_table(change, state, session, self.options.schema_changes)
             return change, session.apply(change)

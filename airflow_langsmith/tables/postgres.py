@@ -116,6 +116,9 @@ class _Database:
         self._cursor.execute(statement)
         return max(int(self._cursor.rowcount), 0)
 
+    def value(self, query: str) -> int:
+        return int(self._rows(query)[0][0])
+
     def columns(self, name: Sequence[str]) -> dict[str, str]:
         return dict(
             self._rows(

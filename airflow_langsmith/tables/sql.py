@@ -6,6 +6,8 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
+import msgspec
+
 from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.manifest import ManifestColumn
 from airflow_langsmith.tables.parts import Part
@@ -24,6 +26,9 @@ class Database(Protocol):
 
     def execute(self, statement: str) -> int:
         """Execute a statement; return how many rows it changed."""
+
+    def value(self, query: str) -> int:
+        """Return the number that a query returns."""
 
     def columns(self, name: Sequence[str]) -> dict[str, str]:
         """Return the columns of a table with their types; none if there is no such table."""
@@ -57,6 +62,12 @@ class SqlSession:
         if self.state and self.state.mark is None:
             self._text = f"{self._text}\n{mark}".strip("\n")
 
+    def is_loaded(self, change: Change) -> bool:
+        """Return whether this change was the last one, and its rows are as many as it left."""
+        if self.state is None or self.state.mark is None or not self.state.has_mark_of(change):
+            return False
+        return self.state.mark.rows == self._rows_in_reach(change)
+
     def apply(self, change: Change) -> Loaded:
         """Change the table, and commit that."""
         new = self._add_columns(change)
@@ -65,12 +76,16 @@ class SqlSession:
             deleted, added, nul_values = load(change, directory)
         if self.state and not (deleted or added or new):
             return Loaded(is_changed=False)
-        mark = change.mark_after(self.state)
+        mark = msgspec.structs.replace(change.mark_after(self.state), rows=self._rows_in_reach(change))
         comment = f"{self._text}\n{mark}".lstrip("\n")
         self._database.execute(f"comment on table {self._table} is {literal(comment)}")
         change.before_commit()
         self._database.commit()
         return Loaded(rows_deleted=deleted, rows_added=added, nul_values=nul_values)
+
+    def _rows_in_reach(self, change: Change) -> int:
+        where = change.in_reach or "false"
+        return self._database.value(f"select count(*) from {self._table} where {where}")  # noqa: S608
 
     def _add_columns(self, change: Change) -> Sequence[ManifestColumn]:
         """Make the table, or add the columns that it lacks."""

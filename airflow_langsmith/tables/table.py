@@ -32,12 +32,13 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     What loads leave at a table.
 
     ``query`` narrows the exports whose windows were replaced; None before the first replace. ``digest`` is of the last
-    load, ``manifest`` its URI, for people.
+    load, ``manifest`` its URI, for people. ``rows`` are those in reach of that load when it was done.
     """
 
     view: str
     query: dict[str, Any] | None = None
     digest: str = ""
+    rows: int = 0
     manifest: str = ""
 
     def __str__(self) -> str:
@@ -78,6 +79,10 @@ class TableState:
     columns: Mapping[str, str]
     mark: Mark | None = None
     version: str = ""
+
+    def has_mark_of(self, change: Change) -> bool:
+        """Return whether a change was the last one."""
+        return self.mark is not None and self.mark.digest == change.mark.digest
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,6 +128,18 @@ class Change:
             for window in self.windows
         )
 
+    @property
+    def in_reach(self) -> str:
+        """The rows between which those of the exports are: of the windows, or as early and late as a merge brings."""
+        if self.mode == "replace":
+            return self.in_windows
+        bounds = [(part.manifest.project_id, part.bounds(self.view.time)) for part in self.parts]
+        return " or ".join(
+            f"({PROJECT} = {literal(project_id)} and {self.view.time} >= {literal(times.min.isoformat())} "
+            f"and {self.view.time} <= {literal(times.max.isoformat())})"
+            for project_id, times in bounds
+        )
+
     @cached_property
     def required(self) -> frozenset[str]:
         """The columns that are never null."""
@@ -165,6 +182,9 @@ class Session(Protocol):
     @property
     def state(self) -> TableState | None:
         """The state of the table; None if there is none yet."""
+
+    def is_loaded(self, change: Change) -> bool:
+        """Return whether this change is the last one that was applied, and nothing has changed the table since."""
 
     def apply(self, change: Change) -> Loaded:
         """

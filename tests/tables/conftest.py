@@ -31,6 +31,9 @@ class Kind(Protocol):
     def rows(self, name: str) -> Rows:
         """Return the rows of a table."""
 
+    def clear(self, name: str) -> None:
+        """Delete the rows of a table, as somebody else may do."""
+
 
 @dataclass
 class Iceberg:
@@ -54,6 +57,10 @@ class Iceberg:
         files = [task.file.file_path.removeprefix("file://") for task in self.table(name).scan().plan_files()]
         return read_parquet(files, [field.name for field in self.table(name).schema().fields])
 
+    def clear(self, name: str) -> None:
+        """Delete the rows of a table, as somebody else may do."""
+        self.table(name).delete()
+
 
 @dataclass
 class Delta:
@@ -73,6 +80,12 @@ class Delta:
         files = [uri.removeprefix("file://") for uri in table.file_uris()]
         return read_parquet(files, [field.name for field in table.schema().fields])
 
+    def clear(self, name: str) -> None:
+        """Delete the rows of a table, as somebody else may do."""
+        from deltalake import DeltaTable  # noqa: PLC0415  # as above
+
+        DeltaTable(str(self.directory / name)).delete()
+
 
 @dataclass
 class DuckDb:
@@ -90,6 +103,11 @@ class DuckDb:
         with duckdb.connect(str(self.path), read_only=True) as connection:
             connection.execute(f"copy lake.\"{name}\" to '{part}' (format parquet)")
         return pq.read_table(part).to_pylist()  # type: ignore[no-any-return]  # pyarrow has no types
+
+    def clear(self, name: str) -> None:
+        """Delete the rows of a table, as somebody else may do."""
+        with duckdb.connect(str(self.path)) as connection:
+            connection.execute(f'delete from lake."{name}"')
 
 
 @dataclass
@@ -115,6 +133,11 @@ class Postgres:
             cursor.execute(f'select * from lake."{name}"')
             names = [column.name for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
+
+    def clear(self, name: str) -> None:
+        """Delete the rows of a table, as somebody else may do."""
+        with self.connect() as connection:
+            connection.execute(f'truncate lake."{name}"')
 
 
 def read_parquet(files: list[str], columns: list[str]) -> Rows:
