@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from msgspec import structs
+
 from airflow_langsmith import arguments
 from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.records import Feedback
+from airflow_langsmith.api.records import Feedback, Project
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.views.columns import IDS, THREAD, Column, Rows, json_of
 from airflow_langsmith.views.reading import changed_feedback
@@ -56,10 +58,14 @@ class FeedbackView(View):
 
     def listings(self, query: RunQuery, negotiator: VersionNegotiator) -> Iterator[Flow[Rows]]:
         """Yield flows for pages of feedback."""
-        return map(self._rows_of_page, changed_feedback(query, self.feedback_lookback or timedelta(0), negotiator))
+        pages = changed_feedback(query, self.feedback_lookback or timedelta(0), negotiator)
+        return (self._rows_of_page(page, query.project) for page in pages)
 
-    def _rows_of_page(self, page: Flow[list[Feedback]]) -> Flow[Rows]:
-        pieces = yield from page
+    def _rows_of_page(self, page: Flow[list[Feedback]], project: Project) -> Flow[Rows]:
+        # LangSmith lists the feedback of one project, and may leave out the project's id.
+        pieces = [
+            piece if piece.session_id else structs.replace(piece, session_id=project.id) for piece in (yield from page)
+        ]
         return replace(self.rows(pieces), times=[piece.created_at for piece in pieces if piece.created_at])
 
 
