@@ -72,14 +72,14 @@ class ParquetEncoder:
         self._waiting: list[Rows] = []
         self._rows = self._size = 0  # of the row group that is being filled
         self._row_bytes = _BATCH_BYTES  # the first rows are added as they come
-        repeating = [_leaf(column) for column in view.columns if column.repeats]
         self._writer = pq.ParquetWriter(
             str(path),
             self._schema,
             compression=compression,
             compression_level=level and {_leaf(column): level(column) for column in view.columns},
-            use_dictionary=repeating,
-            write_statistics=[*repeating, *(column.name for column in view.columns if column.type == "timestamp")],
+            use_dictionary=[_leaf(column) for column in view.columns if column.repeats],
+            write_statistics=[_leaf(column) for column in view.columns if _has_statistics(column)],
+            store_schema=False,  # 2 KB in each part for Arrow alone, which finds the same types without
         )
 
     def write(self, rows: Rows) -> None:
@@ -147,6 +147,14 @@ class ParquetEncoder:
 
 def _leaf(column: Column) -> str:
     return f"{column.name}.list.element" if column.type == "strings" else column.name
+
+
+def _has_statistics(column: Column) -> bool:
+    """Return whether readers can skip rows by the column: its bounds are short, and queries compare it."""
+    return column.repeats or column.type in _COMPARED or (column.type == "string" and column.name.endswith("_id"))
+
+
+_COMPARED: tuple[ColumnType, ...] = ("boolean", "integer", "number", "timestamp")
 
 
 class _Column:
