@@ -43,7 +43,7 @@ TYPES: dict[ColumnType, pa.DataType] = {
 
 def schema_of(view: View) -> pa.Schema:
     """Return the columns of a view as an Arrow schema; every part has this one."""
-    return pa.schema([pa.field(column.name, TYPES[column.type]) for column in view.columns])
+    return pa.schema([pa.field(column.name, TYPES[column.type], not column.required) for column in view.columns])
 
 
 def zstd_file(path: Path) -> Any:
@@ -65,21 +65,21 @@ class ParquetEncoder:
     """A Parquet file. A row group ends at a row that makes it large enough, whatever pages the rows came in."""
 
     def __init__(self, path: Path, view: View, compression: str, level: Callable[[Column], int] | None) -> None:
-        self._schema = schema_of(view)
+        self._view, self._schema = view, schema_of(view)
         self._columns = [_COLUMNS[column.type]() for column in view.columns]
         columns = zip(self._columns, view.columns, strict=True)
         self._texts = [texts for texts, column in columns if isinstance(texts, _Texts) and not column.repeats]
         self._waiting: list[Rows] = []
         self._rows = self._size = 0  # of the row group that is being filled
         self._row_bytes = _BATCH_BYTES  # the first rows are added as they come
-        repeating = [_leaf(column) for column in view.columns if column.repeats]
         self._writer = pq.ParquetWriter(
             str(path),
             self._schema,
             compression=compression,
             compression_level=level and {_leaf(column): level(column) for column in view.columns},
-            use_dictionary=repeating,
-            write_statistics=[*repeating, *(column.name for column in view.columns if column.type == "timestamp")],
+            use_dictionary=[_leaf(column) for column in view.columns if column.repeats],
+            write_statistics=[_leaf(column) for column in view.columns if _has_statistics(column)],
+            store_schema=False,  # 2 KB in each part for Arrow alone, which finds the same types without
         )
 
     def write(self, rows: Rows) -> None:
@@ -106,6 +106,12 @@ class ParquetEncoder:
                     f"Column {self._schema.names[place]!r} has a value that is more than the 64 bits that Parquet can "
                     "hold. Leave the column out, or write JSONL or CSV, which take it as it is."
                 ) from error
+            if column.has_nulls and self._view.columns[place].required:
+                raise PayloadError(
+                    f"Column {self._schema.names[place]!r} of view {self._view.name!r} has a null, but Parquet "
+                    "requires a value there. LangSmith sent a row without it: leave the column out, or write JSONL or "
+                    "CSV, which take it as it is."
+                )
         count = sum(rows.count for rows in self._waiting)
         self._waiting = []
         before, self._rows = self._rows, self._rows + count
@@ -143,6 +149,14 @@ def _leaf(column: Column) -> str:
     return f"{column.name}.list.element" if column.type == "strings" else column.name
 
 
+def _has_statistics(column: Column) -> bool:
+    """Return whether readers can skip rows by the column: its bounds are short, and queries compare it."""
+    return column.repeats or column.type in _COMPARED or (column.type == "string" and column.name.endswith("_id"))
+
+
+_COMPARED: tuple[ColumnType, ...] = ("boolean", "integer", "number", "timestamp")
+
+
 class _Column:
     """The values of a column until their row group is written, in buffers that become arrays without a copy."""
 
@@ -159,8 +173,12 @@ class _Column:
             self._put([self._blank if value is None else value for value in values])
             self._present += bytes([value is not None for value in values])
 
+    @property
+    def has_nulls(self) -> bool:
+        return 0 in self._present
+
     def array(self) -> pa.Array:
-        return self._array(len(self._present), _bits(self._present) if 0 in self._present else None)
+        return self._array(len(self._present), _bits(self._present) if self.has_nulls else None)
 
     def drop(self, rows: int) -> None:
         del self._present[:rows]

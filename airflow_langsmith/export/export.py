@@ -196,10 +196,11 @@ class Export:
             schema = output.schema_manifest
             previous = read_manifest(schema) if schema else publication.previous
             redaction = self._transforms.redaction(self._view)
+            redacted = replace(self._view, columns=redaction.columns)
             limits = output.max_rows_per_file, output.max_bytes_per_file
             with (
                 closing(RowReader(job, redaction.apply, publication, checkpoints).rows()) as rows,
-                transform_rows(rows, self._view, self._transforms, job.directory) as (batches, view, flattening),
+                transform_rows(rows, redacted, self._transforms, job.directory) as (batches, view, flattening),
                 closing(Parts(output.format, view, job.directory, *limits)) as parts,
             ):
                 for batch in batches:

@@ -84,6 +84,17 @@ class Redaction:
         ]
         return replace(rows, columns=redacted)
 
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of redacted rows: one is not required if a rule drops its values, or a function may."""
+        return tuple(
+            replace(column, required=False) if self._may_clear(place) else column
+            for place, column in enumerate(self._columns)
+        )
+
+    def _may_clear(self, place: int) -> bool:
+        return any(rule.action is DROP or rule.action.calls for rule in self._rules.get(place, ()))
+
     def unmatched(self, rows: int) -> tuple[str, ...]:
         """Return the paths that no row has; none if not all of these ``rows`` were redacted here."""
         if not 0 < rows <= sum(self._row_counts):  # an earlier attempt redacted some

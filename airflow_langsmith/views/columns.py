@@ -35,7 +35,8 @@ class Column:
 
     ``of`` is the attribute of a record that it holds, by default the one of its name, an expression of ``record``, or a
     function of a record, which takes longer. ``fields`` are the fields of a run that this needs. A column that is not
-    ``default`` is there only if a user names it; one that ``repeats`` has few distinct values.
+    ``default`` is there only if a user names it; one that ``repeats`` has few distinct values. A ``required`` one is
+    never null, and the schema of Parquet says so.
 
     ``sources`` are the paths of a run (or piece of feedback) that its values come from, as users write them, by default
     the column's own name: a rule of ``redact`` for one of them holds for the column. ``sources_in`` says where in the
@@ -53,6 +54,7 @@ class Column:
     fields: tuple[str, ...] = ()
     default: bool = True
     repeats: bool = False
+    required: bool = False
     sources: tuple[str, ...] | None = None
     sources_in: SourcesIn = "whole"
 

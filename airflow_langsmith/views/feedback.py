@@ -6,11 +6,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
+from msgspec import structs
+
 from airflow_langsmith import arguments
 from airflow_langsmith.api.flow import Flow
 from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.query import RunQuery
-from airflow_langsmith.api.records import Feedback
+from airflow_langsmith.api.records import Feedback, Project
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.views.columns import IDS, THREAD, Column, Rows, json_of
 from airflow_langsmith.views.reading import changed_feedback
@@ -56,10 +58,14 @@ class FeedbackView(View):
 
     def listings(self, query: RunQuery, negotiator: VersionNegotiator) -> Iterator[Flow[Rows]]:
         """Yield flows for pages of feedback."""
-        return map(self._rows_of_page, changed_feedback(query, self.feedback_lookback or timedelta(0), negotiator))
+        pages = changed_feedback(query, self.feedback_lookback or timedelta(0), negotiator)
+        return (self._rows_of_page(page, query.project) for page in pages)
 
-    def _rows_of_page(self, page: Flow[list[Feedback]]) -> Flow[Rows]:
-        pieces = yield from page
+    def _rows_of_page(self, page: Flow[list[Feedback]], project: Project) -> Flow[Rows]:
+        # LangSmith lists the feedback of one project, and may leave out the project's id.
+        pieces = [
+            piece if piece.session_id else structs.replace(piece, session_id=project.id) for piece in (yield from page)
+        ]
         return replace(self.rows(pieces), times=[piece.created_at for piece in pieces if piece.created_at])
 
 
@@ -81,7 +87,7 @@ def _of_source(name: str, meaning: str, *, repeats: bool = False) -> Column:
 VIEW = FeedbackView(
     "feedback",
     (
-        Column("feedback_id", "string", "The feedback's id; the key of this view.", "id", sources=IDS),
+        Column("feedback_id", "string", "The feedback's id; the key of this view.", "id", required=True, sources=IDS),
         Column("key", "string", "What it measures, such as user_score.", repeats=True),
         Column("score", "number", "The score; 1 and 0 for true and false.", score_of),
         Column("value", "json", "The value: a label, a number, an object.", lambda piece: json_of(piece.value)),
@@ -90,13 +96,13 @@ VIEW = FeedbackView(
         _of_source("source_type", "Where it comes from: api, app or model.", repeats=True),
         _of_source("source_user_id", "The user who gave it, if known."),
         Column("source", "json", "The source, with its metadata.", lambda piece: json_of(piece.feedback_source)),
-        Column("created_at", "timestamp", "When it was created; decides its window."),
+        Column("created_at", "timestamp", "When it was created; decides its window.", required=True),
         Column("modified_at", "timestamp", "When it was last changed."),
         Column("run_id", "string", "The run it is about; null if it is about a project.", sources=IDS),
         Column("trace_id", "string", "The trace of that run.", sources=IDS),
         Column("is_root", "boolean", "Whether that run is a root."),
         Column("run_start_time", "timestamp", "When that run started.", "start_time"),
-        Column("project_id", "string", "The project's id.", "session_id", repeats=True, sources=IDS),
+        Column("project_id", "string", "The project's id.", "session_id", repeats=True, required=True, sources=IDS),
         Column("feedback_group_id", "string", "The group of feedback that it was created with.", sources=IDS),
         Column("comparative_experiment_id", "string", "The comparison of experiments that it belongs to.", sources=IDS),
         Column("feedback_thread_id", "string", "The thread, if it is about a whole thread.", sources=THREAD),

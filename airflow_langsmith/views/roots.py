@@ -86,15 +86,15 @@ def assemble(
     return [records[root.id] for root in roots]
 
 
-def of_root(name: str, meaning: str = "") -> Column:
+def of_root(name: str, meaning: str = "", **options: Any) -> Column:
     """Return a column of the view ``runs``, for the root of a trace."""
     column = next(column for column in RUNS if column.name == name)
     of = column.expression.replace("record.", "record.root.")
-    return replace(column, meaning=meaning or column.meaning, of=of, default=True)
+    return replace(column, meaning=meaning or column.meaning, of=of, default=True, **options)
 
 
 ROOT_COLUMNS = (
-    of_root("trace_id", "The trace's id, which is its root's; the key of this view."),
+    of_root("trace_id", "The trace's id, which is its root's; the key of this view.", required=True),
     of_root("project_id"),
     of_root("project_name"),
     of_root("thread_id"),

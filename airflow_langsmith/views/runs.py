@@ -25,17 +25,22 @@ _ATTACHMENTS = "json_of(record.attachments) if record.attachments else None"
 _STATS_MEANING = "The count (v1: only of scores), mean and labels of each feedback key, when read; null if it has none."
 
 COLUMNS = (
-    _run("run_id", "string", "The run's id; the key of this view.", "id", sources=IDS),
+    _run("run_id", "string", "The run's id; the key of this view.", "id", required=True, sources=IDS),
     _run("trace_id", "string", "The trace's id, which is the id of its root.", sources=IDS),
     _run("parent_run_id", "string", "The run that called it; null for a root.", sources=IDS),
-    _run("project_id", "string", "The project's id (the API says session).", "project.id", repeats=True, sources=IDS),
+    _run(
+        *("project_id", "string", "The project's id (the API says session).", "project.id"),
+        repeats=True,
+        required=True,
+        sources=IDS,
+    ),
     _run("project_name", "string", "The project's name.", "project.name", repeats=True),
     _run("thread_id", "string", "The thread: metadata session_id, thread_id or conversation_id.", sources=THREAD),
     _run("name", "string", "The run's name.", repeats=True),
     _run("run_type", "string", "chain, llm, tool, retriever, embedding, prompt or parser.", repeats=True),
     _run("status", "string", "success, error or pending (not ended when it was read).", repeats=True),
     Column("is_root", "boolean", "Whether it is the root of its trace.", "parent_run_id is None", ("parent_run_id",)),
-    _run("start_time", "timestamp", "When it started; decides its window."),
+    _run("start_time", "timestamp", "When it started; decides its window.", required=True),
     _run("end_time", "timestamp", "When it ended; null while pending."),
     Column("latency_seconds", "number", "From start to end.", _LATENCY_SECONDS, ("start_time", "end_time")),
     _run("first_token_time", "timestamp", "When the first token of a streamed answer came."),

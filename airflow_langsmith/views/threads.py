@@ -153,12 +153,17 @@ _STATS_MEANING = "How many pieces of feedback its turns have under each key, and
 VIEW = Threads(
     "threads",
     (
-        Column("thread_id", "string", "The thread's id; the key of this view.", sources=THREAD),
-        Column("project_id", "string", "The project's id.", "first.project.id", repeats=True, sources=IDS),
+        Column("thread_id", "string", "The thread's id; the key of this view.", required=True, sources=THREAD),
+        Column(
+            *("project_id", "string", "The project's id.", "first.project.id"),
+            repeats=True,
+            required=True,
+            sources=IDS,
+        ),
         Column("project_name", "string", "The project's name.", "first.project.name", repeats=True),
         Column("turns", "integer", "How many turns (traces) it has so far.", lambda thread: len(thread.turns)),
         Column("start_time", "timestamp", "When its first turn started.", "first.start_time"),
-        Column("last_start_time", "timestamp", "When its last turn started.", "last.start_time"),
+        Column("last_start_time", "timestamp", "When its last turn started.", "last.start_time", required=True),
         Column("end_time", "timestamp", "When the last of its turns ended."),
         Column("duration_seconds", "number", "From the start of its first turn to end_time."),
         Column("first_inputs", "json", "The inputs of its first turn.", "first.inputs", sources=("inputs",)),

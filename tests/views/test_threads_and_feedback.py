@@ -8,9 +8,15 @@ from typing import Any
 
 import pytest
 
+from airflow_langsmith.api.flow import Response
+from airflow_langsmith.api.negotiation import VersionNegotiator
+from airflow_langsmith.api.records import Project
+from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.testing import LangSmithStandIn
+from airflow_langsmith.views import view_of
 from tests.conftest import ExportRows
+from tests.queries import run_query
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY, HOUR, SECOND = timedelta(days=1), timedelta(hours=1), timedelta(seconds=1)
@@ -150,3 +156,15 @@ def test_much_feedback_comes_once(langsmith: LangSmithStandIn, version: str, exp
     assert export_rows(langsmith, version, "feedback", query={"run_ids": ()}) == []
     with pytest.raises(ConfigurationError, match="cannot be narrowed by is_root, filter"):
         export_rows(langsmith, version, "feedback", query={"filter": 'eq(name, "x")', "is_root": True})
+
+
+def test_feedback_without_its_project_has_the_one_of_the_query() -> None:
+    """LangSmith may leave the project's id out of feedback that it lists for a project; the row has it all the same."""
+    query = run_query(project=Project(id="the shop's id", name="shop"), start=START, end=START + DAY)
+    piece = {"id": "1", "key": "user_score", "created_at": START.isoformat(), "session_id": None}
+    view = view_of("feedback", ["feedback_id", "project_id"])
+    flow = next(view.listings(query, VersionNegotiator(Settings(api_version="v1"))))
+    next(flow)
+    with pytest.raises(StopIteration) as end_of_flow:
+        flow.send(Response(200, {}, json.dumps([piece]).encode()))
+    assert end_of_flow.value.value.columns == [["1"], ["the shop's id"]]
