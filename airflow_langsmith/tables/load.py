@@ -200,15 +200,18 @@ def _columns(manifests: Iterable[Manifest], view: View) -> tuple[ManifestColumn,
 def _check_rows(part: Part, change: Change) -> None:
     """Refuse a part with rows of another project, or outside of the window that they replace."""
     manifest, view = part.manifest, change.view
-    projects, times = part.bounds(PROJECT), part.bounds(view.time)
+    projects, times, keys = (part.bounds(name) for name in (PROJECT, view.time, view.key))
     if (projects.min, projects.max, projects.nulls) != (manifest.project_id, manifest.project_id, 0):
         foreign_id = projects.max if projects.min == manifest.project_id else projects.min
         raise ManifestError(
             f"{part.place} has rows of project {foreign_id}, and its manifest is of {manifest.project_id}. "
             "Nothing was loaded. Export the window again."
         )
-    if times.nulls:
-        raise ManifestError(f"{part.place} has rows without {view.time}. Nothing was loaded. Export the window again.")
+    if times.nulls or keys.nulls:
+        raise ManifestError(
+            f"{part.place} has rows without {view.key} or {view.time}, which identify rows in a table. Nothing was "
+            "loaded. Let redact hash the column instead of dropping it, and export the window again."
+        )
     is_outside = times.min < manifest.window_start or times.max >= manifest.window_end
     if change.mode == "replace" and is_outside:
         raise ManifestError(

@@ -143,7 +143,7 @@ class Change:
     @cached_property
     def required(self) -> frozenset[str]:
         """The columns that are never null."""
-        return frozenset({self.view.key, self.view.time})
+        return frozenset({PROJECT, self.view.key, self.view.time})
 
     def mark_after(self, state: TableState | None) -> Mark:
         """Return the mark of the table after the change: a merge leaves the query as it is."""
