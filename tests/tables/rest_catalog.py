@@ -111,7 +111,7 @@ class RestCatalogServer:
             return _failure(status, kind, str(error))
 
     def _grant(self, form: dict[str, list[str]], authorization: str) -> Answer:
-        """Answer a request for a token, by OAuth's client credentials: in the header (DuckDB) or the body (pyiceberg)."""
+        """Answer a request for a token. DuckDB sends its credentials in the header, pyiceberg in the body."""
         scheme, _, basic = authorization.partition(" ")
         in_body = ":".join(form.get("client_id", []) + form.get("client_secret", []))
         client = b64decode(basic).decode() if scheme == "Basic" else in_body
