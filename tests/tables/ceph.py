@@ -100,7 +100,7 @@ def ceph_server() -> Iterator[S3Server]:
         run(f"radosgw-admin -n client.rgw user create --uid=test --display-name=test {keys}")
         server = S3Server(f"http://127.0.0.1:{rgw_port}", ACCESS_KEY, SECRET_KEY, trailing_checksums=False)
         # The gateway listens once its pools are there.
-        retry = Retry(connect=300, backoff_factor=0.05, backoff_max=0.2)
+        retry = Retry(600, backoff_factor=0.05, backoff_max=0.2)
         with PoolManager(retries=retry) as client:
             client.request("GET", server.endpoint_url)
         yield server

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from base64 import b64decode
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -98,7 +99,7 @@ class RestCatalogServer:
         path, query = urlsplit(address).path, parse_qs(urlsplit(address).query)
         segments = [unquote(segment) for segment in path.split("/")[1:]]
         if segments == ["v1", "oauth", "tokens"]:
-            return self._grant(parse_qs(body.decode()))
+            return self._grant(parse_qs(body.decode()), authorization or "")
         try:
             if self.credential and authorization != f"Bearer {self.token}":
                 raise UnauthorizedError("The token is missing or unknown.")
@@ -109,9 +110,11 @@ class RestCatalogServer:
             self.conflicts += isinstance(error, CommitFailedException)
             return _failure(status, kind, str(error))
 
-    def _grant(self, form: dict[str, list[str]]) -> Answer:
-        """Answer a request for a token, by OAuth's client credentials."""
-        client = ":".join(form.get("client_id", [""]) + form.get("client_secret", [""]))
+    def _grant(self, form: dict[str, list[str]], authorization: str) -> Answer:
+        """Answer a request for a token. DuckDB sends its credentials in the header, pyiceberg in the body."""
+        scheme, _, basic = authorization.partition(" ")
+        in_body = ":".join(form.get("client_id", []) + form.get("client_secret", []))
+        client = b64decode(basic).decode() if scheme == "Basic" else in_body
         if form.get("grant_type") != ["client_credentials"] or client != self.credential:
             return 401, {"error": "invalid_client", "error_description": "The client ID or its secret is wrong."}
         return 200, {"access_token": self.token, "token_type": "bearer", "expires_in": 3600}

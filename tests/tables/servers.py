@@ -51,12 +51,13 @@ class S3Server:
         return json.dumps({"conn_type": "aws", **keys, "extra": extra})
 
     def iceberg_properties(self) -> dict[str, str]:
-        """Return the properties by which pyiceberg reads and writes."""
+        """Return the properties by which pyiceberg reads and writes, and DuckDB if a REST catalog vends them."""
         properties = {
             "s3.endpoint": self.endpoint_url,
             "s3.region": self.region,
             "s3.access-key-id": self.access_key,
             "s3.secret-access-key": self.secret_key,
+            "s3.path-style-access": "true",  # for DuckDB
         }
         if not self.trailing_checksums:
             properties["py-io-impl"] = "pyiceberg.io.fsspec.FsspecFileIO"
