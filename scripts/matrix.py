@@ -117,7 +117,7 @@ def environment(pair: Pair) -> Path:
     lines = constraints.read_text().splitlines()
     names = ((line, line.partition("==")[0]) for line in lines)
     fixed.write_text("\n".join(line for line, name in names if name in ours or name.startswith("apache-airflow")))
-    tables = TABLES if "3.1" <= pair.airflow else TABLES[:-1]  # Airflow 3.0 pins a common-compat too old for iceberg
+    tables = TABLES if pair.airflow >= "3.1" else TABLES[:-1]  # Airflow 3.0 pins a common-compat too old for iceberg
     extras = ",".join((*EXTRAS, *tables, "testing"))
     run(*install, "--constraint", str(fixed), "--editable", f".[{extras}]", "--group", "dev")
     return python
