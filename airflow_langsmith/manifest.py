@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from airflow_langsmith.errors import BrokenManifestError, ManifestError
-from airflow_langsmith.export.destination import StoragePath, path_at
+from airflow_langsmith.export.destination import StoragePath, path_at, plain_uri
 from airflow_langsmith.export.layout import MANIFEST
 from airflow_langsmith.export.storage import Store
 
@@ -52,6 +52,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     each flat column, ``missing_payloads`` the names in the column of that name. ``schema_changes`` are the differences
     from the columns of the export that this one replaced. ``bytes`` are those of the parts; ``attachments`` lie beside
     them. Nothing in it depends on when it was written: the same rows give the same manifest.
+
+    ``uri`` is where it was read from. It is not in the file, and two manifests that differ only in it are equal.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -77,6 +79,32 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     attachments: tuple[ManifestAttachment, ...] = ()
     min_start_time: datetime | None
     max_start_time: datetime | None
+    uri: str = ""
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Manifest) and super().__eq__(msgspec.structs.replace(other, uri=self.uri))
+
+    def __hash__(self) -> int:
+        return hash((self.view, self.project_id, self.window_start, self.window_end))
+
+    def uris(self) -> list[str]:
+        """
+        Return the URIs of the parts as query engines take them: without Airflow's connection, local files as paths.
+
+        ::
+
+            s3://lake/langsmith/runs/project=my%20shop/date=2026-11-01/part-00000-3f9a1c2b.parquet
+
+        Nothing is decoded: the object itself has ``%20`` in its name. An export without rows has one part, too.
+
+        :raises ManifestError: if the manifest was not read from a place.
+        """
+        if not self.uri:
+            raise ManifestError(
+                "This manifest has no place, so its parts have no URIs. Read it with read_manifest(uri)."
+            )
+        folder = plain_uri(self.uri.removesuffix(MANIFEST))
+        return [f"{folder}{file.name}" for file in self.files]
 
     @property
     def objects(self) -> tuple[ManifestFile | ManifestAttachment, ...]:
@@ -90,8 +118,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def encode(manifest: Manifest) -> bytes:
-    """Return a manifest as JSON that people can read, too."""
-    return msgspec.json.format(msgspec.json.encode(manifest), indent=2) + b"\n"
+    """Return a manifest as JSON that people can read, too, without the place that it was read from."""
+    fields = msgspec.to_builtins(manifest)
+    del fields["uri"]
+    return msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n"
 
 
 def decode(content: bytes, place: str) -> Manifest:
@@ -133,7 +163,7 @@ def read_manifest(uri: str | StoragePath | Mapping[str, Any]) -> Manifest:
             f"There is no {MANIFEST} at {path}: nothing was published there, or not yet. Run the export first, or take "
             "the URI that it returns."
         )
-    return decode(content, str(path))
+    return msgspec.structs.replace(decode(content, str(path)), uri=str(path / MANIFEST))
 
 
 class _Version(msgspec.Struct):

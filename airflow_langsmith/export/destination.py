@@ -93,6 +93,18 @@ def connection_id(uri: str) -> str | None:
     return uri.partition("://")[2].partition("/")[0].rpartition("@")[0] or None
 
 
+def plain_uri(uri: str) -> str:
+    """
+    Return a URI as other programs take it: without Airflow's connection, and a local file as its path.
+
+    >>> plain_uri("s3://lake@traces/langsmith/project=my%20shop"), plain_uri("file:///lake/project=my%20shop")
+    ('s3://traces/langsmith/project=my%20shop', '/lake/project=my%20shop')
+    """
+    scheme, _, place = uri.partition("://")
+    authority, slash, key = place.partition("/")  # a path with a scheme would be decoded: %20 is part of the name
+    return f"/{key}" if scheme.lower() in _LOCAL else f"{scheme}://{authority.rpartition('@')[2]}{slash}{key}"
+
+
 def _unusable(uri: str, error: Exception) -> ConfigurationError:
     """Name the cause: the store's package is missing, the scheme is misspelt, or its connection is wrong."""
     scheme, conn_id = _scheme(uri), connection_id(uri)

@@ -290,6 +290,7 @@ class Export:
             attachments=tuple(sorted(publication.attachments.values(), key=lambda attachment: attachment.name)),
             min_start_time=self._progress.first,
             max_start_time=self._progress.last,
+            uri=str(self._path / MANIFEST),
         )
 
     def _schema_changes(self, columns: tuple[ManifestColumn, ...], previous: Manifest | None) -> tuple[str, ...]:

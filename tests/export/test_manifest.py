@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 
+import duckdb
+import msgspec
+import pyarrow.parquet as pq
 import pytest
 
 from airflow_langsmith.errors import ManifestError
@@ -19,6 +23,8 @@ from airflow_langsmith.manifest import (
     encode,
     read_manifest,
 )
+from airflow_langsmith.testing import LangSmithStandIn
+from tests.conftest import ClientOf, RunExport
 from tests.wording import says
 
 MakeManifest = Callable[..., Manifest]
@@ -71,6 +77,60 @@ def test_it_is_read_by_its_own_uri_and_by_its_partitions(place: StoragePath, mak
     Store(place).write(encode(manifest), MANIFEST)
     for uri in (str(place / MANIFEST), str(place), f"{place}/", place / MANIFEST, place):
         assert read_manifest(uri) == manifest
+
+
+def test_the_place_is_not_written_and_makes_no_difference(make_manifest: MakeManifest) -> None:
+    """A manifest is the same file, and equal, wherever it was read from."""
+    manifest, moved = make_manifest([FILE]), make_manifest([FILE], uri=f"s3://lake@traces/runs/{MANIFEST}")
+    assert encode(moved) == encode(manifest)
+    assert "uri" not in json.loads(encode(moved))
+    assert moved == manifest != make_manifest([FILE], rows=3)
+    assert {moved} == {manifest}
+
+
+def test_it_knows_the_place_that_it_was_read_from(place: StoragePath, make_manifest: MakeManifest) -> None:
+    """``uri`` is the manifest's own URI, with the connection, whether it was read by that or by its partition."""
+    Store(place).write(encode(make_manifest([FILE])), MANIFEST)
+    for uri in (str(place / MANIFEST), place):
+        assert read_manifest(uri).uri == str(place / MANIFEST)
+
+
+@pytest.mark.parametrize(
+    ("folder", "plain"),
+    [
+        ("s3://aws_default@lake/runs/project=my%20shop", "s3://lake/runs/project=my%20shop"),
+        ("s3://lake/runs/user@work", "s3://lake/runs/user@work"),
+        ("gs://google@lake", "gs://lake"),
+        ("file:///lake/runs/project=my%20shop", "/lake/runs/project=my%20shop"),
+    ],
+)
+def test_uris_are_those_of_query_engines(folder: str, plain: str, make_manifest: MakeManifest) -> None:
+    """The URIs of the parts have no connection, keep percent signs, and are paths on a local disk."""
+    second = msgspec.structs.replace(FILE, name="part-00001-77b0e4d1.parquet")
+    manifest = make_manifest([FILE, second], uri=f"{folder}/{MANIFEST}")
+    assert manifest.uris() == [f"{plain}/{FILE.name}", f"{plain}/{second.name}"]
+
+
+def test_a_manifest_without_a_place_has_no_uris(make_manifest: MakeManifest) -> None:
+    """A manifest that was not read from a place says how to read it."""
+    with pytest.raises(ManifestError, match=r"Read it with read_manifest\(uri\)"):
+        make_manifest([FILE]).uris()
+
+
+def test_readers_read_the_uris_of_an_export(
+    langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: RunExport
+) -> None:
+    """DuckDB and pyarrow read the parts of a project with a blank in its name by their URIs, also if it is empty."""
+    start, length = datetime(2026, 3, 1, tzinfo=UTC), timedelta(days=1)
+    langsmith.add_run(project="my shop", name="turn", start_time=start)
+    for day, rows in ((start, 1), (start + length, 0)):
+        exported = export_runs(client_of(langsmith), "my shop", day, day + length)
+        manifest = read_manifest(exported.uri)
+        assert "/project=my%20shop/" in manifest.uri
+        assert manifest.uris() == exported.manifest.uris()
+        assert [pq.read_table(uri, partitioning=None).num_rows for uri in manifest.uris()] == [rows]
+        result = duckdb.execute("from read_parquet($parts, hive_partitioning = false)", {"parts": manifest.uris()})
+        assert len(result.fetchall()) == rows
 
 
 def test_a_missing_manifest_says_what_to_do(place: StoragePath) -> None:
