@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from airflow.sdk import ObjectStoragePath
 
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.operators import LangSmithExportOperator
@@ -18,6 +19,7 @@ from tests.warehouses.recipes import KEYS_AND_TIMES
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
 BLANK = "my shop"  # a project whose name is percent-encoded in the lake
+EMPTY_DAY = 9  # after START
 # Texts that warehouses and their escapes may change.
 TEXTS = ["a\tb", "\\N", "", "NULL", "o'clock", 'a,"b"', "{}", "\\", "line\r\nline", "naïve 🙂"]
 
@@ -63,7 +65,8 @@ def export_day(workspace: LangSmithStandIn, lake: str, monkeypatch: pytest.Monke
 
     def run(view: str, day: int = 0, project: str = PROJECT, **more: Any) -> dict[str, Any]:
         start = START + day * DAY
-        place: dict[str, Any] = {"destination": f"{lake}/langsmith", "start_time": start, "end_time": start + DAY}
+        folder = "langsmith/narrowed" if "filter" in more else "langsmith"  # a destination holds one query
+        place: dict[str, Any] = {"destination": f"{lake}/{folder}", "start_time": start, "end_time": start + DAY}
         operator = LangSmithExportOperator(task_id=view, project=project, view=view, **place, **more)
         return dict(operator.execute({}))
 
@@ -74,15 +77,15 @@ def rows_of(*exports: dict[str, Any]) -> Rows:
     """Return the rows of the parts of exports of a view, sorted by their key."""
     import pyarrow.parquet as pq  # noqa: PLC0415  # not every test needs it
 
-    rows = (
-        row
-        for exported in exports
-        for uri in read_manifest(exported).uris()
-        for row in pq.read_table(uri, partitioning=None).to_pylist()
-    )
+    rows: Rows = []
+    for exported in exports:
+        folder: Any = ObjectStoragePath(exported["manifest"]).parent
+        for file in read_manifest(exported).files:
+            with (folder / file.name).open("rb") as part:
+                rows += pq.read_table(part).to_pylist()
     return by_key(rows, exports[0]["view"])
 
 
-def by_key(rows: Any, view: str) -> Rows:
+def by_key(rows: Rows, view: str) -> Rows:
     """Sort rows by the key of their view."""
     return sorted(rows, key=lambda row: str(row[KEYS_AND_TIMES[view][0]]))

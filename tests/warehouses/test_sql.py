@@ -13,7 +13,7 @@ from sqlglot import exp
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.views import VIEWS
 from tests.documentation import PAGES
-from tests.warehouses.conftest import BLANK, ExportDay
+from tests.warehouses.conftest import BLANK, EMPTY_DAY, ExportDay
 from tests.warehouses.recipes import DIALECTS, KEYS_AND_TIMES, LOADS, REDSHIFT_FILES, Recipe
 
 EVOLUTION = "WITH SCHEMA EVOLUTION "  # Databricks has it, sqlglot does not; Spark's parser reads it (make recipes)
@@ -33,9 +33,10 @@ def test_the_page_has_the_key_and_the_time_of_each_view() -> None:
 @pytest.mark.parametrize(("page", "view"), PAGES_AND_VIEWS)
 def test_the_dialect_has_each_statement(page: str, view: str, export_day: ExportDay, tmp_path: Path) -> None:
     """Each statement of a page, for each view, is one that sqlglot knows in its dialect."""
-    recipe, exported = Recipe.of(page), export_day(view, project=BLANK)
+    recipe, exports = Recipe.of(page), [export_day(view, project=BLANK), export_day(view, EMPTY_DAY, project=BLANK)]
+    assert [exported["rows"] > 0 for exported in exports] == [True, False]
     for file in recipe.files:
-        for statement in recipe.statements(file, exported, tmp_path):
+        for statement in (text for exported in exports for text in recipe.statements(file, exported, tmp_path)):
             (tree,) = sqlglot.parse(statement.replace(EVOLUTION, ""), dialect=DIALECTS[page])
             assert tree is not None
             assert not isinstance(tree, exp.Command), statement
