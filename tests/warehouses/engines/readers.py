@@ -13,7 +13,6 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pyspark.sql import SparkSession
 
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.views import VIEWS
@@ -26,8 +25,10 @@ PLACE = "s3://aws_default@lake/langsmith/runs/project=shop/date=2026-11-01"
 
 
 @pytest.fixture(scope="session")
-def spark() -> Iterator[SparkSession]:
+def spark() -> Iterator[Any]:
     """A Spark in a Java process of its own, which only this machine reaches."""
+    from pyspark.sql import SparkSession  # noqa: PLC0415  # not there when pytest looks for doctests
+
     builder = SparkSession.builder.master("local[1]").config("spark.ui.enabled", "false")
     session = builder.config("spark.sql.session.timeZone", "UTC").getOrCreate()
     yield session
@@ -47,9 +48,7 @@ def rows(table: Any, schema: pa.Schema) -> Rows:
 
 @pytest.mark.parametrize("project", ["shop-assistant", BLANK])
 @pytest.mark.parametrize("view", VIEWS)
-def test_each_reader_returns_the_rows_of_the_export(
-    view: str, project: str, export_day: ExportDay, spark: SparkSession
-) -> None:
+def test_each_reader_returns_the_rows_of_the_export(view: str, project: str, export_day: ExportDay, spark: Any) -> None:
     """Pandas, polars and Spark return each row with all its values, and no column more."""
     exported = export_day(view, project=project)
     expected = rows_of(exported)
@@ -65,9 +64,7 @@ def test_each_reader_returns_the_rows_of_the_export(
 
 @pytest.mark.parametrize("page", ["docs/how-to/load-databricks.md", PAGE])
 @pytest.mark.parametrize("view", VIEWS)
-def test_spark_parses_each_statement(
-    page: str, view: str, export_day: ExportDay, spark: SparkSession, tmp_path: Path
-) -> None:
+def test_spark_parses_each_statement(page: str, view: str, export_day: ExportDay, spark: Any, tmp_path: Path) -> None:
     """Spark's own parser reads each statement as it stands, also WITH SCHEMA EVOLUTION and REPLACE WHERE."""
     exported, recipe = export_day(view, project=BLANK), Recipe.of(page)
     parser = spark._jsparkSession.sessionState().sqlParser()
@@ -79,7 +76,7 @@ def test_spark_parses_each_statement(
 @pytest.mark.parametrize("file", ["runs_replace.sql", "runs_merge.sql"])
 @pytest.mark.parametrize("view", VIEWS)
 def test_spark_runs_the_query_of_each_load(
-    view: str, file: str, export_day: ExportDay, spark: SparkSession, tmp_path: Path
+    view: str, file: str, export_day: ExportDay, spark: Any, tmp_path: Path
 ) -> None:
     """The query in the statements for Databricks returns the rows of the export."""
     exported = export_day(view, project=BLANK)
