@@ -4,15 +4,17 @@
 # make docs    the docs site, in build/site; make screenshots takes its pictures anew
 # make bench   figures for memory and speed
 # make matrix  the tests on the oldest and the newest Airflow and Python; PAIRS=all for each, TESTS=... for some
+# make recipes the recipes for warehouses and readers, by their engines; ENGINES=... for some of clickhouse snowflake readers providers
 
 PYTHON ?= python3
 PROJECT ?=
 PAIRS ?=
 TESTS ?=
+ENGINES ?=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check docs screenshots bench matrix
+.PHONY: demo test check docs screenshots bench matrix recipes
 
 demo: $(READY)
 	@$(BIN)/python scripts/demo.py $(PROJECT)
@@ -40,6 +42,9 @@ bench: $(READY)
 
 matrix: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/matrix.py $(PAIRS) --tests "$(TESTS)"
+
+recipes: $(READY)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/recipes.py $(ENGINES)
 
 $(READY): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.12 ...")'

@@ -226,6 +226,8 @@ def manifest() -> None:
     """Read a manifest."""
     published = read_manifest({"manifest": "s3://lake@traces/_manifest.json"})
     assert_type(published, Manifest)
+    assert_type(published.uri, str)
+    assert_type(published.uris(), list[str])
     assert_type(published.files, tuple[ManifestFile, ...])
     assert_type(published.columns, tuple[ManifestColumn, ...])
     assert_type(published.attachments, tuple[ManifestAttachment, ...])
