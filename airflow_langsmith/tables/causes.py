@@ -10,7 +10,7 @@ from airflow_langsmith.messages import shorten
 
 _COLOR = re.compile(r"\x1b\[[0-9;]*m")
 _STACK = re.compile(r"\n\s*0: ")  # Rust's
-_ANSWER = re.compile(r"<Code>(.*?)</Code>.*?<Message>(.*?)</Message>", re.DOTALL)  # of S3, GCS and Azure
+_ANSWER = re.compile(r"<Code>(.*?)</Code>.*?<Message>(.*?)(?:\n|</Message>)", re.DOTALL)  # of S3, GCS and Azure
 
 
 def cause_of(error: BaseException) -> str:

@@ -105,7 +105,10 @@ def _errors(uri: str, place: str) -> Iterator[None]:
                 cure = "Correct its keys, or grant it list, read and write." if conn_id else f"Or {connect}."
             raise TableError(f"{user} may not read and write {uri}: {cause} {cure}") from error
         if has_any(error, _NO_PLACES):
-            cure = "Correct the path." if is_local else f"Make the bucket, correct the URI, or {connect}."
+            if is_local:
+                cure = "Correct the path."
+            else:
+                cure = "Make the bucket, or correct the URI." if conn_id else f"Make the bucket, or {connect}."
             raise TableError(f"There is no place for a table at {uri}: {cause} {cure}") from error
         if isinstance(error, DeltaProtocolError | SchemaMismatchError):
             raise TableError(f"The table {uri} cannot take the rows: {cause} Load into another table.") from error

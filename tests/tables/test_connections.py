@@ -117,6 +117,52 @@ def test_what_postgres_refuses_is_named(
         assert connection.execute("select count(*) from pg_tables where schemaname = 'lake'").fetchone() == (1,)
 
 
+NO_CATALOGS: dict[str, tuple[dict[str, Any], str]] = {
+    "no host": ({}, "describes no catalog: URI missing"),
+    "no scheme": ({"host": "catalog"}, "describes no catalog: Invalid URL"),
+    "type": ({"extra": {"type": "rset"}}, "describes no catalog: 'rset' is not a valid CatalogType. Correct its host"),
+    "package": ({"extra": {"type": "hive", "uri": "thrift://catalog"}}, "pip install 'pyiceberg[hive]'"),
+    "driver": ({"extra": {"type": "sql", "uri": "postgresql+psycopg9://u:geheim@h/d"}}, "Can't load plugin"),
+    "directory": ({"extra": {"type": "sql", "uri": "sqlite:////nowhere/c.db"}}, "unable to open database file"),
+    "warehouse": ({"extra": {"type": "sql", "uri": "sqlite:///:memory:"}}, "No default path is set"),
+}
+
+
+@pytest.mark.parametrize(("fields", "text"), NO_CATALOGS.values(), ids=NO_CATALOGS)
+def test_a_connection_that_describes_no_catalog_is_refused(
+    fields: dict[str, Any], text: str, export_day: ExportDay, refuse: Refuse, connect: Connect
+) -> None:
+    """What pyiceberg makes no catalog of is refused for good, with the connection and what is wrong in it."""
+    conn_id = connect("iceberg", **{"login": "", "password": PASSWORD, **fields})
+    message = refuse(export_day(), f"iceberg://{conn_id}/lake.runs")
+    assert f"Connection '{conn_id}' " in message
+    assert text in message
+    assert "geheim" not in message
+
+
+def test_a_rest_catalog_that_refuses_is_named(
+    tmp_path: Path, export_day: ExportDay, refuse: Refuse, connect: Connect
+) -> None:
+    """A catalog refuses a wrong secret, no login and a wrong path for good, and the message shows no secret."""
+    from tests.tables.rest_catalog import rest_catalog  # noqa: PLC0415  # needs SQLAlchemy 2
+
+    exported = export_day()
+    with rest_catalog(f"file://{tmp_path}/warehouse", credential="loader:secret") as server:
+        connection = json.loads(server.airflow_connection())
+        for fields, text in (
+            ({"password": PASSWORD}, "invalid_client"),
+            ({"login": "", "password": ""}, "The token is missing or unknown."),
+            ({"host": f"{server.url}/nowhere"}, "No such endpoint"),
+        ):
+            conn_id = connect(**{**connection, **fields})
+            message = refuse(exported, f"iceberg://{conn_id}/lake.runs")
+            assert f"Connection '{conn_id}' " in message
+            assert text in message
+            assert "orrect " in message
+            assert PASSWORD not in message
+    assert not (tmp_path / "warehouse").exists()
+
+
 def test_a_server_that_is_not_there_may_come_back(export_day: ExportDay, refuse: Refuse, connect: Connect) -> None:
     """A server that does not answer fails the task for a retry, and names the connection."""
     exported, port = export_day(), free_port()
@@ -139,7 +185,7 @@ def test_a_bucket_that_is_not_there_is_named(
     connection = json.loads(s3.airflow_connection())
     message = refuse(export_day(), f"delta+s3://{connect(**connection)}@nowhere/runs")
     assert "There is no place for a table at" in message
-    assert "NoSuchBucket: The specified bucket does not exist. Make the bucket, correct the URI" in message
+    assert "NoSuchBucket: The specified bucket does not exist. Make the bucket, or correct the URI." in message
 
 
 def test_keys_that_a_store_refuses_are_named(

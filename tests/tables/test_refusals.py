@@ -281,7 +281,10 @@ def plain_user() -> Iterator[None]:
 def public_export(export_day: ExportDay, tmp_path: Path) -> Exported:
     """An export that other users of the machine may read."""
     exported = export_day()
-    for path in (tmp_path, *tmp_path.parents[:2], *tmp_path.rglob("*")):
+    for path in tmp_path.parents:
+        if path.owner() == tmp_path.owner() and not path.stat().st_mode & 0o001:
+            path.chmod(path.stat().st_mode | 0o011)
+    for path in (tmp_path, *tmp_path.rglob("*")):
         path.chmod(path.stat().st_mode | 0o055)
     return exported
 
@@ -299,6 +302,20 @@ def test_a_directory_that_the_worker_may_not_write_is_named(
     assert "The worker may not " in message
     assert "Let the task's user write" in message
     assert list((tmp_path / "lake").iterdir()) == []
+
+
+def test_a_delta_table_of_another_user_is_named(
+    delta: Delta, load: LoadInto, export_day: ExportDay, public_export: Exported, refuse: Refuse
+) -> None:
+    """What the store refuses while rows are written is no error of the worker's disk, and the table is as before."""
+    load(export_day(1), delta.uri("runs"))
+    before = snapshot(delta, "runs")
+    for path in (delta.directory, *delta.directory.rglob("*")):
+        path.chmod(0o755 if path.is_dir() else 0o644)
+    with plain_user():
+        message = refuse(public_export, delta.uri("runs"))
+    assert f"The worker may not read and write {delta.uri('runs')}" in message
+    assert snapshot(delta, "runs") == before
 
 
 def test_a_warehouse_that_the_worker_may_not_write_is_named(
