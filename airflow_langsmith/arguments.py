@@ -63,7 +63,7 @@ def text(value: object, name: str, empty: str = "the default") -> str | None:
 
 def required(value: object, name: str) -> str:
     """Read text that must not be blank."""
-    written = text(value, name)
+    written = text(value, name, empty="")
     if written is None:
         raise ConfigurationError(f"{name} is empty. Give it a value, or correct its template.")
     return written

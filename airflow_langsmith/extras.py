@@ -14,6 +14,13 @@ STORES = {
 }
 
 
+def missing_package(error: ImportError, extra: str) -> str:
+    """Return what to say about a package that is missing or too old: its name, and the extra that brings it."""
+    if isinstance(error, ModuleNotFoundError):
+        return f"The package {error.name} is not installed, which {extra} needs. Install it: {pip_install(extra)}"
+    return f"A package has not the version that {extra} needs: {error}. Install it: {pip_install(extra)}"
+
+
 def pip_install(extra: str) -> str:
     """
     Return the command that installs an extra.

@@ -26,7 +26,7 @@ _SECRETS = (
     (re.compile(r"(?<![A-Za-z0-9])(?:lsv2_|ls__)\w{6,}"), MASK),
     (re.compile(r"((?:/|%2F)public(?:/|%2F))[0-9a-f-]{32,36}", re.IGNORECASE), rf"\1{MASK}"),
     (re.compile(r"(://)[^\s/@'\"]*:[^\s/@'\"]*@"), rf"\1{MASK}@"),
-    (re.compile(r"(://[^\s?'\"]+\?)[^\s'\"]+"), rf"\1{MASK}"),
+    (re.compile(r"(?<!duckdb)(://[^\s?'\"]+\?)[^\s'\"]+"), rf"\1{MASK}"),  # of DuckDB it is the name of a table
 )
 
 

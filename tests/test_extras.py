@@ -33,7 +33,8 @@ from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.views import view_of
 format_of({!r}, {!r}).open(Path("part"), view_of("runs"))
 """
-
+TABLES = ("iceberg", "delta", "duckdb", "postgres")
+TABLE = "from airflow_langsmith.tables import table_at; table_at({!r}).session().__enter__()"
 
 # The packages that are missing, what needs them, and the extra that installs them.
 MISSING = [
@@ -45,6 +46,13 @@ MISSING = [
     ("gcsfs,airflow.providers.google.cloud.fs.gcs", OPEN.format("gs://lake/runs"), "gcs"),
     ("adlfs,airflow.providers.microsoft.azure.fs.adls", OPEN.format("abfs://lake/runs"), "azure"),
     ("adlfs,airflow.providers.microsoft.azure.fs.adls", OPEN.format("abfss://lake/runs"), "azure"),
+    ("pyiceberg", TABLE.format("iceberg://lake/langsmith.runs"), "iceberg"),
+    ("airflow.providers.apache.iceberg", TABLE.format("iceberg://lake/langsmith.runs"), "iceberg"),
+    ("deltalake", TABLE.format("delta:///lake/runs"), "delta"),
+    ("airflow.providers.amazon.aws.hooks", TABLE.format("delta+s3://lake@tables/runs"), "s3"),
+    ("duckdb", TABLE.format("duckdb:///lake.duckdb?table=runs"), "duckdb"),
+    ("adbc_driver_postgresql", TABLE.format("postgres://lake/langsmith.runs"), "postgres"),
+    ("airflow.providers.postgres", TABLE.format("postgres://lake/langsmith.runs"), "postgres"),
 ]
 
 
@@ -59,7 +67,7 @@ def test_a_missing_extra_is_named_with_its_command(package: str, code: str, extr
 
 def test_each_extra_of_an_error_exists() -> None:
     """The package has each extra that an error may name, and each requirement of an extra has a lowest version."""
-    assert {extra for *_, extra in MISSING} == {"parquet", *STORES.values()}
+    assert {extra for *_, extra in MISSING} == {"parquet", *STORES.values(), *TABLES}
     assert {"parquet", *STORES.values()} <= EXTRAS.keys()
     requirements = [requirement for extra in EXTRAS.values() for requirement in extra]
     assert len(requirements) >= len(EXTRAS)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import import_module
 
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.extras import pip_install
+from airflow_langsmith.extras import missing_package
 from airflow_langsmith.tables.table import Table
 from airflow_langsmith.tables.uri import TableUri
 
@@ -27,9 +27,6 @@ def table_at(uri: str) -> Table:
     try:
         module = import_module(f"airflow_langsmith.tables.{address.kind}")
     except ImportError as error:
-        raise ConfigurationError(
-            f"The package {error.name} is not installed, which a load into {address.kind} needs. "
-            f"Install it: {pip_install(address.kind)}"
-        ) from error
+        raise ConfigurationError(missing_package(error, address.kind)) from error
     table: Table = module.table_at(address)
     return table

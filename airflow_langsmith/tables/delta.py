@@ -6,18 +6,25 @@ Each load is one commit, which carries the mark of the load. The view and the qu
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from deltalake import CommitProperties, DeltaTable, write_deltalake
-from deltalake.exceptions import CommitFailedError, DeltaError, TableNotFoundError
+from deltalake.exceptions import (
+    CommitFailedError,
+    DeltaError,
+    DeltaProtocolError,
+    SchemaMismatchError,
+    TableNotFoundError,
+)
 
 from airflow_langsmith.errors import ConcurrentLoadError, LoadError, TableError
-from airflow_langsmith.export.destination import MAX_CAUSE, connection_id
+from airflow_langsmith.export.destination import connection_id
 from airflow_langsmith.export.workdir import working_directory
-from airflow_langsmith.messages import shorten
+from airflow_langsmith.tables.causes import cause_of, has_any
 from airflow_langsmith.tables.connections import delta_store
 from airflow_langsmith.tables.rows import RowReader, arrow_schema
 from airflow_langsmith.tables.table import PROJECT, Change, Loaded, Mark, Session, TableState, read_mark
@@ -26,15 +33,24 @@ from airflow_langsmith.tables.uri import TableUri
 _MARK = "langsmith"  # of a commit, and of the table
 _MAX_COMMIT_RETRIES = 20  # of a commit of other rows than those that another load commits; each is a request or two
 _REFUSALS = (
-    "403",
-    "Forbidden",
+    "401 Unauthorized",
+    "403 Forbidden",
     "AccessDenied",
     "InvalidAccessKeyId",
     "SignatureDoesNotMatch",
+    "PermissionDenied",
     "ermission denied",
-    "NoSuchBucket",
+    "Read-only file system",
 )
-
+_NO_PLACES = (
+    "NoSuchBucket",
+    "ContainerNotFound",
+    "The specified bucket does not exist",
+    "Path does not exist",  # but a file does
+    "NotADirectory",
+    "Not a directory",
+    "must be specified",  # the account of Azure, without a connection
+)
 
 _TYPES: Mapping[str, str] = {
     "string": "string",
@@ -57,36 +73,60 @@ class DeltaLakeTable:
     @contextmanager
     def session(self) -> Iterator[Session]:
         """Read the newest version of the table."""
-        with self._errors():
+        with _errors(self.uri, self.place):
             place, options = delta_store(self.place)
             try:
                 table = DeltaTable(place, storage_options=options)
             except TableNotFoundError:
                 table = None
-            yield _DeltaSession(place, options, table)
+            yield _DeltaSession(place, options, table, partial(_errors, self.uri, self.place))
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (DeltaError, OSError) as error:
-            cause = shorten(f"{error}", MAX_CAUSE)
-            if isinstance(error, CommitFailedError) or "already exists" in cause:  # another load has made it meanwhile
-                raise ConcurrentLoadError(
-                    f"Another load changed the same rows of {self.uri} at the same time. A retry will help."
-                ) from error
-            if any(refusal in cause for refusal in _REFUSALS):
-                conn_id = connection_id(self.place)
-                user = f"Connection {conn_id!r}" if conn_id else "The worker"
-                raise TableError(f"{user} may not read and write {self.uri}: {cause} Grant it.") from error
-            raise LoadError(f"Could not load into {self.uri}: {cause} A retry may help.") from error
+
+@contextmanager
+def _errors(uri: str, place: str) -> Iterator[None]:
+    """Raise an error of ours for whatever the library raises."""
+    try:
+        yield
+    except (DeltaError, OSError) as error:
+        conn_id = connection_id(place)
+        scheme = place.partition("://")[0]
+        is_local = scheme == "file"
+        connect = f"name a connection: delta+{scheme}://conn_id@bucket/path"
+        user = f"Connection {conn_id!r}" if conn_id else "The worker"
+        cause = cause_of(error)
+        if isinstance(error, CommitFailedError) or "already exists" in cause:  # another load has made it meanwhile
+            raise ConcurrentLoadError(
+                f"Another load changed the same rows of {uri} at the same time. A retry will help."
+            ) from error
+        if has_any(error, _REFUSALS):
+            if is_local:
+                cure = "Let the task's user write there."
+            else:
+                cure = "Correct its keys, or grant it list, read and write." if conn_id else f"Or {connect}."
+            raise TableError(f"{user} may not read and write {uri}: {cause} {cure}") from error
+        if has_any(error, _NO_PLACES):
+            if is_local:
+                cure = "Correct the path."
+            else:
+                cure = "Make the bucket, or correct the URI." if conn_id else f"Make the bucket, or {connect}."
+            raise TableError(f"There is no place for a table at {uri}: {cause} {cure}") from error
+        if isinstance(error, DeltaProtocolError | SchemaMismatchError):
+            raise TableError(f"The table {uri} cannot take the rows: {cause} Load into another table.") from error
+        check = "check the table" if is_local else f"check connection {conn_id!r}" if conn_id else connect
+        raise LoadError(f"Could not load into {uri}: {cause} A retry may help; if it does not, {check}.") from error
 
 
 class _DeltaSession:
     types = _TYPES
 
-    def __init__(self, place: str, options: dict[str, str], table: DeltaTable | None) -> None:
-        self._place, self._options, self._table = place, options, table
+    def __init__(
+        self,
+        place: str,
+        options: dict[str, str],
+        table: DeltaTable | None,
+        errors: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self._place, self._options, self._table, self._errors = place, options, table, errors
         self.state = None if table is None else _state(table)
 
     def is_loaded(self, change: Change) -> bool:
@@ -107,7 +147,8 @@ class _DeltaSession:
             rows = RowReader(change, directory)
             write = self._replace if change.mode == "replace" else self._merge
             try:
-                return write(table, change, rows, properties)
+                with self._errors():  # before they look like errors of the local disk
+                    return write(table, change, rows, properties)
             except Exception as error:  # noqa: BLE001  # whatever the library makes of an error of the rows
                 raise rows.error or error from None
 

@@ -15,9 +15,8 @@ from pathlib import Path
 import duckdb
 
 from airflow_langsmith.errors import ConcurrentLoadError, LoadError, TableError
-from airflow_langsmith.export.destination import MAX_CAUSE
 from airflow_langsmith.export.storage import locked_directory
-from airflow_langsmith.messages import shorten
+from airflow_langsmith.tables.causes import cause_of, has_any
 from airflow_langsmith.tables.sql import SqlSession, quoted
 from airflow_langsmith.tables.table import Session, literal
 from airflow_langsmith.tables.uri import TableUri
@@ -32,6 +31,13 @@ _TYPES: Mapping[str, str] = {
     "timestamp": "TIMESTAMP WITH TIME ZONE",
     "strings": "VARCHAR[]",
 }
+_READ_ONLY = ("ermission denied", "Read-only file system")
+_NO_FILES = (
+    "not a valid DuckDB database",
+    "Is a directory",
+    "database file with version",  # of a later DuckDB
+    "extension",  # what the file is needs one, for example SQLite
+)
 
 
 @dataclass(frozen=True)
@@ -55,23 +61,29 @@ class DuckDbTable:
         try:
             yield
         except (OSError, duckdb.Error) as error:
-            cause = shorten(f"{error}", MAX_CAUSE)
+            cause = cause_of(error)
             if isinstance(error, duckdb.TransactionException):
                 raise ConcurrentLoadError(
                     f"Another load changed {self.uri} at the same time. A retry will help."
                 ) from error
-            if isinstance(error, PermissionError) or "ermission denied" in cause:
+            if isinstance(error, PermissionError) or has_any(error, _READ_ONLY):
                 raise TableError(
-                    f"The worker may not write {self.path}: {cause} Let the task's user write there, or use another."
+                    f"The worker may not write {self.path}: {cause} Let the task's user write the file and its "
+                    "directory, or use another."
+                ) from error
+            if isinstance(error, FileExistsError | NotADirectoryError) or has_any(error, _NO_FILES):
+                raise TableError(
+                    f"{self.path} is no file that this version of DuckDB can open: {cause} Correct the path, or use "
+                    "another file, which the load makes."
                 ) from error
             if isinstance(error, duckdb.IOException) and "lock" in cause:
                 raise LoadError(
-                    f"Another process has {self.path} open: {cause} Close it; a retry will help then. DuckDB lets one "
-                    "process write a file."
+                    f"Another process has {self.path} open, and DuckDB lets one process write a file: {cause} A retry "
+                    "will help once it is closed."
                 ) from error
             if isinstance(error, duckdb.IOException | OSError | duckdb.OutOfMemoryException):
                 raise LoadError(f"Could not load into {self.uri}: {cause} A retry may help.") from error
-            raise TableError(f"DuckDB refused the load into {self.uri}: {cause} Use another table or file.") from error
+            raise TableError(f"DuckDB refused the load into {self.uri}: {cause} Use another table.") from error
 
 
 class _Database:

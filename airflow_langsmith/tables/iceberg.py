@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
 
 from pyiceberg.catalog import Catalog
 from pyiceberg.exceptions import (
@@ -12,6 +14,7 @@ from pyiceberg.exceptions import (
     ForbiddenError,
     NoSuchTableError,
     NotInstalledError,
+    OAuthError,
     TableAlreadyExistsError,
     UnauthorizedError,
     ValidationException,
@@ -33,9 +36,8 @@ from pyiceberg.types import (
 )
 
 from airflow_langsmith.errors import ConcurrentLoadError, ConfigurationError, LangSmithError, LoadError, TableError
-from airflow_langsmith.export.destination import MAX_CAUSE
 from airflow_langsmith.export.workdir import working_directory
-from airflow_langsmith.messages import shorten
+from airflow_langsmith.tables.causes import cause_of, has_any
 from airflow_langsmith.tables.connections import iceberg_catalog
 from airflow_langsmith.tables.data_files import DataFiles
 from airflow_langsmith.tables.rewrite import Rewrite
@@ -52,7 +54,37 @@ _LIBRARIES = (
     "sqlalchemy",
     "urllib3",
 )  # whose errors are of the catalog or the store
-_REFUSALS = ("403", "Forbidden", "ACCESS_DENIED", "AccessDenied", "ermission denied")
+_REFUSALS = (
+    "403 Forbidden",
+    "(403)",
+    "Forbidden",
+    "ACCESS_DENIED",
+    "AccessDenied",
+    "INVALID_ACCESS_KEY_ID",
+    "InvalidAccessKeyId",
+    "SIGNATURE_DOES_NOT_MATCH",
+    "SignatureDoesNotMatch",
+    "ermission denied",
+    "ead-only file system",
+    "authentication failed",
+    "readonly database",
+)
+_WRONG = (
+    "NO_SUCH_BUCKET",
+    "NoSuchBucket",
+    "The specified bucket does not exist",
+    "No default path is set",  # no warehouse
+    "unable to open database file",
+    "file is not a database",
+    "You must specify a region",
+    "Unable to locate credentials",
+    "Not a directory",
+    "NotADirectory",
+    "RESTError 404",  # at that host is something else
+    "No such endpoint",
+    "Can't load plugin",  # of SQLAlchemy
+    "Could not parse SQLAlchemy URL",
+)
 
 _ICEBERG: Mapping[str, IcebergType] = {
     "string": StringType(),
@@ -81,49 +113,64 @@ class IcebergTable:
     @contextmanager
     def session(self) -> Iterator[Session]:
         """Load the newest metadata of the table."""
-        with self._errors():
+        with _errors(self.uri, self.conn_id):
             catalog = iceberg_catalog(self.conn_id)
             try:
                 table = catalog.load_table(self.name)
             except NoSuchTableError:
                 table = None
-            yield _IcebergSession(catalog, self.name, table)
+            yield _IcebergSession(catalog, self.name, table, partial(_errors, self.uri, self.conn_id))
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        try:
-            yield
-        except (CommitFailedException, TableAlreadyExistsError, ValidationException) as error:
-            raise ConcurrentLoadError(
-                f"Another load changed the same rows of {self.uri} at the same time. A retry will help."
+
+@contextmanager
+def _errors(uri: str, conn_id: str, local_directory: Path | None = None) -> Iterator[None]:
+    """Raise an error of ours for whatever the libraries of the catalog and the store raise."""
+    try:
+        yield
+    except LangSmithError:
+        raise
+    except (CommitFailedException, TableAlreadyExistsError, ValidationException) as error:
+        raise ConcurrentLoadError(
+            f"Another load changed the same rows of {uri} at the same time. A retry will help."
+        ) from error
+    except (ImportError, NotInstalledError) as error:
+        raise ConfigurationError(
+            f"Connection {conn_id!r} needs a package that is not installed: {cause_of(error)} Install it for the "
+            "workers, with the extra of pyiceberg that brings it."
+        ) from error
+    except Exception as error:
+        is_local = isinstance(error, OSError) and local_directory and f"{local_directory}/" in f"{error}"
+        is_known = isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _LIBRARIES
+        if is_local or not (is_known or has_any(error, _WRONG)):
+            raise
+        cause = f"{type(error).__name__}: {cause_of(error)}"
+        if isinstance(error, ForbiddenError | OAuthError | UnauthorizedError | PermissionError) or has_any(
+            error, _REFUSALS
+        ):
+            raise TableError(
+                f"Connection {conn_id!r} may not read and write {uri}: {cause} Correct its user and password, or grant "
+                "it the rights in the catalog and in the store of the warehouse."
             ) from error
-        except NotInstalledError as error:
-            raise ConfigurationError(
-                f"Connection {self.conn_id!r} needs another package for its catalog: {error}"
+        if has_any(error, _WRONG):
+            raise TableError(
+                f"Connection {conn_id!r} reaches no table {uri}: {cause} Correct the connection."
             ) from error
-        except Exception as error:
-            is_of_us = not isinstance(error, OSError) and type(error).__module__.partition(".")[0] not in _LIBRARIES
-            if is_of_us or isinstance(error, LangSmithError):
-                raise
-            cause = shorten(f"{type(error).__name__}: {error}", MAX_CAUSE)
-            if isinstance(error, ForbiddenError | UnauthorizedError | PermissionError) or any(
-                refusal in cause for refusal in _REFUSALS
-            ):
-                raise TableError(
-                    f"Connection {self.conn_id!r} may not read and write {self.uri}: {cause}. Grant it, in the catalog "
-                    "and in the store of the warehouse."
-                ) from error
-            raise LoadError(
-                f"Could not load into {self.uri}: {cause}. A retry may help; if it does not, check connection "
-                f"{self.conn_id!r}."
-            ) from error
+        raise LoadError(
+            f"Could not load into {uri}: {cause} A retry may help; if it does not, check connection {conn_id!r}."
+        ) from error
 
 
 class _IcebergSession:
     types = _TYPES
 
-    def __init__(self, catalog: Catalog, name: tuple[str, ...], table: Table | None) -> None:
-        self._catalog, self._name, self._table = catalog, name, table
+    def __init__(
+        self,
+        catalog: Catalog,
+        name: tuple[str, ...],
+        table: Table | None,
+        errors: Callable[[Path], AbstractContextManager[None]],
+    ) -> None:
+        self._catalog, self._name, self._table, self._errors = catalog, name, table, errors
         self.state = None if table is None else _state(table)
 
     def is_loaded(self, change: Change) -> bool:
@@ -135,7 +182,7 @@ class _IcebergSession:
         table = self._table or self._create(change)
         files = DataFiles(table, change)
         try:
-            with working_directory() as directory:
+            with working_directory() as directory, self._errors(directory):
                 rewrite = Rewrite(table, change, files, directory)
                 rewrite.run()
         except BaseException:

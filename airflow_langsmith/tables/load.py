@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from hashlib import sha256
 from itertools import combinations
 from typing import Any, Literal, get_args
@@ -24,7 +25,7 @@ from airflow_langsmith.manifest import Manifest, ManifestColumn, encode, read_ma
 from airflow_langsmith.messages import suggest
 from airflow_langsmith.tables.parts import LandedExport, Part
 from airflow_langsmith.tables.table import PROJECT, Change, Loaded, Mark, Mode, Session, Table, TableState
-from airflow_langsmith.views import VIEWS, View
+from airflow_langsmith.views import VIEWS, ColumnType, View
 from airflow_langsmith.windows import TimeWindow
 
 log = logging.getLogger(__name__)
@@ -173,8 +174,8 @@ def _check_windows(view: View, manifests: Sequence[Manifest]) -> None:
         is_apart = first.window_end <= second.window_start or second.window_end <= first.window_start
         if first.project_id == second.project_id and not is_apart:
             raise ConfigurationError(
-                f"Two of the exports overlap: {_window(first)} and {_window(second)} of project {first.project!r}. "
-                "Load them one after the other."
+                f"Two of the exports overlap, both of project {first.project!r}. Load them one after the other.\n"
+                f"First: {_described_window(first)}. Second: {_described_window(second)}."
             )
 
 
@@ -189,8 +190,13 @@ def _columns(manifests: Iterable[Manifest], view: View) -> tuple[ManifestColumn,
                 f"Add {', '.join(missing)} to columns= of the export."
             )
         for column in manifest.columns:
+            if column.type not in get_args(ColumnType):
+                raise ManifestError(
+                    f"This version knows no type {column.type!r}, which the column {column.name!r} of {manifest.uri} "
+                    "has. Upgrade airflow-provider-langsmith, or export the window again."
+                )
             if columns.setdefault(column.name, column).type != column.type:
-                raise SchemaChangeError(
+                raise TableError(
                     f"The column {column.name!r} is {columns[column.name].type} in one export and {column.type} in "
                     "another. Export again with the same flatten."
                 )
@@ -204,8 +210,8 @@ def _check_rows(part: Part, change: Change) -> None:
     if (projects.min, projects.max, projects.nulls) != (manifest.project_id, manifest.project_id, 0):
         foreign_id = projects.max if projects.min == manifest.project_id else projects.min
         raise ManifestError(
-            f"{part.place} has rows of project {foreign_id}, and its manifest is of {manifest.project_id}. "
-            "Nothing was loaded. Export the window again."
+            f"{part.place} has rows of project {None if projects.nulls else foreign_id}, and its manifest is of "
+            f"{manifest.project_id}. Nothing was loaded. Export the window again."
         )
     if times.nulls or keys.nulls:
         raise ManifestError(
@@ -215,8 +221,9 @@ def _check_rows(part: Part, change: Change) -> None:
     is_outside = times.min < manifest.window_start or times.max >= manifest.window_end
     if change.mode == "replace" and is_outside:
         raise ManifestError(
-            f"{part.place} has rows outside of its window: {view.time} from {format_time(times.min)} to "
-            f"{format_time(times.max)}, window {_window(manifest)}. Nothing was loaded. Export the window again."
+            f"{part.place} has rows outside of its window. Nothing was loaded. Export the window again.\n"
+            f"Window: {_described_window(manifest)}. Its rows have {view.time} from {_short(times.min)} to "
+            f"{_short(times.max)}."
         )
 
 
@@ -243,13 +250,21 @@ def _check_table(change: Change, state: TableState, session: Session, schema_cha
     for column in change.columns:
         known, now = state.columns.get(column.name), session.types[column.type]
         if known is not None and known != now:
-            raise SchemaChangeError(
+            raise TableError(
                 f"The column {column.name!r} is {known} in the table, and {now} ({column.type}) in the export. Load "
-                "into another table, or change the column there."
+                "into another table, or give the column that type in the table."
             )
     changes = [*(f"+ {column.name}" for column in change.new_columns(state)), *(f"- {name}" for name in absent)]
     if changes and schema_changes == "fail":
         raise SchemaChangeError(f"The columns differ from those of the table ({'; '.join(changes)}).")
+
+
+def _described_window(manifest: Manifest) -> str:
+    return f"[{_short(manifest.window_start)}, {_short(manifest.window_end)})"
+
+
+def _short(time: datetime) -> str:
+    return format_time(time).replace(".000000", "")
 
 
 def _described(query: Mapping[str, Any] | None) -> str:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from airflow_langsmith.errors import LoadError, ManifestError, PartMissingError
 from airflow_langsmith.export.destination import StoragePath
@@ -55,15 +55,19 @@ class Part:
 
         :raises PartMissingError: if the part is gone.
         """
-        import pyarrow.parquet as pq  # noqa: PLC0415  # pyarrow is an extra
-
-        footer = Store(self.folder).read_from(self.name, pq.read_metadata)
+        footer = Store(self.folder).read_from(self.name, _read_footer)
         if footer is None:
             raise self._missing()
+        if isinstance(footer, Exception):
+            raise self._differs("it is no Parquet file") from footer
         if footer.num_rows != self.file.rows:
             raise ManifestError(
                 f"{self.place} has {footer.num_rows:,} rows, and its manifest says {self.file.rows:,}. "
                 "Export the window again."
+            )
+        if absent := set(self.columns) - set(footer.schema.to_arrow_schema().names):
+            raise ManifestError(
+                f"{self.place} lacks the column {min(absent)!r}, which its manifest lists. Export the window again."
             )
         return footer
 
@@ -128,10 +132,7 @@ class Part:
         except FileNotFoundError:
             raise self._missing() from None
         if digest.hexdigest() != self.file.sha256:
-            raise LoadError(
-                f"{self.place} is not what its manifest lists: its digest differs. A retry may help; if it does not, "
-                "export the window again."
-            )
+            raise self._differs("its digest differs")
 
     @contextmanager
     def local(self, directory: Path) -> Iterator[Path]:
@@ -144,11 +145,28 @@ class Part:
         finally:
             path.unlink(missing_ok=True)
 
+    def _differs(self, difference: str) -> LoadError:
+        return LoadError(
+            f"{self.place} is not what its manifest lists: {difference}. A retry may help; if it does not, export the "
+            "window again."
+        )
+
     def _missing(self) -> PartMissingError:
         return PartMissingError(
             f"{self.place} is gone, though the manifest lists it: another export of the window replaced it, or "
             "somebody deleted it. A retry reads the manifest again; if it does not help, export the window again."
         )
+
+
+def _read_footer(file: BinaryIO) -> Any:
+    """Return the metadata of a Parquet file, or the error if it is none."""
+    import pyarrow as pa  # noqa: PLC0415  # an extra
+    import pyarrow.parquet as pq  # noqa: PLC0415  # as above
+
+    try:
+        return pq.read_metadata(file)
+    except pa.ArrowInvalid as error:
+        return error
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ to the window that it replaces, and both would stay.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,8 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from airflow_langsmith.errors import ConcurrentLoadError, LangSmithError, LoadError, TableError
-from airflow_langsmith.export.destination import MAX_CAUSE
-from airflow_langsmith.messages import shorten
+from airflow_langsmith.tables.causes import cause_of, sentence
 from airflow_langsmith.tables.connections import postgres_conninfo
 from airflow_langsmith.tables.sql import STAGED, SqlSession, quoted
 from airflow_langsmith.tables.table import PROJECT, Change, Loaded, Session, literal
@@ -29,7 +29,9 @@ from airflow_langsmith.views import View
 
 MAX_NAME_BYTES = 63  # PostgreSQL cuts longer names, after which two may be the same
 _COPY_ROWS = 1000  # of a batch: a row may have megabytes
-_NO_RETRY = ("22", "23", "28", "3D", "3F", "42")  # classes of SQLSTATE: data, constraints, users, names, permissions
+# Classes of SQLSTATE: unsupported, data, constraints, users, names, permissions, limits.
+_NO_RETRY = ("0A", "22", "23", "28", "3D", "3F", "42", "54")
+_READ_ONLY = "25006"
 _CONFLICTS = ("40001", "40P01", "55P03")  # serialization, deadlock, lock not available
 # What a refused login says; it has no SQLSTATE.
 _REFUSALS = (
@@ -38,7 +40,13 @@ _REFUSALS = (
     "no pg_hba.conf entry",
     "not permitted to log in",
     "no password",
+    "invalid connection option",
+    "invalid port number",
+    "invalid sslmode",
+    "does not support SSL",
+    "certificate",
 )
+_SERVER_MESSAGE = re.compile(r"(?:ERROR|FATAL|PANIC):\s*([^\n]+)")  # the rest repeats the statement, or quotes data
 
 
 _TYPES: Mapping[str, str] = {
@@ -78,20 +86,32 @@ class PostgresTable:
             raise self._error(error) from error
 
     def _error(self, error: Any) -> LangSmithError:
-        cause = shorten(str(error), MAX_CAUSE)
+        said = _SERVER_MESSAGE.search(str(error))
+        cause = sentence(said[1]) if said else cause_of(error)
         state = str(error.sqlstate or "")
         if state in _CONFLICTS:
             return ConcurrentLoadError(f"Another transaction changed {self.uri} at the same time. A retry will help.")
         if state == "42501":
             return TableError(
-                f"Connection {self.conn_id!r} may not do that in {self.uri}: {cause} Grant it create on the schema, or "
-                "let its user own the table."
+                f"Connection {self.conn_id!r} has not the rights to load into {self.uri}: {cause} Grant its user usage "
+                "and create on the schema, and let it own the table."
             )
         if not state and any(refusal in cause for refusal in _REFUSALS):
             return TableError(f"PostgreSQL refused connection {self.conn_id!r}: {cause} Correct the connection.")
         if state.startswith(_NO_RETRY):
-            return TableError(f"PostgreSQL refused the load into {self.uri}: {cause}")
-        return LoadError(f"Could not load into {self.uri}: {cause} A retry may help. Connection {self.conn_id!r}.")
+            return TableError(
+                f"PostgreSQL refused the load into {self.uri}: {cause} Let the table take these rows, or load into "
+                "another one."
+            )
+        if state == _READ_ONLY:
+            return TableError(
+                f"The database of connection {self.conn_id!r} is read-only: {cause} Name a connection to the primary "
+                "server, whose user may write."
+            )
+        return LoadError(
+            f"Could not load into {self.uri}: {cause} A retry may help; if it does not, check connection "
+            f"{self.conn_id!r}."
+        )
 
 
 class _PostgresSession(SqlSession):
@@ -199,7 +219,7 @@ def _check_names(names: Iterable[str]) -> None:
     if long := [name for name in names if len(name.encode()) > MAX_NAME_BYTES]:
         raise TableError(
             f"PostgreSQL cuts names after {MAX_NAME_BYTES} bytes, so two could become one: {', '.join(long[:3])}. "
-            "Use shorter names."
+            "Give the table, or the path in flatten, a shorter name."
         )
 
 

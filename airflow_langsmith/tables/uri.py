@@ -11,12 +11,14 @@ Addresses of tables.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.export.destination import check_uri
+from airflow_langsmith.extras import STORES
 from airflow_langsmith.messages import suggest
 
 _FORMS = {
@@ -25,6 +27,8 @@ _FORMS = {
     "duckdb": "duckdb:///<file>?table=<schema>.<table>",
     "postgres": "postgres://<conn_id>/<schema>.<table>",
 }
+_SCHEMES = ("iceberg", "delta", *(f"delta+{store}" for store in STORES), "duckdb", "postgres")
+_CONN_ID = re.compile(r"[\w#!()\-.:/\\]+")  # as Airflow has it; so no user:password@host
 
 
 @dataclass(frozen=True)
@@ -55,15 +59,24 @@ class TableUri:
 
         :raises ConfigurationError: if it is none.
         """
-        scheme, separator, rest = uri.strip().partition("://")
+        uri = uri.strip()
+        scheme, separator, rest = uri.partition("://")
         kind, _, store = scheme.partition("+")
         if not separator:
-            raise ConfigurationError(f"table is {uri!r}, which is no URI. Write it like {_FORMS['iceberg']}.")
-        if kind not in _FORMS or (store and kind != "delta"):
-            raise ConfigurationError(f"There is no kind of table {scheme!r}. {suggest(scheme, _FORMS)}")
+            guess = uri.partition(":")[0]
+            form = _FORMS[guess if guess in _FORMS else "iceberg"]
+            raise ConfigurationError(f"table is {uri!r}, which is no URI. Write it like {form}.")
+        if scheme in STORES:
+            raise ConfigurationError(
+                f"There is no kind of table {scheme!r}. A table of Delta Lake there is delta+{uri}."
+            )
+        if scheme not in _SCHEMES:
+            raise ConfigurationError(f"There is no kind of table {scheme!r}. {suggest(scheme, _SCHEMES)}")
+        if "None" in re.split(r"[/@.=?]", rest):
+            raise ConfigurationError(f"table is {uri!r}, where a template gave None. Correct the template.")
         if kind == "delta":
             return cls._delta(uri, f"{store or 'file'}://{rest}")
-        parts = urlsplit(uri.strip())
+        parts = urlsplit(uri)
         if kind == "duckdb":
             names = [value for key, value in parse_qsl(parts.query) if key == "table"]
             name = _steps(names[0]) if len(names) == 1 else ()
@@ -72,7 +85,7 @@ class TableUri:
             return cls(uri, kind, name=name, place=unquote(parts.path))
         name = _steps(unquote(parts.path.removeprefix("/")))
         is_complete = len(name) == 2 if kind == "postgres" else len(name) > 1  # noqa: PLR2004  # schema and table
-        if not parts.netloc or not is_complete or parts.query:
+        if not _CONN_ID.fullmatch(unquote(parts.netloc)) or not is_complete or parts.query:
             raise _misspelt(uri, kind)
         return cls(uri, kind, conn_id=unquote(parts.netloc), name=name)
 

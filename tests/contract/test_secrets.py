@@ -386,6 +386,7 @@ def test_each_form_of_a_secret_is_masked(secret: str, before: str, after: str, w
         (f"at %2Fpublic%2F{TOKEN}%2Fr", "at %2Fpublic%2F***%2Fr"),
         (f"GET https://b.s3.example.com/x?{SIGNED}&y=1 failed", "GET https://b.s3.example.com/x?*** failed"),
         ("'s3://AKIA:planted@bucket/key' is", "'s3://***@bucket/key' is"),
+        ("duckdb:///lake.duckdb?table=langsmith.runs", "duckdb:///lake.duckdb?table=langsmith.runs"),
         ('eq(name, "what?") at s3://lake@bucket/key', 'eq(name, "what?") at s3://lake@bucket/key'),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -15,11 +16,23 @@ import pyarrow.parquet as pq
 import pytest
 from psycopg.types.string import TextLoader
 
+from airflow_langsmith.airflow_sdk import AirflowFailException
 from airflow_langsmith.operators import LangSmithLoadOperator
+from airflow_langsmith.testing import LangSmithStandIn
+from airflow_langsmith.testing.sample import PROJECT
+from airflow_langsmith.views import view_of
+from tests.conftest import ClientOf, RunExport
 from tests.tables.servers import postgres_server, sql_catalog
 
 Rows = list[dict[str, Any]]
 LoadInto = Callable[..., dict[str, Any]]
+Exported = dict[str, Any]
+ExportDay = Callable[..., Exported]
+Refuse = Callable[..., str]
+
+FIRST_DAY = datetime(2026, 3, 1, tzinfo=UTC)
+DAY = timedelta(days=1)
+NEVER = "A retry will not help."
 
 
 class Kind(Protocol):
@@ -214,3 +227,35 @@ def load() -> LoadInto:
         return operator.execute(context)
 
     return load
+
+
+@pytest.fixture
+def export_day(langsmith: LangSmithStandIn, client_of: ClientOf, export_runs: RunExport, tmp_path: Path) -> ExportDay:
+    """Export a day, by default the first one, each time into a directory of its own."""
+    langsmith.load_sample(start=FIRST_DAY, days=2, traces_per_day=3)
+    client = client_of(langsmith)
+    destinations = iter(range(1000))
+
+    def run(day: int = 0, view: str = "runs", **options: Any) -> Exported:
+        destination = f"file://{tmp_path}/exports/{next(destinations)}"
+        columns = options.pop("columns", None)
+        window = client, PROJECT, FIRST_DAY + day * DAY, FIRST_DAY + (day + 1) * DAY
+        return export_runs(*window, view=view_of(view, columns), destination=destination, **options).summary()
+
+    return run
+
+
+@pytest.fixture
+def refuse(load: LoadInto) -> Refuse:
+    """Load what is refused, and return the message on one line."""
+
+    def run(exported: Any, table: str, error: type[Exception] = AirflowFailException, **arguments: Any) -> str:
+        with pytest.raises(error) as caught:
+            load(exported, table, **arguments)
+        assert type(caught.value) is error
+        message = str(caught.value)
+        assert all(len(line) <= 90 or len(line.split()) == 1 for line in message.splitlines()[1:]), message
+        assert (NEVER in message) is (error is AirflowFailException)
+        return " ".join(message.split())
+
+    return run
