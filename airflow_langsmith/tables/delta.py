@@ -36,7 +36,7 @@ _REFUSALS = (
 )
 
 
-_TYPES: Mapping[str, str] = {
+TYPES: Mapping[str, str] = {
     "string": "string",
     "json": "string",
     "boolean": "boolean",
@@ -83,7 +83,7 @@ class DeltaLakeTable:
 
 
 class _DeltaSession:
-    types = _TYPES
+    types = TYPES
 
     def __init__(self, place: str, options: dict[str, str], table: DeltaTable | None) -> None:
         self._place, self._options, self._table = place, options, table

@@ -64,7 +64,7 @@ _ICEBERG: Mapping[str, IcebergType] = {
 }
 
 
-_TYPES: Mapping[str, str] = {
+TYPES: Mapping[str, str] = {
     **{name: str(type_) for name, type_ in _ICEBERG.items()},
     "strings": "list<string>",
 }
@@ -120,7 +120,7 @@ class IcebergTable:
 
 
 class _IcebergSession:
-    types = _TYPES
+    types = TYPES
 
     def __init__(self, catalog: Catalog, name: tuple[str, ...], table: Table | None) -> None:
         self._catalog, self._name, self._table = catalog, name, table

@@ -41,7 +41,7 @@ _REFUSALS = (
 )
 
 
-_TYPES: Mapping[str, str] = {
+TYPES: Mapping[str, str] = {
     "string": "text",
     "json": "json",  # the text as it is; jsonb refuses \u0000, which a model's text may contain
     "boolean": "boolean",
@@ -102,7 +102,7 @@ class _PostgresSession(SqlSession):
 
 
 class _Database:
-    types = _TYPES
+    types = TYPES
 
     def __init__(self, connection: adbc.Connection, cursor: adbc.Cursor, name: tuple[str, str]) -> None:
         self._connection, self._cursor, self._name = connection, cursor, name
