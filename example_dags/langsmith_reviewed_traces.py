@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Any
 
-from airflow.sdk import DAG, ObjectStoragePath, Param, task
+from airflow.sdk import DAG, Param
 from airflow.timetables.interval import CronDataIntervalTimetable
 
-from airflow_langsmith.operators import LangSmithExportOperator
+from airflow_langsmith.operators import LangSmithExportOperator, LangSmithLoadOperator
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
 
 with DAG(
@@ -20,7 +19,11 @@ with DAG(
     params={
         "project": Param("shop-assistant", type="string", description="Name or id of the LangSmith project"),
         "destination": Param("file:///tmp/lake/langsmith", type="string", description="Where partitions are written"),
-        "database": Param("/tmp/lake/langsmith.duckdb", type="string", description="DuckDB file"),  # noqa: S108
+        "table": Param(
+            "duckdb:///tmp/lake/tables.duckdb?table=langsmith.traces",
+            type="string",
+            description="See docs/reference/tables.md",
+        ),
         "quiet_for": Param("10m", type="string"),
         "pending_timeout": Param("1d", type="string", description="When runs that have not ended are given up"),
         "reviewed": Param("coverage(user_score) >= 0.9", type="string", description="See docs/reference/conditions.md"),
@@ -55,26 +58,6 @@ with DAG(
         destination="{{ params.destination }}",
     )
 
-    @task
-    def load(exported: dict[str, Any], params: dict[str, Any] | None = None) -> int:
-        """Merge the day's traces into a table, and count what is there."""
-        import duckdb  # noqa: PLC0415  # the worker's, not the DAG processor's
-        import pyarrow.parquet as pq  # noqa: PLC0415
+    load = LangSmithLoadOperator(task_id="load", exported=export.output, table="{{ params.table }}")
 
-        from airflow_langsmith.manifest import read_manifest  # noqa: PLC0415
-
-        folder = ObjectStoragePath(exported["manifest"]).parent
-        with duckdb.connect((params or {})["database"]) as database:
-            for file in read_manifest(exported).files:
-                with (folder / file.name).open("rb") as part:  # type: ignore[no-untyped-call]  # Airflow's own is
-                    database.register("landed", pq.read_table(part))
-                database.execute("create table if not exists traces as from landed limit 0")
-                database.execute(
-                    "merge into traces using landed on traces.trace_id = landed.trace_id "
-                    "when matched then update when not matched then insert"
-                )
-            (count,) = database.execute("select count(*) from traces").fetchone() or (0,)
-        return int(count)
-
-    settled >> reviewed >> export
-    load(export.output)  # type: ignore[arg-type]  # stands for what it will be
+    settled >> reviewed >> export >> load

@@ -2,7 +2,8 @@
 Run an example DAG on a real Airflow: it exports one day of a LangSmith project, and exports it again.
 
 Without an argument, the project is made-up data on a stand-in server, logged there by the official SDK. A second DAG
-then waits until the day's traces are reviewed, exports them and loads them into DuckDB. With ``LANGSMITH_API_KEY`` set,
+loads three days into a table of DuckDB, and loads them again with late runs. A third one waits until the day's traces
+are reviewed, exports them and loads them. With ``LANGSMITH_API_KEY`` set,
 ``make demo PROJECT=my-project`` exports your own project from LangSmith.
 """
 
@@ -32,7 +33,10 @@ ROOT = Path(__file__).resolve().parent.parent
 DEMO = ROOT / ".demo"
 LAKE = DEMO / "lake"
 DAG = "langsmith_export_runs"
+LOADS = "langsmith_load_tables"
 REVIEWED = "langsmith_reviewed_traces"
+DATABASE = DEMO / "tables.duckdb"
+TRACES = f"duckdb://{DATABASE}?table=langsmith.traces"
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
 DAY = timedelta(days=1)
 YESTERDAY = TODAY - DAY
@@ -63,6 +67,7 @@ def main() -> None:
     else:
         with made_up_workspace() as (langsmith, project):
             export_and_show(project)
+            load_and_show(langsmith, project)
             review_and_load(langsmith, project)
     say(f"Done in {time.monotonic() - began:.0f} s. The files are in {LAKE}, the DAGs in example_dags/")
 
@@ -124,12 +129,33 @@ def export_and_show(project: str) -> None:
     show()
 
 
+def load_and_show(langsmith: LangSmithStandIn, project: str) -> None:
+    """Load the last days into a table, and again after runs and feedback have arrived late."""
+    runs_table = f"duckdb://{DATABASE}?table=langsmith.runs"
+    conf = {"project": project, "destination": f"file://{LAKE}", "runs_table": runs_table, "traces_table": TRACES}
+    load = ("dags", "test", LOADS, TODAY.isoformat(), "--conf", json.dumps(conf))
+    days = (
+        "select (start_time at time zone 'UTC')::date as day, count(*) as runs, count(distinct run_id) as run_ids, "
+        "count(feedback_stats) as with_feedback from langsmith.runs group by day order by day"
+    )
+
+    def load_once(title: str) -> None:
+        lines = run(title, *load)
+        print("\n".join(f"    {line}" for line in lines if line.startswith(("Loaded", "The table"))))
+
+    load_once(f"The DAG {LOADS} loads {SAMPLE_DAYS} days, and new feedback, into DuckDB")
+    show_table("Rows of the table", days)
+    for days_ago in (2, 10):
+        late = langsmith.add_run(project=project, name="late", start_time=TODAY - days_ago * DAY, end_time=TODAY)
+        langsmith.add_feedback(late, key="user_score", score=1, created_at=YESTERDAY)
+    say("Two runs arrive late, one of them of a day that is not exported again. Both get feedback")
+    load_once("The DAG runs again")
+    show_table("Rows of the table after the second run: each run once", days)
+
+
 def review_and_load(langsmith: LangSmithStandIn, project: str) -> None:
     """Review yesterday's traces while a sensor waits for that; the DAG then exports and loads them."""
-    import duckdb  # noqa: PLC0415  # only now
-
-    database = DEMO / "langsmith.duckdb"
-    conf = {"project": project, "destination": f"file://{LAKE}", "database": str(database)}
+    conf = {"project": project, "destination": f"file://{LAKE}", "table": TRACES}
     conf |= {"quiet_for": "1s", "pending_timeout": "1s"}  # one run of the sample never ends
     people = threading.Thread(target=review, args=(langsmith, project), daemon=True)
     people.start()
@@ -137,15 +163,21 @@ def review_and_load(langsmith: LangSmithStandIn, project: str) -> None:
     lines = run(f"The DAG {REVIEWED} waits for {YESTERDAY:%Y-%m-%d} to settle, and for people", *waits)
     people.join()
     print("\n".join(f"    {line}" for line in dict.fromkeys(lines)))
-    say("Traces in DuckDB, by tool")
-    with duckdb.connect(str(database)) as connection:
-        print(
-            connection.sql(
-                "select unnest(tools_involved) as tool, count(*) as traces, round(avg(latency_seconds), 2) as seconds, "
-                "round(avg((feedback_stats::json->'user_score'->>'avg')::double), 2) as user_score "
-                "from traces group by tool order by traces desc"
-            )
-        )
+    show_table(
+        "Traces in DuckDB, by tool",
+        "select unnest(tools_involved) as tool, count(*) as traces, round(avg(latency_seconds), 2) as seconds, "
+        "round(avg((feedback_stats::json->'user_score'->>'avg')::double), 2) as user_score "
+        "from langsmith.traces group by tool order by traces desc",
+    )
+
+
+def show_table(title: str, query: str) -> None:
+    """Print what a query finds in the tables."""
+    import duckdb  # noqa: PLC0415  # only now
+
+    say(title)
+    with duckdb.connect(str(DATABASE), read_only=True) as connection:
+        print(connection.sql(query))
 
 
 def review(langsmith: LangSmithStandIn, project: str) -> None:
@@ -216,7 +248,7 @@ def run(title: str, *command: str) -> list[str]:
         done = subprocess.run([sys.executable, "-m", "airflow", *command], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{done.stdout}\n{done.stderr}\nairflow {' '.join(command)} failed; its output is above.")
-    ours = r"Window|Exported|\d+ parts?,|Manifest:|Replaced|waiting:|met:"
+    ours = r"Window|Exported|\d+ parts?,|Manifest:|Replaced|Loaded|The table|waiting:|met:"
     return re.findall(rf"\] ((?:{ours}) ?.*?) \[airflow", done.stdout)
 
 

@@ -9,6 +9,7 @@ from airflow_langsmith import errors
 from airflow_langsmith.api.v1 import V1
 from airflow_langsmith.api.v2 import V2
 from airflow_langsmith.errors import LangSmithError
+from airflow_langsmith.tables import delta, duckdb, iceberg, postgres
 from airflow_langsmith.transform.redact import TEXTS
 from airflow_langsmith.views import VIEWS, Column
 from airflow_langsmith.views.columns import IDS
@@ -56,12 +57,21 @@ def table_of_errors() -> str:
     return "\n".join(rows)
 
 
+def table_of_types() -> str:
+    """Write the types that columns have in each kind of table."""
+    kinds = {"Iceberg": iceberg, "Delta Lake": delta, "DuckDB": duckdb, "PostgreSQL": postgres}
+    rows = [f"| type | {' | '.join(kinds)} |", "|---" * (len(kinds) + 1) + "|"]
+    rows += [f"| {name} | {' | '.join(f'`{kind.TYPES[name]}`' for kind in kinds.values())} |" for name in iceberg.TYPES]
+    return "\n".join(rows)
+
+
 def tables() -> dict[str, str]:
     """Return each table by the name in its mark."""
     return {f"columns of {view}": table(view) for view in VIEWS} | {
         "made of": table_of_sources(),
         "left alone": table_of_what_is_left_alone(),
         "errors": table_of_errors(),
+        "types of tables": table_of_types(),
     }
 
 

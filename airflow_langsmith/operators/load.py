@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_langsmith import arguments
 from airflow_langsmith.airflow_errors import airflow_errors
@@ -16,6 +16,9 @@ from airflow_langsmith.tables import table_at
 from airflow_langsmith.tables.load import Load, LoadOptions, SchemaChanges
 from airflow_langsmith.tables.table import Mode
 from airflow_langsmith.tables.uri import TableUri
+
+if TYPE_CHECKING:
+    from airflow.sdk import XComArg
 
 _OPTIONS = ("mode", "schema_changes")
 
@@ -67,7 +70,7 @@ class LangSmithLoadOperator(LangSmithOperator):
     def __init__(
         self,
         *,
-        exported: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]],
+        exported: str | Mapping[str, Any] | Sequence[str | Mapping[str, Any]] | XComArg,
         table: str,
         mode: Mode | None = None,
         schema_changes: SchemaChanges = "evolve",

@@ -52,7 +52,7 @@ _NO_PLACES = (
     "must be specified",  # the account of Azure, without a connection
 )
 
-_TYPES: Mapping[str, str] = {
+TYPES: Mapping[str, str] = {
     "string": "string",
     "json": "string",
     "boolean": "boolean",
@@ -117,7 +117,7 @@ def _errors(uri: str, place: str) -> Iterator[None]:
 
 
 class _DeltaSession:
-    types = _TYPES
+    types = TYPES
 
     def __init__(
         self,

@@ -22,7 +22,7 @@ from airflow_langsmith.tables.table import Session, literal
 from airflow_langsmith.tables.uri import TableUri
 from airflow_langsmith.views import View
 
-_TYPES: Mapping[str, str] = {
+TYPES: Mapping[str, str] = {
     "string": "VARCHAR",
     "json": "VARCHAR",  # the text as it is; DuckDB's JSON functions take it
     "boolean": "BOOLEAN",
@@ -53,8 +53,11 @@ class DuckDbTable:
         """Open the file, and begin a transaction."""
         with self._errors(), locked_directory(self.path), closing(duckdb.connect(self.path)) as connection:
             connection.begin()
-            connection.execute(f"create schema if not exists {quoted(self.name[0])}")
-            yield SqlSession(_Database(connection), self.name)
+            database = _Database(connection)
+            # With the file's own name, because a schema of that name would be ambiguous.
+            name = (database.name(), *self.name)
+            database.execute(f"create schema if not exists {quoted(*name[:-1])}")
+            yield SqlSession(database, name)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -87,10 +90,14 @@ class DuckDbTable:
 
 
 class _Database:
-    types = _TYPES
+    types = TYPES
 
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
+
+    def name(self) -> str:
+        row = self._connection.execute("select current_database()").fetchone()
+        return str(row[0]) if row else ""
 
     def execute(self, statement: str) -> int:
         row = self._connection.execute(statement).fetchone()
@@ -101,16 +108,15 @@ class _Database:
 
     def columns(self, name: Sequence[str]) -> dict[str, str]:
         rows = self._connection.execute(
-            "select column_name, data_type from duckdb_columns() where database_name = current_database() "
-            "and schema_name = $1 and table_name = $2 order by column_index",
+            "select column_name, data_type from duckdb_columns() where database_name = $1 "
+            "and schema_name = $2 and table_name = $3 order by column_index",
             list(name),
         )
         return dict(rows.fetchall())
 
     def comment(self, name: Sequence[str]) -> str | None:
         row = self._connection.execute(
-            "select comment from duckdb_tables() where database_name = current_database() "
-            "and schema_name = $1 and table_name = $2",
+            "select comment from duckdb_tables() where database_name = $1 and schema_name = $2 and table_name = $3",
             list(name),
         ).fetchone()
         return row[0] if row else None

@@ -96,7 +96,7 @@ _ICEBERG: Mapping[str, IcebergType] = {
 }
 
 
-_TYPES: Mapping[str, str] = {
+TYPES: Mapping[str, str] = {
     **{name: str(type_) for name, type_ in _ICEBERG.items()},
     "strings": "list<string>",
 }
@@ -161,7 +161,7 @@ def _errors(uri: str, conn_id: str, local_directory: Path | None = None) -> Iter
 
 
 class _IcebergSession:
-    types = _TYPES
+    types = TYPES
 
     def __init__(
         self,

@@ -49,7 +49,7 @@ _REFUSALS = (
 _SERVER_MESSAGE = re.compile(r"(?:ERROR|FATAL|PANIC):\s*([^\n]+)")  # the rest repeats the statement, or quotes data
 
 
-_TYPES: Mapping[str, str] = {
+TYPES: Mapping[str, str] = {
     "string": "text",
     "json": "json",  # the text as it is; jsonb refuses \u0000, which a model's text may contain
     "boolean": "boolean",
@@ -122,7 +122,7 @@ class _PostgresSession(SqlSession):
 
 
 class _Database:
-    types = _TYPES
+    types = TYPES
 
     def __init__(self, connection: adbc.Connection, cursor: adbc.Cursor, name: tuple[str, str]) -> None:
         self._connection, self._cursor, self._name = connection, cursor, name

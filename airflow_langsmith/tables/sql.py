@@ -53,7 +53,7 @@ class SqlSession:
     The mark of the last load is the last line of the table's comment, behind what people wrote there.
     """
 
-    def __init__(self, database: Database, name: tuple[str, str]) -> None:
+    def __init__(self, database: Database, name: Sequence[str]) -> None:
         self.types = database.types
         self._database, self._table = database, quoted(*name)
         columns = database.columns(name)

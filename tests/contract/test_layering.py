@@ -73,7 +73,10 @@ OUTSIDE = {
     "pyarrow": {
         *("export.arrow", "tables.data_files", "tables.parts", "tables.postgres", "tables.rewrite", "tables.rows"),
     },
-    "airflow": {"airflow_sdk", "links", "triggers", "operators.export", "export.destination", "tables.connections"},
+    "airflow": {
+        *("airflow_sdk", "links", "triggers", "operators.export", "operators.load"),
+        *("export.destination", "tables.connections"),
+    },
     "adbc_driver_postgresql": {"tables.postgres"},
     "deltalake": {"tables.delta"},
     "duckdb": {"tables.duckdb"},

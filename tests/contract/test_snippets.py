@@ -10,33 +10,35 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import pytest
 from airflow.sdk import DAG
 from packaging.requirements import Requirement
 
+from airflow_langsmith.connections import connection_of
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export, OutputOptions
 from airflow_langsmith.hooks import LangSmithHook
-from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
 from tests.conftest import ClientOf
 from tests.documentation import PAGES, ROOT, Page
 from tests.queries import run_query
+from tests.versions import AIRFLOW
 from tests.warehouses.recipes import DIALECTS
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 DAY = datetime(2026, 11, 1, tzinfo=UTC)
-DAYS_FOLDER = "langsmith/runs/project=shop/date=2026-11-01"
-# test_documented_conditions.py evaluates it: its snippet has names that only our tests have.
-OWN_TEST = {"docs/reference/conditions.md"}
+OWN_TEST = {
+    "docs/reference/conditions.md",  # test_documented_conditions.py: its snippet has names that only our tests have
+    *(f"docs/how-to/load-{kind}.md" for kind in ("iceberg", "delta", "duckdb", "postgresql")),  # tests/tables
+}
 # Packages that the tests do not install; `make recipes` does, and runs these pages.
 NEEDS = {
     "docs/how-to/load-bigquery.md": ("airflow.providers.google",),
     "docs/how-to/load-databricks.md": ("airflow.providers.databricks",),
     "docs/how-to/read-the-lake.md": ("pandas", "polars", "pyspark"),
 }
+SINCE = {"docs/how-to/roll-up-hours.md": (3, 3)}  # of Airflow
 
 
 def pages_with(language: str) -> list[Any]:
@@ -56,9 +58,11 @@ def lake(langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path) -> Pa
     return tmp_path
 
 
-def is_installed(package: str) -> bool:
-    """Return whether a package can be imported."""
-    return importlib.util.find_spec(package) is not None
+def can_run(page: Page) -> bool:
+    """Return whether the Python of a page is for this test, this Airflow and the installed packages."""
+    needs = NEEDS.get(page.path, ())
+    is_for_here = page.path not in OWN_TEST and SINCE.get(page.path, AIRFLOW) <= AIRFLOW
+    return is_for_here and all(importlib.util.find_spec(package) for package in needs)
 
 
 def runnable(code: str, lake: Path) -> str:
@@ -69,9 +73,10 @@ def runnable(code: str, lake: Path) -> str:
 
 
 def test_every_language_has_a_check() -> None:
-    """A snippet is Python, a command or SQL, which these tests check, or a listing, a message or a grammar."""
+    """A snippet is Python, a command, a listing, a message or a grammar; or SQL, which tests/warehouses runs."""
     languages = {snippet.language for page in PAGES.values() for snippet in page.snippets()}
     assert languages <= {"python", "bash", "sql", "", "ebnf"}
+    assert {name for name, page in PAGES.items() if page.snippets("sql")} <= DIALECTS.keys()
 
 
 @pytest.mark.parametrize("page", pages_with("python"))
@@ -82,20 +87,9 @@ def test_python_runs(page: Page, lake: Path, langsmith: LangSmithStandIn, monkey
     for snippet in page.snippets("python"):
         padding = "\n" * (snippet.line - 1)  # so that a traceback has the page's lines
         code = compile(padding + runnable(snippet.text, lake), page.path, "exec")
-        if page.path not in OWN_TEST and all(is_installed(name) for name in NEEDS.get(page.path, ())):
+        if can_run(page):
             with DAG("page", schedule=None):
                 exec(code, names)
-
-
-@pytest.mark.parametrize("page", [page for page in pages_with("sql") if page.id not in DIALECTS])
-def test_sql_runs(page: Page, lake: Path) -> None:
-    """The SQL of a page runs in DuckDB, with the parts of an export as ``$parts``, unless it is of a warehouse."""
-    folder = lake / DAYS_FOLDER
-    parts = [str(folder / file.name) for file in read_manifest(f"file://{folder}").files]
-    with duckdb.connect() as database:
-        for snippet in page.snippets("sql"):
-            for statement in snippet.text.strip().rstrip(";").split(";"):
-                database.execute(statement, {"parts": parts})
 
 
 def check_pip(words: list[str]) -> None:
@@ -118,13 +112,16 @@ def check_make(words: list[str]) -> None:
 
 
 def check_export(words: list[str]) -> None:
-    """Check that the hook accepts the exported connection."""
+    """Check that Airflow reads the exported connection, and that the hook accepts one of LangSmith."""
     name, _, value = words[1].partition("=")
-    assert name == "AIRFLOW_CONN_LANGSMITH_DEFAULT"
     with pytest.MonkeyPatch.context() as environment:
         environment.setenv(name, value)
-        with LangSmithHook() as hook:
-            hook.get_conn()
+        connection = connection_of(name.removeprefix("AIRFLOW_CONN_").lower(), "of the page")
+        assert isinstance(connection.extra_dejson, dict)
+        assert connection.conn_type in {"langsmith", "aws", "iceberg", "postgres"}
+        if connection.conn_type == "langsmith":
+            with LangSmithHook() as hook:
+                hook.get_conn()
 
 
 def check_airflow(words: list[str]) -> None:

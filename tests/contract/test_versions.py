@@ -22,7 +22,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 )
 def test_every_floor_is_on_the_page(requirement: str) -> None:
     """The page has each required package, with its oldest version."""
-    match = re.match(r"([\w-]+)(?:\[\w+\])?>=([\d.]+)", requirement)
+    match = re.match(r"([\w-]+)(?:\[[\w,-]+\])?>=([\d.]+)", requirement)
     assert match, f"{requirement} has no floor"
     package, floor = match.groups()
     assert re.search(rf"`{package}`(?: from | \| ){re.escape(floor)}(?![\d.]*\d)", PAGE), requirement

@@ -165,9 +165,14 @@ class Airflow:
         """Read from the REST API."""
         return self.api.get(f"/api/v2{path}").raise_for_status().json()
 
-    def trigger(self, dag: str, logical_date: datetime | None, **conf: str) -> None:
-        """Start the DAG run ``tested``."""
-        body = {"dag_run_id": "tested", "logical_date": logical_date and logical_date.isoformat(), "conf": conf}
+    def trigger(self, dag: str, logical_date: datetime | None, run: str = "tested", **conf: str) -> None:
+        """Start a DAG run."""
+        body = {"dag_run_id": run, "logical_date": logical_date and logical_date.isoformat(), "conf": conf}
+        self.api.post(f"/api/v2/dags/{dag}/dagRuns", json=body).raise_for_status()
+
+    def trigger_partition(self, dag: str, key: str) -> None:
+        """Start the DAG run of a partition."""
+        body = {"dag_run_id": key, "logical_date": None, "partition_key": key}
         self.api.post(f"/api/v2/dags/{dag}/dagRuns", json=body).raise_for_status()
 
     def task(self, dag: str, task: str, run: str = "tested") -> Any:

@@ -96,7 +96,7 @@ def airflow(
     )
     try:
         airflow.boot({REVIEWED, "watched", "mapped", *WAITING, *LONG})
-        lake = {"destination": f"file://{home}/lake", "database": f"{home}/lake.duckdb"}
+        lake = {"destination": f"file://{home}/lake", "table": f"duckdb://{home}/lake.duckdb?table=traces"}
         airflow.trigger(REVIEWED, START + DAY, project="shop", quiet_for="1s", **lake)
         for dag in WAITING:
             airflow.trigger(dag, None)
@@ -211,7 +211,7 @@ def test_an_export_follows_the_last_score(airflow: Airflow, langsmith: LangSmith
     assert "met: coverage(user_score) 1 (>= 0.9 ok)" in airflow.log(REVIEWED, "reviewed")
     (manifest_path,) = (airflow.home / "lake").rglob("_manifest.json")
     manifest = read_manifest(f"file://{manifest_path}")
-    assert (manifest.rows, airflow.xcom(REVIEWED, "load")) == (20, 20)
+    assert (manifest.rows, airflow.xcom(REVIEWED, "load")["rows_added"]) == (20, 20)
     assert all((manifest_path.parent / file.name).stat().st_size == file.bytes for file in manifest.files)
 
 

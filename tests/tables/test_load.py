@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -93,3 +94,9 @@ def test_a_list_is_one_transaction(kind: Kind, load: LoadInto, exported: ExportD
     loaded = load(hours, kind.uri("runs"))
     assert (loaded["rows_added"], loaded["exports"]) == (exported(0)["rows"], 24)
     assert load(exported(0), kind.uri("runs"))["rows_deleted"] == loaded["rows_added"]
+
+
+def test_a_duckdb_schema_may_have_the_name_of_its_file(load: LoadInto, exported: ExportDay, tmp_path: Path) -> None:
+    """A schema that has the name of its file, which is also that of the database, is no ambiguity."""
+    table = f"duckdb://{tmp_path}/langsmith.duckdb?table=langsmith.runs"
+    assert [load(exported(), table)["is_changed"] for _ in range(2)] == [True, False]
