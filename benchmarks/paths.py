@@ -138,9 +138,9 @@ WAYS: dict[str, Callable[[], Way]] = {
 }
 
 
-def memory_mb(name: str) -> float:
-    """Return the memory of this process (``VmRSS``), or its peak (``VmHWM``), in MB."""
-    lines = Path("/proc/self/status").read_text().splitlines()
+def memory_mb(name: str, pid: int | str = "self") -> float:
+    """Return the memory of a process (``VmRSS``), or its peak (``VmHWM``), in MB."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return int(next(line for line in lines if line.startswith(name)).split()[1]) / 1024
 
 

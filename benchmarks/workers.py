@@ -18,9 +18,9 @@ ROOT = Path(__file__).parent.parent
 class Process:
     """A module of the bench in its own process. It reads a job from a line, and answers with a line."""
 
-    def __init__(self, module: str, *arguments: str, core: int | None = None) -> None:
+    def __init__(self, module: str, *arguments: str, core: int | None = None, python: str = sys.executable) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", f"benchmarks.{module}", *arguments],
+            [python, "-m", f"benchmarks.{module}", *arguments],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -28,6 +28,7 @@ class Process:
         )
         if core is not None and hasattr(os, "sched_setaffinity"):
             os.sched_setaffinity(self._process.pid, {core % (os.cpu_count() or 1)})
+        self.pid = self._process.pid
         self.first_line = self._read_line()
 
     def __enter__(self) -> Self:
@@ -41,6 +42,10 @@ class Process:
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(30)
+
+    def kill(self) -> None:
+        """End the process at once."""
+        self._process.kill()
 
     def run(self, job: dict[str, Any]) -> dict[str, Any]:
         """Run a job, and return its result."""

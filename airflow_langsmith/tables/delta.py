@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from deltalake import CommitProperties, DeltaTable, write_deltalake
+from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
 from deltalake.exceptions import (
     CommitFailedError,
     DeltaError,
@@ -32,6 +32,7 @@ from airflow_langsmith.tables.uri import TableUri
 
 _MARK = "langsmith"  # of a commit, and of the table
 _MAX_COMMIT_RETRIES = 20  # of a commit of other rows than those that another load commits; each is a request or two
+_ROW_GROUP_BYTES = 4 * 1024**2  # of packed rows; the library's row groups have a million rows, and wait in memory
 _REFUSALS = (
     "401 Unauthorized",
     "403 Forbidden",
@@ -170,16 +171,18 @@ class _DeltaSession:
         return Loaded(version=str(table.version()), rows_deleted=deleted, is_changed=deleted > 0)
 
     def _replace(self, table: DeltaTable, change: Change, rows: RowReader, properties: CommitProperties) -> Loaded:
+        earlier = table.version()
         write_deltalake(
             table,
             rows.reader(),
             mode="overwrite",
             predicate=change.in_windows,
             schema_mode="merge",
+            writer_properties=_writer_properties(change),
             commit_properties=properties,
         )
         added = sum(part.file.rows for part in change.parts)
-        version = self._version_of(change)
+        version = self._version_of(change, earlier)
         after, before = (DeltaTable(self._place, number, self._options).count() for number in (version, version - 1))
         return Loaded(version=str(version), rows_deleted=before + added - after, rows_added=added)
 
@@ -195,6 +198,7 @@ class _DeltaSession:
                 source_alias="rows",
                 target_alias="loaded",
                 merge_schema=True,
+                writer_properties=_writer_properties(change),
                 commit_properties=properties,
             )
             .when_matched_update(values, predicate=f"rows.{time} >= loaded.{time}")
@@ -204,13 +208,21 @@ class _DeltaSession:
         replaced, inserted = metrics["num_target_rows_updated"], metrics["num_target_rows_inserted"]
         return Loaded(version=str(table.version()), rows_deleted=replaced, rows_added=replaced + inserted)
 
-    def _version_of(self, change: Change) -> int:
-        """Return the version that this load has made; others may have come since."""
-        for commit in DeltaTable(self._place, storage_options=self._options).history():
+    def _version_of(self, change: Change, earlier: int) -> int:
+        """Return the version that this load has made after an earlier one; others may have come since."""
+        table = DeltaTable(self._place, storage_options=self._options)
+        for commit in table.history(table.version() - earlier):  # each is a request
             mark = read_mark(commit.get(_MARK))
             if mark and mark.digest == change.mark.digest:
                 return int(commit["version"])
         raise LoadError("The commit of this load is not in the table's history. A retry may help.")
+
+
+def _writer_properties(change: Change) -> WriterProperties:
+    """Return how files are written: packed as parts are, and in row groups that take little memory."""
+    files = [part.file for part in change.parts]
+    row_group_rows = _ROW_GROUP_BYTES * sum(file.rows for file in files) // sum(file.bytes for file in files)
+    return WriterProperties(compression="ZSTD", max_row_group_size=max(row_group_rows, 1))
 
 
 def _state(table: DeltaTable) -> TableState:

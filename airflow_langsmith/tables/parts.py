@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, Self
 
 from airflow_langsmith.errors import LoadError, ManifestError, PartMissingError
 from airflow_langsmith.export.destination import StoragePath
@@ -23,6 +23,42 @@ class Bounds:
     min: Any
     max: Any
     nulls: int
+
+
+@dataclass(frozen=True)
+class Footer:
+    """
+    What a Parquet footer says: the ``bounds`` of columns with statistics, and which columns are ``required``.
+
+    A load keeps this of every part. The footer itself is a hundred times as large.
+    """
+
+    bounds: Mapping[str, Bounds]
+    required: frozenset[str]
+
+    @classmethod
+    def of(cls, metadata: Any) -> Self:
+        """Read the metadata of a Parquet file that has rows."""
+        schema = metadata.schema
+        leaves = {schema.column(number).path: schema.column(number) for number in range(len(schema))}
+        groups = [metadata.row_group(number) for number in range(metadata.num_row_groups)]
+        bounds = {path: _bounds([group.column(number) for group in groups]) for number, path in enumerate(leaves)}
+        return cls(
+            {path: known for path, known in bounds.items() if known},
+            frozenset(path for path, leaf in leaves.items() if leaf.max_definition_level == 0),
+        )
+
+
+def _bounds(chunks: Sequence[Any]) -> Bounds | None:
+    """Return the bounds of a column from its chunks; None if one has no statistics."""
+    statistics = [chunk.statistics for chunk in chunks]
+    if not all(each is not None and each.has_null_count for each in statistics):
+        return None
+    known = [each for each in statistics if each.has_min_max]
+    nulls = sum(each.null_count for each in statistics)
+    if not known:
+        return Bounds(None, None, nulls)
+    return Bounds(min(each.min for each in known), max(each.max for each in known), nulls)
 
 
 @dataclass(frozen=True)
@@ -49,27 +85,27 @@ class Part:
         return str(self.folder / self.name)
 
     @cached_property
-    def footer(self) -> Any:
+    def footer(self) -> Footer:
         """
-        The Parquet metadata.
+        What its Parquet footer says.
 
         :raises PartMissingError: if the part is gone.
         """
-        footer = Store(self.folder).read_from(self.name, _read_footer)
-        if footer is None:
+        metadata = Store(self.folder).read_from(self.name, _read_metadata)
+        if metadata is None:
             raise self._missing()
-        if isinstance(footer, Exception):
-            raise self._differs("it is no Parquet file") from footer
-        if footer.num_rows != self.file.rows:
+        if isinstance(metadata, Exception):
+            raise self._differs("it is no Parquet file") from metadata
+        if metadata.num_rows != self.file.rows:
             raise ManifestError(
-                f"{self.place} has {footer.num_rows:,} rows, and its manifest says {self.file.rows:,}. "
+                f"{self.place} has {metadata.num_rows:,} rows, and its manifest says {self.file.rows:,}. "
                 "Export the window again."
             )
-        if absent := set(self.columns) - set(footer.schema.to_arrow_schema().names):
+        if absent := set(self.columns) - set(metadata.schema.to_arrow_schema().names):
             raise ManifestError(
                 f"{self.place} lacks the column {min(absent)!r}, which its manifest lists. Export the window again."
             )
-        return footer
+        return Footer.of(metadata)
 
     def bounds(self, column: str) -> Bounds:
         """
@@ -77,31 +113,16 @@ class Part:
 
         :raises ManifestError: if the footer does not have them.
         """
-        groups = [self.footer.row_group(number) for number in range(self.footer.num_row_groups)]
-        chunks = [
-            group.column(number)
-            for group in groups
-            for number in range(group.num_columns)
-            if group.column(number).path_in_schema == column
-        ]
-        statistics = [chunk.statistics for chunk in chunks]
-        if not chunks or not all(each is not None and each.has_null_count for each in statistics):
+        bounds = self.footer.bounds.get(column)
+        if bounds is None:
             raise ManifestError(
                 f"{self.place} has no statistics of its column {column!r}. Export the window again with this version."
             )
-        known = [each for each in statistics if each.has_min_max]
-        nulls = sum(each.null_count for each in statistics)
-        if not known:
-            return Bounds(None, None, nulls)
-        return Bounds(min(each.min for each in known), max(each.max for each in known), nulls)
+        return bounds
 
     def is_never_null(self, column: str) -> bool:
         """Return whether the file itself says that a column has no nulls; earlier versions did not say so."""
-        schema = self.footer.schema
-        levels = {
-            schema.column(number).path: schema.column(number).max_definition_level for number in range(len(schema))
-        }
-        return bool(levels[column] == 0)
+        return column in self.footer.required
 
     def days(self, column: str) -> int:
         """Return how many UTC days the values of a time column lie in, from the first to the last."""
@@ -158,7 +179,7 @@ class Part:
         )
 
 
-def _read_footer(file: BinaryIO) -> Any:
+def _read_metadata(file: BinaryIO) -> Any:
     """Return the metadata of a Parquet file, or the error if it is none."""
     import pyarrow as pa  # noqa: PLC0415  # an extra
     import pyarrow.parquet as pq  # noqa: PLC0415  # as above
