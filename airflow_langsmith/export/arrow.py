@@ -78,7 +78,11 @@ class ParquetEncoder:
             compression=compression,
             compression_level=level and {_leaf(column): level(column) for column in view.columns},
             use_dictionary=[_leaf(column) for column in view.columns if column.repeats],
-            write_statistics=[_leaf(column) for column in view.columns if _has_statistics(column)],
+            write_statistics=[
+                _leaf(column)
+                for column in view.columns
+                if has_statistics(column.name, column.type, repeats=column.repeats)
+            ],
             store_schema=False,  # 2 KB in each part for Arrow alone, which finds the same types without
         )
 
@@ -149,12 +153,10 @@ def _leaf(column: Column) -> str:
     return f"{column.name}.list.element" if column.type == "strings" else column.name
 
 
-def _has_statistics(column: Column) -> bool:
-    """Return whether readers can skip rows by the column: its bounds are short, and queries compare it."""
-    return column.repeats or column.type in _COMPARED or (column.type == "string" and column.name.endswith("_id"))
-
-
-_COMPARED: tuple[ColumnType, ...] = ("boolean", "integer", "number", "timestamp")
+def has_statistics(name: str, type_: str, *, repeats: bool = False) -> bool:
+    """Return whether readers can skip rows by a column: its bounds are short, and queries compare it."""
+    is_compared = type_ in ("boolean", "integer", "number", "timestamp")
+    return repeats or is_compared or (type_ == "string" and name.endswith("_id"))
 
 
 class _Column:

@@ -6,10 +6,10 @@ Each load is one commit, which carries the mark of the load. The view and the qu
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from pathlib import Path
 from typing import Any
 
 from deltalake import CommitProperties, DeltaTable, WriterProperties, write_deltalake
@@ -23,7 +23,6 @@ from deltalake.exceptions import (
 
 from airflow_langsmith.errors import ConcurrentLoadError, LoadError, TableError
 from airflow_langsmith.export.destination import connection_id
-from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.tables.causes import cause_of, has_any
 from airflow_langsmith.tables.connections import delta_store
 from airflow_langsmith.tables.rows import RowReader, arrow_schema
@@ -72,15 +71,10 @@ class DeltaLakeTable:
     place: str
 
     @contextmanager
-    def session(self) -> Iterator[Session]:
-        """Read the newest version of the table."""
+    def session(self, directory: Path) -> Iterator[Session]:
+        """Begin a commit to the table."""
         with _errors(self.uri, self.place):
-            place, options = delta_store(self.place)
-            try:
-                table = DeltaTable(place, storage_options=options)
-            except TableNotFoundError:
-                table = None
-            yield _DeltaSession(place, options, table, partial(_errors, self.uri, self.place))
+            yield _DeltaSession(*delta_store(self.place), directory)
 
 
 @contextmanager
@@ -95,7 +89,7 @@ def _errors(uri: str, place: str) -> Iterator[None]:
         connect = f"name a connection: delta+{scheme}://conn_id@bucket/path"
         user = f"Connection {conn_id!r}" if conn_id else "The worker"
         cause = cause_of(error)
-        if isinstance(error, CommitFailedError) or "already exists" in cause:  # another load has made it meanwhile
+        if isinstance(error, CommitFailedError):
             raise ConcurrentLoadError(
                 f"Another load changed the same rows of {uri} at the same time. A retry will help."
             ) from error
@@ -120,44 +114,43 @@ def _errors(uri: str, place: str) -> Iterator[None]:
 class _DeltaSession:
     types = TYPES
 
-    def __init__(
-        self,
-        place: str,
-        options: dict[str, str],
-        table: DeltaTable | None,
-        errors: Callable[[], AbstractContextManager[None]],
-    ) -> None:
-        self._place, self._options, self._table, self._errors = place, options, table, errors
-        self.state = None if table is None else _state(table)
+    def __init__(self, place: str, options: dict[str, str], directory: Path) -> None:
+        self._place, self._options, self._directory = place, options, directory
+
+    def open(self, change: Change) -> TableState:
+        """Read the newest version of the table. If there is none, it is made, without rows."""
+        try:
+            self._table = DeltaTable(self._place, storage_options=self._options)
+        except TableNotFoundError:
+            self._table = self._create(change)
+        self._state = _state(self._table)
+        return self._state
 
     def is_loaded(self, change: Change) -> bool:
         """Return whether this change made the newest version."""
-        return self.state is not None and self.state.has_mark_of(change)
+        return self._state.mark is not None and self._state.mark.digest == change.mark.digest
 
     def apply(self, change: Change) -> Loaded:
         """Change the table, in one commit."""
-        table = self._table or self._create(change)
-        mark = change.mark_after(self.state)
-        if self.state and (self.state.mark is None or self.state.mark.query != mark.query):
+        table, mark = self._table, change.mark_after(self._state)
+        if self._state.mark is None or self._state.mark.query != mark.query:
             table.alter.set_table_properties({_MARK: _table_mark(mark)}, raise_if_not_exists=False)
         properties = CommitProperties(custom_metadata={_MARK: str(mark)}, max_commit_retries=_MAX_COMMIT_RETRIES)
         change.before_commit()  # the library writes and commits in one step
         if not change.parts:
             return self._delete(table, change, properties)
-        with working_directory() as directory:
-            rows = RowReader(change, directory)
-            write = self._replace if change.mode == "replace" else self._merge
-            try:
-                with self._errors():  # before they look like errors of the local disk
-                    return write(table, change, rows, properties)
-            except Exception as error:  # noqa: BLE001  # whatever the library makes of an error of the rows
-                raise rows.error or error from None
+        rows = RowReader(change, self._directory)
+        write = self._replace if change.mode == "replace" else self._merge
+        try:
+            return write(table, change, rows, properties)
+        except Exception as error:  # noqa: BLE001  # whatever the library makes of an error of the rows
+            raise rows.error or error from None
 
     def _create(self, change: Change) -> DeltaTable:
-        schema = arrow_schema(change.columns, change.required)
         return DeltaTable.create(
             self._place,
-            schema=schema,
+            schema=arrow_schema(change.columns, change.required),
+            mode="ignore",  # if another load has made it meanwhile
             storage_options=self._options,
             configuration={_MARK: _table_mark(change.mark)},
             raise_if_key_not_exists=False,

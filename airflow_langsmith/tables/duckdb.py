@@ -49,7 +49,7 @@ class DuckDbTable:
     name: tuple[str, str]
 
     @contextmanager
-    def session(self) -> Iterator[Session]:
+    def session(self, directory: Path) -> Iterator[Session]:
         """Open the file, and begin a transaction."""
         with self._errors(), locked_directory(self.path), closing(duckdb.connect(self.path)) as connection:
             connection.begin()
@@ -57,7 +57,7 @@ class DuckDbTable:
             # With the file's own name, because a schema of that name would be ambiguous.
             name = (database.name(), *self.name)
             database.execute(f"create schema if not exists {quoted(*name[:-1])}")
-            yield SqlSession(database, name)
+            yield SqlSession(database, name, directory)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from pyiceberg.catalog import Catalog
@@ -21,8 +20,8 @@ from pyiceberg.exceptions import (
 )
 from pyiceberg.io.pyarrow import parquet_file_to_data_file
 from pyiceberg.partitioning import PartitionField, PartitionSpec
-from pyiceberg.schema import Schema
-from pyiceberg.table import Table
+from pyiceberg.schema import Schema, assign_fresh_schema_ids
+from pyiceberg.table import Table, Transaction
 from pyiceberg.transforms import DayTransform
 from pyiceberg.types import (
     BooleanType,
@@ -36,7 +35,7 @@ from pyiceberg.types import (
 )
 
 from airflow_langsmith.errors import ConcurrentLoadError, ConfigurationError, LangSmithError, LoadError, TableError
-from airflow_langsmith.export.workdir import working_directory
+from airflow_langsmith.export.arrow import has_statistics
 from airflow_langsmith.tables.causes import cause_of, has_any
 from airflow_langsmith.tables.connections import iceberg_catalog
 from airflow_langsmith.tables.data_files import DataFiles
@@ -111,25 +110,20 @@ class IcebergTable:
     name: tuple[str, ...]
 
     @contextmanager
-    def session(self) -> Iterator[Session]:
-        """Load the newest metadata of the table."""
-        with _errors(self.uri, self.conn_id):
-            catalog = iceberg_catalog(self.conn_id)
-            try:
-                table = catalog.load_table(self.name)
-            except NoSuchTableError:
-                table = None
-            yield _IcebergSession(catalog, self.name, table, partial(_errors, self.uri, self.conn_id))
+    def session(self, directory: Path) -> Iterator[Session]:
+        """Begin a snapshot of the table."""
+        with _errors(self.uri, self.conn_id, directory):
+            yield _IcebergSession(iceberg_catalog(self.conn_id), self.name, directory)
 
 
 @contextmanager
-def _errors(uri: str, conn_id: str, local_directory: Path | None = None) -> Iterator[None]:
+def _errors(uri: str, conn_id: str, directory: Path) -> Iterator[None]:
     """Raise an error of ours for whatever the libraries of the catalog and the store raise."""
     try:
         yield
     except LangSmithError:
         raise
-    except (CommitFailedException, TableAlreadyExistsError, ValidationException) as error:
+    except (CommitFailedException, ValidationException) as error:
         raise ConcurrentLoadError(
             f"Another load changed the same rows of {uri} at the same time. A retry will help."
         ) from error
@@ -139,7 +133,7 @@ def _errors(uri: str, conn_id: str, local_directory: Path | None = None) -> Iter
             "workers, with the extra of pyiceberg that brings it."
         ) from error
     except Exception as error:
-        is_local = isinstance(error, OSError) and local_directory and f"{local_directory}/" in f"{error}"
+        is_local = isinstance(error, OSError) and f"{directory}/" in f"{error}"
         is_known = isinstance(error, OSError) or type(error).__module__.partition(".")[0] in _LIBRARIES
         if is_local or not (is_known or has_any(error, _WRONG)):
             raise
@@ -163,35 +157,37 @@ def _errors(uri: str, conn_id: str, local_directory: Path | None = None) -> Iter
 class _IcebergSession:
     types = TYPES
 
-    def __init__(
-        self,
-        catalog: Catalog,
-        name: tuple[str, ...],
-        table: Table | None,
-        errors: Callable[[Path], AbstractContextManager[None]],
-    ) -> None:
-        self._catalog, self._name, self._table, self._errors = catalog, name, table, errors
-        self.state = None if table is None else _state(table)
+    def __init__(self, catalog: Catalog, name: tuple[str, ...], directory: Path) -> None:
+        self._catalog, self._name, self._directory = catalog, name, directory
+
+    def open(self, change: Change) -> TableState:
+        """Load the newest metadata of the table. If there is none, it is made, without rows."""
+        try:
+            self._table = self._catalog.load_table(self._name)
+        except NoSuchTableError:
+            self._table = self._create(change)
+        self._state = _state(self._table)
+        return self._state
 
     def is_loaded(self, change: Change) -> bool:
-        """Return whether this change made the newest version."""
-        return self.state is not None and self.state.has_mark_of(change)
+        """Return whether this change made the newest snapshot."""
+        return self._state.mark is not None and self._state.mark.digest == change.mark.digest
 
     def apply(self, change: Change) -> Loaded:
         """Change the table, by one snapshot."""
-        table = self._table or self._create(change)
-        files = DataFiles(table, change)
+        table, files = self._table, DataFiles(self._table, change)
         try:
-            with working_directory() as directory, self._errors(directory):
-                rewrite = Rewrite(table, change, files, directory)
-                rewrite.run()
+            rewrite = Rewrite(table, change, files, self._directory)
+            rewrite.run()
+            if not rewrite.removed and not files.paths:
+                return Loaded(version=_version(table), is_changed=False)
+            transaction = self._transaction(change, rewrite, files)
+            change.before_commit()
         except BaseException:
             files.discard()
             raise
-        if not rewrite.removed and not files.paths:
-            return Loaded(version=_version(table), is_changed=False)
         try:
-            self._commit(table, change, rewrite, files)
+            transaction.commit_transaction()
         except (CommitFailedException, ValidationException):  # after any other error the files may be in the table
             files.discard()
             raise
@@ -201,32 +197,36 @@ class _IcebergSession:
         namespace = self._name[:-1]
         if not self._catalog.namespace_exists(namespace):
             self._catalog.create_namespace_if_not_exists(namespace)
-        view = change.view
         fields = [
             NestedField(number, column.name, _type(column.type, 1000 + number), column.name in change.required)
             for number, column in enumerate(change.columns, 1)
         ]
         numbers = {field.name: field.field_id for field in fields}
-        schema = Schema(*fields, identifier_field_ids=[numbers[view.key]])
-        day = PartitionField(numbers[view.time], 1000, DayTransform(), f"{view.time}_day")
-        times = [column.name for column in change.columns if column.type == "timestamp"]
+        schema = assign_fresh_schema_ids(Schema(*fields, identifier_field_ids=[numbers[change.view.key]]))
+        time = schema.find_field(change.view.time)
+        day = PartitionField(time.field_id, 1000, DayTransform(), f"{time.name}_day")
         properties = {
             _MARK: _table_mark(change.mark),
-            f"{_METRICS}.default": "none",  # parts have statistics of some columns only
-            **{f"{_METRICS}.column.{name}": "full" for name in (PROJECT, view.key, *times)},
+            # From the first, so that a load changes it only with the columns, which no two loads change at a time.
+            _NAME_MAPPING: schema.name_mapping.model_dump_json(),
+            **_metrics(change),
         }
-        return self._catalog.create_table(self._name, schema, partition_spec=PartitionSpec(day), properties=properties)
+        try:
+            return self._catalog.create_table(
+                self._name, schema, partition_spec=PartitionSpec(day), properties=properties
+            )
+        except TableAlreadyExistsError:  # another load has made it meanwhile
+            return self._catalog.load_table(self._name)
 
-    def _commit(self, table: Table, change: Change, rewrite: Rewrite, files: DataFiles) -> None:
+    def _transaction(self, change: Change, rewrite: Rewrite, files: DataFiles) -> Transaction:
+        table, mark = self._table, change.mark_after(self._state)
         transaction = table.transaction()
-        mark = change.mark_after(self.state)
-        with transaction.update_schema() as update:
-            for column in change.new_columns(_state(table)):
+        with transaction.update_schema() as update:  # and the mapping of names with it, if there is one
+            for column in change.new_columns(self._state):
                 update.add_column(column.name, _type(column.type, 0))
-        properties = {
-            _MARK: _table_mark(mark),
-            _NAME_MAPPING: transaction.table_metadata.schema().name_mapping.model_dump_json(),
-        }
+        properties = {_MARK: _table_mark(mark)}
+        if transaction.table_metadata.name_mapping() is None:
+            properties[_NAME_MAPPING] = transaction.table_metadata.schema().name_mapping.model_dump_json()
         if changed := {name: value for name, value in properties.items() if table.properties.get(name) != value}:
             transaction.set_properties(changed)
         with transaction.update_snapshot({_MARK: str(mark)}).overwrite() as snapshot:
@@ -235,8 +235,17 @@ class _IcebergSession:
                 snapshot.delete_data_file(data_file)
             for path in files.paths:
                 snapshot.append_data_file(parquet_file_to_data_file(table.io, transaction.table_metadata, path))
-        change.before_commit()
-        transaction.commit_transaction()
+        return transaction
+
+
+def _metrics(change: Change) -> dict[str, str]:
+    """Return the properties by which a table keeps the bounds of ids, numbers, flags and times, as parts have them."""
+    names = {column.name for column in change.columns if has_statistics(column.name, column.type)}
+    whole = {PROJECT, change.view.key}  # a delete is proved by the whole id of a project
+    return {
+        f"{_METRICS}.default": "none",
+        **{f"{_METRICS}.column.{name}": "full" if name in whole else "truncate(16)" for name in names | whole},
+    }
 
 
 def _state(table: Table) -> TableState:

@@ -20,6 +20,7 @@ from airflow_langsmith.errors import (
     TableError,
 )
 from airflow_langsmith.export.destination import path_at
+from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.filters import format_time
 from airflow_langsmith.manifest import Manifest, ManifestColumn, encode, read_manifest
 from airflow_langsmith.messages import suggest
@@ -86,12 +87,11 @@ class Load:
         change = self._change()
         for part in change.parts:
             _check_rows(part, change)
-        with self.table.session() as session:
-            state = session.state
-            if state is not None:
-                if session.is_loaded(change):
-                    return change, Loaded(version=state.version, is_changed=False)
-                _check_table(change, state, session, self.options.schema_changes)
+        with working_directory() as directory, self.table.session(directory) as session:
+            state = session.open(change)
+            if session.is_loaded(change):
+                return change, Loaded(version=state.version, is_changed=False)
+            _check_table(change, state, session, self.options.schema_changes)
             return change, session.apply(change)
 
     def _change(self) -> Change:

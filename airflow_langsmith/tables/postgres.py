@@ -23,7 +23,7 @@ from airflow_langsmith.errors import ConcurrentLoadError, LangSmithError, LoadEr
 from airflow_langsmith.tables.causes import cause_of, sentence
 from airflow_langsmith.tables.connections import postgres_conninfo
 from airflow_langsmith.tables.sql import STAGED, SqlSession, quoted
-from airflow_langsmith.tables.table import PROJECT, Change, Loaded, Session, literal
+from airflow_langsmith.tables.table import PROJECT, Change, Session, TableState, literal
 from airflow_langsmith.tables.uri import TableUri
 from airflow_langsmith.views import View
 
@@ -69,14 +69,14 @@ class PostgresTable:
     name: tuple[str, str]
 
     @contextmanager
-    def session(self) -> Iterator[Session]:
+    def session(self, directory: Path) -> Iterator[Session]:
         """Connect, begin a transaction, and wait for other loads of the table."""
         _check_names(self.name)
         conninfo = postgres_conninfo(self.conn_id)
         with self._errors(), adbc.connect(conninfo) as connection, connection.cursor() as cursor:
             database = _Database(connection, cursor, self.name)
             database.lock()
-            yield _PostgresSession(database, self.name)
+            yield _PostgresSession(database, self.name, directory)
 
     @contextmanager
     def _errors(self) -> Iterator[None]:
@@ -115,10 +115,10 @@ class PostgresTable:
 
 
 class _PostgresSession(SqlSession):
-    def apply(self, change: Change) -> Loaded:
-        """Change the table, unless a name would be cut."""
+    def open(self, change: Change) -> TableState:
+        """Return the state of the table, unless the name of a column would be cut."""
         _check_names(column.name for column in change.columns)
-        return super().apply(change)
+        return super().open(change)
 
 
 class _Database:
@@ -130,7 +130,7 @@ class _Database:
 
     def lock(self) -> None:
         """Wait for other loads of the table, and keep them waiting until the transaction ends."""
-        self._rows(f"select pg_advisory_xact_lock(hashtextextended({literal('langsmith ' + quoted(*self._name))}, 0))")
+        self._lock(*self._name)
 
     def execute(self, statement: str) -> int:
         self._cursor.execute(statement)
@@ -176,10 +176,15 @@ class _Database:
         return self._cursor.fetchall()
 
     def _make_schema(self, schema: str) -> dict[str, str]:
-        ((is_there,),) = self._rows(f"select to_regnamespace({literal(quoted(schema))}) is not null")
-        if not is_there:
-            self.execute(f"create schema {quoted(schema)}")
+        find = f"select 1 from pg_namespace where nspname = {literal(schema)}"  # noqa: S608  # a literal
+        if not self._rows(find):
+            self._lock(schema)  # the first load of another table may make it, and "if not exists" fails then
+            if not self._rows(find):
+                self.execute(f"create schema {quoted(schema)}")
         return {}
+
+    def _lock(self, *name: str) -> None:
+        self._rows(f"select pg_advisory_xact_lock(hashtextextended({literal('langsmith ' + quoted(*name))}, 0))")
 
 
 class _Texts:

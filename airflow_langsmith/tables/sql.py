@@ -8,7 +8,6 @@ from typing import Protocol
 
 import msgspec
 
-from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.manifest import ManifestColumn
 from airflow_langsmith.tables.parts import Part
 from airflow_langsmith.tables.table import PROJECT, Change, Loaded, TableState, literal, read_mark
@@ -53,61 +52,64 @@ class SqlSession:
     The mark of the last load is the last line of the table's comment, behind what people wrote there.
     """
 
-    def __init__(self, database: Database, name: Sequence[str]) -> None:
+    def __init__(self, database: Database, name: Sequence[str], directory: Path) -> None:
         self.types = database.types
-        self._database, self._table = database, quoted(*name)
-        columns = database.columns(name)
-        self._text, _, mark = (database.comment(name) or "").rpartition("\n") if columns else ("", "", "")
-        self.state = TableState(columns=columns, mark=read_mark(mark)) if columns else None
-        if self.state and self.state.mark is None:
-            self._text = f"{self._text}\n{mark}".strip("\n")
+        self._database, self._name, self._table, self._directory = database, name, quoted(*name), directory
+        self._is_new = False
+
+    def open(self, change: Change) -> TableState:
+        """Return the state of the table. If there is none, it is made, without rows."""
+        columns = self._database.columns(self._name)
+        if not columns:
+            self._create(change)
+            columns = {column.name: self.types[column.type] for column in change.columns}
+        self._text, _, last_line = (self._database.comment(self._name) or "").rpartition("\n")
+        mark = read_mark(last_line)
+        if mark is None:
+            self._text = f"{self._text}\n{last_line}".strip("\n")
+        self._state = TableState(columns=columns, mark=mark)
+        return self._state
 
     def is_loaded(self, change: Change) -> bool:
         """Return whether this change was the last one, and its rows are as many as it left."""
-        if self.state is None or self.state.mark is None or not self.state.has_mark_of(change):
-            return False
-        return self.state.mark.rows == self._rows_in_reach(change)
+        mark = self._state.mark
+        return mark is not None and mark.digest == change.mark.digest and mark.rows == self._rows_in_reach(change)
 
     def apply(self, change: Change) -> Loaded:
         """Change the table, and commit that."""
-        new = self._add_columns(change)
+        new = change.new_columns(self._state)
+        for column in new:
+            self._database.execute(f"alter table {self._table} add column {self._column(column)}")
         load = self._replace if change.mode == "replace" else self._merge
-        with working_directory() as directory:
-            deleted, added, nul_values = load(change, directory)
-        if self.state and not (deleted or added or new):
+        deleted, added, nul_values = load(change)
+        if not (deleted or added or new or self._is_new):
             return Loaded(is_changed=False)
-        mark = msgspec.structs.replace(change.mark_after(self.state), rows=self._rows_in_reach(change))
+        mark = msgspec.structs.replace(change.mark_after(self._state), rows=self._rows_in_reach(change))
         comment = f"{self._text}\n{mark}".lstrip("\n")
         self._database.execute(f"comment on table {self._table} is {literal(comment)}")
         change.before_commit()
         self._database.commit()
         return Loaded(rows_deleted=deleted, rows_added=added, nul_values=nul_values)
 
+    def _create(self, change: Change) -> None:
+        self._is_new = True
+        columns = ", ".join(
+            f"{self._column(column)}{' not null' * (column.name in change.required)}" for column in change.columns
+        )
+        self._database.execute(f"create table {self._table} ({columns})")
+        for names in self._database.indexes(change.view):
+            self._database.execute(f"create index on {self._table} ({', '.join(map(quoted, names))})")
+
     def _rows_in_reach(self, change: Change) -> int:
         where = change.in_reach or "false"
         return self._database.value(f"select count(*) from {self._table} where {where}")  # noqa: S608
 
-    def _add_columns(self, change: Change) -> Sequence[ManifestColumn]:
-        """Make the table, or add the columns that it lacks."""
-        if self.state is None:
-            columns = ", ".join(
-                f"{self._column(column)}{' not null' * (column.name in change.required)}" for column in change.columns
-            )
-            self._database.execute(f"create table {self._table} ({columns})")
-            for names in self._database.indexes(change.view):
-                self._database.execute(f"create index on {self._table} ({', '.join(map(quoted, names))})")
-            return change.columns
-        new = change.new_columns(self.state)
-        for column in new:
-            self._database.execute(f"alter table {self._table} add column {self._column(column)}")
-        return new
-
-    def _replace(self, change: Change, directory: Path) -> tuple[int, int, int]:
+    def _replace(self, change: Change) -> tuple[int, int, int]:
         deleted = self._database.execute(f"delete from {self._table} where {change.in_windows}")  # noqa: S608
-        nul_values = sum(self._insert(self._table, change.parts, directory))
+        nul_values = sum(self._insert(self._table, change.parts))
         return deleted, sum(part.file.rows for part in change.parts), nul_values
 
-    def _merge(self, change: Change, directory: Path) -> tuple[int, int, int]:
+    def _merge(self, change: Change) -> tuple[int, int, int]:
         replaced = added = nul_values = 0
         for export in change.exports:
             names = [column.name for column in export.manifest.columns]
@@ -116,7 +118,7 @@ class SqlSession:
             is_same = " and ".join(f"loaded.{name} = staged.{name}" for name in map(quoted, (change.view.key, PROJECT)))
             time = quoted(change.view.time)
             self._database.execute(f"create temp table {STAGED} as select {columns} from {self._table} limit 0")  # noqa: S608
-            nul_values += sum(self._insert(STAGED, export.parts, directory))
+            nul_values += sum(self._insert(STAGED, export.parts))
             updated = self._database.execute(
                 f"update {self._table} as loaded set {updates} from {STAGED} as staged "  # noqa: S608
                 f"where {is_same} and staged.{time} >= loaded.{time}"
@@ -129,9 +131,9 @@ class SqlSession:
             replaced, added = replaced + updated, added + updated + inserted
         return replaced, added, nul_values
 
-    def _insert(self, table: str, parts: Iterable[Part], directory: Path) -> Iterator[int]:
+    def _insert(self, table: str, parts: Iterable[Part]) -> Iterator[int]:
         for part in parts:
-            with part.local(directory) as path:
+            with part.local(self._directory) as path:
                 yield self._database.insert(table, part.columns, path)
 
     def _column(self, column: ManifestColumn) -> str:

@@ -3,8 +3,8 @@ What a load asks of a table: its state, and one change of it in one transaction.
 
 ::
 
-    with table.session() as session:
-        session.state                       the columns, and what earlier loads left: view, query, digest
+    with table.session(directory) as session:
+        session.open(change)                the table's columns, and what earlier loads left: view, query, digest
         session.apply(change)               deletes and adds rows: all of it, or nothing
 """
 
@@ -15,6 +15,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal, Protocol
 
 import msgspec
@@ -80,10 +81,6 @@ class TableState:
     mark: Mark | None = None
     version: str = ""
 
-    def has_mark_of(self, change: Change) -> bool:
-        """Return whether a change was the last one."""
-        return self.mark is not None and self.mark.digest == change.mark.digest
-
 
 @dataclass(frozen=True, kw_only=True)
 class Change:
@@ -145,10 +142,9 @@ class Change:
         """The columns that are never null."""
         return frozenset({PROJECT, self.view.key, self.view.time})
 
-    def mark_after(self, state: TableState | None) -> Mark:
+    def mark_after(self, state: TableState) -> Mark:
         """Return the mark of the table after the change: a merge leaves the query as it is."""
-        before = state.mark if state else None
-        query = self.mark.query if self.mode == "replace" else before and before.query
+        query = self.mark.query if self.mode == "replace" else state.mark and state.mark.query
         return msgspec.structs.replace(self.mark, query=query)
 
     def new_columns(self, state: TableState) -> tuple[ManifestColumn, ...]:
@@ -179,9 +175,8 @@ class Session(Protocol):
     def types(self) -> Mapping[str, str]:
         """The types of columns, in the table's own words."""
 
-    @property
-    def state(self) -> TableState | None:
-        """The state of the table; None if there is none yet."""
+    def open(self, change: Change) -> TableState:
+        """Return the state of the table. If there is none, it is made, without rows."""
 
     def is_loaded(self, change: Change) -> bool:
         """Return whether this change is the last one that was applied, and nothing has changed the table since."""
@@ -197,10 +192,11 @@ class Session(Protocol):
 class Table(Protocol):
     """A table of one kind."""
 
-    def session(self) -> AbstractContextManager[Session]:
+    def session(self, directory: Path) -> AbstractContextManager[Session]:
         """
-        Open a transaction, which changes nothing unless a change is applied.
+        Open a transaction, which changes no rows unless a change is applied.
 
+        :param directory: A local directory, for copies of parts.
         :raises TableError: if the table cannot be used, for example without permission.
         :raises LoadError: if it cannot be reached.
         """
