@@ -19,6 +19,7 @@ What they are made of::
     links           links on a task's page to LangSmith's UI
     airflow_sdk     Airflow's names, for each supported release
     airflow_errors  errors as Airflow acts on them, and advice on arguments
+    problems        what that advice is about                                        pure
     connections     Airflow's connections
     arguments       readers of arguments, which templates make text of               pure
     templates       rendering that leaves text as text                               pure

@@ -10,7 +10,8 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 from airflow_langsmith.airflow_sdk import AirflowException, AirflowFailException
-from airflow_langsmith.errors import LangSmithError, Problem
+from airflow_langsmith.errors import LangSmithError
+from airflow_langsmith.problems import Problem
 
 ADVICE: Mapping[Problem, str] = {
     Problem.PAYLOAD_MISSING: (
@@ -28,6 +29,12 @@ ADVICE: Mapping[Problem, str] = {
     Problem.LOCAL_DISK_FULL: (
         "Less room is needed with concurrency=1, a lower max_bytes_per_file, or named paths in flatten."
     ),
+    Problem.NO_ROOM_FOR_PART: ("A load needs room for one part: max_bytes_per_file= of the export makes smaller ones."),
+    Problem.WINDOW_NOT_WHOLE: "Use mode='merge', or leave mode= out.",
+    Problem.KEY_COLUMN_MISSING: "Add them to columns= of the export.",
+    Problem.KEY_NULL: "Let redact= of the export hash the column instead of dropping it.",
+    Problem.NOT_PARQUET: "Export the window with format='parquet'.",
+    Problem.NAME_TOO_LONG: "Give the table, or the path in flatten= of the export, a shorter name.",
     Problem.HASH_KEY_MISSING: "Set redact_conn_id= to a connection whose password is the key.",
     Problem.TOO_MANY_PATHS: "Write flatten=['inputs.customer.id', ...], or leave the JSON column out of columns=.",
 }

@@ -49,11 +49,11 @@ Every error takes positional arguments only, so that it pickles. None carries a 
 
 from __future__ import annotations
 
-from enum import Enum, auto
 from typing import Any, ClassVar, Self
 
 from airflow_langsmith.masking import mask_secrets
 from airflow_langsmith.messages import format_message
+from airflow_langsmith.problems import Problem
 
 __all__ = [
     "ApiError",
@@ -97,26 +97,12 @@ __all__ = [
 NO_RETRY = "A retry will not help."
 
 
-class Problem(Enum):
-    """A problem that arguments can solve. ``airflow_errors`` has the advice for operators."""
-
-    PAYLOAD_MISSING = auto()
-    ATTACHMENT_MISSING = auto()
-    WINDOW_EMPTY = auto()
-    COLUMNS_CHANGED = auto()
-    PARTITION_TAKEN = auto()
-    LOCAL_DISK_FULL = auto()
-    HASH_KEY_MISSING = auto()
-    TOO_MANY_PATHS = auto()
-
-
 class LangSmithError(Exception):
     """
     Root of the tree.
 
     ``where`` is the connection; the client sets it. ``advice_on_arguments`` is set by operators, by ``problem``.
-    ``str`` formats the message for Airflow's log view: what happened and what to do, then where, then that a retry will
-    not help, if that is so.
+    ``str`` formats it for Airflow's log view: what happened, what to do, where, and if so that a retry will not help.
     """
 
     retriable: ClassVar[bool] = False

@@ -13,15 +13,21 @@ import airflow_langsmith
 from airflow_langsmith.airflow_errors import ADVICE, LangSmithException, airflow_errors
 from airflow_langsmith.airflow_sdk import AirflowFailException
 from airflow_langsmith.api.run_filter import ARGUMENTS
-from airflow_langsmith.errors import NO_RETRY, ConfigurationError, EmptyWindowError, Problem, TransportError
+from airflow_langsmith.errors import NO_RETRY, ConfigurationError, EmptyWindowError, TransportError
 from airflow_langsmith.messages import MAX_LINE, PREFIX
-from airflow_langsmith.operators import LangSmithExportOperator, LangSmithListRunsOperator, LangSmithReadRunOperator
+from airflow_langsmith.operators import (
+    LangSmithExportOperator,
+    LangSmithListRunsOperator,
+    LangSmithLoadOperator,
+    LangSmithReadRunOperator,
+)
+from airflow_langsmith.problems import Problem
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
 from airflow_langsmith.views import options
 
 PACKAGE = Path(airflow_langsmith.__file__).parent
 KINDS = (
-    *(LangSmithExportOperator, LangSmithListRunsOperator, LangSmithReadRunOperator),
+    *(LangSmithExportOperator, LangSmithListRunsOperator, LangSmithLoadOperator, LangSmithReadRunOperator),
     *(LangSmithFeedbackSensor, LangSmithSettledSensor),
 )
 OPERATOR_ARGUMENTS = {name for kind in KINDS for name in kind.template_fields}
@@ -32,6 +38,7 @@ LOWER_ROOMS = (
     "manifest.py",
     "masking.py",
     "messages.py",
+    "tables",
     "transform",
     "views",
     "waiting",
@@ -58,13 +65,16 @@ def problems(path: Path) -> list[ast.Attribute]:
 
 @pytest.mark.parametrize("problem", Problem)
 def test_advice_names_arguments_that_exist(problem: Problem) -> None:
-    """Each argument in an advice is an argument of the export operator."""
+    """Each argument in an advice is an argument of the export operator or of the load operator."""
     words = re.findall(r"\b(\w+)=|'(\w+)'|(\w+_\w+)", ADVICE[problem])
     names = {name for name, *_ in words if name}
     assert names
-    assert names <= set(LangSmithExportOperator.template_fields)
+    assert names <= {*LangSmithExportOperator.template_fields, *LangSmithLoadOperator.template_fields}
     for name, value in re.findall(r"(\w+)='(\w+)'", ADVICE[problem]):
-        LangSmithExportOperator(task_id="t", project="shop", destination="file:///lake", **{name: value})
+        if name in LangSmithLoadOperator.template_fields:
+            LangSmithLoadOperator(task_id="t", exported="file:///lake", table="delta:///lake/runs", **{name: value})
+        if name in LangSmithExportOperator.template_fields:
+            LangSmithExportOperator(task_id="t", project="shop", destination="file:///lake", **{name: value})
 
 
 @pytest.mark.parametrize("problem", Problem)

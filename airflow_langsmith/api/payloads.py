@@ -26,10 +26,10 @@ from airflow_langsmith.errors import (
     LargePayloadError,
     MissingPayloadError,
     PayloadError,
-    Problem,
     TransportError,
 )
 from airflow_langsmith.messages import MAX_LINE, shorten
+from airflow_langsmith.problems import Problem
 
 log = logging.getLogger(__name__)
 

@@ -19,7 +19,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from airflow_langsmith.errors import Problem, StorageError
+from airflow_langsmith.errors import StorageError
+from airflow_langsmith.problems import Problem
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +29,9 @@ LOCK = "lock"
 
 
 @contextmanager
-def working_directory() -> Iterator[Path]:
+def working_directory(problem: Problem = Problem.LOCAL_DISK_FULL) -> Iterator[Path]:
     """
-    Make a directory below ``TMPDIR``, and remove those that killed exports have left there.
+    Make a directory below ``TMPDIR``, and remove those that killed exports and loads have left there.
 
     :raises StorageError: for whatever the local disk refuses meanwhile: it looks like an error of the destination.
     """
@@ -49,10 +50,10 @@ def working_directory() -> Iterator[Path]:
                 os.close(lock)
     except OSError as error:
         raise StorageError(
-            f"Could not work in the local {parent}: {error}. The export published before stands. A retry may help; if "
+            f"Could not work in the local {parent}: {error}. What was there before stands. A retry may help; if "
             "it does not, give the worker more room there, set TMPDIR to a larger disk, or let the task's user write "
             "there."
-        ).of(Problem.LOCAL_DISK_FULL) from error
+        ).of(problem) from error
 
 
 def _lock(directory: Path) -> int:

@@ -24,6 +24,7 @@ from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.filters import format_time
 from airflow_langsmith.manifest import Manifest, ManifestColumn, encode, read_manifest
 from airflow_langsmith.messages import suggest
+from airflow_langsmith.problems import Problem
 from airflow_langsmith.tables.parts import LandedExport, Part
 from airflow_langsmith.tables.table import PROJECT, Change, Loaded, Mark, Mode, Session, Table, TableState
 from airflow_langsmith.views import VIEWS, ColumnType, View
@@ -87,7 +88,7 @@ class Load:
         change = self._change()
         for part in change.parts:
             _check_rows(part, change)
-        with working_directory() as directory, self.table.session(directory) as session:
+        with working_directory(Problem.NO_ROOM_FOR_PART) as directory, self.table.session(directory) as session:
             state = session.open(change)
             if session.is_loaded(change):
                 return change, Loaded(version=state.version, is_changed=False)
@@ -143,8 +144,8 @@ def _view(manifests: Sequence[Manifest]) -> View:
     if formats:
         raise ManifestError(
             f"The export has the format {', '.join(sorted(formats))}, and a load reads Parquet alone. Export the "
-            "window with format='parquet'."
-        )
+            "window again as Parquet."
+        ).of(Problem.NOT_PARQUET)
     return VIEWS[name]
 
 
@@ -167,9 +168,9 @@ def _check_windows(view: View, manifests: Sequence[Manifest]) -> None:
     for manifest in manifests:
         if not _is_whole_window(view, manifest):
             raise ConfigurationError(
-                f"mode='replace' would delete more than it adds: the export of {manifest.view} has rows of other "
-                "windows than its own, or not all rows of it. Use mode='merge', or leave mode out."
-            )
+                f"To replace the window would delete more than it adds: the export of {manifest.view} has rows of "
+                "other windows, or not all rows of its own."
+            ).of(Problem.WINDOW_NOT_WHOLE)
     for first, second in combinations(manifests, 2):
         is_apart = first.window_end <= second.window_start or second.window_end <= first.window_start
         if first.project_id == second.project_id and not is_apart:
@@ -186,9 +187,8 @@ def _columns(manifests: Iterable[Manifest], view: View) -> tuple[ManifestColumn,
         names = {column.name for column in manifest.columns}
         if missing := [name for name in (PROJECT, view.key, view.time) if name not in names]:
             raise ConfigurationError(
-                f"The export of {manifest.view} lacks the column {missing[0]!r}, which a load needs to find its rows. "
-                f"Add {', '.join(missing)} to columns= of the export."
-            )
+                f"The export of {manifest.view} lacks columns by which a load finds its rows: {', '.join(missing)}."
+            ).of(Problem.KEY_COLUMN_MISSING)
         for column in manifest.columns:
             if column.type not in get_args(ColumnType):
                 raise ManifestError(
@@ -198,7 +198,7 @@ def _columns(manifests: Iterable[Manifest], view: View) -> tuple[ManifestColumn,
             if columns.setdefault(column.name, column).type != column.type:
                 raise TableError(
                     f"The column {column.name!r} is {columns[column.name].type} in one export and {column.type} in "
-                    "another. Export again with the same flatten."
+                    "another. Export again with the same types."
                 )
     return tuple(columns.values())
 
@@ -216,8 +216,8 @@ def _check_rows(part: Part, change: Change) -> None:
     if times.nulls or keys.nulls:
         raise ManifestError(
             f"{part.place} has rows without {view.key} or {view.time}, which identify rows in a table. Nothing was "
-            "loaded. Let redact hash the column instead of dropping it, and export the window again."
-        )
+            "loaded. Export the window again with values there."
+        ).of(Problem.KEY_NULL)
     is_outside = times.min < manifest.window_start or times.max >= manifest.window_end
     if change.mode == "replace" and is_outside:
         raise ManifestError(

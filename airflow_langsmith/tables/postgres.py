@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from airflow_langsmith.errors import ConcurrentLoadError, LangSmithError, LoadError, TableError
+from airflow_langsmith.problems import Problem
 from airflow_langsmith.tables.causes import cause_of, sentence
 from airflow_langsmith.tables.connections import postgres_conninfo
 from airflow_langsmith.tables.sql import STAGED, SqlSession, quoted
@@ -224,8 +225,8 @@ def _check_names(names: Iterable[str]) -> None:
     if long := [name for name in names if len(name.encode()) > MAX_NAME_BYTES]:
         raise TableError(
             f"PostgreSQL cuts names after {MAX_NAME_BYTES} bytes, so two could become one: {', '.join(long[:3])}. "
-            "Give the table, or the path in flatten, a shorter name."
-        )
+            "Use shorter names."
+        ).of(Problem.NAME_TOO_LONG)
 
 
 def table_at(address: TableUri) -> PostgresTable:

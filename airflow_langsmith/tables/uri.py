@@ -65,7 +65,7 @@ class TableUri:
         if not separator:
             guess = uri.partition(":")[0]
             form = _FORMS[guess if guess in _FORMS else "iceberg"]
-            raise ConfigurationError(f"table is {uri!r}, which is no URI. Write it like {form}.")
+            raise ConfigurationError(f"{uri!r} is no URI of a table. Write it like {form}.")
         if scheme in STORES:
             raise ConfigurationError(
                 f"There is no kind of table {scheme!r}. A table of Delta Lake there is delta+{uri}."
@@ -73,7 +73,7 @@ class TableUri:
         if scheme not in _SCHEMES:
             raise ConfigurationError(f"There is no kind of table {scheme!r}. {suggest(scheme, _SCHEMES)}")
         if "None" in re.split(r"[/@.=?]", rest):
-            raise ConfigurationError(f"table is {uri!r}, where a template gave None. Correct the template.")
+            raise ConfigurationError(f"The table is {uri!r}: a template gave None. Correct the template.")
         if kind == "delta":
             return cls._delta(uri, f"{store or 'file'}://{rest}")
         parts = urlsplit(uri)
@@ -106,4 +106,4 @@ def _steps(name: str) -> tuple[str, ...]:
 
 
 def _misspelt(uri: str, kind: str) -> ConfigurationError:
-    return ConfigurationError(f"table is {uri!r}, which names no table. Write it like {_FORMS[kind]}.")
+    return ConfigurationError(f"{uri!r} names no table. Write it like {_FORMS[kind]}.")

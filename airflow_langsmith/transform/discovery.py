@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from msgspec import Raw
 
-from airflow_langsmith.errors import ConfigurationError, Problem
+from airflow_langsmith.errors import ConfigurationError
+from airflow_langsmith.problems import Problem
 from airflow_langsmith.transform.lazy_json import (
     NULL,
     MisfitError,

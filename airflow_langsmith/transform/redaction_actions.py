@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 from msgspec import Raw
 
-from airflow_langsmith.errors import ConfigurationError, Problem
+from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.messages import did_you_mean
+from airflow_langsmith.problems import Problem
 from airflow_langsmith.transform.json_tree import DROPPED, read_tree, to_python
 from airflow_langsmith.transform.lazy_json import first_byte
 from airflow_langsmith.transform.patterns import Pattern, pattern

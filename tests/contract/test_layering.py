@@ -17,15 +17,15 @@ PACKAGE = Path(airflow_langsmith.__file__).parent
 
 # Room -> the rooms that it may import. Each room may import `__version__`.
 MAY_IMPORT = {
-    "airflow_errors": {"airflow_sdk", "errors"},
+    "airflow_errors": {"problems", "airflow_sdk", "errors"},
     "airflow_sdk": set(),
-    "api": {"api", "arguments", "errors", "filters", "masking", "messages", "windows"},
+    "api": {"api", "arguments", "errors", "filters", "masking", "messages", "problems", "windows"},
     "arguments": {"errors", "messages"},
     "connections": {"airflow_sdk", "errors"},
-    "errors": {"masking", "messages"},
+    "errors": {"problems", "masking", "messages"},
     "export": {
         *("api", "connections", "errors", "export", "extras", "filters", "manifest", "messages"),
-        *("transform", "views", "windows"),
+        *("problems", "transform", "views", "windows"),
     },
     "extras": set(),
     "filters": {"errors", "templates"},
@@ -41,6 +41,7 @@ MAY_IMPORT = {
         *("airflow_errors", "airflow_sdk", "api", "arguments", "connections", "errors", "export", "hooks"),
         *("links", "manifest", "messages", "operators", "tables", "templates", "transform", "views", "windows"),
     },
+    "problems": set(),
     "provider_info": {"api.settings"},
     "sensors": {
         *("airflow_errors", "airflow_sdk", "api.negotiation", "api.query", "arguments", "errors", "hooks", "links"),
@@ -48,11 +49,11 @@ MAY_IMPORT = {
     },
     "tables": {
         *("airflow_sdk", "api.query", "connections", "errors", "export.arrow", "export.destination", "export.storage"),
-        *("export.workdir", "extras", "filters", "manifest", "messages", "tables", "views", "windows"),
+        *("export.workdir", "extras", "filters", "manifest", "messages", "problems", "tables", "views", "windows"),
     },
     "templates": set(),
     "testing": {"testing"},
-    "transform": {"api.decoding", "errors", "messages", "transform", "views.columns"},
+    "transform": {"api.decoding", "errors", "messages", "problems", "transform", "views.columns"},
     "triggers": {"api", "arguments", "errors", "filters", "hooks", "waiting", "windows"},
     "views": {"api", "arguments", "errors", "filters", "messages", "views", "windows"},
     "waiting": {"api", "errors", "messages", "waiting", "windows"},

@@ -102,7 +102,7 @@ NOT_FITTING: dict[str, tuple[Callable[[ExportDay], Any], dict[str, Any], tuple[s
     "no key": (
         lambda export: export(1, columns=["run_id", "name"]),
         {},
-        ("lacks the column 'project_id'", "Add project_id, start_time to columns= of the export."),
+        ("lacks columns by which a load finds its rows: project_id, start_time.", "Add them to columns= of"),
     ),
     "another type": (
         lambda export: with_manifest(export(1), lambda manifest: manifest["columns"][6].update(type="integer")),
@@ -381,6 +381,6 @@ def test_names_that_postgres_would_cut_are_refused(
 
         return with_manifest(with_rows(export_day(), rename), rename_in)
 
-    assert "Give the table, or the path in flatten, a shorter name." in refuse(with_column(long), postgres.uri("runs"))
+    assert "Use shorter names." in refuse(with_column(long), postgres.uri("runs"))
     load(with_column(long[:-1]), postgres.uri("runs"))
     assert long[:-1] in postgres.rows("runs")[0]

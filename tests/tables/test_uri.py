@@ -35,11 +35,11 @@ REFUSED = {
     "delta://": DELTA,
     "delta+s3://lake": DELTA,
     "delta+s3://lake@/runs": DELTA,
-    "iceberg://None/langsmith.runs": "where a template gave None. Correct the template.",
-    "postgres://lake/None.runs": "where a template gave None. Correct the template.",
-    "duckdb:///lake/None?table=runs": "where a template gave None. Correct the template.",
-    "duckdb:///lake.duckdb?table=None": "where a template gave None. Correct the template.",
-    "delta+s3://None@lake/runs": "where a template gave None. Correct the template.",
+    "iceberg://None/langsmith.runs": "a template gave None. Correct the template.",
+    "postgres://lake/None.runs": "a template gave None. Correct the template.",
+    "duckdb:///lake/None?table=runs": "a template gave None. Correct the template.",
+    "duckdb:///lake.duckdb?table=None": "a template gave None. Correct the template.",
+    "delta+s3://None@lake/runs": "a template gave None. Correct the template.",
 }
 
 
@@ -54,7 +54,7 @@ def test_what_is_no_address_is_refused_with_the_form_to_write(uri: str, text: st
 
 def test_a_password_in_an_address_is_not_shown() -> None:
     """An address with a user and a password in place of a connection is refused without showing them."""
-    with pytest.raises(ConfigurationError, match="which names no") as caught:
+    with pytest.raises(ConfigurationError, match="names no") as caught:
         TableUri.parse("postgres://loader:geheim@warehouse/langsmith.runs")
     assert "geheim" not in str(caught.value)
 
