@@ -20,7 +20,7 @@ from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.messages import shorten
 from airflow_langsmith.tables.connections import delta_store
 from airflow_langsmith.tables.rows import RowReader, arrow_schema
-from airflow_langsmith.tables.table import PROJECT, Change, Loaded, Mark, Session, TableState, read_mark
+from airflow_langsmith.tables.table import PROJECT, Change, Loaded, Mark, Session, TableState, opened, read_mark
 from airflow_langsmith.tables.uri import TableUri
 
 _MARK = "langsmith"  # of a commit, and of the table
@@ -87,13 +87,26 @@ class _DeltaSession:
 
     def __init__(self, place: str, options: dict[str, str], table: DeltaTable | None) -> None:
         self._place, self._options, self._table = place, options, table
-        self.state = None if table is None else _state(table)
+        self.state = _state(table) if table else None
+
+    def create(self, change: Change) -> TableState:
+        """Make the table, with the view and the query as its properties."""
+        self._table = DeltaTable.create(
+            self._place,
+            schema=arrow_schema(change.columns, change.required),
+            mode="ignore",  # if another load has made it meanwhile
+            storage_options=self._options,
+            configuration={_MARK: _table_mark(change.mark)},
+            raise_if_key_not_exists=False,
+        )
+        self.state = _state(self._table)
+        return self.state
 
     def apply(self, change: Change) -> Loaded:
         """Change the table, in one commit."""
-        table = self._table or self._create(change)
-        mark = change.mark_after(self.state)
-        if self.state and (self.state.mark is None or self.state.mark.query != mark.query):
+        table, state = opened(self._table), opened(self.state)
+        mark = change.mark_after(state)
+        if state.mark is None or state.mark.query != mark.query:
             table.alter.set_table_properties({_MARK: _table_mark(mark)}, raise_if_not_exists=False)
         properties = CommitProperties(custom_metadata={_MARK: str(mark)}, max_commit_retries=_MAX_COMMIT_RETRIES)
         change.before_commit()  # the library writes and commits in one step
@@ -106,17 +119,6 @@ class _DeltaSession:
                 return write(table, change, rows, properties)
             except Exception as error:  # noqa: BLE001  # whatever the library makes of an error of the rows
                 raise rows.error or error from None
-
-    def _create(self, change: Change) -> DeltaTable:
-        schema = arrow_schema(change.columns, change.required)
-        return DeltaTable.create(
-            self._place,
-            schema=schema,
-            mode="ignore",  # if another load has made it meanwhile
-            storage_options=self._options,
-            configuration={_MARK: _table_mark(change.mark)},
-            raise_if_key_not_exists=False,
-        )
 
     def _delete(self, table: DeltaTable, change: Change, properties: CommitProperties) -> Loaded:
         if change.mode == "merge":

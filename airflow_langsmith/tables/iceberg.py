@@ -18,7 +18,7 @@ from pyiceberg.exceptions import (
 )
 from pyiceberg.io.pyarrow import parquet_file_to_data_file
 from pyiceberg.partitioning import PartitionField, PartitionSpec
-from pyiceberg.schema import Schema
+from pyiceberg.schema import Schema, assign_fresh_schema_ids
 from pyiceberg.table import Table
 from pyiceberg.transforms import DayTransform
 from pyiceberg.types import (
@@ -39,7 +39,7 @@ from airflow_langsmith.messages import shorten
 from airflow_langsmith.tables.connections import iceberg_catalog
 from airflow_langsmith.tables.data_files import DataFiles
 from airflow_langsmith.tables.rewrite import Rewrite
-from airflow_langsmith.tables.table import PROJECT, Change, Loaded, Mark, Session, TableState, read_mark
+from airflow_langsmith.tables.table import PROJECT, Change, Loaded, Mark, Session, TableState, opened, read_mark
 from airflow_langsmith.tables.uri import TableUri
 
 _MARK = "langsmith"  # of a snapshot, and of the table
@@ -124,11 +124,11 @@ class _IcebergSession:
 
     def __init__(self, catalog: Catalog, name: tuple[str, ...], table: Table | None) -> None:
         self._catalog, self._name, self._table = catalog, name, table
-        self.state = None if table is None else _state(table)
+        self.state = _state(table) if table else None
 
     def apply(self, change: Change) -> Loaded:
         """Change the table, by one snapshot."""
-        table = self._table or self._create(change)
+        table = opened(self._table)
         files = DataFiles(table, change)
         try:
             with working_directory() as directory:
@@ -146,6 +146,12 @@ class _IcebergSession:
             raise
         return Loaded(version=_version(table), rows_deleted=rewrite.rows_deleted, rows_added=rewrite.rows_added)
 
+    def create(self, change: Change) -> TableState:
+        """Make the table, partitioned by the day of the view's time column."""
+        self._table = self._create(change)
+        self.state = _state(self._table)
+        return self.state
+
     def _create(self, change: Change) -> Table:
         namespace = self._name[:-1]
         if not self._catalog.namespace_exists(namespace):
@@ -156,11 +162,13 @@ class _IcebergSession:
             for number, column in enumerate(change.columns, 1)
         ]
         numbers = {field.name: field.field_id for field in fields}
-        schema = Schema(*fields, identifier_field_ids=[numbers[view.key]])
+        schema = assign_fresh_schema_ids(Schema(*fields, identifier_field_ids=[numbers[view.key]]))
         day = PartitionField(numbers[view.time], 1000, DayTransform(), f"{view.time}_day")
         times = [column.name for column in change.columns if column.type == "timestamp"]
         properties = {
             _MARK: _table_mark(change.mark),
+            # From the first, so that a load changes it only with the columns, which no two loads change at a time.
+            _NAME_MAPPING: schema.name_mapping.model_dump_json(),
             f"{_METRICS}.default": "none",  # parts have statistics of some columns only
             **{f"{_METRICS}.column.{name}": "full" for name in (PROJECT, view.key, *times)},
         }
@@ -173,9 +181,10 @@ class _IcebergSession:
 
     def _commit(self, table: Table, change: Change, rewrite: Rewrite, files: DataFiles) -> None:
         transaction = table.transaction()
-        mark = change.mark_after(self.state)
+        state = opened(self.state)
+        mark = change.mark_after(state)
         with transaction.update_schema() as update:
-            for column in change.new_columns(_state(table)):
+            for column in change.new_columns(state):
                 update.add_column(column.name, _type(column.type, 0))
         properties = {
             _MARK: _table_mark(mark),

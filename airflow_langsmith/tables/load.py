@@ -78,11 +78,10 @@ class Load:
         for part in change.parts:
             _check_rows(part, change)
         with self.table.session() as session:
-            state = session.state
-            if state is not None:
-                if state.mark and state.mark.digest == change.mark.digest:
-                    return change, Loaded(version=state.version, is_changed=False)
-                _check_table(change, state, session, self.options.schema_changes)
+            state = session.state or session.create(change)
+            if state.mark and state.mark.digest == change.mark.digest:
+                return change, Loaded(version=state.version, is_changed=False)
+            _check_table(change, state, session, self.options.schema_changes)
             return change, session.apply(change)
 
     def _change(self) -> Change:

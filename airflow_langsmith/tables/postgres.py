@@ -23,7 +23,7 @@ from airflow_langsmith.export.destination import MAX_CAUSE
 from airflow_langsmith.messages import shorten
 from airflow_langsmith.tables.connections import postgres_conninfo
 from airflow_langsmith.tables.sql import STAGED, SqlSession, quoted
-from airflow_langsmith.tables.table import PROJECT, Change, Loaded, Session, literal
+from airflow_langsmith.tables.table import PROJECT, Change, Loaded, Session, TableState, literal
 from airflow_langsmith.tables.uri import TableUri
 from airflow_langsmith.views import View
 
@@ -95,6 +95,11 @@ class PostgresTable:
 
 
 class _PostgresSession(SqlSession):
+    def create(self, change: Change) -> TableState:
+        """Make the table, unless a name would be cut."""
+        _check_names(column.name for column in change.columns)
+        return super().create(change)
+
     def apply(self, change: Change) -> Loaded:
         """Change the table, unless a name would be cut."""
         _check_names(column.name for column in change.columns)

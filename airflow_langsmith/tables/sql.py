@@ -9,7 +9,7 @@ from typing import Protocol
 from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.manifest import ManifestColumn
 from airflow_langsmith.tables.parts import Part
-from airflow_langsmith.tables.table import PROJECT, Change, Loaded, TableState, literal, read_mark
+from airflow_langsmith.tables.table import PROJECT, Change, Loaded, TableState, literal, opened, read_mark
 from airflow_langsmith.views import View
 
 STAGED = "langsmith_staged_rows"  # a temporary table: the rows of one export
@@ -56,36 +56,37 @@ class SqlSession:
         self.state = TableState(columns=columns, mark=read_mark(mark)) if columns else None
         if self.state and self.state.mark is None:
             self._text = f"{self._text}\n{mark}".strip("\n")
+        self._is_new = False
+
+    def create(self, change: Change) -> TableState:
+        """Make the table, with its indexes."""
+        columns = ", ".join(
+            f"{self._column(column)}{' not null' * (column.name in change.required)}" for column in change.columns
+        )
+        self._database.execute(f"create table {self._table} ({columns})")
+        for names in self._database.indexes(change.view):
+            self._database.execute(f"create index on {self._table} ({', '.join(map(quoted, names))})")
+        self._is_new = True
+        self.state = TableState(columns={column.name: self.types[column.type] for column in change.columns})
+        return self.state
 
     def apply(self, change: Change) -> Loaded:
         """Change the table, and commit that."""
-        new = self._add_columns(change)
+        state = opened(self.state)
+        new = change.new_columns(state)
+        for column in new:
+            self._database.execute(f"alter table {self._table} add column {self._column(column)}")
         load = self._replace if change.mode == "replace" else self._merge
         with working_directory() as directory:
             deleted, added, nul_values = load(change, directory)
-        if self.state and not (deleted or added or new):
+        if not (deleted or added or new or self._is_new):
             return Loaded(is_changed=False)
-        mark = change.mark_after(self.state)
+        mark = change.mark_after(state)
         comment = f"{self._text}\n{mark}".lstrip("\n")
         self._database.execute(f"comment on table {self._table} is {literal(comment)}")
         change.before_commit()
         self._database.commit()
         return Loaded(rows_deleted=deleted, rows_added=added, nul_values=nul_values)
-
-    def _add_columns(self, change: Change) -> Sequence[ManifestColumn]:
-        """Make the table, or add the columns that it lacks."""
-        if self.state is None:
-            columns = ", ".join(
-                f"{self._column(column)}{' not null' * (column.name in change.required)}" for column in change.columns
-            )
-            self._database.execute(f"create table {self._table} ({columns})")
-            for names in self._database.indexes(change.view):
-                self._database.execute(f"create index on {self._table} ({', '.join(map(quoted, names))})")
-            return change.columns
-        new = change.new_columns(self.state)
-        for column in new:
-            self._database.execute(f"alter table {self._table} add column {self._column(column)}")
-        return new
 
     def _replace(self, change: Change, directory: Path) -> tuple[int, int, int]:
         deleted = self._database.execute(f"delete from {self._table} where {change.in_windows}")  # noqa: S608

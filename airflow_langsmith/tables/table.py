@@ -5,6 +5,7 @@ What a load asks of a table: its state, and one change of it in one transaction.
 
     with table.session() as session:
         session.state                       the columns, and what earlier loads left: view, query, digest
+        session.create(change)              if there is no table yet: makes it, without rows
         session.apply(change)               deletes and adds rows: all of it, or nothing
 """
 
@@ -15,7 +16,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -24,6 +25,7 @@ from airflow_langsmith.tables.parts import LandedExport, Part
 from airflow_langsmith.views import View
 
 Mode = Literal["replace", "merge"]
+T = TypeVar("T")
 PROJECT = "project_id"  # the column of the project in every view
 
 
@@ -80,6 +82,13 @@ class TableState:
     version: str = ""
 
 
+def opened(value: T | None) -> T:
+    """Return what a session has of a table, which exists by then."""
+    if value is None:
+        raise RuntimeError("There is no table yet: create it first.")
+    return value
+
+
 @dataclass(frozen=True, kw_only=True)
 class Change:
     """
@@ -128,10 +137,9 @@ class Change:
         """The columns that are never null."""
         return frozenset({self.view.key, self.view.time})
 
-    def mark_after(self, state: TableState | None) -> Mark:
+    def mark_after(self, state: TableState) -> Mark:
         """Return the mark of the table after the change: a merge leaves the query as it is."""
-        before = state.mark if state else None
-        query = self.mark.query if self.mode == "replace" else before and before.query
+        query = self.mark.query if self.mode == "replace" else state.mark and state.mark.query
         return msgspec.structs.replace(self.mark, query=query)
 
     def new_columns(self, state: TableState) -> tuple[ManifestColumn, ...]:
@@ -166,9 +174,12 @@ class Session(Protocol):
     def state(self) -> TableState | None:
         """The state of the table; None if there is none yet."""
 
+    def create(self, change: Change) -> TableState:
+        """Make the table, unless another load has made it meanwhile; return its state."""
+
     def apply(self, change: Change) -> Loaded:
         """
-        Change the table: all of it or nothing.
+        Change the table, which exists: all of it or nothing.
 
         :raises ConcurrentLoadError: if another load changed the same rows.
         """

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
+from uuid import uuid4
 
 import duckdb
 import psycopg
@@ -16,7 +17,9 @@ import pytest
 from psycopg.types.string import TextLoader
 
 from airflow_langsmith.operators import LangSmithLoadOperator
-from tests.tables.servers import postgres_server, sql_catalog
+from tests.tables.ceph import ceph_server
+from tests.tables.processes import ROUNDS, Loader, loader
+from tests.tables.servers import S3Server, moto_server, postgres_server, sql_catalog
 
 Rows = list[dict[str, Any]]
 LoadInto = Callable[..., dict[str, Any]]
@@ -91,6 +94,11 @@ class DuckDb:
             connection.execute(f"copy lake.\"{name}\" to '{part}' (format parquet)")
         return pq.read_table(part).to_pylist()  # type: ignore[no-any-return]  # pyarrow has no types
 
+    def waiting_loads(self) -> int:
+        """Return how many loads wait for the lock of the directory."""
+        inode = f":{self.path.parent.stat().st_ino} "
+        return sum(" -> FLOCK " in line and inode in line for line in Path("/proc/locks").read_text().splitlines())
+
 
 @dataclass
 class Postgres:
@@ -108,6 +116,14 @@ class Postgres:
         connection = psycopg.connect(f"host=127.0.0.1 port={self.port} user=postgres dbname={self.database}")
         connection.adapters.register_loader("json", TextLoader)
         return connection
+
+    def waiting_loads(self) -> int:
+        """Return how many loads wait for a lock."""
+        with self.connect() as connection:
+            ((count,),) = connection.execute(
+                "select count(*) from pg_locks where locktype = 'advisory' and not granted"
+            )
+        return int(count)
 
     def rows(self, name: str) -> Rows:
         """Return the rows of a table."""
@@ -191,3 +207,64 @@ def load() -> LoadInto:
         return operator.execute(context)
 
     return load
+
+
+@dataclass
+class IcebergOnS3(Iceberg):
+    """Tables of a SQL catalog whose warehouse is on S3; the library reads them."""
+
+    def rows(self, name: str) -> Rows:
+        """Return the rows of a table."""
+        rows: Rows = self.table(name).scan().to_arrow().to_pylist()
+        return rows
+
+
+@dataclass
+class DeltaOnS3:
+    """Tables on S3; the library reads them."""
+
+    server: S3Server
+    folder: str
+
+    def uri(self, name: str) -> str:
+        """Return the URI of a table."""
+        return f"delta+s3://lake@{self.folder}/{name}"
+
+    def rows(self, name: str) -> Rows:
+        """Return the rows of a table."""
+        from deltalake import DeltaTable  # noqa: PLC0415  # not every test needs it
+
+        table = DeltaTable(f"s3://{self.folder}/{name}", storage_options=self.server.delta_options())
+        rows: Rows = table.to_pyarrow_table().to_pylist()
+        return rows
+
+
+@pytest.fixture(scope="session")
+def lake() -> Iterator[S3Server]:
+    """An S3 server with a bucket ``lake``: Ceph for many rounds, moto for few, because it starts sooner."""
+    with (ceph_server if ROUNDS > 1 else moto_server)() as server:
+        server.make_bucket("lake")
+        yield server
+
+
+@pytest.fixture
+def iceberg_on_s3(lake: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, iceberg: Iceberg) -> IcebergOnS3:
+    """Iceberg tables on S3, in an empty catalog."""
+    kind = IcebergOnS3(tmp_path, "iceberg_on_s3")
+    connection = sql_catalog(tmp_path, f"s3://lake/{uuid4()}", lake.iceberg_properties())
+    monkeypatch.setenv("AIRFLOW_CONN_ICEBERG_ON_S3", connection)
+    return kind
+
+
+@pytest.fixture
+def delta_on_s3(lake: S3Server, monkeypatch: pytest.MonkeyPatch) -> DeltaOnS3:
+    """Delta tables in an empty folder on S3."""
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE", lake.airflow_connection())
+    return DeltaOnS3(lake, f"lake/{uuid4()}")
+
+
+@pytest.fixture(scope="session")
+def loader_process() -> Iterator[Loader]:
+    """A process that loads, in forks."""
+    with loader() as running:
+        yield running

@@ -1,0 +1,282 @@
+"""Loads that run at the same time: all rows land, each once."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import pytest
+
+from airflow_langsmith.errors import ConcurrentLoadError, TableError
+from airflow_langsmith.tables import table_at
+from airflow_langsmith.tables.load import Load, LoadOptions
+from airflow_langsmith.tables.table import Loaded, Mode, Session, Table
+from tests.tables.conftest import KINDS, DuckDb, Iceberg, Kind, Postgres
+from tests.tables.landed import COLUMNS, DAY, HOUR, START, land, minutes, versions
+from tests.tables.processes import ROUNDS, Job, Loader
+
+LAKES = ("iceberg", "delta", "iceberg_on_s3", "delta_on_s3")
+TIMEOUT = 60  # seconds; a test that hangs says so
+Rows = dict[str, str]  # the texts that runs were exported with, by their ids
+Moment = Literal["session", "commit"]
+
+
+@pytest.fixture(params=[*KINDS, "iceberg_on_s3", "delta_on_s3"])
+def any_kind(request: pytest.FixtureRequest) -> Kind:
+    """Each kind of table, lakes also on S3."""
+    kind: Kind = request.getfixturevalue(request.param)
+    return kind
+
+
+@pytest.fixture(params=LAKES)
+def lake_kind(request: pytest.FixtureRequest) -> Kind:
+    """Each kind of table whose loads do not wait for each other."""
+    kind: Kind = request.getfixturevalue(request.param)
+    return kind
+
+
+@pytest.fixture(params=["duckdb_file", "postgres"])
+def database_kind(request: pytest.FixtureRequest) -> DuckDb | Postgres:
+    """Each kind of table whose loads wait for each other."""
+    kind: DuckDb | Postgres = request.getfixturevalue(request.param)
+    return kind
+
+
+@dataclass(frozen=True)
+class Interrupted:
+    """A table, and what happens once its session is open."""
+
+    table: Table
+    action: Callable[[], object]
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """Open a session."""
+        with self.table.session() as session:
+            self.action()
+            yield session
+
+
+def load(
+    kind: Kind,
+    exported: str,
+    *,
+    mode: Mode | None = None,
+    meanwhile: Callable[[], object] = lambda: None,
+    moment: Moment = "commit",
+) -> Loaded:
+    """Load an export; something happens once the table is read, or right before the commit."""
+
+    def act(now: Moment) -> None:
+        if now == moment:
+            meanwhile()
+
+    table = Interrupted(table_at(kind.uri("runs")), lambda: act("session"))
+    return Load([exported], table, LoadOptions(mode=mode), before_commit=lambda: act("commit")).run()[1]
+
+
+def contents(kind: Kind) -> list[tuple[str, str]]:
+    """Return what the table has, sorted."""
+    return sorted((row["run_id"], row["name"]) for row in kind.rows("runs"))
+
+
+def run_to_end(loader: Loader, *jobs: Job) -> int:
+    """Run jobs together, and those that fail again, as Airflow does; return how many failures there were."""
+    failures = 0
+    while jobs:
+        ends = loader.run(*jobs)
+        assert all(end.ended in ("landed", "nothing") or end.is_retriable for end in ends), ends
+        jobs = tuple(job for job, end in zip(jobs, ends, strict=True) if end.is_retriable)
+        failures += len(jobs)
+        assert failures < 100, ends
+    return failures
+
+
+OTHER = minutes(START + DAY, 3)
+ONE, TWO = minutes(START, 3), minutes(START, 5)[1:]
+MOMENTS: tuple[Moment, ...] = ("session", "commit")
+PAIRS: list[tuple[Mode, Mode]] = [(first, second) for first in get_args(Mode) for second in get_args(Mode)]
+
+CASES = [
+    pytest.param(*pair, before, moment, columns, id="-".join((*pair, before, moment, columns)))
+    for pair in PAIRS
+    for before in ("rows", "empty window")
+    for moment in MOMENTS
+    for columns in ("same columns", "a new column")
+]
+
+
+def after(rows: Rows, mode: Mode, text: str, times: list[datetime]) -> Rows:
+    """Return what a table has after a load of the first hour."""
+    other_rows = rows if mode == "merge" else {key: rows[key] for key in rows.keys() - versions("", ONE + TWO).keys()}
+    return {**other_rows, **versions(text, times)}
+
+
+def prepare(kind: Kind, folder: Path, before: str) -> Rows:
+    """Load what is in the table before a race for its first hour; return its rows."""
+    rows: Rows = {}
+    if before != "no table":
+        load(kind, land(folder / "other", "other", OTHER, start=START + DAY))
+        rows |= versions("other", OTHER)
+    if before == "rows":
+        load(kind, land(folder / "old", "old", ONE))
+        rows |= versions("old", ONE)
+    return rows
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "before", "moment", "columns"), CASES if ROUNDS > 1 else CASES[:: len(CASES) // 6]
+)
+def test_of_two_loads_of_one_window_one_fails(
+    lake_kind: Kind, tmp_path: Path, first: Mode, second: Mode, before: str, moment: Moment, columns: str
+) -> None:
+    """A load whose rows another one changes meanwhile fails and changes nothing; its retry lands."""
+    rows = prepare(lake_kind, tmp_path, before)
+    exported_columns = (*COLUMNS, "inputs") if columns == "a new column" else COLUMNS
+    one = land(tmp_path / "one", "one", ONE, columns=exported_columns)
+    two = land(tmp_path / "two", "two", TWO, columns=exported_columns)
+    with pytest.raises(ConcurrentLoadError, match="A retry will help"):
+        load(lake_kind, one, mode=first, meanwhile=lambda: load(lake_kind, two, mode=second), moment=moment)
+    rows = after(rows, second, "two", TWO)
+    assert contents(lake_kind) == sorted(rows.items())
+    load(lake_kind, one, mode=first)
+    assert contents(lake_kind) == sorted(after(rows, first, "one", ONE).items())
+
+
+@pytest.mark.parametrize(("first", "second"), PAIRS, ids=[" ".join(pair) for pair in PAIRS])
+def test_of_two_first_loads_the_one_that_begins_first_comes_last(
+    lake_kind: Kind, tmp_path: Path, first: Mode, second: Mode
+) -> None:
+    """A load that finds no table, while another one makes and fills it, goes by the rows of that."""
+    one, two = land(tmp_path / "one", "one", ONE), land(tmp_path / "two", "two", TWO)
+    load(lake_kind, one, mode=first, meanwhile=lambda: load(lake_kind, two, mode=second), moment="session")
+    assert contents(lake_kind) == sorted(after(versions("two", TWO), first, "one", ONE).items())
+
+
+def test_of_two_first_loads_that_are_made_together_one_fails(lake_kind: Kind, tmp_path: Path) -> None:
+    """If two loads make the table, the one that commits later fails, and its retry lands."""
+    one, two = land(tmp_path / "one", "one", ONE), land(tmp_path / "two", "two", TWO)
+    with pytest.raises(ConcurrentLoadError, match="A retry will help"):
+        load(lake_kind, one, meanwhile=lambda: load(lake_kind, two))
+    assert contents(lake_kind) == sorted(versions("two", TWO).items())
+    load(lake_kind, one)
+    assert contents(lake_kind) == sorted(versions("one", ONE).items())
+
+
+def test_first_loads_that_do_not_go_together(lake_kind: Kind, tmp_path: Path) -> None:
+    """A load is refused for good if another one makes the table meanwhile, for exports that are narrowed differently."""
+    roots, runs = land(tmp_path / "roots", "root", ONE, query={"is_root": True}), land(tmp_path / "runs", "run", TWO)
+    with pytest.raises(TableError, match="narrowed differently"):
+        load(lake_kind, roots, meanwhile=lambda: load(lake_kind, runs), moment="session")
+    assert contents(lake_kind) == sorted(versions("run", TWO).items())
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+@pytest.mark.parametrize("before", ["rows", "no table"])
+@pytest.mark.parametrize("difference", ["hour", "day", "project"])
+def test_loads_of_other_windows_and_projects_all_land(
+    lake_kind: Kind, tmp_path: Path, difference: str, before: str, moment: Moment
+) -> None:
+    """Loads whose rows are not of one window and project do not see each other, also if they make the table."""
+    rows = prepare(lake_kind, tmp_path, before)
+    start = START + {"hour": HOUR, "day": 2 * DAY, "project": 0 * DAY}[difference]
+    project = "other shop" if difference == "project" else "shop"
+    times = minutes(start, 4)
+    one, two = land(tmp_path / "one", "one", ONE), land(tmp_path / "two", "two", times, start=start, project=project)
+    load(lake_kind, one, meanwhile=lambda: load(lake_kind, two), moment=moment)
+    rows |= versions("one", ONE) | versions("two", times, project)
+    assert contents(lake_kind) == sorted(rows.items())
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_hours_that_share_a_file_are_not_doubled(lake_kind: Kind, tmp_path: Path, moment: Moment) -> None:
+    """Two loads that each replace an hour of a day's file write its other rows once."""
+    hours = [START + hour * HOUR for hour in range(4)]
+    times = [time for hour in hours for time in minutes(hour, 2)]
+    load(lake_kind, land(tmp_path / "day", "day", times, length=DAY))
+    one, two = (
+        land(tmp_path / f"hour {start.hour}", "hour", minutes(start, 3), start=start) for start in (hours[1], hours[2])
+    )
+    with pytest.raises(ConcurrentLoadError, match="A retry will help"):
+        load(lake_kind, one, meanwhile=lambda: load(lake_kind, two), moment=moment)
+    rows = versions("day", times) | versions("hour", minutes(hours[2], 3))
+    assert contents(lake_kind) == sorted(rows.items())
+    load(lake_kind, one)
+    rows |= versions("hour", minutes(hours[1], 3))
+    assert contents(lake_kind) == sorted(rows.items())
+
+
+@pytest.mark.parametrize("moment", MOMENTS)
+def test_columns_of_first_loads_stay_readable(iceberg: Iceberg, tmp_path: Path, moment: Moment) -> None:
+    """If two loads make an Iceberg table, its readers find the columns of both by name."""
+    one = land(tmp_path / "one", "one", ONE)
+    two = land(tmp_path / "two", "two", OTHER, start=START + DAY, columns=(*COLUMNS, "inputs"))
+    load(iceberg, one, meanwhile=lambda: load(iceberg, two), moment=moment)
+    rows = iceberg.table("runs").scan().to_arrow().to_pylist()
+    assert sorted((row["name"], row["inputs"]) for row in rows) == [("one", None)] * 3 + [("two", '{"n":1}')] * 3
+
+
+def test_loads_of_a_database_wait_for_each_other(database_kind: DuckDb | Postgres, tmp_path: Path) -> None:
+    """A load that begins while another one is about to commit waits for it, and goes by its rows."""
+    one, two, three = (
+        land(tmp_path / text, text, times) for text, times in (("one", ONE), ("two", TWO), ("three", ONE))
+    )
+    with ThreadPoolExecutor(2) as pool:
+        waiting: list[Future[Loaded]] = []
+
+        def begin() -> None:
+            waiting.extend(pool.submit(load, database_kind, exported) for exported in (two, three))
+            while database_kind.waiting_loads() < 2:
+                os.sched_yield()
+
+        load(database_kind, one, meanwhile=begin)
+        deleted = sorted(each.result(TIMEOUT).rows_deleted for each in waiting)
+    assert deleted in ([3, 4], [3, 3])
+    assert contents(database_kind) in (sorted(versions("two", TWO).items()), sorted(versions("three", ONE).items()))
+
+
+@pytest.mark.parametrize("number", range(ROUNDS))
+def test_processes(any_kind: Kind, tmp_path: Path, loader_process: Loader, number: int) -> None:
+    """
+    Processes that load at the same time never double and never lose rows.
+
+    First two of different days make the table, then two replace one hour, a merge comes beside a replace, two bring a
+    new column, and at last eight hours come at once. Those that fail can be tried again, and land then.
+    """
+    table = any_kind.uri("runs")
+
+    def job(text: str, times: list[datetime], mode: Mode | None = None, **export: Any) -> Job:
+        return Job(exported=land(tmp_path / f"{text}-{times[0]:%d-%H}", text, times, **export), table=table, mode=mode)
+
+    run_to_end(loader_process, job("other", OTHER, start=START + DAY), job("old", ONE))
+    rows = versions("other", OTHER) | versions("old", ONE)
+    assert contents(any_kind) == sorted(rows.items())
+
+    run_to_end(loader_process, job("one", ONE), job("two", TWO))
+    ends = [after(rows, "replace", "one", ONE), after(rows, "replace", "two", TWO)]
+    assert contents(any_kind) in [sorted(end.items()) for end in ends]
+    rows = dict(contents(any_kind))
+
+    run_to_end(loader_process, job("replaced", ONE), job("merged", TWO, "merge"))
+    replaced, merged = after(rows, "replace", "replaced", ONE), after(rows, "merge", "merged", TWO)
+    ends = [after(replaced, "merge", "merged", TWO), after(merged, "replace", "replaced", ONE)]
+    assert contents(any_kind) in [sorted(end.items()) for end in ends]
+    rows = dict(contents(any_kind))
+
+    columns = (*COLUMNS, "inputs")
+    run_to_end(loader_process, job("three", ONE, columns=columns), job("four", TWO, columns=columns))
+    ends = [after(rows, "replace", "three", ONE), after(rows, "replace", "four", TWO)]
+    assert contents(any_kind) in [sorted(end.items()) for end in ends]
+    rows = dict(contents(any_kind))
+
+    hours = [START + hour * HOUR for hour in range(1, 9)]
+    run_to_end(loader_process, *(job("hour", minutes(hour, 3), start=hour) for hour in hours))
+    for hour in hours:
+        rows |= versions("hour", minutes(hour, 3))
+    assert contents(any_kind) == sorted(rows.items())
