@@ -18,8 +18,8 @@ from psycopg.types.string import TextLoader
 
 from airflow_langsmith.operators import LangSmithLoadOperator
 from tests.tables.ceph import ceph_server
-from tests.tables.processes import ROUNDS, Loader, loader
-from tests.tables.servers import S3Server, moto_server, postgres_server, sql_catalog
+from tests.tables.processes import Loader, loader
+from tests.tables.servers import S3Server, postgres_server, sql_catalog
 
 Rows = list[dict[str, Any]]
 LoadInto = Callable[..., dict[str, Any]]
@@ -120,9 +120,7 @@ class Postgres:
     def waiting_loads(self) -> int:
         """Return how many loads wait for a lock."""
         with self.connect() as connection:
-            ((count,),) = connection.execute(
-                "select count(*) from pg_locks where locktype = 'advisory' and not granted"
-            )
+            ((count,),) = connection.execute("select count(*) from pg_locks where not granted")
         return int(count)
 
     def rows(self, name: str) -> Rows:
@@ -241,8 +239,12 @@ class DeltaOnS3:
 
 @pytest.fixture(scope="session")
 def lake() -> Iterator[S3Server]:
-    """An S3 server with a bucket ``lake``: Ceph for many rounds, moto for few, because it starts sooner."""
-    with (ceph_server if ROUNDS > 1 else moto_server)() as server:
+    """
+    An S3 server with a bucket ``lake``.
+
+    It is Ceph, because deltalake reads a table's history with Python's lock in its hands, and moto needs that to answer.
+    """
+    with ceph_server() as server:
         server.make_bucket("lake")
         yield server
 
@@ -268,3 +270,10 @@ def loader_process() -> Iterator[Loader]:
     """A process that loads, in forks."""
     with loader() as running:
         yield running
+
+
+@pytest.fixture(params=[*KINDS, "iceberg_on_s3", "delta_on_s3"])
+def any_kind(request: pytest.FixtureRequest) -> Kind:
+    """Each kind of table, lakes also on S3."""
+    kind: Kind = request.getfixturevalue(request.param)
+    return kind

@@ -4,17 +4,16 @@ Loads in processes of their own, which start together or are killed.
 Each line of the standard input is a list of jobs, and is answered by a line with the list of how they ended::
 
     [{"exported": "file:///day", "table": "delta:///runs", "mode": null, "environment": {}, "kill": ["commit", 0.02]}]
-    [{"ended": "killed", "steps": ["begin", "session", "commit"], "seconds": 0.021}]
+    [{"ended": "killed", "steps": {"begin": 0.0, "session": 0.1, "commit": 0.3}, "seconds": 0.32}]
 
 ``kill`` is the step after which a job is killed, and how many seconds after it. The steps are ``begin``, ``session``,
-once the table is read, and ``commit``, right before the commit. ``seconds`` are those since the last step. The libraries
-are loaded once: a job is a fork, as in Airflow.
+once the table is read, and ``commit``, right before the commit. The libraries are loaded once: a job is a fork, as in
+Airflow.
 """
 
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import select
 import signal
@@ -22,10 +21,8 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib import import_module
-from multiprocessing.synchronize import Barrier
-from threading import BrokenBarrierError
 from typing import Any
 
 from airflow_langsmith.errors import LangSmithError
@@ -33,28 +30,23 @@ from airflow_langsmith.tables import table_at
 from airflow_langsmith.tables.load import Load, LoadOptions
 from airflow_langsmith.tables.table import Session, Table
 
-TIMEOUT = 60  # seconds; a test that hangs says so
+LAKES = ("iceberg", "delta")  # several loads have a session at a time; those of databases wait for each other
 
 
 @dataclass
 class Job:
-    """A load of a job, in its process. It tells each step, and waits there for the other jobs."""
+    """A load in its process: it tells each step, and waits for the other jobs there."""
 
     arguments: dict[str, Any]
-    barrier: Barrier
-    pipe: int
+    steps: int
+    permits: int
 
     def step(self, name: str) -> None:
-        """Tell a step, and wait until all jobs are there. Databases have one session at a time: nobody waits in one."""
-        os.write(self.pipe, f"{name}\n".encode())
-        if name == "begin" or self.is_lake:
-            with suppress(BrokenBarrierError):  # another job has ended
-                self.barrier.wait(TIMEOUT)
-
-    @property
-    def is_lake(self) -> bool:
-        """Whether the table has several sessions at a time."""
-        return str(self.arguments["table"]).startswith(("iceberg", "delta"))
+        """Tell a step, and wait until all jobs are there; within a session only if others may be there, too."""
+        waits = name == "begin" or str(self.arguments["table"]).startswith(LAKES)
+        os.write(self.steps, f"{name}{'?' * waits}\n".encode())
+        if waits:
+            os.read(self.permits, 1)
 
     def load(self) -> str:
         """Load, and return how it ended."""
@@ -66,8 +58,6 @@ class Job:
             _, loaded = load.run()
         except LangSmithError as error:
             return f"{'retriable' if error.retriable else 'final'}: {error}"
-        finally:
-            self.barrier.abort()
         return "landed" if loaded.is_changed else "nothing"
 
 
@@ -86,50 +76,101 @@ class _Stepping:
             yield session
 
 
-def start(arguments: dict[str, Any], barrier: Barrier) -> tuple[int, int]:
-    """Fork a job; return its process, and the pipe of its steps."""
-    reading, writing = os.pipe()
-    if process := os.fork():
-        os.close(writing)
-        return process, reading
-    try:
-        outcome = Job(arguments, barrier, writing).load()
-    except BaseException as error:  # noqa: BLE001  # the test shows it
-        outcome = f"broken: {type(error).__name__}: {error}"
-    os.write(writing, json.dumps(outcome).encode())
-    os._exit(0)
+@dataclass
+class Child:
+    """The process of a job, as its parent sees it."""
+
+    arguments: dict[str, Any]
+    process: int = 0
+    steps_pipe: int = 0
+    permits_pipe: int = 0
+    text: str = ""
+    steps: dict[str, float] = field(default_factory=dict)
+    waits: bool = False
+    seconds: float | None = None  # since the start, once it has ended
+    began: float = field(default_factory=time.monotonic)
+
+    def start(self) -> None:
+        """Fork it."""
+        self.steps_pipe, steps = os.pipe()
+        permits, self.permits_pipe = os.pipe()
+        self.process = os.fork()
+        if self.process == 0:
+            modules = set(sys.modules)
+            try:
+                ended = Job(self.arguments, steps, permits).load()
+            except BaseException as error:  # noqa: BLE001  # the test shows it
+                ended = f"broken: {type(error).__name__}: {error}"
+            with os.fdopen(steps, "wb") as pipe:
+                pipe.write(json.dumps([ended, sorted(set(sys.modules) - modules)]).encode())
+                pipe.flush()
+                os._exit(0)
+        os.close(steps)
+        os.close(permits)
+
+    @property
+    def seconds_to_kill(self) -> float | None:
+        """How many seconds it may live; None for ever."""
+        step, seconds = self.arguments["kill"] or ("", 0.0)
+        return max(self.steps[step] + seconds - self._age, 0.0) if step in self.steps else None
+
+    def read(self) -> None:
+        """Read what it tells."""
+        if not (received := os.read(self.steps_pipe, 65536)):
+            self.seconds = self._age
+            return
+        self.text += received.decode()
+        for step in self.text.split("\n")[:-1]:
+            self.steps.setdefault(step.rstrip("?"), self._age)
+        self.waits = self.text.endswith("?\n")
+
+    def permit(self) -> None:
+        """Let it go on."""
+        self.waits = False
+        os.write(self.permits_pipe, b".")
+
+    def end(self) -> dict[str, Any]:
+        """Return how it ended."""
+        os.close(self.steps_pipe)
+        os.close(self.permits_pipe)
+        _, status = os.waitpid(self.process, 0)
+        ended, modules = "killed", []
+        if not os.WIFSIGNALED(status):
+            ended, modules = json.loads(self.text.rpartition("\n")[2])
+        for name in modules:  # so that no later child has to load them
+            with suppress(ImportError):
+                import_module(name)
+        return {"ended": ended, "steps": self.steps, "seconds": self.seconds}
+
+    @property
+    def _age(self) -> float:
+        return time.monotonic() - self.began
 
 
-def wait(process: int, pipe: int, kill: tuple[str, float] | None) -> dict[str, Any]:
-    """Wait for a job, or kill it; return how it ended, and how many seconds after its last step."""
-    text, began, left = "", time.monotonic(), None
-    while select.select([pipe], [], [], left)[0]:
-        if not (received := os.read(pipe, 65536)):
-            break
-        text += received.decode()
-        if received.startswith((b"begin", b"session", b"commit")):
-            began = time.monotonic()
-        if kill and f"{kill[0]}\n" in text:
-            left = kill[1]
-            kill = None
-    else:
-        os.kill(process, signal.SIGKILL)
-    seconds = time.monotonic() - began
-    os.close(pipe)
-    _, status = os.waitpid(process, 0)
-    *steps, outcome = text.rstrip("\n").split("\n")
-    ended = "killed" if os.WIFSIGNALED(status) else json.loads(outcome)
-    return {"ended": ended, "steps": steps, "seconds": seconds}
+def run(jobs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Run jobs, and return how each ended."""
+    children = [Child(job) for job in jobs]
+    for child in children:
+        child.start()
+    while running := [child for child in children if child.seconds is None]:
+        if all(child.waits for child in running):
+            for child in running:
+                child.permit()
+        times = [child.seconds_to_kill for child in running if child.seconds_to_kill is not None]
+        told, _, _ = select.select([child.steps_pipe for child in running], [], [], min(times, default=None))
+        for child in running:
+            if child.steps_pipe in told:
+                child.read()
+            elif child.seconds_to_kill == 0:
+                os.kill(child.process, signal.SIGKILL)
+    return [child.end() for child in children]
 
 
 if __name__ == "__main__":
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # Airflow logs to the standard output
     for kind in ("delta", "duckdb", "iceberg", "postgres"):
         import_module(f"airflow_langsmith.tables.{kind}")
     import_module("airflow.providers.apache.iceberg.hooks.iceberg")
-    answers, sys.stdout = sys.stdout, sys.stderr  # Airflow logs to the standard output
     for line in sys.stdin:
-        jobs = json.loads(line)
-        together = multiprocessing.get_context("fork").Barrier(len(jobs))
-        processes = [start(job, together) for job in jobs]
-        ends = [wait(*each, job["kill"]) for each, job in zip(processes, jobs, strict=True)]
-        print(json.dumps(ends), file=answers, flush=True)  # noqa: T201
+        print(json.dumps(run(json.loads(line))), file=answers, flush=True)

@@ -27,10 +27,14 @@ class Job:
 
 @dataclass(frozen=True)
 class End:
-    """How a job ended: ``landed``, ``nothing``, ``killed``, or an error that is ``retriable: ...`` or not."""
+    """
+    How a job ended: ``landed``, ``nothing``, ``killed``, or an error that is ``retriable: ...`` or not.
+
+    ``steps`` and ``seconds`` say when it did its steps and ended, in seconds since its start.
+    """
 
     ended: str
-    steps: list[str]
+    steps: dict[str, float]
     seconds: float
 
     @property
@@ -47,7 +51,9 @@ class Loader:
 
     def run(self, *jobs: Job) -> list[End]:
         """Run jobs together, and return how each ended."""
-        environment = {name: value for name, value in os.environ.items() if name.startswith("AIRFLOW_CONN_")}
+        environment = {
+            name: value for name, value in os.environ.items() if name.startswith(("AIRFLOW_CONN_", "TMPDIR"))
+        }
         assert self.process.stdin
         assert self.process.stdout
         self.process.stdin.write(json.dumps([{**asdict(job), "environment": environment} for job in jobs]) + "\n")
