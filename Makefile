@@ -3,6 +3,7 @@
 # make check   lint, format, types, words
 # make docs    the docs site, in build/site; make screenshots takes its pictures anew
 # make bench   figures for memory and speed
+# make races   fifty rounds of loads that race, and of loads that are killed, also on S3 by Ceph
 # make matrix  the tests on the oldest and the newest Airflow and Python; PAIRS=all for each, TESTS=... for some
 
 PYTHON ?= python3
@@ -12,7 +13,7 @@ TESTS ?=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check docs screenshots bench matrix
+.PHONY: demo test check docs screenshots bench races matrix
 
 demo: $(READY)
 	@$(BIN)/python scripts/demo.py $(PROJECT)
@@ -37,6 +38,9 @@ screenshots: $(READY)
 bench: $(READY)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --group bench
 	$(BIN)/python -m benchmarks
+
+races: $(READY)
+	RACE_ROUNDS=50 $(BIN)/pytest tests/tables/test_races.py tests/tables/test_kills.py
 
 matrix: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/matrix.py $(PAIRS) --tests "$(TESTS)"

@@ -137,7 +137,7 @@ class _DeltaSession:
             commit_properties=properties,
         )
         added = sum(part.file.rows for part in change.parts)
-        version = self._version_of(change)
+        version = table.version()  # of this commit, also if others came since
         after, before = (DeltaTable(self._place, number, self._options).count() for number in (version, version - 1))
         return Loaded(version=str(version), rows_deleted=before + added - after, rows_added=added)
 
@@ -162,18 +162,10 @@ class _DeltaSession:
         replaced, inserted = metrics["num_target_rows_updated"], metrics["num_target_rows_inserted"]
         return Loaded(version=str(table.version()), rows_deleted=replaced, rows_added=replaced + inserted)
 
-    def _version_of(self, change: Change) -> int:
-        """Return the version that this load has made; others may have come since."""
-        for commit in DeltaTable(self._place, storage_options=self._options).history():
-            mark = read_mark(commit.get(_MARK))
-            if mark and mark.digest == change.mark.digest:
-                return int(commit["version"])
-        raise LoadError("The commit of this load is not in the table's history. A retry may help.")
-
 
 def _state(table: DeltaTable) -> TableState:
     columns = {field.name: _type_name(field.type) for field in table.schema().fields}
-    (commit,) = table.history(1)
+    commit, *_ = table.history(1)  # the newest first; more if others came since the table was read
     head = read_mark(commit.get(_MARK))
     mark = head or read_mark(table.metadata().configuration.get(_MARK))
     return TableState(columns=columns, mark=mark, version=str(table.version()))

@@ -115,7 +115,7 @@ class _Database:
 
     def lock(self) -> None:
         """Wait for other loads of the table, and keep them waiting until the transaction ends."""
-        self._rows(f"select pg_advisory_xact_lock(hashtextextended({literal('langsmith ' + quoted(*self._name))}, 0))")
+        self._lock(*self._name)
 
     def execute(self, statement: str) -> int:
         self._cursor.execute(statement)
@@ -153,14 +153,19 @@ class _Database:
     def commit(self) -> None:
         self._connection.commit()
 
+    def _lock(self, *name: str) -> None:
+        self._rows(f"select pg_advisory_xact_lock(hashtextextended({literal('langsmith ' + quoted(*name))}, 0))")
+
     def _rows(self, statement: str) -> Any:
         self._cursor.execute(statement)
         return self._cursor.fetchall()
 
     def _make_schema(self, schema: str) -> dict[str, str]:
-        ((is_there,),) = self._rows(f"select to_regnamespace({literal(quoted(schema))}) is not null")
-        if not is_there:
-            self.execute(f"create schema {quoted(schema)}")
+        find = f"select 1 from pg_namespace where nspname = {literal(schema)}"  # noqa: S608  # a literal
+        if not self._rows(find):
+            self._lock(schema)  # the first load of another table may make it, and "if not exists" fails then
+            if not self._rows(find):
+                self.execute(f"create schema {quoted(schema)}")
         return {}
 
 

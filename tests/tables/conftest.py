@@ -126,7 +126,7 @@ class Postgres:
     def rows(self, name: str) -> Rows:
         """Return the rows of a table."""
         with self.connect() as connection, connection.cursor() as cursor:
-            cursor.execute(f'select * from lake."{name}"')  # type: ignore[arg-type]  # a test's own name
+            cursor.execute(f'select * from lake."{name}"')
             names = [column.name for column in cursor.description or ()]
             return [dict(zip(names, row, strict=True)) for row in cursor.fetchall()]
 
@@ -177,8 +177,8 @@ def postgres(postgres_port: int, monkeypatch: pytest.MonkeyPatch, request: pytes
     """Tables of an empty database."""
     database = f"test_{abs(hash(request.node.nodeid))}"
     with psycopg.connect(f"host=127.0.0.1 port={postgres_port} user=postgres", autocommit=True) as server:
-        server.execute(f"drop database if exists {database}")  # type: ignore[arg-type]  # a test's own name
-        server.execute(f"create database {database}")  # type: ignore[arg-type]  # as above
+        server.execute(f"drop database if exists {database}")
+        server.execute(f"create database {database}")
     connection = {"conn_type": "postgres", "host": "127.0.0.1", "port": postgres_port, "login": "postgres"}
     monkeypatch.setenv("AIRFLOW_CONN_POSTGRES_TESTS", json.dumps({**connection, "schema": database}))
     return Postgres(postgres_port, database)
@@ -242,7 +242,7 @@ def lake() -> Iterator[S3Server]:
     """
     An S3 server with a bucket ``lake``.
 
-    It is Ceph, because deltalake reads a table's history with Python's lock in its hands, and moto needs that to answer.
+    It is Ceph: deltalake holds Python's lock while it reads a table's history, and moto needs the lock to answer.
     """
     with ceph_server() as server:
         server.make_bucket("lake")

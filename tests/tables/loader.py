@@ -19,6 +19,7 @@ import select
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
@@ -99,8 +100,8 @@ class Child:
             modules = set(sys.modules)
             try:
                 ended = Job(self.arguments, steps, permits).load()
-            except BaseException as error:  # noqa: BLE001  # the test shows it
-                ended = f"broken: {type(error).__name__}: {error}"
+            except BaseException:  # noqa: BLE001  # the test shows it
+                ended = f"broken: {traceback.format_exc()}"
             with os.fdopen(steps, "wb") as pipe:
                 pipe.write(json.dumps([ended, sorted(set(sys.modules) - modules)]).encode())
                 pipe.flush()

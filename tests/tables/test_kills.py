@@ -48,7 +48,7 @@ def test_killed_at_any_moment_the_table_is_whole(
         if number > 1:
             step = STEPS[number % 2]
             (end,) = loader_process.run(
-                Job(exported=exported, table=table, kill=(step, random.uniform(0, longest[step])))
+                Job(exported=exported, table=table, kill=(step, random.uniform(0, 0.9 * longest[step])))
             )
             assert end.ended in ("killed", "landed"), end
             rows = contents(any_kind)
@@ -63,7 +63,7 @@ def test_killed_at_any_moment_the_table_is_whole(
         old = new
     counts = {name: ends.count(name) for name in ("old", "new", "landed")}
     log.info("%s: killed with the old rows %s, with the new %s; landed before %s", type(any_kind), *counts.values())
-    assert ends.count("landed") < len(ends)
+    assert ROUNDS == 1 or ends.count("old") > 1
 
 
 def listed_files(kind: Iceberg | Delta) -> set[str]:

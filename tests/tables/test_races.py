@@ -102,13 +102,13 @@ def test_of_two_loads_of_one_window_one_fails(
     """A load whose rows another one changes meanwhile fails and changes nothing; its retry lands."""
     rows = prepare(lake_kind, tmp_path, before)
     exported_columns = (*COLUMNS, "inputs") if columns == "a new column" else COLUMNS
-    one = land(tmp_path / "one", "one", ONE, columns=exported_columns)
-    two = land(tmp_path / "two", "two", TWO, columns=exported_columns)
+    left = land(tmp_path / "one", "one", ONE, columns=exported_columns)
+    right = land(tmp_path / "two", "two", TWO, columns=exported_columns)
     with pytest.raises(ConcurrentLoadError, match="A retry will help"):
-        load(lake_kind, one, mode=first, meanwhile=lambda: load(lake_kind, two, mode=second), moment=moment)
+        load(lake_kind, left, mode=first, meanwhile=lambda: load(lake_kind, right, mode=second), moment=moment)
     rows = after(rows, second, "two", TWO)
     assert contents(lake_kind) == sorted(rows.items())
-    load(lake_kind, one, mode=first)
+    load(lake_kind, left, mode=first)
     assert contents(lake_kind) == sorted(after(rows, first, "one", ONE).items())
 
 
@@ -117,23 +117,23 @@ def test_of_two_first_loads_the_one_that_begins_first_comes_last(
     lake_kind: Kind, tmp_path: Path, first: Mode, second: Mode
 ) -> None:
     """A load that finds no table, while another one makes and fills it, goes by the rows of that."""
-    one, two = land(tmp_path / "one", "one", ONE), land(tmp_path / "two", "two", TWO)
-    load(lake_kind, one, mode=first, meanwhile=lambda: load(lake_kind, two, mode=second), moment="session")
+    left, right = land(tmp_path / "one", "one", ONE), land(tmp_path / "two", "two", TWO)
+    load(lake_kind, left, mode=first, meanwhile=lambda: load(lake_kind, right, mode=second), moment="session")
     assert contents(lake_kind) == sorted(after(versions("two", TWO), first, "one", ONE).items())
 
 
 def test_of_two_first_loads_that_are_made_together_one_fails(lake_kind: Kind, tmp_path: Path) -> None:
     """If two loads make the table, the one that commits later fails, and its retry lands."""
-    one, two = land(tmp_path / "one", "one", ONE), land(tmp_path / "two", "two", TWO)
+    left, right = land(tmp_path / "one", "one", ONE), land(tmp_path / "two", "two", TWO)
     with pytest.raises(ConcurrentLoadError, match="A retry will help"):
-        load(lake_kind, one, meanwhile=lambda: load(lake_kind, two))
+        load(lake_kind, left, meanwhile=lambda: load(lake_kind, right))
     assert contents(lake_kind) == sorted(versions("two", TWO).items())
-    load(lake_kind, one)
+    load(lake_kind, left)
     assert contents(lake_kind) == sorted(versions("one", ONE).items())
 
 
 def test_first_loads_that_do_not_go_together(lake_kind: Kind, tmp_path: Path) -> None:
-    """A load is refused for good if another one makes the table meanwhile, for exports that are narrowed differently."""
+    """A load is refused if another one makes the table meanwhile, for exports that are narrowed differently."""
     roots, runs = land(tmp_path / "roots", "root", ONE, query={"is_root": True}), land(tmp_path / "runs", "run", TWO)
     with pytest.raises(TableError, match="narrowed differently"):
         load(lake_kind, roots, meanwhile=lambda: load(lake_kind, runs), moment="session")
@@ -151,8 +151,8 @@ def test_loads_of_other_windows_and_projects_all_land(
     start = START + {"hour": HOUR, "day": 2 * DAY, "project": 0 * DAY}[difference]
     project = "other shop" if difference == "project" else "shop"
     times = minutes(start, 4)
-    one, two = land(tmp_path / "one", "one", ONE), land(tmp_path / "two", "two", times, start=start, project=project)
-    load(lake_kind, one, meanwhile=lambda: load(lake_kind, two), moment=moment)
+    left, right = land(tmp_path / "one", "one", ONE), land(tmp_path / "two", "two", times, start=start, project=project)
+    load(lake_kind, left, meanwhile=lambda: load(lake_kind, right), moment=moment)
     rows |= versions("one", ONE) | versions("two", times, project)
     assert contents(lake_kind) == sorted(rows.items())
 
@@ -163,14 +163,14 @@ def test_hours_that_share_a_file_are_not_doubled(lake_kind: Kind, tmp_path: Path
     hours = [START + hour * HOUR for hour in range(4)]
     times = [time for hour in hours for time in minutes(hour, 2)]
     load(lake_kind, land(tmp_path / "day", "day", times, length=DAY))
-    one, two = (
+    left, right = (
         land(tmp_path / f"hour {start.hour}", "hour", minutes(start, 3), start=start) for start in (hours[1], hours[2])
     )
     with pytest.raises(ConcurrentLoadError, match="A retry will help"):
-        load(lake_kind, one, meanwhile=lambda: load(lake_kind, two), moment=moment)
+        load(lake_kind, left, meanwhile=lambda: load(lake_kind, right), moment=moment)
     rows = versions("day", times) | versions("hour", minutes(hours[2], 3))
     assert contents(lake_kind) == sorted(rows.items())
-    load(lake_kind, one)
+    load(lake_kind, left)
     rows |= versions("hour", minutes(hours[1], 3))
     assert contents(lake_kind) == sorted(rows.items())
 
@@ -178,27 +178,27 @@ def test_hours_that_share_a_file_are_not_doubled(lake_kind: Kind, tmp_path: Path
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_columns_of_first_loads_stay_readable(iceberg: Iceberg, tmp_path: Path, moment: Moment) -> None:
     """If two loads make an Iceberg table, its readers find the columns of both by name."""
-    one = land(tmp_path / "one", "one", ONE)
-    two = land(tmp_path / "two", "two", OTHER, start=START + DAY, columns=(*COLUMNS, "inputs"))
-    load(iceberg, one, meanwhile=lambda: load(iceberg, two), moment=moment)
+    left = land(tmp_path / "one", "one", ONE)
+    right = land(tmp_path / "two", "two", OTHER, start=START + DAY, columns=(*COLUMNS, "inputs"))
+    load(iceberg, left, meanwhile=lambda: load(iceberg, right), moment=moment)
     rows = iceberg.table("runs").scan().to_arrow().to_pylist()
     assert sorted((row["name"], row["inputs"]) for row in rows) == [("one", None)] * 3 + [("two", '{"n":1}')] * 3
 
 
 def test_loads_of_a_database_wait_for_each_other(database_kind: DuckDb | Postgres, tmp_path: Path) -> None:
     """A load that begins while another one is about to commit waits for it, and goes by its rows."""
-    one, two, three = (
+    left, right, three = (
         land(tmp_path / text, text, times) for text, times in (("one", ONE), ("two", TWO), ("three", ONE))
     )
     with ThreadPoolExecutor(2) as pool:
         waiting: list[Future[Loaded]] = []
 
         def begin() -> None:
-            waiting.extend(pool.submit(load, database_kind, exported) for exported in (two, three))
+            waiting.extend(pool.submit(load, database_kind, exported) for exported in (right, three))
             while database_kind.waiting_loads() < 2:
                 os.sched_yield()
 
-        load(database_kind, one, meanwhile=begin)
+        load(database_kind, left, meanwhile=begin)
         deleted = sorted(each.result(TIMEOUT).rows_deleted for each in waiting)
     assert deleted in ([3, 4], [3, 3])
     assert contents(database_kind) in (sorted(versions("two", TWO).items()), sorted(versions("three", ONE).items()))
@@ -247,11 +247,11 @@ def test_processes(any_kind: Kind, tmp_path: Path, loader_process: Loader) -> No
     for number in range(ROUNDS + 1):
         columns = COLUMNS if number else (*COLUMNS, "inputs")
         mode: Mode = "merge" if number % 2 else "replace"
-        one, two = f"{number} replaced", f"{number} {mode}d too"
-        failures += run_to_end(loader_process, job(one, ONE, columns=columns), job(two, TWO, mode, columns=columns))
+        left, right = f"{number} replaced", f"{number} {mode}d too"
+        failures += run_to_end(loader_process, job(left, ONE, columns=columns), job(right, TWO, mode, columns=columns))
         orders = (
-            after(after(rows, "replace", one, ONE), mode, two, TWO),
-            after(after(rows, mode, two, TWO), "replace", one, ONE),
+            after(after(rows, "replace", left, ONE), mode, right, TWO),
+            after(after(rows, mode, right, TWO), "replace", left, ONE),
         )
         assert contents(any_kind) in [sorted(order.items()) for order in orders]
         rows = dict(contents(any_kind))
