@@ -4,6 +4,7 @@
 # make docs    the docs site, in build/site; make screenshots takes its pictures anew
 # make bench   figures for memory and speed
 # make bench-tables  seconds and memory of loads into tables, ours and dlt's, ROWS=10000000: an hour, 20 GB of disk
+# make races   fifty rounds of loads that race, and of loads that are killed, also on S3 by Ceph
 # make matrix  the tests on the oldest and the newest Airflow and Python; PAIRS=all for each, TESTS=... for some
 # make recipes the recipes for warehouses and readers, by their engines; ENGINES=... for some of clickhouse snowflake readers providers
 
@@ -16,7 +17,7 @@ ENGINES ?=
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check docs screenshots bench bench-tables matrix recipes
+.PHONY: demo test check docs screenshots bench bench-tables races matrix recipes
 
 demo: $(READY)
 	@$(BIN)/python scripts/demo.py $(PROJECT)
@@ -44,6 +45,9 @@ bench: $(READY)
 
 bench-tables: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.tables $(ROWS)
+
+races: $(READY)
+	RACE_ROUNDS=50 $(BIN)/pytest tests/tables/test_races.py tests/tables/test_kills.py
 
 matrix: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/matrix.py $(PAIRS) --tests "$(TESTS)"

@@ -164,7 +164,6 @@ class _DeltaSession:
         return Loaded(version=str(table.version()), rows_deleted=deleted, is_changed=deleted > 0)
 
     def _replace(self, table: DeltaTable, change: Change, rows: RowReader, properties: CommitProperties) -> Loaded:
-        earlier = table.version()
         write_deltalake(
             table,
             rows.reader(),
@@ -175,7 +174,7 @@ class _DeltaSession:
             commit_properties=properties,
         )
         added = sum(part.file.rows for part in change.parts)
-        version = self._version_of(change, earlier)
+        version = table.version()  # of this commit, also if others came since
         after, before = (DeltaTable(self._place, number, self._options).count() for number in (version, version - 1))
         return Loaded(version=str(version), rows_deleted=before + added - after, rows_added=added)
 
@@ -201,15 +200,6 @@ class _DeltaSession:
         replaced, inserted = metrics["num_target_rows_updated"], metrics["num_target_rows_inserted"]
         return Loaded(version=str(table.version()), rows_deleted=replaced, rows_added=replaced + inserted)
 
-    def _version_of(self, change: Change, earlier: int) -> int:
-        """Return the version that this load has made after an earlier one; others may have come since."""
-        table = DeltaTable(self._place, storage_options=self._options)
-        for commit in table.history(table.version() - earlier):  # each is a request
-            mark = read_mark(commit.get(_MARK))
-            if mark and mark.digest == change.mark.digest:
-                return int(commit["version"])
-        raise LoadError("The commit of this load is not in the table's history. A retry may help.")
-
 
 def _writer_properties(change: Change) -> WriterProperties:
     """Return how files are written: packed as parts are, and in row groups that take little memory."""
@@ -220,7 +210,7 @@ def _writer_properties(change: Change) -> WriterProperties:
 
 def _state(table: DeltaTable) -> TableState:
     columns = {field.name: _type_name(field.type) for field in table.schema().fields}
-    (commit,) = table.history(1)
+    commit, *_ = table.history(1)  # the newest first; more if others came since the table was read
     head = read_mark(commit.get(_MARK))
     mark = head or read_mark(table.metadata().configuration.get(_MARK))
     return TableState(columns=columns, mark=mark, version=str(table.version()))

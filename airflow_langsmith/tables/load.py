@@ -12,7 +12,6 @@ from typing import Any, Literal, get_args
 
 from airflow_langsmith.api.query import ALL_TIME
 from airflow_langsmith.errors import (
-    ConcurrentLoadError,
     ConfigurationError,
     ManifestError,
     PartMissingError,
@@ -75,13 +74,12 @@ class Load:
         """
         Load, and return what was to be done and what was done.
 
-        A part is gone if an export replaced it meanwhile, and another load may have changed the same rows: then the
-        manifests and the table are read again, once.
+        A part is gone if an export replaced it meanwhile: then the manifests are read again, once.
         """
         try:
             return self._run()
-        except (PartMissingError, ConcurrentLoadError) as error:
-            log.info("%s. The load begins again", error.cause)
+        except PartMissingError as error:
+            log.info("%s. The manifest is read again", error.cause)
             return self._run()
 
     def _run(self) -> tuple[Change, Loaded]:

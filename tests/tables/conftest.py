@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
+from uuid import uuid4
 
 import duckdb
 import psycopg
@@ -22,7 +23,9 @@ from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.testing.sample import PROJECT
 from airflow_langsmith.views import view_of
 from tests.conftest import ClientOf, RunExport
-from tests.tables.servers import postgres_server, sql_catalog
+from tests.tables.ceph import ceph_server
+from tests.tables.processes import ROUNDS, Loader, loader
+from tests.tables.servers import S3Server, postgres_server, sql_catalog
 
 Rows = list[dict[str, Any]]
 LoadInto = Callable[..., dict[str, Any]]
@@ -122,6 +125,11 @@ class DuckDb:
         with duckdb.connect(str(self.path)) as connection:
             connection.execute(f'delete from lake."{name}"')
 
+    def waiting_loads(self) -> int:
+        """Return how many loads wait for the lock of the directory."""
+        inode = f":{self.path.parent.stat().st_ino} "
+        return sum(" -> FLOCK " in line and inode in line for line in Path("/proc/locks").read_text().splitlines())
+
 
 @dataclass
 class Postgres:
@@ -139,6 +147,12 @@ class Postgres:
         connection = psycopg.connect(f"host=127.0.0.1 port={self.port} user=postgres dbname={self.database}")
         connection.adapters.register_loader("json", TextLoader)
         return connection
+
+    def waiting_loads(self) -> int:
+        """Return how many loads wait for a lock."""
+        with self.connect() as connection:
+            ((count,),) = connection.execute("select count(*) from pg_locks where not granted")
+        return int(count)
 
     def rows(self, name: str) -> Rows:
         """Return the rows of a table."""
@@ -259,3 +273,75 @@ def refuse(load: LoadInto) -> Refuse:
         return " ".join(message.split())
 
     return run
+
+
+@dataclass
+class IcebergOnS3(Iceberg):
+    """Tables of a SQL catalog whose warehouse is on S3; the library reads them."""
+
+    def rows(self, name: str) -> Rows:
+        """Return the rows of a table."""
+        rows: Rows = self.table(name).scan().to_arrow().to_pylist()
+        return rows
+
+
+@dataclass
+class DeltaOnS3:
+    """Tables on S3; the library reads them."""
+
+    server: S3Server
+    folder: str
+
+    def uri(self, name: str) -> str:
+        """Return the URI of a table."""
+        return f"delta+s3://lake@{self.folder}/{name}"
+
+    def rows(self, name: str) -> Rows:
+        """Return the rows of a table."""
+        from deltalake import DeltaTable  # noqa: PLC0415  # not every test needs it
+
+        table = DeltaTable(f"s3://{self.folder}/{name}", storage_options=self.server.delta_options())
+        rows: Rows = table.to_pyarrow_table().to_pylist()
+        return rows
+
+
+@pytest.fixture(scope="session")
+def lake() -> Iterator[S3Server]:
+    """
+    An S3 server with a bucket ``lake``.
+
+    It is Ceph: deltalake holds Python's lock while it reads a table's history, and moto needs the lock to answer.
+    """
+    with ceph_server() as server:
+        server.make_bucket("lake")
+        yield server
+
+
+@pytest.fixture
+def iceberg_on_s3(lake: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, iceberg: Iceberg) -> IcebergOnS3:
+    """Iceberg tables on S3, in an empty catalog."""
+    kind = IcebergOnS3(tmp_path, "iceberg_on_s3")
+    connection = sql_catalog(tmp_path, f"s3://lake/{uuid4()}", lake.iceberg_properties())
+    monkeypatch.setenv("AIRFLOW_CONN_ICEBERG_ON_S3", connection)
+    return kind
+
+
+@pytest.fixture
+def delta_on_s3(lake: S3Server, monkeypatch: pytest.MonkeyPatch) -> DeltaOnS3:
+    """Delta tables in an empty folder on S3."""
+    monkeypatch.setenv("AIRFLOW_CONN_LAKE", lake.airflow_connection())
+    return DeltaOnS3(lake, f"lake/{uuid4()}")
+
+
+@pytest.fixture(scope="session")
+def loader_process() -> Iterator[Loader]:
+    """A process that loads, in forks."""
+    with loader() as running:
+        yield running
+
+
+@pytest.fixture(params=[*KINDS, *(("iceberg_on_s3", "delta_on_s3") if ROUNDS > 1 else ())])
+def any_kind(request: pytest.FixtureRequest) -> Kind:
+    """Each kind of table; by ``make races`` lakes also on S3."""
+    kind: Kind = request.getfixturevalue(request.param)
+    return kind
