@@ -199,6 +199,8 @@ def export_references(value: Any, name: str) -> list[str | Mapping[str, Any]]:
     >>> export_references("[{'manifest': 's3://lake/_manifest.json'}]", "exported")
     [{'manifest': 's3://lake/_manifest.json'}]
     """
+    if isinstance(value, str):
+        value = required(value, name)
     values = (literal(value) if isinstance(value, str) and value.strip().startswith(("[", "(")) else None) or value
     is_list = isinstance(values, Iterable) and not isinstance(values, str | Mapping)
     references = [export_reference(each, name) for each in (values if is_list else [values])]

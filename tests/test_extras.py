@@ -34,7 +34,7 @@ from airflow_langsmith.views import view_of
 format_of({!r}, {!r}).open(Path("part"), view_of("runs"))
 """
 TABLES = ("iceberg", "delta", "duckdb", "postgres")
-TABLE = "from airflow_langsmith.tables import table_at; table_at({!r}).session().__enter__()"
+TABLE = "from airflow_langsmith.tables import table_at; table_at({!r}).session(None).__enter__()"
 
 # The packages that are missing, what needs them, and the extra that installs them.
 MISSING = [

@@ -46,19 +46,15 @@ class LangSmithOperator(BaseOperator):
     ``readers`` has the templated arguments. A reader returns the value of what a user wrote, or a template printed::
 
         readers = {"limit": partial(arguments.whole_number, minimum=1)}        "1000" -> 1000
-
-    :param langsmith_conn_id: The connection's id. (templated)
     """
 
-    readers: ClassVar[Mapping[str, Reader]] = {"langsmith_conn_id": arguments.text}
-    template_fields: Sequence[str] = tuple(readers)
+    readers: ClassVar[Mapping[str, Reader]] = {}
+    template_fields: Sequence[str] = ()
     ui_color = UI_COLOR
     _is_parsing = False
 
-    def __init__(self, *, langsmith_conn_id: str = LangSmithHook.default_conn_name, **kwargs: Any) -> None:
+    def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.langsmith_conn_id = langsmith_conn_id
-        self.langsmith_url = ""
         self.kill_switch = KillSwitch()
 
     def argument(self, name: str) -> Any:
@@ -114,18 +110,6 @@ class LangSmithOperator(BaseOperator):
         """
         self.kill_switch.press()
 
-    def show_link(self, context: Context, url: str) -> None:
-        """Show the link to LangSmith's UI on the task's page from now on. Airflow itself shows it at the end."""
-        self.langsmith_url = url
-        push = getattr(context.get("ti"), "xcom_push", None)
-        if push is None or not url:  # a test's context has none
-            return
-        for link in self.operator_extra_links:
-            try:
-                push(key=link.xcom_key, value=url)
-            except Exception as error:  # noqa: BLE001  # a missing link must not fail the task
-                self.log.warning("The link to LangSmith is shown at the end only: %s", error)
-
     def name_map_index(self, context: Context, name: str) -> None:
         """Name a mapped task in Airflow's UI, unless the user did by ``map_index_template``."""
         index: Any = getattr(context.get("ti"), "map_index", None)
@@ -150,6 +134,34 @@ class LangSmithOperator(BaseOperator):
         else:
             rendered = super().render_template(content, context, jinja_env, seen_oids)
         return "None" if rendered is None and content is not None else rendered
+
+
+class LangSmithQueryOperator(LangSmithOperator):
+    """
+    Base of the operators that ask LangSmith.
+
+    :param langsmith_conn_id: The connection's id. (templated)
+    """
+
+    readers: ClassVar[Mapping[str, Reader]] = {"langsmith_conn_id": arguments.text}
+    template_fields: Sequence[str] = tuple(readers)
+
+    def __init__(self, *, langsmith_conn_id: str = LangSmithHook.default_conn_name, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.langsmith_conn_id = langsmith_conn_id
+        self.langsmith_url = ""
+
+    def show_link(self, context: Context, url: str) -> None:
+        """Show the link to LangSmith's UI on the task's page from now on. Airflow itself shows it at the end."""
+        self.langsmith_url = url
+        push = getattr(context.get("ti"), "xcom_push", None)
+        if push is None or not url:  # a test's context has none
+            return
+        for link in self.operator_extra_links:
+            try:
+                push(key=link.xcom_key, value=url)
+            except Exception as error:  # noqa: BLE001  # a missing link must not fail the task
+                self.log.warning("The link to LangSmith is shown at the end only: %s", error)
 
 
 def takes(defaults: Mapping[str, Any]) -> Callable[[Init], Init]:
@@ -187,7 +199,7 @@ _WINDOW: dict[str, Reader] = _BOUNDS | dict.fromkeys(
 )
 
 
-class LangSmithRunsOperator(LangSmithOperator):
+class LangSmithRunsOperator(LangSmithQueryOperator):
     """
     Base of the operators that ask for the runs of a project in a window.
 
@@ -211,7 +223,7 @@ class LangSmithRunsOperator(LangSmithOperator):
         "project": arguments.required,
         **dict.fromkeys(ARGUMENTS, _read_narrowing),
         **_WINDOW,
-        **LangSmithOperator.readers,
+        **LangSmithQueryOperator.readers,
     }
     template_fields: Sequence[str] = tuple(readers)
     operator_extra_links = (LangSmithProjectLink(),)

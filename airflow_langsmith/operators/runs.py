@@ -23,7 +23,7 @@ from airflow_langsmith.errors import ConfigurationError, RunNotFoundError
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithRunLink
 from airflow_langsmith.messages import MAX_LINE, shorten
-from airflow_langsmith.operators.base import LangSmithOperator, LangSmithRunsOperator
+from airflow_langsmith.operators.base import LangSmithQueryOperator, LangSmithRunsOperator
 from airflow_langsmith.operators.report import number, period, size
 from airflow_langsmith.views import View, view_of
 
@@ -102,7 +102,7 @@ class LangSmithListRunsOperator(LangSmithRunsOperator):
         return view_of("runs", self.read("select"))
 
 
-class LangSmithReadRunOperator(LangSmithOperator):
+class LangSmithReadRunOperator(LangSmithQueryOperator):
     """
     Read one run, or a run and all runs below it, as a dict for XCom.
 
@@ -128,7 +128,7 @@ class LangSmithReadRunOperator(LangSmithOperator):
         "load_children": arguments.flag,
         "columns": arguments.names,
         "missing_ok": arguments.flag,
-        **LangSmithOperator.readers,
+        **LangSmithQueryOperator.readers,
     }
     template_fields: Sequence[str] = tuple(readers)
     operator_extra_links = (LangSmithRunLink(),)

@@ -207,6 +207,7 @@ class _IcebergSession:
         day = PartitionField(time.field_id, 1000, DayTransform(), f"{time.name}_day")
         properties = {
             _MARK: _table_mark(change.mark),
+            "commit.retry.num-retries": "20",  # of a commit of other rows than those that another load commits
             # From the first, so that a load changes it only with the columns, which no two loads change at a time.
             _NAME_MAPPING: schema.name_mapping.model_dump_json(),
             **_metrics(change),

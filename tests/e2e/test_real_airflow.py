@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from airflow_langsmith.manifest import read_manifest
@@ -187,11 +188,11 @@ def tutorial(lake: Path) -> list[str]:
 def test_the_tutorial_works(
     airflow: Airflow, langsmith: LangSmithStandIn, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """The steps of the tutorial export the runs of the day, and its readers print them."""
+    """The steps of the tutorial export the runs of the day and load them, and its readers print them."""
     langsmith.add_run(project="shop", name="the day's run", start_time="2026-11-01T12:00:00Z")
-    dag, *readers = tutorial(tmp_path / "lake")
+    dag, *readers, load = tutorial(tmp_path / "lake")
     (tmp_path / "dags").mkdir()
-    (tmp_path / "dags" / "langsmith_tutorial.py").write_text(dag)
+    (tmp_path / "dags" / "langsmith_tutorial.py").write_text(f"{dag}\n{load}")
     environment = {
         "AIRFLOW_CONN_LANGSMITH_DEFAULT": langsmith.connection(max_retries=0),
         "AIRFLOW__CORE__DAGS_FOLDER": str(tmp_path / "dags"),
@@ -201,6 +202,8 @@ def test_the_tutorial_works(
     for reader in readers:
         exec(reader, names)
     assert "the day's run" in capsys.readouterr().out
+    with duckdb.connect(str(tmp_path / "lake" / "tables.duckdb")) as tables:
+        assert tables.sql("select name from runs").fetchall() == [("the day's run",)]
 
 
 def test_the_page_about_tests_works(airflow: Airflow, tmp_path: Path) -> None:

@@ -21,7 +21,12 @@ from airflow_langsmith.airflow_sdk import AirflowFailException, BaseOperator
 from airflow_langsmith.api.run_filter import ARGUMENTS
 from airflow_langsmith.errors import ConfigurationError, WindowError
 from airflow_langsmith.filters import Filter, and_, eq, tag
-from airflow_langsmith.operators import LangSmithExportOperator, LangSmithListRunsOperator, LangSmithReadRunOperator
+from airflow_langsmith.operators import (
+    LangSmithExportOperator,
+    LangSmithListRunsOperator,
+    LangSmithLoadOperator,
+    LangSmithReadRunOperator,
+)
 from airflow_langsmith.operators.base import LangSmithOperator
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
 from airflow_langsmith.testing import LangSmithStandIn
@@ -37,6 +42,7 @@ TEXTS = (st.text() | st.sampled_from([*LITERALS, *ENDS])).filter(
 OPERATORS: dict[type[Any], dict[str, Any]] = {
     LangSmithExportOperator: {"project": "shop", "destination": "file:///lake"},
     LangSmithListRunsOperator: {"project": "shop"},
+    LangSmithLoadOperator: {"exported": "file:///lake/_manifest.json", "table": "delta:///lake/runs"},
     LangSmithReadRunOperator: {"run_id": "0f9f5a3e-0c9b-4b0e-8f2b-6c6f3f0f1a2b"},
     LangSmithFeedbackSensor: {"project": "shop", "condition": "count(user_score) >= 1"},
     LangSmithSettledSensor: {"project": "shop"},

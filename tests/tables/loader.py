@@ -35,14 +35,14 @@ LAKES = ("iceberg", "delta")  # several loads have a session at a time; those of
 
 @dataclass
 class Job:
-    """A load in its process: it tells each step, and waits for the other jobs there."""
+    """A load in its process: it reports each step, and waits for the other jobs there."""
 
     arguments: dict[str, Any]
     steps: int
     permits: int
 
     def step(self, name: str) -> None:
-        """Write a step, and wait until all jobs are there; within a session only if others may be there, too."""
+        """Report a step, and wait until all jobs are there; within a session only if others may be there, too."""
         waits = name == "begin" or str(self.arguments["table"]).startswith(LAKES)
         os.write(self.steps, f"{name}{'?' * waits}\n".encode())
         if waits:
@@ -101,7 +101,7 @@ class Child:
         return max(self.steps[step] + seconds - self._age, 0.0) if step in self.steps else None
 
     def read(self) -> None:
-        """Read what it tells."""
+        """Read what it reports."""
         if not (received := os.read(self.steps_pipe, 65536)):
             self.seconds = self._age
             return

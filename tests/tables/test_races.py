@@ -139,6 +139,16 @@ def test_loads_of_other_windows_and_projects_all_land(
     assert contents(lake_kind) == sorted(rows.items())
 
 
+def test_a_load_counts_its_own_rows(lake_kind: Kind, tmp_path: Path) -> None:
+    """What a load returns is right, however many loads of other windows land before it."""
+    prepare(lake_kind, tmp_path, "rows")
+    exported = land(tmp_path / "new", "new", TWO)
+    starts = [START + hour * HOUR for hour in (1, 2, 3)]
+    others = [land(tmp_path / f"{start:%H}", "hour", minutes(start, 7), start=start) for start in starts]
+    loaded = load(lake_kind, exported, meanwhile=lambda: [load(lake_kind, other) for other in others])
+    assert (loaded.rows_deleted, loaded.rows_added) == (3, 4)
+
+
 @pytest.mark.parametrize("moment", MOMENTS)
 def test_hours_that_share_a_file_are_not_doubled(lake_kind: Kind, tmp_path: Path, moment: Moment) -> None:
     """Two loads that each replace an hour of a day's file write its other rows once."""
