@@ -14,6 +14,8 @@ PROJECT ?=
 PAIRS ?=
 TESTS ?=
 ENGINES ?=
+# One more than there are cores, because the tests on real Airflow mostly wait.
+WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 BIN := .venv/bin
 READY := .venv/ready
 
@@ -23,7 +25,7 @@ demo: $(READY)
 	@$(BIN)/python scripts/demo.py $(PROJECT)
 
 test: $(READY)
-	$(BIN)/pytest -n auto --dist loadfile
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile
 
 check: $(READY)
 	$(BIN)/ruff check
@@ -47,7 +49,7 @@ bench-tables: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.tables $(ROWS)
 
 races: $(READY)
-	RACE_ROUNDS=50 $(BIN)/pytest tests/tables/test_races.py tests/tables/test_kills.py
+	RACE_ROUNDS=50 $(BIN)/pytest tests/tables/test_servers.py tests/tables/test_races.py tests/tables/test_kills.py
 
 matrix: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/matrix.py $(PAIRS) --tests "$(TESTS)"

@@ -90,7 +90,7 @@ class Rewrite:
             places = pc.index_in(row_keys(rows, key), keys.keys)
             is_new = pc.greater_equal(keys.times.take(places), rows.column(time).combine_chunks())
             numbers = keys.numbers.take(places)
-            goes = pc.fill_null(is_new, False)  # pyarrow's own
+            goes = pc.fill_null(is_new, False)
             outdated.append(numbers.filter(pc.fill_null(pc.invert(is_new), False)))
             if absent and pc.any(goes).as_py():
                 old = pa.Table.from_batches(list(self._scan(task, *absent))).append_column(_NUMBER, numbers)
@@ -187,7 +187,7 @@ def _in_windows(rows: pa.RecordBatch, change: Change) -> pa.Array:
         )
         for window in change.windows
     )
-    return pc.fill_null(reduce(pc.or_kleene, masks), False)  # pyarrow's own
+    return pc.fill_null(reduce(pc.or_kleene, masks), False)
 
 
 def _small(type_: pa.DataType) -> pa.DataType:

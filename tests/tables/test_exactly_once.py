@@ -30,7 +30,7 @@ from tests.tables.conftest import KINDS, Kind, LoadInto, Rows, read_parquet
 START = datetime(2026, 3, 1, tzinfo=UTC)
 HOUR, DAYS = timedelta(hours=1), 2
 PROJECTS = ("shop", "desk")
-EXAMPLES = int(os.environ.get("LOAD_EXAMPLES", "4"))
+EXAMPLES = int(os.environ.get("LOAD_EXAMPLES", "3"))
 
 hours = st.integers(0, 24 * DAYS - 1)
 projects = st.sampled_from(PROJECTS)

@@ -26,6 +26,7 @@ from pyiceberg.exceptions import (
 from pyiceberg.table import Table
 
 from tests.tables.ceph import ceph_server
+from tests.tables.processes import ROUNDS
 from tests.tables.servers import S3Server, moto_server, sql_catalog
 
 pytest.importorskip("sqlalchemy", "2.0.18", reason="pyiceberg's SQL catalog needs SQLAlchemy 2: Airflow 3.1 or newer.")
@@ -37,9 +38,9 @@ ROWS = pa.table({"number": [1, 2, 3]})
 CatalogOf = Callable[[str], Catalog]
 
 
-@pytest.fixture(scope="module", params=[moto_server, ceph_server])
+@pytest.fixture(scope="module", params=[moto_server, *([ceph_server] if ROUNDS > 1 else [])])
 def s3(request: pytest.FixtureRequest) -> Iterator[S3Server]:
-    """An S3 server with a bucket ``tables``."""
+    """An S3 server with a bucket ``tables``; by ``make races`` Ceph, too."""
     with request.param() as server:
         server.make_bucket("tables")
         yield server
