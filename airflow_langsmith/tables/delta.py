@@ -26,7 +26,7 @@ from airflow_langsmith.export.destination import connection_id
 from airflow_langsmith.tables.causes import cause_of, has_any
 from airflow_langsmith.tables.connections import delta_store
 from airflow_langsmith.tables.rows import RowReader, arrow_schema
-from airflow_langsmith.tables.table import PROJECT, Change, Loaded, Mark, Session, TableState, read_mark
+from airflow_langsmith.tables.table import PROJECT, Change, Loaded, Session, TableState, read_mark
 from airflow_langsmith.tables.uri import TableUri
 
 _MARK = "langsmith"  # of a commit, and of the table
@@ -128,13 +128,13 @@ class _DeltaSession:
 
     def is_loaded(self, change: Change) -> bool:
         """Return whether this change made the newest version."""
-        return self._state.mark is not None and self._state.mark.digest == change.mark.digest
+        return change.is_last_of(self._state)
 
     def apply(self, change: Change) -> Loaded:
         """Change the table, in one commit."""
         table, mark = self._table, change.mark_after(self._state)
         if self._state.mark is None or self._state.mark.query != mark.query:
-            table.alter.set_table_properties({_MARK: _table_mark(mark)}, raise_if_not_exists=False)
+            table.alter.set_table_properties({_MARK: mark.of_table}, raise_if_not_exists=False)
         properties = CommitProperties(custom_metadata={_MARK: str(mark)}, max_commit_retries=_MAX_COMMIT_RETRIES)
         change.before_commit()  # the library writes and commits in one step
         if not change.parts:
@@ -152,7 +152,7 @@ class _DeltaSession:
             schema=arrow_schema(change.columns, change.required),
             mode="ignore",  # if another load has made it meanwhile
             storage_options=self._options,
-            configuration={_MARK: _table_mark(change.mark)},
+            configuration={_MARK: change.mark.of_table},
             raise_if_key_not_exists=False,
         )
 
@@ -222,11 +222,6 @@ def _type_name(type_: Any) -> str:
         if hasattr(type_, "element_type")
         else str(getattr(type_, "type", type_))
     )
-
-
-def _table_mark(mark: Mark) -> str:
-    """Return what of a mark is true of the table, whatever was loaded last."""
-    return str(Mark(view=mark.view, query=mark.query))
 
 
 def _name(name: str) -> str:

@@ -40,7 +40,7 @@ from airflow_langsmith.tables.causes import cause_of, has_any
 from airflow_langsmith.tables.connections import iceberg_catalog
 from airflow_langsmith.tables.data_files import DataFiles
 from airflow_langsmith.tables.rewrite import Rewrite
-from airflow_langsmith.tables.table import PROJECT, Change, Loaded, Mark, Session, TableState, read_mark
+from airflow_langsmith.tables.table import PROJECT, Change, Loaded, Session, TableState, read_mark
 from airflow_langsmith.tables.uri import TableUri
 
 _MARK = "langsmith"  # of a snapshot, and of the table
@@ -171,7 +171,7 @@ class _IcebergSession:
 
     def is_loaded(self, change: Change) -> bool:
         """Return whether this change made the newest snapshot."""
-        return self._state.mark is not None and self._state.mark.digest == change.mark.digest
+        return change.is_last_of(self._state)
 
     def apply(self, change: Change) -> Loaded:
         """Change the table, by one snapshot."""
@@ -206,7 +206,7 @@ class _IcebergSession:
         time = schema.find_field(change.view.time)
         day = PartitionField(time.field_id, 1000, DayTransform(), f"{time.name}_day")
         properties = {
-            _MARK: _table_mark(change.mark),
+            _MARK: change.mark.of_table,
             "commit.retry.num-retries": "20",  # of a commit of other rows than those that another load commits
             # From the first, so that a load changes it only with the columns, which no two loads change at a time.
             _NAME_MAPPING: schema.name_mapping.model_dump_json(),
@@ -225,7 +225,7 @@ class _IcebergSession:
         with transaction.update_schema() as update:  # and the mapping of names with it, if there is one
             for column in change.new_columns(self._state):
                 update.add_column(column.name, _type(column.type, 0))
-        properties = {_MARK: _table_mark(mark)}
+        properties = {_MARK: mark.of_table}
         if transaction.table_metadata.name_mapping() is None:
             properties[_NAME_MAPPING] = transaction.table_metadata.schema().name_mapping.model_dump_json()
         if changed := {name: value for name, value in properties.items() if table.properties.get(name) != value}:
@@ -260,11 +260,6 @@ def _state(table: Table) -> TableState:
 def _version(table: Table) -> str:
     snapshot = table.current_snapshot()
     return str(snapshot.snapshot_id) if snapshot else ""
-
-
-def _table_mark(mark: Mark) -> str:
-    """Return what of a mark is true of the table, whatever was loaded last."""
-    return str(Mark(view=mark.view, query=mark.query))
 
 
 def _type(type_: str, element_id: int) -> IcebergType:

@@ -73,7 +73,7 @@ class SqlSession:
     def is_loaded(self, change: Change) -> bool:
         """Return whether this change was the last one, and its rows are as many as it left."""
         mark = self._state.mark
-        return mark is not None and mark.digest == change.mark.digest and mark.rows == self._rows_in_reach(change)
+        return mark is not None and change.is_last_of(self._state) and mark.rows == self._rows_in_reach(change)
 
     def apply(self, change: Change) -> Loaded:
         """Change the table, and commit that."""

@@ -45,6 +45,11 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     def __str__(self) -> str:
         return msgspec.json.encode(self).decode()
 
+    @property
+    def of_table(self) -> str:
+        """What is true of the table, whatever was loaded last, as text."""
+        return str(Mark(view=self.view, query=self.query))
+
 
 def read_mark(text: str | None) -> Mark | None:
     """Return a mark that was written as text; None for any other text."""
@@ -141,6 +146,10 @@ class Change:
     def required(self) -> frozenset[str]:
         """The columns that are never null."""
         return frozenset({PROJECT, self.view.key, self.view.time})
+
+    def is_last_of(self, state: TableState) -> bool:
+        """Return whether the mark of a table is that of this change."""
+        return state.mark is not None and state.mark.digest == self.mark.digest
 
     def mark_after(self, state: TableState) -> Mark:
         """Return the mark of the table after the change: a merge leaves the query as it is."""
