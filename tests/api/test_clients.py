@@ -192,7 +192,7 @@ def test_threads_that_wait_together_wait_once() -> None:
 
 
 def test_a_client_tells_how_long_it_waited(langsmith: LangSmithStandIn, client_of: Any) -> None:
-    """What the rate limit and the pauses after failures cost is told, and nothing else."""
+    """The client reports the time that the rate limit and the pauses after failures took, and nothing else."""
     langsmith.add_run(project="shop", start_time=START)
     client = client_of(langsmith, "v2", max_retries=3)
     query = run_query(project=client.project("shop"), start=START, end=START + timedelta(1))

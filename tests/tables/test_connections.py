@@ -102,7 +102,7 @@ def roles(postgres: Postgres) -> Iterator[Postgres]:
 def test_what_postgres_refuses_is_named(
     roles: Postgres, export_day: ExportDay, refuse: Refuse, connect: Connect
 ) -> None:
-    """PostgreSQL's reason to refuse a user is told without the password and the statement, and nothing changes."""
+    """The message has PostgreSQL's reason to refuse a user, but no password and no statement; nothing changes."""
     exported = export_day()
     base = {"host": "127.0.0.1", "port": roles.port, "login": "postgres", "schema": roles.database}
     for name, (fields, text) in REFUSED_BY_POSTGRES.items():

@@ -155,7 +155,7 @@ def test_concurrent_commits_lose_no_row(server: RestCatalogServer, numbers: Tabl
 
 
 def test_a_lost_answer_leaves_the_commit(server: RestCatalogServer, catalog: Catalog, numbers: Table) -> None:
-    """The client whose answer is lost is told that it cannot know, though its rows are there."""
+    """A client whose answer is lost gets an error that leaves it open whether its rows are there."""
     server.lost_answers = 1
     with pytest.raises(CommitStateUnknownException):
         numbers.append(ROWS)
