@@ -102,7 +102,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
             try:
                 return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
             except TaskDeferralTimeout:
-                raise self._overdue("none on the triggerer. Is one running?") from None
+                raise self._overdue_on_triggerer("none on the triggerer. Is one running?") from None
         except AirflowSkipException:
             raise
         except Exception as error:
@@ -128,8 +128,8 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         if outcome.state == "failed":
             raise FailWhenError(format_message(outcome.line))
         now = self._clock.now()
-        if outcome.state == "waiting" and now >= self._times_out_at:
-            raise AirflowSensorTimeout(_not_met(self.timeout, outcome.line))
+        if outcome.state == "waiting" and now >= self._deadline:  # Airflow's alarm is lost in a finalizer
+            raise self._overdue(outcome.line, timed_out=now >= self._times_out_at)
         if self._throttle.is_due(outcome.reason, now):
             self.log.info(outcome.line)
         if outcome.state == "met":
@@ -153,7 +153,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
             case "failed":
                 raise FailWhenError(format_message(line))
             case "timeout":
-                raise self._overdue(line)
+                raise self._overdue_on_triggerer(line)
             case "error" if event.get("retriable"):
                 raise LangSmithException(line)
             case "error":
@@ -167,12 +167,17 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         self._times_out_at = (first_look or now) + timedelta(seconds=self.timeout)
         self._deadline = min(self._times_out_at, now + self.execution_timeout if self.execution_timeout else _NEVER)
 
-    def _overdue(self, last_check: str) -> BaseException:
-        """Return the error of a deferral that is overdue. Airflow retries only after ``execution_timeout``."""
+    def _overdue_on_triggerer(self, last_check: str) -> BaseException:
+        """Return the error of a deferral that is overdue: the shorter limit was the first to end."""
         limit = self.execution_timeout
-        if limit and limit.total_seconds() <= self.timeout:
-            return AirflowTaskTimeout(_not_met(limit.total_seconds(), last_check))
-        return AirflowSensorTimeout(_not_met(self.timeout, last_check))
+        return self._overdue(last_check, timed_out=limit is None or limit.total_seconds() > self.timeout)
+
+    def _overdue(self, last_check: str, *, timed_out: bool) -> BaseException:
+        """Return the error of ``timeout``, or of ``execution_timeout``, the only one that Airflow retries."""
+        limit = self.execution_timeout
+        if timed_out or limit is None:
+            return AirflowSensorTimeout(_not_met(self.timeout, last_check))
+        return AirflowTaskTimeout(_not_met(limit.total_seconds(), last_check))
 
     def _may_skip(self, error: BaseException) -> bool:
         """Return whether an error becomes a skip, in a worker and after a deferral alike."""
