@@ -35,6 +35,7 @@ All errors, by what cures them.
     ├── ExportError                       between rows and published files           a retry may
     │   ├── StorageError                  the destination, or the worker's disk      a retry may
     │   ├── ConcurrentExportError         another export of the same partition       a retry may
+    │   ├── BulkExportError               a bulk export failed, or is not whole      a retry may
     │   └── EmptyWindowError              no rows, and some are expected             a retry may
     └── LoadError                         between files and a table                  a retry may
         ├── ConcurrentLoadError           another load of the same rows              a retry may
@@ -59,6 +60,7 @@ __all__ = [
     "ApiError",
     "AuthenticationError",
     "BrokenManifestError",
+    "BulkExportError",
     "ConcurrentExportError",
     "ConcurrentLoadError",
     "ConfigurationError",
@@ -340,6 +342,10 @@ class StorageAccessError(StorageError, ConfigurationError):
 
 class ConcurrentExportError(ExportError):
     """Another export of the same partition was published or cleaned up at the same time."""
+
+
+class BulkExportError(ExportError):
+    """A bulk export failed, or its files are not what it says; a retry starts another one."""
 
 
 class EmptyWindowError(ExportError):

@@ -14,6 +14,16 @@ import msgspec
 
 from airflow_langsmith import arguments
 from airflow_langsmith.airflow_sdk import BaseHook, mask_secret
+from airflow_langsmith.api.bulk_exports import (
+    cancel_bulk_export,
+    create_bulk_export,
+    list_bulk_exports,
+    list_destinations,
+    list_runs_of,
+    read_bulk_export,
+)
+from airflow_langsmith.api.bulk_records import BulkDestination, BulkExport, BulkExportRun
+from airflow_langsmith.api.bulk_request import BulkExportRequest, Compression, FormatVersion, filter_of
 from airflow_langsmith.api.client import AsyncLangSmithClient, LangSmithClient
 from airflow_langsmith.api.hosts import address_from_fields
 from airflow_langsmith.api.query import BEGINNING, FIELDS, RunQuery, bounded
@@ -282,6 +292,65 @@ class LangSmithHook(BaseHook):
             "tree_filter": tree_filter,
         }
         next(self._runs(("id",), query, page_size=1), None)
+
+    def create_bulk_export(
+        self,
+        *,
+        project: str,
+        bulk_destination_id: str,
+        start_time: datetime,
+        end_time: datetime,
+        filter: Expression | None = None,  # noqa: A002  # LangSmith's own name
+        export_fields: Iterable[str] | None = None,
+        format_version: FormatVersion = "v2_beta",
+        compression: Compression = "zstandard",
+    ) -> BulkExport:
+        """
+        Let LangSmith write the runs that start in ``[start_time, end_time)`` into a bucket, and return the export.
+
+        If the answer is lost, the exports are listed before the request is sent again, so there is one export.
+
+        :param bulk_destination_id: Where to: the id of one of :meth:`list_bulk_destinations`.
+        :param export_fields: Columns of Bulk Export; by default all but ``feedbacks``.
+        """
+        client = self.get_conn()
+        bounds = arguments.moment(start_time, "start_time"), arguments.moment(end_time, "end_time")
+        request = BulkExportRequest(
+            destination_id=arguments.required(bulk_destination_id, "bulk_destination_id"),
+            project_id=client.project(arguments.required(project, "project")).id,
+            window=TimeWindow.of(dict(zip(("start_time", "end_time"), bounds, strict=True))),
+            filter=filter_of(RunFilter.parse({"filter": filter})),
+            export_fields=arguments.names(export_fields, "export_fields"),
+            format_version=format_version,
+            compression=compression,
+        )
+        existing_ids = {export.id for export in self.list_bulk_exports()}
+        return client.drive(create_bulk_export(request, existing_ids, client.negotiator.backoff))
+
+    def get_bulk_export(self, bulk_export_id: str) -> BulkExport:
+        """Return a bulk export, with its ``status``."""
+        client, id_ = self.get_conn(), arguments.required(bulk_export_id, "bulk_export_id")
+        return client.drive(read_bulk_export(id_, client.negotiator.backoff))
+
+    def list_bulk_exports(self) -> Iterator[BulkExport]:
+        """List the bulk exports of the workspace and their schedules, in no order that LangSmith documents."""
+        client = self.get_conn()
+        return client.items(list_bulk_exports(client.negotiator.backoff))
+
+    def bulk_export_runs(self, bulk_export_id: str) -> Iterator[BulkExportRun]:
+        """List the runs of a bulk export: parts of its window, with their rows, files and errors."""
+        client, id_ = self.get_conn(), arguments.required(bulk_export_id, "bulk_export_id")
+        return client.items(list_runs_of(id_, client.negotiator.backoff))
+
+    def cancel_bulk_export(self, bulk_export_id: str) -> BulkExport:
+        """Cancel a bulk export, or a schedule, and return it. One that has ended stays as it is."""
+        client, id_ = self.get_conn(), arguments.required(bulk_export_id, "bulk_export_id")
+        return client.drive(cancel_bulk_export(id_, client.negotiator.backoff))
+
+    def list_bulk_destinations(self) -> Iterator[BulkDestination]:
+        """List the buckets that LangSmith may write to."""
+        client = self.get_conn()
+        return client.items(list_destinations(client.negotiator.backoff))
 
     def _runs(self, fields: tuple[str, ...], query: RunArguments, page_size: int | None = None) -> Iterator[Run]:
         client = self.get_conn()

@@ -117,7 +117,9 @@ class LangSmithTrigger(BaseTrigger):
         yield TriggerEvent(event)  # type: ignore[no-untyped-call]  # Airflow's own is
 
     async def _wait(self, client: AsyncLangSmithClient) -> dict[str, Any]:
-        watch = self.watch_type.deserialize(Selection.deserialize(self.selection), self.watched, self.clock)
+        watch = self.watch_type.deserialize(
+            self.watch_type.selection_type.deserialize(self.selection), self.watched, self.clock
+        )
         deadline = datetime.fromisoformat(self.deadline)
         throttle = LogThrottle()
         looks = failures = 0

@@ -206,7 +206,7 @@ class LangSmithClient(_Client):
 
     def projects(self, name_contains: str | None = None) -> Iterator[Project]:
         """List projects."""
-        return self._items(list_projects(name_contains, self.negotiator.backoff))
+        return self.items(list_projects(name_contains, self.negotiator.backoff))
 
     def retention(self, project: Project) -> timedelta:
         """Return how long the traces of a project are kept at most."""
@@ -218,7 +218,7 @@ class LangSmithClient(_Client):
 
     def runs(self, query: RunQuery) -> Iterator[Run]:
         """Read a query run by run, each once."""
-        return self._items(DistinctRuns(query, self.negotiator))
+        return self.items(DistinctRuns(query, self.negotiator))
 
     def count(self, query: RunQuery) -> int:
         """Count the runs of a query."""
@@ -242,9 +242,10 @@ class LangSmithClient(_Client):
     ) -> Iterator[Feedback]:
         """List feedback, each piece once, created in ``[after, before)``; none if ``run_ids`` is empty."""
         backoff = self.negotiator.backoff
-        return self._items(FeedbackPagination(backoff, project=project, run_ids=run_ids, keys=keys, created=created))
+        return self.items(FeedbackPagination(backoff, project=project, run_ids=run_ids, keys=keys, created=created))
 
-    def _items(self, pages: Pages[T]) -> Iterator[T]:
+    def items(self, pages: Pages[T]) -> Iterator[T]:
+        """Read items page by page."""
         while not pages.done:
             yield from self.drive(pages.next_page())
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 from hashlib import sha256
 
 # Documented: v1 run queries 10 per 10 s for a window of up to 7 days, 3 beyond it, and 3 and 1 with full-text search;
-# v2 run queries 300; run stats 1; single reads on v1 30 a minute; everything else 2000 a minute behind the balancer.
+# v2 run queries 300; run stats 1; single reads on v1 30 a minute; 250 bulk exports an hour, each of which takes long;
+# everything else 2000 a minute behind the balancer.
 BUDGETS = {
     "v1 query": 10,
     "v1 wide query": 3,
@@ -26,10 +27,11 @@ BUDGETS = {
     "run stats": 1,
     "v1 single": 5,
     "v2 single": 300,
+    "bulk export creation": 250,
     "other": 300,
     "storage": 100_000,  # not LangSmith's
 }
-TIERS_WITHOUT_RUNS = ("other", "storage")  # a connection's own budget does not replace these
+TIERS_WITHOUT_RUNS = ("bulk export creation", "other", "storage")  # a connection's own budget does not replace these
 
 
 @dataclass(frozen=True)

@@ -199,14 +199,10 @@ _WINDOW: dict[str, Reader] = _BOUNDS | dict.fromkeys(
 )
 
 
-class LangSmithRunsOperator(LangSmithQueryOperator):
+class LangSmithWindowOperator(LangSmithQueryOperator):
     """
-    Base of the operators that ask for the runs of a project in a window.
+    Base of the operators that ask about a window of time.
 
-    Which runs: the arguments of :class:`~airflow_langsmith.api.run_filter.RunFilter`, such as ``run_type``, ``is_root``
-    and ``filter``. (templated)
-
-    :param project: Name or id of the project. (templated)
     :param start_time: Start of the window, inside it; with a time zone. Give both bounds or none. (templated)
     :param end_time: End of the window, outside it. (templated)
     :param window: The length of the window if Airflow's run has a moment only: a timedelta, pendulum's too, or text
@@ -219,20 +215,13 @@ class LangSmithRunsOperator(LangSmithQueryOperator):
         (templated)
     """
 
-    readers: ClassVar[Mapping[str, Reader]] = {
-        "project": arguments.required,
-        **dict.fromkeys(ARGUMENTS, _read_narrowing),
-        **_WINDOW,
-        **LangSmithQueryOperator.readers,
-    }
+    readers: ClassVar[Mapping[str, Reader]] = {**_WINDOW, **LangSmithQueryOperator.readers}
     template_fields: Sequence[str] = tuple(readers)
     operator_extra_links = (LangSmithProjectLink(),)
 
-    @takes(dict.fromkeys(ARGUMENTS))
     def __init__(
         self,
         *,
-        project: str,
         start_time: str | datetime | None = None,
         end_time: str | datetime | None = None,
         window: str | timedelta | None = None,
@@ -242,11 +231,7 @@ class LangSmithRunsOperator(LangSmithQueryOperator):
         missing_window: MissingWindow = "fail",
         **kwargs: Any,
     ) -> None:
-        run_filter = {name: kwargs.pop(name, None) for name in ARGUMENTS}
         super().__init__(**kwargs)
-        self.project = project
-        for name, value in run_filter.items():
-            setattr(self, name, value)
         self.start_time = start_time
         self.end_time = end_time
         self.window = window
@@ -262,6 +247,35 @@ class LangSmithRunsOperator(LangSmithQueryOperator):
         self.log.info("Window %s", window)
         self.log.info("Window source: %s", window.source)
         return window
+
+
+class LangSmithRunsOperator(LangSmithWindowOperator):
+    """
+    Base of the operators that ask for the runs of a project in a window.
+
+    Which runs: the arguments of :class:`~airflow_langsmith.api.run_filter.RunFilter`, such as ``run_type``, ``is_root``
+    and ``filter``. (templated)
+
+    :param project: Name or id of the project. (templated)
+
+    Which window: the arguments of :class:`LangSmithWindowOperator`.
+    """
+
+    readers: ClassVar[Mapping[str, Reader]] = {
+        "project": arguments.required,
+        **dict.fromkeys(ARGUMENTS, _read_narrowing),
+        **LangSmithWindowOperator.readers,
+    }
+    template_fields: Sequence[str] = tuple(readers)
+
+    @takes(dict.fromkeys(ARGUMENTS))
+    def __init__(self, *, project: str, **kwargs: Any) -> None:
+        run_filter = {name: kwargs.pop(name, None) for name in ARGUMENTS}
+        super().__init__(**kwargs)
+        self.project = project
+        for name, value in run_filter.items():
+            setattr(self, name, value)
+        self.check_arguments()
 
     def run_filter(self) -> RunFilter:
         """

@@ -9,38 +9,27 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from airflow_langsmith import arguments
 from airflow_langsmith.airflow_errors import airflow_errors
-from airflow_langsmith.airflow_sdk import AirflowSkipException, Context
+from airflow_langsmith.airflow_sdk import Context
 from airflow_langsmith.api.query import ALL_TIME, MissingPayloadPolicy, RunQuery
 from airflow_langsmith.api.records import Project
 from airflow_langsmith.api.run_filter import ARGUMENTS, RunFilter
-from airflow_langsmith.api.sampling import Sample
 from airflow_langsmith.api.ui_urls import project_url
 from airflow_langsmith.arguments import Reader
-from airflow_langsmith.connections import connection_of
-from airflow_langsmith.export.checkpoints import CheckpointPolicy, TaskAttempt
-from airflow_langsmith.export.destination import check_uri
+from airflow_langsmith.export.checkpoints import CheckpointPolicy
 from airflow_langsmith.export.encoders import Format, format_of
-from airflow_langsmith.export.export import (
-    MAX_BYTES_PER_FILE,
-    MAX_ROWS_PER_FILE,
-    Export,
-    OnEmpty,
-    OutputOptions,
-    SchemaChanges,
-)
+from airflow_langsmith.export.export import Export
 from airflow_langsmith.export.layout import partition_by_ids
-from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.hooks import LangSmithHook
-from airflow_langsmith.messages import MAX_LINE, format_message, shorten
-from airflow_langsmith.operators.base import LangSmithRunsOperator, takes
-from airflow_langsmith.operators.report import ProgressReporter, closing_lines, period, warning_lines
+from airflow_langsmith.messages import MAX_LINE, shorten
+from airflow_langsmith.operators.base import takes
+from airflow_langsmith.operators.publishing import LangSmithPublishingOperator, read_destination
+from airflow_langsmith.operators.report import ProgressReporter, period
 from airflow_langsmith.transform.paths import hidden_columns
 from airflow_langsmith.views import View, option_defaults, options, view_of
 
 if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
-_PARQUET = format_of("parquet")
 _FORMAT: dict[str, Reader] = {"format": arguments.required, "compression": arguments.text}  # right or wrong together
 
 
@@ -49,32 +38,7 @@ def _any_query(**parts: Any) -> RunQuery:
     return RunQuery(project=Project(id="", name=""), window=ALL_TIME, fields=(), **parts)
 
 
-def _read_destination(value: Any, name: str) -> Any:
-    check_uri(arguments.required(value, name))
-    return value
-
-
-def _output_option(read: Reader) -> Reader:
-    """Return a reader that also checks the value."""
-
-    def read_and_check(value: Any, name: str) -> Any:
-        option = {name: read(value, name)}
-        OutputOptions(destination="", format=_PARQUET, **option)
-        return option[name]
-
-    return read_and_check
-
-
-_OUTPUT_OPTIONS = {
-    "schema_changes": _output_option(arguments.as_is),
-    "max_rows_per_file": _output_option(arguments.whole_number),
-    "max_bytes_per_file": _output_option(arguments.whole_number),
-    "on_empty": _output_option(arguments.as_is),
-    "partition": _output_option(arguments.required),
-}
-
-
-class LangSmithExportOperator(LangSmithRunsOperator):
+class LangSmithExportOperator(LangSmithPublishingOperator):
     """
     Export a time window of a LangSmith project to object storage, as flat rows.
 
@@ -107,7 +71,6 @@ class LangSmithExportOperator(LangSmithRunsOperator):
     :param format: ``parquet``, ``jsonl`` or ``csv``. (templated)
     :param compression: Parquet: ``zstd`` (default), ``snappy``, ``gzip``, ``none``. JSONL and CSV: ``gzip`` (default),
         ``zstd``, ``none``. (templated)
-    :param columns: Columns of the view, in this order; by default its default columns. (templated)
     :param only_with_tools: For ``traces``: only those that called a tool. (templated)
     :param with_feedback: For ``retrievals``: only those whose root has feedback (True), or feedback under a key (its
         name), or all (False). (templated)
@@ -117,50 +80,26 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         the partition ``<view>_refreshed/...``, to merge by the view's key. (templated)
     :param lookback: How long before the window such feedback was created, or such rows started: ``"30d"`` by default.
         All feedback since then is listed, 100 a request. (templated)
-    :param sample: A share of the traces: ``0.1`` or ``{"rate": 0.1, "key": "thread_id"}``. A trace (or thread) is
-        exported completely or not at all, and the same ones every time. (templated)
-    :param flatten: Paths into JSON columns, each for a column of its own: ``"inputs.customer.id"``, with a type
-        ``"inputs.turn:int64"``; ``"*"`` for all paths of the window. (templated)
-    :param redact: Rules for columns, paths or all texts, applied before anything is written to a disk:
-        ``{"inputs.email": "hash", "*": {"patterns": ["email", "card"]}}``, or names of patterns. A rule holds for every
-        column that is made of its target, such as ``thread_id`` of ``metadata``. (templated)
-    :param redact_conn_id: A connection whose password is the key of the hashes. (templated)
-    :param schema_changes: If the columns differ from those of the replaced export: ``evolve`` (the manifest lists the
-        changes) or ``fail``. (templated)
-    :param schema_manifest: Another export to compare the columns with: its manifest, or what its operator returned.
-        (templated)
     :param payloads: If a payload in blob storage cannot be fetched: ``fail`` the task, or ``flag`` the payload, as a
         null that the column ``missing_payloads`` names. (templated)
     :param attachments: For ``runs``: ``list`` the files attached to runs, or also ``download`` them beside the parts.
         (templated)
-    :param max_rows_per_file: The maximum number of rows of a part. (templated)
-    :param max_bytes_per_file: The maximum bytes of a part's values before compression: text and JSON as UTF-8, 8 for
-        any other value. With the default of 512 MiB, a part has at most the 512 MB that engines read well, and some 70
-        MB if it compresses well. A larger row gets its own part. (templated)
-    :param on_empty: If the window has no rows: ``write`` a part with none, ``skip`` the task and leave the destination
-        as it is, or ``fail``. (templated)
     :param concurrency: The maximum number of cursors that read in parallel; empty: as many as the budget allows. Rows
         and files are the same. (templated)
-    :param partition: ``auto``, or a format string over ``start`` and ``end``: ``"dt={start:%Y-%m-%d}"``. (templated)
 
-    Which project, runs and window: the arguments of :class:`~airflow_langsmith.operators.base.LangSmithRunsOperator`.
+    Which columns, and how values are changed: the arguments of
+    :class:`~airflow_langsmith.operators.publishing.LangSmithPublishingOperator`. Which project, runs and window: those
+    of :class:`~airflow_langsmith.operators.base.LangSmithRunsOperator`.
     """
 
     readers: ClassVar[Mapping[str, Reader]] = {
-        **LangSmithRunsOperator.readers,
-        "destination": _read_destination,
+        "destination": read_destination,
         "view": arguments.as_is,
         **_FORMAT,
-        "columns": arguments.names,
         **dict.fromkeys(options(), arguments.as_is),  # a view reads its own options
-        "sample": Sample.parse,
-        "flatten": lambda value, name: arguments.names(value, name) or (),
-        "redact": arguments.redaction_rules,
-        "redact_conn_id": arguments.text,
-        "schema_manifest": arguments.export_reference,
+        **LangSmithPublishingOperator.readers,
         "payloads": lambda value, _: _any_query(payloads=value).payloads,
         "concurrency": arguments.optional(partial(arguments.whole_number, minimum=1)),
-        **_OUTPUT_OPTIONS,
     }
     # In the order of Airflow's UI: first what differs between exports.
     template_fields: Sequence[str] = tuple(
@@ -176,22 +115,10 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         view: str = "runs",
         format: Literal["parquet", "jsonl", "csv"] = "parquet",  # noqa: A002  # the usual word
         compression: str | None = None,
-        columns: Iterable[str] | str | None = None,
-        sample: float | str | Mapping[str, Any] | None = None,
-        flatten: Iterable[str] | str | None = None,
-        redact: Mapping[str, Any] | Iterable[Any] | str | None = None,
-        redact_conn_id: str | None = None,
-        schema_changes: SchemaChanges = "evolve",
-        schema_manifest: str | Mapping[str, Any] | None = None,
         payloads: MissingPayloadPolicy = "fail",
-        max_rows_per_file: int | str = MAX_ROWS_PER_FILE,
-        max_bytes_per_file: int | str = MAX_BYTES_PER_FILE,
-        on_empty: OnEmpty = "write",
         concurrency: int | str | None = None,
-        partition: str = "auto",
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("multiple_outputs", True)  # output["manifest"] is an XCom then
         view_options = {name: kwargs.pop(name, default) for name, default in option_defaults().items()}
         super().__init__(**kwargs)
         for name, value in view_options.items():
@@ -200,19 +127,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
         self.view = view
         self.format = format
         self.compression = compression
-        self.columns = columns
-        self.sample = sample
-        self.flatten = flatten
-        self.redact = redact
-        self.redact_conn_id = redact_conn_id
-        self.schema_changes = schema_changes
-        self.schema_manifest = schema_manifest
         self.payloads = payloads
-        self.max_rows_per_file = max_rows_per_file
-        self.max_bytes_per_file = max_bytes_per_file
-        self.on_empty = on_empty
         self.concurrency = concurrency
-        self.partition = partition
         self.check_arguments(
             *(partial(self._check_narrowing, name) for name in (*ARGUMENTS, "sample")),
             self._format,
@@ -245,7 +161,7 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             )
             self.show_link(context, project_url(hook.settings, query.project, query))
             self.log.info(shorten(f"Reading {view.name} of project {query.project.name!r}", MAX_LINE))
-            exported = Export(
+            export = Export(
                 client,
                 query,
                 view,
@@ -256,20 +172,8 @@ class LangSmithExportOperator(LangSmithRunsOperator):
                 concurrency=1 if ids_partition else self.read("concurrency"),  # most of all time is empty
                 attempt=self._attempt(context),
                 checkpoint_policy=self.checkpoint_policy,
-            ).run()
-        if exported.is_skipped:
-            raise AirflowSkipException(
-                format_message(f"No runs in {query.description}. Nothing was written (on_empty='skip').")
             )
-        for line in closing_lines(exported):
-            self.log.info(line)
-        for line in warning_lines(exported):
-            self.log.warning(line)
-        return exported.summary()
-
-    def run_filter(self) -> RunFilter:
-        """Return which runs the arguments mean."""
-        return replace(super().run_filter(), sample=self.read("sample"))
+            return self._publish(export, query).summary()
 
     def _view(self, options: Iterable[str] = tuple(options())) -> View:
         """Return the view with these of its options."""
@@ -281,58 +185,9 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             **{name: self.read(name) for name in options},
         )
 
-    def _row_transforms(self, view: View, redact_key: str | None) -> RowTransforms:
-        paths = self.read("flatten")
-        transforms = RowTransforms(
-            redact=self.read("redact"),
-            redact_key=redact_key,
-            flatten="*" if paths == ("*",) else paths,
-            columns=self.read("columns"),
-        )
-        transforms.check(view)
-        return transforms
-
-    def _redact_key(self) -> str | None:
-        conn_id = self.read("redact_conn_id")
-        if conn_id is None:
-            return None
-        what = "of any type, e.g. generic, with the key of the hashes as its password"
-        return connection_of(conn_id, what).password
-
     def _format(self) -> Format:
         return format_of(self.read("format"), self.read("compression"))
-
-    def _output_options(self) -> OutputOptions:
-        return OutputOptions(
-            destination=self.read("destination"),
-            format=self._format(),
-            schema_manifest=self.read("schema_manifest"),
-            **{name: self.read(name) for name in _OUTPUT_OPTIONS},
-        )
-
-    def _attempt(self, context: Context) -> TaskAttempt | None:
-        """Return the attempt. If the task, or its DAG run, is cleared, the attempts begin anew."""
-        ti, dag_run = context.get("ti"), context.get("dag_run")
-        try_number, last = getattr(ti, "try_number", None), getattr(ti, "max_tries", None)
-        if ti is None or not isinstance(try_number, int) or not isinstance(last, int):  # a test's context has none
-            return None
-        names = (ti.dag_id, ti.run_id, ti.task_id, ti.map_index)
-        # Both grow when the task is cleared. A DAG run that was deleted and made again began at another time.
-        cleared = (last - (self.retries or 0), getattr(dag_run, "clear_number", None))
-        begun = getattr(dag_run, "start_date", None)
-        return TaskAttempt(" ".join(map(str, (*names, *cleared, begun))), may_retry=try_number <= last)
 
     def _check_narrowing(self, name: str) -> None:
         """Refuse an argument that the view cannot be narrowed by."""
         self._view(()).narrow(_any_query(run_filter=RunFilter(**{name: self.read(name)})))
-
-    def _check_transforms(self) -> None:
-        if not _has_call(self.read("redact")):  # only the worker imports functions
-            self._row_transforms(self._view(), self.read("redact_conn_id") and "a key")
-
-
-def _has_call(rules: Any) -> bool:
-    """Return whether a rule calls a function."""
-    if isinstance(rules, Mapping):
-        return "call" in rules or any(map(_has_call, rules.values()))
-    return any(map(_has_call, rules)) if isinstance(rules, list | tuple) else "call" in str(rules)

@@ -15,11 +15,11 @@ from airflow_langsmith.waiting.condition import measures
 from airflow_langsmith.waiting.figures import Figures, Tally
 from airflow_langsmith.waiting.parser import parse
 from airflow_langsmith.waiting.verdict import Outcome, judge
-from airflow_langsmith.waiting.watch import Watch
+from airflow_langsmith.waiting.watch import RunsWatch
 
 
 @dataclass(kw_only=True, eq=False)
-class FeedbackWatch(Watch):
+class FeedbackWatch(RunsWatch):
     """
     Waits until ``condition`` holds, or fails as soon as ``fail_when`` does.
 

@@ -13,13 +13,13 @@ from airflow_langsmith.api.negotiation import VersionNegotiator
 from airflow_langsmith.api.records import Run
 from airflow_langsmith.api.runs import count_runs, list_pending
 from airflow_langsmith.waiting.verdict import Outcome, State
-from airflow_langsmith.waiting.watch import Watch
+from airflow_langsmith.waiting.watch import RunsWatch
 
 _MAX_LISTED_RUNS = 20  # in a result or a line: enough to look at, few enough for XCom
 
 
 @dataclass(kw_only=True, eq=False)
-class SettledWatch(Watch):
+class SettledWatch(RunsWatch):
     """
     Waits until no selected run is pending and their number has not changed for ``quiet_for`` seconds.
 

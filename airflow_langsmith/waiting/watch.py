@@ -97,33 +97,49 @@ class Selection:
 @dataclass(kw_only=True, eq=False)
 class Watch(ABC):
     """
-    Looks at the selected runs until the state is ``met`` or ``failed``.
+    Looks at LangSmith until the state is ``met`` or ``failed``.
 
-    The fields of a subclass are its arguments, and the state that a look leaves to the next one, as JSON.
+    ``selection`` says at what, and is of ``selection_type``. The other fields of a subclass are its arguments, and the
+    state that a look leaves to the next one, as JSON.
     """
 
     has_state: ClassVar[bool] = False
+    selection_type: ClassVar[Any]
 
-    selection: Selection
+    selection: Any
     clock: Clock = CLOCK
-    _query: RunQuery | None = field(default=None, init=False)
 
     def serialize(self) -> dict[str, Any]:
         """Return the fields of the subclass as JSON, without the selection."""
         return {name: getattr(self, name) for name in self._names()}
 
     @classmethod
-    def deserialize(cls, selection: Selection, state: Mapping[str, Any], clock: Clock = CLOCK) -> Self:
+    def deserialize(cls, selection: Any, state: Mapping[str, Any], clock: Clock = CLOCK) -> Self:
         """Return the watch that :meth:`serialize` wrote, to continue in another process."""
         return cls(selection=selection, clock=clock, **{name: state[name] for name in cls._names() if name in state})
 
     @classmethod
     def _names(cls) -> list[str]:
-        return [each.name for each in fields(cls)[len(fields(Watch)) :]]
+        own = {each.name for each in fields(Watch)}
+        return [each.name for each in fields(cls) if each.init and each.name not in own]
 
     @abstractmethod
     def look(self, negotiator: VersionNegotiator) -> Flow[Outcome]:
-        """Read the runs from LangSmith, and judge them."""
+        """Read from LangSmith, and judge."""
+
+    @abstractmethod
+    def result(self, outcome: Outcome, settings: Settings) -> dict[str, Any]:
+        """Return the figures and a link, ``url``, for XCom."""
+
+
+@dataclass(kw_only=True, eq=False)
+class RunsWatch(Watch):
+    """Looks at the selected runs."""
+
+    selection_type: ClassVar = Selection
+
+    selection: Selection
+    _query: RunQuery | None = field(default=None, init=False)
 
     def query(self, negotiator: VersionNegotiator) -> Flow[RunQuery]:
         """Return the query. Its project is looked up once."""

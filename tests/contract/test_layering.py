@@ -45,7 +45,7 @@ MAY_IMPORT = {
     "provider_info": {"api.settings"},
     "sensors": {
         *("airflow_errors", "airflow_sdk", "api.negotiation", "api.query", "arguments", "errors", "hooks", "links"),
-        *("messages", "operators.base", "operators.report", "triggers", "waiting", "windows"),
+        *("messages", "operators.base", "operators.report", "sensors", "triggers", "waiting", "windows"),
     },
     "tables": {
         *("airflow_sdk", "api.query", "connections", "errors", "export.arrow", "export.destination", "export.storage"),

@@ -18,7 +18,8 @@ from airflow_langsmith.airflow_sdk import (
     AirflowTaskTimeout,
     TaskDeferred,
 )
-from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSensor
+from airflow_langsmith.sensors import LangSmithFeedbackSensor
+from airflow_langsmith.sensors.base import LangSmithSensor
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.wording import says
 

@@ -87,7 +87,6 @@ def operators() -> None:
     assert_type(export.execute({}), dict[str, Any])
     LangSmithExportOperator(task_id="export", project="shop")  # type: ignore[call-arg]  # no destination
     LangSmithExportOperator(task_id="export", destination="s3://traces", format="orc")  # type: ignore[arg-type]
-    LangSmithExportOperator(task_id="export", destination="s3://traces", on_empty="cry")  # type: ignore[arg-type]
     LangSmithExportOperator("s3://traces")  # type: ignore[call-arg]  # by keyword only
 
     runs = LangSmithListRunsOperator(task_id="list", project="shop", select="run_id, name", limit="{{ params.limit }}")

@@ -1,15 +1,12 @@
-"""Sensors: wait until a window is complete, or until feedback meets a condition."""
+"""What sensors share: how they look at LangSmith until their condition is true, in a worker or on the triggerer."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
+from abc import abstractmethod
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import Any, ClassVar
 
-from airflow_langsmith import arguments
 from airflow_langsmith.airflow_errors import FailWhenError, LangSmithException, airflow_errors
 from airflow_langsmith.airflow_sdk import (
     AirflowFailException,
@@ -24,33 +21,23 @@ from airflow_langsmith.airflow_sdk import (
     conf,
 )
 from airflow_langsmith.api.negotiation import VersionNegotiator
-from airflow_langsmith.api.query import BEGINNING
-from airflow_langsmith.arguments import Reader
 from airflow_langsmith.errors import ConfigurationError, LangSmithError
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.links import LangSmithProjectLink
 from airflow_langsmith.messages import format_message
-from airflow_langsmith.operators.base import LangSmithRunsOperator
-from airflow_langsmith.operators.report import period
-from airflow_langsmith.waiting import FeedbackWatch, Selection, SettledWatch, parse
+from airflow_langsmith.operators.base import LangSmithWindowOperator
 from airflow_langsmith.waiting.verdict import Outcome
 from airflow_langsmith.waiting.watch import CLOCK, Clock, LogThrottle, Watch
-from airflow_langsmith.windows import TimeWindow
-from airflow_langsmith.windows.time_window import duration, seconds
+from airflow_langsmith.windows.time_window import seconds
 
-__all__ = ["LangSmithFeedbackSensor", "LangSmithSettledSensor"]
-
-_NEVER = datetime.max.replace(tzinfo=UTC)  # a sensor waits for a window to close; an operator fails
+NEVER = datetime.max.replace(tzinfo=UTC)  # a sensor waits for a window to close; an operator fails
 _GRACE = timedelta(minutes=2)  # for the trigger to report a timeout; Airflow reports it if no trigger runs
 _STATE_KEY = "langsmith_watch"
 
 
-class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
+class LangSmithSensor(LangSmithWindowOperator, BaseSensorOperator):
     """
     Base of the sensors: look at LangSmith again and again, in a worker or (``deferrable``) on the triggerer.
-
-    A sensor waits for the end of the window, and for ``lag`` after it. With ``run_ids``, and neither ``start_time`` nor
-    ``window``, it looks at these runs whenever they started.
 
     ``poke_interval``, ``timeout``, ``mode``, ``soft_fail``, ``never_fail``, ``silent_fail``, ``exponential_backoff``,
     ``max_wait`` and ``execution_timeout`` are those of all sensors, and mean the same on the triggerer.
@@ -78,7 +65,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         self._watch: Watch | None = None
         self._negotiator: VersionNegotiator | None = None
         self._throttle = LogThrottle()
-        self._times_out_at = self._deadline = _NEVER
+        self._times_out_at = self._deadline = NEVER
 
     def execute(self, context: Context) -> Any:
         """Look until the condition is true."""
@@ -165,7 +152,7 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         now = self._clock.now()
         first_look = context["ti"].get_first_reschedule_date(context) if self.reschedule else None
         self._times_out_at = (first_look or now) + timedelta(seconds=self.timeout)
-        self._deadline = min(self._times_out_at, now + self.execution_timeout if self.execution_timeout else _NEVER)
+        self._deadline = min(self._times_out_at, now + self.execution_timeout if self.execution_timeout else NEVER)
 
     def _overdue_on_triggerer(self, last_check: str) -> BaseException:
         """Return the error of a deferral that is overdue: the shorter limit was the first to end."""
@@ -206,15 +193,9 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
             return watch.deserialize(watch.selection, state, self._clock)
         return watch
 
-    def _selection(self, context: Context) -> Selection:
-        run_filter, project = self.run_filter(), self.read("project")
-        if run_filter.run_ids is not None and not self.read("start_time") and not self.read("window"):
-            now = self._clock.now()
-            return Selection(project=project, window=TimeWindow(BEGINNING, now), closes=now, run_filter=run_filter)
-        window = self.resolve_window(context, now=_NEVER)
-        lag = self.read("lag")
-        closes = window.end + (timedelta(0) if lag is None else duration(lag, "lag", may_be_zero=True))
-        return Selection(project=project, window=window, closes=closes, run_filter=run_filter)
+    @abstractmethod
+    def _selection(self, context: Context) -> Any:
+        """Return what the watch looks at, by the arguments."""
 
     def _store_state(self, context: Context, watch: Watch) -> None:
         store = context.get("task_state_store")
@@ -252,14 +233,9 @@ class LangSmithSensor(LangSmithRunsOperator, BaseSensorOperator):
         if parent is self and getattr(context.get("ti"), "map_index", -1) != -1:
             self.name_map_index(context, self._map_name(context))
 
+    @abstractmethod
     def _map_name(self, context: Context) -> str:
-        """Return the project, and the window or the number of runs, unless an argument is wrong."""
-        with suppress(LangSmithError, AirflowFailException):
-            selection = self._selection(context)
-            if selection.window.start == BEGINNING:
-                return f"{self.project}, {len(selection.run_filter.run_ids or ())} runs"
-            return f"{self.project}, {period(selection.window)}"
-        return str(self.project)
+        """Return the name of a mapped task."""
 
     def _restore_link(self, context: Context) -> None:
         """Read the link from before the deferral, because Airflow stores it again when the task ends."""
@@ -275,96 +251,3 @@ def _try_number(context: Context) -> int:
 
 def _not_met(seconds: float, last_check: str) -> str:
     return format_message(f"Condition not met within {seconds:.0f} s. Last check: {last_check}")
-
-
-def _read_condition(value: object, name: str) -> str:
-    return str(parse(value, name))
-
-
-def _read_seconds(value: str | timedelta, name: str, *, may_be_zero: bool = False) -> float:
-    return duration(value, name, may_be_zero=may_be_zero).total_seconds()
-
-
-class LangSmithFeedbackSensor(LangSmithSensor):
-    """
-    Wait until the feedback on the runs of a window, or on ``run_ids``, meets a condition.
-
-    ::
-
-        LangSmithFeedbackSensor(task_id="judged", project="shop", condition="coverage(user_score) >= 0.9", window="1d")
-        # waiting: coverage(user_score) 0.84 (needs >= 0.9: 3 more of 50 runs)
-
-    Returns ``figures`` (each measure of the conditions by its text), ``total``, ``feedback`` (per key the count, runs,
-    coverage, avg, min, max), ``project``, ``window_start``, ``window_end`` and ``url``. It logs a line with each figure
-    and its bound when a figure changes, and every ten minutes.
-
-    A look takes one request for the number of runs (two if they are more than a page of 1000, on v1 100), one for each
-    page of runs that have feedback under the condition's keys, and one for each 50 of these whose feedback is counted
-    piece by piece: several pieces under one key, or any under a key of ``count`` or ``share``.
-
-    :param condition: When to succeed: ``coverage(user_score) >= 0.9 and avg(user_score) >= 0.8``. The language is in
-        ``docs/reference/conditions.md``. (templated)
-    :param fail_when: When to fail at once, also before the window has ended: ``share(user_score, 0) > 0.33``.
-        (templated)
-    :param min_runs: With fewer runs the sensor neither succeeds nor fails. (templated)
-
-    Which project, runs and window: the arguments of
-    :class:`~airflow_langsmith.operators.base.LangSmithRunsOperator`. How to wait: those of :class:`LangSmithSensor`.
-    """
-
-    readers: ClassVar[Mapping[str, Reader]] = {
-        **LangSmithSensor.readers,
-        "condition": lambda value, name: _read_condition(arguments.required(value, name), name),
-        "fail_when": arguments.optional(_read_condition),
-        "min_runs": partial(arguments.whole_number, minimum=0),
-    }
-    template_fields: Sequence[str] = tuple(readers)
-    watch_type = FeedbackWatch
-
-    def __init__(self, *, condition: str, fail_when: str | None = None, min_runs: int | str = 1, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.condition = condition
-        self.fail_when = fail_when
-        self.min_runs = min_runs
-        self.check_arguments()
-
-
-class LangSmithSettledSensor(LangSmithSensor):
-    """
-    Wait until a window is complete, so that an export has all of its runs.
-
-    ::
-
-        LangSmithSettledSensor(task_id="settled", project="shop", lag="10m") >> export
-
-    It succeeds when the window has ended and ``lag`` has passed, no run is pending, and the number of runs has not
-    changed for ``quiet_for``. Returns ``runs``, ``pending``, ``given_up`` (with the first ``given_up_runs``),
-    ``quiet_seconds``, ``project``, ``window_start``, ``window_end`` and ``url``.
-
-    A look takes at most three requests on API v2 (pending runs, a page of ids, the stats) for any window, unless more
-    than a page of runs is pending. Before the window has ended, one request finds the project.
-
-    :param quiet_for: How long the number of runs must not change; ``"0s"`` disables this. (templated)
-    :param pending_timeout: After this time the sensor no longer waits for a run that has not ended, and logs its id;
-        None waits without limit. A day by default, because LangSmith's cloud accepts no end of a run that started
-        earlier. (templated)
-
-    Which project, runs and window: the arguments of
-    :class:`~airflow_langsmith.operators.base.LangSmithRunsOperator`. How to wait: those of :class:`LangSmithSensor`.
-    """
-
-    readers: ClassVar[Mapping[str, Reader]] = {
-        **LangSmithSensor.readers,
-        "quiet_for": partial(_read_seconds, may_be_zero=True),
-        "pending_timeout": arguments.optional(_read_seconds),
-    }
-    template_fields: Sequence[str] = tuple(readers)
-    watch_type = SettledWatch
-
-    def __init__(
-        self, *, quiet_for: str | timedelta = "10m", pending_timeout: str | timedelta | None = "1d", **kwargs: Any
-    ) -> None:
-        super().__init__(**kwargs)
-        self.quiet_for = quiet_for
-        self.pending_timeout = pending_timeout
-        self.check_arguments()
