@@ -36,7 +36,7 @@ NAMES = {
         "RunNotFoundError SchemaChangeError ServerError StorageAccessError StorageError TableError TransportError "
         "UnsupportedError WindowError WindowNotClosedError"
     ),
-    "testing": "Fault LangSmithStandIn RecordedRequest sample_feedback sample_runs",
+    "testing": "BulkExportBehaviour Fault LangSmithStandIn RecordedRequest sample_feedback sample_runs",
 }
 
 
