@@ -16,6 +16,7 @@ __all__ = ["Application"]
 
 log = logging.getLogger(__name__)
 
+_FAULTS_OF_ANSWERS = ("truncate", "drip", "lose_answer")
 _UI = Response(200, b"<!doctype html>\n<html><head><title>LangSmith</title></head></html>\n", "text/html")
 
 
@@ -41,7 +42,7 @@ class Application:
         if fault.kind == "delay":
             self.closing.wait(fault.seconds)
             return self._serve(request)
-        return fault.damage(self._serve(request)) if fault.kind in ("truncate", "drip") else fault.response()
+        return fault.damage(self._serve(request)) if fault.kind in _FAULTS_OF_ANSWERS else fault.response()
 
     def _serve(self, request: Request) -> Response:
         try:
@@ -52,6 +53,7 @@ class Application:
             if over_limit is not None:
                 return over_limit
             with self.context.workspace.lock:
+                self.context.bulk.advance()
                 return route.endpoint(self.context, request, *parameters)
         except FaultResponse as fault:
             return fault.response

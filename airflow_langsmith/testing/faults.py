@@ -19,6 +19,7 @@ FaultKind = Literal[
     "html",
     "reset",
     "truncate",
+    "lose_answer",
     "delay",
     "drip",
     "repeat_cursor",
@@ -60,6 +61,7 @@ class Fault:
 
     kind: FaultKind
     path: str = "/runs/query"
+    method: str | None = None
     after: int = 0
     times: int | None = 1
     status: int | None = None
@@ -86,6 +88,11 @@ class Fault:
         """Whether the fault changes a page of runs."""
         return self.kind in _FAULTS_OF_PAGES
 
+    def concerns(self, request: Request) -> bool:
+        """Whether it happens at requests to this path, with this method."""
+        is_method = self.method is None or self.method == request.method
+        return is_method and f"/v{request.version}{request.path}".endswith(self.path)
+
     def response(self) -> Response:
         """Write the response of a fault that replaces the real one."""
         if self.kind == "reset":
@@ -100,7 +107,9 @@ class Fault:
         return Response(status, *_content(self.body, status), headers)
 
     def damage(self, response: Response) -> Response:
-        """Let a real response drip, or break the connection halfway, or cut its JSON (``clean``)."""
+        """Lose a real response, let it drip, break the connection halfway, or cut its JSON (``clean``)."""
+        if self.kind == "lose_answer":
+            return RESET
         if self.kind == "drip":
             return replace(response, byte_seconds=self.seconds)
         half = response.content[: len(response.content) // 2]
@@ -171,7 +180,7 @@ class FaultScript:
     def _next(self, request: Request, limit: int | None) -> Fault | None:
         for fault in sorted(self._faults, key=lambda fault: fault.times is None):
             fits = fault.kind != "too_large" or limit is None or limit > fault.largest_page
-            if fits and f"/v{request.version}{request.path}".endswith(fault.path):
+            if fits and fault.concerns(request):
                 return fault
         return None
 

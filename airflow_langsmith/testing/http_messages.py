@@ -11,7 +11,7 @@ from typing import Any
 
 from airflow_langsmith.testing.refusals import Refusal
 
-__all__ = ["RESET", "RecordedRequest", "Request", "Response", "json_response"]
+__all__ = ["RESET", "RecordedRequest", "Request", "Response", "json_response", "json_text"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +81,17 @@ RESET = Response(0, b"")  # the connection is reset without an answer
 
 def json_response(body: object, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """Answer with JSON."""
+    return Response(status, json_text(body).encode(), headers=headers or {})
+
+
+def json_text(value: object) -> str:
+    """Write a value as JSON that UTF-8 can encode."""
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=_plain)
     try:
-        content = json.dumps(body, ensure_ascii=False, separators=(",", ":"), default=_plain).encode()
+        text.encode()
     except UnicodeEncodeError:  # half a surrogate pair, which JSON can write and UTF-8 cannot
-        content = json.dumps(body, separators=(",", ":"), default=_plain).encode()
-    return Response(status, content, headers=headers or {})
+        return json.dumps(value, separators=(",", ":"), default=_plain)
+    return text
 
 
 def _plain(value: object) -> object:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from urllib.parse import unquote
 
 from airflow_langsmith.testing import blob_storage
+from airflow_langsmith.testing.bulk import destination_endpoints as bulk_destinations
+from airflow_langsmith.testing.bulk import export_endpoints as bulk_exports
 from airflow_langsmith.testing.context import Endpoint
 from airflow_langsmith.testing.refusals import Refusal
 from airflow_langsmith.testing.v1 import feedback, info, ingest, projects, shares, stats
@@ -55,6 +57,17 @@ _ROUTES = (
     Route(1, "GET", "/feedback/{}", feedback.read),
     Route(1, "PATCH", "/feedback/{}", feedback.update),
     Route(1, "DELETE", "/feedback/{}", feedback.delete),
+    Route(1, "GET", "/bulk-exports", bulk_exports.find),
+    Route(1, "POST", "/bulk-exports", bulk_exports.create),
+    Route(1, "GET", "/bulk-exports/runs", bulk_exports.find_runs_of_schedule),
+    Route(1, "GET", "/bulk-exports/destinations", bulk_destinations.find),
+    Route(1, "POST", "/bulk-exports/destinations", bulk_destinations.create),
+    Route(1, "GET", "/bulk-exports/destinations/{}", bulk_destinations.read),
+    Route(1, "PATCH", "/bulk-exports/destinations/{}", bulk_destinations.update),
+    Route(1, "GET", "/bulk-exports/{}", bulk_exports.read),
+    Route(1, "PATCH", "/bulk-exports/{}", bulk_exports.cancel),
+    Route(1, "GET", "/bulk-exports/{}/runs", bulk_exports.find_runs),
+    Route(1, "GET", "/bulk-exports/{}/runs/{}", bulk_exports.read_run),
     Route(2, "POST", "/runs/query", v2_runs.query),
     Route(2, "GET", "/runs/{}", v2_runs.read),
     Route(2, "POST", "/public/{}/runs/query", v2_shares.query, is_open=True),

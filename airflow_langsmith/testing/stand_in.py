@@ -9,6 +9,9 @@ from typing import Any, Self
 
 from airflow_langsmith.testing.application import Application
 from airflow_langsmith.testing.blob_storage import offload
+from airflow_langsmith.testing.bulk.behaviour import BulkExportBehaviour
+from airflow_langsmith.testing.bulk.controls import BulkControls
+from airflow_langsmith.testing.bulk.exports import BulkExports
 from airflow_langsmith.testing.context import Context
 from airflow_langsmith.testing.faults import Fault, FaultKind, FaultScript
 from airflow_langsmith.testing.feedback_ingest import change_feedback, create_feedback
@@ -24,7 +27,7 @@ __all__ = ["LangSmithStandIn"]
 _FEEDBACK_DELAY = timedelta(minutes=5)  # from the end of a sample run to the feedback on it
 
 
-class LangSmithStandIn:
+class LangSmithStandIn(BulkControls):
     """
     A LangSmith server in a box, with the API versions 1 and 2, on a loopback port.
 
@@ -56,6 +59,7 @@ class LangSmithStandIn:
     :param retention_days: How many days the workspace keeps traces of ``longlived`` projects. It deletes nothing.
     :param self_hosted: Whether it is a server behind nginx: the API is below ``/api``, and each other path answers 200
         with the page of the UI.
+    :param bulk: How Bulk Export behaves. It may change at any time, as the attribute ``bulk``.
     :param port: Port on 127.0.0.1; 0 takes a free port.
     :param seed: The seed of all ids.
     :param now: A clock; by default the real one.
@@ -79,6 +83,7 @@ class LangSmithStandIn:
         largest_list: int = 100,
         retention_days: int | None = None,
         self_hosted: bool = False,
+        bulk: BulkExportBehaviour | None = None,
         port: int = 0,
         seed: int = 0,
         now: Callable[[], datetime] | None = None,
@@ -101,7 +106,8 @@ class LangSmithStandIn:
         )
         self._workspace = Workspace(workspace_id=workspace_id, seed=seed, now=now)
         self._faults = FaultScript()
-        self._context = Context(self._settings, self._workspace, self._faults)
+        self._bulk = BulkExports(self._workspace, bulk or BulkExportBehaviour())
+        self._context = Context(self._settings, self._workspace, self._faults, self._bulk)
         self._port = port
         self._seed = seed
         self._server: Server | None = None
@@ -169,14 +175,14 @@ class LangSmithStandIn:
         By default it is a chain with the name ``run``, the root of a trace, started now and pending. With a
         ``parent_run_id`` it belongs to the trace of its parent.
         """
-        with self._workspace.lock:
+        with self._bulk.changes():
             defaults = {"id": self._workspace.new_id(), "name": "run", "run_type": "chain"}
             run = {**defaults, **fields, "project_name": project, "start_time": start_time}
             return create_run(self._workspace, run).id
 
     def update_run(self, run_id: str, **fields: Any) -> None:
         """Change a run, as the SDK's ``update_run`` does. None leaves a field as it is."""
-        with self._workspace.lock:
+        with self._bulk.changes():
             if run_id not in self._workspace.runs:
                 raise KeyError(run_id)
             change_run(self._workspace, run_id, fields)
@@ -187,27 +193,27 @@ class LangSmithStandIn:
 
         v1 then answers null for them, and a URL in a selected ``*_s3_urls``. v2 answers the payloads themselves.
         """
-        with self._workspace.lock:
+        with self._bulk.changes():
             self._workspace.add_run(offload(self._workspace.runs[run_id], payloads))
 
     def add_feedback(self, run_id: str | None = None, *, key: str = "user_score", **fields: Any) -> str:
         """Add feedback with the fields and times of the SDK's ``create_feedback``, and return its id."""
-        with self._workspace.lock:
+        with self._bulk.changes():
             return create_feedback(self._workspace, {**fields, "run_id": run_id, "key": key}).id
 
     def update_feedback(self, feedback_id: str, **fields: Any) -> None:
         """Change feedback, as the SDK's ``update_feedback`` does."""
-        with self._workspace.lock:
+        with self._bulk.changes():
             change_feedback(self._workspace, self._workspace.feedback[feedback_id], fields)
 
     def withdraw_feedback(self, feedback_id: str) -> None:
         """Delete feedback."""
-        with self._workspace.lock:
+        with self._bulk.changes():
             self._workspace.remove_feedback(self._workspace.feedback[feedback_id])
 
     def load(self, runs: Iterable[Mapping[str, Any]], feedback: Iterable[Mapping[str, Any]] = ()) -> None:
         """Add many runs and feedback, in the form of the SDK's ``create_run`` and ``create_feedback``."""
-        with self._workspace.lock:
+        with self._bulk.changes():
             for run in runs:
                 create_run(self._workspace, run)
             for item in feedback:
@@ -225,7 +231,7 @@ class LangSmithStandIn:
         """Add the traces of a shop's assistant over some days, by default with the seed of the stand-in."""
         sample: dict[str, Any] = {"start": start, "days": days, "traces_per_day": traces_per_day, "project": project}
         sample["seed"] = self._seed if seed is None else seed
-        with self._workspace.lock:
+        with self._bulk.changes():
             self.load(sample_runs(**sample))
             for item in sample_feedback(**sample):
                 run = self._workspace.runs[read_id(item["run_id"])]
@@ -234,7 +240,7 @@ class LangSmithStandIn:
 
     def add_project(self, name: str, **fields: Any) -> str:
         """Create or change a project, and return its id. ``fields`` are those of the API's session."""
-        with self._workspace.lock:
+        with self._bulk.changes():
             project = self._workspace.ensure_project(name)
             for field, value in fields.items():
                 setattr(project, field, value)
@@ -259,6 +265,7 @@ class LangSmithStandIn:
         kind: FaultKind,
         *,
         path: str = "/runs/query",
+        method: str | None = None,
         after: int = 0,
         times: int | None = 1,
         status: int | None = None,
@@ -279,6 +286,7 @@ class LangSmithStandIn:
         ``html``            answers ``status`` (502) with a page in HTML, as a proxy does
         ``reset``           resets the connection without an answer
         ``truncate``        breaks the connection after half of the answer; ``clean`` cuts its JSON instead
+        ``lose_answer``     carries out the request, and resets the connection without an answer
         ``delay``           answers correctly, ``seconds`` late
         ``drip``            answers correctly, with ``seconds`` between two bytes
         ``repeat_cursor``   answers with the cursor of the request again; a first page has its real cursor
@@ -291,6 +299,7 @@ class LangSmithStandIn:
         ==================  ======================================================================================
 
         :param path: End of the path: ``/runs/query`` for both versions, ``/v1/runs/query`` for one.
+        :param method: The HTTP method; None is each.
         :param after: How many requests to that path pass before the fault.
         :param times: How often it happens; None is for ever.
         """
@@ -298,6 +307,7 @@ class LangSmithStandIn:
             Fault(
                 kind,
                 path=path,
+                method=method,
                 after=after,
                 times=times,
                 status=status,
@@ -314,6 +324,7 @@ class LangSmithStandIn:
     def behave(self) -> None:
         """Delete the faults that have not happened."""
         self._faults.clear()
+        self._bulk.faults.clear()
 
     @property
     def unspent_faults(self) -> list[Fault]:

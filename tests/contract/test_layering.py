@@ -73,6 +73,7 @@ OUTSIDE = {
     "httpx": {"api.transport"},
     "pyarrow": {
         *("export.arrow", "tables.data_files", "tables.parts", "tables.postgres", "tables.rewrite", "tables.rows"),
+        "testing.bulk.parquet",
     },
     "airflow": {
         *("airflow_sdk", "links", "triggers", "operators.export", "operators.load"),

@@ -37,7 +37,7 @@ NAMES = {
         "StorageAccessError StorageError TableError TransportError UnsupportedError WindowError "
         "WindowNotClosedError"
     ),
-    "testing": "Fault LangSmithStandIn RecordedRequest sample_feedback sample_runs",
+    "testing": "BulkExportBehaviour Fault LangSmithStandIn RecordedRequest sample_feedback sample_runs",
 }
 
 

@@ -29,7 +29,14 @@ from airflow_langsmith.operators import (
     LangSmithReadRunOperator,
 )
 from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
-from airflow_langsmith.testing import Fault, LangSmithStandIn, RecordedRequest, sample_feedback, sample_runs
+from airflow_langsmith.testing import (
+    BulkExportBehaviour,
+    Fault,
+    LangSmithStandIn,
+    RecordedRequest,
+    sample_feedback,
+    sample_runs,
+)
 from airflow_langsmith.triggers import LangSmithFeedbackEventTrigger
 from airflow_langsmith.windows import TimeWindow, resolve, split, trailing
 
@@ -256,3 +263,11 @@ def testing() -> None:
         assert_type(langsmith.requests, list[RecordedRequest])
         assert_type(langsmith.connection(), str)
         langsmith.misbehave("rate_limt")  # type: ignore[arg-type]
+    with LangSmithStandIn(bulk=BulkExportBehaviour(partition=timedelta(hours=1), layout="runs")) as langsmith:
+        lake = langsmith.add_bulk_destination("/tmp/lake", region="eu-central-1")
+        langsmith.add_bucket("other-lake", ObjectStoragePath("file:///tmp/other-lake"))
+        langsmith.misbehave_bulk_export("fail_run", run=1, errors={"retry_0": "Timed out"})
+        langsmith.add_bulk_export(project="shop", start_time=START, end_time=START + DAY, destination_id=lake)
+        langsmith.misbehave("lose_answer", path="/bulk-exports", method="POST")
+        langsmith.bulk.running_seconds = 60
+        assert_type(langsmith.bulk_exports, list[dict[str, Any]])

@@ -14,7 +14,8 @@ from airflow_langsmith.testing.http_messages import Request, Response, json_resp
 from airflow_langsmith.testing.records import Feedback
 from airflow_langsmith.testing.refusals import Refusal, invalid_field
 from airflow_langsmith.testing.settings import FeedbackOrder
-from airflow_langsmith.testing.times import to_micros, v1_time
+from airflow_langsmith.testing.times import to_micros
+from airflow_langsmith.testing.v1.feedback_rows import feedback_row
 
 __all__ = ["create", "delete", "find", "read", "update"]
 
@@ -53,7 +54,7 @@ def find(context: Context, request: Request) -> Response:
         context.workspace.shuffle(feedback)
     offset = query.get("offset", 0)
     limit = min(query.get("limit", 100), context.settings.largest_list)
-    return json_response([_row(context, item) for item in feedback[offset : offset + limit]])
+    return json_response([feedback_row(context.workspace, item) for item in feedback[offset : offset + limit]])
 
 
 def _rank(feedback: Feedback, order: FeedbackOrder) -> tuple[int, str]:
@@ -64,7 +65,7 @@ def _rank(feedback: Feedback, order: FeedbackOrder) -> tuple[int, str]:
 
 def read(context: Context, request: Request, feedback_id: str) -> Response:  # noqa: ARG001 (an endpoint)
     """Serve feedback by its id."""
-    return json_response(_row(context, _feedback(context, feedback_id)))
+    return json_response(feedback_row(context.workspace, _feedback(context, feedback_id)))
 
 
 def create(context: Context, request: Request) -> Response:
@@ -72,13 +73,13 @@ def create(context: Context, request: Request) -> Response:
     body = request.json()
     if all(body.get(name) is None for name in ("run_id", "trace_id", "session_id")):
         raise invalid_field("run_id", "One of run_id, trace_id and session_id is required")
-    return json_response(_row(context, create_feedback(context.workspace, body)))
+    return json_response(feedback_row(context.workspace, create_feedback(context.workspace, body)))
 
 
 def update(context: Context, request: Request, feedback_id: str) -> Response:
     """Change feedback."""
     feedback = _feedback(context, feedback_id)
-    return json_response(_row(context, change_feedback(context.workspace, feedback, request.json())))
+    return json_response(feedback_row(context.workspace, change_feedback(context.workspace, feedback, request.json())))
 
 
 def delete(context: Context, request: Request, feedback_id: str) -> Response:  # noqa: ARG001 (an endpoint)
@@ -117,27 +118,3 @@ def _feedback(context: Context, feedback_id: str) -> Feedback:
     if feedback is None:
         raise Refusal(404, "Feedback not found")
     return feedback
-
-
-def _row(context: Context, feedback: Feedback) -> dict[str, Any]:
-    run = context.workspace.runs.get(feedback.run_id or "")
-    return {
-        "id": feedback.id,
-        "key": feedback.key,
-        "created_at": v1_time(feedback.created_at),
-        "modified_at": v1_time(feedback.modified_at),
-        "score": feedback.score,
-        "value": feedback.value,
-        "comment": feedback.comment,
-        "correction": feedback.correction,
-        "run_id": feedback.run_id,
-        "trace_id": feedback.trace_id,
-        "session_id": feedback.session_id,
-        "start_time": None if run is None else v1_time(run.start_time),
-        "is_root": run is not None and run.is_root,
-        "feedback_source": feedback.feedback_source,
-        "feedback_group_id": feedback.feedback_group_id,
-        "comparative_experiment_id": feedback.comparative_experiment_id,
-        "extra": feedback.extra,
-        "feedback_thread_id": feedback.feedback_thread_id,
-    }
