@@ -7,6 +7,8 @@ Airflow 3.0 and of the first 3.1 releases have an older version.
 
 from __future__ import annotations
 
+from typing import Any
+
 try:
     from airflow.providers.common.compat.sdk import (
         AirflowException,
@@ -51,6 +53,21 @@ try:
 except ImportError:  # Airflow 3.0
     from airflow.sdk.execution_time.secrets_masker import mask_secret  # type: ignore[no-redef]
 
+try:
+    from airflow.providers.common.compat.sdk import ResumableJobMixin
+except ImportError:  # before Airflow 3.3, which stores the state of tasks
+
+    class ResumableJobMixin:  # type: ignore[no-redef]  # its beginning, without the store
+        """A job in another system, which each try of the task submits anew."""
+
+        def execute_resumable(self, context: Context) -> Any:
+            """Submit the job, wait, and return its result."""
+            job: Any = self
+            external_id = job.submit_job(context)
+            job.poll_until_complete(external_id, context)
+            return job.get_job_result(external_id, context)
+
+
 __all__ = [
     "AirflowException",
     "AirflowFailException",
@@ -65,6 +82,7 @@ __all__ = [
     "Connection",
     "Context",
     "PokeReturnValue",
+    "ResumableJobMixin",
     "TaskDeferralTimeout",
     "TaskDeferred",
     "conf",

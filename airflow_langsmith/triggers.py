@@ -18,21 +18,23 @@ from typing import Any, ClassVar, Unpack
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from airflow_langsmith import arguments
+from airflow_langsmith.api.bulk_exports import cancel_bulk_export
 from airflow_langsmith.api.client import AsyncLangSmithClient
+from airflow_langsmith.api.flow import Backoff
 from airflow_langsmith.api.run_filter import RunFilter, RunFilterArguments
 from airflow_langsmith.errors import ConfigurationError, LangSmithError, TransportError
 from airflow_langsmith.filters import Filter
 from airflow_langsmith.hooks import LangSmithHook
-from airflow_langsmith.waiting import FeedbackWatch, Selection, SettledWatch, parse
+from airflow_langsmith.waiting import BulkExportWatch, BulkSelection, FeedbackWatch, Selection, SettledWatch, parse
 from airflow_langsmith.waiting.verdict import Outcome
-from airflow_langsmith.waiting.watch import CLOCK, Clock, LogThrottle, Watch
+from airflow_langsmith.waiting.watch import CLOCK, MAX_FAILED_LOOKS, Clock, FailedLooks, LogThrottle, Watch
 from airflow_langsmith.windows import TimeWindow
 from airflow_langsmith.windows.time_window import duration, seconds
 
 __all__ = ["LangSmithFeedbackEventTrigger"]
 
-MAX_FAILURES = 5  # failed looks in a row before the task fails; each look has retries of its own
 MAX_LAST_LOOK_SECONDS = 60.0  # beyond the deadline; a minute later Airflow ends the trigger
+MAX_CANCEL_SECONDS = 10.0
 MAX_LOOK_TIMEOUTS = 10  # of the connection's timeout, for a look without a deadline
 
 _SECOND = timedelta(seconds=1)
@@ -66,7 +68,7 @@ class LangSmithTrigger(BaseTrigger):
     ``state`` is ``met``, ``failed``, ``timeout`` or ``error``, ``line`` is for the log, ``result`` is what the sensor
     returns, and ``retriable`` says of an error whether a retry may cure it.
 
-    :param selection: What :meth:`Selection.serialize` wrote.
+    :param selection: What ``serialize`` of the watch's selection wrote.
     :param watched: What :meth:`Watch.serialize` wrote.
     :param deadline: ISO time of the last look: a sensor's ``timeout`` or ``execution_timeout``, the earlier one.
     :param poke_interval: Seconds before each look; twice as long each time with ``exponential_backoff``, up to
@@ -88,7 +90,7 @@ class LangSmithTrigger(BaseTrigger):
         poke_interval: float = 60.0,
         exponential_backoff: bool = False,
         max_wait: float | None = None,
-        max_failures: int | None = MAX_FAILURES,
+        max_failures: int | None = MAX_FAILED_LOOKS,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # Airflow's own is
         self.langsmith_conn_id = langsmith_conn_id
@@ -105,7 +107,9 @@ class LangSmithTrigger(BaseTrigger):
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return the class path and the arguments."""
-        return _class_path(self), {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+        constructors = [inspect.signature(base.__init__).parameters for base in (LangSmithTrigger, type(self))]
+        names = {name for each in constructors for name in each} - {"self", "kwargs"}
+        return _class_path(self), {name: getattr(self, name) for name in sorted(names)}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until there is an event."""
@@ -122,7 +126,8 @@ class LangSmithTrigger(BaseTrigger):
         )
         deadline = datetime.fromisoformat(self.deadline)
         throttle = LogThrottle()
-        looks = failures = 0
+        failed = FailedLooks(self.max_failures)
+        looks = 0
         line = "none"
         while True:
             left = deadline - self.clock.now()
@@ -138,14 +143,11 @@ class LangSmithTrigger(BaseTrigger):
             except LateLookError as error:
                 return {"state": "timeout", "line": f"{error.cause}; the look before it: {line}"}
             except LangSmithError as error:
-                failures += 1
-                if not error.retriable or (self.max_failures is not None and (failures > self.max_failures or is_last)):
-                    raise
-                line = f"Look failed: {error.cause}"
+                line = failed.tolerate(error, is_last=is_last)
                 if throttle.is_due(line, now):
                     self.log.warning(line)
             else:
-                failures, line = 0, outcome.line
+                failed.in_a_row, line = 0, outcome.line
                 if throttle.is_due(outcome.reason, now):
                     self.log.info(line)
                 if outcome.state != "waiting":
@@ -168,6 +170,32 @@ class LangSmithSettledTrigger(LangSmithTrigger):
     """Waits until a window is complete."""
 
     watch_type = SettledWatch
+
+
+class LangSmithBulkExportTrigger(LangSmithTrigger):
+    """
+    Waits until a bulk export is written.
+
+    :param cancel_on_kill: Whether to cancel the export if a user ends or clears the deferred task, which Airflow says
+        from 3.3 on. A triggerer that stops cancels nothing: another one goes on.
+    """
+
+    watch_type = BulkExportWatch
+
+    def __init__(self, *, cancel_on_kill: bool = False, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.cancel_on_kill = cancel_on_kill
+
+    async def on_kill(self) -> None:
+        """Cancel the export."""
+        export_id = BulkSelection.deserialize(self.selection).export_id
+        if not self.cancel_on_kill or export_id is None:
+            return
+        try:
+            async with timeout(MAX_CANCEL_SECONDS), await LangSmithHook(self.langsmith_conn_id).aget_conn() as client:
+                await client.drive(cancel_bulk_export(export_id, Backoff(retries=0)))
+        except (LangSmithError, TimeoutError) as error:
+            self.log.warning("Bulk export %s may still run, because it was not cancelled: %s", export_id, error)
 
 
 # The defaults of an event trigger.

@@ -49,6 +49,7 @@ class BulkExport(_Statused, frozen=True, kw_only=True):
 
     bulk_export_destination_id: str | None = None
     session_id: str | None = None
+    tenant_id: str | None = None
     start_time: datetime | None = None
     end_time: datetime | None = None
     created_at: datetime | None = None

@@ -16,10 +16,12 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.run_filter import EVERY_RUN, RunFilter
 from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.api.ui_urls import project_url
+from airflow_langsmith.errors import LangSmithError
 from airflow_langsmith.waiting.verdict import Outcome
 from airflow_langsmith.windows import TimeWindow
 
 LOG_INTERVAL = timedelta(minutes=10)
+MAX_FAILED_LOOKS = 5  # in a row
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -60,6 +62,26 @@ class LogThrottle:
     def deserialize(cls, state: Mapping[str, str]) -> Self:
         """Return what :meth:`serialize` wrote."""
         return cls(state["reason"], datetime.fromisoformat(state["logged_at"]))
+
+
+@dataclass
+class FailedLooks:
+    """
+    Counts the looks that failed in a row. A few may: each has retries of its own, and the next one may succeed.
+
+    :param max_in_a_row: None for any number.
+    """
+
+    max_in_a_row: int | None = MAX_FAILED_LOOKS
+    in_a_row: int = 0
+
+    def tolerate(self, error: LangSmithError, *, is_last: bool) -> str:
+        """Return the line of a failed look. Raise its error if no retry cures it, or if it is one too many."""
+        self.in_a_row += 1
+        is_too_many = self.max_in_a_row is not None and (self.in_a_row > self.max_in_a_row or is_last)
+        if not error.retriable or is_too_many:
+            raise error
+        return f"Look failed: {error.cause}"
 
 
 @dataclass(frozen=True, kw_only=True)
