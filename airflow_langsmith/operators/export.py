@@ -29,6 +29,7 @@ from airflow_langsmith.export.export import (
     SchemaChanges,
 )
 from airflow_langsmith.export.layout import partition_by_ids
+from airflow_langsmith.export.pages import PageSource
 from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.messages import MAX_LINE, format_message, shorten
@@ -245,17 +246,20 @@ class LangSmithExportOperator(LangSmithRunsOperator):
             )
             self.show_link(context, project_url(hook.settings, query.project, query))
             self.log.info(shorten(f"Reading {view.name} of project {query.project.name!r}", MAX_LINE))
-            exported = Export(
+            source = PageSource(
                 client,
+                concurrency=1 if ids_partition else self.read("concurrency"),  # most of all time is empty
+                attempt=self._attempt(context),
+                checkpoint_policy=self.checkpoint_policy,
+            )
+            exported = Export(
+                source,
                 query,
                 view,
                 output,
                 transforms,
                 on_page=ProgressReporter(self.log),
                 before_publication=self.kill_switch.last_call,
-                concurrency=1 if ids_partition else self.read("concurrency"),  # most of all time is empty
-                attempt=self._attempt(context),
-                checkpoint_policy=self.checkpoint_policy,
             ).run()
         if exported.is_skipped:
             raise AirflowSkipException(
