@@ -34,6 +34,7 @@ All errors, by what cures them.
     ├── WindowNotClosedError              the window ends too late to be complete    a retry may
     ├── ExportError                       between rows and published files           a retry may
     │   ├── StorageError                  the destination, or the worker's disk      a retry may
+    │   ├── BulkExportError               the files of a bulk export are not whole   a retry may
     │   ├── ConcurrentExportError         another export of the same partition       a retry may
     │   └── EmptyWindowError              no rows, and some are expected             a retry may
     └── LoadError                         between files and a table                  a retry may
@@ -59,6 +60,7 @@ __all__ = [
     "ApiError",
     "AuthenticationError",
     "BrokenManifestError",
+    "BulkExportError",
     "ConcurrentExportError",
     "ConcurrentLoadError",
     "ConfigurationError",
@@ -336,6 +338,10 @@ class StorageAccessError(StorageError, ConfigurationError):
     """The destination refuses access: a permission or the bucket is missing, or the disk is read-only."""
 
     retriable: ClassVar[bool] = False
+
+
+class BulkExportError(ExportError):
+    """What a bulk export wrote is not what it reports: a file is gone or broken, or the rows do not add up."""
 
 
 class ConcurrentExportError(ExportError):
