@@ -15,6 +15,7 @@ from airflow_langsmith.export.storage import Store
 
 __all__ = ["Manifest", "ManifestAttachment", "ManifestColumn", "ManifestFile", "read_manifest"]
 
+_OF_BULK_EXPORTS = ("bulk_export_id", "execution_backends")  # fields that other manifests do not have
 SCHEMA_VERSION = 2  # of the manifest, the columns and the layout together; a breaking change counts up
 
 
@@ -53,6 +54,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     from the columns of the export that this one replaced. ``bytes`` are those of the parts; ``attachments`` lie beside
     them. Nothing in it depends on when it was written: the same rows give the same manifest.
 
+    ``api_version`` is where the rows came from: ``v1``, ``v2``, or ``bulk v1`` and ``bulk v2_beta`` for the files of a
+    bulk export. Then ``bulk_export_id`` is its id, and ``execution_backends`` are the engines that it ran on
+    (``clickhouse`` adds up what the children of a run spent, as v1 does).
+
     ``uri`` is where it was read from. It is not in the file, and two manifests that differ only in it are equal.
     """
 
@@ -65,6 +70,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     window_end: datetime
     query: dict[str, Any]
     api_version: str
+    bulk_export_id: str | None = None
+    execution_backends: tuple[str, ...] = ()
     format: str
     compression: str
     columns: tuple[ManifestColumn, ...]
@@ -120,7 +127,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
 def encode(manifest: Manifest) -> bytes:
     """Return a manifest as JSON that people can read, too, without the place that it was read from."""
     fields = msgspec.to_builtins(manifest)
-    del fields["uri"]
+    for name in ("uri", *(name for name in _OF_BULK_EXPORTS if not fields[name])):
+        del fields[name]
     return msgspec.json.format(msgspec.json.encode(fields), indent=2) + b"\n"
 
 

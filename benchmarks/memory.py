@@ -91,6 +91,7 @@ def export(url: str, name: str, format_: str, count: str) -> None:
     from airflow_langsmith.export import arrow  # noqa: PLC0415
     from airflow_langsmith.export.encoders import format_of  # noqa: PLC0415
     from airflow_langsmith.export.export import Export, OutputOptions  # noqa: PLC0415
+    from airflow_langsmith.export.pages import PageSource  # noqa: PLC0415
     from airflow_langsmith.views import view_of  # noqa: PLC0415
     from benchmarks.paths import memory_mb  # noqa: PLC0415
     from tests.queries import run_query  # noqa: PLC0415
@@ -102,7 +103,7 @@ def export(url: str, name: str, format_: str, count: str) -> None:
         output = OutputOptions(destination=ObjectStoragePath(f"file://{directory}"), format=format_of(format_))
         query = run_query(project=client.project("shop"), start=START, end=START + DAY, fields=view.fields)
         before_mb, start = memory_mb("VmHWM"), time.monotonic()
-        exported = Export(client, query, view, output, concurrency=1).run()
+        exported = Export(PageSource(client, concurrency=1), query, view, output).run()
         assert exported.manifest.rows == int(count) // (1 if name == "runs" else 2)
         print(time.monotonic() - start, memory_mb("VmHWM") - before_mb)
 

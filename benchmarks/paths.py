@@ -31,6 +31,7 @@ def ours(version: Any, format_: str, compression: str | None = None) -> Way:
     from airflow_langsmith.export.destination import path_at  # noqa: PLC0415
     from airflow_langsmith.export.encoders import format_of  # noqa: PLC0415
     from airflow_langsmith.export.export import Export, OutputOptions  # noqa: PLC0415
+    from airflow_langsmith.export.pages import PageSource  # noqa: PLC0415
     from airflow_langsmith.views import view_of  # noqa: PLC0415
     from tests.queries import run_query  # noqa: PLC0415
 
@@ -48,7 +49,8 @@ def ours(version: Any, format_: str, compression: str | None = None) -> Way:
         window = end(job["runs"] // BLOCK)
         query = run_query(project=client.project("shop"), start=START, end=window, fields=view.fields)
         output = OutputOptions(destination=path_at(f"file://{directory}"), format=output_format)
-        exported = Export(client, query, view, output, concurrency=job.get("concurrency")).run()
+        source = PageSource(client, concurrency=job.get("concurrency"))
+        exported = Export(source, query, view, output).run()
         assert exported.manifest.rows == job["runs"], exported.manifest.rows
 
     return run

@@ -45,6 +45,7 @@ from airflow_langsmith.api.client import LangSmithClient  # noqa: E402
 from airflow_langsmith.api.settings import Settings  # noqa: E402
 from airflow_langsmith.export.encoders import format_of  # noqa: E402
 from airflow_langsmith.export.export import Export, Exported, OutputOptions  # noqa: E402
+from airflow_langsmith.export.pages import PageSource  # noqa: E402
 from airflow_langsmith.export.row_transforms import RowTransforms  # noqa: E402
 from airflow_langsmith.manifest import read_manifest  # noqa: E402
 from airflow_langsmith.testing import LangSmithStandIn  # noqa: E402
@@ -182,7 +183,7 @@ def export_runs(tmp_path: Path) -> RunExport:
         window = run_query(project=client.project(project), start=start, end=end, fields=view.fields, **(query or {}))
         format_ = format_of(output.pop("format", "parquet"), output.pop("compression", None))
         options = OutputOptions(**{"destination": f"file://{tmp_path}", **output}, format=format_)
-        return Export(client, window, view, options, transforms or RowTransforms()).run()
+        return Export(PageSource(client), window, view, options, transforms or RowTransforms()).run()
 
     return run
 

@@ -9,6 +9,7 @@ from typing import Any, Literal, get_args
 from msgspec import UNSET
 
 from airflow_langsmith.api.bulk_records import BulkExport
+from airflow_langsmith.api.bulk_rows import EXPORT_FIELDS
 from airflow_langsmith.api.run_filter import RunFilter
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.filters import Expression, and_, eq, format_time, in_, neq
@@ -18,14 +19,7 @@ from airflow_langsmith.windows import TimeWindow
 FormatVersion = Literal["v1", "v2_beta"]
 Compression = Literal["none", "gzip", "snappy", "zstandard"]
 
-# The columns of an export that names none. `feedbacks` comes only if it is named.
-DEFAULT_FIELDS = (
-    *("completion_cost", "completion_tokens", "dotted_order", "end_time", "error", "events", "extra"),
-    *("feedback_stats", "first_token_time", "id", "inputs", "is_root", "name", "outputs", "parent_run_id"),
-    *("parent_run_ids", "prompt_cost", "prompt_tokens", "reference_example_id", "run_type", "session_id"),
-    *("start_time", "status", "tags", "tenant_id", "total_cost", "total_tokens", "trace_id", "trace_tier"),
-)
-EXPORT_FIELDS = (*DEFAULT_FIELDS, "feedbacks")
+DEFAULT_FIELDS = tuple(name for name in EXPORT_FIELDS if name != "feedbacks")
 
 
 @dataclass(frozen=True, kw_only=True)

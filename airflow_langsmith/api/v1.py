@@ -8,21 +8,19 @@ and ``trace`` switch filters and paging off, so the filter has both conditions i
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any, ClassVar
 
 import msgspec
-from msgspec import Raw
 
 from airflow_langsmith.api.blob_links import read_links
-from airflow_langsmith.api.decoding import NULL, decode, payload_reader
+from airflow_langsmith.api.decoding import decode
 from airflow_langsmith.api.dialect import Dialect
 from airflow_langsmith.api.flow import MAX_RUN_BYTES, Backoff, Flow, Request, send
 from airflow_langsmith.api.query import FIELDS, MARGIN, RunQuery
 from airflow_langsmith.api.records import Page, Project, Run
-from airflow_langsmith.api.wire_run import SPENT_FIELDS, WireRun, normalize_runs, read_metadata
+from airflow_langsmith.api.wire_run import SPENT_FIELDS, WireRun, normalize_runs, read_extra, read_metadata
 from airflow_langsmith.errors import NotFoundError, RunNotFoundError
 from airflow_langsmith.filters import format_time
 
@@ -134,13 +132,8 @@ class _Page(msgspec.Struct):
     cursors: dict[str, str | None] | None = None
 
 
-class _Extra(msgspec.Struct, gc=False):
-    metadata: Raw = NULL
-
-
 _PAGE = msgspec.json.Decoder(_Page)
 _ONE = msgspec.json.Decoder(_Run)
-_read_extras = payload_reader(_Extra)
 _INSIDE_EXTRA = frozenset(("metadata", "thread_id", "model"))
 
 
@@ -151,19 +144,13 @@ def _page(
     names = {*fields, "extra", "metadata"} if _INSIDE_EXTRA & set(fields) else set(fields)
     blobs, attachments = read_links(runs, names, _derive, ("s3_urls", "attachment."))
     if "metadata" in names:
-        _set_metadata(runs)
+        read_extra(runs)
     return Page(normalize_runs(runs, project, names), cursor or None, body_bytes, blobs, attachments)
 
 
 def _derive(run: Run, name: str) -> None:
     """Fill what is made of a payload that came from blob storage."""
     if name == "extra":
-        _set_metadata([run])
+        read_extra([run])
     if name in _INSIDE_EXTRA | {"extra"}:
         read_metadata([run])
-
-
-def _set_metadata(runs: Sequence[Run]) -> None:
-    """Set the metadata from ``extra``; an extra that is no object has none."""
-    for run, extra in zip(runs, _read_extras([run.extra for run in runs]), strict=True):
-        run.metadata = extra.metadata if extra and extra.metadata != NULL else None

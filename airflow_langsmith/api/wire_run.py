@@ -108,7 +108,18 @@ class _Metadata(msgspec.Struct, gc=False):
     ls_model_name: Any = None
 
 
+class _Extra(msgspec.Struct, gc=False):
+    metadata: Raw = NULL
+
+
 _read_metadata = payload_reader(_Metadata)
+_read_extras = payload_reader(_Extra)
+
+
+def read_extra(runs: Sequence[Run]) -> None:
+    """Fill ``metadata`` from ``extra``, where v1 and Bulk Export have it; an extra that is no object has none."""
+    for run, extra in zip(runs, _read_extras([run.extra for run in runs]), strict=True):
+        run.metadata = extra.metadata if extra and extra.metadata != NULL else None
 
 
 def read_metadata(runs: Sequence[Run]) -> None:

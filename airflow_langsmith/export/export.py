@@ -9,30 +9,26 @@ from collections.abc import Callable, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from hashlib import sha256
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 from airflow_langsmith import __version__
-from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.projects import BASE_RETENTION, EXTENDED_RETENTION, known_retention
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.errors import ConfigurationError, EmptyWindowError, LangSmithError, SchemaChangeError
-from airflow_langsmith.export.checkpoints import CheckpointPolicy, Checkpoints, TaskAttempt
-from airflow_langsmith.export.cursor_limit import ParallelReadPolicy
 from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.layout import MANIFEST, partition
-from airflow_langsmith.export.parallel_read import ReadJob
 from airflow_langsmith.export.parts import Parts
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.publication import Identity, Publication
-from airflow_langsmith.export.read import RowReader
-from airflow_langsmith.export.row_file import RowCodec
 from airflow_langsmith.export.row_transforms import RowTransforms, transform_rows
+from airflow_langsmith.export.source import Reading, RowSource
 from airflow_langsmith.export.workdir import working_directory
 from airflow_langsmith.manifest import Manifest, ManifestColumn, read_manifest
 from airflow_langsmith.messages import suggest
 from airflow_langsmith.transform.flatten import Flattening
+from airflow_langsmith.transform.redact import Redaction
 from airflow_langsmith.views import View
 from airflow_langsmith.windows import TimeWindow
 
@@ -132,20 +128,20 @@ class Export:
     """
     One export of the runs of a query, as rows of a view.
 
-    Pages of runs become rows, which are redacted, left out if they came before, transformed, cut into parts and
-    uploaded; then the manifest is replaced, which publishes them. An error on the way leaves the previous export as it
-    was.
+    Rows come from the source, which redacts them and leaves out those that came before. They are transformed, cut into
+    parts and uploaded; then the manifest is replaced, which publishes them. An error on the way leaves the previous
+    export as it was.
 
+    :param source: Where the rows come from: :class:`~airflow_langsmith.export.pages.PageSource` or
+        :class:`~airflow_langsmith.export.bulk.BulkSource`.
     :param on_page: Called after pages, in the thread that runs the export.
     :param before_publication: Called last before the manifest is replaced; what it raises prevents that.
-    :param concurrency: The maximum number of cursors that read in parallel; by default as many as the budget allows.
-    :param attempt: The attempt of the task: it continues from the checkpoints of an earlier one, and writes its own.
     :raises ConfigurationError: for arguments that do not go together.
     """
 
     def __init__(
         self,
-        client: LangSmithClient,
+        source: RowSource,
         query: RunQuery,
         view: View,
         output: OutputOptions,
@@ -153,18 +149,10 @@ class Export:
         *,
         on_page: Callable[[Progress], None] = lambda _: None,
         before_publication: Callable[[], None] = lambda: None,
-        concurrency: int | None = None,
-        attempt: TaskAttempt | None = None,
-        checkpoint_policy: CheckpointPolicy | None = None,
-        read_policy: ParallelReadPolicy | None = None,
     ) -> None:
-        self._client, self._view, self._output = client, view, output
+        self._source, self._view, self._output = source, view, output
         self._query = view.narrow(query)
         self._transforms = transforms or RowTransforms()
-        self._attempt = attempt
-        self._checkpoint_policy, self._read_policy = checkpoint_policy, read_policy or ParallelReadPolicy()
-        if max_cursors := 1 if view.downloads_attachments else concurrency:  # to download takes longer than to read
-            self._read_policy = replace(self._read_policy, max_cursors=max_cursors)
         self._progress = Progress(on_page=on_page)
         self._before_publication = before_publication
         self._identity = Identity(
@@ -184,24 +172,25 @@ class Export:
         :raises LangSmithError: if a page or a file fails.
         """
         with working_directory() as directory:
-            policy = self._read_policy
-            return self._run(ReadJob(self._client, self._query, self._view, policy, self._progress, directory))
+            return self._run(directory)
 
-    def _run(self, job: ReadJob) -> Exported:
-        client, output = self._client, self._output
-        began, requests_before, waited_before = time.monotonic(), client.requests, client.waited_seconds
-        with Publication(self._path) as publication, self._checkpoints(job) as checkpoints:
+    def _run(self, directory: Path) -> Exported:
+        source, output = self._source, self._output
+        began, requests_before, waited_before = time.monotonic(), source.requests, source.waited_seconds
+        redaction = self._transforms.redaction(self._view)
+        with (
+            Publication(self._path) as publication,
+            source.open(self._reading(publication, redaction, directory)) as rows,
+        ):
             self._identity.refuse_another(publication.previous, self._path)
             publication.probe()
             schema = output.schema_manifest
             previous = read_manifest(schema) if schema else publication.previous
-            redaction = self._transforms.redaction(self._view)
             redacted = replace(self._view, columns=redaction.columns)
             limits = output.max_rows_per_file, output.max_bytes_per_file
             with (
-                closing(RowReader(job, redaction.apply, publication, checkpoints).rows()) as rows,
-                transform_rows(rows, redacted, self._transforms, job.directory) as (batches, view, flattening),
-                closing(Parts(output.format, view, job.directory, *limits)) as parts,
+                transform_rows(rows, redacted, self._transforms, directory) as (batches, view, flattening),
+                closing(Parts(output.format, view, directory, *limits)) as parts,
             ):
                 for batch in batches:
                     for part in parts.add(batch):
@@ -219,25 +208,31 @@ class Export:
             is_skipped=is_skipped,
             previous=publication.previous,
             previous_at=publication.previous_at,
-            requests=client.requests - requests_before,
+            requests=source.requests - requests_before,
             seconds=time.monotonic() - began,
-            waited_seconds=client.waited_seconds - waited_before,
+            waited_seconds=source.waited_seconds - waited_before,
             empty_columns={} if self._transforms.flatten == "*" else flattening.empty(),
             unmet_paths=redaction.unmatched(manifest.rows),
         )
 
-    def _checkpoints(self, job: ReadJob) -> Checkpoints:
-        codec = RowCodec(self._view, compresses=self._output.format.needs_pyarrow)
+    def _reading(self, publication: Publication, redaction: Redaction, directory: Path) -> Reading:
         identity, transforms = self._identity, self._transforms
-        details = [  # all that makes rows differ
-            __version__,
-            *(identity.view, identity.project_id, identity.window.arguments(), identity.query),
-            *(self._client.settings.api_url, self._attempt and self._attempt.task_key),
-            [column.name for column in self._view.columns],
-            *(self._query.payloads, transforms.redact, transforms.redact_key, codec.compresses),
-        ]
-        digest = sha256(json.dumps(details, default=str).encode()).hexdigest()[:16]
-        return Checkpoints(job, self._path, self._attempt, digest, codec, self._checkpoint_policy)
+        return Reading(
+            query=self._query,
+            view=self._view,
+            redact=redaction.apply,
+            progress=self._progress,
+            publication=publication,
+            path=self._path,
+            directory=directory,
+            rows_key=(
+                __version__,
+                *(identity.view, identity.project_id, identity.window.arguments(), identity.query),
+                [column.name for column in self._view.columns],
+                *(self._query.payloads, transforms.redact, transforms.redact_key),
+            ),
+            has_pyarrow=self._output.format.needs_pyarrow,
+        )
 
     def _is_skipped(self) -> bool:
         """Return whether nothing is to be written, once all rows are read."""
@@ -258,7 +253,7 @@ class Export:
         retention = known_retention(project)
         if retention is None and is_empty and age <= EXTENDED_RETENTION:
             with suppress(LangSmithError):  # what is not known is no reason to warn
-                retention = self._client.retention(project)
+                retention = self._source.retention(project)
         if age > (retention := retention or EXTENDED_RETENTION):
             days = age.days, retention.days
             log.warning("The window began %s days ago; traces of this project are kept for %s days", *days)
@@ -276,7 +271,7 @@ class Export:
             window_start=self._query.start,
             window_end=self._query.end,
             query=self._identity.query,
-            api_version=self._client.api_version(),
+            **self._source.provenance(),
             format=self._output.format.name,
             compression=self._output.format.compression,
             columns=columns,

@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import threading
 from collections.abc import Callable, Generator, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from itertools import islice
 from pathlib import Path
 
 from airflow_langsmith.api.client import LangSmithClient
-from airflow_langsmith.api.ids import IdSet
 from airflow_langsmith.api.media_types import extension
 from airflow_langsmith.api.pagination import Pagination
 from airflow_langsmith.api.payloads import download_attachments
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.records import Attachment, Page
 from airflow_langsmith.export.checkpoints import Checkpoint, Checkpoints
+from airflow_langsmith.export.distinct_rows import DistinctRows
 from airflow_langsmith.export.layout import attachment_name
 from airflow_langsmith.export.parallel_read import MakeRows, ParallelRead, ReadJob
 from airflow_langsmith.export.publication import Publication
@@ -71,8 +69,10 @@ class RowReader:
     redact: Callable[[Rows], Rows]
     publication: Publication
     checkpoints: Checkpoints
-    _keys: IdSet = field(default_factory=IdSet, init=False)  # of the rows so far
-    _keys_lock: threading.Lock = field(default_factory=threading.Lock, init=False)
+    _distinct: DistinctRows = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._distinct = DistinctRows(self.job.view, self.job.progress)
 
     def rows(self) -> Generator[Rows]:
         """Yield all rows, some at a time."""
@@ -92,17 +92,18 @@ class RowReader:
         for part, checkpoint in parts:
             done, share = progress.share, part.window.length / whole
             recorded = self.checkpoints.rows(checkpoint) if checkpoint else None
-            yield from self._once(recorded or ParallelRead(self.job, part, make_and_record, share).rows())
+            # A run whose start changes while the window is read comes at its old place and at its new one.
+            yield from self._distinct.of(recorded or ParallelRead(self.job, part, make_and_record, share).rows())
             progress.share = done + share
             progress.on_page(progress)
         progress.share = 1.0
         if progress.repeated and query in queries:
             for missed in self._queries_of_missed_runs():
-                yield from self._once(ParallelRead(self.job, missed, make, 0.0).rows())
+                yield from self._distinct.of(ParallelRead(self.job, missed, make, 0.0).rows())
 
     def _make(self) -> MakeRows:
         view, attachments = self.job.view, _Attachments(self.job, self.publication)
-        read_page = view.reader(self.job.query, self.job.client.negotiator, self._is_exported)
+        read_page = view.reader(self.job.query, self.job.client.negotiator, self._distinct.__contains__)
 
         def make(client: LangSmithClient, pages: Pagination, page: Page) -> Iterator[Rows]:
             if view.downloads_attachments:
@@ -111,29 +112,6 @@ class RowReader:
                 yield self.redact(client.drive(flow))
 
         return make
-
-    def _once(self, batches: Generator[Rows]) -> Iterator[Rows]:
-        """
-        Leave out the rows whose key came before, in any part of the window, of this attempt or an earlier one.
-
-        A run whose start changes while the window is read comes at its old place and at its new one.
-        """
-        view, progress = self.job.view, self.job.progress
-        with closing(batches):
-            for rows in batches:
-                with self._keys_lock:
-                    places = self._keys.add(rows.keys or ())
-                new = rows if rows.keys is None or len(places) == rows.count else rows.at(places)
-                if view.row_is_run:
-                    progress.leave_out(rows.count - new.count, sum(rows.pending or ()) - sum(new.pending or ()))
-                if view.missing_payloads in view.columns:
-                    names = new.columns[view.columns.index(view.missing_payloads)]
-                    progress.add_missing(view.log_names(new), names)
-                yield new
-
-    def _is_exported(self, key: str) -> bool:
-        with self._keys_lock:
-            return key in self._keys
 
     def _queries_of_missed_runs(self) -> Iterator[RunQuery]:
         """
@@ -147,6 +125,6 @@ class RowReader:
         )
         log.warning("Start times seem to change at the moment: looking for runs that were missed")
         runs = self.job.client.runs(replace(self.job.query, fields=("id",), page_size=None))
-        missed = (run.id for run in runs if not self._is_exported(run.id))
+        missed = (run.id for run in runs if run.id not in self._distinct)
         while run_ids := list(islice(missed, MAX_RUN_IDS)):
             yield from queries_of_runs(self.job.query, run_ids)

@@ -101,14 +101,26 @@ class Store:
 
         :raises FileNotFoundError: if there is none, or none any more.
         """
-        fs = self._fs
         for start in range(0, size, CHUNK_BYTES):
-            chunk = None
-            with self._access("read", f"read {name} from"), suppress(FileNotFoundError):
-                chunk = fs.cat_file(self._at(name), start=start, end=min(start + CHUNK_BYTES, size))
-            if chunk is None:
-                raise FileNotFoundError(name)
-            yield chunk
+            yield self.read_range(name, start, min(start + CHUNK_BYTES, size))
+
+    def read_range(self, name: str, start: int, end: int) -> bytes:
+        """
+        Read the bytes of an object from ``start`` to before ``end``.
+
+        :raises FileNotFoundError: if there is no such object.
+        """
+        with self._access("read", f"read {name} from"), suppress(FileNotFoundError):
+            content: bytes = self._fs.cat_file(self._at(name), start=start, end=end)
+            return content
+        raise FileNotFoundError(name)
+
+    def size(self, name: str) -> int | None:
+        """Return the bytes of an object; None if there is none."""
+        with self._access("read", f"read {name} from"), suppress(FileNotFoundError):
+            size: int = self._fs.info(self._at(name))["size"]
+            return size
+        return None
 
     def snapshot(self, name: str) -> Snapshot | None:
         """Read an object together with what tells it from the next one in its place; None if there is none."""
@@ -199,10 +211,10 @@ class _LocalFiles:
         return Path(path).open(mode)
 
     def info(self, path: str) -> dict[str, Any]:
-        """Return what differs when the same content is written again."""
+        """Return the size, and what differs when the same content is written again."""
         status = Path(path).stat()
         modified = datetime.fromtimestamp(status.st_mtime, UTC)
-        return {"etag": f"{status.st_ino}-{status.st_mtime_ns}", "mtime": modified}
+        return {"size": status.st_size, "etag": f"{status.st_ino}-{status.st_mtime_ns}", "mtime": modified}
 
     def ls(self, path: str, **_: Any) -> list[dict[str, Any]]:
         """List the files of a directory."""

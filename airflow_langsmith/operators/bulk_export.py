@@ -76,7 +76,7 @@ def _read_seconds(value: Any, name: str) -> float:
     return seconds(value, name)
 
 
-class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator):  # type: ignore[misc]  # Airflow's own
+class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator):
     """
     Let LangSmith write a time window of a project into your bucket by Bulk Export, and publish its rows.
 
@@ -228,7 +228,7 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
         return {"id": self._job.export_id, "is_own": self._job.is_own, "fingerprint": fingerprint}
 
     def get_job_status(self, external_id: Any, context: Context) -> str:
-        """Return the state of the export of an earlier try; that of another request, or from before a clear, is gone."""
+        """Return the state of the export of an earlier try, which is of no use for another request or after a clear."""
         if external_id.get("fingerprint") != self._fingerprint(context):
             return "of another request"
         self._remember(external_id)
@@ -245,7 +245,7 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
         """Return whether the export has completed."""
         return status == "completed"
 
-    def poll_until_complete(self, external_id: Any, context: Context) -> None:
+    def poll_until_complete(self, external_id: Any, context: Context) -> None:  # noqa: ARG002  # Airflow's contract
         """Wait until the export has ended, on the triggerer or here."""
         self._remember(external_id)
         deadline = self._began + timedelta(seconds=self.read("timeout"))
@@ -298,9 +298,7 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
         client, window = hook.get_conn(), self.resolve_window(context)
         self.name_map_index(context, f"{self.project}, {period(window)}")
         project = client.project(self.read("project"))
-        self._query = RunQuery(
-            project=project, window=window, run_filter=self.run_filter(), fields=self._view().fields
-        )
+        self._query = RunQuery(project=project, window=window, run_filter=self.run_filter(), fields=self._view().fields)
         self.show_link(context, project_url(hook.settings, project, self._query))
         bulk_destination = client.drive(find_destination(self.read("bulk_destination_id"), client.negotiator.backoff))
         files_at = self.read("files_at")

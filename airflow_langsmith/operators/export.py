@@ -19,6 +19,7 @@ from airflow_langsmith.export.checkpoints import CheckpointPolicy
 from airflow_langsmith.export.encoders import Format, format_of
 from airflow_langsmith.export.export import Export
 from airflow_langsmith.export.layout import partition_by_ids
+from airflow_langsmith.export.pages import PageSource
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.messages import MAX_LINE, shorten
 from airflow_langsmith.operators.base import takes
@@ -161,17 +162,20 @@ class LangSmithExportOperator(LangSmithPublishingOperator):
             )
             self.show_link(context, project_url(hook.settings, query.project, query))
             self.log.info(shorten(f"Reading {view.name} of project {query.project.name!r}", MAX_LINE))
-            export = Export(
+            source = PageSource(
                 client,
+                concurrency=1 if ids_partition else self.read("concurrency"),  # most of all time is empty
+                attempt=self._attempt(context),
+                checkpoint_policy=self.checkpoint_policy,
+            )
+            export = Export(
+                source,
                 query,
                 view,
                 output,
                 transforms,
                 on_page=ProgressReporter(self.log),
                 before_publication=self.kill_switch.last_call,
-                concurrency=1 if ids_partition else self.read("concurrency"),  # most of all time is empty
-                attempt=self._attempt(context),
-                checkpoint_policy=self.checkpoint_policy,
             )
             return self._publish(export, query).summary()
 

@@ -39,7 +39,8 @@ MAY_IMPORT = {
     "messages": set(),
     "operators": {
         *("airflow_errors", "airflow_sdk", "api", "arguments", "connections", "errors", "export", "hooks"),
-        *("links", "manifest", "messages", "operators", "tables", "templates", "transform", "views", "windows"),
+        *("links", "manifest", "messages", "operators", "tables", "templates", "transform", "triggers", "views"),
+        *("waiting", "windows"),
     },
     "problems": set(),
     "provider_info": {"api.settings"},
@@ -76,7 +77,7 @@ OUTSIDE = {
         "testing.bulk.parquet",
     },
     "airflow": {
-        *("airflow_sdk", "links", "triggers", "operators.export", "operators.load"),
+        *("airflow_sdk", "links", "triggers", "operators.bulk_export", "operators.export", "operators.load"),
         *("export.destination", "tables.connections"),
     },
     "adbc_driver_postgresql": {"tables.postgres"},

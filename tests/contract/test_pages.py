@@ -18,6 +18,7 @@ from airflow_langsmith import operators
 from airflow_langsmith.api.settings import EXTRA_FIELDS
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export, OutputOptions
+from airflow_langsmith.export.pages import PageSource
 from airflow_langsmith.export.row_transforms import RowTransforms
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.operators.base import LangSmithRunsOperator
@@ -179,7 +180,7 @@ def test_the_paths_find_something_in_the_sample(
         ]
     ):
         target = OutputOptions(destination=f"file://{tmp_path}/{number}", format=format_of("jsonl"))
-        done = Export(client, query, chosen, target, shape).run()
+        done = Export(PageSource(client), query, chosen, target, shape).run()
         assert (done.empty_columns, done.unmet_paths) == ({}, ())
     named = Flattening(chosen.columns, table).columns[len(chosen.columns) :]
     assert [column.name for column in named] == list(table.values())

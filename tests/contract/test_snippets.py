@@ -17,6 +17,7 @@ from packaging.requirements import Requirement
 from airflow_langsmith.connections import connection_of
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export, OutputOptions
+from airflow_langsmith.export.pages import PageSource
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
@@ -54,7 +55,7 @@ def lake(langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path) -> Pa
     client, view = client_of(langsmith), view_of("runs")
     query = run_query(project=client.project("shop"), start=DAY, end=DAY + timedelta(days=1), fields=view.fields)
     target = OutputOptions(destination=f"file://{tmp_path}/langsmith", format=format_of("parquet"))
-    assert Export(client, query, view, target).run()
+    assert Export(PageSource(client), query, view, target).run()
     return tmp_path
 
 

@@ -20,6 +20,7 @@ from airflow_langsmith.api.settings import Settings
 from airflow_langsmith.export.checkpoints import TaskAttempt
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export, OutputOptions
+from airflow_langsmith.export.pages import PageSource
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.views import view_of
 from tests.queries import run_query
@@ -46,7 +47,8 @@ def main(url: str, key: str, version: Any, view: str, format_: str, where: str, 
     chosen, target = view_of(view), OutputOptions(destination=UPath(where), format=format_of(format_))
     attempt = TaskAttempt(task, may_retry=True)
     day = query(client, chosen.fields)
-    Export(client, day, chosen, target, on_page=die, concurrency=int(cursors), attempt=attempt).run()
+    source = PageSource(client, concurrency=int(cursors), attempt=attempt)
+    Export(source, day, chosen, target, on_page=die).run()
 
 
 if __name__ == "__main__":

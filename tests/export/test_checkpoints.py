@@ -29,6 +29,7 @@ from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export, Exported, OutputOptions
 from airflow_langsmith.export.layout import CHECKPOINT
+from airflow_langsmith.export.pages import PageSource
 from airflow_langsmith.export.parallel_read import ReadJob
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.row_file import RowCodec
@@ -74,9 +75,8 @@ def exported(
     chosen = view_of(view, columns)
     query = cut_off.query(client, chosen.fields, **narrowed)
     target = OutputOptions(destination=where, format=format_of(format_))
-    return Export(
-        client, query, chosen, target, shape, concurrency=cursors, attempt=attempt, checkpoint_policy=policy
-    ).run()
+    source = PageSource(client, concurrency=cursors, attempt=attempt, checkpoint_policy=policy)
+    return Export(source, query, chosen, target, shape).run()
 
 
 FIRST, LAST = (TaskAttempt("the export of the day", may_retry=may_retry) for may_retry in (True, False))
@@ -408,7 +408,8 @@ def test_progress_goes_on_too(shop: LangSmithStandIn, client: LangSmithClient, t
     def tell(progress: Progress) -> None:
         steps.append((progress.share, progress.pages))
 
-    Export(client, cut_off.query(client, chosen.fields), chosen, target, on_page=tell, attempt=LAST).run()
+    source = PageSource(client, attempt=LAST)
+    Export(source, cut_off.query(client, chosen.fields), chosen, target, on_page=tell).run()
     assert steps == sorted(steps)
     assert steps[0][0] > 0.5
     assert steps[0][1] == 0

@@ -11,6 +11,7 @@ import pytest
 
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export, OutputOptions
+from airflow_langsmith.export.pages import PageSource
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import view_of
 from tests.conftest import ClientOf
@@ -29,7 +30,7 @@ def export_of(langsmith: LangSmithStandIn, client_of: ClientOf, tmp_path: Path) 
         client, view, start = client_of(langsmith), view_of("runs", columns), START + day * DAY
         query = run_query(project=client.project("shop"), start=start, end=start + DAY, fields=view.fields)
         output = OutputOptions(destination=f"file://{tmp_path}", format=format_of("jsonl"), **options)
-        return Export(client, query, view, output, **hooks or {})
+        return Export(PageSource(client), query, view, output, **hooks or {})
 
     return export_of
 

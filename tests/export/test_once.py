@@ -17,6 +17,7 @@ from airflow_langsmith.errors import ServerError
 from airflow_langsmith.export.checkpoints import CheckpointPolicy, TaskAttempt
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export, Exported, OutputOptions
+from airflow_langsmith.export.pages import PageSource
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import VIEWS, view_of
 from tests.conftest import ClientOf
@@ -30,14 +31,13 @@ KEYS = {view.name: view.key for view in VIEWS.values()}
 ReadRows = Callable[..., list[dict[str, Any]]]
 
 
-def exported(client: LangSmithClient, where: Path, view: str = "runs", page: int = 100, **more: Any) -> Exported:
+def exported(client: LangSmithClient, where: Path, view: str = "runs", page: int = 100, **source: Any) -> Exported:
     """Export the day's roots, as Parquet."""
     chosen = view_of(view, with_feedback=False)
     narrowed: dict[str, Any] = {} if view == "feedback" else {"is_root": True, "page_size": page}
     query = run_query(project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields, **narrowed)
-    return Export(
-        client, query, chosen, OutputOptions(destination=f"file://{where}", format=format_of("parquet")), **more
-    ).run()
+    output = OutputOptions(destination=f"file://{where}", format=format_of("parquet"))
+    return Export(PageSource(client, **source), query, chosen, output).run()
 
 
 def fill(langsmith: LangSmithStandIn, count: int) -> tuple[list[str], list[str]]:

@@ -25,6 +25,7 @@ from airflow_langsmith.errors import InvalidQueryError
 from airflow_langsmith.export.cursor_limit import CursorLimit, ParallelReadPolicy
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export, Exported, OutputOptions
+from airflow_langsmith.export.pages import PageSource
 from airflow_langsmith.export.parallel_read import ParallelRead, ReadJob
 from airflow_langsmith.export.progress import Progress
 from airflow_langsmith.export.row_file import RowCodec
@@ -65,14 +66,21 @@ def slow(langsmith: LangSmithStandIn, pages: int | None) -> None:
     langsmith.misbehave("delay", times=pages, seconds=0.1)
 
 
-def exported(client: LangSmithClient, where: Path, view: str = "runs", format_: str = "jsonl", **more: Any) -> Exported:
+def exported(
+    client: LangSmithClient,
+    where: Path,
+    view: str = "runs",
+    format_: str = "jsonl",
+    on_page: Callable[[Progress], None] = lambda _: None,
+    **source: Any,
+) -> Exported:
     """Export the day's roots."""
     chosen = view_of(view)
     query = run_query(
         project=client.project("shop"), start=START, end=START + DAY, fields=chosen.fields, page_size=PAGE, is_root=True
     )
     target = OutputOptions(destination=f"file://{where}", format=format_of(format_))
-    return Export(client, query, chosen, target, **more).run()
+    return Export(PageSource(client, **source), query, chosen, target, on_page=on_page).run()
 
 
 def windows(langsmith: LangSmithStandIn) -> set[str]:

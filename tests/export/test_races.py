@@ -20,6 +20,7 @@ from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export, Exported, OutputOptions
 from airflow_langsmith.export.layout import MANIFEST
+from airflow_langsmith.export.pages import PageSource
 from airflow_langsmith.export.parts import Part
 from airflow_langsmith.export.publication import Identity, Publication
 from airflow_langsmith.export.storage import Store
@@ -239,11 +240,11 @@ def test_tasks_that_share_a_partition_by_mistake(
     published: list[Exported] = []
 
     def meanwhile() -> None:
-        published.append(Export(client_of(langsmith), other_query, view, target).run())
+        published.append(Export(PageSource(client_of(langsmith)), other_query, view, target).run())
 
     langsmith.misbehave("meanwhile", action=meanwhile)
     with pytest.raises(DestinationConflictError, match=difference) as caught:
-        Export(client, query, view, target).run()
+        Export(PageSource(client), query, view, target).run()
     assert not caught.value.retriable
     (done,) = published
     assert read_manifest(done.uri) == done.manifest

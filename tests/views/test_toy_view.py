@@ -17,6 +17,7 @@ from airflow_langsmith.api.records import Run
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export, OutputOptions
+from airflow_langsmith.export.pages import PageSource
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.views import VIEWS, Column, Option, View, view_of
 from tests.conftest import ClientOf, ReadRows
@@ -78,7 +79,7 @@ def test_a_view_of_ones_own_is_exported(
             project=client.project("shop"), start=START, end=START + timedelta(days=1), fields=view.fields
         )
         target = OutputOptions(destination=f"file://{tmp_path}/{len(options)}", format=format_of(format_, "none"))
-        exported = Export(client, query, view, target).run()
+        exported = Export(PageSource(client), query, view, target).run()
         assert "/failures/project=shop/" in exported.uri
         if format_ == "parquet":
             return read_rows(exported.uri)
