@@ -248,7 +248,8 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
     def poll_until_complete(self, external_id: Any, context: Context) -> None:  # noqa: ARG002  # Airflow's contract
         """Wait until the export has ended, on the triggerer or here."""
         self._remember(external_id)
-        deadline = self._began + timedelta(seconds=self.read("timeout"))
+        timeout = timedelta(seconds=self.read("timeout"))
+        deadline = self._began + min(timeout, self.execution_timeout or timeout)
         if self.deferrable:
             self._defer(deadline)
         self._job.wait(deadline, self.read("poll_interval"))
@@ -337,7 +338,9 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
                 store.delete(self.external_id_key)
                 store.delete(_REQUEST_KEY)
             raise
-        return result | {"seconds": round((datetime.now(UTC) - self._began).total_seconds(), 3)}
+        result["requests"] = self._job.client.requests
+        result["seconds"] = round((datetime.now(UTC) - self._began).total_seconds(), 3)
+        return result
 
     def _export(self, source: BulkSource) -> Export:
         view = self._view()

@@ -56,6 +56,7 @@ class BulkExportJob:
     files_at: StoragePath | None
     export_id: str = ""
     is_own: bool = False
+    has_ended: bool = field(default=False, init=False)
     _ids_before: set[str] | None = field(default=None, init=False)  # while a creation may be under way
 
     def begin(self, reuse: Reuse, since: datetime | None, before_creation: Callable[[datetime], None]) -> None:
@@ -125,12 +126,15 @@ class BulkExportJob:
         :raises BulkExportError: if it failed, or did not write its whole window.
         """
         export = self.read()
+        self.has_ended = export.has_ended
         if not export.is_completed:
             raise failure_of(export, self.client.drive(read_all(list_runs_of(export.id, self._backoff))))
         return self._verified(export)
 
     def cancel(self) -> None:
         """Cancel the export if this task started it and it has not ended. A failure is logged."""
+        if self.has_ended:
+            return
         settings = self.client.settings
         settings = replace(settings, timeout=min(settings.timeout, MAX_CANCEL_SECONDS), max_retries=0)
         try:
