@@ -72,7 +72,15 @@ PURE = {
 OUTSIDE = {
     "httpx": {"api.transport"},
     "pyarrow": {
-        *("export.arrow", "tables.data_files", "tables.parts", "tables.postgres", "tables.rewrite", "tables.rows"),
+        *(
+            "export.arrow",
+            "export.parquet_read",
+            "tables.data_files",
+            "tables.parts",
+            "tables.postgres",
+            "tables.rewrite",
+            "tables.rows",
+        ),
     },
     "airflow": {
         *("airflow_sdk", "links", "triggers", "operators.export", "operators.load"),
