@@ -36,6 +36,7 @@ class FeedbackView(View):
         LOOKBACK_OPTION,
     )
     row_is_run = False
+    reads_more_than_runs = True
 
     @property
     def feedback_lookback(self) -> timedelta | None:

@@ -32,6 +32,7 @@ class RootView(View):
     record: ClassVar[type[Any]]
     child_fields: ClassVar[tuple[str, ...]]
     child_type: ClassVar[str | None] = None
+    reads_more_than_runs = True
 
     def narrow(self, query: RunQuery) -> RunQuery:
         """Return the query about roots."""

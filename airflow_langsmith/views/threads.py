@@ -70,6 +70,7 @@ class Threads(View):
     """
 
     row_is_run = False
+    reads_more_than_runs = True
     row_grows = True
     reading_fields = ("end_time", "thread_id")
 

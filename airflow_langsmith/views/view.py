@@ -82,6 +82,7 @@ class View:
     row_is_run: ClassVar[bool] = True  # each row stands for one run of a page: if it comes twice, the run has moved
     reading_fields: ClassVar[tuple[str, ...]] = ("end_time",)  # of runs, beside those of columns: which are pending
     page_size: ClassVar[int | None] = None
+    reads_more_than_runs: ClassVar[bool] = False  # to make rows: the children of the runs of a page, feedback
     row_grows: ClassVar[bool] = False  # a later window may have the row of an earlier one again, with more in it
 
     def __post_init__(self) -> None:
@@ -117,6 +118,11 @@ class View:
     def is_resumable(self) -> bool:
         """Whether a retry may continue with the rows that an earlier attempt has read."""
         return self.row_is_run and not self.refresh and not self.downloads_attachments
+
+    @property
+    def is_of_runs_alone(self) -> bool:
+        """Whether its rows are made of the runs of a query and of nothing else, so that these may come from files."""
+        return not (self.reads_more_than_runs or self.refresh or self.downloads_attachments)
 
     @property
     def downloads_attachments(self) -> bool:

@@ -73,8 +73,8 @@ PURE = {
 OUTSIDE = {
     "httpx": {"api.transport"},
     "pyarrow": {
-        *("export.arrow", "tables.data_files", "tables.parts", "tables.postgres", "tables.rewrite", "tables.rows"),
-        "testing.bulk.parquet",
+        *("export.arrow", "export.parquet_read", "tables.data_files", "tables.parts", "tables.postgres"),
+        *("tables.rewrite", "tables.rows", "testing.bulk.parquet"),
     },
     "airflow": {
         *("airflow_sdk", "links", "triggers", "operators.bulk_export", "operators.export", "operators.load"),
