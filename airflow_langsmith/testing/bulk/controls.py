@@ -94,6 +94,7 @@ class BulkControls:
         ``lost_files``      a run names files that are not in the bucket
         ``wrong_rows``      a run says that it wrote one row more than its files have
         ``pending_upload``  a run is ``Completed`` with a ``pending_upload``
+        ``retried``         a run has ``errors`` of earlier tries, and is ``Completed``
         ``cut_file``        the first file of a run has only the first half of its bytes
         ``doubled_rows``    a run has half of its rows in two files, and counts them twice
         ==================  ======================================================================================
