@@ -163,6 +163,14 @@ def test_rows_are_read_when_the_export_runs(
     assert bulk.results(export_id)[0]["rows_written"] == rows
 
 
+def test_a_run_may_be_late_from_the_start(langsmith: LangSmithStandIn, bulk: BulkClient, clock: Clock) -> None:
+    """A run that says when it arrives is not in an export before that, and is in one after it."""
+    langsmith.add_run(project="shop", start_time="2026-02-28T12:00:00Z", received_at=NOON + timedelta(minutes=10))
+    before = bulk.create()
+    clock.advance(minutes=10)
+    assert [bulk.results(export_id)[0]["rows_written"] for export_id in (before, bulk.create())] == [3, 4]
+
+
 def test_a_pending_run_stays_pending(langsmith: LangSmithStandIn, bulk: BulkClient, clock: Clock) -> None:
     """A run of LangSmith that ends after the export is pending in the files."""
     langsmith.bulk.running_seconds = 60

@@ -156,7 +156,7 @@ def test_a_fault_that_cannot_happen_is_refused(langsmith: LangSmithStandIn, bulk
     with pytest.raises(ValueError, match="'explode' is no misbehaviour: choose one of stuck, fail_run"):
         langsmith.misbehave_bulk_export("explode")  # type: ignore[arg-type]
     langsmith.misbehave_bulk_export("fail_run", run=7)
-    with pytest.raises(ValueError, match="'fail_run' is for run 7, and the export has 1 runs"):
+    with pytest.raises(ValueError, match="'fail_run' is for run 7, and the export has 1"):
         langsmith.add_bulk_export(
             project="shop",
             start_time="2026-02-28T00:00:00Z",

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from datetime import UTC, datetime
 from typing import Any
 
@@ -65,6 +67,12 @@ def columns_of(bulk: BulkClient, **fields: Any) -> dict[str, list[Any]]:
     """Export, and read the values of the two runs by column: those of the chain come first."""
     columns: dict[str, list[Any]] = table_of(bulk, **fields).to_pydict()
     return columns
+
+
+def test_the_stand_in_works_without_pyarrow() -> None:
+    """Only an export loads it."""
+    script = "import sys, airflow_langsmith.testing as t; t.LangSmithStandIn(); sys.exit('pyarrow' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_the_columns_by_default(bulk: BulkClient, call: str) -> None:

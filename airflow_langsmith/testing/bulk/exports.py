@@ -177,8 +177,10 @@ def _with_fault(windows: list[_Window], fault: BulkFault | None) -> list[_Window
     try:
         start, end = windows[fault.run]
     except IndexError:
-        raise ValueError(f"{fault.kind!r} is for run {fault.run}, and the export has {len(windows)} runs") from None
+        raise ValueError(f"{fault.kind!r} is for run {fault.run}, and the export has {len(windows)}") from None
     middle, number = start + (end - start) / 2, windows.index((start, end))
     if fault.kind == "gap":
-        return [*windows[:number], (start, middle), *windows[number + 1 :]]
-    return [*windows[: number + 1], *([(middle, end)] if fault.kind == "overlap" else []), *windows[number + 1 :]]
+        windows[number] = start, middle
+    elif fault.kind == "overlap":
+        windows.insert(number + 1, (middle, end))
+    return windows
