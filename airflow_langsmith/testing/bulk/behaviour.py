@@ -21,6 +21,7 @@ BulkFaultKind = Literal[
     "lost_files",
     "wrong_rows",
     "pending_upload",
+    "retried",
     "cut_file",
     "doubled_rows",
 ]

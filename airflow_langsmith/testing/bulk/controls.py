@@ -60,7 +60,14 @@ class BulkControls:
         created_at: datetime | str | None = None,
         **fields: Any,
     ) -> str:
-        """Add an export or a schedule, as another client makes it, with the ``fields`` of the API. Return its id."""
+        """
+        Add an export or a schedule, as another client makes it, and return its id. Plan and limits do not apply.
+
+        :param project: Created if it does not exist; None with ``all_experiments=True``.
+        :param source_bulk_export_id: The schedule that made it.
+        :param created_at: When it was created, by default now.
+        :param fields: Other fields of the API, such as ``format_version`` and ``interval_hours``.
+        """
         with self._bulk.changes():
             body = {**fields, "bulk_export_destination_id": destination_id}
             body["session_id"] = None if project is None else self._workspace.ensure_project(project).id
@@ -94,6 +101,7 @@ class BulkControls:
         ``lost_files``      a run names files that are not in the bucket
         ``wrong_rows``      a run says that it wrote one row more than its files have
         ``pending_upload``  a run is ``Completed`` with a ``pending_upload``
+        ``retried``         a run has ``errors`` of earlier tries, and is ``Completed``
         ``cut_file``        the first file of a run has only the first half of its bytes
         ``doubled_rows``    a run has half of its rows in two files, and counts them twice
         ==================  ======================================================================================

@@ -12,7 +12,7 @@ from typing import Any
 from airflow_langsmith.testing.bulk.behaviour import BulkExportBehaviour, BulkFault
 from airflow_langsmith.testing.bulk.partitions import partitions
 from airflow_langsmith.testing.bulk.records import BulkExport, Destination, ExportRequest, ExportRun, RunStatus
-from airflow_langsmith.testing.bulk.run_execution import execute
+from airflow_langsmith.testing.bulk.run_execution import RunExecution
 from airflow_langsmith.testing.workspace import Workspace
 
 __all__ = ["BulkExports"]
@@ -58,11 +58,13 @@ class BulkExports:
         return export
 
     def cancel(self, export: BulkExport) -> None:
-        """End an export or a schedule. Files that are written stay."""
+        """End an export or a schedule. Files that are written stay, also those of the run that is being written."""
         time = self._workspace.now()
-        for run in export.runs:
-            if run.finished_at is None:
-                run.end("Cancelled", time)
+        unfinished = [run for run in export.runs if run.finished_at is None]
+        for run in unfinished[:1]:
+            RunExecution(run, export, time, self._workspace, self.behaviour).interrupt()
+        for run in unfinished[1:]:
+            run.end("Cancelled", time)
         self._end(export, "Cancelled", time)
 
     def created_since(self, time: datetime) -> int:
@@ -146,7 +148,7 @@ class BulkExports:
         return [project.id for project in self._workspace.projects.values() if project.reference_dataset_id is not None]
 
     def _run(self, export: BulkExport, run: ExportRun, time: datetime) -> None:
-        execute(run, export, time, workspace=self._workspace, behaviour=self.behaviour)
+        RunExecution(run, export, time, self._workspace, self.behaviour).finish()
         export.updated_at = time
         if all(run.finished_at is not None for run in export.runs):
             statuses = [run.status for run in export.runs]
@@ -175,8 +177,10 @@ def _with_fault(windows: list[_Window], fault: BulkFault | None) -> list[_Window
     try:
         start, end = windows[fault.run]
     except IndexError:
-        raise ValueError(f"{fault.kind!r} is for run {fault.run}, and the export has {len(windows)} runs") from None
+        raise ValueError(f"{fault.kind!r} is for run {fault.run}, and the export has {len(windows)}") from None
     middle, number = start + (end - start) / 2, windows.index((start, end))
     if fault.kind == "gap":
-        return [*windows[:number], (start, middle), *windows[number + 1 :]]
-    return [*windows[: number + 1], *([(middle, end)] if fault.kind == "overlap" else []), *windows[number + 1 :]]
+        windows[number] = start, middle
+    elif fault.kind == "overlap":
+        windows.insert(number + 1, (middle, end))
+    return windows

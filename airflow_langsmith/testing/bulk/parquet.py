@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from io import BytesIO
 from typing import Any
 
@@ -40,14 +40,15 @@ def encode(
     def array_of(field: str) -> Any:
         column = list(map(values.reader(field), runs))
         if field in types:
-            return pa.array(
-                column if field not in TIMES or not is_v1 else list(map(_without_zone, column)), types[field]
-            )
-        if not is_v1 and field in PAYLOAD_OBJECTS:
-            column = _with_all_members(column if field != "inputs" else list(map(_input_as_text, column)))
-            if structs and (array := _struct_array(column)) is not None:
+            has_zone = field not in TIMES or not is_v1
+            return pa.array(column if has_zone else list(map(_without_zone, column)), types[field])
+        if field in PAYLOAD_OBJECTS and not is_v1:
+            column = _with_all_members(list(map(_input_as_text, column)) if field == "inputs" else column)
+            array = _struct_array(column) if structs else None
+            if array is not None:
                 return array
-        return pa.array(list(map(_text_writer(field, is_v1=is_v1), column)), pa.string())
+        is_json = field in JSON or (field in UUIDS and not is_v1)
+        return pa.array([_text(value, is_json=is_json) for value in column], pa.string())
 
     table = pa.table({field: array_of(field) for field in fields})
     file = BytesIO()
@@ -55,14 +56,10 @@ def encode(
     return file.getvalue()
 
 
-def _text_writer(field: str, *, is_v1: bool) -> Callable[[Any], str | None]:
-    write = json_text if field in JSON or (field in UUIDS and not is_v1) else _utf8
-    return lambda value: None if value is None else write(value)
-
-
-def _utf8(value: str) -> str:
-    """Replace what UTF-8 cannot write: half a surrogate pair."""
-    return value.encode(errors="replace").decode()
+def _text(value: Any, *, is_json: bool) -> str | None:
+    if value is None:
+        return None
+    return json_text(value) if is_json else value.encode(errors="replace").decode()  # half a surrogate pair is no UTF-8
 
 
 def _without_zone(time: Any) -> Any:

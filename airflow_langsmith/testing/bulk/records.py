@@ -17,7 +17,7 @@ Status = RunStatus | Literal["IntervalScheduled"]
 _ENDED = ("Completed", "Failed", "Cancelled", "TimedOut")
 _NEW_FIELDS = (  # that bodies of 2025 do not have
     *("filter", "format_version", "export_fields", "all_experiments", "interval_hours", "source_bulk_export_id"),
-    "execution_backend",
+    *("execution_backend", "include_bucket_in_prefix", "s3_additional_kwargs", "config_kwargs_s3", "aws_role_arn"),
 )
 
 
@@ -181,5 +181,5 @@ def body_of(fields: Mapping[str, Any], behaviour: BulkExportBehaviour) -> dict[s
         elif name == "status" and behaviour.upper_case_status:
             body[name] = value.upper()
         else:
-            body[name] = body_of(value, behaviour) if name == "metadata" else value
+            body[name] = body_of(value, behaviour) if name in ("metadata", "config") else value
     return body

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -17,82 +19,110 @@ from airflow_langsmith.testing.records import Run
 from airflow_langsmith.testing.timeline import merge_timelines
 from airflow_langsmith.testing.workspace import Workspace
 
-__all__ = ["execute"]
+__all__ = ["RunExecution"]
 
 
-def execute(
-    run: ExportRun, export: BulkExport, time: datetime, *, workspace: Workspace, behaviour: BulkExportBehaviour
-) -> None:
-    """Do the work of a run at its end, wrongly if it has a fault."""
-    kind = None if run.fault is None else run.fault.kind
-    if run.fault is not None and kind == "fail_run":
-        run.errors = dict(run.fault.errors)
-        run.end("Failed", time)
-        return
-    if kind == "time_out":
-        run.end("TimedOut", time)
-        return
-    rows = list(_select(run, export, time, workspace))
-    size = behaviour.max_rows_per_file
-    files = [rows[place : place + size] for place in range(0, len(rows), size)]
-    if rows and kind == "doubled_rows":
-        files.append(rows[: len(rows) // 2 or 1])
-    folder = _folder(run, export, workspace.id, behaviour)
-    keys = [f"{folder}/{run.id}-{number}.parquet" for number in range(len(files))]
-    try:
-        for key, part in zip(keys, files, strict=True):
-            if kind in ("no_files", "lost_files"):
-                break
-            content = _encode(part, export, workspace, behaviour)
-            is_cut = kind == "cut_file" and key == keys[0]
-            store(export.destination, key, content[: len(content) // 2] if is_cut else content)
-    except BucketError as error:  # LangSmith does not retry it
-        run.errors = {"retry_0": f"Failed to write to the destination: {error}"}
-        run.end("Failed", time)
-        return
-    run.result = _result(run, export, folder, keys, files, kind)
-    run.end("Completed", time)
+@dataclass(frozen=True, slots=True)
+class _File:
+    key: str
+    rows: list[Run]
 
 
-def _select(run: ExportRun, export: BulkExport, time: datetime, workspace: Workspace) -> Iterator[Run]:
-    """Yield the runs of LangSmith in the window that have arrived, the oldest first."""
-    filters = compile_filters({"filter": export.request.filter}, workspace, Dialect.V1, FeedbackWindow())
-    bounds = start_bounds(run.start_time, run.end_time, "half_open")
-    for _, run_id in merge_timelines(workspace.timelines([run.project_id]), bounds, newest_first=False):
-        candidate = workspace.runs[run_id]
-        if candidate.received_at <= time and all(matches(candidate) for matches in filters.predicates):
-            yield candidate
+class RunExecution:
+    """A run of an export at the time of its end. ``run.fault`` says what goes wrong."""
 
+    def __init__(
+        self, run: ExportRun, export: BulkExport, time: datetime, workspace: Workspace, behaviour: BulkExportBehaviour
+    ) -> None:
+        self._run = run
+        self._export = export
+        self._time = time
+        self._workspace = workspace
+        self._behaviour = behaviour
+        self._fault = None if run.fault is None else run.fault.kind
+        self._folder = self._path_of_folder()
 
-def _folder(run: ExportRun, export: BulkExport, workspace_id: str, behaviour: BulkExportBehaviour) -> str:
-    day = run.start_time
-    owner = f"export_id={export.id}/tenant_id={workspace_id}/session_id={run.project_id}"
-    folder = f"{owner}/{behaviour.layout}/year={day.year}/month={day.month}/day={day.day}"
-    return f"{export.destination.prefix}/{folder}".lstrip("/")
+    def finish(self) -> None:
+        """Write the files, and end the run as its fault says. A run that fails leaves its files, and has no result."""
+        run, files = self._run, self._files()
+        if run.fault is not None and self._fault in ("fail_run", "retried"):
+            run.errors = dict(run.fault.errors)
+        try:
+            self._write(files)
+        except BucketError as error:  # LangSmith does not retry it
+            run.errors = {"retry_0": f"Failed to write to the destination: {error}"}
+            run.end("Failed", self._time)
+            return
+        if self._fault in ("fail_run", "time_out"):
+            run.end("Failed" if self._fault == "fail_run" else "TimedOut", self._time)
+            return
+        run.result = self._result(files)
+        run.end("Completed", self._time)
 
+    def interrupt(self) -> None:
+        """End the run before its last file is written."""
+        with suppress(BucketError):
+            self._write(self._files()[:-1])
+        self._run.end("Cancelled", self._time)
 
-def _encode(runs: list[Run], export: BulkExport, workspace: Workspace, behaviour: BulkExportBehaviour) -> bytes:
-    request = export.request
-    return encode(
-        runs,
-        [name for name in FIELDS if name in (request.export_fields or DEFAULT_FIELDS)],
-        RunValues(workspace, behaviour.backend),
-        version=request.format_version,
-        compression=request.compression,
-        structs=behaviour.structs,
-    )
+    def _path_of_folder(self) -> str:
+        day = self._run.start_time
+        owner = f"export_id={self._export.id}/tenant_id={self._workspace.id}/session_id={self._run.project_id}"
+        folder = f"{owner}/{self._behaviour.layout}/year={day.year}/month={day.month}/day={day.day}"
+        return f"{self._export.destination.prefix}/{folder}".lstrip("/")
 
+    def _rows(self) -> Iterator[Run]:
+        """Yield the runs of LangSmith in the window that have arrived, the oldest first."""
+        filters = compile_filters(
+            {"filter": self._export.request.filter}, self._workspace, Dialect.V1, FeedbackWindow()
+        )
+        bounds = start_bounds(self._run.start_time, self._run.end_time, "half_open")
+        timelines = self._workspace.timelines([self._run.project_id])
+        for _, run_id in merge_timelines(timelines, bounds, newest_first=False):
+            run = self._workspace.runs[run_id]
+            if run.received_at <= self._time and all(matches(run) for matches in filters.predicates):
+                yield run
 
-def _result(
-    run: ExportRun, export: BulkExport, folder: str, keys: list[str], files: list[list[Run]], kind: str | None
-) -> dict[str, Any]:
-    rows = sum(map(len, files)) + (kind == "wrong_rows")
-    cursor = f"{files[-1][-1].start_time.isoformat()}|{files[-1][-1].id}" if files else None
-    pending = {"target_cursor": cursor, "file_path": f"{folder}/{run.id}-pending.parquet", "rows_count": 1}
-    return {
-        "rows_written": max(rows, 1) if kind == "no_files" else rows,
-        "exported_files": [] if kind == "no_files" else list(map(export.destination.name_file, keys)),
-        "export_path": folder,
-        "latest_cursor": cursor,
-        "pending_upload": pending if kind == "pending_upload" else None,
-    }
+    def _files(self) -> list[_File]:
+        rows, size = list(self._rows()), self._behaviour.max_rows_per_file
+        parts = [rows[place : place + size] for place in range(0, len(rows), size)]
+        if rows and self._fault == "doubled_rows":
+            parts.append(rows[: len(rows) // 2 or 1])
+        return [_File(f"{self._folder}/{self._run.id}-{number}.parquet", part) for number, part in enumerate(parts)]
+
+    def _write(self, files: list[_File]) -> None:
+        if self._fault in ("no_files", "lost_files"):
+            return
+        for file in files:
+            content = self._encode(file.rows)
+            is_cut = self._fault == "cut_file" and file is files[0]
+            store(self._export.destination, file.key, content[: len(content) // 2] if is_cut else content)
+
+    def _encode(self, rows: list[Run]) -> bytes:
+        request = self._export.request
+        return encode(
+            rows,
+            [name for name in FIELDS if name in (request.export_fields or DEFAULT_FIELDS)],
+            RunValues(self._workspace, self._behaviour.backend),
+            version=request.format_version,
+            compression=request.compression,
+            structs=self._behaviour.structs,
+        )
+
+    def _result(self, files: list[_File]) -> dict[str, Any]:
+        rows = sum(len(file.rows) for file in files) + (self._fault == "wrong_rows")
+        last = files[-1].rows[-1] if files else None
+        cursor = None if last is None else f"{last.start_time.isoformat()}|{last.id}"
+        pending = {
+            "target_cursor": cursor,
+            "file_path": f"{self._folder}/{self._run.id}-pending.parquet",
+            "rows_count": 1,
+        }
+        names = [self._export.destination.name_file(file.key) for file in files]
+        return {
+            "rows_written": max(rows, 1) if self._fault == "no_files" else rows,
+            "exported_files": [] if self._fault == "no_files" else names,
+            "export_path": self._folder,
+            "latest_cursor": cursor,
+            "pending_upload": pending if self._fault == "pending_upload" else None,
+        }
