@@ -25,7 +25,7 @@ DEFAULT_FIELDS = tuple(name for name in EXPORT_FIELDS if name != "feedbacks")
 @dataclass(frozen=True, kw_only=True)
 class BulkExportRequest:
     """
-    What makes a bulk export: one with the same fields has the same rows, whoever created it.
+    What makes a bulk export: one with the same fields has the same rows, no matter who created it.
 
     ``export_fields`` None are LangSmith's 29 default columns.
 

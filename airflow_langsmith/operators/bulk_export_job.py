@@ -70,12 +70,12 @@ class BulkExportJob:
         same = sorted(filter(self.request.matches, exports), key=lambda export: export.created, reverse=True)
         own = [export for export in same if since and export.created > since and not _has_failed(export)]
         running = [export for export in same if not export.has_ended] if reuse != "none" else []
-        if found := newest(own):
-            self.export_id, self.is_own = found.id, True
-            log.info("Bulk export %s was started by an earlier try of this task", found.id)
-        elif found := newest(running) or (self._whole(same) if reuse == "completed" else None):
-            self.export_id, self.is_own = found.id, False
-            log.info("Adopting bulk export %s of the same request: it is %s", found.id, found.status)
+        if started := newest(own):
+            self.export_id, self.is_own = started.id, True
+            log.info("Bulk export %s was started by an earlier try of this task", started.id)
+        elif other := newest(running) or (self._whole(same) if reuse == "completed" else None):
+            self.export_id, self.is_own = other.id, False
+            log.info("Adopting bulk export %s of the same request: it is %s", other.id, other.status)
         else:
             before_creation(max((export.created for export in exports), default=_NEVER))
             self._ids_before = {export.id for export in exports}
