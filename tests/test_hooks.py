@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 from uuid import UUID
@@ -578,3 +579,15 @@ def test_what_the_hook_returns_becomes_plain_values(langsmith: LangSmithStandIn,
         assert [piece["score"] for piece in hook.plain(hook.list_feedback(run_ids=[run]))] == [1]
         assert [project["name"] for project in hook.plain(hook.list_projects())] == ["shop"]
         assert hook.plain(hook.count_runs(project="shop")) == 1
+
+
+def test_bulk_destinations_come_in_one_request(langsmith: LangSmithStandIn, connect: Any, tmp_path: Path) -> None:
+    """Each destination of Bulk Export is listed once, by one request, because LangSmith lists them without pages."""
+    with connect(langsmith.connection()) as hook:
+        assert list(hook.list_bulk_destinations()) == []
+        ids = {langsmith.add_bulk_destination(tmp_path, display_name=name) for name in ("lake", "archive")}
+        del langsmith.requests[:]
+        destinations = list(hook.list_bulk_destinations())
+    assert {destination.id for destination in destinations} == ids
+    assert [destination.display_name for destination in destinations] == ["lake", "archive"]
+    assert len(langsmith.requests) == 1

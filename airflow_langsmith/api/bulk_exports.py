@@ -31,7 +31,7 @@ from airflow_langsmith.errors import (
 
 T = TypeVar("T")
 
-MAX_PAGE = 1000  # exports, runs or destinations; more is refused
+MAX_PAGE = 1000  # exports or runs; more is refused
 MAX_NAMES = 10  # in the error about a destination that does not exist
 CREATION_TIER = "bulk export creation"
 
@@ -59,7 +59,7 @@ def find_destination(destination_id: str, backoff: Backoff) -> Flow[BulkDestinat
         return (yield from read_json(request, _DESTINATION, backoff))
     except (NotFoundError, InvalidQueryError) as error:  # 422 for an id that is no UUID
         refusal = error
-    known = yield from read_all(list_destinations(backoff))
+    known = yield from read_destinations(backoff)
     listed = ", ".join(f"{each.display_name!r} {each.id} ({each.config.bucket_name})" for each in known[:MAX_NAMES])
     raise ConfigurationError(
         f"LangSmith has no bulk export destination {destination_id!r} in this workspace. "
@@ -68,9 +68,10 @@ def find_destination(destination_id: str, backoff: Backoff) -> Flow[BulkDestinat
     )
 
 
-def list_destinations(backoff: Backoff) -> Listing[BulkDestination]:
-    """Return the listing of the workspace's destinations."""
-    return Listing(_page(f"{_PATH}/destinations", _DESTINATIONS, "destinations", backoff), "bulk export destinations")
+def read_destinations(backoff: Backoff) -> Flow[list[BulkDestination]]:
+    """Read the workspace's destinations, which LangSmith lists without pages."""
+    request = Request("GET", f"{_PATH}/destinations", purpose="the destinations")
+    return (yield from read_json(request, _DESTINATIONS, backoff))
 
 
 def list_bulk_exports(backoff: Backoff) -> Listing[BulkExport]:
