@@ -270,7 +270,7 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
             selection=BulkSelection(export_id=job.export_id).serialize(),
             watched={},
             deadline=deadline.isoformat(),
-            poll_interval=self.read("poll_interval"),
+            poke_interval=self.read("poll_interval"),
             cancel_on_kill=self.cancel_on_kill and job.is_own,
         )
         self.defer(
@@ -296,12 +296,13 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
                 raise
 
     def _make_job(self, context: Context, hook: LangSmithHook) -> BulkExportJob:
+        name, bulk_destination_id = self.read("project"), self.read("bulk_destination_id")
         client, window = hook.get_conn(), self.resolve_window(context)
-        self.name_map_index(context, f"{self.project}, {period(window)}")
-        project = client.project(self.read("project"))
+        self.name_map_index(context, f"{name}, {period(window)}")
+        project = client.project(name)
         self._query = RunQuery(project=project, window=window, run_filter=self.run_filter(), fields=self._view().fields)
         self.show_link(context, project_url(hook.settings, project, self._query))
-        bulk_destination = client.drive(find_destination(self.read("bulk_destination_id"), client.negotiator.backoff))
+        bulk_destination = client.drive(find_destination(bulk_destination_id, client.negotiator.backoff))
         files_at = self.read("files_at")
         check_bucket(bulk_destination, str(files_at or ""))
         return BulkExportJob(
