@@ -3,8 +3,9 @@ LangSmith for Apache Airflow: runs, traces and feedback in your lake every morni
 
 Data flows in one direction: connection, hook, client, pages, rows, parts, manifest, table. The public modules::
 
-    operators       LangSmithExportOperator, LangSmithLoadOperator, LangSmithListRunsOperator, LangSmithReadRunOperator
-    sensors         LangSmithFeedbackSensor, LangSmithSettledSensor
+    operators       LangSmithExportOperator, LangSmithBulkExportOperator, LangSmithLoadOperator,
+                    LangSmithListRunsOperator, LangSmithReadRunOperator
+    sensors         LangSmithFeedbackSensor, LangSmithSettledSensor, LangSmithBulkExportSensor
     triggers        LangSmithFeedbackEventTrigger, for asset watchers
     hooks           LangSmithHook: queries from Python
     windows         TimeWindow [start, end) in UTC, split, trailing                  pure, on pendulum

@@ -19,8 +19,11 @@ TYPED_API = ast.parse((Path(__file__).parents[1] / "typing" / "api.py").read_tex
 
 NAMES = {
     "hooks": "LangSmithHook",
-    "operators": "LangSmithExportOperator LangSmithListRunsOperator LangSmithLoadOperator LangSmithReadRunOperator",
-    "sensors": "LangSmithFeedbackSensor LangSmithSettledSensor",
+    "operators": (
+        "LangSmithBulkExportOperator LangSmithExportOperator LangSmithListRunsOperator LangSmithLoadOperator "
+        "LangSmithReadRunOperator"
+    ),
+    "sensors": "LangSmithBulkExportSensor LangSmithFeedbackSensor LangSmithSettledSensor",
     "triggers": "LangSmithFeedbackEventTrigger",
     "windows": "TimeWindow resolve split trailing",
     "filters": (

@@ -18,17 +18,19 @@ from typing import Any, assert_type
 from airflow.sdk import Asset, AssetWatcher, ObjectStoragePath
 
 from airflow_langsmith import errors, filters
+from airflow_langsmith.api.bulk_records import BulkDestination, BulkExport, BulkExportRun
 from airflow_langsmith.api.records import Feedback, Project, Run
 from airflow_langsmith.filters import Expression, Filter, Value
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.manifest import Manifest, ManifestAttachment, ManifestColumn, ManifestFile, read_manifest
 from airflow_langsmith.operators import (
+    LangSmithBulkExportOperator,
     LangSmithExportOperator,
     LangSmithListRunsOperator,
     LangSmithLoadOperator,
     LangSmithReadRunOperator,
 )
-from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
+from airflow_langsmith.sensors import LangSmithBulkExportSensor, LangSmithFeedbackSensor, LangSmithSettledSensor
 from airflow_langsmith.testing import (
     BulkExportBehaviour,
     Fault,
@@ -96,6 +98,28 @@ def operators() -> None:
     LangSmithExportOperator(task_id="export", destination="s3://traces", format="orc")  # type: ignore[arg-type]
     LangSmithExportOperator("s3://traces")  # type: ignore[call-arg]  # by keyword only
 
+    bulk = LangSmithBulkExportOperator(
+        task_id="bulk",
+        project="shop",
+        run_type="llm",
+        filter=filters.tag("prod"),
+        bulk_destination_id="{{ params.destination_id }}",
+        export_fields=["id", "start_time", "end_time", "parent_run_id"],
+        format_version="v1",
+        compression="snappy",
+        reuse="completed",
+        cancel_on_kill=False,
+        files_at="s3://aws_default@bulk",
+        destination=ObjectStoragePath("s3://aws_default@lake/langsmith"),
+        columns=["run_id"],
+        deferrable=True,
+        poll_interval="1m",
+        timeout=timedelta(hours=5),
+    )
+    assert_type(bulk.execute({}), dict[str, Any])
+    LangSmithBulkExportOperator(task_id="bulk", project="shop")  # type: ignore[call-arg]  # no bulk_destination_id
+    LangSmithBulkExportOperator(task_id="bulk", project="shop", bulk_destination_id="a", reuse="never")  # type: ignore[arg-type]
+
     runs = LangSmithListRunsOperator(task_id="list", project="shop", select="run_id, name", limit="{{ params.limit }}")
     assert_type(runs.execute({}), list[dict[str, Any]])
     LangSmithListRunsOperator(task_id="list", project="shop", limit=0.5)  # type: ignore[arg-type]
@@ -135,6 +159,9 @@ def sensors() -> None:
         deferrable=True,
         soft_fail=True,
     )
+    LangSmithBulkExportSensor(task_id="written", bulk_export_id="{{ params.bulk_export_id }}", deferrable=True)
+    LangSmithBulkExportSensor(task_id="scheduled", schedule_id="82345678-...", window="1d", timeout=3600)
+    LangSmithBulkExportSensor(task_id="wait", schedule_id=7)  # type: ignore[arg-type]
     LangSmithSettledSensor(
         task_id="settled", project="shop", quiet_for=timedelta(minutes=10), pending_timeout=None, poke_interval=60
     )
@@ -197,6 +224,22 @@ def hook() -> None:
         assert_type(feedback, Iterator[Feedback])
         assert_type(langsmith.list_projects("shop"), Iterator[Project])
         assert_type(langsmith.project_id("shop"), str)
+        started = langsmith.create_bulk_export(
+            project="shop",
+            bulk_destination_id="22345678-...",
+            start_time=START,
+            end_time=START + DAY,
+            filter=filters.failed(),
+            export_fields=["id"],
+            format_version="v2_beta",
+            compression="zstandard",
+        )
+        assert_type(started, BulkExport)
+        assert_type(langsmith.get_bulk_export(started.id), BulkExport)
+        assert_type(langsmith.list_bulk_exports(), Iterator[BulkExport])
+        assert_type(langsmith.bulk_export_runs(started.id), Iterator[BulkExportRun])
+        assert_type(langsmith.cancel_bulk_export(started.id), BulkExport)
+        assert_type(langsmith.list_bulk_destinations(), Iterator[BulkDestination])
         langsmith.validate_filter(filters.failed(), project="shop", trace_filter=None, tree_filter=None)
         assert_type(langsmith.test_connection(), tuple[bool, str])
         langsmith.plain(runs)
