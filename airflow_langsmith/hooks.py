@@ -347,10 +347,10 @@ class LangSmithHook(BaseHook):
         client, id_ = self.get_conn(), arguments.required(bulk_export_id, "bulk_export_id")
         return client.drive(cancel_bulk_export(id_, client.negotiator.backoff))
 
-    def list_bulk_destinations(self) -> Iterator[BulkDestination]:
+    def list_bulk_destinations(self) -> list[BulkDestination]:
         """List the buckets that LangSmith may write to."""
         client = self.get_conn()
-        return client.items(list_destinations(client.negotiator.backoff))
+        return client.drive(list_destinations(client.negotiator.backoff))
 
     def _runs(self, fields: tuple[str, ...], query: RunArguments, page_size: int | None = None) -> Iterator[Run]:
         client = self.get_conn()
