@@ -18,9 +18,9 @@ from airflow_langsmith.api.bulk_exports import (
     cancel_bulk_export,
     create_bulk_export,
     list_bulk_exports,
+    list_destinations,
     list_runs_of,
     read_bulk_export,
-    read_destinations,
 )
 from airflow_langsmith.api.bulk_records import BulkDestination, BulkExport, BulkExportRun
 from airflow_langsmith.api.bulk_request import BulkExportRequest, Compression, FormatVersion, filter_of
@@ -347,10 +347,10 @@ class LangSmithHook(BaseHook):
         client, id_ = self.get_conn(), arguments.required(bulk_export_id, "bulk_export_id")
         return client.drive(cancel_bulk_export(id_, client.negotiator.backoff))
 
-    def list_bulk_destinations(self) -> Iterator[BulkDestination]:
+    def list_bulk_destinations(self) -> list[BulkDestination]:
         """List the buckets that LangSmith may write to."""
         client = self.get_conn()
-        yield from client.drive(read_destinations(client.negotiator.backoff))
+        return client.drive(list_destinations(client.negotiator.backoff))
 
     def _runs(self, fields: tuple[str, ...], query: RunArguments, page_size: int | None = None) -> Iterator[Run]:
         client = self.get_conn()

@@ -584,10 +584,10 @@ def test_what_the_hook_returns_becomes_plain_values(langsmith: LangSmithStandIn,
 def test_bulk_destinations_come_in_one_request(langsmith: LangSmithStandIn, connect: Any, tmp_path: Path) -> None:
     """Each destination of Bulk Export is listed once, by one request, because LangSmith lists them without pages."""
     with connect(langsmith.connection()) as hook:
-        assert list(hook.list_bulk_destinations()) == []
+        assert hook.list_bulk_destinations() == []
         ids = {langsmith.add_bulk_destination(tmp_path, display_name=name) for name in ("lake", "archive")}
         del langsmith.requests[:]
-        destinations = list(hook.list_bulk_destinations())
+        destinations = hook.list_bulk_destinations()
     assert {destination.id for destination in destinations} == ids
     assert [destination.display_name for destination in destinations] == ["lake", "archive"]
     assert len(langsmith.requests) == 1

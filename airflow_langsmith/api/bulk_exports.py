@@ -36,6 +36,10 @@ MAX_NAMES = 10  # in the error about a destination that does not exist
 CREATION_TIER = "bulk export creation"
 
 _PATH = "/api/v1/bulk-exports"
+_CREATIONS = (
+    "LangSmith allows 250 new bulk exports an hour in a workspace, those of schedules included. A retry will help once "
+    "there is room."
+)
 _PLAN = (
     "Bulk Export needs an Enterprise plan (Plus: only workspaces from before 3 August 2026, until 1 February 2027) and "
     "a key with the permission bulk-exports:manage. Without them, read the window through the API."
@@ -59,7 +63,7 @@ def find_destination(destination_id: str, backoff: Backoff) -> Flow[BulkDestinat
         return (yield from read_json(request, _DESTINATION, backoff))
     except (NotFoundError, InvalidQueryError) as error:  # 422 for an id that is no UUID
         refusal = error
-    known = yield from read_destinations(backoff)
+    known = yield from list_destinations(backoff)
     listed = ", ".join(f"{each.display_name!r} {each.id} ({each.config.bucket_name})" for each in known[:MAX_NAMES])
     raise ConfigurationError(
         f"LangSmith has no bulk export destination {destination_id!r} in this workspace. "
@@ -68,9 +72,9 @@ def find_destination(destination_id: str, backoff: Backoff) -> Flow[BulkDestinat
     )
 
 
-def read_destinations(backoff: Backoff) -> Flow[list[BulkDestination]]:
-    """Read the workspace's destinations, which LangSmith lists without pages."""
-    request = Request("GET", f"{_PATH}/destinations", purpose="the destinations")
+def list_destinations(backoff: Backoff) -> Flow[list[BulkDestination]]:
+    """List the workspace's destinations, which come on one page."""
+    request = Request("GET", f"{_PATH}/destinations", purpose="bulk export destinations")
     return (yield from read_json(request, _DESTINATIONS, backoff))
 
 
@@ -116,8 +120,8 @@ def create_bulk_export(request: BulkExportRequest, existing_ids: Collection[str]
         try:
             return (yield from read_json(_creation(request), _EXPORT, replace(backoff, retries=0)))
         except LangSmithError as error:
+            _explain(error)
             if not (error.retriable or isinstance(error, PayloadError)):
-                _explain(error)
                 raise
             failure = error
         limited = isinstance(failure, RateLimitError)
@@ -152,6 +156,8 @@ def _explain(error: LangSmithError) -> None:
     """Add what a refused creation most likely means."""
     if isinstance(error, AuthenticationError) or getattr(error, "status", None) == HTTPStatus.PAYMENT_REQUIRED:
         error.specific_advice = _PLAN  # type: ignore[attr-defined]  # both are answers
+    elif isinstance(error, RateLimitError):
+        error.specific_advice = _CREATIONS
     elif isinstance(error, InvalidQueryError):
         error.specific_advice = "Correct the filter, the window or the destination of the bulk export."
 

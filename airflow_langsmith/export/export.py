@@ -155,15 +155,7 @@ class Export:
         self._transforms = transforms or RowTransforms()
         self._progress = Progress(on_page=on_page)
         self._before_publication = before_publication
-        self._identity = Identity(
-            view=view.name,
-            project=query.project.name,
-            project_id=query.project.id,
-            window=self._query.window,
-            query=self._query.run_filter.serialize() | view.narrowed_by,
-        )
-        folder = partition(view.partition_name, query.project.name, self._query.window, output.partition)
-        self._path = path_at(output.destination) / folder
+        self._identity, self._path = _partition(self._query, view, output)
 
     def run(self) -> Exported:
         """
@@ -182,8 +174,7 @@ class Export:
             Publication(self._path) as publication,
             source.open(self._reading(publication, redaction, directory)) as rows,
         ):
-            self._identity.refuse_another(publication.previous, self._path)
-            publication.probe()
+            publication.check(self._identity)
             schema = output.schema_manifest
             previous = read_manifest(schema) if schema else publication.previous
             redacted = replace(self._view, columns=redaction.columns)
@@ -305,3 +296,28 @@ class Export:
                 f"The columns differ from those {other} ({'; '.join(changes)}). What was published stands."
             )
         return changes
+
+
+def check_destination(query: RunQuery, view: View, output: OutputOptions) -> None:
+    """
+    Check that an export may be published, before its rows are there.
+
+    :raises LangSmithError: if the destination cannot be written, or the partition holds another export.
+    """
+    identity, path = _partition(view.narrow(query), view, output)
+    with Publication(path) as publication:
+        publication.check(identity)
+
+
+def _partition(query: RunQuery, view: View, output: OutputOptions) -> tuple[Identity, StoragePath]:
+    """Return what a partition holds, and where it is."""
+    project = query.project
+    identity = Identity(
+        view=view.name,
+        project=project.name,
+        project_id=project.id,
+        window=query.window,
+        query=query.run_filter.serialize() | view.narrowed_by,
+    )
+    folder = partition(view.partition_name, project.name, query.window, output.partition)
+    return identity, path_at(output.destination) / folder

@@ -125,8 +125,13 @@ class Publication:
                 raise
             error.add_note(f"What was uploaded until then is still there; the next export removes it. {failure}")
 
+    def check(self, identity: Identity) -> None:
+        """Fail before much is read, if the partition holds another export or a right is missing."""
+        identity.refuse_another(self.previous, self._path)
+        self.probe()
+
     def probe(self) -> None:
-        """Write and delete an object, because a right that is missing should fail the export before much is read."""
+        """Write and delete an object, because a right may be missing."""
         name = f"_probe-{uuid4().hex}"
         self._store.write(b"", name)
         self._store.delete([name])

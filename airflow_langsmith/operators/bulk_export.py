@@ -36,7 +36,7 @@ from airflow_langsmith.errors import BulkExportError, ConfigurationError, NotFou
 from airflow_langsmith.export.bulk import BulkSource
 from airflow_langsmith.export.destination import path_at
 from airflow_langsmith.export.encoders import Format
-from airflow_langsmith.export.export import Export
+from airflow_langsmith.export.export import Export, check_destination
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.messages import format_message
 from airflow_langsmith.operators.bulk_export_job import BulkExportJob, Reuse, check_bucket
@@ -180,6 +180,8 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
         """Start or adopt a bulk export, wait for it, and publish its rows."""
         self._began = datetime.now(UTC)
         with self._working(context):
+            if self.read("destination"):
+                check_destination(self._query, self._view(), self._output_options())
             self.execute_resumable(context)
             return self._finish(context)
 

@@ -239,7 +239,7 @@ def hook() -> None:
         assert_type(langsmith.list_bulk_exports(), Iterator[BulkExport])
         assert_type(langsmith.bulk_export_runs(started.id), Iterator[BulkExportRun])
         assert_type(langsmith.cancel_bulk_export(started.id), BulkExport)
-        assert_type(langsmith.list_bulk_destinations(), Iterator[BulkDestination])
+        assert_type(langsmith.list_bulk_destinations(), list[BulkDestination])
         langsmith.validate_filter(filters.failed(), project="shop", trace_filter=None, tree_filter=None)
         assert_type(langsmith.test_connection(), tuple[bool, str])
         langsmith.plain(runs)
