@@ -3,7 +3,7 @@ Run an example DAG on a real Airflow: it exports one day of a LangSmith project,
 
 Without an argument, the project is made-up data on a stand-in server, logged there by the official SDK. A second DAG
 loads three days into a table of DuckDB, and loads them again with late runs. A third one waits until the day's traces
-are reviewed, exports them and loads them. With ``LANGSMITH_API_KEY`` set,
+are reviewed, exports them and loads them. A fourth one lets the stand-in write a day by Bulk Export, and loads it. With ``LANGSMITH_API_KEY`` set,
 ``make demo PROJECT=my-project`` exports your own project from LangSmith.
 """
 
@@ -35,6 +35,7 @@ LAKE = DEMO / "lake"
 DAG = "langsmith_export_runs"
 LOADS = "langsmith_load_tables"
 REVIEWED = "langsmith_reviewed_traces"
+BULK = "langsmith_bulk_export"
 DATABASE = DEMO / "tables.duckdb"
 TRACES = f"duckdb://{DATABASE}?table=langsmith.traces"
 TODAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -69,6 +70,7 @@ def main() -> None:
             export_and_show(project)
             load_and_show(langsmith, project)
             review_and_load(langsmith, project)
+            export_in_bulk(langsmith, project)
     say(f"Done in {time.monotonic() - began:.0f} s. The files are in {LAKE}, the DAGs in example_dags/")
 
 
@@ -171,6 +173,19 @@ def review_and_load(langsmith: LangSmithStandIn, project: str) -> None:
     )
 
 
+def export_in_bulk(langsmith: LangSmithStandIn, project: str) -> None:
+    """Let the stand-in write yesterday into a bucket, publish its rows, and load them into a table of their own."""
+    bucket, table = DEMO / "bucket", "langsmith.bulk_runs"
+    destination_id = langsmith.add_bulk_destination(bucket)
+    conf = {"project": project, "bulk_destination_id": destination_id, "files_at": f"file://{bucket}"}
+    conf |= {"destination": f"file://{DEMO}/bulk_lake", "table": f"duckdb://{DATABASE}?table={table}"}
+    bulk = ("dags", "test", BULK, TODAY.isoformat(), "--conf", json.dumps(conf))
+    lines = run(f"The DAG {BULK} lets LangSmith write {YESTERDAY:%Y-%m-%d} into a bucket, and loads it", *bulk)
+    print("\n".join(f"    {line}" for line in dict.fromkeys(lines)))
+    by_type = "select run_type, count(*) as runs, sum(total_tokens)::bigint as tokens from {} group by all order by all"
+    show_table("Runs in DuckDB, by type", by_type.format(table))
+
+
 def show_table(title: str, query: str) -> None:
     """Print what a query finds in the tables."""
     import duckdb  # noqa: PLC0415  # only now
@@ -248,7 +263,7 @@ def run(title: str, *command: str) -> list[str]:
         done = subprocess.run([sys.executable, "-m", "airflow", *command], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{done.stdout}\n{done.stderr}\nairflow {' '.join(command)} failed; its output is above.")
-    ours = r"Window|Exported|\d+ parts?,|Manifest:|Replaced|Loaded|The table|waiting:|met:"
+    ours = r"Window|Started bulk|Bulk export|Exported|\d+ parts?,|Manifest:|Replaced|Loaded|The table|waiting:|met:"
     return re.findall(rf"\] ((?:{ours}) ?.*?) \[airflow", done.stdout)
 
 

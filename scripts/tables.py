@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from airflow_langsmith import errors
+from airflow_langsmith.api.bulk_rows import export_fields
 from airflow_langsmith.api.v1 import V1
 from airflow_langsmith.api.v2 import V2
 from airflow_langsmith.errors import LangSmithError
@@ -13,6 +14,18 @@ from airflow_langsmith.tables import delta, duckdb, iceberg, postgres
 from airflow_langsmith.transform.redact import TEXTS
 from airflow_langsmith.views import VIEWS, Column
 from airflow_langsmith.views.columns import IDS
+
+_PARENTS = "With `clickhouse` a parent includes its child runs, with `smithdb` it does not."
+_PADDED = "`v2_beta`: without the members that are null."
+# How the values of a bulk export differ; a column that is not here has the same ones.
+BULK_DIFFERENCES = {
+    **dict.fromkeys(("prompt_tokens", "completion_tokens", "total_tokens"), _PARENTS),
+    **dict.fromkeys(("prompt_cost", "completion_cost", "total_cost", "first_token_time"), _PARENTS),
+    **dict.fromkeys(("outputs", "extra"), _PADDED),
+    "inputs": f"{_PADDED} `input` that is text of a JSON object or list is that object or list.",
+    "metadata": "`v2_beta`: without the members that are null, in some files.",
+    "feedback_stats": "With `clickhouse` as on v1, with `smithdb` as on v2. Of values, only texts are counted.",
+}
 
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
@@ -47,6 +60,16 @@ def table_of_what_is_left_alone() -> str:
     return "\n".join(rows)
 
 
+def table_of_bulk_columns() -> str:
+    """Write what the columns of runs are made of in a bulk export, and how their values differ from the API's."""
+    rows = ["| column | made of | difference |", "|---|---|---|"]
+    for column in VIEWS["runs"].columns:
+        names, absent = export_fields(column.fields)
+        difference = "Null." if absent else BULK_DIFFERENCES.get(column.name, "")
+        rows.append(f"| `{column.name}` | {'' if absent else _names(names) or 'the project'} | {difference} |")
+    return "\n".join(rows)
+
+
 def table_of_errors() -> str:
     """Write each class of error, and whether a retry may help."""
     rows = ["| class | a retry may help | meaning |", "|---|---|---|"]
@@ -68,6 +91,7 @@ def table_of_types() -> str:
 def tables() -> dict[str, str]:
     """Return each table by the name in its mark."""
     return {f"columns of {view}": table(view) for view in VIEWS} | {
+        "columns of bulk exports": table_of_bulk_columns(),
         "made of": table_of_sources(),
         "left alone": table_of_what_is_left_alone(),
         "errors": table_of_errors(),

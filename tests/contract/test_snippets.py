@@ -9,6 +9,7 @@ import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from airflow.sdk import DAG
@@ -137,7 +138,16 @@ def check_python(words: list[str]) -> None:
     assert (ROOT / words[1]).is_file()
 
 
+def check_curl(words: list[str]) -> None:
+    """Check that LangSmith's API is the host, and that the body has a type; another test sends the request."""
+    (url,) = (urlsplit(word) for word in words if word.startswith("https://"))
+    assert (url.netloc, url.path.startswith("/api/v1/")) == ("api.smith.langchain.com", True)
+    assert "Content-Type: application/json" in words
+    assert {word for word in words if word.startswith("-")} <= {"-X", "-H", "-d"}
+
+
 CHECKS = {
+    "curl": check_curl,
     "pip": check_pip,
     "make": check_make,
     "export": check_export,

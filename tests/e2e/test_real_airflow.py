@@ -180,6 +180,23 @@ def test_results_of_the_hook_pass_through_xcom(airflow: Airflow, langsmith: Lang
     assert airflow.xcoms("use") == [["why?", "2026-03-01T00:00:00Z", 0.5, "returned"]]
 
 
+def test_a_day_is_exported_in_bulk_and_loaded(airflow: Airflow, langsmith: LangSmithStandIn, tmp_path: Path) -> None:
+    """The example lets LangSmith write the day, publishes its rows, and loads them; a second run adds none."""
+    destination_id = langsmith.add_bulk_destination(tmp_path / "bucket")
+    conf = {"project": PROJECT, "bulk_destination_id": destination_id, "files_at": f"file://{tmp_path}/bucket"}
+    conf |= {"destination": f"file://{tmp_path}/lake", "table": f"duckdb://{tmp_path}/tables.duckdb?table=runs"}
+    connected = {"AIRFLOW_CONN_LANGSMITH_DEFAULT": langsmith.connection(max_retries=0)}
+    for number in (1, 2):
+        assert airflow.test_dag("langsmith_bulk_export", START + 2 * DAY, conf, **connected) == 0, airflow.output
+        assert len(langsmith.bulk_exports) == number
+    manifest = read_manifest(f"file://{tmp_path}/lake/runs/project={PROJECT}/date=2026-03-02")
+    assert manifest.bulk_export_id == langsmith.bulk_exports[-1]["id"]
+    with duckdb.connect(str(tmp_path / "tables.duckdb")) as tables:
+        counts = tables.sql("select count(*), count(distinct run_id) from runs").fetchall()
+    assert counts == [(manifest.rows, manifest.rows)]
+    assert manifest.rows > 50
+
+
 def tutorial(lake: Path) -> list[str]:
     """Return the Python of the tutorial with another lake: a DAG, and the readers of the lake."""
     return [snippet.text.replace("/tmp/lake", str(lake)) for snippet in PAGES["docs/tutorial.md"].snippets("python")]
