@@ -272,7 +272,7 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
             selection=BulkSelection(export_id=job.export_id).serialize(),
             watched={},
             deadline=deadline.isoformat(),
-            poll_interval=self.read("poll_interval"),
+            poke_interval=self.read("poll_interval"),
             cancel_on_kill=self.cancel_on_kill and job.is_own,
         )
         self.defer(
