@@ -183,6 +183,6 @@ def shop_of(folder: Path, monkeypatch: Any) -> Iterator[Shop]:
         )
         langsmith.bulk.max_creations_per_hour = None
         langsmith.bulk.max_running = 1_000
-        langsmith.bulk.queued_seconds, langsmith.bulk.running_seconds = 2, 8
+        langsmith.bulk.queued_seconds, langsmith.bulk.running_seconds = 4, 30
         with Worker(log) as worker:
             yield Shop(langsmith, folder, worker)

@@ -14,7 +14,7 @@ from tests.operators.bulk_export_stories import Shop, Story, shop_of
 ReadRows = Callable[[str], list[dict[str, Any]]]
 
 # One moment of so many is tried, or each by ``make races``.
-STEP = 1 if int(os.environ.get("RACE_ROUNDS", "1")) > 1 else 7
+STEP = 1 if int(os.environ.get("RACE_ROUNDS", "1")) > 1 else 11
 
 USER = {"signal": "SIGTERM", "state": "failed"}  # what Airflow says of a task that a user marked or cleared
 WORKER_STOPS = {"signal": "SIGTERM", "state": "running"}
@@ -41,7 +41,7 @@ def killed_at_each_moment(
         yield story, ended
 
 
-@pytest.mark.parametrize(("kill", "first"), [(WORKER_STOPS, 0), (MACHINE_FAILS, 1)], ids=["worker stops", "kill -9"])
+@pytest.mark.parametrize(("kill", "first"), [(WORKER_STOPS, 0), (MACHINE_FAILS, 5)], ids=["worker stops", "kill -9"])
 def test_a_retry_goes_on_with_the_same_export(
     shop: Shop, read_rows: ReadRows, kill: dict[str, str], first: int
 ) -> None:
@@ -52,7 +52,7 @@ def test_a_retry_goes_on_with_the_same_export(
         assert [export["id"] for export in story.exports] == [manifest.bulk_export_id]
 
 
-@pytest.mark.parametrize(("kill", "first"), [(WORKER_STOPS, 2), (MACHINE_FAILS, 3)], ids=["worker stops", "kill -9"])
+@pytest.mark.parametrize(("kill", "first"), [(WORKER_STOPS, 2), (MACHINE_FAILS, 7)], ids=["worker stops", "kill -9"])
 def test_without_stored_state_a_retry_adopts_what_runs(
     shop: Shop, read_rows: ReadRows, kill: dict[str, str], first: int
 ) -> None:
@@ -63,7 +63,7 @@ def test_without_stored_state_a_retry_adopts_what_runs(
         assert len(story.exports) <= 2  # of which the first had ended
 
 
-@pytest.mark.parametrize(("stores_state", "first"), [(True, 4), (False, 5)])
+@pytest.mark.parametrize(("stores_state", "first"), [(True, 3), (False, 9)])
 def test_a_user_ends_the_task_and_its_export(shop: Shop, read_rows: ReadRows, stores_state: bool, first: int) -> None:
     """
     A task that a user ends cancels its export, and a clear starts another one.
@@ -83,7 +83,7 @@ def test_a_user_ends_the_task_and_its_export(shop: Shop, read_rows: ReadRows, st
 
 def test_a_clear_after_the_machine_failed_starts_anew(shop: Shop, read_rows: ReadRows) -> None:
     """A worker that died cancels nothing, so the first try after a clear cancels the export, and starts another."""
-    for story, _ in killed_at_each_moment(shop, 6, MACHINE_FAILS, reuse="none"):
+    for story, _ in killed_at_each_moment(shop, 8, MACHINE_FAILS, reuse="none"):
         before = {export["id"] for export in story.exports}
         story.clear()
         assert story.check_published(story.run(), read_rows).bulk_export_id not in before
@@ -93,7 +93,7 @@ def test_a_clear_after_the_machine_failed_starts_anew(shop: Shop, read_rows: Rea
 @pytest.mark.parametrize("kill", [USER, MACHINE_FAILS], ids=["user", "kill -9"])
 def test_an_adopted_export_lives_on(shop: Shop, read_rows: ReadRows, kill: dict[str, str]) -> None:
     """A task that is killed never cancels what somebody else started, and a retry goes on with it."""
-    for moment in count(0, 2 * STEP):
+    for moment in count(1, STEP):
         story = shop.story()
         adopted = story.another()
         moment_of_death = story.run(kill_at=moment, **kill)["moment"]
