@@ -112,6 +112,11 @@ class Story:
         self.check()
         return ended
 
+    @property
+    def may_retry(self) -> bool:
+        """Whether Airflow tries again by itself."""
+        return self.number <= self.max_tries
+
     def retry(self) -> None:
         """Let the next try be the next one that Airflow makes."""
         self.number += 1

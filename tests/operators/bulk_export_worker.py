@@ -58,6 +58,7 @@ class Try:
     stores_state: bool
     deferrable: bool = False
     reuse: Any = "running"
+    timeout: float = 60.0
     kill_at: int | None = None
     signal: str = "SIGKILL"
     state: str = "running"
@@ -142,6 +143,7 @@ def run(task: Try) -> dict[str, Any]:
         reuse=task.reuse,
         deferrable=task.deferrable,
         poll_interval=0.001,
+        timeout=task.timeout,
         retries=2,
     )
     states = {"run": {"bulk": task.state}}
