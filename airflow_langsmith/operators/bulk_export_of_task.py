@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Self
 
-from airflow_langsmith.api.bulk_exports import cancel_bulk_export, list_bulk_exports
+from airflow_langsmith.api.bulk_exports import LAST_BACKOFF, cancel_bulk_export, list_bulk_exports
 from airflow_langsmith.api.bulk_request import BulkExportRequest
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.flow import Backoff, Flow, read_all
@@ -127,10 +127,10 @@ class BulkExportOfTask:
         if not self.may_run:
             return
         settings = client.settings
-        settings = replace(settings, timeout=min(settings.timeout, MAX_CANCEL_SECONDS), max_retries=0)
+        settings = replace(settings, timeout=min(settings.timeout, MAX_CANCEL_SECONDS))
         try:
             with LangSmithClient(settings) as own_client:  # the other one may have been interrupted
-                own_client.drive(self.cancel(Backoff(retries=0)))
+                own_client.drive(self.cancel(LAST_BACKOFF))
         except Exception as error:  # noqa: BLE001  # another error ends the task
             which = self.export_id or (f"of {self.request.window}" if self.request else "")
             log.warning("Bulk export %s may still run, because it was not cancelled", which)

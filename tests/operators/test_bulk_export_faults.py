@@ -98,7 +98,7 @@ def test_a_cancellation_that_fails_is_made_up_for(
 ) -> None:
     """If the export of a task that a user ended is not cancelled, the next try cancels it, or adopts it before 3.3."""
     story = shop.story(stores_state=stores_state)
-    shop.langsmith.misbehave(path="", method="PATCH", **fault)
+    shop.langsmith.misbehave(path="", method="PATCH", times=3, **fault)
     story.run(kill_at=40, **KILLED_BY_USER)
     assert len(story.live) == (fault["kind"] == "status")
     story.clear()
@@ -136,8 +136,8 @@ class Fate:
     def trouble(self) -> None:
         """Let some requests and exports fail."""
         for _ in range(self._draw.randrange(3)):
-            where = {"after": self._draw.randrange(25), "times": self._draw.choice([1, 1, 2])}
-            self._langsmith.misbehave(path="", **where, **self._draw.choice(WIRE_FAULTS))
+            after, times = self._draw.randrange(25), self._draw.choice([1, 1, 2])
+            self._langsmith.misbehave(path="", after=after, times=times, **self._draw.choice(WIRE_FAULTS))
         if self._draw.random() < 0.3:
             self._langsmith.misbehave_bulk_export(self._draw.choice(BULK_FAULTS))
         if self._draw.random() < 0.15:
