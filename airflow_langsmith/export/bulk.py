@@ -100,14 +100,15 @@ class BulkSource:
 
     def _all_rows(self, reading: Reading) -> Generator[Rows]:
         query, view, progress, rows_read = reading.query, reading.view, reading.progress, 0
-        for runs in _one_ahead(self._runs(query)):
-            rows_read += len(runs)
-            selected = query.select_rows(runs)
-            pending = [run.end_time is None for run in selected]
-            progress.count([run.start_time for run in selected], sum(pending), pages=1)
-            progress.share = min(1.0, rows_read / max(self._bulk.rows, 1))
-            progress.on_page(progress)
-            yield reading.redact(replace(view.rows(selected), keys=[run.id for run in selected], pending=pending))
+        with closing(_one_ahead(self._runs(query))) as batches:
+            for runs in batches:
+                rows_read += len(runs)
+                selected = query.select_rows(runs)
+                pending = [run.end_time is None for run in selected]
+                progress.count([run.start_time for run in selected], sum(pending), pages=1)
+                progress.share = min(1.0, rows_read / max(self._bulk.rows, 1))
+                progress.on_page(progress)
+                yield reading.redact(replace(view.rows(selected), keys=[run.id for run in selected], pending=pending))
         progress.share = 1.0
 
     def _runs(self, query: RunQuery) -> Generator[list[Run]]:
@@ -198,7 +199,7 @@ def _parquet_file(file: ObjectFile) -> Any:
     return parquet_read.ParquetFile(file)
 
 
-def _one_ahead(items: Generator[T]) -> Iterator[T]:
+def _one_ahead(items: Generator[T]) -> Generator[T]:
     """Yield items, and get the next one in a thread meanwhile: it waits for the store while rows are encoded."""
     end = object()
     get: Callable[[], Any] = partial(next, items, end)

@@ -29,12 +29,12 @@ NAMES = {
     ),
     "manifest": "Manifest ManifestAttachment ManifestColumn ManifestFile read_manifest",
     "errors": (
-        "ApiError AuthenticationError BrokenManifestError ConcurrentExportError ConcurrentLoadError ConfigurationError "
-        "CursorLoopError DestinationConflictError EmptyWindowError ExportError InvalidQueryError LangSmithError "
-        "LargePayloadError ListChangedError LoadError LocalDiskError ManifestError MissingPayloadError NotFoundError "
-        "PageTooLargeError PartMissingError PayloadError ProxyError RateLimitError ReadTimeoutError RedirectError "
-        "RunNotFoundError SchemaChangeError ServerError StorageAccessError StorageError TableError TransportError "
-        "UnsupportedError WindowError WindowNotClosedError"
+        "ApiError AuthenticationError BrokenManifestError BulkExportError ConcurrentExportError ConcurrentLoadError "
+        "ConfigurationError CursorLoopError DestinationConflictError EmptyWindowError ExportError InvalidQueryError "
+        "LangSmithError LargePayloadError ListChangedError LoadError LocalDiskError ManifestError MissingPayloadError "
+        "NotFoundError PageTooLargeError PartMissingError PayloadError ProxyError RateLimitError ReadTimeoutError "
+        "RedirectError RunNotFoundError SchemaChangeError ServerError StorageAccessError StorageError TableError "
+        "TransportError UnsupportedError WindowError WindowNotClosedError"
     ),
     "testing": "Fault LangSmithStandIn RecordedRequest sample_feedback sample_runs",
 }
