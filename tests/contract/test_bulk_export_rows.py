@@ -104,7 +104,9 @@ def test_rows_by_bulk_export_are_those_by_the_api(  # the ways in which they may
     version: str,
 ) -> None:
     """Both formats and layouts give the rows of the API version whose store they come from, value by value."""
-    monkeypatch.setenv("AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(api_version=version))
+    monkeypatch.setenv(
+        "AIRFLOW_CONN_LANGSMITH_DEFAULT", langsmith.connection(api_version=version, requests_per_10s=100_000)
+    )
     langsmith.bulk.layout, langsmith.bulk.backend, langsmith.bulk.structs = layout, backend, structs
     langsmith.bulk.partition, langsmith.bulk.max_rows_per_file = timedelta(hours=6), 20
     root, destination_id = bucket
