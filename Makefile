@@ -4,6 +4,7 @@
 # make docs    the docs site, in build/site; make screenshots takes its pictures anew
 # make bench   figures for memory and speed
 # make bench-tables  seconds and memory of loads into tables, ours and dlt's, ROWS=10000000: an hour, 20 GB of disk
+# make bench-bulk    seconds and memory of publishing the files of a bulk export, a million rows: five minutes
 # make races   fifty rounds of loads that race, and of loads that are killed, also on S3 by Ceph
 # make matrix  the tests on the oldest and the newest Airflow and Python; PAIRS=all for each, TESTS=... for some
 # make recipes the recipes for warehouses and readers, by their engines; ENGINES=... for some of clickhouse snowflake readers providers
@@ -19,7 +20,7 @@ WORKERS ?= $(shell echo $$(($$(getconf _NPROCESSORS_ONLN) + 1)))
 BIN := .venv/bin
 READY := .venv/ready
 
-.PHONY: demo test check docs screenshots bench bench-tables races matrix recipes
+.PHONY: demo test check docs screenshots bench bench-tables bench-bulk races matrix recipes
 
 demo: $(READY)
 	@$(BIN)/python scripts/demo.py $(PROJECT)
@@ -47,6 +48,9 @@ bench: $(READY)
 
 bench-tables: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m benchmarks.tables $(ROWS)
+
+bench-bulk: $(READY)
+	$(BIN)/python -m benchmarks.bulk
 
 races: $(READY)
 	RACE_ROUNDS=50 $(BIN)/pytest tests/tables/test_servers.py tests/tables/test_races.py tests/tables/test_kills.py

@@ -54,11 +54,15 @@ except ImportError:  # Airflow 3.0
     from airflow.sdk.execution_time.secrets_masker import mask_secret  # type: ignore[no-redef]
 
 try:
-    from airflow.providers.common.compat.sdk import ResumableJobMixin
+    from airflow.sdk import ResumableJobMixin
 except ImportError:  # before Airflow 3.3, which stores the state of tasks
 
     class ResumableJobMixin:  # type: ignore[no-redef]  # its beginning, without the store
         """A job in another system, which each try of the task submits anew."""
+
+        def __init__(self, *, durable: bool = True, **kwargs: Any) -> None:  # noqa: ARG002  # of later releases
+            super().__init__(**kwargs)
+            self.durable = False
 
         def execute_resumable(self, context: Context) -> Any:
             """Submit the job, wait, and return its result."""

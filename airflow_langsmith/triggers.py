@@ -18,9 +18,8 @@ from typing import Any, ClassVar, Unpack
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from airflow_langsmith import arguments
-from airflow_langsmith.api.bulk_exports import cancel_bulk_export
+from airflow_langsmith.api.bulk_exports import LAST_BACKOFF, cancel_bulk_export
 from airflow_langsmith.api.client import AsyncLangSmithClient
-from airflow_langsmith.api.flow import Backoff
 from airflow_langsmith.api.run_filter import RunFilter, RunFilterArguments
 from airflow_langsmith.errors import ConfigurationError, LangSmithError, TransportError
 from airflow_langsmith.filters import Filter
@@ -193,9 +192,11 @@ class LangSmithBulkExportTrigger(LangSmithTrigger):
             return
         try:
             async with timeout(MAX_CANCEL_SECONDS), await LangSmithHook(self.langsmith_conn_id).aget_conn() as client:
-                await client.drive(cancel_bulk_export(export_id, Backoff(retries=0)))
+                await client.drive(cancel_bulk_export(export_id, LAST_BACKOFF))
         except (LangSmithError, TimeoutError) as error:
-            self.log.warning("Bulk export %s may still run, because it was not cancelled: %s", export_id, error)
+            reason = getattr(error, "cause", f"no answer in {MAX_CANCEL_SECONDS:.0f} s")
+            self.log.warning("Bulk export %s may still run, because it was not cancelled", export_id)
+            self.log.warning("%s", reason)
 
 
 # The defaults of an event trigger.

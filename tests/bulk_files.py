@@ -88,14 +88,18 @@ def _row(run: Mapping[str, Any], version: str) -> dict[str, Any]:
     return row
 
 
-def write_file(path: Path, runs: Iterable[Mapping[str, Any]], version: str = "v1", **options: Any) -> Path:
-    """Write a file of runs."""
-    columns = columns_of(runs, version)
+def table_of(runs: Iterable[Mapping[str, Any]], version: str) -> pa.Table:
+    """Return the rows of a file with these runs."""
     arrays = {
         name: _times(values, version) if name in TIMES else pa.array(values, TYPES[name])
-        for name, values in columns.items()
+        for name, values in columns_of(runs, version).items()
     }
-    return write_table(path, pa.table(arrays), **options)
+    return pa.table(arrays)
+
+
+def write_file(path: Path, runs: Iterable[Mapping[str, Any]], version: str = "v1", **options: Any) -> Path:
+    """Write a file of runs."""
+    return write_table(path, table_of(runs, version), **options)
 
 
 def write_table(path: Path, table: pa.Table, **options: Any) -> Path:

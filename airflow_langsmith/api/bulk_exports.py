@@ -34,6 +34,8 @@ T = TypeVar("T")
 MAX_PAGE = 1000  # exports or runs; more is refused
 MAX_NAMES = 10  # in the error about a destination that does not exist
 CREATION_TIER = "bulk export creation"
+# For the cancellation by a task that ends: Airflow gives it five seconds.
+LAST_BACKOFF = Backoff(retries=2, max_seconds=1.0, max_requested_seconds=1.0)
 
 _PATH = "/api/v1/bulk-exports"
 _CREATIONS = (

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from datetime import datetime
+from typing import Any, Literal, Self, get_args
 
 from msgspec import UNSET
 
@@ -63,6 +64,20 @@ class BulkExportRequest:
             "export_fields": self.export_fields and sorted(self.export_fields),
         }
         return {name: value for name, value in body.items() if value is not None}
+
+    @classmethod
+    def of_body(cls, body: Mapping[str, Any]) -> Self:
+        """Return the request that has this :attr:`body`."""
+        start, end = (datetime.fromisoformat(body[name]) for name in ("start_time", "end_time"))
+        return cls(
+            destination_id=body["bulk_export_destination_id"],
+            project_id=body["session_id"],
+            window=TimeWindow(start, end),
+            filter=body.get("filter"),
+            export_fields=tuple(body["export_fields"]) if "export_fields" in body else None,
+            format_version=body["format_version"],
+            compression=body["compression"],
+        )
 
     def matches(self, export: BulkExport, *, is_new: bool = False) -> bool:
         """

@@ -100,7 +100,7 @@ class BulkRunReader:
     @cached_property
     def columns(self) -> tuple[str, ...]:
         """The columns to read from the files."""
-        return tuple(export_fields(self.fields)[0])
+        return tuple(export_fields((*self.fields, "id", "start_time"))[0])
 
     def runs(self, columns: Columns) -> list[Run]:
         """

@@ -7,12 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from typing import Any, TypeVar
 
 from airflow_langsmith.api.bulk_output import BulkOutput, BulkPart
 from airflow_langsmith.api.bulk_rows import JSON_FIELDS, BulkRunReader
 from airflow_langsmith.api.projects import known_retention
-from airflow_langsmith.api.records import Project
+from airflow_langsmith.api.query import RunQuery
+from airflow_langsmith.api.records import Project, Run
 from airflow_langsmith.errors import BulkExportError, ConfigurationError, PayloadError
 from airflow_langsmith.export.destination import StoragePath, path_at
 from airflow_langsmith.export.distinct_rows import DistinctRows
@@ -52,13 +54,15 @@ class BulkSource:
 
         :raises BulkExportError: naming the run, and the file if it is about one.
         """
-        size_bytes = 0
-        with ThreadPoolExecutor(MAX_PARALLEL_CHECKS) as threads:
-            for part in self._parts:
-                checked = list(threads.map(_BulkFile.size_and_rows, self._files(part)))
-                self._check_rows(part, sum(rows for _, rows in checked))
-                size_bytes += sum(size for size, _ in checked)
-        return size_bytes
+        files = [(part, file) for part in self._parts for file in self._files(part)]
+        with ThreadPoolExecutor(MAX_PARALLEL_CHECKS, "langsmith-bulk-check") as threads:
+            sizes_and_rows = list(threads.map(lambda each: each[1].size_and_rows(), files))
+        rows = dict.fromkeys(self._bulk.parts, 0)
+        for (part, _), (_, count) in zip(files, sizes_and_rows, strict=True):
+            rows[part] += count
+        for part in self._parts:
+            self._check_rows(part, rows[part])
+        return sum(size for size, _ in sizes_and_rows)
 
     @contextmanager
     def open(self, reading: Reading) -> Iterator[Generator[Rows]]:
@@ -95,28 +99,35 @@ class BulkSource:
         yield from DistinctRows(reading.view, reading.progress).of(self._all_rows(reading))
 
     def _all_rows(self, reading: Reading) -> Generator[Rows]:
-        view, progress, rows_read = reading.view, reading.progress, 0
+        query, view, progress, rows_read = reading.query, reading.view, reading.progress, 0
+        with closing(_one_ahead(self._runs(query))) as batches:
+            for runs in batches:
+                rows_read += len(runs)
+                selected = query.select_rows(runs)
+                pending = [run.end_time is None for run in selected]
+                progress.count([run.start_time for run in selected], sum(pending), pages=1)
+                progress.share = min(1.0, rows_read / max(self._bulk.rows, 1))
+                progress.on_page(progress)
+                yield reading.redact(replace(view.rows(selected), keys=[run.id for run in selected], pending=pending))
+        progress.share = 1.0
+
+    def _runs(self, query: RunQuery) -> Generator[list[Run]]:
+        """Yield all runs in the files."""
         for part in self._parts:
-            rows_before = rows_read
-            runs_of = BulkRunReader(
-                project=reading.query.project,
-                fields=reading.query.wire_fields,
+            rows = 0
+            reader = BulkRunReader(
+                project=query.project,
+                fields=query.wire_fields,
                 format_version=self._bulk.format_version,
                 backend=part.backend,
             )
             for file in self._files(part):
-                for columns in _one_ahead(file.batches(runs_of.columns, JSON_FIELDS)):
+                for columns in file.batches(reader.columns, JSON_FIELDS):
                     with file.named():
-                        runs = runs_of.runs(columns)
-                    rows_read += len(runs)
-                    runs = reading.query.select_rows(runs)
-                    pending = [run.end_time is None for run in runs]
-                    progress.count([run.start_time for run in runs], sum(pending), pages=1)
-                    progress.share = min(1.0, rows_read / max(self._bulk.rows, 1))
-                    progress.on_page(progress)
-                    yield reading.redact(replace(view.rows(runs), keys=[run.id for run in runs], pending=pending))
-            self._check_rows(part, rows_read - rows_before)
-        progress.share = 1.0
+                        runs = reader.runs(columns)
+                    rows += len(runs)
+                    yield runs
+            self._check_rows(part, rows)
 
     def _files(self, part: BulkPart) -> list[_BulkFile]:
         place = f"Run {part.run_id} of bulk export {self._bulk.export_id}."
@@ -188,11 +199,11 @@ def _parquet_file(file: ObjectFile) -> Any:
     return parquet_read.ParquetFile(file)
 
 
-def _one_ahead(items: Generator[T]) -> Iterator[T]:
-    """Yield items, and get the next one in a thread meanwhile: to wait for a store and to decode takes as long."""
+def _one_ahead(items: Generator[T]) -> Generator[T]:
+    """Yield items, and get the next one in a thread meanwhile: it waits for the store while rows are encoded."""
     end = object()
-    get: Callable[[], Any] = lambda: next(items, end)  # noqa: E731
-    with closing(items), ThreadPoolExecutor(1, "langsmith-bulk-file") as thread:
+    get: Callable[[], Any] = partial(next, items, end)
+    with closing(items), ThreadPoolExecutor(1, "langsmith-bulk-read") as thread:
         coming = thread.submit(get)
         while (item := coming.result()) is not end:
             coming = thread.submit(get)

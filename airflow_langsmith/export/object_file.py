@@ -7,7 +7,7 @@ from collections import OrderedDict
 
 from airflow_langsmith.export.storage import Store
 
-READ_BYTES = 1024 * 1024  # of a request
+READ_BYTES = 512 * 1024  # of a request
 _MAX_BLOCKS = 8
 
 
@@ -15,11 +15,11 @@ class ObjectFile(io.RawIOBase):
     """
     A file for a reader that knows where to look, such as one of Parquet.
 
-    Reads of less than 1 MiB share requests: the last blocks of this size are in memory. Longer reads, those of a reader
-    with a buffer of its own, are requests of their own::
+    Reads of less than 512 KiB share requests: the last blocks of this size are in memory. Longer reads, those of a
+    reader with a buffer of its own, are requests of their own::
 
         12 small columns of a small row group    one request, or two
-        12 large columns, 1 MiB each in turn     a request each; no block would be read twice
+        12 large columns, 512 KiB each in turn   a request each; no block would be read twice
 
     :raises StorageError: if a range cannot be read.
     :raises FileNotFoundError: if the object is gone.

@@ -29,17 +29,18 @@ from airflow_langsmith.api.bulk_request import (
     filter_of,
 )
 from airflow_langsmith.api.bulk_rows import export_fields
+from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.ui_urls import project_url
 from airflow_langsmith.arguments import Reader
-from airflow_langsmith.errors import BulkExportError, ConfigurationError, NotFoundError
+from airflow_langsmith.errors import BulkExportError, ConfigurationError
 from airflow_langsmith.export.bulk import BulkSource
 from airflow_langsmith.export.destination import path_at
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.export import Export, check_destination
 from airflow_langsmith.hooks import LangSmithHook
-from airflow_langsmith.messages import format_message
 from airflow_langsmith.operators.bulk_export_job import BulkExportJob, Reuse, check_bucket
+from airflow_langsmith.operators.bulk_export_of_task import STORE_KEY, BulkExportOfTask
 from airflow_langsmith.operators.publishing import PARQUET, LangSmithPublishingOperator, read_destination
 from airflow_langsmith.operators.report import ProgressReporter, number, period
 from airflow_langsmith.transform.paths import hidden_columns
@@ -51,7 +52,6 @@ if TYPE_CHECKING:
     from airflow.sdk import ObjectStoragePath
 
 _GRACE = timedelta(minutes=2)  # for the trigger to report that it is too late; Airflow reports it if no trigger runs
-_REQUEST_KEY = "langsmith_bulk_export_request"  # of the task's state: that an export is about to be created
 _ABOUT_ROWS = ("columns", "sample", "flatten", "redact", "redact_conn_id", "schema_manifest")
 
 
@@ -138,7 +138,7 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
         **LangSmithPublishingOperator.readers,
     }
     template_fields: Sequence[str] = tuple(readers)
-    external_id_key = "langsmith_bulk_export"
+    external_id_key = STORE_KEY
 
     def __init__(
         self,
@@ -179,18 +179,21 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
     def execute(self, context: Context) -> dict[str, Any]:
         """Start or adopt a bulk export, wait for it, and publish its rows."""
         self._began = datetime.now(UTC)
-        with self._working(context):
+        with self._working(context) as hook:
+            self._job = self._make_job(context, hook)
             if self.read("destination"):
                 check_destination(self._query, self._view(), self._output_options())
             self.execute_resumable(context)
-            return self._finish(context)
+            return self._finish()
 
     def execute_complete(
         self, context: Context, event: dict[str, Any], bulk_export_id: str, is_own: bool, began: str
     ) -> dict[str, Any]:
         """Publish the rows, now that the trigger has seen the end of the export."""
         self._began = datetime.fromisoformat(began)
-        with self._working(context, bulk_export_id, is_own=is_own):
+        with self._working(context) as hook:
+            self._bulk.take(bulk_export_id, is_own=is_own)
+            self._job = self._make_job(context, hook)
             match event.get("state"):
                 case "timeout":
                     raise self._job.overdue(event.get("line", ""))
@@ -198,46 +201,31 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
                     raise LangSmithException(event.get("line", ""))
                 case "error":
                     raise AirflowFailException(event.get("line", ""))
-            return self._finish(context)
+            return self._finish()
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
         """Continue after the trigger."""
         try:
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
         except TaskDeferralTimeout:
-            raise LangSmithException(
-                format_message("No trigger has looked at the bulk export. Is a triggerer running? A retry waits on.")
-            ) from None
+            with self._working(context):
+                raise BulkExportError(
+                    "No trigger has looked at the bulk export. Is a triggerer running? A retry waits on."
+                ) from None
 
     # What Airflow's mixin calls: it stores the external id, and finds it again on a retry.
 
     def submit_job(self, context: Context) -> dict[str, Any]:
-        """Adopt or start an export, and return its id as Airflow stores it."""
-        store: Any = context.get("task_state_store")
-        fingerprint, since, reuse = self._fingerprint(context), None, self.read("reuse")
-        if store is None:
-            is_retry = getattr(context.get("ti"), "try_number", 1) > 1
-            reuse = "running" if reuse == "none" and is_retry else reuse  # it may run since the try before
-        elif self.durable:
-            mark = store.get(_REQUEST_KEY) or {}
-            since = datetime.fromisoformat(mark["since"]) if mark.get("fingerprint") == fingerprint else None
+        """Adopt or start an export, and return what Airflow stores of it."""
+        reuse = self.read("reuse")
+        if reuse == "none" and not self._bulk.is_stored and getattr(context.get("ti"), "try_number", 1) > 1:
+            reuse = "running"  # it may be that of the try before
+        self._job.begin(reuse)
+        return self._bulk.serialize()
 
-        def before_creation(moment: datetime) -> None:
-            if store is not None and self.durable:
-                store.set(_REQUEST_KEY, {"fingerprint": fingerprint, "since": moment.isoformat()})
-
-        self._job.begin(reuse, since, before_creation)
-        return {"id": self._job.export_id, "is_own": self._job.is_own, "fingerprint": fingerprint}
-
-    def get_job_status(self, external_id: Any, context: Context) -> str:
-        """Return the state of the export of an earlier try, which is of no use for another request or after a clear."""
-        if external_id.get("fingerprint") != self._fingerprint(context):
-            return "of another request"
-        self._remember(external_id)
-        try:
-            return self._job.read().state
-        except NotFoundError:
-            return "gone"
+    def get_job_status(self, external_id: Any, context: Context) -> str:  # noqa: ARG002  # Airflow's contract
+        """Return the state of the export of an earlier try; after a clear, or for another request, cancel that one."""
+        return self._job.resume(may_cancel=self.cancel_on_kill)
 
     def is_job_active(self, status: str) -> bool:
         """Return whether the export has to be waited for."""
@@ -249,53 +237,55 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
 
     def poll_until_complete(self, external_id: Any, context: Context) -> None:  # noqa: ARG002  # Airflow's contract
         """Wait until the export has ended, on the triggerer or here."""
-        self._remember(external_id)
         timeout = timedelta(seconds=self.read("timeout"))
         deadline = self._began + min(timeout, self.execution_timeout or timeout)
         if self.deferrable:
             self._defer(deadline)
         self._job.wait(deadline, self.read("poll_interval"))
 
-    def get_job_result(self, external_id: Any, context: Context) -> None:  # noqa: ARG002  # Airflow's contract
-        """Remember the export; :meth:`execute` returns what it wrote."""
-        self._remember(external_id)
-
-    def _remember(self, external_id: Any) -> None:
-        self._job.export_id, self._job.is_own = external_id["id"], external_id["is_own"]
+    def get_job_result(self, external_id: Any, context: Context) -> None:
+        """Return nothing, because :meth:`execute` returns what the export wrote."""
 
     def _defer(self, deadline: datetime) -> None:
         from airflow_langsmith.triggers import LangSmithBulkExportTrigger  # noqa: PLC0415  # DAGs parse without it
 
-        job = self._job
+        export = self._bulk
         trigger = LangSmithBulkExportTrigger(
             langsmith_conn_id=self.read("langsmith_conn_id") or LangSmithHook.default_conn_name,
-            selection=BulkSelection(export_id=job.export_id).serialize(),
+            selection=BulkSelection(export_id=export.export_id).serialize(),
             watched={},
             deadline=deadline.isoformat(),
             poke_interval=self.read("poll_interval"),
-            cancel_on_kill=self.cancel_on_kill and job.is_own,
+            cancel_on_kill=self.cancel_on_kill and export.is_own,
         )
         self.defer(
             trigger=trigger,
             method_name="execute_complete",
-            kwargs={"bulk_export_id": job.export_id, "is_own": job.is_own, "began": self._began.isoformat()},
+            kwargs={"bulk_export_id": export.export_id, "is_own": export.is_own, "began": self._began.isoformat()},
             timeout=max(deadline - datetime.now(UTC), timedelta(0)) + _GRACE,
         )
 
     @contextmanager
-    def _working(self, context: Context, export_id: str = "", *, is_own: bool = False) -> Iterator[None]:
-        """Prepare the job, and cancel its export if the block fails and no try will go on with it."""
+    def _working(self, context: Context) -> Iterator[LangSmithHook]:
+        """Look up the export of an earlier try, and cancel it if the block fails and no try will go on with it."""
         with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.read("langsmith_conn_id")) as hook:
-            job = self._job = self._make_job(context, hook)
-            job.export_id, job.is_own = export_id, is_own
+            client = hook.get_conn()
+            store = context.get("task_state_store")  # from Airflow 3.3 on
+            stored = store if store is not None and self.durable else None
+            self._bulk = BulkExportOfTask.load(stored, self._task(context, client))
             try:
-                yield
+                yield hook
             except TaskDeferred:
                 raise
             except BaseException as error:
                 if self.cancel_on_kill and self._is_given_up(error, context):
-                    job.cancel()
+                    self._bulk.try_to_cancel(client)
                 raise
+
+    def _task(self, context: Context, client: LangSmithClient) -> str:
+        """Return a digest of the task, which is another one after a clear, and of the server."""
+        attempt = self._attempt(context)
+        return sha256(json.dumps([client.settings.api_url, attempt and attempt.task_key]).encode()).hexdigest()
 
     def _make_job(self, context: Context, hook: LangSmithHook) -> BulkExportJob:
         name, bulk_destination_id = self.read("project"), self.read("bulk_destination_id")
@@ -309,6 +299,7 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
         check_bucket(bulk_destination, str(files_at or ""))
         return BulkExportJob(
             client=client,
+            export=self._bulk,
             request=BulkExportRequest(
                 destination_id=bulk_destination.id,
                 project_id=project.id,
@@ -320,7 +311,7 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
             files_at=path_at(files_at) if files_at else None,
         )
 
-    def _finish(self, context: Context) -> dict[str, Any]:
+    def _finish(self) -> dict[str, Any]:
         """Verify what the export wrote, publish its rows, and return the numbers."""
         try:
             output, source, size_bytes = self._job.output()
@@ -336,10 +327,7 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
             if source and self.read("destination"):
                 result |= self._publish(self._export(source), self._query).summary()
         except BulkExportError:  # a retry would find the same
-            store: Any = context.get("task_state_store")
-            if store is not None:
-                store.delete(self.external_id_key)
-                store.delete(_REQUEST_KEY)
+            self._bulk.forget()
             raise
         result["requests"] = self._job.client.requests
         result["seconds"] = round((datetime.now(UTC) - self._began).total_seconds(), 3)
@@ -365,12 +353,6 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
         if attempt is None or not attempt.may_retry:
             return True
         return not getattr(error, "retriable", not isinstance(error, AirflowFailException))
-
-    def _fingerprint(self, context: Context) -> str:
-        """Return a digest of the task, which is another one after a clear, and of its request."""
-        attempt = self._attempt(context)
-        parts = [self._job.client.settings.api_url, attempt and attempt.task_key, self._job.request.body]
-        return sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
     def _view(self) -> View:
         columns = self.read("columns")

@@ -1,18 +1,15 @@
-"""The bulk export that a task waits for: which one it is, whether the task started it, and what it wrote."""
+"""The work on a bulk export: adopt or create it, wait until it has ended, and verify what it wrote."""
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal
 
 from airflow_langsmith.api.bulk_exports import (
-    cancel_bulk_export,
     create_bulk_export,
-    find_new,
     list_bulk_exports,
     list_runs_of,
     newest,
@@ -24,15 +21,21 @@ from airflow_langsmith.api.bulk_request import BulkExportRequest
 from airflow_langsmith.api.bulk_verification import failure_of, verified_output
 from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.flow import Backoff, read_all
-from airflow_langsmith.errors import BulkExportError, ConfigurationError, LangSmithError
+from airflow_langsmith.errors import (
+    ApiError,
+    BulkExportError,
+    ConfigurationError,
+    LangSmithError,
+    NotFoundError,
+    ServerError,
+)
 from airflow_langsmith.export.bulk import BulkSource
 from airflow_langsmith.export.destination import StoragePath
-from airflow_langsmith.messages import MAX_LINE, shorten
+from airflow_langsmith.operators.bulk_export_of_task import BulkExportOfTask
 from airflow_langsmith.waiting import BulkExportWatch, BulkSelection
 from airflow_langsmith.waiting.watch import FailedLooks, LogThrottle
 
 Reuse = Literal["running", "completed", "none"]
-MAX_CANCEL_SECONDS = 10.0  # Airflow waits no longer for a task that it kills
 
 log = logging.getLogger(__name__)
 
@@ -42,50 +45,66 @@ _NEVER = datetime.min.replace(tzinfo=UTC)
 @dataclass(kw_only=True)
 class BulkExportJob:
     """
-    A bulk export of ``request``, from its adoption or creation to its files.
-
-    ``export_id`` is empty until there is one. ``is_own`` says that this task started it, now or in an earlier try, so
-    that this task may cancel it.
+    Makes ``export`` an export of ``request``, waits for it, and returns what it wrote.
 
     :param files_at: The root of the bucket, as the worker reads it. None: the files are not looked at.
     """
 
     client: LangSmithClient
+    export: BulkExportOfTask
     request: BulkExportRequest
     destination: BulkDestination
     files_at: StoragePath | None
-    export_id: str = ""
-    is_own: bool = False
-    has_ended: bool = field(default=False, init=False)
-    _ids_before: set[str] | None = field(default=None, init=False)  # while a creation may be under way
 
-    def begin(self, reuse: Reuse, since: datetime | None, before_creation: Callable[[datetime], None]) -> None:
+    def resume(self, *, may_cancel: bool) -> str:
         """
-        Adopt an export of the request, or create one.
+        Return the state of the export of an earlier try, or why it is of no use.
 
-        :param since: An earlier try was about to create one when all others were created by then.
-        :param before_creation: Called with that moment before an export is created.
+        :param may_cancel: Whether to cancel one of another request, or of before the task was cleared.
         """
+        export = self.export
+        if export.is_of_cleared_task or export.request is None or export.request.body != self.request.body:
+            if may_cancel:
+                self.client.drive(export.cancel(self._backoff))
+            return "of a task that was cleared or changed"
+        self.client.drive(export.find(self._backoff))
+        if not export.export_id:
+            return "not created"
+        export.save()
+        try:
+            return self.read().state
+        except NotFoundError:
+            return "gone"
+
+    def begin(self, reuse: Reuse) -> None:
+        """Adopt an export of the request, or create one."""
+        self.export.begin(self.request)
         exports = self.client.drive(read_all(list_bulk_exports(self._backoff)))
         same = sorted(filter(self.request.matches, exports), key=lambda export: export.created, reverse=True)
-        own = [export for export in same if since and export.created > since and not _has_failed(export)]
         running = [export for export in same if not export.has_ended] if reuse != "none" else []
-        if started := newest(own):
-            self.export_id, self.is_own = started.id, True
-            log.info("Bulk export %s was started by an earlier try of this task", started.id)
-        elif other := newest(running) or (self._whole(same) if reuse == "completed" else None):
-            self.export_id, self.is_own = other.id, False
+        if other := newest(running) or (self._whole(same) if reuse == "completed" else None):
+            self.export.take(other.id, is_own=False)
             log.info("Adopting bulk export %s of the same request: it is %s", other.id, other.status)
-        else:
-            before_creation(max((export.created for export in exports), default=_NEVER))
-            self._ids_before = {export.id for export in exports}
-            created = self.client.drive(create_bulk_export(self.request, self._ids_before, self._backoff))
-            self.export_id, self.is_own, self._ids_before = created.id, True, None
-            log.info("Started bulk export %s", created.id)
+            return
+        self.export.since = max((export.created for export in exports), default=_NEVER)
+        self.export.save()
+        try:
+            created = self.client.drive(
+                create_bulk_export(self.request, {export.id for export in exports}, self._backoff)
+            )
+        except ApiError as error:
+            if not isinstance(error, ServerError):  # of any other answer it is certain that nothing was created
+                self.export.since = None
+                self.export.forget()
+            raise
+        self.export.take(created.id, is_own=True)
+        log.info("Started bulk export %s", created.id)
 
     def read(self) -> BulkExport:
         """Read the export."""
-        return self.client.drive(read_bulk_export(self.export_id, self._backoff))
+        export = self.client.drive(read_bulk_export(self.export.export_id, self._backoff))
+        self.export.has_ended = export.has_ended
+        return export
 
     def wait(self, deadline: datetime, poll_interval: float) -> None:
         """
@@ -93,7 +112,7 @@ class BulkExportJob:
 
         :raises BulkExportError: if it has not ended by the deadline.
         """
-        watch = BulkExportWatch(selection=BulkSelection(export_id=self.export_id))
+        watch = BulkExportWatch(selection=BulkSelection(export_id=self.export.export_id))
         failed, throttle, line = FailedLooks(), LogThrottle(), "none"
         while True:
             now = datetime.now(UTC)
@@ -115,7 +134,7 @@ class BulkExportJob:
     def overdue(self, last_check: str) -> BulkExportError:
         """Return the error of an export that did not end in time."""
         return BulkExportError(
-            f"Bulk export {self.export_id} has not ended within the timeout. A retry waits for the same export.\n"
+            f"Bulk export {self.export.export_id} has not ended within the timeout. A retry waits for the same one.\n"
             f"Last check: {last_check}"
         )
 
@@ -126,29 +145,9 @@ class BulkExportJob:
         :raises BulkExportError: if it failed, or did not write its whole window.
         """
         export = self.read()
-        self.has_ended = export.has_ended
         if not export.is_completed:
             raise failure_of(export, self.client.drive(read_all(list_runs_of(export.id, self._backoff))))
         return self._verified(export)
-
-    def cancel(self) -> None:
-        """Cancel the export if this task started it and it has not ended. A failure is logged."""
-        if self.has_ended:
-            return
-        settings = self.client.settings
-        settings = replace(settings, timeout=min(settings.timeout, MAX_CANCEL_SECONDS), max_retries=0)
-        try:
-            with LangSmithClient(settings) as client:
-                if not self.export_id and self._ids_before is not None:  # it may have been created
-                    created = client.drive(find_new(self.request, self._ids_before, Backoff(retries=0)))
-                    self.export_id, self.is_own = (created.id, True) if created else ("", False)
-                if self.export_id and self.is_own:
-                    export = client.drive(cancel_bulk_export(self.export_id, Backoff(retries=0)))
-                    log.info("Bulk export %s is %s", export.id, export.status)
-        except Exception as error:  # noqa: BLE001  # another error ends the task, and the next try adopts the export
-            which = self.export_id or f"of {self.request.window}"
-            log.warning("Bulk export %s may still run, because it was not cancelled", which)
-            log.warning("%s", shorten(str(error), MAX_LINE))
 
     @property
     def _backoff(self) -> Backoff:
@@ -171,10 +170,6 @@ class BulkExportJob:
         output = verified_output(export, runs, self.destination, files_are_counted=self.files_at is not None)
         source = BulkSource(output, self.files_at) if self.files_at is not None else None
         return output, source, source.check() if source else None
-
-
-def _has_failed(export: BulkExport) -> bool:
-    return export.has_ended and not export.is_completed
 
 
 def check_bucket(destination: BulkDestination, files_at: str) -> None:

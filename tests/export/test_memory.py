@@ -83,6 +83,18 @@ def peak_of_export(url: str, view: str, format_: str, count: int) -> float:
     return float(output.split()[-1])
 
 
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="reads Linux's /proc")
+def test_a_larger_row_group_of_a_bulk_export_takes_no_more_memory(tmp_path: Path) -> None:
+    """Files of others are read piece by piece: 40,000 more rows of 1 KB in the row group are not in memory."""
+    peaks = []
+    for count in (20_000, 60_000):
+        for step in ("make", "export"):
+            command = [sys.executable, "-m", "benchmarks.bulk", step, str(tmp_path / str(count)), "v2_beta", str(count)]
+            done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=120, cwd=ROOT)
+        peaks.append(float(done.stdout.split()[-11]))
+    assert peaks[1] < peaks[0] + 20
+
+
 @pytest.mark.parametrize("format_", ["parquet", "jsonl", "csv"])
 def test_pandas_stays_out(format_: str, tmp_path: Path) -> None:
     """Where pandas and numpy are installed an export does not load pandas, which would cost a second and 60 MB."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -9,13 +10,14 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import duckdb
 import pytest
 
 from airflow_langsmith.airflow_errors import LangSmithException
 from airflow_langsmith.airflow_sdk import AirflowFailException, AirflowSkipException
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.manifest import read_manifest
-from airflow_langsmith.operators import LangSmithBulkExportOperator, LangSmithExportOperator
+from airflow_langsmith.operators import LangSmithBulkExportOperator, LangSmithExportOperator, LangSmithLoadOperator
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.wording import says
 
@@ -112,6 +114,28 @@ def test_the_rows_land_like_those_of_any_export(bulk: Bulk, read_rows: ReadRows)
     assert (result["bulk_export_id"], result["status"], result["files"]) == (export["id"], "Completed", 1)
     assert result["seconds"] > 0
     assert result["requests"] > 0
+
+
+def test_a_load_sees_no_difference(bulk: Bulk, tmp_path: Path) -> None:
+    """A day loaded from a bulk export, then from the API, then from a bulk export again is in the table once."""
+    table = f"duckdb:///{tmp_path}/warehouse.duckdb?table=runs"
+    exporting: dict[str, Any] = {"task_id": "export", "project": "shop", "destination": bulk.lake}
+    for task in (bulk.rewriting(), LangSmithExportOperator(**exporting), bulk.rewriting(format_version="v1")):
+        exported = bulk.run(task)
+        loaded = bulk.run(LangSmithLoadOperator(task_id="load", exported=exported, table=table))
+        assert loaded["rows_added"] == exported["rows"]
+        bulk.langsmith.add_run(project="shop", start_time=START, end_time=START)
+    with duckdb.connect(f"{tmp_path}/warehouse.duckdb") as connection:
+        counted = connection.execute("select count(*), count(distinct run_id) from runs").fetchall()
+    assert counted == [(exported["rows"], exported["rows"])]
+
+
+def test_what_it_returns_fits_into_an_xcom(bulk: Bulk) -> None:
+    """The result stays under 2 KB, with the longest names there are."""
+    project = "p" * 5000
+    bulk.langsmith.add_run(project=project, start_time=START, end_time=START)
+    result = bulk.run(bulk.rewriting(project=project, destination=f"{bulk.lake}/{'d/' * 400}"))
+    assert len(json.dumps(result)) < 2048
 
 
 def test_without_files_at_the_export_is_verified_by_its_runs(bulk: Bulk) -> None:
