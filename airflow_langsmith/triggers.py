@@ -173,7 +173,7 @@ class LangSmithSettledTrigger(LangSmithTrigger):
 
 class LangSmithBulkExportTrigger(LangSmithTrigger):
     """
-    Waits until a bulk export is written.
+    Waits until a bulk export is written. Its event also has ``bulk_export_id``.
 
     :param cancel_on_kill: Whether to cancel the export if a user ends or clears the deferred task, which Airflow says
         from 3.3 on. A triggerer that stops cancels nothing: another one goes on.
@@ -184,6 +184,12 @@ class LangSmithBulkExportTrigger(LangSmithTrigger):
     def __init__(self, *, cancel_on_kill: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.cancel_on_kill = cancel_on_kill
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look until there is an event."""
+        async for event in super().run():
+            event.payload["bulk_export_id"] = self.selection.get("export_id")
+            yield event
 
     async def on_kill(self) -> None:
         """Cancel the export."""
