@@ -21,6 +21,7 @@ with DAG(
         "bulk_destination_id": Param("", type="string", description="Where LangSmith writes: the id of a destination"),
         "files_at": Param("file:///tmp/lake/bulk", type="string", description="The root of that destination's bucket"),
         "destination": Param("file:///tmp/lake/langsmith", type="string", description="Where partitions are written"),
+        "poll_interval": Param("30s", type="string", description="The time between two looks at the export"),
         "table": Param(
             "duckdb:///tmp/lake/tables.duckdb?table=langsmith.runs",
             type="string",
@@ -37,5 +38,6 @@ with DAG(
         files_at="{{ params.files_at }}",
         destination="{{ params.destination }}",
         deferrable=True,
+        poll_interval="{{ params.poll_interval }}",
     )
     LangSmithLoadOperator(task_id="load", exported=runs.output, table="{{ params.table }}")

@@ -3,8 +3,8 @@ Run an example DAG on a real Airflow: it exports one day of a LangSmith project,
 
 Without an argument, the project is made-up data on a stand-in server, logged there by the official SDK. A second DAG
 loads three days into a table of DuckDB, and loads them again with late runs. A third one waits until the day's traces
-are reviewed, exports them and loads them. A fourth one lets the stand-in write a day by Bulk Export, and loads it. With ``LANGSMITH_API_KEY`` set,
-``make demo PROJECT=my-project`` exports your own project from LangSmith.
+are reviewed, exports them and loads them. A fourth one lets the stand-in write a day by Bulk Export, and loads it. With
+``LANGSMITH_API_KEY`` set, ``make demo PROJECT=my-project`` exports your own project from LangSmith.
 """
 
 from __future__ import annotations
@@ -179,6 +179,7 @@ def export_in_bulk(langsmith: LangSmithStandIn, project: str) -> None:
     destination_id = langsmith.add_bulk_destination(bucket)
     conf = {"project": project, "bulk_destination_id": destination_id, "files_at": f"file://{bucket}"}
     conf |= {"destination": f"file://{DEMO}/bulk_lake", "table": f"duckdb://{DATABASE}?table={table}"}
+    conf |= {"poll_interval": "1s"}
     bulk = ("dags", "test", BULK, TODAY.isoformat(), "--conf", json.dumps(conf))
     lines = run(f"The DAG {BULK} lets LangSmith write {YESTERDAY:%Y-%m-%d} into a bucket, and loads it", *bulk)
     print("\n".join(f"    {line}" for line in dict.fromkeys(lines)))
@@ -263,7 +264,7 @@ def run(title: str, *command: str) -> list[str]:
         done = subprocess.run([sys.executable, "-m", "airflow", *command], capture_output=True, text=True, check=False)
     if done.returncode != 0:
         sys.exit(f"{done.stdout}\n{done.stderr}\nairflow {' '.join(command)} failed; its output is above.")
-    ours = r"Window|Started bulk|Bulk export|Exported|\d+ parts?,|Manifest:|Replaced|Loaded|The table|waiting:|met:"
+    ours = r"Window|Bulk export|Exported|\d+ parts?,|Manifest:|Replaced|Loaded|The table|waiting:|met:"
     return re.findall(rf"\] ((?:{ours}) ?.*?) \[airflow", done.stdout)
 
 

@@ -184,6 +184,7 @@ def test_a_day_is_exported_in_bulk_and_loaded(airflow: Airflow, langsmith: LangS
     """The example lets LangSmith write the day, publishes its rows, and loads them; a second run adds none."""
     destination_id = langsmith.add_bulk_destination(tmp_path / "bucket")
     conf = {"project": PROJECT, "bulk_destination_id": destination_id, "files_at": f"file://{tmp_path}/bucket"}
+    conf |= {"poll_interval": "1s"}
     conf |= {"destination": f"file://{tmp_path}/lake", "table": f"duckdb://{tmp_path}/tables.duckdb?table=runs"}
     connected = {"AIRFLOW_CONN_LANGSMITH_DEFAULT": langsmith.connection(max_retries=0)}
     for number in (1, 2):
