@@ -274,6 +274,8 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
     def _working(self, context: Context) -> Iterator[LangSmithHook]:
         """Look up the export of an earlier try, and cancel it if the block fails and no try will go on with it."""
         with self.kill_switch.armed(context), airflow_errors(), LangSmithHook(self.read("langsmith_conn_id")) as hook:
+            for name in ("project", "bulk_destination_id"):  # a blank one is refused before the connection
+                self.read(name)
             client = hook.get_conn()
             store = context.get("task_state_store")  # from Airflow 3.3 on
             stored = store if store is not None and self.durable else None
@@ -293,13 +295,12 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
         return sha256(json.dumps([client.settings.api_url, attempt and attempt.task_key]).encode()).hexdigest()
 
     def _make_job(self, context: Context, hook: LangSmithHook) -> BulkExportJob:
-        name, bulk_destination_id = self.read("project"), self.read("bulk_destination_id")
         client, window = hook.get_conn(), self.resolve_window(context)
-        self.name_map_index(context, f"{name}, {period(window)}")
-        project = client.project(name)
+        self.name_map_index(context, f"{self.project}, {period(window)}")
+        project = client.project(self.read("project"))
         self._query = RunQuery(project=project, window=window, run_filter=self.run_filter(), fields=self._view().fields)
         self.show_link(context, project_url(hook.settings, project, self._query))
-        bulk_destination = client.drive(find_destination(bulk_destination_id, client.negotiator.backoff))
+        bulk_destination = client.drive(find_destination(self.read("bulk_destination_id"), client.negotiator.backoff))
         files_at = self.read("files_at")
         check_bucket(bulk_destination, str(files_at or ""))
         return BulkExportJob(
