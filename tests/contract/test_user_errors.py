@@ -19,14 +19,20 @@ from airflow.sdk.io import attach
 from airflow.triggers.base import BaseTrigger
 from fsspec.implementations.memory import MemoryFileSystem  # type: ignore[import-untyped]
 
+from airflow_langsmith.airflow_errors import LangSmithException
 from airflow_langsmith.airflow_sdk import AirflowException, AirflowFailException
 from airflow_langsmith.errors import ConfigurationError
 from airflow_langsmith.hooks import LangSmithHook
+from airflow_langsmith.operators.bulk_export import LangSmithBulkExportOperator
 from airflow_langsmith.operators.export import LangSmithExportOperator
 from airflow_langsmith.operators.runs import LangSmithListRunsOperator, LangSmithReadRunOperator
-from airflow_langsmith.sensors import LangSmithFeedbackSensor, LangSmithSettledSensor
+from airflow_langsmith.sensors import LangSmithBulkExportSensor, LangSmithFeedbackSensor, LangSmithSettledSensor
 from airflow_langsmith.testing import LangSmithStandIn
-from airflow_langsmith.triggers import LangSmithFeedbackEventTrigger, LangSmithSettledTrigger
+from airflow_langsmith.triggers import (
+    LangSmithBulkExportTrigger,
+    LangSmithFeedbackEventTrigger,
+    LangSmithSettledTrigger,
+)
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -74,6 +80,13 @@ def export(place: Path, **arguments: Any) -> LangSmithExportOperator:
     """Return an export that works, unless the arguments break it."""
     options = {"project": "shop-assistant", "destination": f"file://{place}", **arguments}
     return LangSmithExportOperator(task_id="export", **options)
+
+
+def bulk(shop: LangSmithStandIn, place: Path, **arguments: Any) -> LangSmithBulkExportOperator:
+    """Return a bulk export that works, unless the arguments break it."""
+    destination_id = shop.add_bulk_destination(place / "bucket")
+    options = {"project": "shop-assistant", "bulk_destination_id": destination_id, "deferrable": False, **arguments}
+    return LangSmithBulkExportOperator(task_id="bulk", files_at=f"file://{place}/bucket", **options)
 
 
 def export_twice(place: Path) -> None:
@@ -227,6 +240,39 @@ def test_a_wait_is_one_short_line(
     assert str(caught.value).count("check the connection") == 1
 
 
+# What Bulk Export does wrong -> words in the first 90 characters.
+BULK_FAULTS: dict[Any, str] = {
+    "fail_run": r"Bulk export \S+ ended as Failed",
+    "time_out": r"Bulk export \S+ ended as TimedOut",
+    "gap": r"Bulk export \S+ is Completed, but",
+    "lost_files": "A file that the bulk export reports is not there",
+    "wrong_rows": "A run of the bulk export has 1 row.* in its files, and reports 2",
+    "cut_file": "is no whole Parquet file",
+}
+
+
+@pytest.mark.parametrize("fault", BULK_FAULTS)
+def test_what_bulk_export_does_wrong_is_said_first(shop: LangSmithStandIn, tmp_path: Path, fault: Any) -> None:
+    """The first line names what Bulk Export did wrong, no line is too long, and Airflow tries the task again."""
+    shop.misbehave_bulk_export(fault, errors={"retry_0": "Access Denied"})
+    with pytest.raises(LangSmithException) as caught:
+        run(bulk(shop, tmp_path))
+    shown = f"{type(caught.value).__name__}: {caught.value}".splitlines()
+    assert re.search(BULK_FAULTS[fault], shown[0][:IN_SIGHT]), shown
+    assert all(len(line) <= IN_SIGHT or len(line.split()) == 1 for line in shown)
+    assert ("Access Denied" in str(caught.value)) is (fault == "fail_run")
+
+
+def test_a_plan_without_bulk_export(shop: LangSmithStandIn, tmp_path: Path) -> None:
+    """The message names the plan, the permission and the other way."""
+    shop.bulk.has_plan = False
+    with pytest.raises(AirflowFailException) as caught:
+        run(bulk(shop, tmp_path))
+    message = " ".join(str(caught.value).split())
+    for words in ("not available on the plan", "needs an Enterprise plan", "bulk-exports:manage", "through the API"):
+        assert words in message
+
+
 def connection(**fields: Any) -> str:
     """Return a connection to a port at which no server listens."""
     return json.dumps({"conn_type": "langsmith", "host": "http://127.0.0.1:1", "password": "k", **fields})
@@ -261,12 +307,19 @@ def event(trigger: BaseTrigger) -> dict[str, Any]:
 # Each entry point that uses a connection.
 ENTRIES: dict[str, Callable[[Path], Any]] = {
     "export": lambda place: run(LangSmithExportOperator(task_id="t", destination=f"file://{place}", **RUNS)),
+    "bulk export": lambda _: run(LangSmithBulkExportOperator(task_id="t", bulk_destination_id="a", **RUNS)),
     "list": lambda _: run(LangSmithListRunsOperator(task_id="t", **RUNS)),
     "read": lambda _: run(LangSmithReadRunOperator(task_id="t", run_id=str(UUID(int=0)), **RUNS)),
+    "bulk export sensor": lambda _: run(
+        LangSmithBulkExportSensor(task_id="t", bulk_export_id="a", langsmith_conn_id="wrong")
+    ),
     "feedback sensor": lambda _: run(LangSmithFeedbackSensor(task_id="t", condition="count(x) > 1", **RUNS)),
     "settled sensor": lambda _: run(LangSmithSettledSensor(task_id="t", **RUNS)),
     "trigger": lambda _: event(
         LangSmithSettledTrigger(selection=SELECTED, watched={"quiet_for": 0.0}, **WAITS),
+    ),
+    "bulk export trigger": lambda _: event(
+        LangSmithBulkExportTrigger(selection={"export_id": "a"}, watched={}, **WAITS),
     ),
     "event trigger": lambda _: event(LangSmithFeedbackEventTrigger(condition="count(x) > 1", **RUNS)),
     "hook": lambda _: LangSmithHook("wrong").project_id("shop"),
@@ -292,7 +345,8 @@ def test_a_mistake_has_the_same_error_at_every_entry(
     except (AirflowFailException, ConfigurationError) as error:
         outcome = str(error)
         assert isinstance(error, ConfigurationError) is (entry in ("hook", "event trigger"))  # noqa: PT017
-    message = outcome["line"] if entry == "trigger" else outcome[1] if entry == "test button" else outcome
+    parts = {"trigger": "line", "bulk export trigger": "line", "test button": 1}
+    message = outcome[parts[entry]] if entry in parts else outcome
     assert cure in " ".join(message.split())
     assert message.splitlines()[-1] == "  A retry will not help."
     assert all(len(line) <= IN_SIGHT for line in message.splitlines())
