@@ -173,23 +173,26 @@ class LangSmithSettledTrigger(LangSmithTrigger):
 
 class LangSmithBulkExportTrigger(LangSmithTrigger):
     """
-    Waits until a bulk export is written. Its event also has ``bulk_export_id``.
+    Waits until a bulk export is written.
 
     :param cancel_on_kill: Whether to cancel the export if a user ends or clears the deferred task, which Airflow says
         from 3.3 on. A triggerer that stops cancels nothing: another one goes on.
+    :param event_extra: What the event has, too, for the task to go on with: ``dag.test`` passes nothing else to it.
     """
 
     watch_type = BulkExportWatch
 
-    def __init__(self, *, cancel_on_kill: bool = False, **kwargs: Any) -> None:
+    def __init__(
+        self, *, cancel_on_kill: bool = False, event_extra: Mapping[str, Any] | None = None, **kwargs: Any
+    ) -> None:
         super().__init__(**kwargs)
         self.cancel_on_kill = cancel_on_kill
+        self.event_extra = dict(event_extra or {})
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until there is an event."""
         async for event in super().run():
-            event.payload["bulk_export_id"] = self.selection.get("export_id")
-            yield event
+            yield TriggerEvent({**event.payload, **self.event_extra})  # type: ignore[no-untyped-call]  # Airflow's own is
 
     async def on_kill(self) -> None:
         """Cancel the export."""

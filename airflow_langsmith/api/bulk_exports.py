@@ -93,7 +93,11 @@ def list_runs_of(export_id: str, backoff: Backoff) -> Listing[BulkExportRun]:
 def read_bulk_export(export_id: str, backoff: Backoff) -> Flow[BulkExport]:
     """Read a bulk export."""
     request = Request("GET", _address(export_id), purpose=f"bulk export {export_id}")
-    return (yield from read_json(request, _EXPORT, backoff))
+    try:
+        return (yield from read_json(request, _EXPORT, backoff))
+    except (NotFoundError, InvalidQueryError) as error:  # 422 for an id that is no UUID
+        error.specific_advice = "Check the id of the bulk export, and the connection's workspace and region."
+        raise
 
 
 def cancel_bulk_export(export_id: str, backoff: Backoff) -> Flow[BulkExport]:
@@ -157,7 +161,8 @@ def _creation(request: BulkExportRequest) -> Request:
 def _explain(error: LangSmithError) -> None:
     """Add what a refused creation most likely means."""
     if isinstance(error, AuthenticationError) or getattr(error, "status", None) == HTTPStatus.PAYMENT_REQUIRED:
-        error.specific_advice = _PLAN  # type: ignore[attr-defined]  # both are answers
+        error.summary = "LangSmith refused to create a bulk export"  # type: ignore[attr-defined]  # both are answers
+        error.specific_advice = _PLAN  # type: ignore[attr-defined]  # as above
     elif isinstance(error, RateLimitError):
         error.specific_advice = _CREATIONS
     elif isinstance(error, InvalidQueryError):

@@ -168,10 +168,10 @@ class Store:
             if refusal := _refusal(error, right, self._uri):
                 raise refusal from error
             cause = shorten(f"{type(error).__name__}: {error}", MAX_CAUSE)
+            what_stands = "" if right == "read" else "Whatever its manifest lists is still whole. "
             raise StorageError(
-                f"Could not {action} {self._uri}: {cause}. Whatever its manifest lists is still whole. "
-                "A retry may help; if it does not, check the destination's connection, its permissions (list, read, "
-                "write, delete) and the worker's disk."
+                f"Could not {action} {self._uri}: {cause}. {what_stands}A retry may help; if it does not, check its "
+                "connection, its permissions (list, read, write, delete) and the worker's disk."
             ) from error
 
 
@@ -330,4 +330,4 @@ def _refusal(error: Exception, right: Right, uri: str) -> StorageAccessError | N
     conn_id = connection_id(uri)
     user = f"Connection {conn_id!r}" if conn_id else "The worker"
     needs = f"the right to {right}{f' ({_S3_RIGHTS[right]})' if uri.startswith('s3') else ''}"
-    return StorageAccessError(f"{user} has not {needs} at the destination: {cause}. Grant it for {uri}.")
+    return StorageAccessError(f"{user} has not {needs}: {cause}. Grant it for {uri}.")

@@ -186,18 +186,11 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
             self.execute_resumable(context)
             return self._finish()
 
-    def execute_complete(
-        self, context: Context, event: dict[str, Any], bulk_export_id: str = "", is_own: bool = False, began: str = ""
-    ) -> dict[str, Any]:
-        """
-        Publish the rows, now that the trigger has seen the end of the export.
-
-        Airflow's ``dag.test`` passes the event alone.
-        """
-        self._began = datetime.fromisoformat(began) if began else datetime.now(UTC)
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Publish the rows, now that the trigger has seen the end of the export."""
+        self._began = datetime.fromisoformat(event["began"])
         with self._working(context) as hook:
-            if bulk_export_id or not self._bulk.export_id:
-                self._bulk.take(bulk_export_id or event["bulk_export_id"], is_own=is_own)
+            self._bulk.take(event["bulk_export_id"], is_own=event["is_own"])
             self._job = self._make_job(context, hook)
             match event.get("state"):
                 case "timeout":
@@ -244,7 +237,7 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
         """Wait until the export has ended, on the triggerer or here."""
         timeout = timedelta(seconds=self.read("timeout"))
         deadline = self._began + min(timeout, self.execution_timeout or timeout)
-        if self.deferrable:
+        if self.deferrable and not self._job.read().has_ended:
             self._defer(deadline)
         self._job.wait(deadline, self.read("poll_interval"))
 
@@ -262,13 +255,10 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
             deadline=deadline.isoformat(),
             poke_interval=self.read("poll_interval"),
             cancel_on_kill=self.cancel_on_kill and export.is_own,
+            event_extra={"bulk_export_id": export.export_id, "is_own": export.is_own, "began": self._began.isoformat()},
         )
-        self.defer(
-            trigger=trigger,
-            method_name="execute_complete",
-            kwargs={"bulk_export_id": export.export_id, "is_own": export.is_own, "began": self._began.isoformat()},
-            timeout=max(deadline - datetime.now(UTC), timedelta(0)) + _GRACE,
-        )
+        left = max(deadline - datetime.now(UTC), timedelta(0))
+        self.defer(trigger=trigger, method_name="execute_complete", timeout=left + _GRACE)
 
     @contextmanager
     def _working(self, context: Context) -> Iterator[LangSmithHook]:

@@ -224,7 +224,7 @@ def plain_user() -> Iterator[None]:
 def test_a_disk_that_refuses_is_named(tmp_path: Path) -> None:
     """A local directory that refuses the worker, or a disk that is read-only, says so, and no retry is tried."""
     (tmp_path / "lake").mkdir(mode=0o500)
-    with plain_user(), pytest.raises(StorageError, match=says("The worker has not the right to write at")) as caught:
+    with plain_user(), pytest.raises(StorageError, match=says("The worker has not the right to write")) as caught:
         Store(path_at(f"file://{tmp_path}/lake")).write(b"", "part")
     assert not caught.value.retriable
     with pytest.raises(StorageError, match=says("is read-only|has not the right to write")) as caught:

@@ -45,8 +45,8 @@ class Try:
     """
     A try of a task.
 
-    ``max_tries`` grows by each clear. ``state`` is what Airflow says of the task when it is killed. ``resume`` has what
-    ``execute_complete`` takes.
+    ``max_tries`` grows by each clear. ``state`` is what Airflow says of the task when it is killed. ``event`` is the
+    trigger's, if the task was deferred.
     """
 
     place: str
@@ -62,7 +62,7 @@ class Try:
     kill_at: int | None = None
     signal: str = "SIGKILL"
     state: str = "running"
-    resume: dict[str, Any] | None = None
+    event: dict[str, Any] | None = None
 
 
 class Store:
@@ -156,9 +156,9 @@ def run(task: Try) -> dict[str, Any]:
     signal.signal(signal.SIGTERM, lambda *_: operator.on_kill())
     killer = Killer(task)
     try:
-        result = operator.execute_complete(context, **task.resume) if task.resume else operator.execute(context)
+        result = operator.execute_complete(context, task.event) if task.event else operator.execute(context)
     except TaskDeferred as deferred:
-        return {"ended": "deferred", "trigger": deferred.trigger.serialize(), "kwargs": deferred.kwargs}
+        return {"ended": "deferred", "trigger": deferred.trigger.serialize()}
     except (LangSmithException, AirflowFailException) as error:
         return {"ended": str(error), "retriable": isinstance(error, LangSmithException)}
     finally:

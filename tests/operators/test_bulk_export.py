@@ -268,7 +268,7 @@ def test_files_are_where_the_destination_says(bulk: Bulk, tmp_path: Path, layout
 
 # What goes wrong -> what the error says. After all of these, a retry starts another export.
 FAULTS = {
-    "fail_run": r"ended as Failed\. run [0-9a-f-]{36} of \[2026-03-01 00:00, 2026-03-02 00:00\) says: Access Denied\.",
+    "fail_run": r"ended as Failed: run [0-9a-f-]{36} of \[2026-03-01 00:00, 2026-03-02 00:00\) says: Access Denied\.",
     "time_out": r"ended as TimedOut",
     "gap": r"not whole: run .* (leaves a gap|its runs end at)|its runs end at",
     "overlap": r"overlaps another run|its runs end at",

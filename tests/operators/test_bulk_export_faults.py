@@ -180,7 +180,7 @@ class Fate:
         if self._draw.random() < 0.3:
             return deferred  # its triggerer is killed, and another one runs the trigger
         event = asyncio.run(anext(trigger.run())).payload
-        return self._story.run(resume={"event": event, **deferred["kwargs"]}, **self.kill())
+        return self._story.run(event=event, **self.kill())
 
 
 @pytest.mark.parametrize("seed", range(SEEDS))

@@ -81,6 +81,7 @@ def test_a_trigger_holds_ids_and_a_deadline(shop: Shop) -> None:
     deferred = shop.deferred(timeout="2h")
     path, state = deferred.trigger.serialize()
     deadline = datetime.fromisoformat(state.pop("deadline"))
+    began = datetime.fromisoformat(state["event_extra"].pop("began"))
     (export,) = shop.langsmith.bulk_exports
     assert path == "airflow_langsmith.triggers.LangSmithBulkExportTrigger"
     assert state == {
@@ -92,11 +93,13 @@ def test_a_trigger_holds_ids_and_a_deadline(shop: Shop) -> None:
         "max_wait": None,
         "max_failures": 5,
         "cancel_on_kill": True,
+        "event_extra": {"bulk_export_id": export["id"], "is_own": True},
     }
+    assert deadline - began == timedelta(hours=2)
     assert before <= deadline - timedelta(hours=2) <= datetime.now(UTC)
     assert deferred.timeout is not None
     assert timedelta(hours=2) <= deferred.timeout < timedelta(hours=2.1)  # Airflow's own limit is later
-    stored = json.dumps([deferred.trigger.serialize(), deferred.kwargs])
+    stored = json.dumps(deferred.trigger.serialize())
     assert shop.langsmith.api_key not in stored
     assert shop.langsmith.url not in stored
 
