@@ -5,7 +5,7 @@
 # make bench   figures for memory and speed
 # make bench-tables  seconds and memory of loads into tables, ours and dlt's, ROWS=10000000: an hour, 20 GB of disk
 # make bench-bulk    seconds and memory of publishing the files of a bulk export, a million rows: five minutes
-# make races   fifty rounds of loads that race, and of loads that are killed, also on S3 by Ceph
+# make races   fifty rounds of loads that race, and of loads that are killed, also on S3 by Ceph; bulk exports killed at each moment
 # make matrix  the tests on the oldest and the newest Airflow and Python; PAIRS=all for each, TESTS=... for some
 # make recipes the recipes for warehouses and readers, by their engines; ENGINES=... for some of clickhouse snowflake readers providers
 
@@ -54,6 +54,7 @@ bench-bulk: $(READY)
 
 races: $(READY)
 	RACE_ROUNDS=50 $(BIN)/pytest tests/tables/test_servers.py tests/tables/test_races.py tests/tables/test_kills.py
+	RACE_ROUNDS=10 $(BIN)/pytest tests/operators/test_bulk_export_kills.py tests/operators/test_bulk_export_faults.py
 
 matrix: $(READY)
 	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python scripts/matrix.py $(PAIRS) --tests "$(TESTS)"

@@ -95,8 +95,8 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
     columns of the view ``runs``, and publishes them as ``LangSmithExportOperator`` does: the same layout, types and
     manifest, so readers and loads see no difference. Columns that Bulk Export does not have are null.
 
-    A retry goes on with the export of the try before (before Airflow 3.3: if it still runs). A task that a user ends,
-    or whose last try fails, cancels the export if the task started it, and never one that it adopted.
+    A retry goes on with the export of the try before (before Airflow 3.3: if it still runs). A task that a user ends or
+    clears, or whose last try fails, cancels the export if the task started it, and never one that it adopted.
 
     Returns a dict for XCom, under 2 KB: ``bulk_export_id``, ``status``, ``rows``, ``files`` (their number), ``bytes``
     (None without ``files_at``), ``manifest`` (its URI, or None) and ``seconds``. With ``destination`` also what

@@ -57,11 +57,29 @@ def long() -> Iterator[LangSmithStandIn]:
         yield server
 
 
+@pytest.fixture(scope="module")
+def bulk() -> Iterator[LangSmithStandIn]:
+    """A LangSmith with a day of traces, whose bulk exports run until the test lets them end."""
+    with LangSmithStandIn(api_key=KEY) as server:
+        server.load_sample(start=START, days=1, project="shop")
+        server.bulk.running_seconds = 1e6
+        yield server
+
+
 def add_two_runs(server: LangSmithStandIn, project: str) -> None:
     """Add two runs that have just ended."""
     at = datetime.now(UTC) - timedelta(minutes=1)
     for _ in range(2):
         server.add_run(project=project, start_time=at, end_time=at)
+
+
+def start_bulk_export(airflow: Airflow, bulk: LangSmithStandIn) -> None:
+    """Start the DAG with a bulk export, and with a sensor of another one."""
+    bucket = airflow.home / "bucket"
+    id_ = bulk.add_bulk_destination(bucket)
+    other = bulk.add_bulk_export(project="shop", start_time=START, end_time=START + DAY, destination_id=id_)
+    places = {"bucket": str(bucket), "lake": str(airflow.home / "lake")}
+    airflow.trigger("bulk", None, destination_id=id_, bulk_export_id=other, **places)
 
 
 def add_scores(server: LangSmithStandIn, project: str, score: int) -> int:
@@ -82,6 +100,7 @@ def airflow(
     langsmith: LangSmithStandIn,
     changing: LangSmithStandIn,
     long: LangSmithStandIn,
+    bulk: LangSmithStandIn,
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[Airflow]:
     """An Airflow on which the DAGs that wait have been started."""
@@ -92,14 +111,16 @@ def airflow(
         langsmith_default=langsmith.connection(max_retries=0),
         changing=changing.connection(max_retries=0),
         long=long.connection(api_version="v1", requests_per_10s=1000),
+        bulk=bulk.connection(max_retries=1),
         wrong=json.dumps(json.loads(langsmith.connection(max_retries=0)) | {"password": f"{KEY}_wrong"}),
     )
     try:
-        airflow.boot({REVIEWED, "watched", "mapped", *WAITING, *LONG})
+        airflow.boot({REVIEWED, "watched", "mapped", "bulk", *WAITING, *LONG})
         lake = {"destination": f"file://{home}/lake", "table": f"duckdb://{home}/lake.duckdb?table=traces"}
         airflow.trigger(REVIEWED, START + DAY, project="shop", quiet_for="1s", **lake)
         for dag in WAITING:
             airflow.trigger(dag, None)
+        start_bulk_export(airflow, bulk)
         yield airflow
     finally:
         for component in list(airflow.processes):
@@ -277,6 +298,49 @@ def test_an_export_marked_failed_ends(airflow: Airflow, long: LangSmithStandIn) 
     assert airflow.ended("marked", "export")["state"] == "success"
     assert airflow.xcom("marked", "export")["rows"] == RUNS
     assert PAGES <= len(long.requests_to("/runs/query")) - requests <= 1.05 * PAGES
+
+
+def test_a_bulk_export_survives_its_triggerer_and_ends_with_its_task(airflow: Airflow, bulk: LangSmithStandIn) -> None:
+    """
+    A deferred bulk export that is cleared or marked failed is cancelled, and each run has one live export at most.
+
+    A new triggerer goes on after a killed one. Before Airflow 3.3 a trigger does not know that a user ended its task.
+    """
+    tells = AIRFLOW >= (3, 3)
+
+    def are(*statuses: str) -> bool:
+        return [export["status"] for export in bulk.bulk_exports] == ["Running", *statuses]
+
+    def waits(attempt: int) -> bool:
+        task = airflow.task("bulk", "export")
+        return (task["state"], task["try_number"]) == ("deferred", attempt)
+
+    for task in ("export", "written"):
+        airflow.deferred("bulk", task)
+    assert are("Running")
+    airflow.clear("bulk", "export")
+    airflow.until(lambda: waits(attempt=2))
+    assert airflow.until(lambda: are("Cancelled", "Running") if tells else are("Running"))
+    airflow.kill("triggerer")
+    bulk.bulk.running_seconds = 0.0
+    airflow.start("triggerer", "--skip-serve-logs")
+    ended = airflow.ended("bulk", "export")
+    assert (ended["state"], ended["try_number"]) == ("success", 2)
+    result, newest = airflow.xcom("bulk", "export"), bulk.bulk_exports[-1]
+    assert (result["bulk_export_id"], newest["status"]) == (newest["id"], "Completed")
+    manifest = read_manifest(result["manifest"])
+    assert manifest.rows == result["rows"] > 0
+    assert airflow.ended("bulk", "written")["state"] == "success"
+    assert airflow.xcom("bulk", "written")["rows"] == result["rows"]
+    bulk.bulk.running_seconds = 1e6
+    airflow.clear("bulk", "export")
+    airflow.until(lambda: waits(attempt=3))
+    airflow.until(lambda: bulk.requests_to(bulk.bulk_exports[-1]["id"]))  # the triggerer has looked at it
+    airflow.mark_failed("bulk", "export")
+    if tells:
+        airflow.until(lambda: bulk.bulk_exports[-1]["status"] == "Cancelled")
+    assert len(bulk.bulk_exports) == (4 if tells else 3)
+    assert read_manifest(result["manifest"]) == manifest
 
 
 def test_no_file_has_the_key(airflow: Airflow) -> None:
