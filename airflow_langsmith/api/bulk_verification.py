@@ -53,7 +53,7 @@ def failure_of(export: BulkExport, runs: Sequence[BulkExportRun]) -> BulkExportE
     failed = [run for run in runs if run.errors or run.state in ("failed", "timedout")]
     if export.state == "cancelled":
         return BulkExportError(f"Bulk export {export.id} was cancelled in LangSmith. A retry starts another one.")
-    reason = f" {_named(failed)} says: {failed[0].last_error.rstrip('. ')}." if failed else ""
+    reason = f" Its {_named(failed)} says: {failed[0].last_error.rstrip('. ')}." if failed else ""
     return BulkExportError(
         f"Bulk export {export.id} ended as {export.status}.{reason} A retry starts another one. LangSmith does not "
         "retry what the bucket refuses: check the bucket's policy (s3:PutObject) and the destination's credentials."

@@ -16,6 +16,7 @@ from airflow_langsmith.airflow_sdk import (
     BaseOperator,
     Context,
     ResumableJobMixin,
+    TaskDeferralError,
     TaskDeferralTimeout,
     TaskDeferred,
     conf,
@@ -33,13 +34,13 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.ui_urls import project_url
 from airflow_langsmith.arguments import Reader
-from airflow_langsmith.errors import BulkExportError, ConfigurationError
+from airflow_langsmith.errors import BulkExportError, ConfigurationError, EmptyWindowError
 from airflow_langsmith.export.bulk import BulkSource
 from airflow_langsmith.export.destination import path_at
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.export import Export, check_destination
 from airflow_langsmith.hooks import LangSmithHook
-from airflow_langsmith.operators.bulk_export_job import BulkExportJob, Reuse, check_bucket
+from airflow_langsmith.operators.bulk_export_job import RUNNING, BulkExportJob, Reuse, check_bucket
 from airflow_langsmith.operators.bulk_export_of_task import STORE_KEY, BulkExportOfTask
 from airflow_langsmith.operators.publishing import PARQUET, LangSmithPublishingOperator, read_destination
 from airflow_langsmith.operators.report import ProgressReporter, number, period
@@ -187,13 +188,24 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
             return self._finish()
 
     def execute_complete(
-        self, context: Context, event: dict[str, Any], bulk_export_id: str, is_own: bool, began: str
+        self,
+        context: Context,
+        event: dict[str, Any],
+        bulk_export_id: str,
+        request: dict[str, Any],
+        is_own: bool,
+        began: str,
     ) -> dict[str, Any]:
         """Publish the rows, now that the trigger has seen the end of the export."""
         self._began = datetime.fromisoformat(began)
         with self._working(context) as hook:
             self._bulk.take(bulk_export_id, is_own=is_own)
             self._job = self._make_job(context, hook)
+            if self._job.request.body != request:
+                raise BulkExportError(
+                    f"The arguments of the task changed while it waited for bulk export {bulk_export_id}, which has "
+                    "other runs than the task wants now. A retry starts another one."
+                )
             match event.get("state"):
                 case "timeout":
                     raise self._job.overdue(event.get("line", ""))
@@ -208,10 +220,11 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
         try:
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
         except TaskDeferralTimeout:
-            with self._working(context):
-                raise BulkExportError(
-                    "No trigger has looked at the bulk export. Is a triggerer running? A retry waits on."
-                ) from None
+            problem = "No trigger has looked at the bulk export. Is a triggerer running?"
+        except TaskDeferralError:
+            problem = "The trigger of the bulk export failed. Its traceback is above, and in the triggerer's log."
+        with self._working(context):
+            raise BulkExportError(f"{problem} A retry waits on.")
 
     # What Airflow's mixin calls: it stores the external id, and finds it again on a retry.
 
@@ -229,7 +242,7 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
 
     def is_job_active(self, status: str) -> bool:
         """Return whether the export has to be waited for."""
-        return status in ("created", "running")
+        return status == RUNNING
 
     def is_job_succeeded(self, status: str) -> bool:
         """Return whether the export has completed."""
@@ -261,7 +274,12 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
         self.defer(
             trigger=trigger,
             method_name="execute_complete",
-            kwargs={"bulk_export_id": export.export_id, "is_own": export.is_own, "began": self._began.isoformat()},
+            kwargs={
+                "bulk_export_id": export.export_id,
+                "request": self._job.request.body,
+                "is_own": export.is_own,
+                "began": self._began.isoformat(),
+            },
             timeout=max(deadline - datetime.now(UTC), timedelta(0)) + _GRACE,
         )
 
@@ -325,7 +343,7 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
             }
             if source and self.read("destination"):
                 result |= self._publish(self._export(source), self._query).summary()
-        except BulkExportError:  # a retry would find the same
+        except (BulkExportError, EmptyWindowError):  # a retry would find the same
             self._bulk.forget()
             raise
         result["requests"] = self._job.client.requests

@@ -39,6 +39,7 @@ Reuse = Literal["running", "completed", "none"]
 
 log = logging.getLogger(__name__)
 
+RUNNING = "running"
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -72,9 +73,10 @@ class BulkExportJob:
             return "not created"
         export.save()
         try:
-            return self.read().state
+            current = self.read()
         except NotFoundError:
             return "gone"
+        return current.state if current.has_ended else RUNNING  # also in a state that this version does not know
 
     def begin(self, reuse: Reuse) -> None:
         """Adopt an export of the request, or create one."""
@@ -174,15 +176,21 @@ class BulkExportJob:
 
 def check_bucket(destination: BulkDestination, files_at: str) -> None:
     """
-    Refuse another bucket than the one that LangSmith writes to.
+    Refuse another bucket than the one that LangSmith writes to, and a folder of it.
 
-    :raises ConfigurationError: naming both.
+    :raises ConfigurationError: naming what to give.
     """
     scheme, _, place = files_at.partition("://")
-    bucket, written = place.partition("/")[0].rpartition("@")[2], destination.config.bucket_name
+    (root, _, folder), written = place.partition("/"), destination.config.bucket_name
+    bucket = root.rpartition("@")[2]
     if bucket and written and bucket != written:
         raise ConfigurationError(
             f"files_at names the bucket {bucket!r}, but LangSmith writes to {written!r}, by the destination "
             f"{destination.display_name!r} {destination.id}. Give {scheme}://conn_id@{written}, or another "
             "bulk_destination_id."
+        )
+    if bucket and folder.strip("/"):
+        raise ConfigurationError(
+            f"files_at names the folder {folder!r}, but the names of the files of a bulk export begin at the root of "
+            f"the bucket. Give {scheme}://{root}."
         )

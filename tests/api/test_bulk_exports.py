@@ -16,6 +16,7 @@ from airflow_langsmith.api.bulk_rows import EXPORT_FIELDS
 from airflow_langsmith.api.bulk_verification import failure_of, verified_output
 from airflow_langsmith.api.run_filter import RunFilter
 from airflow_langsmith.errors import (
+    ApiError,
     AuthenticationError,
     BulkExportError,
     ConfigurationError,
@@ -121,6 +122,24 @@ def test_what_langsmith_refuses(hook: LangSmithHook, langsmith: LangSmithStandIn
     with pytest.raises(AuthenticationError, match=says("needs an Enterprise plan")):
         hook.create_bulk_export(**day)
     assert langsmith.bulk_exports == []
+
+
+@pytest.mark.parametrize("status", [402, 403])
+def test_a_refusal_at_any_address_names_the_plan_and_the_permissions(
+    hook: LangSmithHook, langsmith: LangSmithStandIn, day: dict[str, Any], status: int
+) -> None:
+    """Who may not even read bulk exports learns which permission and plan are missing."""
+    export_id = hook.create_bulk_export(**day).id
+    langsmith.misbehave("status", path="", status=status, body={"detail": "Forbidden"}, times=None)
+    for read in (
+        lambda: hook.get_bulk_export(export_id),
+        lambda: list(hook.list_bulk_exports()),
+        lambda: list(hook.bulk_export_runs(export_id)),
+        lambda: hook.cancel_bulk_export(export_id),
+        hook.list_bulk_destinations,
+    ):
+        with pytest.raises(ApiError, match=says("needs an Enterprise plan .* bulk-exports:read and")):
+            read()
 
 
 def test_wrong_arguments_send_no_request(hook: LangSmithHook, langsmith: LangSmithStandIn, day: dict[str, Any]) -> None:

@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -186,6 +187,7 @@ def test_only_runs_can_be_made_of_files(bucket: Bucket) -> None:
             bucket.export(view=view)
 
 
+PRICES = pa.struct([("cost", pa.decimal128(9, 2))])
 STRUCT = pa.struct([("answer", pa.string()), ("score", pa.int64())])
 
 
@@ -206,8 +208,11 @@ def typed(name: str, values: list[Any], type_: Any) -> tuple[str, Any]:
         (typed("name", ["a", "b"], pa.dictionary(pa.int8(), pa.string())), ["a", "b"]),
         (typed("name", [b"a\xff", None], pa.binary()), ["a\ufffd", None]),
         (typed("run_id", [UUID(int=1).bytes, UUID(int=2).bytes], pa.binary(16)), [str(UUID(int=n)) for n in (1, 2)]),
-        (typed("total_cost", [1, None], pa.decimal128(10, 2)), [1.0, None]),
+        (typed("outputs", [{"cost": Decimal("0.07")}, None], PRICES), [{"cost": 0.07}, None]),
+        (typed("total_cost", [Decimal("0.07"), None], pa.decimal128(38, 6)), [0.07, None]),
         (typed("total_tokens", [1, None], pa.int32()), [1, 0]),
+        (typed("total_tokens", [7.0, float("nan")], pa.float64()), [7, 0]),
+        (typed("total_tokens", [Decimal(7), None], pa.decimal128(38, 0)), [7, 0]),
         (typed("start_time", [0, 86399999999999], pa.timestamp("ns")), [0, 86399999999]),
         (typed("start_time", [0, 86399999], pa.timestamp("ms", "UTC")), [0, 86399999000]),
         (typed("start_time", [0, 86399999999], pa.timestamp("us", "Asia/Tokyo")), [0, 86399999999]),

@@ -14,7 +14,7 @@ import duckdb
 import pytest
 
 from airflow_langsmith.airflow_errors import LangSmithException
-from airflow_langsmith.airflow_sdk import AirflowFailException, AirflowSkipException
+from airflow_langsmith.airflow_sdk import AirflowFailException, AirflowSkipException, TaskDeferred
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.operators import LangSmithBulkExportOperator, LangSmithExportOperator, LangSmithLoadOperator
@@ -36,6 +36,11 @@ class Store(dict[str, Any]):
     def delete(self, key: str) -> None:
         """Delete a key, if it is there."""
         self.pop(key, None)
+
+
+def _task_instance(try_number: int, max_tries: int) -> Any:
+    names = {"dag_id": "dag", "run_id": "run", "task_id": "bulk", "map_index": -1, "stats_tags": {}}
+    return SimpleNamespace(**names, try_number=try_number, max_tries=max_tries)
 
 
 class Bulk:
@@ -64,9 +69,18 @@ class Bulk:
 
     def try_task(self, task: LangSmithBulkExportOperator, try_number: int = 1, max_tries: int = 1) -> Any:
         """Run a try of the task; its state survives from try to try."""
-        names = {"dag_id": "dag", "run_id": "run", "task_id": "bulk", "map_index": -1, "stats_tags": {}}
-        ti = SimpleNamespace(**names, try_number=try_number, max_tries=max_tries)
-        return self.run(task, ti=ti, task_state_store=self.store)
+        return self.run(task, ti=_task_instance(try_number, max_tries), task_state_store=self.store)
+
+    def resume(
+        self, task: LangSmithBulkExportOperator, try_number: int = 1, fails_by: str | None = None, **stored: Any
+    ) -> Any:
+        """Run the task after its trigger has fired or failed; ``stored`` is what it has deferred with."""
+        method, arguments = "execute_complete", {"event": {"state": "met"}, **stored}
+        if fails_by:
+            method, arguments = "__fail__", {"error": fails_by, "traceback": ["ValueError"]}
+        context: Any = {"ti": _task_instance(try_number, 1), "task_state_store": self.store}
+        context |= {"data_interval_start": START, "data_interval_end": START + DAY}
+        return task.resume_execution(method, arguments, context)
 
     def another(self, **fields: Any) -> str:
         """Let somebody else start the same export."""
@@ -268,7 +282,7 @@ def test_files_are_where_the_destination_says(bulk: Bulk, tmp_path: Path, layout
 
 # What goes wrong -> what the error says. After all of these, a retry starts another export.
 FAULTS = {
-    "fail_run": r"ended as Failed\. run [0-9a-f-]{36} of \[2026-03-01 00:00, 2026-03-02 00:00\) says: Access Denied\.",
+    "fail_run": r"ended as Failed\. Its run [0-9a-f-]+ of \[2026-03-01 00:00, 2026-03-02 00:00\) says: Access Denied\.",
     "time_out": r"ended as TimedOut",
     "gap": r"not whole: run .* (leaves a gap|its runs end at)|its runs end at",
     "overlap": r"overlaps another run|its runs end at",
@@ -351,6 +365,54 @@ def test_a_retry_goes_on_with_the_export_of_the_try_before(bulk: Bulk) -> None:
     assert bulk.statuses == ["Completed"]
 
 
+def test_a_retry_goes_on_with_an_export_in_an_unknown_state(bulk: Bulk) -> None:
+    """A state that LangSmith may add is no end, so a retry starts no second export."""
+    bulk.langsmith.misbehave_bulk_export("stuck")
+    with pytest.raises(LangSmithException):
+        bulk.try_task(bulk.task(timeout=0.1))
+    (export,) = bulk.langsmith.bulk_exports
+    paused = {**export, "status": "Paused"}
+    bulk.langsmith.misbehave("status", path=f"/bulk-exports/{export['id']}", method="GET", status=200, body=paused)
+    with pytest.raises(LangSmithException, match=says("has not ended within the timeout")):
+        bulk.try_task(bulk.task(timeout=0.1, reuse="none"), try_number=2)
+    assert bulk.statuses == ["Cancelled"]
+
+
+def test_a_retry_looks_for_rows_that_come_late(bulk: Bulk) -> None:
+    """With ``on_empty="fail"`` a retry starts another export, because the empty one stays empty."""
+    arguments: dict[str, Any] = {"filter": 'eq(name, "late")', "on_empty": "fail"}
+    with pytest.raises(LangSmithException, match="on_empty='fail'"):
+        bulk.try_task(bulk.rewriting(**arguments))
+    bulk.langsmith.add_run(project="shop", name="late", start_time=START, end_time=START)
+    assert bulk.try_task(bulk.rewriting(**arguments), try_number=2)["rows"] == 1
+
+
+def test_a_task_that_changes_while_it_is_deferred_publishes_nothing(bulk: Bulk) -> None:
+    """An export of the old arguments is no export of the new ones, so a retry starts another one."""
+    with pytest.raises(TaskDeferred) as deferred:
+        bulk.try_task(bulk.rewriting(deferrable=True, filter="eq(is_root, true)"))
+    with pytest.raises(LangSmithException, match=says("arguments of the task changed while it waited")):
+        bulk.resume(bulk.rewriting(), **deferred.value.kwargs or {})
+    assert not list(Path(bulk.lake.removeprefix("file://")).rglob("*.parquet"))
+    expected = bulk.run(bulk.rewriting())["rows"]
+    assert bulk.try_task(bulk.rewriting(), try_number=2)["rows"] == expected
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"), [("Trigger failure", "The trigger .* failed"), ("Trigger timeout", "No trigger has looked")]
+)
+def test_a_trigger_that_fails_is_a_try_that_fails(bulk: Bulk, failure: str, message: str) -> None:
+    """A retry waits for the same export, and the last try cancels it."""
+    bulk.langsmith.misbehave_bulk_export("stuck")
+    for try_number, statuses in ((1, ["Running"]), (2, ["Cancelled"])):
+        task = bulk.task(deferrable=True)
+        with pytest.raises(TaskDeferred):
+            bulk.try_task(task, try_number)
+        with pytest.raises(LangSmithException, match=says(message)):
+            bulk.resume(task, try_number, fails_by=failure)
+        assert bulk.statuses == statuses
+
+
 def test_a_cleared_task_starts_anew(bulk: Bulk) -> None:
     """A user who clears a task wants fresh rows, so it does not go on with an export that has completed."""
     bulk.try_task(bulk.rewriting())
@@ -396,6 +458,13 @@ def test_another_bucket_is_refused_before_anything_starts(bulk: Bulk) -> None:
     """``files_at`` of another bucket than the destination's is an error, because its files would not be there."""
     with pytest.raises(AirflowFailException, match=says("'mine', but LangSmith writes to 'lake'")):
         bulk.run(bulk.task(files_at="s3://conn@mine"))
+    assert bulk.statuses == []
+
+
+def test_a_folder_of_the_bucket_is_refused_before_anything_starts(bulk: Bulk) -> None:
+    """``files_at`` with the prefix of the destination is an error, because the names of files have it, too."""
+    with pytest.raises(AirflowFailException, match=says(r"names the folder 'bulk/x/'.*Give s3://conn@lake\.")):
+        bulk.run(bulk.task(files_at="s3://conn@lake/bulk/x/"))
     assert bulk.statuses == []
 
 

@@ -99,7 +99,7 @@ def test_the_window_of_a_schedule_comes_from_airflow(export: Callable[..., str],
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("fail_run", r"ended as Failed\. run .* says: Access Denied"),
+        ("fail_run", r"ended as Failed\. Its run .* says: Access Denied"),
         ("time_out", r"ended as TimedOut"),
         ("no_files", "names no file"),
         ("gap", "its runs end at"),
