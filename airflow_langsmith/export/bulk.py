@@ -189,13 +189,24 @@ class _BulkFile:
             raise PayloadError(f"{error.message}\n{place}") from error
 
 
-def _parquet_file(file: ObjectFile) -> Any:
+def check_parquet() -> None:
+    """
+    Check that files of a bulk export can be read.
+
+    :raises ConfigurationError: without pyarrow.
+    """
     try:
-        from airflow_langsmith.export import parquet_read  # noqa: PLC0415  # heavy, and an extra
+        from airflow_langsmith.export import parquet_read  # noqa: F401, PLC0415  # heavy, and an extra
     except ImportError as error:
         raise ConfigurationError(
             f"The files of a bulk export are Parquet, which needs pyarrow. Install it: {pip_install('parquet')}."
         ) from error
+
+
+def _parquet_file(file: ObjectFile) -> Any:
+    check_parquet()
+    from airflow_langsmith.export import parquet_read  # noqa: PLC0415  # heavy, and an extra
+
     return parquet_read.ParquetFile(file)
 
 

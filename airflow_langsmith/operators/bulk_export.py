@@ -35,7 +35,7 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.ui_urls import project_url
 from airflow_langsmith.arguments import Reader
 from airflow_langsmith.errors import BulkExportError, ConfigurationError, EmptyWindowError
-from airflow_langsmith.export.bulk import BulkSource
+from airflow_langsmith.export.bulk import BulkSource, check_parquet
 from airflow_langsmith.export.destination import path_at
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.export import Export, check_destination
@@ -182,28 +182,21 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
         self._began = datetime.now(UTC)
         with self._working(context) as hook:
             self._job = self._make_job(context, hook)
-            if self.read("destination"):
-                check_destination(self._query, self._view(), self._output_options())
+            self._check_all()
             self.execute_resumable(context)
             return self._finish()
 
     def execute_complete(
-        self,
-        context: Context,
-        event: dict[str, Any],
-        bulk_export_id: str,
-        request: dict[str, Any],
-        is_own: bool,
-        began: str,
+        self, context: Context, event: dict[str, Any], export: dict[str, Any], began: str
     ) -> dict[str, Any]:
         """Publish the rows, now that the trigger has seen the end of the export."""
         self._began = datetime.fromisoformat(began)
         with self._working(context) as hook:
-            self._bulk.take(bulk_export_id, is_own=is_own)
+            self._bulk.take(export["id"], is_own=export["is_own"])
             self._job = self._make_job(context, hook)
-            if self._job.request.body != request:
+            if self._job.request.body != export["request"]:
                 raise BulkExportError(
-                    f"The arguments of the task changed while it waited for bulk export {bulk_export_id}, which has "
+                    f"The arguments of the task changed while it waited for bulk export {export['id']}, which has "
                     "other runs than the task wants now. A retry starts another one."
                 )
             match event.get("state"):
@@ -274,12 +267,7 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
         self.defer(
             trigger=trigger,
             method_name="execute_complete",
-            kwargs={
-                "bulk_export_id": export.export_id,
-                "request": self._job.request.body,
-                "is_own": export.is_own,
-                "began": self._began.isoformat(),
-            },
+            kwargs={"export": export.serialize(), "began": self._began.isoformat()},
             timeout=max(deadline - datetime.now(UTC), timedelta(0)) + _GRACE,
         )
 
@@ -377,6 +365,18 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
 
     def _format(self) -> Format:
         return PARQUET
+
+    def _check_all(self) -> None:
+        """Check each argument: one with a template, and those of a mapped task, are not checked before."""
+        for name in self.readers:
+            self.read(name)
+        self._check_fields()
+        self._check_destination()
+        if self.read("files_at"):
+            check_parquet()
+        if self.read("destination"):
+            self._row_transforms(self._view(), self._redact_key())
+            check_destination(self._query, self._view(), self._output_options())
 
     def _check_fields(self) -> None:
         """Refuse a column of the rows that the named fields do not have."""

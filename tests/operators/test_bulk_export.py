@@ -475,6 +475,28 @@ def test_a_destination_that_cannot_be_written_fails_before_anything_starts(bulk:
     assert bulk.statuses == []
 
 
+TEMPLATE = "{{ params.value }}"
+WRONG_AT_RUN_TIME: list[tuple[str, Any, str]] = [
+    ("files_at", "", "destination needs files_at"),
+    ("export_fields", "id,name", "export_fields lacks"),
+    ("columns", "run_id,inputz", "inputz"),
+    ("flatten", "inputz.a", "inputz"),
+    ("redact_conn_id", "nobody", "Connection 'nobody' is not defined"),
+    ("timeout", "soon", "timeout is 'soon'"),
+    ("poll_interval", "0", "poll_interval"),
+    ("reuse", "all", "reuse is 'all'"),
+    ("schema_changes", "allow", "schema_changes is 'allow'"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), WRONG_AT_RUN_TIME, ids=lambda value: str(value)[:40])
+def test_wrong_values_of_templates_fail_before_anything_starts(bulk: Bulk, name: str, value: Any, message: str) -> None:
+    """A mistake that no parser can see shows before hours of waiting, as in mapped tasks, which no parser checks."""
+    with pytest.raises(AirflowFailException, match=says(message)):
+        bulk.run(bulk.rewriting(**{name: TEMPLATE}), params={"value": value})
+    assert bulk.statuses == []
+
+
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"reuse": "all"}, "reuse is 'all'"),
     ({"format_version": "v3"}, "format_version is 'v3'"),
