@@ -68,6 +68,11 @@ class BulkExport(_Statused, frozen=True, kw_only=True):
         return (utc(self.start_time), utc(self.end_time)) if self.start_time and self.end_time else None
 
     @property
+    def is_schedule(self) -> bool:
+        """Whether it makes exports instead of files. It never completes."""
+        return isinstance(self.interval_hours, int)
+
+    @property
     def created(self) -> datetime:
         """When it was created, to find the newest."""
         return utc(self.created_at) if self.created_at else datetime.min.replace(tzinfo=UTC)

@@ -94,7 +94,7 @@ class BulkExportRequest:
             and export.bounds == (self.window.start, self.window.end)
             and export.compression == self.compression
             and not export.all_experiments
-            and not export.interval_hours
+            and not export.is_schedule
             and all(
                 (is_new and theirs is UNSET) or _normal(theirs, default) == _normal(ours, default)
                 for theirs, ours, default in zip(shown, own, (None, "v1", DEFAULT_FIELDS), strict=True)

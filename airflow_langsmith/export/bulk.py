@@ -138,13 +138,10 @@ class BulkSource:
             return
         what = f"has {rows:,} rows in its files" if part.files else "has no files"
         raise BulkExportError(
-            f"A run of the bulk export {what}, and reports {part.rows:,} rows. {_EXPORT_AGAIN}\n"
+            f"A run of the bulk export {what}, and reports {part.rows:,} rows.\n"
             f"Run {part.run_id} of bulk export {self._bulk.export_id}, window {part.window}.\n"
             f"Place: {self._root}"
         )
-
-
-_EXPORT_AGAIN = "Start another bulk export of the window."
 
 
 @dataclass(frozen=True)
@@ -181,10 +178,10 @@ class _BulkFile:
         except FileNotFoundError:
             raise BulkExportError(
                 "A file that the bulk export reports is not there. Check that this is the bucket that LangSmith "
-                f"writes to, and that nothing deletes its files. {_EXPORT_AGAIN}\n{place}"
+                f"writes to, and that nothing deletes its files.\n{place}"
             ) from None
         except BulkExportError as error:
-            raise BulkExportError(f"{error.message} {_EXPORT_AGAIN}\n{place}") from error
+            raise BulkExportError(f"{error.message}\n{place}") from error
         except PayloadError as error:
             raise PayloadError(f"{error.message}\n{place}") from error
 

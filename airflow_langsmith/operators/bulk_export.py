@@ -331,8 +331,9 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
             }
             if source and self.read("destination"):
                 result |= self._publish(self._export(source), self._query).summary()
-        except (BulkExportError, EmptyWindowError):  # a retry would find the same
+        except (BulkExportError, EmptyWindowError) as error:  # this export stays as it is
             self._bulk.forget()
+            error.advice_on_arguments = "A retry starts another one."
             raise
         result["requests"] = self._job.client.requests
         result["seconds"] = round((datetime.now(UTC) - self._began).total_seconds(), 3)
