@@ -28,7 +28,7 @@ from airflow_langsmith.errors import (
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.windows import TimeWindow
-from tests.wording import says
+from tests.wording import says, words
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -254,6 +254,15 @@ def test_a_failure_has_the_last_words_of_the_run() -> None:
     error = failure_of(failed, [run_of(0, 12), run_of(12, 24, status="Failed", errors=errors)])
     assert says("run-12 of .* says: error 19").search(str(error))
     assert error.retriable
+
+
+def test_a_traceback_of_a_run_is_cut() -> None:
+    """The words of a run are on one line, and of a readable length."""
+    errors = {"retry_0": "Traceback:\n" + "  File x\n" * 5000}
+    failed = msgspec.convert({**BODY, "status": "Failed"}, BulkExport)
+    error = failure_of(failed, [run_of(0, 24, status="Failed", errors=errors)])
+    assert "Traceback: File x File x" in words(error)
+    assert len(str(error)) < 1500
 
 
 @pytest.mark.parametrize(

@@ -136,8 +136,10 @@ def test_a_window_is_the_same_partition_either_way(
     assert exported.previous.rows == exported.manifest.rows == 1
 
 
-def test_rows_of_other_windows_and_copies_are_left_out(bucket: Bucket, read_rows: ReadRows) -> None:
-    """A window has its own runs, each once, however they lie in files: newest part first."""
+def test_rows_of_other_windows_and_copies_are_left_out(
+    bucket: Bucket, read_rows: ReadRows, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A window has its own runs, each once, however they lie in files: newest part first. A warning counts others."""
     early, late = (TimeWindow(START + n * 12 * HOUR, START + (n + 1) * 12 * HOUR) for n in (0, 1))
     before = wire_run(3, start_time="2026-02-28T23:59:59.999999999")
     after, last = (wire_run(4 + n, start_time=f"2026-03-0{2 - n}T{0 + 23 * n:02}:00:00") for n in (0, 1))
@@ -148,6 +150,7 @@ def test_rows_of_other_windows_and_copies_are_left_out(bucket: Bucket, read_rows
     exported = bucket.export(on_page=lambda progress: shares.append(progress.share))
     assert [row["run_id"] for row in read_rows(exported.uri)] == [last["id"], wire_run(1)["id"], wire_run(0)["id"]]
     assert exported.progress.repeated == 2
+    assert "Left out, because they start outside of the window: 2 rows" in caplog.text
     assert exported.progress.runs == exported.manifest.rows == 3
     assert exported.manifest.execution_backends == ("clickhouse", "smithdb")
     assert shares == [3 / 7, 1.0]
