@@ -384,7 +384,9 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
         named = self.read("export_fields")
         if named is None or not self.read("destination"):
             return
-        if missing := sorted(set(export_fields(self._view().fields)[0]) - set(named)):
+        view = self._view()
+        needed = {*view.fields, *view.reading_fields, "id", "start_time", *self.run_filter().select_fields}
+        if missing := sorted({*export_fields(needed)[0]} - {*named}):
             raise ConfigurationError(
                 f"export_fields lacks {', '.join(missing)}, which the rows need. Add them, or name fewer columns."
             )

@@ -508,6 +508,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"destination": "file:///lake"}, "destination needs files_at"),
     ({"sample": 0.1}, "sample is about the rows"),
     ({"files_at": "file:///b", "destination": "file:///l", "export_fields": "id,name"}, "export_fields lacks"),
+    ({"columns": "run_id", "export_fields": "id"}, "export_fields lacks end_time, start_time"),
+    ({"columns": "run_id", "sample": 0.1, "export_fields": "id,end_time,start_time"}, "export_fields lacks trace_id"),
     ({"poll_interval": 0}, "poll_interval"),
     ({"timeout": "soon"}, "timeout"),
     ({"bulk_destination_id": " "}, "bulk_destination_id is empty"),
@@ -518,5 +520,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("arguments", "message"), WRONG, ids=lambda value: str(value)[:40])
 def test_wrong_arguments_are_import_errors(arguments: dict[str, Any], message: str) -> None:
     """A mistake shows when the DAG is parsed."""
+    places = {"files_at": "file:///b", "destination": "file:///l"} if "columns" in arguments else {}
+    plain: dict[str, Any] = {"task_id": "bulk", "project": "shop", "bulk_destination_id": "d", **places}
     with pytest.raises(AirflowFailException, match=says(message)):
-        LangSmithBulkExportOperator(**{"task_id": "bulk", "project": "shop", "bulk_destination_id": "d", **arguments})
+        LangSmithBulkExportOperator(**plain | arguments)
