@@ -87,7 +87,7 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
             task_id="runs", project="shop", bulk_destination_id="22345678-...",
             files_at="s3://lake@bulk", destination="s3://lake@traces/langsmith",
         )
-        # Adopting bulk export 42345678-... of the same request: it is Running
+        # Adopting bulk export 42345678-..., which is Running
         # s3://traces/langsmith/runs/project=shop/date=2026-03-01/_manifest.json
 
     It adopts a running export of exactly this request, or starts one, and waits until it has ended. Then it verifies

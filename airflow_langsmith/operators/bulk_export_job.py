@@ -31,6 +31,7 @@ from airflow_langsmith.errors import (
 )
 from airflow_langsmith.export.bulk import BulkSource
 from airflow_langsmith.export.destination import StoragePath
+from airflow_langsmith.messages import format_message
 from airflow_langsmith.operators.bulk_export_of_task import BulkExportOfTask
 from airflow_langsmith.waiting import BulkExportWatch, BulkSelection
 from airflow_langsmith.waiting.watch import FailedLooks, LogThrottle
@@ -86,7 +87,7 @@ class BulkExportJob:
         running = [export for export in same if not export.has_ended] if reuse != "none" else []
         if other := newest(running) or (self._whole(same) if reuse == "completed" else None):
             self.export.take(other.id, is_own=False)
-            log.info("Adopting bulk export %s of the same request: it is %s", other.id, other.status)
+            log.info("Adopting bulk export %s, which is %s", other.id, other.status)
             return
         self.export.since = max((export.created for export in exports), default=_NEVER)
         self.export.save()
@@ -162,7 +163,8 @@ class BulkExportJob:
                 try:
                     self._verified(export)
                 except BulkExportError as error:
-                    log.warning("Not adopting bulk export %s: %s", export.id, error.cause)
+                    for line in format_message(f"Not adopting bulk export {export.id}.", error.cause).splitlines():
+                        log.warning("%s", line)
                 else:
                     return export
         return None

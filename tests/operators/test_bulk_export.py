@@ -242,13 +242,18 @@ def test_reuse_says_which_exports_are_adopted(bulk: Bulk, reuse: Any, running: b
     assert (bulk.run(bulk.task(reuse=reuse))["bulk_export_id"] == export_id) is running
 
 
-def test_a_completed_export_that_is_not_whole_is_not_adopted(bulk: Bulk) -> None:
-    """``reuse="completed"`` looks into the files first, and goes on to the next export."""
+def test_a_completed_export_that_is_not_whole_is_not_adopted(bulk: Bulk, caplog: pytest.LogCaptureFixture) -> None:
+    """``reuse="completed"`` looks into the files first, goes on to the next export, and logs why in short lines."""
+    caplog.set_level("INFO")
     whole = bulk.another()
     bulk.langsmith.misbehave_bulk_export("lost_files")
     bulk.another()
     assert bulk.run(bulk.rewriting(reuse="completed"))["bulk_export_id"] == whole
     assert len(bulk.statuses) == 2
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("airflow_langsmith")]
+    assert any(line.startswith("Not adopting bulk export") for line in lines)
+    assert f"Adopting bulk export {whole}, which is Completed" in lines
+    assert [line for line in lines if len(line) > 90] == []
 
 
 def test_old_servers_leave_fields_out(bulk: Bulk) -> None:

@@ -169,7 +169,7 @@ def test_an_export_that_cannot_be_cancelled_is_named(shop: Shop, task_log: TaskL
     asyncio.run(trigger.on_kill())
     (export,) = shop.langsmith.bulk_exports
     *_, warning, reason = [line for level, line in task_log() if level == "warning"]
-    assert warning == f"Bulk export {export['id']} may still run, because it was not cancelled"
+    assert warning == f"Bulk export {export['id']} may still run: it was not cancelled"
     assert reason == f"403 to PATCH /api/v1/bulk-exports/{export['id']}"
     assert shop.statuses == ["Running"]
 
