@@ -44,9 +44,9 @@ except ImportError:
         from airflow.hooks.base import BaseHook  # type: ignore[attr-defined, no-redef]
 
 try:
-    from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralTimeout
+    from airflow.sdk.exceptions import AirflowTaskTimeout, TaskDeferralError, TaskDeferralTimeout
 except ImportError:  # Airflow 3.0 and 3.1
-    from airflow.exceptions import AirflowTaskTimeout, TaskDeferralTimeout  # type: ignore[no-redef]
+    from airflow.exceptions import AirflowTaskTimeout, TaskDeferralError, TaskDeferralTimeout  # type: ignore[no-redef]
 
 try:
     from airflow.sdk.log import mask_secret
@@ -87,6 +87,7 @@ __all__ = [
     "Context",
     "PokeReturnValue",
     "ResumableJobMixin",
+    "TaskDeferralError",
     "TaskDeferralTimeout",
     "TaskDeferred",
     "conf",

@@ -12,10 +12,10 @@ import json
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.messages import shorten
+from airflow_langsmith.messages import shorten, suggest
 
 # Returns the value of what a user wrote for an argument, whose name is for errors.
 T = TypeVar("T")
@@ -98,6 +98,18 @@ def flag(value: bool | str | None, name: str) -> bool | None:
     if word:
         raise refusal(name, value, "true, false")
     return None
+
+
+def one_of(words: Any) -> Reader:
+    """Return a reader of the words of a ``Literal``."""
+    known = get_args(words)
+
+    def read(value: Any, name: str) -> Any:
+        if value not in known:
+            raise ConfigurationError(f"{name} is {value!r}. {suggest(value, known)}")
+        return value
+
+    return read
 
 
 def whole_number(value: int | str, name: str, minimum: int | None = None) -> int:

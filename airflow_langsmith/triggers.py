@@ -204,7 +204,7 @@ class LangSmithBulkExportTrigger(LangSmithTrigger):
                 await client.drive(cancel_bulk_export(export_id, LAST_BACKOFF))
         except (LangSmithError, TimeoutError) as error:
             reason = getattr(error, "cause", f"no answer in {MAX_CANCEL_SECONDS:.0f} s")
-            self.log.warning("Bulk export %s may still run, because it was not cancelled", export_id)
+            self.log.warning("Bulk export %s may still run: it was not cancelled", export_id)
             self.log.warning("%s", reason)
 
 

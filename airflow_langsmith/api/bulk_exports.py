@@ -44,7 +44,8 @@ _CREATIONS = (
 )
 _PLAN = (
     "Bulk Export needs an Enterprise plan (Plus: only workspaces from before 3 August 2026, until 1 February 2027) and "
-    "a key with the permission bulk-exports:manage. Without them, read the window through the API."
+    "a key with the permissions bulk-exports:read and bulk-exports:manage. Without them, read the window through the "
+    "API."
 )
 
 _EXPORT = msgspec.json.Decoder(BulkExport)
@@ -62,7 +63,7 @@ def find_destination(destination_id: str, backoff: Backoff) -> Flow[BulkDestinat
     """
     request = Request("GET", f"{_PATH}/destinations/{quote(destination_id, safe='')}", purpose="the destination")
     try:
-        return (yield from read_json(request, _DESTINATION, backoff))
+        return (yield from _read_json(request, _DESTINATION, backoff))
     except (NotFoundError, InvalidQueryError) as error:  # 422 for an id that is no UUID
         refusal = error
     known = yield from list_destinations(backoff)
@@ -77,7 +78,7 @@ def find_destination(destination_id: str, backoff: Backoff) -> Flow[BulkDestinat
 def list_destinations(backoff: Backoff) -> Flow[list[BulkDestination]]:
     """List the workspace's destinations, which come on one page."""
     request = Request("GET", f"{_PATH}/destinations", purpose="bulk export destinations")
-    return (yield from read_json(request, _DESTINATIONS, backoff))
+    return (yield from _read_json(request, _DESTINATIONS, backoff))
 
 
 def list_bulk_exports(backoff: Backoff) -> Listing[BulkExport]:
@@ -94,7 +95,7 @@ def read_bulk_export(export_id: str, backoff: Backoff) -> Flow[BulkExport]:
     """Read a bulk export."""
     request = Request("GET", _address(export_id), purpose=f"bulk export {export_id}")
     try:
-        return (yield from read_json(request, _EXPORT, backoff))
+        return (yield from _read_json(request, _EXPORT, backoff))
     except (NotFoundError, InvalidQueryError) as error:  # 422 for an id that is no UUID
         error.specific_advice = "Check the id of the bulk export, and the connection's workspace and region."
         raise
@@ -105,7 +106,7 @@ def cancel_bulk_export(export_id: str, backoff: Backoff) -> Flow[BulkExport]:
     body, purpose = {"status": "Cancelled"}, f"cancel bulk export {export_id}"
     try:
         request = Request("PATCH", _address(export_id), json=body, purpose=purpose)
-        return (yield from read_json(request, _EXPORT, backoff))
+        return (yield from _read_json(request, _EXPORT, backoff))
     except (ApiError, PayloadError):
         export = yield from read_bulk_export(export_id, backoff)
         if not export.has_ended:
@@ -124,7 +125,7 @@ def create_bulk_export(request: BulkExportRequest, existing_ids: Collection[str]
     failures = 0
     while True:
         try:
-            return (yield from read_json(_creation(request), _EXPORT, replace(backoff, retries=0)))
+            return (yield from _read_json(_creation(request), _EXPORT, replace(backoff, retries=0)))
         except LangSmithError as error:
             _explain(error)
             if not (error.retriable or isinstance(error, PayloadError)):
@@ -158,11 +159,23 @@ def _creation(request: BulkExportRequest) -> Request:
     return Request("POST", _PATH, tier=CREATION_TIER, json=request.body, purpose=purpose)
 
 
+def _read_json(request: Request, decoder: msgspec.json.Decoder[T], backoff: Backoff) -> Flow[T]:
+    """Send a request and decode its answer; say of a refusal which plan and permissions Bulk Export needs."""
+    try:
+        return (yield from read_json(request, decoder, backoff))
+    except ApiError as error:
+        if error.status == HTTPStatus.PAYMENT_REQUIRED or (
+            isinstance(error, AuthenticationError) and error.status == HTTPStatus.FORBIDDEN
+        ):
+            error.specific_advice = _PLAN
+        raise
+
+
 def _explain(error: LangSmithError) -> None:
     """Add what a refused creation most likely means."""
-    if isinstance(error, AuthenticationError) or getattr(error, "status", None) == HTTPStatus.PAYMENT_REQUIRED:
-        error.summary = "LangSmith refused to create a bulk export"  # type: ignore[attr-defined]  # both are answers
-        error.specific_advice = _PLAN  # type: ignore[attr-defined]  # as above
+    if isinstance(error, AuthenticationError):  # the key has just read the destination
+        error.summary = "LangSmith refused to create a bulk export"  # type: ignore[misc]  # of this error alone
+        error.specific_advice = _PLAN
     elif isinstance(error, RateLimitError):
         error.specific_advice = _CREATIONS
     elif isinstance(error, InvalidQueryError):
@@ -175,7 +188,7 @@ def _page(
     def read_page(offset: int) -> Flow[list[T]]:
         params = {"offset": offset, "limit": MAX_PAGE}
         request = Request("GET", path, params=params, purpose=f"{content} from {offset}")
-        return (yield from read_json(request, decoder, backoff))
+        return (yield from _read_json(request, decoder, backoff))
 
     return read_page
 

@@ -8,7 +8,9 @@ from typing import Any
 import msgspec
 from msgspec import UNSET, UnsetType
 
-_ACTIVE = ("created", "running")
+from airflow_langsmith.messages import shorten
+
+_MAX_ERROR = 500  # characters; it may be a whole traceback
 _ENDED = ("completed", "failed", "cancelled", "timedout")
 
 
@@ -22,11 +24,6 @@ class _Statused(msgspec.Struct, frozen=True, kw_only=True):
     def state(self) -> str:
         """The status in lower case: LangSmith writes it in either."""
         return self.status.lower()
-
-    @property
-    def is_active(self) -> bool:
-        """Whether it waits or runs."""
-        return self.state in _ACTIVE
 
     @property
     def is_completed(self) -> bool:
@@ -68,6 +65,11 @@ class BulkExport(_Statused, frozen=True, kw_only=True):
         return (utc(self.start_time), utc(self.end_time)) if self.start_time and self.end_time else None
 
     @property
+    def is_schedule(self) -> bool:
+        """Whether it makes exports instead of files. It never completes."""
+        return isinstance(self.interval_hours, int)
+
+    @property
     def created(self) -> datetime:
         """When it was created, to find the newest."""
         return utc(self.created_at) if self.created_at else datetime.min.replace(tzinfo=UTC)
@@ -101,9 +103,11 @@ class BulkExportRun(_Statused, frozen=True, kw_only=True):
 
     @property
     def last_error(self) -> str:
-        """The text of the last try."""
+        """The text of the last try, on one line."""
         errors = self.errors or {}
-        return str(errors[max(errors, key=_retry_number)]) if errors else "LangSmith names no error"
+        return (
+            shorten(str(errors[max(errors, key=_retry_number)]), _MAX_ERROR) if errors else "LangSmith names no error"
+        )
 
 
 class BulkDestinationConfig(msgspec.Struct, frozen=True, kw_only=True):

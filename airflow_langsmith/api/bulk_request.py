@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Literal, Self, get_args
 
 from msgspec import UNSET
@@ -65,6 +67,11 @@ class BulkExportRequest:
         }
         return {name: value for name, value in body.items() if value is not None}
 
+    @property
+    def digest(self) -> str:
+        """A digest of the body."""
+        return sha256(json.dumps(self.body, sort_keys=True).encode()).hexdigest()[:16]
+
     @classmethod
     def of_body(cls, body: Mapping[str, Any]) -> Self:
         """Return the request that has this :attr:`body`."""
@@ -94,7 +101,7 @@ class BulkExportRequest:
             and export.bounds == (self.window.start, self.window.end)
             and export.compression == self.compression
             and not export.all_experiments
-            and not export.interval_hours
+            and not export.is_schedule
             and all(
                 (is_new and theirs is UNSET) or _normal(theirs, default) == _normal(ours, default)
                 for theirs, ours, default in zip(shown, own, (None, "v1", DEFAULT_FIELDS), strict=True)

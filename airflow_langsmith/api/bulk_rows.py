@@ -9,6 +9,7 @@ Runs from the columns of Bulk Export files, with the values that API v1 and v2 g
     status       "SUCCESS"                                      "success"
     tags         '["prod"]'                                     ["prod"]
     total_cost   NaN                                            None
+    total_tokens 12.0                                           12
     extra        '{"metadata": {"thread_id": "t1"}}'            as it is; metadata, and thread_id "t1"
     inputs       '{"input": "{\"q\": 1}", "other": null}'         {"input": {"q": 1}} (v2_beta)
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import cached_property
 from typing import Any, ClassVar, TypeAlias
 
@@ -162,25 +164,40 @@ def _of_type(type_: Any) -> Callable[[str, list[Any]], list[Any]]:
     return read
 
 
-_texts, _counts, _numbers = _of_type(str | None), _of_type(int | None), _of_type(float | str | None)
+_texts, _whole_numbers, _numbers = _of_type(str | None), _of_type(int | None), _of_type(float | str | None)
 
 
 def _ids(name: str, values: list[Any]) -> list[Any]:
-    """Read ids, which v2_beta may write as JSON."""
-    return [(id_[1:-1] if id_[0] == '"' else id_) if id_ else None for id_ in _texts(name, values)]
+    """Read ids, which v2_beta may write as JSON: in quotes, or as null."""
+    ids = [id_ and id_.strip('"') for id_ in _texts(name, values)]
+    return [None if id_ in ("", "null") else id_ for id_ in ids]
 
 
 def _lower(name: str, values: list[Any]) -> list[Any]:
     return [text and text.lower() for text in _texts(name, values)]
 
 
+def _counts(name: str, values: list[Any]) -> list[Any]:
+    """Read counts, also those of an engine that makes floats or decimals of a column with nulls."""
+    return _whole_numbers(name, list(map(_whole, values)))
+
+
+def _whole(value: Any) -> Any:
+    if not isinstance(value, float | Decimal):
+        return value
+    if not math.isfinite(value):
+        return None
+    return int(value) if value == int(value) else value
+
+
 def _costs(name: str, values: list[Any]) -> list[Any]:
     return [
-        cost if cost is None or isinstance(cost, str) or math.isfinite(cost) else None
+        cost if cost is None or isinstance(cost, str) else float(cost) if math.isfinite(cost) else None
         for cost in _numbers(name, values)
     ]
 
 
+_JSON_ENCODER = msgspec.json.Encoder(decimal_format="number")
 _JSON = msgspec.json.Decoder(Raw)
 _JSON_LIST = msgspec.json.Decoder(list[Raw])
 _MEMBERS = msgspec.json.Decoder(dict[str, Raw])
@@ -209,7 +226,7 @@ def _json_texts(name: str, values: list[Any], ids: list[Any]) -> list[bytes | No
         raise PayloadError(f"Column {name!r} has a value of type {unknown.pop().__name__}, which is no JSON. {_TELL}")
     if kinds:
         values = [
-            msgspec.json.encode(_without_nulls(value)) if isinstance(value, dict | list) else value for value in values
+            _JSON_ENCODER.encode(_without_nulls(value)) if isinstance(value, dict | list) else value for value in values
         ]
     texts = [value or None for value in values]  # an empty text is no value
     if _are_valid([text for text in texts if text is not None]):

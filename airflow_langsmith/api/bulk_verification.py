@@ -52,11 +52,11 @@ def failure_of(export: BulkExport, runs: Sequence[BulkExportRun]) -> BulkExportE
     """Return the error of a bulk export that ended without completing, with the words of its runs."""
     failed = [run for run in runs if run.errors or run.state in ("failed", "timedout")]
     if export.state == "cancelled":
-        return BulkExportError(f"Bulk export {export.id} was cancelled in LangSmith. A retry starts another one.")
-    reason = f": {_named(failed)} says: {failed[0].last_error.rstrip('. ')}" if failed else ""
+        return BulkExportError(f"Bulk export {export.id} was cancelled in LangSmith.")
+    reason = f" Its {_named(failed)} says: {failed[0].last_error.rstrip('. ')}." if failed else ""
     return BulkExportError(
-        f"Bulk export {export.id} ended as {export.status}{reason}. A retry starts another one. LangSmith does not "
-        "retry what the bucket refuses: check the bucket's policy (s3:PutObject) and the destination's credentials."
+        f"Bulk export {export.id} ended as {export.status}.{reason} LangSmith does not retry what the bucket "
+        "refuses: check the bucket's policy (s3:PutObject) and the destination's credentials."
     )
 
 
@@ -76,8 +76,8 @@ def _check_tiles(export: BulkExport, parts: Sequence[BulkPart]) -> None:
 
 def _refused(export: BulkExport, problem: str) -> BulkExportError:
     return BulkExportError(
-        f"Bulk export {export.id} is {export.status}, but not whole: {problem.rstrip('. ')}. A retry starts another "
-        "one; if that is the same, export the window through the API, and tell LangSmith."
+        f"Bulk export {export.id} is {export.status}, but not whole: {problem.rstrip('. ')}. If another one "
+        "is the same, export the window through the API, and tell LangSmith."
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -23,6 +24,8 @@ from airflow_langsmith.export.source import Reading
 from airflow_langsmith.export.storage import Store
 from airflow_langsmith.extras import pip_install
 from airflow_langsmith.views import Rows
+
+log = logging.getLogger(__name__)
 
 MAX_PARALLEL_CHECKS = 8  # of footers; each is some requests
 
@@ -99,10 +102,11 @@ class BulkSource:
         yield from DistinctRows(reading.view, reading.progress).of(self._all_rows(reading))
 
     def _all_rows(self, reading: Reading) -> Generator[Rows]:
-        query, view, progress, rows_read = reading.query, reading.view, reading.progress, 0
+        query, view, progress, rows_read, rows_outside = reading.query, reading.view, reading.progress, 0, 0
         with closing(_one_ahead(self._runs(query))) as batches:
             for runs in batches:
                 rows_read += len(runs)
+                rows_outside += sum(not query.window.start <= run.start_time < query.window.end for run in runs)
                 selected = query.select_rows(runs)
                 pending = [run.end_time is None for run in selected]
                 progress.count([run.start_time for run in selected], sum(pending), pages=1)
@@ -110,6 +114,8 @@ class BulkSource:
                 progress.on_page(progress)
                 yield reading.redact(replace(view.rows(selected), keys=[run.id for run in selected], pending=pending))
         progress.share = 1.0
+        if rows_outside:
+            log.warning("Left out, because they start outside of the window: %s rows", f"{rows_outside:,}")
 
     def _runs(self, query: RunQuery) -> Generator[list[Run]]:
         """Yield all runs in the files."""
@@ -138,13 +144,10 @@ class BulkSource:
             return
         what = f"has {rows:,} rows in its files" if part.files else "has no files"
         raise BulkExportError(
-            f"A run of the bulk export {what}, and reports {part.rows:,} rows. {_EXPORT_AGAIN}\n"
+            f"A run of the bulk export {what}, and reports {part.rows:,} rows.\n"
             f"Run {part.run_id} of bulk export {self._bulk.export_id}, window {part.window}.\n"
             f"Place: {self._root}"
         )
-
-
-_EXPORT_AGAIN = "Start another bulk export of the window."
 
 
 @dataclass(frozen=True)
@@ -181,21 +184,32 @@ class _BulkFile:
         except FileNotFoundError:
             raise BulkExportError(
                 "A file that the bulk export reports is not there. Check that this is the bucket that LangSmith "
-                f"writes to, and that nothing deletes its files. {_EXPORT_AGAIN}\n{place}"
+                f"writes to, and that nothing deletes its files.\n{place}"
             ) from None
         except BulkExportError as error:
-            raise BulkExportError(f"{error.message} {_EXPORT_AGAIN}\n{place}") from error
+            raise BulkExportError(f"{error.message}\n{place}") from error
         except PayloadError as error:
             raise PayloadError(f"{error.message}\n{place}") from error
 
 
-def _parquet_file(file: ObjectFile) -> Any:
+def check_parquet() -> None:
+    """
+    Check that files of a bulk export can be read.
+
+    :raises ConfigurationError: without pyarrow.
+    """
     try:
-        from airflow_langsmith.export import parquet_read  # noqa: PLC0415  # heavy, and an extra
+        from airflow_langsmith.export import parquet_read  # noqa: F401, PLC0415  # heavy, and an extra
     except ImportError as error:
         raise ConfigurationError(
             f"The files of a bulk export are Parquet, which needs pyarrow. Install it: {pip_install('parquet')}."
         ) from error
+
+
+def _parquet_file(file: ObjectFile) -> Any:
+    check_parquet()
+    from airflow_langsmith.export import parquet_read  # noqa: PLC0415  # heavy, and an extra
+
     return parquet_read.ParquetFile(file)
 
 

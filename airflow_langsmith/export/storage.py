@@ -32,6 +32,7 @@ CHUNK_BYTES = 8 * 1024**2  # of an object that is read piece by piece; each is a
 T = TypeVar("T")
 
 Right = Literal["write", "read", "list", "delete"]
+_STANDS = "Whatever its manifest lists is still whole. "
 _S3_RIGHTS: dict[Right, str] = {
     "write": "s3:PutObject",
     "read": "s3:GetObject and s3:ListBucket",  # without the second S3 refuses to say that an object is not there
@@ -168,10 +169,10 @@ class Store:
             if refusal := _refusal(error, right, self._uri):
                 raise refusal from error
             cause = shorten(f"{type(error).__name__}: {error}", MAX_CAUSE)
-            what_stands = "" if right == "read" else "Whatever its manifest lists is still whole. "
             raise StorageError(
-                f"Could not {action} {self._uri}: {cause}. {what_stands}A retry may help; if it does not, check its "
-                "connection, its permissions (list, read, write, delete) and the worker's disk."
+                f"Could not {action} {self._uri}: {cause}. {_STANDS if right in ('write', 'delete') else ''}A retry "
+                "may help; if it does not, check its connection, its permissions (list, read, write, delete) and the "
+                "worker's disk."
             ) from error
 
 

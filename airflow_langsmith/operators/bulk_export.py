@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, ClassVar, get_args
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_langsmith import arguments
 from airflow_langsmith.airflow_errors import LangSmithException, airflow_errors
@@ -16,6 +16,7 @@ from airflow_langsmith.airflow_sdk import (
     BaseOperator,
     Context,
     ResumableJobMixin,
+    TaskDeferralError,
     TaskDeferralTimeout,
     TaskDeferred,
     conf,
@@ -33,13 +34,13 @@ from airflow_langsmith.api.client import LangSmithClient
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.ui_urls import project_url
 from airflow_langsmith.arguments import Reader
-from airflow_langsmith.errors import BulkExportError, ConfigurationError
-from airflow_langsmith.export.bulk import BulkSource
+from airflow_langsmith.errors import BulkExportError, ConfigurationError, EmptyWindowError
+from airflow_langsmith.export.bulk import BulkSource, check_parquet
 from airflow_langsmith.export.destination import path_at
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.export import Export, check_destination
 from airflow_langsmith.hooks import LangSmithHook
-from airflow_langsmith.operators.bulk_export_job import BulkExportJob, Reuse, check_bucket
+from airflow_langsmith.operators.bulk_export_job import RUNNING, BulkExportJob, Reuse, check_bucket
 from airflow_langsmith.operators.bulk_export_of_task import STORE_KEY, BulkExportOfTask
 from airflow_langsmith.operators.publishing import PARQUET, LangSmithPublishingOperator, read_destination
 from airflow_langsmith.operators.report import ProgressReporter, number, period
@@ -61,17 +62,6 @@ def _read_export_fields(value: Any, name: str) -> tuple[str, ...] | None:
     return fields
 
 
-def _read_choice(known: Any) -> Reader:
-    """Return a reader of one of some words."""
-
-    def read(value: Any, name: str) -> Any:
-        if value not in get_args(known):
-            raise ConfigurationError(f"{name} is {value!r}. It is one of {', '.join(get_args(known))}.")
-        return value
-
-    return read
-
-
 def _read_seconds(value: Any, name: str) -> float:
     return seconds(value, name)
 
@@ -86,7 +76,7 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
             task_id="runs", project="shop", bulk_destination_id="22345678-...",
             files_at="s3://lake@bulk", destination="s3://lake@traces/langsmith",
         )
-        # Adopting bulk export 42345678-... of the same request: it is Running
+        # Adopting bulk export 42345678-..., which is Running
         # s3://traces/langsmith/runs/project=shop/date=2026-03-01/_manifest.json
 
     It adopts a running export of exactly this request, or starts one, and waits until it has ended. Then it verifies
@@ -130,9 +120,9 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
         "files_at": arguments.optional(read_destination),
         "destination": arguments.optional(read_destination),
         "export_fields": _read_export_fields,
-        "format_version": _read_choice(FormatVersion),
-        "compression": _read_choice(Compression),
-        "reuse": _read_choice(Reuse),
+        "format_version": arguments.one_of(FormatVersion),
+        "compression": arguments.one_of(Compression),
+        "reuse": arguments.one_of(Reuse),
         "poll_interval": _read_seconds,
         "timeout": _read_seconds,
         **LangSmithPublishingOperator.readers,
@@ -181,8 +171,7 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
         self._began = datetime.now(UTC)
         with self._working(context) as hook:
             self._job = self._make_job(context, hook)
-            if self.read("destination"):
-                check_destination(self._query, self._view(), self._output_options())
+            self._check_all()
             self.execute_resumable(context)
             return self._finish()
 
@@ -192,6 +181,11 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
         with self._working(context) as hook:
             self._bulk.take(event["bulk_export_id"], is_own=event["is_own"])
             self._job = self._make_job(context, hook)
+            if self._job.request.digest != event["request"]:
+                raise BulkExportError(
+                    f"The arguments of the task changed while it waited for bulk export {event['bulk_export_id']}, "
+                    "which has other runs than the task wants now. A retry starts another one."
+                )
             match event.get("state"):
                 case "timeout":
                     raise self._job.overdue(event.get("line", ""))
@@ -206,10 +200,11 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
         try:
             return BaseOperator.resume_execution(self, next_method, next_kwargs, context)
         except TaskDeferralTimeout:
-            with self._working(context):
-                raise BulkExportError(
-                    "No trigger has looked at the bulk export. Is a triggerer running? A retry waits on."
-                ) from None
+            problem = "No trigger has looked at the bulk export. Is a triggerer running?"
+        except TaskDeferralError:
+            problem = "The trigger of the bulk export failed. Its traceback is above, and in the triggerer's log."
+        with self._working(context):
+            raise BulkExportError(f"{problem} A retry waits on.")
 
     # What Airflow's mixin calls: it stores the external id, and finds it again on a retry.
 
@@ -227,7 +222,7 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
 
     def is_job_active(self, status: str) -> bool:
         """Return whether the export has to be waited for."""
-        return status in ("created", "running")
+        return status == RUNNING
 
     def is_job_succeeded(self, status: str) -> bool:
         """Return whether the export has completed."""
@@ -255,7 +250,12 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
             deadline=deadline.isoformat(),
             poke_interval=self.read("poll_interval"),
             cancel_on_kill=self.cancel_on_kill and export.is_own,
-            event_extra={"bulk_export_id": export.export_id, "is_own": export.is_own, "began": self._began.isoformat()},
+            event_extra={
+                "bulk_export_id": export.export_id,
+                "is_own": export.is_own,
+                "request": self._job.request.digest,
+                "began": self._began.isoformat(),
+            },
         )
         left = max(deadline - datetime.now(UTC), timedelta(0))
         self.defer(trigger=trigger, method_name="execute_complete", timeout=left + _GRACE)
@@ -322,8 +322,9 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
             }
             if source and self.read("destination"):
                 result |= self._publish(self._export(source), self._query).summary()
-        except BulkExportError:  # a retry would find the same
+        except (BulkExportError, EmptyWindowError) as error:  # this export stays as it is
             self._bulk.forget()
+            error.advice_on_arguments = "A retry starts another one."
             raise
         result["requests"] = self._job.client.requests
         result["seconds"] = round((datetime.now(UTC) - self._began).total_seconds(), 3)
@@ -357,12 +358,26 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
     def _format(self) -> Format:
         return PARQUET
 
+    def _check_all(self) -> None:
+        """Check each argument: one with a template, and those of a mapped task, are not checked before."""
+        for name in self.readers:
+            self.read(name)
+        self._check_fields()
+        self._check_destination()
+        if self.read("files_at"):
+            check_parquet()
+        if self.read("destination"):
+            self._row_transforms(self._view(), self._redact_key())
+            check_destination(self._query, self._view(), self._output_options())
+
     def _check_fields(self) -> None:
         """Refuse a column of the rows that the named fields do not have."""
         named = self.read("export_fields")
         if named is None or not self.read("destination"):
             return
-        if missing := sorted(set(export_fields(self._view().fields)[0]) - set(named)):
+        view = self._view()
+        needed = {*view.fields, *view.reading_fields, "id", "start_time", *self.run_filter().select_fields}
+        if missing := sorted({*export_fields(needed)[0]} - {*named}):
             raise ConfigurationError(
                 f"export_fields lacks {', '.join(missing)}, which the rows need. Add them, or name fewer columns."
             )

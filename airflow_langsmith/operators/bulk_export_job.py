@@ -31,6 +31,7 @@ from airflow_langsmith.errors import (
 )
 from airflow_langsmith.export.bulk import BulkSource
 from airflow_langsmith.export.destination import StoragePath
+from airflow_langsmith.messages import format_message
 from airflow_langsmith.operators.bulk_export_of_task import BulkExportOfTask
 from airflow_langsmith.waiting import BulkExportWatch, BulkSelection
 from airflow_langsmith.waiting.watch import FailedLooks, LogThrottle
@@ -39,6 +40,7 @@ Reuse = Literal["running", "completed", "none"]
 
 log = logging.getLogger(__name__)
 
+RUNNING = "running"
 _NEVER = datetime.min.replace(tzinfo=UTC)
 
 
@@ -72,9 +74,10 @@ class BulkExportJob:
             return "not created"
         export.save()
         try:
-            return self.read().state
+            current = self.read()
         except NotFoundError:
             return "gone"
+        return current.state if current.has_ended else RUNNING  # also in a state that this version does not know
 
     def begin(self, reuse: Reuse) -> None:
         """Adopt an export of the request, or create one."""
@@ -84,7 +87,7 @@ class BulkExportJob:
         running = [export for export in same if not export.has_ended] if reuse != "none" else []
         if other := newest(running) or (self._whole(same) if reuse == "completed" else None):
             self.export.take(other.id, is_own=False)
-            log.info("Adopting bulk export %s of the same request: it is %s", other.id, other.status)
+            log.info("Adopting bulk export %s, which is %s", other.id, other.status)
             return
         self.export.since = max((export.created for export in exports), default=_NEVER)
         self.export.save()
@@ -160,7 +163,8 @@ class BulkExportJob:
                 try:
                     self._verified(export)
                 except BulkExportError as error:
-                    log.warning("Not adopting bulk export %s: %s", export.id, error.cause)
+                    for line in format_message(f"Not adopting bulk export {export.id}.", error.cause).splitlines():
+                        log.warning("%s", line)
                 else:
                     return export
         return None
@@ -174,15 +178,21 @@ class BulkExportJob:
 
 def check_bucket(destination: BulkDestination, files_at: str) -> None:
     """
-    Refuse another bucket than the one that LangSmith writes to.
+    Refuse another bucket than the one that LangSmith writes to, and a folder of it.
 
-    :raises ConfigurationError: naming both.
+    :raises ConfigurationError: naming what to give.
     """
     scheme, _, place = files_at.partition("://")
-    bucket, written = place.partition("/")[0].rpartition("@")[2], destination.config.bucket_name
+    (root, _, folder), written = place.partition("/"), destination.config.bucket_name
+    bucket = root.rpartition("@")[2]
     if bucket and written and bucket != written:
         raise ConfigurationError(
             f"files_at names the bucket {bucket!r}, but LangSmith writes to {written!r}, by the destination "
             f"{destination.display_name!r} {destination.id}. Give {scheme}://conn_id@{written}, or another "
             "bulk_destination_id."
+        )
+    if bucket and folder.strip("/"):
+        raise ConfigurationError(
+            f"files_at names the folder {folder!r}, but the names of the files of a bulk export begin at the root of "
+            f"the bucket. Give {scheme}://{root}."
         )

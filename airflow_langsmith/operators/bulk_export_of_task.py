@@ -133,5 +133,5 @@ class BulkExportOfTask:
                 own_client.drive(self.cancel(LAST_BACKOFF))
         except Exception as error:  # noqa: BLE001  # another error ends the task
             which = self.export_id or (f"of {self.request.window}" if self.request else "")
-            log.warning("Bulk export %s may still run, because it was not cancelled", which)
+            log.warning("Bulk export %s may still run: it was not cancelled", which)
             log.warning("%s", shorten(str(error), MAX_LINE))

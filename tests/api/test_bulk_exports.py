@@ -16,6 +16,7 @@ from airflow_langsmith.api.bulk_rows import EXPORT_FIELDS
 from airflow_langsmith.api.bulk_verification import failure_of, verified_output
 from airflow_langsmith.api.run_filter import RunFilter
 from airflow_langsmith.errors import (
+    ApiError,
     AuthenticationError,
     BulkExportError,
     ConfigurationError,
@@ -27,7 +28,7 @@ from airflow_langsmith.errors import (
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.testing import LangSmithStandIn
 from airflow_langsmith.windows import TimeWindow
-from tests.wording import says
+from tests.wording import says, words
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -121,6 +122,24 @@ def test_what_langsmith_refuses(hook: LangSmithHook, langsmith: LangSmithStandIn
     with pytest.raises(AuthenticationError, match=says("needs an Enterprise plan")):
         hook.create_bulk_export(**day)
     assert langsmith.bulk_exports == []
+
+
+@pytest.mark.parametrize("status", [402, 403])
+def test_a_refusal_at_any_address_names_the_plan_and_the_permissions(
+    hook: LangSmithHook, langsmith: LangSmithStandIn, day: dict[str, Any], status: int
+) -> None:
+    """Who may not even read bulk exports learns which permission and plan are missing."""
+    export_id = hook.create_bulk_export(**day).id
+    langsmith.misbehave("status", path="", status=status, body={"detail": "Forbidden"}, times=None)
+    for read in (
+        lambda: hook.get_bulk_export(export_id),
+        lambda: list(hook.list_bulk_exports()),
+        lambda: list(hook.bulk_export_runs(export_id)),
+        lambda: hook.cancel_bulk_export(export_id),
+        hook.list_bulk_destinations,
+    ):
+        with pytest.raises(ApiError, match=says("needs an Enterprise plan .* bulk-exports:read and")):
+            read()
 
 
 def test_wrong_arguments_send_no_request(hook: LangSmithHook, langsmith: LangSmithStandIn, day: dict[str, Any]) -> None:
@@ -235,6 +254,15 @@ def test_a_failure_has_the_last_words_of_the_run() -> None:
     error = failure_of(failed, [run_of(0, 12), run_of(12, 24, status="Failed", errors=errors)])
     assert says("run-12 of .* says: error 19").search(str(error))
     assert error.retriable
+
+
+def test_a_traceback_of_a_run_is_cut() -> None:
+    """The words of a run are on one line, and of a readable length."""
+    errors = {"retry_0": "Traceback:\n" + "  File x\n" * 5000}
+    failed = msgspec.convert({**BODY, "status": "Failed"}, BulkExport)
+    error = failure_of(failed, [run_of(0, 24, status="Failed", errors=errors)])
+    assert "Traceback: File x File x" in words(error)
+    assert len(str(error)) < 1500
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -241,6 +242,23 @@ def test_quoted_ids_are_the_same_ids(name: str) -> None:
     for text in (id_, f'"{id_}"'):
         (run,) = read("v1", **{name: [text]})
         assert getattr(run, name, id_) == id_
+
+
+@pytest.mark.parametrize("name", ["parent_run_id", "reference_example_id"])
+@pytest.mark.parametrize("text", [None, "", '""', "null", '"null"'])
+def test_an_absent_id_is_none_however_it_is_written(name: str, text: str | None) -> None:
+    """JSON has null for the parent of a root, and no run is a child of it."""
+    (run,) = read("v2_beta", **{name: [text]})
+    assert getattr(run, name) is None
+
+
+def test_counts_of_other_types_are_the_same_counts() -> None:
+    """Engines make floats or decimals of a column with nulls. A part of a token is an error."""
+    counts = [7.0, Decimal(7), math.nan, None]
+    runs = read("v1", *map(wire_run, range(4)), total_tokens=counts)
+    assert [run.total_tokens for run in runs] == [7, 7, 0, 0]
+    with pytest.raises(PayloadError, match="Column 'total_tokens'"):
+        read("v1", total_tokens=[7.5])
 
 
 @pytest.mark.parametrize(

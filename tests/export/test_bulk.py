@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -135,8 +136,10 @@ def test_a_window_is_the_same_partition_either_way(
     assert exported.previous.rows == exported.manifest.rows == 1
 
 
-def test_rows_of_other_windows_and_copies_are_left_out(bucket: Bucket, read_rows: ReadRows) -> None:
-    """A window has its own runs, each once, however they lie in files: newest part first."""
+def test_rows_of_other_windows_and_copies_are_left_out(
+    bucket: Bucket, read_rows: ReadRows, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A window has its own runs, each once, however they lie in files: newest part first. A warning counts others."""
     early, late = (TimeWindow(START + n * 12 * HOUR, START + (n + 1) * 12 * HOUR) for n in (0, 1))
     before = wire_run(3, start_time="2026-02-28T23:59:59.999999999")
     after, last = (wire_run(4 + n, start_time=f"2026-03-0{2 - n}T{0 + 23 * n:02}:00:00") for n in (0, 1))
@@ -147,6 +150,7 @@ def test_rows_of_other_windows_and_copies_are_left_out(bucket: Bucket, read_rows
     exported = bucket.export(on_page=lambda progress: shares.append(progress.share))
     assert [row["run_id"] for row in read_rows(exported.uri)] == [last["id"], wire_run(1)["id"], wire_run(0)["id"]]
     assert exported.progress.repeated == 2
+    assert "Left out, because they start outside of the window: 2 rows" in caplog.text
     assert exported.progress.runs == exported.manifest.rows == 3
     assert exported.manifest.execution_backends == ("clickhouse", "smithdb")
     assert shares == [3 / 7, 1.0]
@@ -186,6 +190,7 @@ def test_only_runs_can_be_made_of_files(bucket: Bucket) -> None:
             bucket.export(view=view)
 
 
+PRICES = pa.struct([("cost", pa.decimal128(9, 2))])
 STRUCT = pa.struct([("answer", pa.string()), ("score", pa.int64())])
 
 
@@ -206,8 +211,11 @@ def typed(name: str, values: list[Any], type_: Any) -> tuple[str, Any]:
         (typed("name", ["a", "b"], pa.dictionary(pa.int8(), pa.string())), ["a", "b"]),
         (typed("name", [b"a\xff", None], pa.binary()), ["a\ufffd", None]),
         (typed("run_id", [UUID(int=1).bytes, UUID(int=2).bytes], pa.binary(16)), [str(UUID(int=n)) for n in (1, 2)]),
-        (typed("total_cost", [1, None], pa.decimal128(10, 2)), [1.0, None]),
+        (typed("outputs", [{"cost": Decimal("0.07")}, None], PRICES), [{"cost": 0.07}, None]),
+        (typed("total_cost", [Decimal("0.07"), None], pa.decimal128(38, 6)), [0.07, None]),
         (typed("total_tokens", [1, None], pa.int32()), [1, 0]),
+        (typed("total_tokens", [7.0, float("nan")], pa.float64()), [7, 0]),
+        (typed("total_tokens", [Decimal(7), None], pa.decimal128(38, 0)), [7, 0]),
         (typed("start_time", [0, 86399999999999], pa.timestamp("ns")), [0, 86399999999]),
         (typed("start_time", [0, 86399999], pa.timestamp("ms", "UTC")), [0, 86399999000]),
         (typed("start_time", [0, 86399999999], pa.timestamp("us", "Asia/Tokyo")), [0, 86399999999]),

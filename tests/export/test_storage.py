@@ -127,11 +127,12 @@ CALLS: dict[str, Callable[[Store], object]] = {
 
 @pytest.mark.parametrize("doing", CALLS)
 def test_a_refusal_names_the_place(tmp_path: Path, doing: str) -> None:
-    """What the disk refuses becomes one error: it says what and where, may be retried, and pickles."""
+    """What the disk refuses becomes one error: it says what, where and what is still whole, and pickles."""
     (tmp_path / "file").touch()
     place = path_at(f"file://{tmp_path}/file/below")
     with pytest.raises(StorageError, match=says(f"Could not {doing} .*{place}.* A retry may help")) as caught:
         CALLS[doing](Store(place))
+    assert ("Whatever its manifest lists" in words(caught.value)) == (doing in ("write", "clean up"))
     assert caught.value.retriable
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
 

@@ -14,7 +14,7 @@ import duckdb
 import pytest
 
 from airflow_langsmith.airflow_errors import LangSmithException
-from airflow_langsmith.airflow_sdk import AirflowFailException, AirflowSkipException
+from airflow_langsmith.airflow_sdk import AirflowFailException, AirflowSkipException, TaskDeferred
 from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.operators import LangSmithBulkExportOperator, LangSmithExportOperator, LangSmithLoadOperator
@@ -36,6 +36,11 @@ class Store(dict[str, Any]):
     def delete(self, key: str) -> None:
         """Delete a key, if it is there."""
         self.pop(key, None)
+
+
+def _task_instance(try_number: int, max_tries: int) -> Any:
+    names = {"dag_id": "dag", "run_id": "run", "task_id": "bulk", "map_index": -1, "stats_tags": {}}
+    return SimpleNamespace(**names, try_number=try_number, max_tries=max_tries)
 
 
 class Bulk:
@@ -64,9 +69,20 @@ class Bulk:
 
     def try_task(self, task: LangSmithBulkExportOperator, try_number: int = 1, max_tries: int = 1) -> Any:
         """Run a try of the task; its state survives from try to try."""
-        names = {"dag_id": "dag", "run_id": "run", "task_id": "bulk", "map_index": -1, "stats_tags": {}}
-        ti = SimpleNamespace(**names, try_number=try_number, max_tries=max_tries)
-        return self.run(task, ti=ti, task_state_store=self.store)
+        return self.run(task, ti=_task_instance(try_number, max_tries), task_state_store=self.store)
+
+    def resume(
+        self, task: LangSmithBulkExportOperator, try_number: int = 1, fails_by: str | None = None, trigger: Any = None
+    ) -> Any:
+        """Run the task after its trigger has fired or failed."""
+        extra = trigger.event_extra if trigger else {}
+        method: str = "execute_complete"
+        arguments: dict[str, Any] = {"event": {"state": "met", **extra}}
+        if fails_by:
+            method, arguments = "__fail__", {"error": fails_by, "traceback": ["ValueError"]}
+        context: Any = {"ti": _task_instance(try_number, 1), "task_state_store": self.store}
+        context |= {"data_interval_start": START, "data_interval_end": START + DAY}
+        return task.resume_execution(method, arguments, context)
 
     def another(self, **fields: Any) -> str:
         """Let somebody else start the same export."""
@@ -228,13 +244,18 @@ def test_reuse_says_which_exports_are_adopted(bulk: Bulk, reuse: Any, running: b
     assert (bulk.run(bulk.task(reuse=reuse))["bulk_export_id"] == export_id) is running
 
 
-def test_a_completed_export_that_is_not_whole_is_not_adopted(bulk: Bulk) -> None:
-    """``reuse="completed"`` looks into the files first, and goes on to the next export."""
+def test_a_completed_export_that_is_not_whole_is_not_adopted(bulk: Bulk, caplog: pytest.LogCaptureFixture) -> None:
+    """``reuse="completed"`` looks into the files first, goes on to the next export, and logs why in short lines."""
+    caplog.set_level("INFO")
     whole = bulk.another()
     bulk.langsmith.misbehave_bulk_export("lost_files")
     bulk.another()
     assert bulk.run(bulk.rewriting(reuse="completed"))["bulk_export_id"] == whole
     assert len(bulk.statuses) == 2
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("airflow_langsmith")]
+    assert any(line.startswith("Not adopting bulk export") for line in lines)
+    assert f"Adopting bulk export {whole}, which is Completed" in lines
+    assert [line for line in lines if len(line) > 90] == []
 
 
 def test_old_servers_leave_fields_out(bulk: Bulk) -> None:
@@ -268,7 +289,7 @@ def test_files_are_where_the_destination_says(bulk: Bulk, tmp_path: Path, layout
 
 # What goes wrong -> what the error says. After all of these, a retry starts another export.
 FAULTS = {
-    "fail_run": r"ended as Failed: run [0-9a-f-]{36} of \[2026-03-01 00:00, 2026-03-02 00:00\) says: Access Denied\.",
+    "fail_run": r"ended as Failed\. Its run [0-9a-f-]+ of \[2026-03-01 00:00, 2026-03-02 00:00\) says: Access Denied\.",
     "time_out": r"ended as TimedOut",
     "gap": r"not whole: run .* (leaves a gap|its runs end at)|its runs end at",
     "overlap": r"overlaps another run|its runs end at",
@@ -283,7 +304,7 @@ FAULTS = {
 def test_what_is_not_whole_fails_and_a_retry_starts_another(bulk: Bulk, kind: Any) -> None:
     """An export that failed or is not whole is an error that names its run, and is not adopted again."""
     bulk.langsmith.misbehave_bulk_export(kind, errors={"retry_0": "Timeout", "retry_10": "Access Denied"})
-    with pytest.raises(LangSmithException, match=says(FAULTS[kind])):
+    with pytest.raises(LangSmithException, match=says(f"(?:{FAULTS[kind]}).*A retry starts another one")):
         bulk.try_task(bulk.rewriting(reuse="completed"))
     assert bulk.try_task(bulk.rewriting(), try_number=2)["rows"] > 0
     assert len(bulk.statuses) == 2
@@ -351,6 +372,56 @@ def test_a_retry_goes_on_with_the_export_of_the_try_before(bulk: Bulk) -> None:
     assert bulk.statuses == ["Completed"]
 
 
+def test_a_retry_goes_on_with_an_export_in_an_unknown_state(bulk: Bulk) -> None:
+    """A state that LangSmith may add is no end, so a retry starts no second export."""
+    bulk.langsmith.misbehave_bulk_export("stuck")
+    with pytest.raises(LangSmithException):
+        bulk.try_task(bulk.task(timeout=0.1))
+    (export,) = bulk.langsmith.bulk_exports
+    paused = {**export, "status": "Paused"}
+    bulk.langsmith.misbehave("status", path=f"/bulk-exports/{export['id']}", method="GET", status=200, body=paused)
+    with pytest.raises(LangSmithException, match=says("has not ended within the timeout")):
+        bulk.try_task(bulk.task(timeout=0.1, reuse="none"), try_number=2)
+    assert bulk.statuses == ["Cancelled"]
+
+
+def test_a_retry_looks_for_rows_that_come_late(bulk: Bulk) -> None:
+    """With ``on_empty="fail"`` a retry starts another export, because the empty one stays empty."""
+    arguments: dict[str, Any] = {"filter": 'eq(name, "late")', "on_empty": "fail"}
+    with pytest.raises(LangSmithException, match="on_empty='fail'"):
+        bulk.try_task(bulk.rewriting(**arguments))
+    bulk.langsmith.add_run(project="shop", name="late", start_time=START, end_time=START)
+    assert bulk.try_task(bulk.rewriting(**arguments), try_number=2)["rows"] == 1
+
+
+def test_a_task_that_changes_while_it_is_deferred_publishes_nothing(bulk: Bulk) -> None:
+    """An export of the old arguments is no export of the new ones, so a retry starts another one."""
+    bulk.langsmith.bulk.running_seconds = 1e6
+    with pytest.raises(TaskDeferred) as deferred:
+        bulk.try_task(bulk.rewriting(deferrable=True, filter="eq(is_root, true)"))
+    bulk.langsmith.bulk.running_seconds = 0.0
+    with pytest.raises(LangSmithException, match=says("arguments of the task changed while it waited")):
+        bulk.resume(bulk.rewriting(), trigger=deferred.value.trigger)
+    assert not list(Path(bulk.lake.removeprefix("file://")).rglob("*.parquet"))
+    expected = bulk.run(bulk.rewriting())["rows"]
+    assert bulk.try_task(bulk.rewriting(), try_number=2)["rows"] == expected
+
+
+@pytest.mark.parametrize(
+    ("failure", "message"), [("Trigger failure", "The trigger .* failed"), ("Trigger timeout", "No trigger has looked")]
+)
+def test_a_trigger_that_fails_is_a_try_that_fails(bulk: Bulk, failure: str, message: str) -> None:
+    """A retry waits for the same export, and the last try cancels it."""
+    bulk.langsmith.misbehave_bulk_export("stuck")
+    for try_number, statuses in ((1, ["Running"]), (2, ["Cancelled"])):
+        task = bulk.task(deferrable=True)
+        with pytest.raises(TaskDeferred):
+            bulk.try_task(task, try_number)
+        with pytest.raises(LangSmithException, match=says(message)):
+            bulk.resume(task, try_number, fails_by=failure)
+        assert bulk.statuses == statuses
+
+
 def test_a_cleared_task_starts_anew(bulk: Bulk) -> None:
     """A user who clears a task wants fresh rows, so it does not go on with an export that has completed."""
     bulk.try_task(bulk.rewriting())
@@ -399,10 +470,39 @@ def test_another_bucket_is_refused_before_anything_starts(bulk: Bulk) -> None:
     assert bulk.statuses == []
 
 
+def test_a_folder_of_the_bucket_is_refused_before_anything_starts(bulk: Bulk) -> None:
+    """``files_at`` with the prefix of the destination is an error, because the names of files have it, too."""
+    with pytest.raises(AirflowFailException, match=says(r"names the folder 'bulk/x/'.*Give s3://conn@lake\.")):
+        bulk.run(bulk.task(files_at="s3://conn@lake/bulk/x/"))
+    assert bulk.statuses == []
+
+
 def test_a_destination_that_cannot_be_written_fails_before_anything_starts(bulk: Bulk) -> None:
     """The destination of the rows is probed before hours of waiting."""
     with pytest.raises(LangSmithException, match="file:///proc/lake"):
         bulk.run(bulk.rewriting(destination="file:///proc/lake"))
+    assert bulk.statuses == []
+
+
+TEMPLATE = "{{ params.value }}"
+WRONG_AT_RUN_TIME: list[tuple[str, Any, str]] = [
+    ("files_at", "", "destination needs files_at"),
+    ("export_fields", "id,name", "export_fields lacks"),
+    ("columns", "run_id,inputz", "inputz"),
+    ("flatten", "inputz.a", "inputz"),
+    ("redact_conn_id", "nobody", "Connection 'nobody' is not defined"),
+    ("timeout", "soon", "timeout is 'soon'"),
+    ("poll_interval", "0", "poll_interval"),
+    ("reuse", "all", "reuse is 'all'"),
+    ("schema_changes", "allow", "schema_changes is 'allow'"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "message"), WRONG_AT_RUN_TIME, ids=lambda value: str(value)[:40])
+def test_wrong_values_of_templates_fail_before_anything_starts(bulk: Bulk, name: str, value: Any, message: str) -> None:
+    """A mistake that no parser can see shows before hours of waiting, as in mapped tasks, which no parser checks."""
+    with pytest.raises(AirflowFailException, match=says(message)):
+        bulk.run(bulk.rewriting(**{name: TEMPLATE}), params={"value": value})
     assert bulk.statuses == []
 
 
@@ -417,6 +517,8 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"destination": "file:///lake"}, "destination needs files_at"),
     ({"sample": 0.1}, "sample is about the rows"),
     ({"files_at": "file:///b", "destination": "file:///l", "export_fields": "id,name"}, "export_fields lacks"),
+    ({"columns": "run_id", "export_fields": "id"}, "export_fields lacks end_time, start_time"),
+    ({"columns": "run_id", "sample": 0.1, "export_fields": "id,end_time,start_time"}, "export_fields lacks trace_id"),
     ({"poll_interval": 0}, "poll_interval"),
     ({"timeout": "soon"}, "timeout"),
     ({"bulk_destination_id": " "}, "bulk_destination_id is empty"),
@@ -427,5 +529,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("arguments", "message"), WRONG, ids=lambda value: str(value)[:40])
 def test_wrong_arguments_are_import_errors(arguments: dict[str, Any], message: str) -> None:
     """A mistake shows when the DAG is parsed."""
+    places = {"files_at": "file:///b", "destination": "file:///l"} if "columns" in arguments else {}
+    plain: dict[str, Any] = {"task_id": "bulk", "project": "shop", "bulk_destination_id": "d", **places}
     with pytest.raises(AirflowFailException, match=says(message)):
-        LangSmithBulkExportOperator(**{"task_id": "bulk", "project": "shop", "bulk_destination_id": "d", **arguments})
+        LangSmithBulkExportOperator(**plain | arguments)

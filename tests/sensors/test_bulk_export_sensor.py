@@ -99,7 +99,7 @@ def test_the_window_of_a_schedule_comes_from_airflow(export: Callable[..., str],
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("fail_run", r"ended as Failed: run .* says: Access Denied"),
+        ("fail_run", r"ended as Failed\. Its run .* says: Access Denied"),
         ("time_out", r"ended as TimedOut"),
         ("no_files", "names no file"),
         ("gap", "its runs end at"),
@@ -111,10 +111,29 @@ def test_what_is_not_whole_fails(  # fixtures
     """An export that failed or is not whole fails the sensor at once; ``soft_fail`` skips the task."""
     shop.misbehave_bulk_export(kind, errors={"retry_0": "Access Denied"})
     export_id = export()
-    with pytest.raises(FailWhenError, match=says(message)):
+    with pytest.raises(FailWhenError, match=says(message)) as caught:
         run(sensor(bulk_export_id=export_id, **MODES[mode]))
+    assert "retry starts" not in str(caught.value)  # a sensor starts nothing
     with pytest.raises(AirflowSkipException):
         run(sensor(bulk_export_id=export_id, soft_fail=True, **MODES[mode]))
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_a_schedule_is_no_export(export: Callable[..., str], run: Run, mode: str) -> None:
+    """A schedule never completes, so a sensor that takes it for an export fails at once."""
+    schedule_id = export(end=None, interval_hours=24)
+    with pytest.raises(FailWhenError, match=says(f"{schedule_id} is a schedule")):
+        run(sensor(bulk_export_id=schedule_id, **MODES[mode]))
+
+
+def test_a_body_without_later_fields_is_enough(shop: LangSmithStandIn, export: Callable[..., str], run: Run) -> None:
+    """The sensor needs no destination, which an old server may leave out."""
+    export_id = export()
+    window = {"start_time": START.isoformat(), "end_time": (START + DAY).isoformat()}
+    body = {"id": export_id, "status": "COMPLETED", **window}
+    shop.misbehave("status", path=f"/bulk-exports/{export_id}", status=200, body=body)
+    assert run(sensor(bulk_export_id=export_id))["rows"] == 24
+    assert not shop.requests_to("/destinations")
 
 
 def test_an_unknown_export_fails(shop: LangSmithStandIn, run: Run) -> None:

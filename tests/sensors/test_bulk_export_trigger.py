@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -82,6 +83,7 @@ def test_a_trigger_holds_ids_and_a_deadline(shop: Shop) -> None:
     path, state = deferred.trigger.serialize()
     deadline = datetime.fromisoformat(state.pop("deadline"))
     began = datetime.fromisoformat(state["event_extra"].pop("began"))
+    assert re.fullmatch("[0-9a-f]{16}", state["event_extra"].pop("request"))
     (export,) = shop.langsmith.bulk_exports
     assert path == "airflow_langsmith.triggers.LangSmithBulkExportTrigger"
     assert state == {
@@ -174,7 +176,7 @@ def test_an_export_that_cannot_be_cancelled_is_named(
     asyncio.run(trigger.on_kill())
     (export,) = shop.langsmith.bulk_exports
     lines = [*caplog.messages, *(line for _, line in task_log())]  # where they are depends on Airflow's release
-    assert f"Bulk export {export['id']} may still run, because it was not cancelled" in lines
+    assert f"Bulk export {export['id']} may still run: it was not cancelled" in lines
     assert f"403 to PATCH /api/v1/bulk-exports/{export['id']}" in lines
     assert shop.statuses == ["Running"]
 
