@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
+from uuid import uuid4
 
 from airflow_langsmith.api.bulk_output import BulkOutput, BulkPart
 from airflow_langsmith.api.bulk_rows import JSON_FIELDS, BulkRunReader
@@ -161,12 +162,12 @@ class _BulkFile:
         """Return its bytes, and the rows that its footer says it has."""
         with self.named():
             size, file = self._opened()
-            return size, _parquet_file(file).rows
+            return size, _parquet_reader().ParquetFile(file).rows
 
     def batches(self, columns: Collection[str], json: Collection[str]) -> Generator[dict[str, list[Any]]]:
         """Yield its rows, column by column."""
         with self.named():
-            yield from _parquet_file(self._opened()[1]).batches(columns, json)
+            yield from _parquet_reader().ParquetFile(self._opened()[1]).batches(columns, json)
 
     def _opened(self) -> tuple[int, ObjectFile]:
         store, name = Store(self.path.parent), self.path.name
@@ -192,25 +193,25 @@ class _BulkFile:
             raise PayloadError(f"{error.message}\n{place}") from error
 
 
-def check_parquet() -> None:
+def check_readable(files_at: str | StoragePath) -> None:
     """
-    Check that files of a bulk export can be read.
+    Check that files of a bulk export can be read, before there are any.
 
     :raises ConfigurationError: without pyarrow.
+    :raises StorageError: if the connection may not read below the root of the bucket.
     """
+    _parquet_reader()
+    Store(path_at(files_at)).size(f"_probe-{uuid4().hex}")
+
+
+def _parquet_reader() -> Any:
     try:
-        from airflow_langsmith.export import parquet_read  # noqa: F401, PLC0415  # heavy, and an extra
+        from airflow_langsmith.export import parquet_read  # noqa: PLC0415  # heavy, and an extra
     except ImportError as error:
         raise ConfigurationError(
             f"The files of a bulk export are Parquet, which needs pyarrow. Install it: {pip_install('parquet')}."
         ) from error
-
-
-def _parquet_file(file: ObjectFile) -> Any:
-    check_parquet()
-    from airflow_langsmith.export import parquet_read  # noqa: PLC0415  # heavy, and an extra
-
-    return parquet_read.ParquetFile(file)
+    return parquet_read
 
 
 def _one_ahead(items: Generator[T]) -> Generator[T]:

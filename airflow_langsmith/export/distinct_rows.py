@@ -15,9 +15,10 @@ class DistinctRows:
     """
     Leaves out the rows whose key came before.
 
-    >>> rows = DistinctRows(view, progress)
-    >>> [batch.keys for batch in rows.of(iter([Rows([["a", "b"]], 2, keys=["a", "b"]), Rows([["b"]], 1, keys=["b"])]))]
-    [['a', 'b'], []]
+    ::
+
+        keys of the batches that come     a b | b c | a
+        keys of the batches that go on    a b | c   |
     """
 
     def __init__(self, view: View, progress: Progress) -> None:

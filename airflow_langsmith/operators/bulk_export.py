@@ -35,7 +35,7 @@ from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.api.ui_urls import project_url
 from airflow_langsmith.arguments import Reader
 from airflow_langsmith.errors import BulkExportError, ConfigurationError, EmptyWindowError
-from airflow_langsmith.export.bulk import BulkSource, check_parquet
+from airflow_langsmith.export.bulk import BulkSource, check_readable
 from airflow_langsmith.export.destination import path_at
 from airflow_langsmith.export.encoders import Format
 from airflow_langsmith.export.export import Export, check_destination
@@ -364,8 +364,8 @@ class LangSmithBulkExportOperator(ResumableJobMixin, LangSmithPublishingOperator
             self.read(name)
         self._check_fields()
         self._check_destination()
-        if self.read("files_at"):
-            check_parquet()
+        if files_at := self.read("files_at"):
+            check_readable(files_at)
         if self.read("destination"):
             self._row_transforms(self._view(), self._redact_key())
             check_destination(self._query, self._view(), self._output_options())

@@ -137,7 +137,8 @@ class BulkExportJob:
     def overdue(self, last_check: str) -> BulkExportError:
         """Return the error of an export that did not end in time."""
         return BulkExportError(
-            f"Bulk export {self.export.export_id} has not ended within the timeout. A retry waits for the same one.\n"
+            f"Bulk export {self.export.export_id} has not ended within the timeout. If Airflow tries the task again, "
+            "it waits for the same one.\n"
             f"Last check: {last_check}"
         )
 

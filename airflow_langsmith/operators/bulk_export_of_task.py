@@ -47,17 +47,12 @@ class BulkExportOfTask:
     @classmethod
     def load(cls, store: Any, task: str) -> Self:
         """Return what an earlier try stored, or a new one."""
-        state: Mapping[str, Any] = (store.get(STORE_KEY) if store is not None else None) or {"task": task}
-        request, since = state.get("request"), state.get("since")
-        return cls(
-            store=store,
-            task=task,
-            is_of_cleared_task=state["task"] != task,
-            request=request and BulkExportRequest.of_body(request),
-            export_id=state.get("id", ""),
-            is_own=state.get("is_own", False),
-            since=since and datetime.fromisoformat(since),
-        )
+        state: Any = store.get(STORE_KEY) if store is not None else None
+        try:
+            return cls(store=store, task=task, **_fields(state, task) if state else {})
+        except (AttributeError, KeyError, TypeError, ValueError):
+            log.warning("The stored state of the bulk export cannot be read, so the task begins anew")
+            return cls(store=store, task=task)
 
     @property
     def is_stored(self) -> bool:
@@ -135,3 +130,14 @@ class BulkExportOfTask:
             which = self.export_id or (f"of {self.request.window}" if self.request else "")
             log.warning("Bulk export %s may still run: it was not cancelled", which)
             log.warning("%s", shorten(str(error), MAX_LINE))
+
+
+def _fields(state: Mapping[str, Any], task: str) -> dict[str, Any]:
+    request, since = state.get("request"), state.get("since")
+    return {
+        "is_of_cleared_task": state["task"] != task,
+        "request": request and BulkExportRequest.of_body(request),
+        "export_id": state.get("id", ""),
+        "is_own": state.get("is_own", False),
+        "since": since and datetime.fromisoformat(since),
+    }

@@ -70,13 +70,14 @@ class BulkExportWatch(Watch):
 
     selection: BulkSelection
     _exports: list[BulkExport] = field(default_factory=list, init=False)
+    _schedule: BulkExport | None = field(default=None, init=False)
 
     def look(self, negotiator: VersionNegotiator) -> Flow[Outcome]:
         """Read the exports, and their runs once they have ended."""
         backoff = negotiator.backoff
         self._exports = yield from self._read_exports(backoff)
         if missing := self._missing():
-            return Outcome("waiting", f"waiting: {self.selection} has no export from {missing.isoformat()} on yet")
+            return self._missing_outcome(missing)
         for export in self._exports:
             if export.is_schedule:
                 return Outcome("failed", f"failed: {export.id} is a schedule. Wait for the exports that it makes.")
@@ -122,6 +123,7 @@ class BulkExportWatch(Watch):
         if selection.export_id is not None or window is None:
             return [(yield from read_bulk_export(selection.export_id or "", backoff))]
         exports = yield from read_all(list_bulk_exports(backoff))
+        self._schedule = next((export for export in exports if export.id == selection.schedule_id), None)
         by_window = {
             export.bounds: export
             for export in sorted(exports, key=lambda each: each.created)
@@ -144,3 +146,11 @@ class BulkExportWatch(Watch):
                 return covered
             covered = max(covered, end)
         return covered if covered < window.end else None
+
+    def _missing_outcome(self, missing: datetime) -> Outcome:
+        """Say from when on the window is not covered, and why it may never be."""
+        gap, schedule = f"{self.selection} has no export from {missing.isoformat()} on", self._schedule
+        if schedule is not None and schedule.has_ended:
+            return Outcome("failed", f"failed: {gap}, and makes no more: it is {schedule.status}")
+        hint = " yet" if schedule is not None else ": LangSmith lists no such schedule in this workspace"
+        return Outcome("waiting", f"waiting: {gap}{hint}")

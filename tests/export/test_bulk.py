@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -19,7 +20,7 @@ import pytest
 from airflow_langsmith.api.bulk_output import BulkOutput, BulkPart
 from airflow_langsmith.api.sampling import Sample
 from airflow_langsmith.errors import BulkExportError, ConfigurationError, LangSmithError, PayloadError, StorageError
-from airflow_langsmith.export.bulk import BulkSource
+from airflow_langsmith.export.bulk import BulkSource, check_readable
 from airflow_langsmith.export.destination import path_at
 from airflow_langsmith.export.encoders import format_of
 from airflow_langsmith.export.export import Export, Exported, OutputOptions
@@ -344,11 +345,12 @@ def test_files_are_read_from_s3(bucket: Bucket, lake: str, read_rows: ReadRows) 
 
 
 def test_a_right_to_read_that_is_missing_is_named(bucket: Bucket, guarded: Any) -> None:
-    """What the store says is told as it is, and not as a broken file."""
+    """What the store says is told as it is, and not as a broken file; also before there is a file."""
     bucket.write(wire_run(0))
     place = guarded.place_for(["s3:ListBucket"])
     bulk = BulkOutput(export_id="bulk-export-1", format_version="v2_beta", parts=tuple(bucket.parts))
-    with pytest.raises(StorageError, match=says("has not the right to read")) as caught:
-        BulkSource(bulk, place).check()
-    assert isinstance(caught.value, LangSmithError)
-    assert not caught.value.retriable
+    for check in (BulkSource(bulk, place).check, partial(check_readable, place)):
+        with pytest.raises(StorageError, match=says("has not the right to read")) as caught:
+            check()
+        assert isinstance(caught.value, LangSmithError)
+        assert not caught.value.retriable

@@ -422,6 +422,13 @@ def test_a_trigger_that_fails_is_a_try_that_fails(bulk: Bulk, failure: str, mess
         assert bulk.statuses == statuses
 
 
+@pytest.mark.parametrize("state", ["text", ["list"], {"id": "a"}, {"task": "t", "request": {"filter": 1}}], ids=str)
+def test_a_stored_state_of_another_release_is_ignored(bulk: Bulk, state: Any) -> None:
+    """What an earlier release or somebody else stored ends no task."""
+    bulk.store.set("langsmith_bulk_export", state)
+    assert bulk.try_task(bulk.task())["rows"] > 0
+
+
 def test_a_cleared_task_starts_anew(bulk: Bulk) -> None:
     """A user who clears a task wants fresh rows, so it does not go on with an export that has completed."""
     bulk.try_task(bulk.rewriting())

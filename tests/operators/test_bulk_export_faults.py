@@ -16,7 +16,7 @@ from tests.operators.bulk_export_stories import Shop, Story, shop_of
 
 ReadRows = Callable[[str], list[dict[str, Any]]]
 
-SEEDS = 12 * int(os.environ.get("RACE_ROUNDS", "1"))
+SEEDS = 8 * int(os.environ.get("RACE_ROUNDS", "1"))
 KILLED_BY_USER = {"signal": "SIGTERM", "state": "failed"}
 EXPORTS = "/v1/bulk-exports"
 

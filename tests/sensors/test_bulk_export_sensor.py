@@ -11,6 +11,7 @@ import pytest
 
 from airflow_langsmith.airflow_errors import FailWhenError
 from airflow_langsmith.airflow_sdk import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
+from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.sensors import LangSmithBulkExportSensor
 from airflow_langsmith.testing import LangSmithStandIn
 from tests.wording import says
@@ -80,7 +81,9 @@ def test_the_exports_of_a_schedule_have_to_cover_the_window(
     ]
     export(START + 3 * HOUR, START + 4 * HOUR)  # nobody's schedule
     bounds = {"start_time": START.isoformat(), "end_time": (START + 5 * HOUR).isoformat()}
-    with pytest.raises(AirflowSensorTimeout, match=says(r"has no export from 2026-03-01T03:00:00\+00:00 on yet")):
+    with pytest.raises(
+        AirflowSensorTimeout, match=says(r"has no export from 2026-03-01T03:00:00\+00:00 on: LangSmith lists no such")
+    ):
         run(sensor(schedule_id=schedule_id, timeout=0.2, **bounds, **MODES[mode]))
     missing = export(START + 3 * HOUR, START + 4 * HOUR, source_bulk_export_id=schedule_id)
     result = run(sensor(schedule_id=schedule_id, **bounds, **MODES[mode]))
@@ -93,6 +96,24 @@ def test_the_window_of_a_schedule_comes_from_airflow(export: Callable[..., str],
     export_id = export(source_bulk_export_id="82345678-1234-4678-8234-567812345678")
     result = run(sensor(schedule_id="82345678-1234-4678-8234-567812345678"))
     assert result["bulk_export_ids"] == [export_id]
+
+
+def test_a_schedule_that_is_cancelled_fails_what_it_does_not_cover(
+    shop: LangSmithStandIn, export: Callable[..., str], run: Run
+) -> None:
+    """Its exports count. A window without one fails at once, because no export will come."""
+    shop.bulk.max_creations_per_hour = None
+    now = datetime.now(UTC)
+    schedule_id = export(now - 3 * HOUR, None, interval_hours=1)
+    past = {"start_time": (now - 3 * HOUR).isoformat(), "end_time": (now - 2 * HOUR).isoformat()}
+    future = {"start_time": (now + DAY).isoformat(), "end_time": (now + 2 * DAY).isoformat()}
+    with pytest.raises(AirflowSensorTimeout, match=says("on yet")):
+        run(sensor(schedule_id=schedule_id, timeout=0.1, **future))
+    with LangSmithHook() as hook:
+        hook.cancel_bulk_export(schedule_id)
+    assert run(sensor(schedule_id=schedule_id, **past))["rows"] == 0
+    with pytest.raises(FailWhenError, match=says("makes no more: it is Cancelled")):
+        run(sensor(schedule_id=schedule_id, **future))
 
 
 @pytest.mark.parametrize("mode", MODES)
