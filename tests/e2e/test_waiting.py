@@ -335,9 +335,7 @@ def test_a_bulk_export_survives_its_triggerer_and_ends_with_its_task(airflow: Ai
     bulk.bulk.running_seconds = 1e6
     airflow.clear("bulk", "export")
     airflow.until(lambda: waits(attempt=3))
-    airflow.until(
-        lambda: len(bulk.requests_to(bulk.bulk_exports[-1]["id"])) > 1
-    )  # by worker and triggerer
+    airflow.until(lambda: len(bulk.requests_to(bulk.bulk_exports[-1]["id"])) > 1)  # by worker and triggerer
     airflow.mark_failed("bulk", "export")
     if tells:
         airflow.until(lambda: bulk.bulk_exports[-1]["status"] == "Cancelled")
