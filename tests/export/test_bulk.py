@@ -280,7 +280,7 @@ def test_what_is_not_as_reported_is_an_error(bucket: Bucket, kind: str) -> None:
         assert all(len(line) <= 90 or "/" in line for line in str(caught.value).splitlines())
         assert caught.value.retriable
     assert bucket.landed() == []
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("langsmith")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("langsmith-bulk")]
 
 
 def test_a_file_that_goes_away_while_it_is_read_is_an_error(bucket: Bucket) -> None:
@@ -326,7 +326,7 @@ def test_an_export_that_ends_early_leaves_no_thread(bucket: Bucket) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         bucket.export(on_page=die)
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("langsmith")]
+    assert not [thread for thread in threading.enumerate() if thread.name.startswith("langsmith-bulk")]
 
 
 def test_files_are_read_from_s3(bucket: Bucket, lake: str, read_rows: ReadRows) -> None:
