@@ -14,7 +14,7 @@ from tests.operators.bulk_export_stories import Shop, Story, shop_of
 ReadRows = Callable[[str], list[dict[str, Any]]]
 
 # One moment of so many is tried, or each by ``make races``.
-STEP = 1 if int(os.environ.get("RACE_ROUNDS", "1")) > 1 else 11
+STEP = 1 if int(os.environ.get("RACE_ROUNDS", "1")) > 1 else 15
 
 USER = {"signal": "SIGTERM", "state": "failed"}  # what Airflow says of a task that a user marked or cleared
 WORKER_STOPS = {"signal": "SIGTERM", "state": "running"}
