@@ -287,6 +287,8 @@ def _unwrapped(value: Raw) -> Raw | None:
 
 def _without_nulls(value: Any) -> Any:
     """Return the value of a struct: Parquet gives each object all members that any of them has, as nulls."""
+    if isinstance(value, list) and value and all(isinstance(item, tuple) for item in value):  # a map, as Arrow gives it
+        value = dict(value)
     if isinstance(value, dict):
         return {key: _without_nulls(item) for key, item in value.items() if item is not None}
     return list(map(_without_nulls, value)) if isinstance(value, list) else value

@@ -104,7 +104,7 @@ def _values(column: pa.ChunkedArray, *, as_bytes: bool) -> list[Any]:
         # By integers, which are UTC with and without a zone: to print a zone takes 20 times as long.
         microseconds = column.cast(pa.timestamp("us", type_.tz), safe=False).cast("int64")
         column = microseconds.cast(pa.timestamp("us")).cast("string")
-    values: list[Any] = column.to_pylist(maps_as_pydicts="lossy")
+    values: list[Any] = column.to_pylist()
     if pa.types.is_fixed_size_binary(type_) and type_.byte_width == _UUID_BYTES:
         return [id_ and str(UUID(bytes=id_)) for id_ in values]
     return values
