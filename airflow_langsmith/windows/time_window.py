@@ -32,7 +32,7 @@ class Calendar:
     then the six hours from 00:00 to 06:00 take five or seven in such a night.
     """
 
-    timezone: Timezone = pendulum.UTC
+    timezone: Timezone = field(default_factory=lambda: pendulum.UTC)  # in pendulum 3.2.0 it has no hash
     local_hours: bool = False
 
     def local(self, moment: datetime) -> datetime:

@@ -19,6 +19,7 @@ from airflow_langsmith.hooks import LangSmithHook
 from airflow_langsmith.manifest import read_manifest
 from airflow_langsmith.operators import LangSmithBulkExportOperator, LangSmithExportOperator, LangSmithLoadOperator
 from airflow_langsmith.testing import LangSmithStandIn
+from tests.versions import needs_state_store
 from tests.wording import says
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
@@ -327,6 +328,7 @@ def test_an_unfinished_upload_needs_a_count_of_the_rows(bulk: Bulk) -> None:
     assert bulk.run(bulk.rewriting())["rows"] > 0
 
 
+@needs_state_store
 def test_a_stuck_export_is_waited_for_again_and_cancelled_at_last(bulk: Bulk) -> None:
     """After the timeout a retry waits for the same export; the last try cancels it."""
     bulk.langsmith.misbehave_bulk_export("stuck")
@@ -363,6 +365,7 @@ def test_an_export_that_somebody_cancels_is_an_error(bulk: Bulk) -> None:
     assert bulk.try_task(bulk.task(), try_number=2)["rows"] > 0
 
 
+@needs_state_store
 def test_a_retry_goes_on_with_the_export_of_the_try_before(bulk: Bulk) -> None:
     """The id is in the task's state, also when the export has completed meanwhile and publishing failed."""
     bulk.langsmith.misbehave("status", path="/runs", status=500, times=6)
@@ -372,6 +375,7 @@ def test_a_retry_goes_on_with_the_export_of_the_try_before(bulk: Bulk) -> None:
     assert bulk.statuses == ["Completed"]
 
 
+@needs_state_store
 def test_a_retry_goes_on_with_an_export_in_an_unknown_state(bulk: Bulk) -> None:
     """A state that LangSmith may add is no end, so a retry starts no second export."""
     bulk.langsmith.misbehave_bulk_export("stuck")
@@ -407,6 +411,7 @@ def test_a_task_that_changes_while_it_is_deferred_publishes_nothing(bulk: Bulk) 
     assert bulk.try_task(bulk.rewriting(), try_number=2)["rows"] == expected
 
 
+@needs_state_store
 @pytest.mark.parametrize(
     ("failure", "message"), [("Trigger failure", "The trigger .* failed"), ("Trigger timeout", "No trigger has looked")]
 )

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from tests.operators.bulk_export_stories import Shop, Story, shop_of
+from tests.versions import needs_state_store
 
 ReadRows = Callable[[str], list[dict[str, Any]]]
 
@@ -41,6 +42,7 @@ def killed_at_each_moment(
         yield story, ended
 
 
+@needs_state_store
 @pytest.mark.parametrize(("kill", "first"), [(WORKER_STOPS, 0), (MACHINE_FAILS, 5)], ids=["worker stops", "kill -9"])
 def test_a_retry_goes_on_with_the_same_export(
     shop: Shop, read_rows: ReadRows, kill: dict[str, str], first: int
@@ -81,6 +83,7 @@ def test_a_user_ends_the_task_and_its_export(shop: Shop, read_rows: ReadRows, st
             assert manifest.bulk_export_id not in before
 
 
+@needs_state_store
 def test_a_clear_after_the_machine_failed_starts_anew(shop: Shop, read_rows: ReadRows) -> None:
     """A worker that died cancels nothing, so the first try after a clear cancels the export, and starts another."""
     for story, _ in killed_at_each_moment(shop, 8, MACHINE_FAILS, reuse="none"):
@@ -90,6 +93,7 @@ def test_a_clear_after_the_machine_failed_starts_anew(shop: Shop, read_rows: Rea
         assert len(story.exports) == len(before) + 1
 
 
+@needs_state_store
 @pytest.mark.parametrize("kill", [USER, MACHINE_FAILS], ids=["user", "kill -9"])
 def test_an_adopted_export_lives_on(shop: Shop, read_rows: ReadRows, kill: dict[str, str]) -> None:
     """A task that is killed never cancels what somebody else started, and a retry goes on with it."""
@@ -104,6 +108,7 @@ def test_an_adopted_export_lives_on(shop: Shop, read_rows: ReadRows, kill: dict[
             break
 
 
+@needs_state_store
 def test_killed_again_and_again(shop: Shop, read_rows: ReadRows) -> None:
     """A task whose every try dies a little later than the one before needs one export for all of them."""
     story = shop.story()
@@ -116,6 +121,7 @@ def test_killed_again_and_again(shop: Shop, read_rows: ReadRows) -> None:
     assert [export["id"] for export in story.exports] == [manifest.bulk_export_id]
 
 
+@needs_state_store
 def test_a_user_ends_a_later_try_before_it_knows_the_export(shop: Shop) -> None:
     """A retry that a user ends, once it has read what is stored, cancels the export of the try before, which died."""
     for moment in count(1, STEP):
