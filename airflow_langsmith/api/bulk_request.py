@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import sha256
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
 from msgspec import UNSET
 
+from airflow_langsmith import arguments
 from airflow_langsmith.api.bulk_records import BulkExport
 from airflow_langsmith.api.bulk_rows import EXPORT_FIELDS
 from airflow_langsmith.api.run_filter import RunFilter
@@ -45,10 +46,8 @@ class BulkExportRequest:
 
     def __post_init__(self) -> None:
         """Refuse what LangSmith would refuse."""
-        for name, known in (("format_version", FormatVersion), ("compression", Compression)):
-            value = getattr(self, name)
-            if value not in get_args(known):
-                raise ConfigurationError(f"{name} is {value!r}. {suggest(value, get_args(known))}")
+        arguments.one_of(FormatVersion)(self.format_version, "format_version")
+        arguments.one_of(Compression)(self.compression, "compression")
         check_export_fields(self.export_fields)
 
     @property

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from typing import Any, Literal, Self, get_args
+from typing import Any, Literal, Self
 
+from airflow_langsmith import arguments
 from airflow_langsmith.api.records import Project, Run
 from airflow_langsmith.api.run_filter import EVERY_RUN, RunFilter
 from airflow_langsmith.errors import ConfigurationError
@@ -57,9 +58,7 @@ class RunQuery:
     def __post_init__(self) -> None:
         """Refuse what LangSmith would misread."""
         check_fields(self.fields)
-        if self.payloads not in get_args(MissingPayloadPolicy):
-            known = get_args(MissingPayloadPolicy)
-            raise ConfigurationError(f"payloads is {self.payloads!r}. {suggest(self.payloads, known)}")
+        arguments.one_of(MissingPayloadPolicy)(self.payloads, "payloads")
 
     @property
     def start(self) -> datetime:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
+from airflow_langsmith import arguments
 from airflow_langsmith.api.query import RunQuery
 from airflow_langsmith.errors import ConfigurationError
-from airflow_langsmith.messages import suggest
 from airflow_langsmith.views.columns import IDS, MODEL, THREAD, Column, ColumnType
 from airflow_langsmith.views.view import Option, View
 
@@ -77,12 +77,6 @@ _DOWNLOAD_REFUSED = (
 )
 
 
-def _read_attachments(value: Any, name: str) -> Any:
-    if value not in get_args(AttachmentMode):
-        raise ConfigurationError(f"{name} is {value!r}. {suggest(value, get_args(AttachmentMode))}")
-    return value
-
-
 @dataclass(frozen=True)
 class Runs(View):
     """The view of runs; its column ``attachments`` lists their files, which may be downloaded too."""
@@ -91,7 +85,7 @@ class Runs(View):
 
     options = (
         *View.options,
-        Option("attachments", _read_attachments, _DOWNLOAD_REFUSED, lambda mode: mode == "download"),
+        Option("attachments", arguments.one_of(AttachmentMode), _DOWNLOAD_REFUSED, lambda mode: mode == "download"),
     )
 
     def __post_init__(self) -> None:

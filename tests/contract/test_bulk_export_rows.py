@@ -82,7 +82,7 @@ def comparable(rows: list[dict[str, Any]], *, is_padded: bool) -> dict[str, dict
 
 
 def without_nulls(value: Any) -> Any:
-    """Return JSON without the null members of its objects, which padding cannot be told from."""
+    """Return JSON without the null members of its objects: nothing tells a user's own from padding."""
     if isinstance(value, dict):
         return {name: without_nulls(member) for name, member in value.items() if member is not None}
     return [without_nulls(item) for item in value] if isinstance(value, list) else value

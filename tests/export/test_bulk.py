@@ -345,7 +345,7 @@ def test_files_are_read_from_s3(bucket: Bucket, lake: str, read_rows: ReadRows) 
 
 
 def test_a_right_to_read_that_is_missing_is_named(bucket: Bucket, guarded: Any) -> None:
-    """What the store says is told as it is, and not as a broken file; also before there is a file."""
+    """The error is the store's, and not that of a broken file; also before there is a file."""
     bucket.write(wire_run(0))
     place = guarded.place_for(["s3:ListBucket"])
     bulk = BulkOutput(export_id="bulk-export-1", format_version="v2_beta", parts=tuple(bucket.parts))

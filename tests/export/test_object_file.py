@@ -66,7 +66,7 @@ def test_small_reads_share_a_request(store: CountingStore) -> None:
 
 
 def test_a_long_read_is_one_request(store: CountingStore) -> None:
-    """What a reader with a buffer asks for is asked for as it is, and does not stay in memory."""
+    """A read by a reader with a buffer is one request of the same range, and does not stay in memory."""
     file = ObjectFile(store, "object", len(CONTENT))
     file.seek(17)
     assert len(file.read(READ_BYTES)) == READ_BYTES

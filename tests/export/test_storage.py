@@ -6,9 +6,8 @@ import json
 import os
 import pickle
 import resource
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,6 +22,7 @@ from airflow_langsmith.export.publication import Publication
 from airflow_langsmith.export.storage import Snapshot, Store
 from airflow_langsmith.manifest import Manifest, encode, read_manifest
 from tests.export.turns import Place
+from tests.users import plain_user
 from tests.wording import says, words
 
 
@@ -209,17 +209,6 @@ def test_a_right_that_is_missing_is_named(guarded: Any, missing: str) -> None:
     assert any(f"right to {right} (" in said for right in ({"read", "list"} if missing == "list" else {missing}))
     assert POLICY[missing] in said
     assert str(pickle.loads(pickle.dumps(caught.value))) == str(caught.value)
-
-
-@contextmanager
-def plain_user() -> Iterator[None]:
-    """Have no more rights than others, though the tests may run as root."""
-    before = os.geteuid()
-    os.seteuid(65534 if before == 0 else before)
-    try:
-        yield
-    finally:
-        os.seteuid(before)
 
 
 def test_a_disk_that_refuses_is_named(tmp_path: Path) -> None:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from deltalake import write_deltalake
 from airflow_langsmith.airflow_errors import LangSmithException
 from tests.conftest import TaskLog
 from tests.tables.conftest import Delta, DuckDb, ExportDay, Exported, Iceberg, Kind, LoadInto, Postgres, Refuse
+from tests.users import plain_user
 
 START = datetime(2026, 3, 1, tzinfo=UTC)
 
@@ -264,17 +263,6 @@ def test_nul_characters_are_told_where_they_cannot_be_stored(
     ]
     warnings = [line for level, line in task_log() if level == "warning" and "NUL" in line]
     assert warnings == ["2 texts lost their NUL characters, which PostgreSQL cannot store"] * is_postgres
-
-
-@contextmanager
-def plain_user() -> Iterator[None]:
-    """Have no more rights than others, though the tests may run as root."""
-    before = os.geteuid()
-    os.seteuid(65534 if before == 0 else before)
-    try:
-        yield
-    finally:
-        os.seteuid(before)
 
 
 @pytest.fixture
